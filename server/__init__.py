@@ -1,0 +1,1 @@
+"""The CalDAV and CardDAV server and the services behind it."""

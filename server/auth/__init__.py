@@ -1,0 +1,1 @@
+"""Authentication back ends and the authorisation policy."""

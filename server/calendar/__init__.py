@@ -1,0 +1,1 @@
+"""Pure: iCalendar parsing and validation, recurrence, time zones, filters, free-busy."""

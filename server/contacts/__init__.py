@@ -1,0 +1,1 @@
+"""Pure: vCard parsing and validation, address-book filters."""

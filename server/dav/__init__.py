@@ -1,0 +1,1 @@
+"""The protocol: a small core and one module per standard."""

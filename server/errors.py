@@ -1,0 +1,192 @@
+"""The tree of domain errors.
+
+Every error that a caller is meant to see is one of these; the docstring is the default message and fields carry the
+context. They know no protocol: `server.dav.core.errors` maps each to status, DAV precondition and metric label in one
+table, as the JSON API does for itself. The storage plugin turns database errors into these in one place.
+"""
+
+from __future__ import annotations
+
+
+class KoyomiError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message: str = message or self.default_message()
+        super().__init__(self.message)
+
+    @classmethod
+    def default_message(cls) -> str:
+        """The first line of the class's docstring."""
+        return (cls.__doc__ or cls.__name__).strip().splitlines()[0]
+
+
+# -- what is asked for ------------------------------------------------------------------------------------------------
+
+
+class NotFound(KoyomiError):
+    """There is nothing at this path."""
+
+
+class BadRequest(KoyomiError):
+    """The request cannot be understood."""
+
+
+class AccessDenied(KoyomiError):
+    """A privilege is needed that the signed-in person does not have."""
+
+    def __init__(self, href: str, privilege: str, message: str | None = None) -> None:
+        super().__init__(message)
+        self.href = href
+        self.privilege = privilege
+        """Qualified name, such as `{DAV:}read`."""
+
+
+class SignInRequired(KoyomiError):
+    """Signing in is required."""
+
+
+class SignInDelayed(KoyomiError):
+    """Too many failed sign-ins; try again later."""
+
+    def __init__(self, retry_after: int, message: str | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds."""
+
+
+class PreconditionFailed(KoyomiError):
+    """The resource is not in the state that the request demands."""
+
+
+class AlreadyExists(KoyomiError):
+    """Something exists at this path already."""
+
+
+class ParentMissing(KoyomiError):
+    """The collection that would hold the resource does not exist."""
+
+
+class WriteConflict(KoyomiError):
+    """The state read before a write was changed by another; read again and repeat."""
+
+
+class Unavailable(KoyomiError):
+    """The database does not answer in time; try again later."""
+
+    def __init__(self, message: str | None = None, retry_after: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds."""
+
+
+# -- data that a client sends -----------------------------------------------------------------------------------------
+
+
+class InvalidData(KoyomiError):
+    """The data of the resource is not acceptable."""
+
+    def __init__(self, message: str | None = None, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+        """The line of the text, counted from 1 as a person sees it in an editor (continuation lines count)."""
+
+
+class UnsupportedMediaType(InvalidData):
+    """The media type is not one that this collection takes."""
+
+
+class InvalidCalendarData(InvalidData):
+    """This is not well-formed iCalendar data."""
+
+
+class InvalidCalendarObject(InvalidData):
+    """This iCalendar data breaks the rules for a calendar object resource (RFC 4791 §4.1)."""
+
+
+class UnsupportedComponent(InvalidData):
+    """The calendar does not take components of this type."""
+
+
+class InvalidAddressData(InvalidData):
+    """This is not well-formed vCard data, or not a single vCard."""
+
+
+class UidConflict(InvalidData):
+    """The UID is in use by another resource of the collection, or differs from that of the resource it would replace."""
+
+    def __init__(self, name: str | None = None, message: str | None = None) -> None:
+        super().__init__(message)
+        self.name = name
+        """The name of the member that has the UID, in the collection written to."""
+
+
+class DateTimeTooEarly(InvalidData):
+    """A date or time lies before the earliest that is allowed."""
+
+
+class DateTimeTooLate(InvalidData):
+    """A date or time lies after the latest that is allowed."""
+
+
+class TooManyAttendees(InvalidData):
+    """There are more attendees than are allowed."""
+
+
+class TooManyInstances(InvalidData):
+    """The recurrence set cannot be computed with bounded work."""
+
+
+class ResourceTooLarge(InvalidData):
+    """The resource is larger than is allowed."""
+
+
+class InvalidFilter(KoyomiError):
+    """The filter is not valid."""
+
+
+class UnsupportedFilter(KoyomiError):
+    """The filter names something that cannot be filtered by."""
+
+    def __init__(self, message: str | None = None, element: str | None = None) -> None:
+        super().__init__(message)
+        self.element = element
+        """The offending filter element as XML text, when known (RFC 4791 §7.8, RFC 6352 §8.6)."""
+
+
+class UnsupportedCollation(KoyomiError):
+    """The collation is not supported."""
+
+
+# -- limits and sync --------------------------------------------------------------------------------------------------
+
+
+class QuotaExceeded(KoyomiError):
+    """The quota of the home would be exceeded."""
+
+
+class TooManyCollections(KoyomiError):
+    """The home holds as many collections as are allowed."""
+
+
+class TooManyMembers(KoyomiError):
+    """The collection holds as many members as are allowed."""
+
+
+class InvalidSyncToken(KoyomiError):
+    """The sync token is not valid (any more); start with an initial synchronisation."""
+
+
+class SyncTraversalRefused(KoyomiError):
+    """A synchronisation of infinite depth is not possible here."""
+
+
+# -- running ----------------------------------------------------------------------------------------------------------
+
+
+class ConfigurationError(KoyomiError):
+    """A setting is wrong."""
+
+
+class DatabaseError(KoyomiError):
+    """The database cannot be used as it is."""

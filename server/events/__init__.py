@@ -1,0 +1,1 @@
+"""Outbox relay, the bus and its consumers."""

@@ -1,0 +1,1 @@
+"""Storage plugins: what `server.storage` asks for, on a database."""

@@ -1,0 +1,1 @@
+"""Storage on PostgreSQL: SQL, migrations and the embedded server."""
