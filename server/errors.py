@@ -113,7 +113,7 @@ class InvalidAddressData(InvalidData):
 
 
 class UidConflict(InvalidData):
-    """The UID is in use by another resource of the collection, or differs from that of the resource it would replace."""
+    """The UID is in use by another resource of the collection, or differs from that of the resource written to."""
 
     def __init__(self, name: str | None = None, message: str | None = None) -> None:
         super().__init__(message)

@@ -1,0 +1,380 @@
+"""What a storage plugin must offer: values, and the protocol that services call.
+
+A *home* belongs to a principal and is of one kind (calendars or address books). Its revision counter orders every change
+of everything in it. A *binding* is the name under which a home shows a collection, a *member* is an object resource of a
+collection. All methods raise the domain errors of `server.errors`; an absent or overloaded database is `Unavailable`.
+
+Reads are single statements. Writes are compare-and-set: they carry the state that the caller's decision was based on and
+raise `WriteConflict` when it has changed since; the caller reads again and repeats. Each write is one transaction that
+leaves its rows in `outbox` and `audit` and takes the home's revision last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from server.calendar.occurrences import Materialised
+
+PrincipalKind = Literal["individual", "group", "room", "resource"]
+HomeKind = Literal["calendar", "addressbook"]
+CollectionKind = Literal["calendar", "addressbook", "inbox", "outbox", "notification"]
+Rights = Literal["owner", "write", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A person, group, room or piece of equipment."""
+
+    id: int
+    """Internal key; never shown."""
+    uid: str
+    """The stable id in URLs (`/principals/__uids__/{uid}/`)."""
+    kind: PrincipalKind
+    name: str
+    display_name: str
+    emails: tuple[str, ...] = ()
+    roles: frozenset[str] = frozenset()
+    disabled: bool = False
+    credential_version: int = 0
+    """Moves when a password, an app password or the right to sign in changes."""
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the principal reads and changes everything."""
+        return "admin" in self.roles
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The calendar or address-book home of a principal."""
+
+    id: int
+    kind: HomeKind
+    principal_id: int
+    revision: int
+    """Latest revision given to a change in this home."""
+    incarnation: int
+    used_bytes: int
+    quota_bytes: int | None
+    """A quota of its own; None where the installation's default holds."""
+    sync_floor: int
+    """Oldest revision whose token of depth 1 is still valid."""
+    infinite_sync_floor: int
+    """Oldest revision whose token of infinite depth is still valid."""
+    created_at: datetime
+    modified_at: datetime
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """Dead properties: qualified name `{ns}local` to the XML element as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A collection as one home shows it: what is stored, seen through a binding."""
+
+    home_id: int
+    """The home where the members lie."""
+    id: int
+    name: str
+    """The binding's name: the path segment, decoded."""
+    kind: CollectionKind
+    rights: Rights
+    components: tuple[str, ...]
+    """What a calendar takes (supported-calendar-component-set); empty for other kinds."""
+    revision: int
+    """Latest revision of the collection, its properties and its members: the ctag."""
+    binding_revision: int
+    """Latest revision of the collection as a member of the home that shows it."""
+    incarnation: int
+    sync_floor: int
+    """Oldest revision whose token is still valid."""
+    member_count: int
+    used_bytes: int
+    created_at: datetime
+    modified_at: datetime
+    deleted_revision: int | None = None
+    """Set when the binding is a tombstone (only `home_changes` gives such)."""
+    timezone: str | None = None
+    """CALDAV:calendar-timezone as iCalendar text."""
+    source: str | None = None
+    """href of a subscribed collection (CS:source)."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """Every other settable and dead property, in the viewer's view: `{ns}local` to the XML element as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """A calendar object resource or address object resource."""
+
+    id: int
+    name: str
+    uid: str
+    component: str
+    """VEVENT, VTODO, ... or VCARD."""
+    etag: str
+    """Without quotes."""
+    schedule_tag: str | None
+    size: int
+    """Bytes of the text in UTF-8."""
+    revision: int
+    created_at: datetime
+    modified_at: datetime
+    time_key: str
+    """Hash of what concerns time: equal keys mean equal occurrences."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """Dead properties."""
+    text: str | None = None
+    """What the client sent; read only where asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path names, for `Storage.resolve`. Names are decoded and compared as they are, owners case-folded."""
+
+    owner: str
+    by: Literal["uid", "individual", "group", "room", "resource"]
+    """`uid` for `__uids__`; else the kind whose folder the name was found under."""
+    home: HomeKind | None = None
+    """None: the principal itself."""
+    collection: str | None = None
+    object: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What one statement finds about a request: who asks, and what the path names. Absent things are None."""
+
+    viewer: Principal | None
+    owner: Principal | None = None
+    home: Home | None = None
+    collection: Collection | None = None
+    object: Object | None = None
+
+
+MemberColumn = Literal[
+    "name",
+    "id",
+    "uid",
+    "component",
+    "etag",
+    "schedule_tag",
+    "size",
+    "revision",
+    "deleted_revision",
+    "created_at",
+    "modified_at",
+    "properties",
+    "text",
+]
+"""Columns of a member row. Rows come as tuples (or what unpacks alike) in the order asked for."""
+
+Row = Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Who makes a change, and from where; written to `outbox` and `audit`."""
+
+    principal_id: int | None
+    origin: str
+    """`caldav`, `carddav`, `import`, `cli`, ...; a connector's own name, so that it does not hear its own writes."""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectContent:
+    """What is stored of a member: the text and all that reads need of it."""
+
+    uid: str
+    component: str
+    etag: str
+    text: str
+    size: int
+    time_key: str
+    schedule_tag: str | None = None
+    summary: Mapping[str, str] = field(default_factory=dict)
+    """Columns for display and search, by name: calendar `summary, location, status, organizer, ...`; card `fn, ...`."""
+    tzids: tuple[str, ...] = ()
+    materialised: Materialised | None = None
+    """Occurrences and alarms; None leaves those that are stored alone (equal time key) or means none (cards)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectState:
+    """The state of a name that a write is based on; `None` in its place says that the name is free."""
+
+    id: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write of a member leaves."""
+
+    revision: int
+    id: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewCollection:
+    """A collection to be made."""
+
+    name: str
+    kind: CollectionKind
+    components: tuple[str, ...] = ()
+    timezone: str | None = None
+    source: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyChanges:
+    """Changes of a resource's properties: values to set, None to remove. Applied as a whole."""
+
+    properties: Mapping[str, str | None] = field(default_factory=dict)
+    timezone: str | None = None
+    """New calendar-timezone; an empty string removes it; None leaves it."""
+    source: str | None = None
+    """As `timezone`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteLimits:
+    """Limits that only the transaction itself can hold."""
+
+    quota_bytes: int
+    max_members: int
+    max_collections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a worker hears after a commit, within 100 ms."""
+
+    home_id: int
+    collection_id: int | None
+    revision: int
+
+
+@runtime_checkable
+class Storage(Protocol):
+    """What services need of a database."""
+
+    # reading
+
+    async def resolve(self, viewer: int | None, target: Target | None, *, text: bool = False) -> Resolution:
+        """Who asks (principal id `viewer`) and what `target` names, in one statement."""
+
+    async def installation(self) -> UUID:
+        """The id of this installation's data, from which resource ids are made."""
+
+    async def collections(self, home: Home, viewer: int) -> list[Collection]:
+        """The collections that a home shows, by name, in the viewer's view; one statement."""
+
+    async def home_changes(self, home: Home, viewer: int, after: int) -> list[Collection]:
+        """The collections of a home that changed after a revision, tombstones included, by binding revision."""
+
+    async def members(
+        self, collection: Collection, columns: Sequence[MemberColumn], *, after: str | None, limit: int
+    ) -> Sequence[Row]:
+        """A page of the members in order of names (by code points), those behind the name `after`."""
+
+    async def members_named(
+        self, members: Sequence[tuple[Collection, str]], columns: Sequence[MemberColumn]
+    ) -> Mapping[tuple[int, str], Row]:
+        """The members of those names that exist, by (collection id, name); one statement for any number of them."""
+
+    async def members_changed(
+        self, collection: Collection, columns: Sequence[MemberColumn], *, after: int, up_to: int, limit: int
+    ) -> Sequence[Row]:
+        """Members with `after` < revision <= `up_to`, tombstones included, by revision."""
+
+    async def uid_holder(self, collection: Collection, uid: str) -> str | None:
+        """The name of the member that has this UID."""
+
+    # writing members
+
+    async def put_object(
+        self,
+        collection: Collection,
+        name: str,
+        content: ObjectContent,
+        expected: ObjectState | None,
+        limits: WriteLimits,
+        cause: Cause,
+    ) -> Written:
+        """Create or replace a member; creates nothing when any of it fails.
+
+        Raises `WriteConflict` (name, collection or home is no longer as expected), `UidConflict`, `QuotaExceeded`,
+        `TooManyMembers`, `NotFound` (the collection is gone).
+        """
+
+    async def delete_object(self, collection: Collection, name: str, expected: ObjectState, cause: Cause) -> int:
+        """Make a member a tombstone; gives the revision. What it held can be restored for a while."""
+
+    async def move_object(
+        self,
+        source: Collection,
+        source_name: str,
+        source_state: ObjectState,
+        destination: Collection,
+        name: str,
+        expected: ObjectState | None,
+        limits: WriteLimits,
+        cause: Cause,
+    ) -> Written:
+        """Move a member, which keeps its id and dead properties; may replace what has the name. Locks homes in id order."""
+
+    async def copy_object(
+        self,
+        source: Collection,
+        source_name: str,
+        source_state: ObjectState,
+        destination: Collection,
+        name: str,
+        expected: ObjectState | None,
+        limits: WriteLimits,
+        cause: Cause,
+    ) -> Written:
+        """Copy a member with its dead properties and occurrences; may replace what has the name."""
+
+    async def set_object_properties(
+        self, collection: Collection, name: str, state: ObjectState, changes: PropertyChanges, cause: Cause
+    ) -> int:
+        """Set dead properties of a member; the ETag stays, the revision moves."""
+
+    # writing collections
+
+    async def create_collection(self, home: Home, new: NewCollection, limits: WriteLimits, cause: Cause) -> Collection:
+        """Make a collection. Raises `AlreadyExists`, `TooManyCollections`. An old name's infinite tokens end."""
+
+    async def set_collection_properties(
+        self, home: Home, collection: Collection, changes: PropertyChanges, viewer: int, cause: Cause
+    ) -> int:
+        """Set properties, in the viewer's view of another's collection; gives the revision."""
+
+    async def set_home_properties(self, home: Home, changes: PropertyChanges, cause: Cause) -> int:
+        """Set dead properties of a home; gives the revision."""
+
+    async def delete_collection(
+        self, home: Home, collection: Collection, cause: Cause, *, replacement: NewCollection | None = None
+    ) -> int:
+        """Unbind a collection (its members can be restored for a while), with `replacement` in the same transaction."""
+
+    async def move_collection(
+        self, home: Home, collection: Collection, name: str, replaced: Collection | None, cause: Cause
+    ) -> int:
+        """Give a collection another name in its home; `replaced` is deleted in the same transaction."""
+
+    # hearing
+
+    def subscribe(self, listener: Callable[[Change], Awaitable[None] | None]) -> Callable[[], None]:
+        """Hear of the commits of all workers; gives a function that ends the subscription."""
+
+    async def ready(self) -> bool:
+        """Whether the database answers and the schema is this version's."""
