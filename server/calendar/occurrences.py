@@ -1,0 +1,154 @@
+"""What a calendar object is in time: occurrences, its span and its alarms, as values.
+
+`server.calendar.materialise.materialise(calendar, now)` computes them from the component tree of an object.
+
+Times are aware UTC date-times with a resolution of one second. Floating date-times and dates have no place on the time
+line before someone's zone gives them one: their UTC values are those that they would have in UTC, and `kind` says so;
+a query widens its window by `FLOATING_MARGIN` and decides with `resolve` in the zone that holds for the request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from server.calendar.zones import Zone
+
+FLOATING_MARGIN = timedelta(hours=26)
+"""How far the place of a floating time in a zone can lie from its place in UTC: more than any zone's offset."""
+
+EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""Bounds of what can be computed; values beyond them are cut to them."""
+
+
+class Kind(StrEnum):
+    """How the times of an occurrence are bound to the time line (RFC 5545 §3.3.5, §3.3.4)."""
+
+    TIMED = "timed"
+    """In UTC or in a time zone."""
+    FLOATING = "floating"
+    DATE = "date"
+
+
+class Busy(StrEnum):
+    """What an occurrence does to free-busy: values of FBTYPE (RFC 5545 §3.2.9, RFC 4791 §7.10)."""
+
+    FREE = "FREE"
+    BUSY = "BUSY"
+    TENTATIVE = "BUSY-TENTATIVE"
+    UNAVAILABLE = "BUSY-UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One instance of a component.
+
+    It overlaps a window as RFC 4791 §9.9 says if and only if `matches_from < window end` and
+    `matches_until > window start`: the two tell its tables apart (with `<` or `<=`, with or without DTEND, DUE, ...) by
+    a second more or less. None is unbounded.
+    """
+
+    start: datetime
+    end: datetime
+    """Exclusive; equal to `start` for what has no length."""
+    matches_from: datetime | None
+    matches_until: datetime | None
+    local_start: datetime
+    """Naive; in the zone of `tzid`, in UTC, or floating; midnight for dates."""
+    tzid: str | None
+    """Key of the zone (`server.calendar.zones`); None for floating and dates."""
+    kind: Kind
+    busy: Busy
+    recurrence_id: str
+    """`20260131`, `20260131T090000` (floating) or `20260131T080000Z` (all others); empty for what does not recur."""
+    component: int
+    """Index in the calendar's `components` of the component that describes this instance."""
+    matches: bool = True
+    """False for rows that only count for free-busy: FREEBUSY periods of a VFREEBUSY that has DTSTART and DTEND."""
+
+    def overlaps(self, start: datetime | None, end: datetime | None) -> bool:
+        """Whether the occurrence overlaps a window (RFC 4791 §9.9) as it stands: see `resolve` for floating and dates."""
+        return (
+            self.matches
+            and (end is None or self.matches_from is None or self.matches_from < end)
+            and (start is None or self.matches_until is None or self.matches_until > start)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmTrigger:
+    """When an alarm rings (RFC 5545 §3.8.6.3), for every occurrence of a component or at one time."""
+
+    component: int
+    """Index in the calendar's `components`."""
+    alarm: int
+    """Which VALARM of that component, from 0."""
+    at: datetime | None
+    """An absolute trigger, in UTC; `days` and `seconds` are 0 then."""
+    days: int
+    """The nominal part of a trigger's offset: days by the calendar of the occurrence's zone."""
+    seconds: int
+    """The exact part of a trigger's offset; both are negative for a trigger before."""
+    from_end: bool
+    """The offset counts from the end (RELATED=END) and not from the start."""
+    repeat: int = 0
+    """How often the alarm rings again."""
+    interval: int = 0
+    """Seconds between repetitions."""
+
+    @property
+    def earliest(self) -> timedelta:
+        """The offset from start or end of the first ring; a change of a zone's offset may move it by some hours."""
+        return timedelta(days=self.days, seconds=self.seconds)
+
+    @property
+    def latest(self) -> timedelta:
+        """The offset of the last ring."""
+        return timedelta(days=self.days, seconds=self.seconds + self.repeat * self.interval)
+
+
+@dataclass(frozen=True, slots=True)
+class Materialised:
+    """A calendar object in time.
+
+    `occurrences` holds every instance that overlaps `expanded_from`–`expanded_until`; None is unbounded, so that an
+    object with both None is materialised whole.
+    """
+
+    component: str
+    """VEVENT, VTODO, VJOURNAL, VFREEBUSY or VAVAILABILITY."""
+    occurrences: tuple[Occurrence, ...]
+    span_start: datetime | None
+    """The least `matches_from` of all instances; None is unbounded."""
+    span_end: datetime | None
+    """The greatest `matches_until` of all instances; None is unbounded, by what the instance is or as `endless`."""
+    endless: bool
+    """Instances go on for ever."""
+    expanded_from: datetime | None
+    expanded_until: datetime | None
+    alarms: tuple[AlarmTrigger, ...]
+    zones: tuple[str, ...]
+    """Keys of the zones that the times depend on, sorted; UTC is not among them."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every instance is among the occurrences."""
+        return self.expanded_from is None and self.expanded_until is None
+
+
+def resolve(occurrence: Occurrence, zone: Zone) -> Occurrence:
+    """The occurrence with the place that a zone gives to floating times and dates (RFC 4791 §7.3, §9.9)."""
+    if occurrence.kind is Kind.TIMED:
+        return occurrence
+    start = zone.to_utc(occurrence.start.replace(tzinfo=None))
+    end = zone.to_utc(occurrence.end.replace(tzinfo=None))
+    matches_from, matches_until = occurrence.matches_from, occurrence.matches_until
+    if matches_from is not None:
+        matches_from = start + (matches_from - occurrence.start)
+    if matches_until is not None:
+        matches_until = end + (matches_until - occurrence.end)
+    return replace(occurrence, start=start, end=end, matches_from=matches_from, matches_until=matches_until)
