@@ -1,0 +1,516 @@
+"""The settings of an installation: one model, read from a file, `KOYOMI_…` environment variables and the command line.
+
+Every option has one name: `port` in the file, `KOYOMI_PORT` in the environment, `port=` in `load`. The command line
+overrides the environment, which overrides the file. The model carries each option's description, unit and allowed
+values, from which `docs/settings_reference.py` writes the sample file and the reference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from server.errors import ConfigurationError
+from server.limits import Limits
+
+PREFIX = "KOYOMI_"
+DEFAULT_FILE = Path("config/koyomi.toml")
+"""Read when it exists and no other file is named."""
+
+Network = IPv4Network | IPv6Network
+
+_NOT_OPTIONS = re.compile(
+    r"KOYOMI_(CONFIG|CI|TEST_\w+|(\w+_)?SERVICE_(HOST|PORT\w*)|(\w+_)?PORT_\d+_\w+)", re.IGNORECASE
+)
+"""Variables with our prefix that are no options: the file's path, those of the tests, and what Kubernetes sets for a
+service named koyomi."""
+_KUBERNETES_PORT = re.compile(r"(tcp|udp|sctp)://")
+"""Kubernetes also sets KOYOMI_PORT, to a URL, which is never a port of ours."""
+_LIMITS = Limits()
+
+
+def _option(
+    default: object, section: str, description: str, *, unit: str = "", allowed: str = "", **constraints: Any
+) -> Any:
+    """An option. `allowed` describes what is allowed where type and constraints do not say it."""
+    extra: dict[str, JsonValue] = {"section": section, "unit": unit, "allowed": allowed}
+    return Field(default, description=description, json_schema_extra=extra, **constraints)
+
+
+def _networks(value: object) -> object:
+    """Networks from a list, or from text with commas between them (the environment)."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list | tuple):
+        raise ValueError("not a list")
+    return tuple(item if isinstance(item, Network) else ip_network(str(item)) for item in value)
+
+
+def cores() -> int:
+    """The number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Settings(BaseModel):
+    """The settings, checked. Made by `load`; never changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+    # -- data ---------------------------------------------------------------------------------------------------------
+
+    data: Path = _option(
+        Path("var"),
+        "Data",
+        "Folder of the embedded PostgreSQL and of everything else that Koyomi keeps. Relative paths start at the "
+        "working directory.",
+        allowed="a path",
+    )
+    database: SecretStr = _option(
+        SecretStr(""),
+        "Data",
+        "The PostgreSQL database to use instead of the embedded one (15 or newer). The URL may hold a password, and is "
+        "never printed.",
+        allowed="postgresql://[USER[:PASSWORD]@][HOST[:PORT]]/DATABASE, or empty for the embedded PostgreSQL",
+    )
+    postgres_bin: Path | None = _option(
+        None,
+        "Data",
+        "Folder with the programs (initdb, postgres) that the embedded PostgreSQL is run from, 15 or newer. If empty, "
+        "those that come with Koyomi.",
+        allowed="the path of a folder, or empty",
+    )
+    database_pool_size: int = _option(
+        10, "Data", "Connections to the database that each worker may hold.", ge=2, le=500
+    )
+    database_pool_timeout: float = _option(
+        5.0,
+        "Data",
+        "How long a request waits for a free connection before it is answered with 503.",
+        unit="seconds",
+        gt=0,
+        le=600,
+    )
+    database_statement_timeout: float = _option(
+        10.0,
+        "Data",
+        "How long one statement may take before its request is answered with 503.",
+        unit="seconds",
+        gt=0,
+        le=3600,
+    )
+    page_size: int = _option(500, "Data", "Rows that one statement reads of a long listing.", ge=10, le=10_000)
+    sync_token_days: int = _option(
+        180,
+        "Data",
+        "How long a sync token is valid at least; a client that stays away for longer synchronises anew.",
+        unit="days",
+        ge=90,
+        le=3650,
+    )
+    restore_days: int = _option(30, "Data", "How long what was deleted can be restored.", unit="days", ge=0, le=3650)
+
+    # -- network ------------------------------------------------------------------------------------------------------
+
+    host: str = _option(
+        "127.0.0.1",
+        "Network",
+        "Address to listen on; 0.0.0.0 or :: is every address of the machine.",
+        allowed="a host name or an IP address",
+        min_length=1,
+    )
+    port: int = _option(5232, "Network", "TCP port to listen on; 0 lets the system choose.", ge=0, le=65535)
+    workers: int = _option(
+        0,
+        "Network",
+        "Processes that serve requests; 0 is one for each core of the machine.",
+        ge=0,
+        le=256,
+        validate_default=True,
+    )
+    external_url: str = _option(
+        "",
+        "Network",
+        "The address under which clients reach a server behind a proxy, with the path prefix if there is one. The "
+        "proxy must leave the prefix in the path.",
+        allowed="an http or https URL without query, as https://example.org/koyomi, or empty",
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = _option(
+        (),
+        "Network",
+        "Networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto headers (and remote_user_header) are "
+        "believed.",
+        allowed='a list of networks, as ["10.0.0.0/8", "::1"] (in the environment: with commas between them)',
+    )
+    gzip: bool = _option(True, "Network", "Compress answers for clients that accept gzip.")
+    stop_timeout: float = _option(
+        30.0,
+        "Network",
+        "How long requests that are under way may take when the server is stopped.",
+        unit="seconds",
+        ge=0,
+        le=3600,
+    )
+
+    # -- signing in ---------------------------------------------------------------------------------------------------
+
+    basic_auth_insecure: bool = _option(
+        False,
+        "Signing in",
+        "Offer Basic authentication without TLS to other machines too. Passwords then cross the network readable by "
+        "others.",
+    )
+    htpasswd_file: Path | None = _option(
+        None,
+        "Signing in",
+        "An htpasswd file, asked after the passwords in the database; its people must exist in Koyomi.",
+        allowed="the path of a file, or empty",
+    )
+    remote_user_header: str = _option(
+        "",
+        "Signing in",
+        "Header in which a trusted proxy names the person that it has signed in, such as Remote-User. Needs "
+        "trusted_proxies.",
+        allowed="the name of a header, or empty",
+        pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]*$",
+    )
+    sign_in_delay: float = _option(
+        1.0,
+        "Signing in",
+        "How long the next attempt must wait after failed ones, per account and per address: this after the third, "
+        "doubling with each further one.",
+        unit="seconds",
+        ge=0,
+        le=60,
+    )
+    sign_in_max_delay: float = _option(300.0, "Signing in", "The longest such wait.", unit="seconds", ge=0, le=86_400)
+    sign_in_failures_per_account: int = _option(
+        30,
+        "Signing in",
+        "Failures on one account within sign_in_window after which it is refused until they are forgotten. Credentials "
+        "that worked lately go on working.",
+        ge=1,
+        le=1_000_000,
+    )
+    sign_in_failures_per_address: int = _option(
+        100,
+        "Signing in",
+        "Failures from one address (IPv6: one /64 network) within sign_in_window after which it is refused until they "
+        "are forgotten.",
+        ge=1,
+        le=1_000_000,
+    )
+    sign_in_window: float = _option(
+        900.0, "Signing in", "How long a failure is remembered.", unit="seconds", ge=1, le=604_800
+    )
+    credential_cache_size: int = _option(
+        10_000,
+        "Signing in",
+        "Verified credentials that each worker remembers (under a keyed hash), so that the password is not hashed at "
+        "every request; 0 remembers none.",
+        ge=0,
+        le=10_000_000,
+    )
+    credential_cache_seconds: float = _option(
+        600.0,
+        "Signing in",
+        "How long it remembers them. A changed password takes effect at once all the same.",
+        unit="seconds",
+        ge=0,
+        le=86_400,
+    )
+
+    # -- limits: what each means is said in server.limits -------------------------------------------------------------
+
+    max_resource_size: ByteSize = _option(
+        _LIMITS.max_resource_size,
+        "Limits",
+        "Size of one event, task, journal entry or card.",
+        unit="bytes",
+        ge=10_000,
+        le=1 << 30,
+    )
+    quota_bytes: ByteSize = _option(
+        _LIMITS.quota_bytes,
+        "Limits",
+        "Size of everything in one home (a person's calendars, or their address books) that has no quota of its own.",
+        unit="bytes",
+        ge=0,
+        le=1 << 50,
+    )
+    max_collections: int = _option(
+        _LIMITS.max_collections,
+        "Limits",
+        "Collections in one home, inbox and outbox included.",
+        ge=10,
+        le=10_000,
+    )
+    max_members: int = _option(
+        _LIMITS.max_members, "Limits", "Objects in one calendar or address book.", ge=100, le=100_000_000
+    )
+    max_name_length: int = _option(
+        _LIMITS.max_name_length, "Limits", "Length of a name in a URL, decoded.", unit="bytes", ge=100, le=1000
+    )
+    max_uid_length: int = _option(
+        _LIMITS.max_uid_length, "Limits", "Length of the UID of an object.", unit="bytes", ge=100, le=1000
+    )
+    max_attendees: int = _option(_LIMITS.max_attendees, "Limits", "Attendees of one event.", ge=10, le=1_000_000)
+    max_components: int = _option(
+        _LIMITS.max_components,
+        "Limits",
+        "Components of one object: changed instances, alarms, time zones.",
+        ge=100,
+        le=1_000_000,
+    )
+    min_date_time: datetime = _option(
+        _LIMITS.min_date_time,
+        "Limits",
+        "Earliest date or time in a calendar object.",
+        allowed="a date and time in UTC, as 1900-01-01T00:00:00Z",
+    )
+    max_date_time: datetime = _option(
+        _LIMITS.max_date_time,
+        "Limits",
+        "Latest date or time in a calendar object.",
+        allowed="a date and time in UTC after min_date_time, as 9999-12-31T23:59:59Z",
+    )
+    max_xml_size: ByteSize = _option(
+        _LIMITS.max_xml_size, "Limits", "Size of the XML body of a request.", unit="bytes", ge=10_000, le=1 << 28
+    )
+    max_xml_depth: int = _option(
+        _LIMITS.max_xml_depth, "Limits", "Elements inside one another in an XML body.", ge=20, le=200
+    )
+    max_xml_elements: int = _option(
+        _LIMITS.max_xml_elements, "Limits", "Elements of an XML body.", ge=1000, le=10_000_000
+    )
+    max_property_size: ByteSize = _option(
+        _LIMITS.max_property_size,
+        "Limits",
+        "Size of a property that a client sets on a resource, as XML.",
+        unit="bytes",
+        ge=1000,
+        le=1 << 26,
+    )
+    max_properties: int = _option(
+        _LIMITS.max_properties, "Limits", "Such properties of one resource.", ge=10, le=100_000
+    )
+    max_filter_elements: int = _option(
+        _LIMITS.max_filter_elements, "Limits", "Elements of the filter of a query.", ge=10, le=10_000
+    )
+    max_multiget_hrefs: int = _option(
+        _LIMITS.max_multiget_hrefs, "Limits", "Objects that one multiget may ask for.", ge=100, le=1_000_000
+    )
+
+    # -- log ----------------------------------------------------------------------------------------------------------
+
+    log_level: Literal["debug", "info", "warning", "error"] = _option("info", "Log", "How much is logged.")
+    log_format: Literal["auto", "console", "json"] = _option(
+        "auto",
+        "Log",
+        "Lines for people (console) or one JSON object a line; auto is console on a terminal, JSON elsewhere.",
+    )
+    slow_request: float = _option(
+        1.0,
+        "Log",
+        "Requests that take longer are logged as a warning.",
+        unit="seconds",
+        gt=0,
+        le=3600,
+    )
+
+    @cached_property
+    def limits(self) -> Limits:
+        """The limits on input, for code that knows no settings."""
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(Limits)}
+        values |= {name: int(value) for name, value in values.items() if isinstance(value, int)}
+        return Limits(**values)
+
+    @property
+    def path_prefix(self) -> str:
+        """The path before every URL of ours, without a slash at its end: empty, or as `/koyomi`."""
+        return urlsplit(self.external_url).path
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_input(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse what pydantic and the system's calls would take for something else."""
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and kind is not bool:
+            raise ValueError("not a number")
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("a NUL character")
+        if kind is datetime and not isinstance(value, datetime) and not re.match(r"\d{4}-\d\d-\d\d[T ]", str(value)):
+            raise ValueError("not a date and time")  # a bare number would be seconds since 1970
+        if value == "" and kind is Path:
+            raise ValueError("an empty path")
+        return None if value == "" and kind == Path | None else value
+
+    @field_validator("database")
+    @classmethod
+    def _check_database(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url and urlsplit(url).scheme not in {"postgresql", "postgres"}:
+            raise ValueError("not the URL of a PostgreSQL database")
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _count_workers(cls, value: int) -> int:
+        return value or cores()
+
+    @field_validator("external_url")
+    @classmethod
+    def _check_external_url(cls, value: str) -> str:
+        if not value:
+            return value
+        url = urlsplit(value)
+        plain = url.scheme in {"http", "https"} and url.hostname and not (url.query or url.fragment or url.username)
+        if not plain or (url.port is not None and not url.port) or re.search(r"[\s\\]|//|/\.", url.path):
+            raise ValueError("not such a URL")
+        return value.rstrip("/")
+
+    @field_validator("min_date_time", "max_date_time")
+    @classmethod
+    def _check_utc(cls, value: datetime) -> datetime:
+        if value.utcoffset() != timedelta(0):
+            raise ValueError("not in UTC")
+        return value.astimezone(UTC)
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Settings:
+        if self.remote_user_header and not self.trusted_proxies:
+            raise ValueError("remote_user_header needs trusted_proxies: without them nobody could be believed")
+        if self.min_date_time >= self.max_date_time:
+            raise ValueError("max_date_time must be after min_date_time")
+        if self.sign_in_max_delay < self.sign_in_delay:
+            raise ValueError("sign_in_max_delay must not be less than sign_in_delay")
+        return self
+
+
+def load(file: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+    """The settings of the file, the environment and the command line.
+
+    `file` is the settings file; without it `KOYOMI_CONFIG` names one, else `config/koyomi.toml` is read if it exists.
+    `overrides` are values by option name, of which None means not given. Raises `ConfigurationError`, whose message has
+    a line for each wrong setting: its name, its value, where it came from and what is allowed.
+    """
+    named = file or (Path(os.environ["KOYOMI_CONFIG"]) if os.environ.get("KOYOMI_CONFIG") else None)
+    path = named or DEFAULT_FILE
+    given = {
+        str(path): _read(path) if named or path.exists() else {},
+        "environment": _environment(),
+        "command line": {name: value for name, value in (overrides or {}).items() if value is not None},
+    }
+    origins = {name: origin for origin, values in given.items() for name in values}
+    values = {name: value for part in given.values() for name, value in part.items()}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        lines = [
+            _explain(str(each["loc"][0]) if each["loc"] else "", each["msg"], values, origins)
+            for each in error.errors(include_input=False, include_context=False)
+        ]
+    raise ConfigurationError("\n".join(dict.fromkeys(lines)))
+
+
+def allowed_values(name: str) -> str:
+    """What is allowed for an option, in words."""
+    field = Settings.model_fields[name]
+    if said := option_extra(name, "allowed"):
+        return said
+    if field.annotation is bool:
+        return "true or false"
+    if get_origin(field.annotation) is Literal:
+        return _alternatives([f'"{choice}"' for choice in get_args(field.annotation)])
+    bounds = {key: getattr(rule, key) for rule in field.metadata for key in ("ge", "gt", "le") if hasattr(rule, key)}
+    kind = "a whole number" if field.annotation in {int, ByteSize} else "a number"
+    low = f"from {_number(bounds['ge'])}" if "ge" in bounds else f"above {_number(bounds['gt'])} and"
+    text = f"{kind} {low} {'up ' if 'gt' in bounds else ''}to {_number(bounds['le'])}"
+    return text + (', or with a unit, as "10 MiB"' if field.annotation is ByteSize else "")
+
+
+def option_extra(name: str, key: Literal["section", "unit", "allowed"]) -> str:
+    """What the model says about an option beside its description."""
+    extra = Settings.model_fields[name].json_schema_extra
+    return str(extra.get(key, "")) if isinstance(extra, dict) else ""
+
+
+def _read(path: Path) -> dict[str, object]:
+    """What a settings file says, by name."""
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise ConfigurationError(f"The settings file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"The settings file {path} is not UTF-8 text") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationError(f"The settings file {path} is not TOML: {error}") from None
+
+
+def _environment() -> dict[str, object]:
+    """What the environment says, by option name."""
+    return {
+        variable.removeprefix(PREFIX).lower(): value
+        for variable, value in os.environ.items()
+        if variable.startswith(PREFIX)
+        and not _NOT_OPTIONS.fullmatch(variable)
+        and not (variable == "KOYOMI_PORT" and _KUBERNETES_PORT.match(value))
+    }
+
+
+def _explain(name: str, message: str, values: Mapping[str, object], origins: Mapping[str, str]) -> str:
+    """One line about a wrong setting."""
+    if not name:
+        return message.removeprefix("Value error, ")
+    origin = origins[name]
+
+    def spelled(option: str) -> str:
+        if origin == "environment":
+            return PREFIX + option.upper()
+        return "--" + option.replace("_", "-") if origin == "command line" else option
+
+    place = f" in {origin}" if origin not in {"environment", "command line"} else ""
+    if name not in Settings.model_fields:
+        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        hint = f"; did you mean {spelled(near[0])}?" if near else ""
+        return f"{spelled(name)}{place} is no setting{hint}"
+    secret = Settings.model_fields[name].annotation is SecretStr
+    value = "(not shown)" if secret else _shortened(repr(values[name]))
+    return f"{spelled(name)}{place} is {value}; allowed: {allowed_values(name)}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if value >= 10_000 else f"{value:g}"
+
+
+def _alternatives(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
