@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from server.errors import InvalidCalendarData
 
 _EOL = r"\r{0,2}\n"
-_LINE = re.compile(rf"([A-Za-z0-9_.-]+)([:;])([^\r\n]*+(?:{_EOL}[ \t][^\r\n]*+)*+)(?:{_EOL}|\Z)")
-_BLANK = re.compile(rf"(?:[ \t]*+(?:{_EOL}|\Z))")
+_LINE = re.compile(rf"([A-Za-z0-9_.-]++)([:;])([^\r\n]*+(?:{_EOL}[ \t][^\r\n]*+)*+)(?:{_EOL}|\Z)")
+_LINE_OR_ODD = re.compile(_LINE.pattern + r"|[\s\S]")
+_BLANK = re.compile(rf"(?:[ \t]*+{_EOL})++[ \t]*+\Z|(?:[ \t]*+{_EOL})++|[ \t]++\Z")
 _FOLD = re.compile(rf"{_EOL}[ \t]")
 _FOLDED_LINE = re.compile(rf"[^\r\n]++(?:{_EOL}[ \t][^\r\n]*+)*+(?:{_EOL}|\Z)")
 _PHYSICAL_LINE = re.compile(rf"([^\r\n]*+)(?:{_EOL}|\Z)")
@@ -42,8 +43,8 @@ BOM = "\ufeff"
 class Property:
     """One content line.
 
-    `name` is upper-case; `value` is the raw value, unfolded and still escaped. `line` counts from 1. `start` and `end` are
-    the offsets of the content line in the text, with its folds and its line end.
+    `name` is upper-case; `value` is the raw value, unfolded and still escaped. `line` counts from 1. `start` and `end`
+    are the offsets of the content line in the text, with its folds and its line end.
     """
 
     __slots__ = ("_params", "end", "line", "name", "parameter_text", "start", "value")
@@ -56,7 +57,7 @@ class Property:
         self.line = line
         self.start = start
         self.end = end
-        self._params: dict[str, tuple[str, ...]] | None = None
+        self._params: dict[str, list[str]] | None = None
 
     def __repr__(self) -> str:
         parameters = f";{self.parameter_text}" if self.parameter_text else ""
@@ -68,7 +69,7 @@ class Property:
         return self.start, self.end
 
     @property
-    def params(self) -> dict[str, tuple[str, ...]]:
+    def params(self) -> dict[str, list[str]]:
         """Values by upper-case name, without quotes, RFC 6868 decoded; a parameter without `=` has no values."""
         if self._params is None:
             self._params = parse_parameters(self.parameter_text) if self.parameter_text else {}
@@ -117,60 +118,56 @@ def content_lines(text: str) -> Iterator[Property]:
     length = len(text)
     number = 1
     while position < length:
-        for match in _LINE.finditer(text, position):
-            start, end = match.span()
-            if start != position:
-                break
+        for match in _LINE_OR_ODD.finditer(text, position):
             name, separator, rest = match.groups()
+            if name is None:
+                break
+            start, end = match.span()
             name = name.upper()
-            folds = 0
+            line = number
             if "\n" in rest:
-                folds = rest.count("\n")
+                number += rest.count("\n")
                 rest = _FOLD.sub("", rest)
-            if separator == ":":
-                yield Property(name, "", rest, number, start, end)
-            else:
-                parameter_text, value = _split_parameters(name, rest, number)
-                if value[-1:] == "=" and "QUOTED-PRINTABLE" in parameter_text.upper():
-                    value, end = _join_soft_line_breaks(text, value, end)
-                    yield Property(name, parameter_text, value, number, start, end)
-                    number += text.count("\n", start, end)
-                    position = end
-                    break
-                yield Property(name, parameter_text, value, number, start, end)
+            number += 1
             position = end
-            number += folds + 1
-        else:
-            if position == length:
-                return
-        position, number, odd = _odd_line(text, position, number)
-        if odd is not None:
-            yield odd
+            if separator == ":":
+                yield Property(name, "", rest, line, start, end)
+                continue
+            parameter_text, value = _split_parameters(name, rest, line)
+            soft_break = value[-1:] == "=" and "QUOTED-PRINTABLE" in parameter_text.upper()
+            if soft_break:
+                value, position = _join_soft_line_breaks(text, value, end)
+                number = line + text.count("\n", start, position)
+            yield Property(name, parameter_text, value, line, start, position)
+            if soft_break:
+                break
+        if position < length and not _LINE.match(text, position):
+            blank = _BLANK.match(text, position)
+            if blank is not None:
+                number += text.count("\n", position, blank.end())
+                position = blank.end()
+            else:
+                odd = _line_with_folded_name(text, position, number)
+                number += text.count("\n", position, odd.end)
+                position = odd.end
+                yield odd
 
 
-def _odd_line(text: str, position: int, number: int) -> tuple[int, int, Property | None]:
-    """What the fast pattern does not take at a position: blank lines, a name that is folded, or an error.
-
-    Returns where to go on, the line number there and the property, if it is one.
-    """
-    if position == len(text) or _LINE.match(text, position):
-        return position, number, None
-    blank = _BLANK.match(text, position)
-    if blank is not None:
-        return blank.end(), number + 1, None
+def _line_with_folded_name(text: str, position: int, number: int) -> Property:
+    """A content line folded within its name; an error for every other line that the fast pattern does not take."""
     match = _FOLDED_LINE.match(text, position)
     if match is None or text[position] in " \t":
-        raise InvalidCalendarData(f"Line {number} cannot be read.", number)
+        reason = "holds a carriage return that ends no line" if match is None else "continues no line"
+        raise InvalidCalendarData(f"Line {number} {reason}.", number)
     logical = _FOLD.sub("", match.group()).rstrip("\r\n")
-    again = _LINE.match(logical)
-    if again is None or again.end() != len(logical):
+    again = _LINE.fullmatch(logical)
+    if again is None:
         name = logical.partition(":")[0][:40]
         raise InvalidCalendarData(f"Line {number} is no content line: {name!r}.", number)
     name, separator, rest = again.groups()
     name = name.upper()
     parameter_text, value = ("", rest) if separator == ":" else _split_parameters(name, rest, number)
-    folds = text.count("\n", position, match.end())
-    return match.end(), number + folds, Property(name, parameter_text, value, number, position, match.end())
+    return Property(name, parameter_text, value, number, position, match.end())
 
 
 def _split_parameters(name: str, rest: str, number: int) -> tuple[str, str]:
@@ -203,24 +200,27 @@ def _join_soft_line_breaks(text: str, value: str, end: int) -> tuple[str, int]:
     return "".join(parts), end
 
 
-def parse_parameters(text: str) -> dict[str, tuple[str, ...]]:
+def parse_parameters(text: str) -> dict[str, list[str]]:
     """The parameters of a content line from the unfolded text between name and value (RFC 5545 §3.2).
 
     Names are upper-case; values lose their quotes and are decoded as RFC 6868 says. Values of a parameter that is there
     several times are put together.
     """
-    result: dict[str, tuple[str, ...]] = {}
+    result: dict[str, list[str]] = {}
     for part in _PARAMETER.findall(text) if '"' in text else text.split(";"):
         name, equals, written = part.partition("=")
         name = name.strip().upper()
         if not equals:
-            values: tuple[str, ...] = ()
+            values: list[str] = []
         elif '"' not in written and "," not in written:
-            values = (decode_parameter(written),)
+            values = [decode_parameter(written)]
         else:
             pieces = _PARAMETER_VALUE.findall(written)
-            values = tuple(decode_parameter(_unquote(piece)) for piece in pieces)
-        result[name] = result[name] + values if name in result else values
+            values = [decode_parameter(_unquote(piece)) for piece in pieces]
+        if name in result:
+            result[name].extend(values)
+        else:
+            result[name] = values
     result.pop("", None)
     return result
 
@@ -249,8 +249,8 @@ def encode_parameter(value: str) -> str:
 def unescape_text(value: str) -> str:
     """A TEXT value without its escapes (RFC 5545 §3.3.11).
 
-    `\\\\`, `\\;`, `\\,`, `\\n` and `\\N` mean what the RFC says; a backslash before any other character, such as `\\"` or
-    `\\:`, is dropped, as the clients that write these mean it.
+    `\\\\`, `\\;`, `\\,`, `\\n` and `\\N` mean what the RFC says; a backslash before any other character, such as `\\"`
+    or `\\:`, is dropped, as the clients that write these mean it.
     """
     if "\\" not in value:
         return value
