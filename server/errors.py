@@ -63,6 +63,19 @@ class AlreadyExists(KoyomiError):
     """Something exists at this path already."""
 
 
+class NameTaken(AlreadyExists):
+    """Another principal has this name, address or id."""
+
+    def __init__(self, taken: str, message: str | None = None) -> None:
+        super().__init__(message)
+        self.taken = taken
+        """What is taken."""
+
+
+class InvalidPrincipal(KoyomiError):
+    """What is said about a principal is not acceptable."""
+
+
 class ParentMissing(KoyomiError):
     """The collection that would hold the resource does not exist."""
 

@@ -1,0 +1,232 @@
+"""What a storage plugin must offer about principals: who there is, how they sign in, who belongs to whom.
+
+A sibling of `server.storage`, whose rules hold here too: reads are single statements, each write is one transaction
+that leaves its rows in `outbox` and `audit`, errors are those of `server.errors`.
+
+Names are one name space for all kinds and compare by `name_key`; an address belongs to one principal and is never the
+name of another, so that whoever signs in with it is one person.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from server.storage import Cause, PrincipalKind
+
+DelegateRights = Literal["read", "write"]
+FailureScope = Literal["address", "account"]
+
+
+def name_key(text: str) -> str:
+    """A name or an e-mail address as it is compared: case-folded, in Unicode's NFC."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+# -- signing in -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AppPasswordHash:
+    """The app password that a secret's first group selects."""
+
+    id: int
+    hash: str
+    expires_at: datetime | None
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """What failures stand against an attempt to sign in."""
+
+    wait: float = 0.0
+    """Seconds until the next attempt is allowed; 0 now."""
+    account_failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SignInMaterial:
+    """Everything that deciding an attempt to sign in needs, found by one statement.
+
+    `principal_id` and what follows is None (or empty) where nobody has the name or address. Hashes are there only for
+    people who are not disabled.
+    """
+
+    principal_id: int | None
+    credential_version: int = 0
+    may_sign_in: bool = False
+    """Whether this is a person and not disabled."""
+    name: str = ""
+    password_hash: str | None = None
+    app_password: AppPasswordHash | None = None
+    throttle: Throttle = Throttle()
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleRules:
+    """How failed attempts to sign in are slowed down."""
+
+    delay: float = 1.0
+    """Seconds to wait after the third failure; doubles with each further one."""
+    max_delay: float = 300.0
+    """The longest such wait, in seconds."""
+    failures_per_account: int = 30
+    """Failures on one account after which it is refused until they are forgotten."""
+    failures_per_address: int = 100
+    """Failures from one client address after which it is refused until they are forgotten."""
+    window: float = 900.0
+    """Seconds without a failure after which the earlier ones are forgotten."""
+
+
+# -- principals -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalRecord:
+    """All that is known of a principal but for its credentials."""
+
+    id: int
+    uid: str
+    kind: PrincipalKind
+    name: str
+    display_name: str
+    addresses: tuple[str, ...]
+    roles: frozenset[str]
+    disabled_at: datetime | None
+    quota_bytes: int | None
+    auto_schedule: Mapping[str, Any] | None
+    place: Mapping[str, Any] | None
+    created_at: datetime
+    has_password: bool = False
+    password_hash: str | None = field(default=None, repr=False)
+    """Only where asked for."""
+    members: frozenset[int] = frozenset()
+    """Of a group: the principals directly in it."""
+    delegates: frozenset[tuple[int, DelegateRights]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalChange:
+    """A principal to be made (`id` is None) or changed. What is None stays as it is."""
+
+    id: int | None = None
+    uid: str | None = None
+    """Only of a new one."""
+    kind: PrincipalKind | None = None
+    """Only of a new one."""
+    name: str | None = None
+    display_name: str | None = None
+    addresses: tuple[str, ...] | None = None
+    roles: frozenset[str] | None = None
+    disabled: bool | None = None
+    quota_bytes: int | None = None
+    auto_schedule: Mapping[str, Any] | None = None
+    """An empty one removes it."""
+    place: Mapping[str, Any] | None = None
+    """An empty one removes it."""
+    password_hash: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RelationChange:
+    """Who belongs to a principal from now on. What is None stays as it is."""
+
+    id: int
+    members: frozenset[int] | None = None
+    delegates: frozenset[tuple[int, DelegateRights]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AppPassword:
+    """A named password for one app or device."""
+
+    id: int
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@runtime_checkable
+class Directory(Protocol):
+    """What signing in and the care of principals need of a database."""
+
+    # signing in
+
+    async def sign_in_material(
+        self, login_key: str, selector: str | None, address_key: str, unknown_account_key: str
+    ) -> SignInMaterial:
+        """Who has this name or address (a `name_key`), and what failures stand against the attempt; one statement.
+
+        `selector` is the first group of an app password's secret, if that is what was sent. Failures of an account that
+        nobody has are found under `unknown_account_key`.
+        """
+
+    async def record_failure(self, address_key: str, account_key: str, rules: ThrottleRules) -> None:
+        """Count a failed attempt against the address and the account; exact also for attempts at the same time."""
+
+    async def clear_failures(self, account_key: str) -> None:
+        """Forget the failures of an account: its owner has signed in."""
+
+    async def forget_failures(self, window: float) -> int:
+        """Remove what has been quiet for `window` seconds; gives how many."""
+
+    async def replace_password_hash(self, principal_id: int, old: str, new: str) -> None:
+        """Store a hash with newer parameters of the same password, unless the password was changed meanwhile."""
+
+    async def app_password_used(self, app_password_id: int) -> None:
+        """Note that an app password was used."""
+
+    # reading principals
+
+    async def principal(self, name: str) -> PrincipalRecord | None:
+        """Who has this name, e-mail address or stable id (in this order)."""
+
+    async def principals(
+        self, kinds: Sequence[PrincipalKind], *, after: str | None = None, limit: int = 1000
+    ) -> list[PrincipalRecord]:
+        """A page of the principals of these kinds in order of `name_key`, those behind the key `after`."""
+
+    async def principals_known(
+        self, uids: Sequence[str], names: Sequence[str], addresses: Sequence[str]
+    ) -> list[PrincipalRecord]:
+        """The principals that have one of the ids, names or addresses (`name_key`s), with password hashes."""
+
+    # writing principals
+
+    async def write_principals(self, changes: Sequence[PrincipalChange], cause: Cause) -> list[int]:
+        """Make and change principals, all or none; gives their ids in order.
+
+        A new one gets its homes with the collections that they come with. Passwords, names, addresses and `disabled`
+        move the credential version when they change. Raises `NameTaken`, `NotFound`.
+        """
+
+    async def write_relations(self, changes: Sequence[RelationChange], cause: Cause) -> None:
+        """Set members and delegates, all or none. Raises `NotFound`."""
+
+    async def delete_principal(self, principal_id: int, cause: Cause, *, purge: bool) -> None:
+        """Delete a principal; it can neither sign in nor be found any more, and its name and addresses are free.
+
+        Without `purge` what is in its homes stays, under its stable id. With it everything goes, in batches of
+        transactions; a call that was broken off is ended by another. Raises `NotFound`.
+        """
+
+    # app passwords
+
+    async def add_app_password(
+        self, principal_id: int, name: str, selector: str, password_hash: str, expires_at: datetime | None, cause: Cause
+    ) -> int:
+        """Store an app password; gives its id. Raises `AlreadyExists` when the person has one of this name."""
+
+    async def app_passwords(self, principal_id: int) -> list[AppPassword]:
+        """A person's app passwords, oldest first, revoked ones included."""
+
+    async def revoke_app_password(self, principal_id: int, app_password_id: int, cause: Cause) -> None:
+        """End an app password at once. Raises `NotFound`."""
