@@ -1,0 +1,50 @@
+"""The command `koyomi`. Each command's module is loaded only when that command is called, so that all start quickly."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from server.errors import KoyomiError
+
+COMMANDS = {
+    "serve": ("server.commands.serve:serve", "Run the server."),
+    "version": ("server.commands.version:version", "Print the version of Koyomi and of what it rests on."),
+}
+"""Name to where the command is and what it does, in the order of `koyomi --help`."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are loaded when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names; nothing is loaded."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands for `--help`; nothing is loaded."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a domain error becomes a message for people."""
+        try:
+            return super().invoke(ctx)
+        except KoyomiError as error:
+            raise click.ClickException(error.message) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Koyomi, a CalDAV and CardDAV server on PostgreSQL."""
