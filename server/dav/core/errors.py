@@ -1,0 +1,115 @@
+"""The one table from domain errors to HTTP status, precondition element and metric label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server import errors
+from server.dav.core import names
+from server.dav.core.names import CALDAV, CARDDAV, caldav, calendarserver, carddav, dav
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """How an error is answered."""
+
+    status: int
+    precondition: str | None = None
+    """Element of the `DAV:error` body in calendars (and where nothing else is said)."""
+    card_precondition: str | None = None
+    """Element in address books, where it is another one (RFC 6352 §6.3.2.1)."""
+
+
+TABLE: dict[type[errors.KoyomiError], Translation] = {
+    errors.NotFound: Translation(404),
+    errors.BadRequest: Translation(400),
+    errors.AccessDenied: Translation(403, dav("need-privileges")),
+    errors.SignInRequired: Translation(401),
+    errors.SignInDelayed: Translation(429),
+    errors.PreconditionFailed: Translation(412),
+    errors.AlreadyExists: Translation(405, dav("resource-must-be-null")),
+    errors.ParentMissing: Translation(409),
+    errors.WriteConflict: Translation(503),
+    errors.Unavailable: Translation(503),
+    errors.InvalidData: Translation(403, caldav("valid-calendar-data"), carddav("valid-address-data")),
+    errors.UnsupportedMediaType: Translation(403, caldav("supported-calendar-data"), carddav("supported-address-data")),
+    errors.InvalidCalendarData: Translation(403, caldav("valid-calendar-data")),
+    errors.InvalidCalendarObject: Translation(403, caldav("valid-calendar-object-resource")),
+    errors.UnsupportedComponent: Translation(403, caldav("supported-calendar-component")),
+    errors.InvalidAddressData: Translation(403, carddav("valid-address-data"), carddav("valid-address-data")),
+    errors.UidConflict: Translation(403, caldav("no-uid-conflict"), carddav("no-uid-conflict")),
+    errors.DateTimeTooEarly: Translation(403, caldav("min-date-time")),
+    errors.DateTimeTooLate: Translation(403, caldav("max-date-time")),
+    errors.TooManyAttendees: Translation(403, caldav("max-attendees-per-instance")),
+    errors.TooManyInstances: Translation(403, caldav("max-instances")),
+    errors.ResourceTooLarge: Translation(403, caldav("max-resource-size"), carddav("max-resource-size")),
+    errors.InvalidFilter: Translation(400, caldav("valid-filter"), carddav("valid-filter")),
+    errors.UnsupportedFilter: Translation(403, caldav("supported-filter"), carddav("supported-filter")),
+    errors.UnsupportedCollation: Translation(403, caldav("supported-collation"), carddav("supported-collation")),
+    errors.QuotaExceeded: Translation(507, dav("quota-not-exceeded")),
+    errors.TooManyCollections: Translation(403, calendarserver("max-collections")),
+    errors.TooManyMembers: Translation(403, calendarserver("max-resources")),
+    errors.InvalidSyncToken: Translation(403, dav("valid-sync-token")),
+    errors.SyncTraversalRefused: Translation(403, dav("sync-traversal-supported")),
+}
+
+
+class Refused(errors.KoyomiError):
+    """A request that the protocol itself refuses, with the status and precondition that its RFC names."""
+
+    def __init__(self, status: int, precondition: str | None = None, message: str = "", inner: str = "") -> None:
+        super().__init__(message or None)
+        self.status = status
+        self.precondition = precondition
+        self.inner = inner
+        """Markup inside the precondition element."""
+
+
+def translate(error: errors.KoyomiError) -> Translation:
+    """The row of an error's class, or of the nearest class above it."""
+    if isinstance(error, Refused):
+        return Translation(error.status, error.precondition, error.precondition)
+    for cls in type(error).__mro__:
+        found = TABLE.get(cls)
+        if found is not None:
+            return found
+    return Translation(500)
+
+
+def body(error: errors.KoyomiError, *, card: bool = False, collection_href: str = "") -> str | None:
+    """The `DAV:error` body; None where the status says all there is to say.
+
+    `card`: the request was for an address book. `collection_href` is where a conflicting UID's resource lies.
+    """
+    row = translate(error)
+    precondition = row.card_precondition if card and row.card_precondition else row.precondition
+    if precondition is None:
+        return None
+    inner = names.escape(f"line {error.line}: {error.message}") if _has_line(error) else ""
+    if isinstance(error, Refused):
+        inner = error.inner
+    elif isinstance(error, errors.AccessDenied):
+        resource = names.element(
+            dav("resource"),
+            names.href(error.href) + names.element(dav("privilege"), names.element(error.privilege)),
+        )
+        inner = resource
+    elif isinstance(error, errors.UidConflict):
+        inner = names.href(collection_href + error.name) if error.name is not None else ""
+    elif isinstance(error, errors.UnsupportedFilter):
+        inner = error.element or ""
+    elif isinstance(error, errors.InvalidData) and not inner:
+        inner = names.escape(error.message)
+    return f"{names.PROLOGUE}<D:error {names.DECLARATIONS}>{names.element(precondition, inner)}</D:error>\n"
+
+
+def _has_line(error: errors.KoyomiError) -> bool:
+    return isinstance(error, errors.InvalidData) and error.line is not None
+
+
+def label(error: errors.KoyomiError) -> str:
+    """The error's label in metrics and logs."""
+    return type(error).__name__
+
+
+__all__ = ["CALDAV", "CARDDAV", "TABLE", "Refused", "Translation", "body", "label", "translate"]

@@ -1,0 +1,252 @@
+"""Writing `DAV:multistatus` bodies from fragments, page by page (RFC 4918 §13)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from server.dav.core import names
+from server.dav.core.paths import encode
+from server.dav.core.registry import MemberValue, Property
+from server.dav.core.request import Answer
+from server.storage import MemberColumn, Row
+
+if TYPE_CHECKING:
+    from server.dav.core.request import Request
+    from server.dav.core.resource import Resource
+
+CONTENT_TYPE = "application/xml; charset=utf-8"
+OPEN = f"{names.PROLOGUE}<D:multistatus {names.DECLARATIONS}>"
+CLOSE = "</D:multistatus>"
+
+STATUS = {
+    200: "HTTP/1.1 200 OK",
+    201: "HTTP/1.1 201 Created",
+    204: "HTTP/1.1 204 No Content",
+    400: "HTTP/1.1 400 Bad Request",
+    403: "HTTP/1.1 403 Forbidden",
+    404: "HTTP/1.1 404 Not Found",
+    409: "HTTP/1.1 409 Conflict",
+    423: "HTTP/1.1 423 Locked",
+    424: "HTTP/1.1 424 Failed Dependency",
+    507: "HTTP/1.1 507 Insufficient Storage",
+}
+
+
+def propstat(props: str, status: int, error: str = "", description: str = "") -> str:
+    """A `DAV:propstat` element with markup of properties."""
+    more = f"<D:error>{error}</D:error>" if error else ""
+    if description:
+        more += f"<D:responsedescription>{names.escape(description)}</D:responsedescription>"
+    return f"<D:propstat><D:prop>{props}</D:prop><D:status>{STATUS[status]}</D:status>{more}</D:propstat>"
+
+
+def response(href: str, inner: str) -> str:
+    """A `DAV:response` element."""
+    return f"<D:response><D:href>{names.escape(href)}</D:href>{inner}</D:response>"
+
+
+def status_response(href: str, status: int, error: str = "") -> str:
+    """A `DAV:response` with a status of the resource as a whole."""
+    more = f"<D:error>{error}</D:error>" if error else ""
+    return response(href, f"<D:status>{STATUS[status]}</D:status>{more}")
+
+
+def propstats(found: Iterable[str], missing: Iterable[str], denied: Iterable[str] = (), *, minimal: bool) -> str:
+    """The propstats of a response. With `minimal`, properties without success are left out (RFC 8144 §2.1)."""
+    good, bad, forbidden = "".join(found), "".join(missing), "".join(denied)
+    if minimal:
+        return propstat(good, 200)
+    parts = []
+    if good or not (bad or forbidden):
+        parts.append(propstat(good, 200))
+    if bad:
+        parts.append(propstat(bad, 404))
+    if forbidden:
+        parts.append(propstat(forbidden, 403))
+    return "".join(parts)
+
+
+def properties_of(request: Request, resource: Resource) -> Mapping[str, str]:
+    """What is stored of a resource's settable and dead properties."""
+    holder = resource.object or resource.collection or resource.home
+    if holder is None or resource.kind.value in ("principal", "principals", "homes", "root"):
+        return {}
+    return holder.properties
+
+
+def describe(request: Request, resource: Resource, wanted: Sequence[str]) -> str:
+    """A `DAV:response` with the properties asked for."""
+    known = request.site.registry.by_kind[resource.kind]
+    stored = properties_of(request, resource)
+    privileges = None
+    found: list[str] = []
+    missing: list[str] = []
+    denied: list[str] = []
+    for name in wanted:
+        item = known.get(name)
+        if item is None:
+            fragment = stored.get(name)
+            if fragment is None:
+                missing.append(names.tags(name)[2])
+            else:
+                found.append(fragment)
+            continue
+        if item.privilege != "{DAV:}read":
+            privileges = privileges if privileges is not None else request.privileges(resource)
+            if item.privilege not in privileges:
+                denied.append(names.tags(name)[2])
+                continue
+        if item.stored and name in stored:
+            found.append(stored[name])
+            continue
+        value = item.render(request, resource)
+        if value is None:
+            missing.append(names.tags(name)[2])
+        else:
+            start, end, empty = names.tags(name)
+            found.append(start + value + end if value else empty)
+    return response(request.url(resource.href), propstats(found, missing, denied, minimal=request.minimal))
+
+
+def present(request: Request, resource: Resource, *, allprop: bool) -> list[str]:
+    """Names of the properties that a resource has: all of them, or those that `DAV:allprop` stands for."""
+    known = request.site.registry.by_kind[resource.kind]
+    stored = properties_of(request, resource)
+    out = [
+        name
+        for name, item in known.items()
+        if (item.in_allprop or not allprop)
+        and ((item.stored and name in stored) or item.render(request, resource) is not None)
+    ]
+    return out + [name for name in stored if name not in known]
+
+
+class MemberWriter:
+    """Writes members of one collection from rows: what to write is decided once, not for each row."""
+
+    def __init__(
+        self,
+        request: Request,
+        collection: Resource,
+        wanted: Sequence[str],
+        known: Mapping[str, Property],
+        special: Mapping[str, MemberValue] | None = None,
+        more_columns: Sequence[MemberColumn] = (),
+    ) -> None:
+        self.prefix = request.url(collection.href)
+        self.minimal = request.minimal
+        columns: list[MemberColumn] = ["name"]
+        constant_found: list[str] = []
+        self.constant_missing: list[str] = []
+        self.dead: list[str] = []
+        self.parts: list[tuple[str, str, str, tuple[int, ...], Callable[..., str | None] | None]] = []
+
+        def index(column: MemberColumn) -> int:
+            if column not in columns:
+                columns.append(column)
+            return columns.index(column)
+
+        privileges = request.privileges(collection)
+        self.denied: list[str] = []
+        for name in wanted:
+            value = special.get(name) if special else None
+            item = known.get(name)
+            start, end, empty = names.tags(name)
+            if value is None and item is None:
+                self.dead.append(name)
+                continue
+            if value is None and item is not None:
+                if item.privilege != "{DAV:}read" and item.privilege not in privileges:
+                    self.denied.append(empty)
+                    continue
+                if item.constant is not None:
+                    constant_found.append(start + item.constant + end if item.constant else empty)
+                    continue
+                value = item.member
+            assert value is not None
+            where = tuple(index(column) for column in value.columns)
+            self.parts.append((start + value.before, value.after + end, empty, where, value.render))
+        self.constants = "".join(constant_found)
+        self.properties_at = index("properties") if self.dead else -1
+        for column in more_columns:
+            index(column)
+        self.columns: tuple[MemberColumn, ...] = tuple(columns)
+        self.template = self._template()
+
+    def _template(self) -> str | None:
+        """A format for whole rows, when every property wanted is a plain column and is asked for once."""
+        if self.dead or self.denied or any(render or len(at) != 1 for _, _, _, at, render in self.parts):
+            return None
+        if [at[0] for _, _, _, at, _ in self.parts] != list(range(1, len(self.columns))):
+            return None
+        inner = "".join(f"{start}%s{end}" for start, end, *_ in self.parts) + self.constants.replace("%", "%%")
+        href = names.escape(self.prefix).replace("%", "%%")
+        return (
+            f"<D:response><D:href>{href}%s</D:href><D:propstat><D:prop>{inner}</D:prop>"
+            f"<D:status>{STATUS[200]}</D:status></D:propstat></D:response>"
+        )
+
+    def page(self, rows: Iterable[Row]) -> str:
+        """The responses of existing members."""
+        template = self.template
+        if template is not None:
+            return "".join([template % (names.escape(encode(row[0])), *row[1:]) for row in rows])
+        return "".join([self.one(row) for row in rows])
+
+    def one(self, row: Row) -> str:
+        """The response of an existing member."""
+        if self.template is not None:
+            return self.template % (names.escape(encode(row[0])), *row[1:])
+        return response(self.prefix + encode(row[0]), self.propstats(row))
+
+    def propstats(self, row: Row) -> str:
+        """The propstats of an existing member."""
+        found = [self.constants] if self.constants else []
+        missing = list(self.constant_missing)
+        for start, end, empty, where, render in self.parts:
+            values = [row[at] for at in where]
+            value = values[0] if render is None else render(*values)
+            if value is None:
+                missing.append(empty)
+            else:
+                found.append(start + value + end)
+        if self.dead:
+            stored = row[self.properties_at] or {}
+            for name in self.dead:
+                fragment = stored.get(name)
+                if fragment is None:
+                    missing.append(names.tags(name)[2])
+                else:
+                    found.append(fragment)
+        return propstats(found, missing, self.denied, minimal=self.minimal)
+
+
+def answer(request: Request, *fragments: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """A 207 whose body is all there."""
+    body = (OPEN + "".join(fragments) + CLOSE).encode("utf-8", "surrogatepass")
+    return Answer(207, body, {"Content-Type": CONTENT_TYPE, **applied(request), **(headers or {})})
+
+
+async def paged(request: Request, head: str, pages: AsyncIterator[str]) -> Answer:
+    """A 207 whose body is sent page by page; one that has a single page goes out whole, with its length."""
+    first = await anext(pages, "")
+    second = await anext(pages, None)
+    if second is None:
+        return answer(request, head, first)
+    following = second
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield (OPEN + head + first).encode()
+        yield following.encode()
+        async for page in pages:
+            yield page.encode()
+        yield CLOSE.encode()
+
+    return Answer(207, headers={"Content-Type": CONTENT_TYPE, **applied(request)}, stream=stream())
+
+
+def applied(request: Request) -> dict[str, str]:
+    """The Preference-Applied header of an answer that lists properties (RFC 7240 §3)."""
+    used = sorted(preference for preference in request.preferences if preference != "return=representation")
+    return {"Preference-Applied": ", ".join(used), "Vary": "Brief, Prefer"} if used else {"Vary": "Brief, Prefer"}

@@ -1,0 +1,126 @@
+"""The registry: what the standards' modules offer, put together once at start.
+
+A standard's module has a `STANDARD`, which lists its live properties, reports, methods and compliance tokens; the
+server is the sum of those in `server.dav.standards`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from server.dav.core.resource import OBJECTS, Kind
+from server.dav.core.xml import Element
+from server.storage import MemberColumn
+
+if TYPE_CHECKING:
+    from server.dav.core.request import Answer, Request
+    from server.dav.core.resource import Resource
+
+Render = Callable[["Request", "Resource"], str | None]
+"""Markup inside the property's element; None where the resource does not have the property."""
+Read = Callable[["Request", "Resource", Element], str | None]
+"""Checks a value that a client sets and gives the text to store (None: the property is removed). Raises `Refused`."""
+Method = Callable[["Request"], Awaitable["Answer"]]
+Report = Callable[["Request", "Resource", Element], Awaitable["Answer"]]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberValue:
+    """How a property of a collection's members is read from rows, without a resource for each."""
+
+    columns: tuple[MemberColumn, ...]
+    render: Callable[..., str | None] | None = None
+    """Takes the columns' values and gives the markup; None where the one column needs no escaping and is never null."""
+    before: str = ""
+    after: str = ""
+    """Markup around the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A live property."""
+
+    name: str
+    """Qualified name."""
+    kinds: frozenset[Kind]
+    render: Render
+    member: MemberValue | None = None
+    """For properties of members that stand in row columns."""
+    constant: str | None = None
+    """For members: the value, when it is the same for all of them."""
+    read: Read | None = None
+    """How a client's value is taken; None: the property is protected."""
+    stored: bool = False
+    """Whether the value set is stored under the property's name among the resource's properties."""
+    settable: frozenset[Kind] | None = None
+    """Kinds on which it can be set, if not on all that have it."""
+    in_allprop: bool = False
+    """Whether `DAV:allprop` includes it: those of RFC 4918 only, as later standards demand."""
+    at_creation: bool = True
+    """Whether MKCALENDAR and extended MKCOL may set it."""
+    privilege: str = "{DAV:}read"
+    """What reading it needs: DAV:read, DAV:read-acl or DAV:read-current-user-privilege-set (RFC 3744)."""
+    creation_only: bool = False
+    """Whether it can be set by MKCALENDAR and extended MKCOL only, and is protected afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """What a module offers."""
+
+    name: str
+    properties: Sequence[Property] = ()
+    reports: Sequence[tuple[str, frozenset[Kind], Report]] = ()
+    methods: Sequence[tuple[str, frozenset[Kind], Method]] = ()
+    """Methods with the kinds on which `Allow` names them (an unmapped URL has those of what could be made there)."""
+    tokens: Sequence[tuple[str, frozenset[Kind]]] = ()
+    """Tokens of the `DAV` header with the kinds of resources that answer them."""
+
+
+@dataclass(slots=True)
+class Registry:
+    """All that is offered, ready for look-ups."""
+
+    properties: dict[str, Property] = field(default_factory=dict)
+    by_kind: dict[Kind, dict[str, Property]] = field(default_factory=dict)
+    reports: dict[str, tuple[frozenset[Kind], Report]] = field(default_factory=dict)
+    methods: dict[str, Method] = field(default_factory=dict)
+    allow: dict[Kind, str] = field(default_factory=dict)
+    tokens: dict[Kind, str] = field(default_factory=dict)
+
+    def reports_of(self, kind: Kind) -> list[str]:
+        """Names of the reports that a resource of this kind answers."""
+        return [name for name, (kinds, _) in self.reports.items() if kind in kinds]
+
+
+def build(standards: Iterable[Standard]) -> Registry:
+    """The registry of these standards. Two that claim one name are a mistake: `ValueError`."""
+    registry = Registry(by_kind={kind: {} for kind in Kind})
+    allowed: dict[Kind, list[str]] = {kind: [] for kind in Kind}
+    tokens: dict[Kind, list[str]] = {kind: [] for kind in Kind}
+    for standard in standards:
+        for item in standard.properties:
+            for kind in item.kinds:
+                if item.name in registry.by_kind[kind]:
+                    raise ValueError(f"{standard.name}: {item.name} is registered twice for {kind}")
+                registry.by_kind[kind][item.name] = item
+            if item.kinds & OBJECTS and item.member is None and item.constant is None:
+                raise ValueError(f"{standard.name}: {item.name} does not say how it is read from member rows")
+            registry.properties[item.name] = item
+        for name, kinds, report in standard.reports:
+            if name in registry.reports:
+                raise ValueError(f"{standard.name}: report {name} is registered twice")
+            registry.reports[name] = (kinds, report)
+        for name, kinds, method in standard.methods:
+            if registry.methods.setdefault(name, method) is not method:
+                raise ValueError(f"{standard.name}: method {name} is registered twice")
+            for kind in kinds:
+                allowed[kind].append(name)
+        for token, kinds in standard.tokens:
+            for kind in kinds:
+                tokens[kind].append(token)
+    registry.allow = {kind: ", ".join(names) for kind, names in allowed.items()}
+    registry.tokens = {kind: ", ".join(names) for kind, names in tokens.items()}
+    return registry

@@ -1,0 +1,211 @@
+"""A request as the standards' modules see it, and the answer they give."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from server.auth import policy
+from server.dav.core import paths, xml
+from server.dav.core.errors import Refused
+from server.dav.core.names import dav
+from server.dav.core.paths import Path
+from server.dav.core.resource import Kind, Resource, from_resolution
+from server.errors import AccessDenied, BadRequest, NotFound
+from server.storage import Cause, Principal, Resolution, Storage, Target
+
+if TYPE_CHECKING:
+    from server.dav.core.registry import Registry
+    from server.limits import Limits
+    from server.services.collections import Collections
+    from server.services.objects import Objects
+
+Headers = Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Answer:
+    """A response: a body, or chunks of one that are sent as they come."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    stream: AsyncIterator[bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every request shares: the registry, the services, and the settings that the protocol needs."""
+
+    registry: Registry
+    storage: Storage
+    objects: Objects
+    collections: Collections
+    limits: Limits
+    page_size: int = 1000
+    """Rows of a page of a listing; pages with texts are a tenth of it."""
+    prefix: str = ""
+    """The path under which a proxy shows this server, without a slash at its end."""
+    installation: bytes = b""
+    """The installation's id, from which resource ids are made."""
+
+
+class Wire(Protocol):
+    """The connection that a request came on."""
+
+    method: str
+    headers: Headers
+    target: str
+    """The request target as sent."""
+
+    async def read(self, limit: int) -> bytes:
+        """The body. Raises `server.errors.ResourceTooLarge` for one above `limit` bytes."""
+
+    async def viewer(self, target: Target | None, *, text: bool) -> Resolution:
+        """Runs the request's query as the person who signed in, signing in anew where the cached sign-in is old.
+
+        Raises `SignInRequired`.
+        """
+
+
+class Request:
+    """A request under way."""
+
+    def __init__(self, wire: Wire, site: Site) -> None:
+        self.wire = wire
+        self.site = site
+        self.method = wire.method
+        self.headers = wire.headers
+        self.path: Path = paths.parse(wire.target, site.prefix)
+        self.viewer: Principal | None = None
+        self.request_id = ""
+        self.report = ""
+        """The report asked for, for metrics and logs."""
+
+    # -- what it is about ---------------------------------------------------------------------------------------------
+
+    @property
+    def person(self) -> Principal:
+        """Who is signed in; only after a look-up."""
+        assert self.viewer is not None
+        return self.viewer
+
+    def cause(self) -> Cause:
+        """Who makes the change, for the outbox and the audit."""
+        origin = "carddav" if self.path.tree == "addressbooks" else "caldav"
+        return Cause(self.person.id, origin, self.request_id)
+
+    async def look_up(self, path: Path | None = None, *, need: str, text: bool = False) -> Resolution:
+        """What storage knows of a path, the request's own by default.
+
+        In a home that the person may not read every path raises `AccessDenied`, whether it names something or not.
+        `need` is the privilege that the error names then.
+        """
+        path = path or self.path
+        target = path.target()
+        found = await self.wire.viewer(target, text=text)
+        self.viewer = found.viewer
+        if target is not None and target.home is not None and found.owner is not None:
+            allowed = policy.privileges(self.person, found.owner, Kind.CALENDAR_HOME)
+            if dav("read") not in allowed:
+                raise AccessDenied(path.href, need)
+        return found
+
+    async def resource(self, path: Path | None = None, *, need: str = "{DAV:}read", text: bool = False) -> Resource:
+        """The resource at a path, with the privilege checked. Raises `NotFound`, `AccessDenied`."""
+        path = path or self.path
+        found = from_resolution(path, await self.look_up(path, need=need, text=text))
+        self.require(found, need)
+        return found
+
+    def require(self, resource: Resource, privilege: str) -> None:
+        """Raises `AccessDenied` when the person lacks a privilege on a resource."""
+        if privilege not in self.privileges(resource):
+            raise AccessDenied(resource.href, privilege)
+
+    def privileges(self, resource: Resource) -> frozenset[str]:
+        """What the person may do with a resource (DAV:current-user-privilege-set)."""
+        return policy.privileges(self.person, resource.owner, resource.kind)
+
+    def parse_href(self, href: str) -> Path:
+        """The path of an href in a body or header. Raises `BadRequest`."""
+        return paths.parse(href.strip(), self.site.prefix)
+
+    def url(self, href: str) -> str:
+        """An href as clients see it."""
+        return self.site.prefix + href
+
+    # -- headers ------------------------------------------------------------------------------------------------------
+
+    def depth(self, default: str) -> str:
+        """The Depth header: `0`, `1` or `infinity` (RFC 4918 §10.2). Raises `BadRequest`."""
+        value = self.headers.get("Depth")
+        if value is None:
+            return default
+        value = value.strip().lower()
+        if value not in ("0", "1", "infinity"):
+            raise BadRequest("Depth is 0, 1 or infinity.")
+        return value
+
+    @cached_property
+    def preferences(self) -> frozenset[str]:
+        """Preferences of the Prefer header that are known here, and Brief as `return=minimal` (RFC 7240, RFC 8144)."""
+        prefer = self.headers.get("Prefer")
+        found = set()
+        if prefer:
+            for part in prefer.split(","):
+                token = part.partition(";")[0].strip().replace(" ", "").replace('"', "").lower()
+                if token in ("return=minimal", "return=representation", "depth-noroot"):
+                    found.add(token)
+            if {"return=minimal", "return=representation"} <= found:
+                found -= {"return=minimal", "return=representation"}
+        if self.headers.get("Brief", "").strip().lower() == "t":
+            found.add("return=minimal")
+        return frozenset(found)
+
+    @property
+    def minimal(self) -> bool:
+        """Whether failures of properties may be left out (RFC 8144 §2.1)."""
+        return "return=minimal" in self.preferences
+
+    @property
+    def representation(self) -> bool:
+        """Whether the state of the resource is wanted in the answer of a write (RFC 8144 §2.2)."""
+        return "return=representation" in self.preferences
+
+    @property
+    def noroot(self) -> bool:
+        """Whether the resource itself is to be left out of a listing (RFC 8144 §2.3)."""
+        return "depth-noroot" in self.preferences
+
+    # -- body ---------------------------------------------------------------------------------------------------------
+
+    async def body(self, limit: int) -> bytes:
+        """The body, at most `limit` bytes."""
+        return await self.wire.read(limit)
+
+    async def xml(self) -> xml.Element | None:
+        """The body as XML whatever its Content-Type says; None when there is none. Raises `BadRequest`."""
+        data = await self.wire.read(self.site.limits.max_xml_size)
+        if not data.strip():
+            return None
+        return xml.parse(data)
+
+    async def demand_xml(self, *roots: str) -> xml.Element:
+        """The body as XML with one of these root elements. Raises `BadRequest`."""
+        root = await self.xml()
+        if root is None:
+            raise BadRequest("An XML body is needed.")
+        if roots and root.tag not in roots:
+            raise BadRequest(f"The root element may not be {root.tag!s:.100}.")
+        return root
+
+
+def not_allowed(request: Request, kind: Kind) -> Refused:
+    """405 for a method that this kind of resource does not offer; the dispatcher adds `Allow`."""
+    return Refused(405, message=f"{request.method} is not possible on a resource of the kind {kind.value}.")
+
+
+__all__ = ["Answer", "Headers", "NotFound", "Request", "Site", "Wire", "not_allowed"]

@@ -1,0 +1,159 @@
+"""Resources: what a request's path names, with what storage knows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from server.dav.core.paths import HOME_TREES, KIND_FOLDERS, Path, encode
+from server.errors import NotFound
+from server.storage import Collection, Home, Object, Principal, Resolution
+
+
+class Kind(StrEnum):
+    """What a resource is; properties, reports and methods name the kinds that they apply to."""
+
+    ROOT = "root"
+    PRINCIPALS = "principals"
+    """`/principals/` and the folders below it."""
+    PRINCIPAL = "principal"
+    HOMES = "homes"
+    """`/calendars/`, `/addressbooks/` and the folders below them."""
+    CALENDAR_HOME = "calendar-home"
+    ADDRESSBOOK_HOME = "addressbook-home"
+    CALENDAR = "calendar"
+    ADDRESSBOOK = "addressbook"
+    INBOX = "inbox"
+    OUTBOX = "outbox"
+    NOTIFICATIONS = "notifications"
+    CALENDAR_OBJECT = "calendar-object"
+    ADDRESS_OBJECT = "address-object"
+    NOTIFICATION = "notification"
+
+
+EVERY = frozenset(Kind)
+HOMES = frozenset({Kind.CALENDAR_HOME, Kind.ADDRESSBOOK_HOME})
+COLLECTIONS = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK, Kind.INBOX, Kind.OUTBOX, Kind.NOTIFICATIONS})
+"""Collections that a home shows."""
+OBJECTS = frozenset({Kind.CALENDAR_OBJECT, Kind.ADDRESS_OBJECT, Kind.NOTIFICATION})
+"""Members of such collections."""
+OWNED = HOMES | COLLECTIONS | OBJECTS
+"""What lies in somebody's home."""
+CONTAINERS = EVERY - OBJECTS
+"""Everything that is a WebDAV collection."""
+
+_COLLECTION_KINDS = {
+    "calendar": Kind.CALENDAR,
+    "addressbook": Kind.ADDRESSBOOK,
+    "inbox": Kind.INBOX,
+    "outbox": Kind.OUTBOX,
+    "notification": Kind.NOTIFICATIONS,
+}
+_MEMBER_KINDS = {
+    Kind.CALENDAR: Kind.CALENDAR_OBJECT,
+    Kind.INBOX: Kind.CALENDAR_OBJECT,
+    Kind.OUTBOX: Kind.CALENDAR_OBJECT,
+    Kind.ADDRESSBOOK: Kind.ADDRESS_OBJECT,
+    Kind.NOTIFICATIONS: Kind.NOTIFICATION,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource that exists."""
+
+    kind: Kind
+    href: str
+    """Its URL's path in the form asked in; ends with a slash for everything but members of collections."""
+    by_uid: bool = True
+    """Whether the href is of the `__uids__` form; hrefs of related resources follow it."""
+    owner: Principal | None = None
+    home: Home | None = None
+    collection: Collection | None = None
+    object: Object | None = None
+
+    @property
+    def name(self) -> str:
+        """The last segment, decoded."""
+        if self.object is not None:
+            return self.object.name
+        if self.collection is not None:
+            return self.collection.name
+        return self.href.rstrip("/").rpartition("/")[2]
+
+
+def member_kind(kind: Kind) -> Kind:
+    """The kind of the members of a collection."""
+    return _MEMBER_KINDS[kind]
+
+
+def home_kind(home: Home) -> Kind:
+    """The kind of a home."""
+    return Kind.CALENDAR_HOME if home.kind == "calendar" else Kind.ADDRESSBOOK_HOME
+
+
+def from_resolution(path: Path, found: Resolution) -> Resource:
+    """The resource that a path names. Raises `NotFound`."""
+    segments = path.segments
+    slashed = path.href if path.href == "/" else path.href + "/"
+    depth = len(segments)
+    if depth == 0:
+        return Resource(Kind.ROOT, "/")
+    tree = segments[0]
+    if depth < 3:
+        if tree not in ("principals", "calendars", "addressbooks"):
+            raise NotFound
+        if depth == 2 and segments[1] not in ("__uids__", *KIND_FOLDERS.values()):
+            raise NotFound
+        if depth == 2 and tree == "addressbooks" and segments[1] not in ("__uids__", "users"):
+            raise NotFound
+        return Resource(Kind.PRINCIPALS if tree == "principals" else Kind.HOMES, slashed, segments[-1] == "__uids__")
+    owner, home, collection = found.owner, found.home, found.collection
+    by_uid = segments[1] == "__uids__"
+    if owner is None:
+        raise NotFound
+    if tree == "principals":
+        if depth > 3:
+            raise NotFound
+        return Resource(Kind.PRINCIPAL, principal_href(owner, by_uid), by_uid, owner)
+    if home is None:
+        raise NotFound
+    if depth == 3:
+        return Resource(home_kind(home), home_href(owner, home.kind, by_uid), by_uid, owner, home)
+    if collection is None:
+        raise NotFound
+    kind = _COLLECTION_KINDS[collection.kind]
+    if depth == 4 or path.add_member:
+        href = home_href(owner, home.kind, by_uid) + encode(collection.name) + "/"
+        return Resource(kind, href, by_uid, owner, home, collection)
+    if found.object is None:
+        raise NotFound
+    href = f"{home_href(owner, home.kind, by_uid)}{encode(collection.name)}/{encode(found.object.name)}"
+    return Resource(_MEMBER_KINDS[kind], href, by_uid, owner, home, collection, found.object)
+
+
+def collection_of(home: Resource, collection: Collection) -> Resource:
+    """A collection as a child of its home's resource."""
+    kind = _COLLECTION_KINDS[collection.kind]
+    return replace(home, kind=kind, href=home.href + encode(collection.name) + "/", collection=collection)
+
+
+def object_of(collection: Resource, member: Object) -> Resource:
+    """A member as a child of its collection's resource."""
+    href = collection.href + encode(member.name)
+    return replace(collection, kind=_MEMBER_KINDS[collection.kind], href=href, object=member)
+
+
+def principal_href(principal: Principal, by_uid: bool = True) -> str:
+    """The principal's URL; by its stable id unless the other form is asked for."""
+    if by_uid:
+        return f"/principals/__uids__/{encode(principal.uid)}/"
+    return f"/principals/{KIND_FOLDERS[principal.kind]}/{encode(principal.name)}/"
+
+
+def home_href(principal: Principal, kind: str, by_uid: bool = True) -> str:
+    """The URL of a principal's calendar or address-book home."""
+    tree = HOME_TREES["calendar" if kind == "calendar" else "addressbook"]
+    if by_uid:
+        return f"/{tree}/__uids__/{encode(principal.uid)}/"
+    return f"/{tree}/{KIND_FOLDERS[principal.kind]}/{encode(principal.name)}/"

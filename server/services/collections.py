@@ -1,0 +1,57 @@
+"""Changes of collections and homes: making, naming, deleting, and their properties."""
+
+from __future__ import annotations
+
+from server.errors import AccessDenied, AlreadyExists
+from server.limits import Limits
+from server.services.objects import write_limits
+from server.storage import Cause, Collection, Home, NewCollection, PropertyChanges, Storage
+
+DEFAULT_ADDRESS_BOOK = NewCollection("addressbook", "addressbook")
+"""What a home whose last address book is deleted gets anew: clients need one to put contacts into."""
+
+PERMANENT = frozenset({"inbox", "outbox", "notification"})
+"""Kinds of collections that every home has exactly once."""
+
+
+class Collections:
+    """Changes of the collections that homes show."""
+
+    def __init__(self, storage: Storage, limits: Limits) -> None:
+        self._storage = storage
+        self._limits = limits
+
+    async def create(self, home: Home, new: NewCollection, cause: Cause) -> Collection:
+        """Make a calendar or address book. Raises `AlreadyExists`, `TooManyCollections`."""
+        return await self._storage.create_collection(home, new, write_limits(self._limits), cause)
+
+    async def set_properties(
+        self, home: Home, collection: Collection, changes: PropertyChanges, viewer: int, cause: Cause
+    ) -> int:
+        """Set properties of a collection, in the viewer's own view where it is another's. Gives the revision."""
+        return await self._storage.set_collection_properties(home, collection, changes, viewer, cause)
+
+    async def set_home_properties(self, home: Home, changes: PropertyChanges, cause: Cause) -> int:
+        """Set dead properties of a home. Gives the revision."""
+        return await self._storage.set_home_properties(home, changes, cause)
+
+    async def delete(self, home: Home, collection: Collection, viewer: int, cause: Cause) -> int:
+        """Delete a collection; it can be restored for a while. Raises `AccessDenied` for what every home has."""
+        if collection.kind in PERMANENT:
+            raise AccessDenied(collection.name, "{DAV:}unbind")
+        replacement = None
+        if collection.kind == "addressbook":
+            books = [item for item in await self._storage.collections(home, viewer) if item.kind == "addressbook"]
+            if [item.id for item in books] == [collection.id]:
+                replacement = DEFAULT_ADDRESS_BOOK
+        return await self._storage.delete_collection(home, collection, cause, replacement=replacement)
+
+    async def move(
+        self, home: Home, collection: Collection, name: str, replaced: Collection | None, cause: Cause
+    ) -> int:
+        """Give a collection another name in its home. Raises `AlreadyExists`, `AccessDenied` for what every home has."""
+        if collection.kind in PERMANENT or (replaced is not None and replaced.kind in PERMANENT):
+            raise AccessDenied(collection.name, "{DAV:}unbind")
+        if replaced is not None and replaced.id == collection.id:
+            raise AlreadyExists
+        return await self._storage.move_collection(home, collection, name, replaced, cause)
