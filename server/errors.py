@@ -117,6 +117,14 @@ class InvalidCalendarObject(InvalidData):
     """This iCalendar data breaks the rules for a calendar object resource (RFC 4791 §4.1)."""
 
 
+class UnknownTimezone(InvalidCalendarObject):
+    """A TZID names no time zone that is known, and its VTIMEZONE is missing."""
+
+    def __init__(self, tzid: str, line: int | None = None) -> None:
+        super().__init__(f"The time zone {tzid[:80]!r} is not known, and its VTIMEZONE is missing.", line)
+        self.tzid = tzid
+
+
 class UnsupportedComponent(InvalidData):
     """The calendar does not take components of this type."""
 

@@ -32,8 +32,8 @@ MAX_DURATION_DAYS = 9999 * 366
 class CalendarTime:
     """A DATE or DATE-TIME as written (RFC 5545 §3.3.4, §3.3.5).
 
-    `wall` is a date, or a naive datetime: the local time, or UTC when `utc`. `tzid` is that of the parameter; it is None
-    for dates, UTC and floating times.
+    `wall` is a date, or a naive datetime: the local time, or UTC when `utc`. `tzid` is that of the parameter; it is
+    None for dates, UTC and floating times.
     """
 
     wall: date | datetime
@@ -101,14 +101,8 @@ def parse_calendar_time(value: str, tzid: str | None = None) -> CalendarTime:
         if hour == "24" and minute == "00" and second in ("00", None):
             wall = datetime(int(year), int(month), int(day)) + timedelta(days=1)
         else:
-            wall = datetime(
-                int(year),
-                int(month),
-                int(day),
-                int(hour),
-                int(minute),
-                min(int(second or 0), 59) if second != "60" else 59,
-            )
+            seconds = 59 if second == "60" else int(second or 0)
+            wall = datetime(int(year), int(month), int(day), int(hour), int(minute), seconds)
     except (ValueError, OverflowError):
         raise InvalidCalendarData(f"{value[:40]!r} is no date or time that exists.") from None
     if zulu:

@@ -1,0 +1,416 @@
+"""Calendar object resources (RFC 4791 §4.1, §5.3.2.1): what the write path needs to know of the text that a client sends.
+
+The text is stored as it came. What has one meaning only is accepted, however unusual; what has none, or two, is refused
+with the line. Missing DTSTAMP, PRODID and VERSION, unknown properties, values and components, overrides without a
+master or outside the series, RDATE and EXDATE of either type, a task's rule without DTSTART: all of that is accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+
+from server.calendar.component import Component, parse_calendar
+from server.calendar.contentline import Property, decode, split_list, unescape_text
+from server.calendar.values import CalendarTime, Period, property_duration, property_time, property_times
+from server.errors import (
+    DateTimeTooEarly,
+    DateTimeTooLate,
+    InvalidCalendarData,
+    InvalidCalendarObject,
+    ResourceTooLarge,
+    TooManyAttendees,
+    UnknownTimezone,
+    UnsupportedComponent,
+)
+
+CALENDAR_COMPONENTS = frozenset(("VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VAVAILABILITY"))
+"""The components that a calendar object resource can be of (RFC 5545 §3.6, RFC 7953)."""
+
+MAX_UID_OCTETS = 1024
+
+_INNER_COMPONENTS = frozenset(("VALARM", "STANDARD", "DAYLIGHT", "AVAILABLE", "VCALENDAR"))
+_WITH_TIMES = frozenset(("AVAILABLE",)) | CALENDAR_COMPONENTS
+_SINGLE_TIMES = frozenset(("DTSTART", "DTEND", "DUE", "RECURRENCE-ID"))
+_LISTS_OF_TIMES = frozenset(("RDATE", "EXDATE", "FREEBUSY"))
+_STAMPS = frozenset(("CREATED", "LAST-MODIFIED", "DTSTAMP", "COMPLETED"))
+_RULES = frozenset(("RRULE", "EXRULE"))
+_ONLY_ONCE = frozenset(("UID", "DURATION")) | _SINGLE_TIMES
+_CHECKED = _SINGLE_TIMES | _LISTS_OF_TIMES | _STAMPS | _RULES | _ONLY_ONCE
+_CONCERNS_TIME = (
+    _SINGLE_TIMES
+    | _LISTS_OF_TIMES
+    | _RULES
+    | frozenset(("DURATION", "TRANSP", "STATUS", "COMPLETED", "CREATED", "TRIGGER", "REPEAT", "ACTION", "BUSYTYPE"))
+    | frozenset(("PRIORITY",))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarLimits:
+    """What a calendar object resource may be; the times are naive and in UTC."""
+
+    max_resource_size: int = 10 * 1024 * 1024
+    """Octets (RFC 4791 §5.2.5)."""
+    min_date_time: datetime = datetime(1900, 1, 1)
+    """The earliest time allowed (RFC 4791 §5.2.6)."""
+    max_date_time: datetime = datetime(9999, 12, 31)
+    """The first time that is too late (RFC 4791 §5.2.7)."""
+    max_attendees: int = 5000
+    """In one component (RFC 4791 §5.2.9)."""
+    max_components: int = 20_000
+    """In one resource, of all kinds and levels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What lists and the search show of an object: from its master, or else its first component."""
+
+    summary: str | None
+    description: str | None
+    location: str | None
+    categories: tuple[str, ...]
+    status: str | None
+    """Upper-case, as `transparency` and `classification`; not necessarily a value of the standards."""
+    transparency: str | None
+    classification: str | None
+    priority: str | None
+    url: str | None
+    sequence: int
+    """0 without SEQUENCE or with one that is no number."""
+    has_alarm: bool
+    """Whether any component has a VALARM."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarObject:
+    """A calendar object resource that may be stored."""
+
+    text: str
+    """Exactly what the client sent, a byte order mark included."""
+    tree: Component
+    """The VCALENDAR."""
+    component: str
+    """The type of its components, such as `VEVENT`."""
+    uid: str
+    master: Component | None
+    """The component without RECURRENCE-ID."""
+    overrides: tuple[Component, ...]
+    """The components with RECURRENCE-ID, in the order of the text."""
+    organizer: str | None
+    """The calendar user address, as sent."""
+    attendee_count: int
+    """The most attendees that one component has."""
+    tzids: tuple[str, ...]
+    """The TZIDs by which its times are given, sorted."""
+    tzids_without_definition: tuple[str, ...]
+    """Those of `tzids` whose VTIMEZONE is missing: names that are known."""
+    summary: Summary
+    time_key: bytes
+    """Equal for two texts when everything that concerns time is the same: a change of the one into the other leaves
+    occurrences and alarms as they are."""
+
+
+def read_calendar_object(
+    body: bytes,
+    limits: CalendarLimits,
+    *,
+    is_known_zone: Callable[[str], bool],
+    check_rule: Callable[[str], object],
+) -> CalendarObject:
+    """A calendar object resource from the body of a request.
+
+    `is_known_zone` says whether a TZID without VTIMEZONE is understood (an IANA name, or one that maps to one).
+    `check_rule` gets the value of each RRULE and raises `InvalidCalendarData` when it is none.
+
+    :raises ResourceTooLarge: for more octets than allowed.
+    :raises InvalidCalendarData: for what is no iCalendar, or contradicts itself; with the line.
+    :raises InvalidCalendarObject: for what RFC 4791 §4.1 forbids: METHOD, components of several types or with several
+        UIDs, two masters, two overrides of one instance. `UnknownTimezone` is one of these.
+    :raises UnsupportedComponent: for components that no calendar takes.
+    :raises DateTimeTooEarly, DateTimeTooLate: for times outside of the limits.
+    :raises TooManyAttendees: for more attendees in one component than allowed.
+    """
+    if len(body) > limits.max_resource_size:
+        raise ResourceTooLarge(f"This has {len(body)} octets; {limits.max_resource_size} are allowed.")
+    text = decode(body)
+    tree = parse_calendar(text, max_components=limits.max_components)
+    _check_calendar_properties(tree)
+    components, definitions = _sort_components(tree)
+    component = components[0].name
+    used: dict[str, int] = {}
+    for candidate in components:
+        for part in candidate.walk() if candidate.components else (candidate,):
+            _check_component(part, limits, check_rule, used)
+    missing = [tzid for tzid in used if tzid not in definitions]
+    for tzid in missing:
+        if not is_known_zone(tzid):
+            raise UnknownTimezone(tzid, used[tzid])
+    uid = _common_uid(components)
+    master, overrides = _recurrence_set(components)
+    shown = master or components[0]
+    organizer = shown.first("ORGANIZER")
+    return CalendarObject(
+        text=text,
+        tree=tree,
+        component=component,
+        uid=uid,
+        master=master,
+        overrides=overrides,
+        organizer=organizer.value.strip() if organizer else None,
+        attendee_count=max(_attendee_count(candidate, limits) for candidate in components),
+        tzids=tuple(sorted(used)),
+        tzids_without_definition=tuple(sorted(missing)),
+        summary=_summary(shown, components),
+        time_key=_time_key(text, tree),
+    )
+
+
+def read_timezone(text: str) -> tuple[str, Component]:
+    """TZID and VTIMEZONE of a value of CALDAV:calendar-timezone (RFC 4791 §5.2.2) or CALDAV:timezone (§9.8).
+
+    :raises InvalidCalendarData: for anything but a VCALENDAR with exactly one VTIMEZONE, which has a TZID and at least
+        one observance, and no other component.
+    """
+    tree = parse_calendar(decode(text.strip().encode("utf-8", "surrogatepass")), max_components=1000)
+    zones = tree.children("VTIMEZONE")
+    if len(zones) != 1 or len(tree.components) != 1:
+        raise InvalidCalendarData("This is not one VTIMEZONE in a VCALENDAR.", tree.line)
+    tzid = _tzid_of(zones[0])
+    if not zones[0].children("STANDARD") and not zones[0].children("DAYLIGHT"):
+        raise InvalidCalendarData(f"The VTIMEZONE {tzid[:80]!r} has neither STANDARD nor DAYLIGHT.", zones[0].line)
+    return tzid, zones[0]
+
+
+def _check_calendar_properties(tree: Component) -> None:
+    """METHOD is forbidden (RFC 4791 §4.1); another calendar than the Gregorian would mean other dates."""
+    for prop in tree.properties:
+        if prop.name == "METHOD":
+            raise InvalidCalendarObject(f"Line {prop.line}: METHOD is not allowed in a calendar object.", prop.line)
+        if prop.name == "CALSCALE" and prop.value.strip().upper() != "GREGORIAN":
+            raise InvalidCalendarData(
+                f"Line {prop.line}: the calendar scale {prop.value[:40]!r} is unknown.", prop.line
+            )
+
+
+def _sort_components(tree: Component) -> tuple[list[Component], frozenset[str]]:
+    """The components of the one type that the object is of, and the TZIDs that it defines."""
+    components: list[Component] = []
+    definitions: list[str] = []
+    unknown: Component | None = None
+    for child in tree.components:
+        if child.name in CALENDAR_COMPONENTS:
+            if components and child.name != components[0].name:
+                first = components[0]
+                message = f"There is a {first.name} (line {first.line}) and a {child.name} (line {child.line})."
+                raise InvalidCalendarObject(message, child.line)
+            components.append(child)
+        elif child.name == "VTIMEZONE":
+            definitions.append(_tzid_of(child))
+        elif child.name in _INNER_COMPONENTS:
+            raise InvalidCalendarData(f"Line {child.line}: a VCALENDAR has no {child.name}.", child.line)
+        else:
+            unknown = unknown or child
+    if not components:
+        if unknown is not None:
+            raise UnsupportedComponent(f"No calendar takes components of type {unknown.name[:40]}.", unknown.line)
+        raise InvalidCalendarObject("This VCALENDAR holds no component.", tree.line)
+    return components, frozenset(definitions)
+
+
+def _tzid_of(timezone: Component) -> str:
+    tzid = (timezone.text("TZID") or "").strip()
+    if not tzid:
+        raise InvalidCalendarData(f"The VTIMEZONE in line {timezone.line} has no TZID.", timezone.line)
+    return tzid
+
+
+def _check_component(
+    component: Component, limits: CalendarLimits, check_rule: Callable[[str], object], used: dict[str, int]
+) -> None:
+    """Times, rules and what must not stand together in one component; zones go to `used` with the line."""
+    if component.name == "VALARM":
+        _check_alarm(component)
+        return
+    if component.name not in _WITH_TIMES:
+        return
+    once: dict[str, Property] = {}
+    times: dict[str, CalendarTime] = {}
+    for prop in component.properties:
+        name = prop.name
+        if name not in _CHECKED:
+            continue
+        if name in _ONLY_ONCE:
+            other = once.setdefault(name, prop)
+            if other is not prop:
+                if (other.value, other.parameter_text) != (prop.value, prop.parameter_text):
+                    raise InvalidCalendarData(
+                        f"{name} is in line {other.line} and, different, in {prop.line}.", prop.line
+                    )
+                continue
+        if name in _SINGLE_TIMES:
+            time = times[name] = property_time(prop)
+            _check_time(time, prop, limits, used)
+        elif name in _LISTS_OF_TIMES:
+            for item in property_times(prop):
+                if isinstance(item, Period):
+                    _check_time(item.start, prop, limits, used)
+                    if isinstance(item.end, CalendarTime):
+                        _check_time(item.end, prop, limits, used)
+                else:
+                    _check_time(item, prop, limits, used)
+        elif name in _STAMPS:
+            property_time(prop)
+        elif name == "DURATION":
+            property_duration(prop)
+        elif name in _RULES:
+            try:
+                check_rule(prop.value)
+            except InvalidCalendarData as error:
+                raise InvalidCalendarData(f"{name} in line {prop.line}: {error.message}", prop.line) from None
+    _check_extent(component, once, times)
+
+
+def _check_extent(component: Component, once: dict[str, Property], times: dict[str, CalendarTime]) -> None:
+    """Start, end and duration of a component (RFC 5545 §3.6.1, §3.6.2, §3.8.2.2)."""
+    start = times.get("DTSTART")
+    if start is None:
+        if component.name in ("VEVENT", "AVAILABLE"):
+            message = f"The {component.name} in line {component.line} has no DTSTART."
+            raise InvalidCalendarData(message, component.line)
+        return
+    duration = once.get("DURATION")
+    for name in ("DTEND", "DUE"):
+        end = times.get(name)
+        if end is None:
+            continue
+        line = once[name].line
+        if duration is not None:
+            raise InvalidCalendarData(f"There is {name} (line {line}) and DURATION (line {duration.line}).", line)
+        if end.is_date != start.is_date:
+            if name == "DUE":
+                continue
+            kinds = "a time, DTSTART a date" if start.is_date else "a date, DTSTART a time"
+            raise InvalidCalendarData(f"{name} in line {line} is {kinds}.", line)
+        if name == "DTEND" and end.local < start.local and (end.tzid, end.utc) == (start.tzid, start.utc):
+            raise InvalidCalendarData(f"{name} in line {line} lies before DTSTART.", line)
+
+
+def _check_alarm(alarm: Component) -> None:
+    """TRIGGER and DURATION of a VALARM are times or durations (RFC 5545 §3.8.6.3)."""
+    for prop in alarm.properties:
+        if prop.name == "TRIGGER" and prop.value.strip()[:1].isdigit():
+            property_time(prop)
+        elif prop.name in ("TRIGGER", "DURATION"):
+            property_duration(prop)
+
+
+def _check_time(time: CalendarTime, prop: Property, limits: CalendarLimits, used: dict[str, int]) -> None:
+    """Hold a time against the limits (local times as if they were UTC), and note its zone."""
+    local = time.local
+    if local < limits.min_date_time:
+        raise DateTimeTooEarly(
+            f"{prop.name} in line {prop.line} lies before {limits.min_date_time:%Y-%m-%d}.", prop.line
+        )
+    if local >= limits.max_date_time:
+        raise DateTimeTooLate(f"{prop.name} in line {prop.line} lies after {limits.max_date_time:%Y-%m-%d}.", prop.line)
+    if time.tzid is not None:
+        used.setdefault(time.tzid.strip(), prop.line)
+
+
+def _common_uid(components: list[Component]) -> str:
+    """The UID that all components have."""
+    uids: list[str] = []
+    for component in components:
+        prop = component.first("UID")
+        uid = prop.text.strip() if prop else ""
+        if prop is None or not uid:
+            raise InvalidCalendarData(f"The {component.name} in line {component.line} has no UID.", component.line)
+        if uid != (uids or [uid])[0]:
+            raise InvalidCalendarObject(f"The UID in line {prop.line} is another than in those before.", prop.line)
+        if len(uid.encode()) > MAX_UID_OCTETS:
+            raise InvalidCalendarData(f"The UID in line {prop.line} has more than {MAX_UID_OCTETS} octets.", prop.line)
+        uids.append(uid)
+    return uids[0]
+
+
+def _recurrence_set(components: list[Component]) -> tuple[Component | None, tuple[Component, ...]]:
+    """The master and the overrides."""
+    master: Component | None = None
+    overrides: dict[CalendarTime, Component] = {}
+    for component in components:
+        prop = component.first("RECURRENCE-ID")
+        if prop is None:
+            if master is not None:
+                message = (
+                    f"There are two {component.name} without RECURRENCE-ID (lines {master.line}, {component.line})."
+                )
+                raise InvalidCalendarObject(message, component.line)
+            master = component
+        else:
+            other = overrides.setdefault(property_time(prop), component)
+            if other is not component:
+                message = f"The RECURRENCE-ID in line {prop.line} is that of the {component.name} in line {other.line}."
+                raise InvalidCalendarObject(message, prop.line)
+    return master, tuple(overrides.values())
+
+
+def _attendee_count(component: Component, limits: CalendarLimits) -> int:
+    count = 0
+    for prop in component.properties:
+        if prop.name == "ATTENDEE":
+            count += 1
+            if count > limits.max_attendees:
+                message = f"There are more than {limits.max_attendees} attendees (line {prop.line})."
+                raise TooManyAttendees(message, prop.line)
+    return count
+
+
+def _summary(shown: Component, components: Iterable[Component]) -> Summary:
+    """The displayed fields; the first of several properties of a name counts."""
+    first: dict[str, Property] = {}
+    categories: list[str] = []
+    for prop in shown.properties:
+        first.setdefault(prop.name, prop)
+        if prop.name == "CATEGORIES":
+            categories.extend(unescape_text(part).strip() for part in split_list(prop.value))
+    sequence = first["SEQUENCE"].value.strip() if "SEQUENCE" in first else "0"
+
+    def text(name: str) -> str | None:
+        return first[name].text if name in first else None
+
+    def token(name: str) -> str | None:
+        return first[name].value.strip().upper() if name in first else None
+
+    return Summary(
+        summary=text("SUMMARY"),
+        description=text("DESCRIPTION"),
+        location=text("LOCATION"),
+        categories=tuple(dict.fromkeys(category for category in categories if category)),
+        status=token("STATUS"),
+        transparency=token("TRANSP"),
+        classification=token("CLASS"),
+        priority=token("PRIORITY"),
+        url=first["URL"].value.strip() if "URL" in first else None,
+        sequence=int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) < 10 else 0,
+        has_alarm=any(part.name == "VALARM" for component in components for part in component.components),
+    )
+
+
+def _time_key(text: str, tree: Component) -> bytes:
+    """A hash over VTIMEZONEs as they stand and over the properties that concern time, component by component."""
+    parts: list[str] = []
+    for child in tree.components:
+        if child.name == "VTIMEZONE":
+            parts.append(text[child.start : child.end])
+            continue
+        for component in child.walk() if child.components else (child,):
+            parts.append(component.name)
+            parts.extend(
+                f"{prop.name};{prop.parameter_text}:{prop.value}"
+                for prop in component.properties
+                if prop.name in _CONCERNS_TIME
+            )
+    return blake2b("\n".join(parts).encode(), digest_size=16).digest()

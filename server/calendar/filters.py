@@ -1,0 +1,322 @@
+"""Filters of calendar-query as values, and what matches them (RFC 4791 §9.7).
+
+calendarserver's query-extended is part of it: `test` says how the children of a filter combine, and several component
+filters may stand side by side in that of VCALENDAR, where one of them suffices unless `test` is `allof`.
+
+Time ranges are evaluated by a function that the caller brings. `alternatives` says what columns can answer, so that
+only filters that ask for more need the text of objects.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+from server.calendar.calendar_object import CALENDAR_COMPONENTS
+from server.calendar.component import Component
+from server.calendar.contentline import Property
+from server.collation import ASCII_CASEMAP, OCTET, check_collation, matcher
+from server.errors import InvalidFilter
+
+Test = Literal["anyof", "allof"]
+
+MAX_FILTERS = 200
+"""Component, property and parameter filters together."""
+
+MAX_NEEDLE = 10_000
+"""Characters of the text of one text match."""
+
+_LEVELS: dict[str, frozenset[str]] = {
+    "VCALENDAR": frozenset(),
+    **dict.fromkeys((*CALENDAR_COMPONENTS, "VTIMEZONE"), frozenset(("VCALENDAR",))),
+    **dict.fromkeys(("STANDARD", "DAYLIGHT"), frozenset(("VTIMEZONE",))),
+    "AVAILABLE": frozenset(("VAVAILABILITY",)),
+    "VALARM": frozenset(("VEVENT", "VTODO", "AVAILABLE")),
+}
+"""The components of the standards, with those that may hold them; others may be anywhere."""
+
+_WITH_TIME_RANGE = CALENDAR_COMPONENTS | {"VALARM"}
+_PROPERTIES_WITH_TIME_RANGE = frozenset(
+    "COMPLETED CREATED DTEND DTSTAMP DTSTART DUE LAST-MODIFIED RECURRENCE-ID RDATE EXDATE FREEBUSY ACKNOWLEDGED".split()
+)
+_UTC_TIME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """A half-open window (RFC 4791 §9.9), in aware UTC; None is unbounded, but not both."""
+
+    start: datetime | None
+    end: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TextMatch:
+    """RFC 4791 §9.7.5: the value contains the text, or does not, when `negate`."""
+
+    text: str
+    collation: str = ASCII_CASEMAP
+    negate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParamFilter:
+    """RFC 4791 §9.7.3."""
+
+    name: str
+    is_not_defined: bool = False
+    text_match: TextMatch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PropFilter:
+    """RFC 4791 §9.7.2. `test` says how time range, text match and parameter filters combine."""
+
+    name: str
+    is_not_defined: bool = False
+    time_range: TimeRange | None = None
+    text_match: TextMatch | None = None
+    param_filters: tuple[ParamFilter, ...] = ()
+    test: Test = "allof"
+
+
+@dataclass(frozen=True, slots=True)
+class CompFilter:
+    """RFC 4791 §9.7.1. The outermost is that of VCALENDAR.
+
+    `test` says how property and component filters combine; the time range must match in any case. Without it all must
+    match, except that within VCALENDAR one of the component filters suffices.
+    """
+
+    name: str
+    is_not_defined: bool = False
+    time_range: TimeRange | None = None
+    prop_filters: tuple[PropFilter, ...] = ()
+    comp_filters: tuple[CompFilter, ...] = ()
+    test: Test | None = None
+
+
+class TimeRangeTest(Protocol):
+    """Whether a component, or a property, lies in a time range by RFC 4791 §9.9.
+
+    `path` holds the components from VCALENDAR down to the one tested, or to the one that has the property tested.
+    """
+
+    def __call__(self, path: tuple[Component, ...], prop: Property | None, time_range: TimeRange, /) -> bool:
+        """The answer for the last component of the path, or for `prop`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Objects of which columns can say that they may match: those of a component, perhaps within a time range."""
+
+    component: str
+    time_range: TimeRange | None
+    uid_contains: str | None
+    """The UID contains this, octet by octet."""
+    exact: bool
+    """Whether every such object matches; otherwise `matches` has to look at it. A time range is then all that is asked
+    of the component, so that one overlapping occurrence is enough."""
+
+
+def parse_time_range(start: str | None, end: str | None) -> TimeRange:
+    """The attributes of a CALDAV:time-range (RFC 4791 §9.9).
+
+    :raises InvalidFilter: without either, for anything but a date-time in UTC, and for an end not after the start.
+    """
+    if start is None and end is None:
+        raise InvalidFilter("A time range needs a start or an end.")
+    first, last = _parse_utc(start), _parse_utc(end)
+    if first is not None and last is not None and last <= first:
+        raise InvalidFilter(f"The time range ends at {end}, not after its start {start}.")
+    return TimeRange(first, last)
+
+
+def _parse_utc(value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    if _UTC_TIME.fullmatch(value) is None:
+        raise InvalidFilter(f"{value[:40]!r} is no date-time in UTC.")
+    seconds = "59" if value[13:15] == "60" else value[13:15]
+    try:
+        return datetime.strptime(value[:13] + seconds, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        raise InvalidFilter(f"{value[:40]!r} is no date-time that exists.") from None
+
+
+def check_filter(comp_filter: CompFilter) -> None:
+    """See that a filter is valid (RFC 4791 §7.8, CALDAV:valid-filter). Names that no standard knows are allowed.
+
+    :raises InvalidFilter: when the outermost component is not VCALENDAR, a component of the standards is asked for where
+        it cannot be, a time range for something that has no time, is-not-defined beside other conditions, or too much.
+    :raises UnsupportedCollation: for a collation that is not supported.
+    """
+    if comp_filter.name.upper() != "VCALENDAR":
+        raise InvalidFilter(f"The outermost component is VCALENDAR, not {comp_filter.name[:40]}.")
+    count = 0
+    waiting = [(comp_filter, "")]
+    while waiting:
+        current, parent = waiting.pop()
+        count += 1 + len(current.prop_filters) + sum(len(prop.param_filters) for prop in current.prop_filters)
+        if count > MAX_FILTERS:
+            raise InvalidFilter(f"There are more than {MAX_FILTERS} conditions.")
+        name = current.name.upper()
+        _check_component_filter(current, name, parent)
+        for prop in current.prop_filters:
+            _check_property_filter(prop)
+        waiting.extend((child, name) for child in current.comp_filters)
+
+
+def _check_component_filter(comp_filter: CompFilter, name: str, parent: str) -> None:
+    if parent and name in _LEVELS and parent in _LEVELS and parent not in _LEVELS[name]:
+        raise InvalidFilter(f"{parent} cannot have a {name}.")
+    if comp_filter.time_range is not None and name not in _WITH_TIME_RANGE:
+        raise InvalidFilter(f"{name[:40]} cannot be asked for by time.")
+    others = comp_filter.time_range is not None or comp_filter.prop_filters or comp_filter.comp_filters
+    if comp_filter.is_not_defined and others:
+        raise InvalidFilter(f"is-not-defined stands beside other conditions on {name[:40]}.")
+
+
+def _check_property_filter(prop_filter: PropFilter) -> None:
+    name = prop_filter.name.upper()
+    if prop_filter.time_range is not None and name not in _PROPERTIES_WITH_TIME_RANGE:
+        raise InvalidFilter(f"{name[:40]} cannot be asked for by time.")
+    conditions = (prop_filter.time_range is not None) + (prop_filter.text_match is not None)
+    if prop_filter.is_not_defined and (conditions or prop_filter.param_filters):
+        raise InvalidFilter(f"is-not-defined stands beside other conditions on {name[:40]}.")
+    _check_text_match(prop_filter.text_match)
+    for param in prop_filter.param_filters:
+        if param.is_not_defined and param.text_match is not None:
+            raise InvalidFilter(f"is-not-defined stands beside a text match on {param.name[:40]}.")
+        _check_text_match(param.text_match)
+
+
+def _check_text_match(text_match: TextMatch | None) -> None:
+    if text_match is None:
+        return
+    check_collation(text_match.collation)
+    if len(text_match.text) > MAX_NEEDLE:
+        raise InvalidFilter(f"A text match has more than {MAX_NEEDLE} characters.")
+
+
+def matches(comp_filter: CompFilter, tree: Component, in_time_range: TimeRangeTest) -> bool:
+    """Whether a calendar object matches a filter that `check_filter` accepts; `tree` is its VCALENDAR."""
+    if comp_filter.is_not_defined:
+        return False
+    return _component_matches(comp_filter, (tree,), in_time_range)
+
+
+def _component_matches(comp_filter: CompFilter, path: tuple[Component, ...], in_time_range: TimeRangeTest) -> bool:
+    """Whether the last component of a path fulfils the conditions within a filter of its name."""
+    component = path[-1]
+    if comp_filter.time_range is not None and not in_time_range(path, None, comp_filter.time_range):
+        return False
+    prop_filters, comp_filters = comp_filter.prop_filters, comp_filter.comp_filters
+    if not prop_filters and not comp_filters:
+        return True
+
+    def has_property(child: PropFilter) -> bool:
+        return _has_property(child, path, in_time_range)
+
+    def has_component(child: CompFilter) -> bool:
+        name = child.name.upper()
+        candidates = [candidate for candidate in component.components if candidate.name == name]
+        if child.is_not_defined:
+            return not candidates
+        return any(_component_matches(child, (*path, candidate), in_time_range) for candidate in candidates)
+
+    if comp_filter.test == "anyof":
+        return any(map(has_property, prop_filters)) or any(map(has_component, comp_filters))
+    if not all(map(has_property, prop_filters)):
+        return False
+    if comp_filter.test is None and component.name == "VCALENDAR":
+        wanted = [child for child in comp_filters if not child.is_not_defined]
+        unwanted = [child for child in comp_filters if child.is_not_defined]
+        return all(map(has_component, unwanted)) and (not wanted or any(map(has_component, wanted)))
+    return all(map(has_component, comp_filters))
+
+
+def _has_property(prop_filter: PropFilter, path: tuple[Component, ...], in_time_range: TimeRangeTest) -> bool:
+    """Whether a component has a property that fulfils a filter, or has none, as the filter asks."""
+    name = prop_filter.name.upper()
+    candidates = [prop for prop in path[-1].properties if prop.name == name]
+    if prop_filter.is_not_defined:
+        return not candidates
+    text_match, time_range, param_filters = prop_filter.text_match, prop_filter.time_range, prop_filter.param_filters
+    combine = any if prop_filter.test == "anyof" else all
+    for prop in candidates:
+        results = [_has_parameter(child, prop) for child in param_filters]
+        if text_match is not None:
+            results.append(_text_matches(text_match, [prop.text]))
+        if time_range is not None:
+            results.append(in_time_range(path, prop, time_range))
+        if not results or combine(results):
+            return True
+    return False
+
+
+def _has_parameter(param_filter: ParamFilter, prop: Property) -> bool:
+    values = prop.params.get(param_filter.name.upper()) if prop.parameter_text else None
+    if values is None or param_filter.is_not_defined:
+        return param_filter.is_not_defined and values is None
+    return param_filter.text_match is None or _text_matches(param_filter.text_match, values)
+
+
+def _text_matches(text_match: TextMatch, values: list[str]) -> bool:
+    """Whether one of the values contains the text; when negated, whether none does."""
+    contains = matcher(text_match.collation, "contains", text_match.text)
+    return any(map(contains, values)) != text_match.negate
+
+
+def alternatives(comp_filter: CompFilter) -> tuple[Alternative, ...] | None:
+    """The objects among which all that match a filter are to be found; None when that may be any object.
+
+    An object that no alternative covers does not match; one that an exact alternative covers does.
+    """
+    children = comp_filter.comp_filters
+    if comp_filter.is_not_defined:
+        return ()
+    if not children or any(child.is_not_defined or child.name.upper() not in CALENDAR_COMPONENTS for child in children):
+        return None
+    if (comp_filter.prop_filters and comp_filter.test == "anyof") or (
+        comp_filter.test == "allof" and len(children) > 1
+    ):
+        return None
+    return tuple(
+        Alternative(
+            component=child.name.upper(),
+            time_range=child.time_range,
+            uid_contains=_wanted_uid(child),
+            exact=not child.prop_filters and not child.comp_filters and not comp_filter.prop_filters,
+        )
+        for child in children
+    )
+
+
+def is_unconditional(comp_filter: CompFilter) -> bool:
+    """Whether every calendar object matches."""
+    return not (comp_filter.is_not_defined or comp_filter.prop_filters or comp_filter.comp_filters)
+
+
+def plain_component(comp_filter: CompFilter) -> str | None:
+    """The type of component when a filter asks for nothing but that, such as `VEVENT`."""
+    found = alternatives(comp_filter)
+    if found is None or len(found) != 1 or not found[0].exact or found[0].time_range is not None:
+        return None
+    return found[0].component
+
+
+def _wanted_uid(comp_filter: CompFilter) -> str | None:
+    """The text that the UID must contain, when a filter of a component demands one octet by octet."""
+    if comp_filter.test == "anyof":
+        return None
+    for prop in comp_filter.prop_filters:
+        match = prop.text_match
+        if prop.name.upper() == "UID" and match and match.collation == OCTET and not match.negate:
+            needle = match.text.strip()
+            if needle == match.text and needle and prop.test == "allof":
+                return needle
+    return None

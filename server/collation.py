@@ -1,0 +1,90 @@
+"""Collations for text matches (RFC 4790), as CalDAV (RFC 4791 §7.5) and CardDAV (RFC 6352 §8.3) use them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from typing import Literal, get_args
+
+from server.errors import UnsupportedCollation
+
+MatchType = Literal["equals", "contains", "starts-with", "ends-with"]
+"""RFC 6352 §10.5.4; CalDAV knows `contains` only."""
+
+MATCH_TYPES: tuple[str, ...] = get_args(MatchType)
+
+ASCII_CASEMAP = "i;ascii-casemap"
+OCTET = "i;octet"
+UNICODE_CASEMAP = "i;unicode-casemap"
+
+COLLATIONS = (ASCII_CASEMAP, OCTET, UNICODE_CASEMAP)
+"""What the supported-collation-set properties list."""
+
+
+class _UnicodeCasemap(dict[int, str]):
+    """Characters by code point as RFC 5051 §2 folds them: the simple titlecase mapping, then the decomposition."""
+
+    def __missing__(self, code_point: int) -> str:
+        character = chr(code_point)
+        title = character.title()
+        folded = unicodedata.normalize("NFKD", title if len(title) == 1 else character)
+        self[code_point] = folded
+        return folded
+
+
+_unicode_casemap = _UnicodeCasemap()
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _ascii_folded(text: str) -> bytes:
+    return _octets(text).lower()
+
+
+def _unicode_folded(text: str) -> bytes:
+    return _octets(text.translate(_unicode_casemap))
+
+
+_FOLDINGS: dict[str, Callable[[str], bytes]] = {
+    ASCII_CASEMAP: _ascii_folded,
+    OCTET: _octets,
+    UNICODE_CASEMAP: _unicode_folded,
+}
+
+
+def check_collation(collation: str) -> None:
+    """See that a collation is one of `COLLATIONS`.
+
+    :raises UnsupportedCollation: for any other.
+    """
+    if collation not in _FOLDINGS:
+        raise UnsupportedCollation(f"The collation {collation[:80]!r} is not supported.")
+
+
+def matcher(collation: str, match_type: MatchType, needle: str) -> Callable[[str], bool]:
+    """A test of values for a needle, which is folded once.
+
+    :raises UnsupportedCollation: for a collation that is not in `COLLATIONS`.
+    """
+    check_collation(collation)
+    fold = _FOLDINGS[collation]
+    folded = fold(needle)
+    match match_type:
+        case "equals":
+            return lambda value: fold(value) == folded
+        case "contains":
+            return lambda value: folded in fold(value)
+        case "starts-with":
+            return lambda value: fold(value).startswith(folded)
+        case "ends-with":
+            return lambda value: fold(value).endswith(folded)
+
+
+def matches(collation: str, match_type: MatchType, needle: str, value: str) -> bool:
+    """Whether a value equals, contains, starts or ends with the needle.
+
+    :raises UnsupportedCollation: for a collation that is not in `COLLATIONS`.
+    """
+    return matcher(collation, match_type, needle)(value)
