@@ -1,0 +1,236 @@
+"""Signing in: from a request's headers to who it is.
+
+Nearly every request carries credentials that were verified before. Those are found in memory, without database and
+without a hash; whether they still hold is told by the request's own statement:
+
+    sign_in = await authenticator.authenticate(headers, peer)
+    resolution = await storage.resolve(sign_in.principal_id, target)
+    if not authenticator.still_holds(sign_in, resolution.viewer):
+        authenticator.forget(sign_in)       # and once more from the top
+
+All else is decided in one of a few slots: one statement finds the person, the hash and the failures that stand against
+the attempt; exactly one hash is computed whether or not there is such a person; a failure is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from server.auth import app_passwords, basic, throttle
+from server.auth.client_address import ClientAddresses, failure_key
+from server.auth.credential_cache import CredentialCache
+from server.auth.htpasswd import HtpasswdFile
+from server.auth.passwords import PasswordHasher
+from server.auth.sign_in import SignIn
+from server.directory import Directory, SignInMaterial, ThrottleRules, name_key
+from server.errors import SignInDelayed, SignInRequired
+from server.settings import Settings
+from server.storage import Principal
+
+__all__ = ["Authenticator", "SignIn"]
+
+MAX_LOGIN = 512
+"""Characters of a name that is looked for."""
+_KNOWN_WRONG = 10_000
+"""Wrong credentials that are remembered."""
+_log = structlog.get_logger(__name__)
+_State = tuple[int | None, int, int]
+"""What credentials were found wrong against: principal id, credential version, version of the htpasswd file."""
+
+
+class Authenticator:
+    """Decides who a request comes from. One for each process."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        *,
+        hasher: PasswordHasher,
+        cache: CredentialCache,
+        rules: ThrottleRules,
+        addresses: ClientAddresses,
+        htpasswd: HtpasswdFile | None = None,
+        remote_user_header: str = "",
+        basic_insecure: bool = False,
+    ) -> None:
+        self._directory = directory
+        self._hasher = hasher
+        self._cache = cache
+        self._rules = rules
+        self._addresses = addresses
+        self._htpasswd = htpasswd
+        self._remote_user_header = remote_user_header
+        self._basic_insecure = basic_insecure
+        self._slots = throttle.Slots(hasher.threads)
+        self._under_way: dict[bytes, asyncio.Task[SignIn]] = {}
+        self._known_wrong: dict[bytes, _State] = {}
+        self._failures = 0
+
+    @classmethod
+    def from_settings(cls, settings: Settings, directory: Directory) -> Authenticator:
+        """The authenticator that the settings describe. Raises `ConfigurationError` for an htpasswd file of no use."""
+        hasher = PasswordHasher()
+        return cls(
+            directory,
+            hasher=hasher,
+            cache=CredentialCache(settings.credential_cache_size, settings.credential_cache_seconds),
+            rules=ThrottleRules(
+                delay=settings.sign_in_delay,
+                max_delay=settings.sign_in_max_delay,
+                failures_per_account=settings.sign_in_failures_per_account,
+                failures_per_address=settings.sign_in_failures_per_address,
+                window=settings.sign_in_window,
+            ),
+            addresses=ClientAddresses(settings.trusted_proxies),
+            htpasswd=HtpasswdFile(settings.htpasswd_file, hasher) if settings.htpasswd_file else None,
+            remote_user_header=settings.remote_user_header,
+            basic_insecure=settings.basic_auth_insecure,
+        )
+
+    @property
+    def addresses(self) -> ClientAddresses:
+        """Finds clients behind trusted proxies."""
+        return self._addresses
+
+    def challenge(self, peer: str | None, *, tls: bool = False) -> str | None:
+        """The value of WWW-Authenticate; None where passwords are not asked for (no TLS, and not local)."""
+        return basic.CHALLENGE if self._offers_basic(peer, tls) else None
+
+    async def authenticate(self, headers: Mapping[str, str], peer: str | None, *, tls: bool = False) -> SignIn:
+        """Who sends a request.
+
+        `headers` finds names without regard to case; `peer` is the address at the other end of the connection, None for
+        a Unix socket; `tls` whether the connection to that peer is encrypted. Raises `SignInRequired` without
+        credentials and with wrong ones, `SignInDelayed` after too many failures, `Unavailable`.
+        """
+        if self._remote_user_header and self._addresses.is_trusted(peer):
+            name = headers.get(self._remote_user_header)
+            if name:
+                return await self._remote_user(name)
+        header = headers.get("Authorization")
+        if header is None or not (tls or self._offers_basic(peer, tls)):
+            raise SignInRequired
+        key = self._cache.key(b"basic", header)
+        sign_in = self._cache.get(key)
+        if sign_in is not None and self._file_is_unchanged(sign_in):
+            return sign_in
+        task = self._under_way.get(key)
+        if task is None:
+            credentials = basic.parse(header)
+            task = asyncio.create_task(self._decide(key, credentials, self._addresses.client(headers, peer)))
+            self._under_way[key] = task
+            task.add_done_callback(lambda done: self._finished(key, done))
+        return await asyncio.shield(task)
+
+    @staticmethod
+    def still_holds(sign_in: SignIn, viewer: Principal | None) -> bool:
+        """Whether a sign-in holds for the principal as the database has it now."""
+        return viewer is not None and viewer.credential_version == sign_in.credential_version and not viewer.disabled
+
+    def forget(self, sign_in: SignIn) -> None:
+        """Verify these credentials again at their next use."""
+        self._cache.forget(sign_in)
+
+    def close(self) -> None:
+        """End the threads that compute hashes."""
+        self._hasher.close()
+
+    def _offers_basic(self, peer: str | None, tls: bool) -> bool:
+        return basic.is_offered(peer, tls, self._addresses, self._basic_insecure)
+
+    def _file_is_unchanged(self, sign_in: SignIn) -> bool:
+        if sign_in.method != "htpasswd" or self._htpasswd is None:
+            return True
+        return sign_in.htpasswd_version == self._htpasswd.version()
+
+    def _finished(self, key: bytes, task: asyncio.Task[SignIn]) -> None:
+        del self._under_way[key]
+        if not task.cancelled():
+            # Everyone who waited may have gone; then nobody else looks at the error.
+            task.exception()
+
+    async def _remote_user(self, name: str) -> SignIn:
+        key = self._cache.key(b"remote user", name)
+        sign_in = self._cache.get(key)
+        if sign_in is not None:
+            return sign_in
+        login_key = _login_key(name)
+        material = await self._directory.sign_in_material(login_key, None, "", "")
+        if material.principal_id is None or not material.may_sign_in:
+            raise SignInRequired("The proxy signed in somebody who is not known here.")
+        return self._cache.put(key, SignIn(material.principal_id, material.credential_version, method="remote-user"))
+
+    async def _decide(self, key: bytes, credentials: basic.Credentials, client: str) -> SignIn:
+        login_key = _login_key(credentials.login)
+        secret = app_passwords.normalise(credentials.password)
+        selector = app_passwords.selector(secret) if secret else None
+        address_key = failure_key(client)
+        unknown_key = throttle.unknown_account_key(login_key)
+        async with self._slots.one():
+            material = await self._directory.sign_in_material(login_key, selector, address_key, unknown_key)
+            version = self._htpasswd.version() if self._htpasswd else 0
+            state = (material.principal_id, material.credential_version, version)
+            if self._known_wrong.get(key) == state:
+                # The same wrong password again tells an attacker nothing new, and apps do send it for days.
+                raise SignInRequired
+            if material.throttle.wait > 0:
+                raise SignInDelayed(math.ceil(material.throttle.wait))
+            sign_in, expires_at = await self._verify(material, credentials, secret, version)
+            if sign_in is None:
+                await self._count_failure(key, state, address_key, unknown_key, client)
+                raise SignInRequired
+        if material.throttle.account_failures:
+            await self._directory.clear_failures(throttle.account_key(sign_in.principal_id))
+        return self._cache.put(key, sign_in, expires_at)
+
+    async def _verify(
+        self, material: SignInMaterial, credentials: basic.Credentials, secret: str | None, htpasswd_version: int
+    ) -> tuple[SignIn | None, float | None]:
+        """The sign-in, and until when (`time.time`) the credentials last. Costs the same whoever it is."""
+        app = material.app_password
+        stored = app.hash if app is not None else material.password_hash
+        password = secret if app is not None and secret is not None else credentials.password
+        result = await self._hasher.verify(stored if material.may_sign_in else None, password)
+        principal_id = material.principal_id
+        if result.fits and principal_id is not None:
+            if app is not None:
+                expires_at = app.expires_at.timestamp() if app.expires_at else None
+                if app.revoked or (expires_at is not None and expires_at <= time.time()):
+                    return None, None
+                await self._directory.app_password_used(app.id)
+                return SignIn(principal_id, material.credential_version, app.id, "app-password"), expires_at
+            if result.replacement is not None and stored is not None:
+                await self._directory.replace_password_hash(principal_id, stored, result.replacement)
+            return SignIn(principal_id, material.credential_version), None
+        if self._htpasswd is not None:
+            name = material.name if material.may_sign_in else None
+            if await self._htpasswd.verify(name, credentials.password) and principal_id is not None:
+                sign_in = SignIn(
+                    principal_id,
+                    material.credential_version,
+                    method="htpasswd",
+                    htpasswd_version=htpasswd_version,
+                )
+                return sign_in, None
+        return None, None
+
+    async def _count_failure(self, key: bytes, state: _State, address_key: str, unknown_key: str, client: str) -> None:
+        account_key = unknown_key if state[0] is None else throttle.account_key(state[0])
+        _log.info("sign-in failed", client_address=client, principal_id=state[0])
+        await self._directory.record_failure(address_key, account_key, self._rules)
+        while len(self._known_wrong) >= _KNOWN_WRONG:
+            del self._known_wrong[next(iter(self._known_wrong))]
+        self._known_wrong[key] = state
+        self._failures += 1
+        if self._failures % 100 == 0:
+            await self._directory.forget_failures(self._rules.window)
+
+
+def _login_key(login: str) -> str:
+    """What is looked for; empty, which nobody has, when it cannot be a name."""
+    return name_key(login.strip()) if len(login) <= MAX_LOGIN else ""

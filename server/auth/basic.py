@@ -1,0 +1,54 @@
+"""The Basic scheme (RFC 7617): the challenge, and credentials from an Authorization header."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+
+from server.auth.client_address import ClientAddresses
+from server.errors import SignInRequired
+
+CHALLENGE = 'Basic realm="Koyomi", charset="UTF-8"'
+MAX_HEADER = 8192
+"""Characters of an Authorization header that is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a client sent."""
+
+    login: str
+    password: str = field(repr=False)
+
+
+def parse(header: str) -> Credentials:
+    """The credentials of an Authorization header.
+
+    Text is UTF-8, as the challenge says; what is not is read as ISO 8859-1, which old clients send. The password may
+    contain colons. Raises `SignInRequired` for another scheme and for what is not well-formed.
+    """
+    scheme, _, value = header.strip().partition(" ")
+    if scheme.lower() != "basic" or len(header) > MAX_HEADER:
+        raise SignInRequired
+    value = value.strip()
+    try:
+        decoded = base64.b64decode(value.encode("ascii") + b"=" * (-len(value) % 4), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise SignInRequired from None
+    try:
+        text = decoded.decode("utf-8")
+    except UnicodeDecodeError:
+        text = decoded.decode("latin-1")
+    login, colon, password = text.partition(":")
+    if not colon or not login or "\x00" in text:
+        raise SignInRequired
+    return Credentials(login, password)
+
+
+def is_offered(peer: str | None, tls: bool, addresses: ClientAddresses, insecure: bool) -> bool:
+    """Whether passwords may be asked for on a connection: by TLS, on this machine, behind a trusted proxy.
+
+    `insecure` is the setting that allows them anywhere.
+    """
+    return insecure or tls or addresses.is_local(peer) or addresses.is_trusted(peer)

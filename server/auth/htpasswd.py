@@ -1,0 +1,139 @@
+"""Passwords from an htpasswd file: bcrypt, argon2id, SHA-256 and SHA-512 crypt.
+
+The unsalted and MD5 schemes of the format are not accepted: `htpasswd -B FILE NAME` makes a line that is. The file is
+read again when it has changed. What it says about people who are not in the database is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from server.auth import sha_crypt
+from server.auth.passwords import MAX_LENGTH, PasswordHasher, prepare
+from server.directory import name_key
+from server.errors import ConfigurationError
+
+MAX_SIZE = 64 << 20
+"""Bytes of the file that are read at most."""
+_INTERVAL = 1.0
+"""Seconds between two looks at whether the file has changed."""
+_BCRYPT = ("$2a$", "$2b$", "$2y$")
+_BCRYPT_MAX_COST = 16
+_log = structlog.get_logger(__name__)
+_Signature = tuple[int, int, int]
+
+
+class HtpasswdFile:
+    """The hashes of an htpasswd file. Raises `ConfigurationError` when made on a file that cannot be used."""
+
+    def __init__(self, path: Path, hasher: PasswordHasher) -> None:
+        self._path = path
+        self._hasher = hasher
+        self._looked = time.monotonic()
+        self._hashes: dict[str, str] = {}
+        self._version = 0
+        self._stale = False
+        self._signature: _Signature | None = None
+        try:
+            self._signature = self._look()
+            self._hashes, self._nobodys = self._read()
+        except OSError as error:
+            raise ConfigurationError(f"htpasswd_file: cannot read {path}: {error.strerror}") from None
+
+    def version(self) -> int:
+        """Moves when the file has changed: what was verified before may no longer hold. Looks at most once a second."""
+        now = time.monotonic()
+        if now - self._looked >= _INTERVAL:
+            self._looked = now
+            try:
+                signature: _Signature | None = self._look()
+            except OSError:
+                signature = None
+            if signature != self._signature:
+                self._signature = signature
+                self._stale = True
+                self._version += 1
+        return self._version
+
+    async def verify(self, name: str | None, password: str) -> bool:
+        """Whether this is the person's password. Costs the same for people who are not in the file (and for None)."""
+        self.version()
+        if self._stale:
+            self._stale = False
+            await asyncio.to_thread(self._reload)
+        stored = self._hashes.get(name_key(name)) if name is not None else None
+        fits = await asyncio.to_thread(_verify, self._hasher, stored or self._nobodys, password)
+        return fits and stored is not None
+
+    def _look(self) -> _Signature:
+        status = os.stat(self._path)
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def _reload(self) -> None:
+        try:
+            self._hashes, self._nobodys = self._read()
+        except OSError as error:
+            _log.warning("htpasswd file cannot be read: nobody signs in by it", path=str(self._path), reason=str(error))
+            self._hashes = {}
+
+    def _read(self) -> tuple[dict[str, str], str]:
+        """The hashes by folded name, and one (nobody's) that costs as much as the first."""
+        with open(self._path, "rb") as file:
+            text = file.read(MAX_SIZE).decode("utf-8", "replace")
+        hashes: dict[str, str] = {}
+        for number, line in enumerate(text.splitlines(), 1):
+            name, colon, stored = line.strip().partition(":")
+            if not name or name.startswith("#"):
+                continue
+            problem = "no colon" if not colon else _problem(stored)
+            if problem:
+                _log.warning("line of the htpasswd file is left alone", path=str(self._path), line=number, why=problem)
+                continue
+            hashes[name_key(name)] = stored
+        first = next(iter(hashes.values()), None)
+        return hashes, first or self._hasher.nobodys
+
+
+def _bcrypt() -> Callable[[bytes, bytes], bool]:
+    try:
+        check: Callable[[bytes, bytes], bool] = importlib.import_module("bcrypt").checkpw
+    except ImportError:
+        raise ConfigurationError(
+            "htpasswd_file: bcrypt hashes need the extra: pip install 'koyomi-server[htpasswd]'"
+        ) from None
+    return check
+
+
+def _problem(stored: str) -> str:
+    """Why a hash is not accepted; empty when it is."""
+    if stored.startswith(_BCRYPT):
+        _bcrypt()
+        cost = stored[4:6]
+        if len(stored) != 60 or not cost.isdigit() or not 4 <= int(cost) <= _BCRYPT_MAX_COST:
+            return "not a bcrypt hash of a cost that is accepted"
+        return ""
+    if stored.startswith("$argon2id$") or sha_crypt.understands(stored):
+        return ""
+    return "only bcrypt (htpasswd -B), argon2id, SHA-256 and SHA-512 crypt are accepted"
+
+
+def _verify(hasher: PasswordHasher, stored: str, password: str) -> bool:
+    prepared = prepare(password)
+    if len(prepared) > MAX_LENGTH:
+        return False
+    if stored.startswith(_BCRYPT):
+        try:
+            # bcrypt reads 72 bytes, of passwords with NUL none.
+            return _bcrypt()(prepared[:72], stored.encode())
+        except ValueError:
+            return False
+    if sha_crypt.understands(stored):
+        return sha_crypt.verify(stored, prepared)
+    return hasher.verify_now(stored, password).fits
