@@ -1,4 +1,4 @@
-"""Calendar object resources (RFC 4791 §4.1, §5.3.2.1): what the write path needs to know of the text that a client sends.
+"""Calendar object resources (RFC 4791 §4.1, §5.3.2.1): what the write path needs to know of what a client sends.
 
 The text is stored as it came. What has one meaning only is accepted, however unusual; what has none, or two, is refused
 with the line. Missing DTSTAMP, PRODID and VERSION, unknown properties, values and components, overrides without a

@@ -5,13 +5,19 @@ Nothing is normalised or dropped; who wants to change a text edits its lines at 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from server.calendar.contentline import Property, content_lines
+from server.calendar.contentline import BOM, Property, content_lines
 from server.errors import InvalidCalendarData
 
 MAX_DEPTH = 12
 """Levels of components: standards reach 4 (VLOCATION in VALARM in VEVENT in VCALENDAR)."""
+
+_BOUNDARY = re.compile(
+    r"^(?:(BEGIN|END):([^\r\n]*)|(?:B|BE|BEG|BEGI|BEGIN|E|EN|END)\r{0,2}\n[ \t])", re.MULTILINE | re.IGNORECASE
+)
+"""A line that begins or ends a component, or one that may do so and is folded within its name."""
 
 MAX_COMPONENTS = 100_000
 MAX_PROPERTIES = 1_000_000
@@ -127,3 +133,32 @@ def parse_calendar(text: str, max_components: int = MAX_COMPONENTS, max_properti
     if len(outermost) > 1:
         raise InvalidCalendarData("There is more than one VCALENDAR.", outermost[1].line)
     return outermost[0]
+
+
+def outline(text: str) -> list[Component]:
+    """The components directly below VCALENDAR of a stored text, with name and place alone (`line` is 0).
+
+    For texts that `parse_calendar` takes: looks at BEGIN and END only, several times as fast.
+
+    :raises InvalidCalendarData: for some texts that cannot be read.
+    """
+    found: list[Component] = []
+    names: list[str] = []
+    for match in _BOUNDARY.finditer(text, 1 if text.startswith(BOM) else 0):
+        kind, name = match.groups()
+        if kind is None:
+            return parse_calendar(text).components
+        name = name.strip().upper()
+        if len(kind) == 5:
+            if len(names) == 1:
+                found.append(Component(name, 0, match.start()))
+            names.append(name)
+        else:
+            if not names or names.pop() != name:
+                return parse_calendar(text).components
+            if len(names) == 1:
+                line_end = text.find("\n", match.end())
+                found[-1].end = len(text) if line_end < 0 else line_end + 1
+    if names or "QUOTED-PRINTABLE" in text:
+        return parse_calendar(text).components
+    return found

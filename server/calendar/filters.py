@@ -39,8 +39,19 @@ _LEVELS: dict[str, frozenset[str]] = {
 
 _WITH_TIME_RANGE = CALENDAR_COMPONENTS | {"VALARM"}
 _PROPERTIES_WITH_TIME_RANGE = frozenset(
-    "COMPLETED CREATED DTEND DTSTAMP DTSTART DUE LAST-MODIFIED RECURRENCE-ID RDATE EXDATE FREEBUSY ACKNOWLEDGED".split()
-)
+    (
+        "ACKNOWLEDGED",
+        "COMPLETED",
+        "CREATED",
+        "DTEND",
+        "DTSTAMP",
+        "DTSTART",
+        "DUE",
+        "EXDATE",
+        "FREEBUSY",
+        "LAST-MODIFIED",
+    )
+) | {"RDATE", "RECURRENCE-ID"}
 _UTC_TIME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
@@ -150,8 +161,8 @@ def _parse_utc(value: str | None) -> datetime | None:
 def check_filter(comp_filter: CompFilter) -> None:
     """See that a filter is valid (RFC 4791 §7.8, CALDAV:valid-filter). Names that no standard knows are allowed.
 
-    :raises InvalidFilter: when the outermost component is not VCALENDAR, a component of the standards is asked for where
-        it cannot be, a time range for something that has no time, is-not-defined beside other conditions, or too much.
+    :raises InvalidFilter: when the outermost component is not VCALENDAR, a component of the standards is asked for
+        where it cannot be, a time range for what has no time, is-not-defined beside other conditions, or too much.
     :raises UnsupportedCollation: for a collation that is not supported.
     """
     if comp_filter.name.upper() != "VCALENDAR":
