@@ -1,0 +1,72 @@
+# Koyomi. `make help` lists what there is. Works with GNU make 3.81 and newer.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Folder with the conformance suite and the load harness
+SHARED ?= ../shared
+# Folder that `make run` keeps its data in
+DATA ?= $(or $(KOYOMI_DATA),var)
+# Further arguments for pytest, the conformance run or the benchmark
+ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+export SHARED
+
+.PHONY: help run install test lint conformance bench docs clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+run: .venv/installed ## Serve on http://127.0.0.1:5232 (first with a demo organisation), data under ./var
+	@[ -e "$(DATA)" ] || $(BIN)/koyomi demo --data "$(DATA)"
+	@exec $(BIN)/koyomi serve --data "$(DATA)" $(ARGS)
+
+install: .venv/installed ## Make .venv and install Koyomi's core
+
+test: .venv/installed-test ## Run all tests against a real PostgreSQL; ARGS="-k name"
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/installed-test .venv/installed-lint ## Check style, types, imports and documents
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m docs.settings_reference --check
+
+conformance: .venv/installed-test ## Run the conformance suite; SUITE= FILES= FEATURES= EXCUSED= BASELINE= RECORD=1
+	$(BIN)/python tests/conformance/run.py \
+	    $(if $(SUITE),--suite "$(SUITE)") $(if $(FILES),--files "$(FILES)") \
+	    $(if $(FEATURES),--features "$(FEATURES)") $(if $(EXCUSED),--excused "$(EXCUSED)") \
+	    $(if $(BASELINE),--baseline "$(BASELINE)") $(if $(RECORD),--record tests/conformance/passed.txt) $(ARGS)
+
+bench: .venv/installed-test ## Measure beside Cyrus, Radicale and Xandikos; ARGS="--repeat 3 --duration 3"
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+docs: .venv/installed ## Write the settings reference and config/koyomi.toml from the code
+	$(BIN)/python -m docs.settings_reference
+
+clean: ## Remove .venv and what was built (not the data)
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The environment: made once, installed into again only when pyproject.toml has changed.
+
+.venv/python:
+	@sh .ci/make-venv
+
+.venv/installed: pyproject.toml .venv/python
+	@echo "Installing Koyomi"
+	@$(PIP) install --quiet --editable .
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	@echo "Installing what the tests need"
+	@$(PIP) install --quiet --editable '.[test]'
+	@touch $@
+
+.venv/installed-lint: .venv/installed
+	@echo "Installing what the checks need"
+	@$(PIP) install --quiet --editable '.[lint]'
+	@touch $@

@@ -1,0 +1,70 @@
+"""Measure Koyomi beside other servers: `make bench`.
+
+Starts Koyomi on a fresh embedded PostgreSQL with the users that the load harness knows, measures it and the peers in
+one run, and leaves the tables under build/bench/. Options that are not known here go to the harness, such as
+--repeat 3 --duration 3 --events 1000 --users 8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # as a script, this file's own folder is there instead
+
+from tests.server_process import SHARED, ServerProcess, running  # noqa: E402
+
+BENCH = SHARED / "bench"
+BUILD = ROOT / "build" / "bench"
+USERS = [f"user{number:02}" for number in range(1, 21)]
+
+
+def harness() -> Path:
+    """The Python of the harness's own environment, made on first use."""
+    home = Path(os.environ.get("LAB") or "/tmp/koyomi-peers") / "bench"
+    python = home / "bin" / "python"
+    stamp = home / "installed"
+    requirements = BENCH / "requirements.txt"
+    if not stamp.exists() or stamp.read_text() != requirements.read_text():
+        venv.create(home, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
+        stamp.write_text(requirements.read_text())
+    return python
+
+
+def main() -> int:
+    """Measure, and give the harness's exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--peers", default="cyrus,radicale,xandikos", help="servers to measure beside Koyomi")
+    parser.add_argument("--workers", type=int, default=2, help="worker processes of Koyomi")
+    options, further = parser.parse_known_args()
+
+    python = harness()
+    shutil.rmtree(BUILD, ignore_errors=True)
+    BUILD.mkdir(parents=True)
+    people = [
+        {"id": name, "name": name, "kind": "individual", "display_name": name, "emails": [], "password": name}
+        for name in USERS
+    ]
+    (BUILD / "accounts.json").write_text(json.dumps({"principals": people}))
+    server = ServerProcess(BUILD / "data", BUILD / "server.log", {"workers": options.workers})
+    server.command("principals", "load", str(BUILD / "accounts.json"))
+    version = server.command("version").splitlines()[0]
+    with running(server):
+        pids = ",".join(str(pid) for pid in server.root_pids())
+        template = f"{server.url}/calendars/users/{{user}}/calendar/"
+        label = f"{version}, {options.workers} workers, embedded PostgreSQL"
+        command = [python, BENCH / "compare.py", "--peers", options.peers, "--out", BUILD, *further]
+        command += ["--server", f"koyomi;{server.url}/;{template};{pids};{label}"]
+        return subprocess.run([str(word) for word in command], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

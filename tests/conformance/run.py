@@ -1,0 +1,104 @@
+"""Run the conformance suite against a fresh server: `make conformance`.
+
+Starts Koyomi on an empty embedded PostgreSQL with the suite's accounts and limits, runs the suite's tester, and leaves
+results.json, traces and the server's output under build/conformance/. The exit code is the tester's; with --baseline it
+is 1 only when a test that the baseline lists fails now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # as a script, this file's own folder is there instead
+
+from tests.server_process import SHARED, ServerProcess, running  # noqa: E402
+
+CONFORMANCE = SHARED / "conformance"
+BUILD = ROOT / "build" / "conformance"
+LIMITS = {"quota_bytes": 104857600, "max_collections": 50, "max_members": 10_000, "max_attendees": 100}
+"""What the suite asks about."""
+
+
+def outcomes(results: Path) -> dict[str, str]:
+    """The outcome of each test by its key, `FILE | SUITE | TEST`."""
+    files = json.loads(results.read_text())["files"]
+    return {test["key"]: test["outcome"] for file in files for test in file["tests"]}
+
+
+def listed(baseline: Path) -> list[str]:
+    """The tests that must pass."""
+    lines = baseline.read_text().splitlines() if baseline.exists() else []
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def lost(baseline: Path, now: dict[str, str]) -> list[str]:
+    """The listed tests that do not pass; those of files that did not run are left alone."""
+    ran = {key.split(" | ")[0] for key in now}
+    return [
+        f"{key}: {now.get(key, 'missing')}"
+        for key in listed(baseline)
+        if key.split(" | ")[0] in ran and now.get(key) not in {"passed", "excused"}
+    ]
+
+
+def record(baseline: Path, now: dict[str, str]) -> None:
+    """Write down what passes; tests of files that did not run stay."""
+    ran = {key.split(" | ")[0] for key in now}
+    kept = [key for key in listed(baseline) if key.split(" | ")[0] not in ran]
+    passed = [key for key, outcome in now.items() if outcome == "passed"]
+    head = "# The tests of the conformance suite that pass; `make conformance RECORD=1` writes this file.\n"
+    baseline.write_text(head + "".join(f"{key}\n" for key in sorted({*kept, *passed})))
+
+
+def main() -> int:
+    """Run the suite and give the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    scope = CONFORMANCE / "scope"
+    parser.add_argument("--suite", type=Path, default=CONFORMANCE / "suite" / "tests", help="folder with the scripts")
+    parser.add_argument("--files", type=Path, default=scope / "core.files", help="list of the files to run")
+    parser.add_argument("--features", type=Path, default=scope / "core.features", help="the features that are on")
+    parser.add_argument(
+        "--excused", type=Path, default=scope / "core.excused", help="tests that may fail, with reasons"
+    )
+    parser.add_argument("--baseline", type=Path, help="list of tests that must pass")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write the list of tests that pass")
+    parser.add_argument("--workers", type=int, default=2, help="worker processes of the server")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="run these files of the suite instead of the list")
+    options = parser.parse_args()
+
+    shutil.rmtree(BUILD, ignore_errors=True)
+    BUILD.mkdir(parents=True)
+    results = BUILD / "results.json"
+    settings = {**LIMITS, "workers": options.workers}
+    server = ServerProcess(BUILD / "data", BUILD / "server.log", settings)
+    print(server.command("principals", "load", str(CONFORMANCE / "accounts.json")), end="", flush=True)
+    command = [sys.executable, "-m", "davtester", "--suite", options.suite, "--url", server.url, "--waits", "10,0.1,1"]
+    command += ["--serverinfo", CONFORMANCE / "serverinfo.xml", "--features", options.features]
+    command += ["--excused", options.excused, "--json", results, "--trace", BUILD / "traces"]
+    command += options.names or ["--files", options.files]
+    with running(server):
+        environment = os.environ | {"PYTHONPATH": str(CONFORMANCE), "PYTHONDONTWRITEBYTECODE": "1"}
+        status = subprocess.run([str(word) for word in command], env=environment, check=False).returncode
+
+    if not results.exists():
+        return status or 2
+    if options.record:
+        record(options.record, outcomes(results))
+    if options.baseline:
+        failures = lost(options.baseline, outcomes(results))
+        for failure in failures:
+            print(f"lost: {failure}")
+        print(f"{len(failures)} of the {len(listed(options.baseline))} tests that must pass do not")
+        return 1 if failures else 0
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
