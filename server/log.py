@@ -59,7 +59,10 @@ def configure(
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(max(threshold, logging.WARNING) if threshold > logging.DEBUG else logging.DEBUG)
+    # libraries say more than wanted below warnings; our own code that logs through `logging` keeps to the level
+    root.setLevel(max(threshold, logging.WARNING))
+    for name in ("server", "storage_plugins"):
+        logging.getLogger(name).setLevel(threshold)
 
 
 def _add_request_id(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

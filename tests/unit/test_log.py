@@ -18,6 +18,8 @@ def _logging_as_before() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    for name in ("server", "storage_plugins"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
@@ -58,6 +60,15 @@ def test_libraries_log_in_the_same_format() -> None:
     assert line["event"] == "Error handling request"
     assert line["logger"] == "aiohttp.server"
     assert "ValueError: x" in str(line["exception"])
+
+
+def test_our_own_lines_through_logging_keep_to_the_level() -> None:
+    stream = io.StringIO()
+    log.configure("info", "json", stream)
+    logging.getLogger("storage_plugins.postgres.embedded").info("PostgreSQL starts")
+    logging.getLogger("storage_plugins.postgres.embedded").debug("quiet")
+    logging.getLogger("asyncio").info("quiet")
+    assert [line["event"] for line in lines(stream)] == ["PostgreSQL starts"]
 
 
 @pytest.mark.parametrize("line_format", ["json", "console"])
