@@ -71,7 +71,7 @@ class Occurrence:
     """False for rows that only count for free-busy: FREEBUSY periods of a VFREEBUSY that has DTSTART and DTEND."""
 
     def overlaps(self, start: datetime | None, end: datetime | None) -> bool:
-        """Whether the occurrence overlaps a window (RFC 4791 §9.9) as it stands: see `resolve` for floating and dates."""
+        """Whether the occurrence overlaps a window (RFC 4791 §9.9); `resolve` floating ones and dates first."""
         return (
             self.matches
             and (end is None or self.matches_from is None or self.matches_from < end)

@@ -1,0 +1,389 @@
+"""The recurrence engine: the instances of a rule as local times (RFC 5545 §3.3.10, §3.8.5.3).
+
+A window is reached by arithmetic: the period in which it begins is computed, and nothing before it is looked at. COUNT
+is turned into the time of the last instance first, by counting whole stretches and not instances.
+
+What is settled where the RFC leaves a choice: DTSTART is the first instance and counts, whether it fits the rule or
+not; times that do not exist in the zone are no instances and do not count (except for DTSTART itself); rules of
+shorter periods than a day step in local time; UNTIL as a date includes that day.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+from itertools import islice
+
+from server.calendar.recurrence_days import LAST_ORDINAL, DayRule
+from server.calendar.rrule import Frequency, RecurrenceRule
+from server.calendar.work import Work
+from server.calendar.zones import Zone
+
+LAST_LOCAL = datetime(9999, 12, 31, 23, 59, 59)
+SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)
+_UNIT_SECONDS = {Frequency.HOURLY: 3600, Frequency.MINUTELY: 60, Frequency.SECONDLY: 1}
+_COUNTED_BY_ONE = 3000
+"""A COUNT up to this is found by going over the instances."""
+_STRETCHES = (timedelta(days=3650), timedelta(days=365), timedelta(days=28), _DAY, timedelta(hours=1))
+
+
+class Series:
+    """The instances that DTSTART and one RRULE give, in local time.
+
+    :param start: DTSTART, naive: in `zone`, floating (no zone), or midnight of a date (`dates`).
+    """
+
+    def __init__(
+        self, rule: RecurrenceRule, start: datetime, zone: Zone | None, work: Work, *, dates: bool = False
+    ) -> None:
+        self.rule = rule
+        self.start = start
+        self.zone = zone
+        self.work = work
+        self.dates = dates
+        self._days = DayRule(rule, start.date())
+        self._unit = _UNIT_SECONDS.get(rule.freq)
+        self._positions = () if rule.freq >= Frequency.DAILY else rule.by_set_pos
+        self._times = self._times_in_period()
+        self._units_cache: tuple[int, Sequence[int]] | None = None
+        self._candidates: Sequence[int] | None = None
+        self._limit = _until_limit(rule.until, zone, dates=dates)
+        self._counted = rule.count is None
+
+    @property
+    def endless(self) -> bool:
+        """Whether the rule has neither COUNT nor UNTIL."""
+        return self.rule.count is None and self.rule.until is None
+
+    def between(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        """Instances from `start` on and before `end`, ascending.
+
+        :raises TooManyInstances: when the work is used up.
+        """
+        if start <= self.start:
+            if self.start < end:
+                yield self.start
+            start = self.start + SECOND if self.start < LAST_LOCAL else LAST_LOCAL
+        if not self._counted:
+            self._limit = min(self._limit, self._last_counted())
+            self._counted = True
+        yield from self._existing(start, min(end, self._limit + SECOND) if self._limit < LAST_LOCAL else end)
+
+    def last(self) -> datetime | None:
+        """The last instance; None when the rule is endless."""
+        if self.endless:
+            return None
+        if not self._counted:
+            self._limit = min(self._limit, self._last_counted())
+            self._counted = True
+        reach = timedelta(seconds=self._unit or 86400) * min(self.rule.interval, 10**6)
+        end = self._limit
+        while end > self.start:
+            begin = end - reach if end - self.start > reach else self.start + SECOND
+            found = deque(self._existing(begin, min(end, LAST_LOCAL - SECOND) + SECOND), maxlen=1)
+            if found:
+                return found[0]
+            end = begin - SECOND
+            reach = min(reach * 8, timedelta(days=3_700_000))
+        return self.start
+
+    # -- instances without COUNT -------------------------------------------------------------------------------------
+
+    def _existing(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        """Instances of the rule that exist in the zone."""
+        instances = self._instances(start, end)
+        if self.zone is None or self.dates or start >= end:
+            return instances
+        gaps = self.zone.gaps(start, end)
+        return _outside(instances, gaps) if gaps else instances
+
+    def _instances(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        if start >= end:
+            return iter(())
+        if self._unit is not None:
+            return self._by_units(start, end, self._unit)
+        return self._by_days(start, end)
+
+    def _by_days(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        """Instances of DAILY and the longer frequencies."""
+        spend = self.work.spend
+        times = self._times
+        from_ordinal = datetime.fromordinal
+        first_day, last_day = start.toordinal(), end.toordinal()
+        for days in self._days.periods(first_day, last_day):
+            spend(len(days) * len(times) + 1 if not self._positions else len(self._positions) + len(days) + 1)
+            if not days:
+                continue
+            if self._positions:
+                for instance in self._at_positions(days):
+                    if instance >= end:
+                        continue
+                    if instance >= start:
+                        yield instance
+            else:
+                for day in days:
+                    if day < first_day:
+                        continue
+                    if day > last_day or day > LAST_ORDINAL:
+                        return
+                    midnight = from_ordinal(day)
+                    for time in times:
+                        instance = midnight + time
+                        if instance < start:
+                            continue
+                        if instance >= end:
+                            return
+                        yield instance
+
+    def _at_positions(self, days: Sequence[int]) -> list[datetime]:
+        """The instances that BYSETPOS takes from those of a period."""
+        times = self._times
+        size = len(days) * len(times)
+        chosen = {position - 1 if position > 0 else size + position for position in self._positions}
+        instances = []
+        for index in sorted(chosen):
+            if 0 <= index < size:
+                day, time = divmod(index, len(times))
+                if 1 <= days[day] <= LAST_ORDINAL:
+                    instances.append(datetime.fromordinal(days[day]) + times[time])
+        return instances
+
+    def _by_units(self, start: datetime, end: datetime, unit: int) -> Iterator[datetime]:
+        """Instances of HOURLY, MINUTELY and SECONDLY: steps of `unit` seconds."""
+        per_day = 86400 // unit
+        base = self._index(self.start, unit)
+        interval = self.rule.interval
+        spend = self.work.spend
+        inner = self._times
+        limited = self._days.has_limits
+        index = self._index(start, unit)
+        index += (base - index) % interval
+        last_day = end.toordinal()
+        while True:
+            day = index // per_day
+            if limited and day <= last_day:
+                spend()
+                allowed = self._days.next_day(day, last_day)
+                if allowed is None:
+                    return
+                if allowed != day:
+                    index = allowed * per_day
+                    index += (base - index) % interval
+                    day = index // per_day
+                    if day != allowed:
+                        continue
+            if day > last_day or day > LAST_ORDINAL:
+                return
+            midnight = datetime.fromordinal(day)
+            spend()
+            for number in self._units_of_day(index - day * per_day, per_day):
+                spend()
+                begin = midnight + timedelta(seconds=number * unit)
+                for offset in inner:
+                    instance = begin + offset
+                    if instance < start:
+                        continue
+                    if instance >= end:
+                        return
+                    yield instance
+                if self.dates:
+                    break
+            index = (day + 1) * per_day
+            index += (base - index) % interval
+
+    def _units_of_day(self, first: int, per_day: int) -> Sequence[int] | Iterator[int]:
+        """The hours, minutes or seconds of a day on which the rule falls, from the first in step with INTERVAL on."""
+        rule = self.rule
+        interval = rule.interval
+        if self.dates or not (
+            rule.by_hour
+            or (rule.freq > Frequency.HOURLY and rule.by_minute)
+            or (rule.freq is Frequency.SECONDLY and rule.by_second)
+        ):
+            return range(first, per_day, interval)
+        candidates = self._unit_candidates()
+        position = bisect_left(candidates, first)
+        if interval == 1:
+            return islice(candidates, position, None) if position else candidates
+        if self._units_cache is not None and self._units_cache[0] == first:
+            return self._units_cache[1]
+        self.work.spend(min(len(candidates), per_day // interval) // 8)
+        if per_day // interval < len(candidates):
+            allowed = set(candidates)
+            units = [unit for unit in range(first, per_day, interval) if unit in allowed]
+        else:
+            units = [unit for unit in islice(candidates, position, None) if (unit - first) % interval == 0]
+        self._units_cache = (first, units)
+        return units
+
+    def _unit_candidates(self) -> Sequence[int]:
+        """The hours, minutes or seconds of any day that satisfy BYHOUR, BYMINUTE and BYSECOND, as far as they limit."""
+        if self._candidates is None:
+            rule = self.rule
+            numbers: list[int] = list(rule.by_hour or range(24))
+            if rule.freq > Frequency.HOURLY:
+                numbers = [number * 60 + minute for number in numbers for minute in rule.by_minute or range(60)]
+            if rule.freq is Frequency.SECONDLY:
+                numbers = [number * 60 + second for number in numbers for second in rule.by_second or range(60)]
+            self.work.spend(len(numbers) // 8)
+            self._candidates = numbers
+        return self._candidates
+
+    def _times_in_period(self) -> tuple[timedelta, ...]:
+        """The times of day of an instance, for the shorter frequencies within their unit.
+
+        BYSETPOS is applied here where every period has the same times: for DAILY and the shorter frequencies.
+        """
+        if self.dates:
+            seconds = [0]
+        else:
+            rule, start = self.rule, self.start
+            freq = rule.freq
+            seconds = [0]
+            if freq <= Frequency.DAILY:
+                seconds = [hour * 3600 for hour in rule.by_hour or (start.hour,)]
+            if freq <= Frequency.HOURLY:
+                seconds = [before + minute * 60 for before in seconds for minute in rule.by_minute or (start.minute,)]
+            if freq <= Frequency.MINUTELY:
+                seconds = [before + second for before in seconds for second in rule.by_second or (start.second,)]
+        if self.rule.freq >= Frequency.DAILY and self.rule.by_set_pos:
+            size = len(seconds)
+            chosen = {position - 1 if position > 0 else size + position for position in self.rule.by_set_pos}
+            seconds = [seconds[index] for index in sorted(chosen) if 0 <= index < size]
+        self.work.spend(len(seconds) // 8)
+        return tuple(timedelta(seconds=second) for second in seconds)
+
+    @staticmethod
+    def _index(time: datetime, unit: int) -> int:
+        """The number of the hour, minute or second of a time, from the proleptic day 0 on."""
+        return (time.toordinal() * 86400 + time.hour * 3600 + time.minute * 60 + time.second) // unit
+
+    # -- COUNT -------------------------------------------------------------------------------------------------------
+
+    def _last_counted(self) -> datetime:
+        """The time of the instance that COUNT names as the last; `LAST_LOCAL` when the calendar ends before it."""
+        left = (self.rule.count or 1) - 1
+        if left == 0:
+            return self.start
+        if self.start >= LAST_LOCAL:
+            return LAST_LOCAL
+        cursor = self.start + SECOND
+        if left > _COUNTED_BY_ONE:
+            for stretch in _STRETCHES:
+                while LAST_LOCAL - cursor > stretch:
+                    number = self._count(cursor, cursor + stretch)
+                    if number >= left:
+                        break
+                    left -= number
+                    cursor += stretch
+        instance = next(islice(self._existing(cursor, LAST_LOCAL), left - 1, None), None)
+        return LAST_LOCAL if instance is None else instance
+
+    def _count(self, start: datetime, end: datetime) -> int:
+        """How many instances of the rule exist from `start` on and before `end`."""
+        number = self._count_all(start, end)
+        if self.zone is not None and not self.dates:
+            for gap_start, gap_end in self.zone.gaps(start, end):
+                number -= self._count_all(max(gap_start, start), min(gap_end, end))
+        return number
+
+    def _count_all(self, start: datetime, end: datetime) -> int:
+        """As `_count`, with those that do not exist in the zone."""
+        if start >= end or not self._times:
+            return 0
+        if self._unit is None:
+            return self._count_days(start, end)
+        first_day, last_day = start.toordinal() + 1, end.toordinal()
+        if first_day >= last_day:
+            return sum(1 for _ in self._by_units(start, end, self._unit))
+        head = sum(1 for _ in self._by_units(start, datetime.fromordinal(first_day), self._unit))
+        tail = sum(1 for _ in self._by_units(datetime.fromordinal(last_day), end, self._unit))
+        return head + self._count_units(first_day, last_day, self._unit) + tail
+
+    def _count_days(self, start: datetime, end: datetime) -> int:
+        """Instances of DAILY and the longer frequencies: only periods at the edges are looked into."""
+        first_day, last_day = start.toordinal(), end.toordinal()
+        number = 0
+        for days in self._days.periods(first_day, last_day):
+            self.work.spend()
+            if not days:
+                continue
+            if days[0] > first_day and days[-1] < last_day:
+                number += len(self._at_positions(days)) if self._positions else len(days) * len(self._times)
+                continue
+            if self._positions:
+                number += sum(start <= instance < end for instance in self._at_positions(days))
+            else:
+                inner_first, inner_last = bisect_left(days, first_day + 1), bisect_left(days, last_day)
+                number += max(inner_last - inner_first, 0) * len(self._times)
+                for day in {first_day, last_day}:
+                    position = bisect_left(days, day)
+                    if position < len(days) and days[position] == day <= LAST_ORDINAL:
+                        midnight = datetime.fromordinal(day)
+                        number += sum(start <= midnight + time < end for time in self._times)
+        return number
+
+    def _count_units(self, first_day: int, last_day: int, unit: int) -> int:
+        """Instances of HOURLY, MINUTELY and SECONDLY on whole days, `last_day` not among them."""
+        per_day = 86400 // unit
+        interval = self.rule.interval
+        base = self._index(self.start, unit)
+        limited = self._days.has_limits
+        day_is_uniform = per_day % interval == 0
+        if day_is_uniform or self.dates or limited or self.rule.by_hour or self.rule.by_minute or self.rule.by_second:
+            number = 0
+            by_phase: dict[int, int] = {}
+            index = first_day * per_day
+            index += (base - index) % interval
+            while (day := index // per_day) < last_day:
+                self.work.spend()
+                if limited:
+                    allowed = self._days.next_day(day, last_day - 1)
+                    if allowed is None:
+                        break
+                    if allowed != day:
+                        index = allowed * per_day
+                        index += (base - index) % interval
+                        continue
+                phase = index - day * per_day
+                if phase not in by_phase:
+                    units = self._units_of_day(phase, per_day)
+                    size = len(units) if isinstance(units, Sequence) else sum(1 for _ in units)
+                    by_phase[phase] = min(size, 1) if self.dates else size * len(self._times)
+                if day_is_uniform and not limited:
+                    return (last_day - day) * by_phase[phase]
+                number += by_phase[phase]
+                index = (day + 1) * per_day
+                index += (base - index) % interval
+            return number
+        first, after = first_day * per_day, last_day * per_day
+        first += (base - first) % interval
+        return max(-(-(after - first) // interval), 0) * len(self._times)
+
+
+def _outside(instances: Iterator[datetime], gaps: Sequence[tuple[datetime, datetime]]) -> Iterator[datetime]:
+    """Ascending instances without those in ascending gaps."""
+    following = iter(gaps)
+    gap_start, gap_end = next(following)
+    for instance in instances:
+        if instance >= gap_start:
+            while instance >= gap_end:
+                gap_start, gap_end = next(following, (datetime.max, datetime.max))
+            if instance >= gap_start:
+                continue
+        yield instance
+
+
+def _until_limit(until: date | datetime | None, zone: Zone | None, *, dates: bool) -> datetime:
+    """The last local time that UNTIL allows."""
+    if until is None:
+        return LAST_LOCAL
+    if not isinstance(until, datetime):
+        return datetime(until.year, until.month, until.day, 23, 59, 59)
+    if until.tzinfo is not None and zone is not None and not dates:
+        return zone.latest_local(until)
+    until = until.replace(tzinfo=None)
+    return until.replace(hour=23, minute=59, second=59) if dates else until

@@ -1,0 +1,179 @@
+"""Zones from VTIMEZONE components (RFC 5545 §3.6.5), and what a TZID in a calendar object means.
+
+A TZID that is an IANA name, that maps to one, or whose rules are those of one, follows the zone data of the server;
+any other follows the rules that its VTIMEZONE brings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from server.calendar.component import Component
+from server.calendar.iana import data_year, named_zone, zone_with_rules_of
+from server.calendar.recurrence import Series
+from server.calendar.rrule import Frequency, parse_rule
+from server.calendar.values import Period, parse_utc_offset, property_time, property_times
+from server.calendar.work import Work
+from server.calendar.zones import Transition, Zone
+from server.errors import InvalidCalendarData, InvalidCalendarObject
+
+KEY_PREFIX = "rules:"
+"""What the keys of zones by their own rules begin with, before the hash of the rules."""
+
+_FIRST_YEAR = 1899
+_TABLE_YEAR = 2100
+_WORK = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Observance:
+    """A STANDARD or DAYLIGHT component."""
+
+    start: datetime
+    """The first onset, in local time by `offset_from`."""
+    offset_from: timedelta
+    offset_to: timedelta
+    rules: tuple[str, ...]
+    dates: tuple[datetime, ...]
+    """RDATEs in local time by `offset_from`."""
+
+
+def observances(component: Component) -> tuple[Observance, ...]:
+    """The observances of a VTIMEZONE, sorted.
+
+    :raises InvalidCalendarData: when it has none, or one lacks what it must have.
+    """
+    found = set()
+    for part in component.components:
+        if part.name not in ("STANDARD", "DAYLIGHT"):
+            continue
+        start, offset_to = part.first("DTSTART"), part.first("TZOFFSETTO")
+        offset_from = part.first("TZOFFSETFROM") or offset_to
+        if start is None or offset_to is None or offset_from is None:
+            raise InvalidCalendarData(f"A {part.name} of a VTIMEZONE lacks DTSTART or TZOFFSETTO.", part.line)
+        dates = []
+        for prop in part.all("RDATE"):
+            for time in property_times(prop):
+                date = time.start if isinstance(time, Period) else time
+                dates.append(date.local + parse_utc_offset(offset_from.value) if date.utc else date.local)
+        found.add(
+            Observance(
+                property_time(start).local,
+                parse_utc_offset(offset_from.value),
+                parse_utc_offset(offset_to.value),
+                tuple(sorted(prop.value.strip().upper() for prop in part.all("RRULE"))),
+                tuple(sorted(dates)),
+            )
+        )
+    if not found:
+        raise InvalidCalendarData("A VTIMEZONE has neither STANDARD nor DAYLIGHT.", component.line)
+    return tuple(sorted(found, key=lambda item: (item.start, item.offset_from, item.offset_to, item.rules, item.dates)))
+
+
+@lru_cache(maxsize=512)
+def zone_of_rules(parts: tuple[Observance, ...]) -> Zone:
+    """The zone that observances describe; its key is a hash of them.
+
+    :raises InvalidCalendarData: for a recurrence rule that is none.
+    :raises TooManyInstances: when there are more changes than any zone has.
+    """
+    work = Work(_WORK)
+    digest = hashlib.sha256(repr(parts).encode()).hexdigest()
+    transitions = _onsets(parts, datetime(_FIRST_YEAR, 1, 1), datetime(_TABLE_YEAR, 1, 1), work)
+    first_offset = min(parts, key=lambda part: part.start).offset_from
+    return Zone(KEY_PREFIX + digest[:24], first_offset, transitions, _yearly(parts))
+
+
+def _yearly(parts: tuple[Observance, ...]) -> Callable[[int], Sequence[Transition]] | None:
+    """The transitions of later years, when there are any."""
+    if not any("COUNT=" not in rule and "UNTIL=" not in rule for part in parts for rule in part.rules):
+        return None
+
+    def transitions(year: int) -> Sequence[Transition]:
+        return _onsets(parts, datetime(year, 1, 1), datetime(year + 1, 1, 1), Work(_WORK))
+
+    return transitions
+
+
+def _onsets(parts: tuple[Observance, ...], start: datetime, end: datetime, work: Work) -> list[Transition]:
+    """The transitions whose local times lie in a range."""
+    found: set[Transition] = set()
+    for part in parts:
+        local = {time for time in (part.start, *part.dates) if start <= time < end}
+        for text in part.rules:
+            rule = parse_rule(text)
+            if rule.freq > Frequency.DAILY:
+                raise InvalidCalendarData(f"A VTIMEZONE cannot change by FREQ={rule.freq.name}.")
+            zone = Zone("", part.offset_from)
+            local.update(Series(rule, part.start, zone, work).between(start, end))
+        work.spend(len(local))
+        found.update((time - part.offset_from, part.offset_to) for time in local)
+    return sorted(found)
+
+
+class CalendarZones:
+    """The zones of one calendar object.
+
+    :param calendar: its VCALENDAR.
+    """
+
+    def __init__(self, calendar: Component) -> None:
+        self._calendar = calendar
+        self._found: dict[str, Zone] = {}
+
+    def zone(self, tzid: str) -> Zone:
+        """The zone that a TZID means in this object.
+
+        :raises InvalidCalendarObject: when the TZID is unknown and the object brings no rules for it.
+        :raises InvalidCalendarData: when the rules that it brings are none.
+        """
+        zone = self._found.get(tzid)
+        if zone is None:
+            zone = self._found[tzid] = named_zone(tzid) or self._brought_zone(tzid)
+        return zone
+
+    def _brought_zone(self, tzid: str) -> Zone:
+        wanted = _plain(tzid)
+        for component in self._calendar.components:
+            if component.name == "VTIMEZONE" and _plain(component.text("TZID") or "") == wanted:
+                return zone_of_component(component, self._first_year())
+        raise InvalidCalendarObject(f"TZID {tzid[:80]!r} is no known time zone, and there is no VTIMEZONE for it.")
+
+    def _first_year(self) -> int:
+        """The year of the earliest DTSTART in the object: from then on its zones matter."""
+        years = [
+            int(prop.value[:4])
+            for component in self._calendar.components
+            if component.name != "VTIMEZONE"
+            for prop in component.all("DTSTART")
+            if prop.value[:4].isascii() and prop.value[:4].isdigit()
+        ]
+        return max(min(years, default=data_year()), 1970)
+
+
+def zone_of_component(component: Component, since: int | None = None) -> Zone:
+    """The zone that a VTIMEZONE means, by its name or else by its rules (as needed from the year `since` on).
+
+    :raises InvalidCalendarData: when it has no name that is known and its rules are none.
+    """
+    for name in ("TZID", "X-LIC-LOCATION"):
+        zone = named_zone(component.text(name) or "")
+        if zone is not None:
+            return zone
+    return _followed_zone(observances(component), data_year() if since is None else since)
+
+
+@lru_cache(maxsize=512)
+def _followed_zone(parts: tuple[Observance, ...], since: int) -> Zone:
+    """The zone of the database with the rules of some observances, else the zone that they describe."""
+    own = zone_of_rules(parts)
+    return zone_with_rules_of(own, since) or own
+
+
+def _plain(tzid: str) -> str:
+    """A TZID as it is compared."""
+    return tzid.strip().strip("\"'").strip().casefold()
