@@ -1,0 +1,40 @@
+"""The list of conformance tests that must pass: what counts as lost, and how it is written."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.run import lost, outcomes, record
+
+NOW = {
+    "CalDAV/a.xml | S | 1": "passed",
+    "CalDAV/a.xml | S | 2": "failed",
+    "CalDAV/a.xml | S | 3": "blocked",
+    "CalDAV/a.xml | S | 4": "excused",
+    "CalDAV/a.xml | S | 5": "ignored",
+}
+
+
+@pytest.mark.parametrize(
+    ("number", "ends"), [(1, None), (2, "failed"), (3, "blocked"), (4, None), (5, "ignored"), (6, "missing")]
+)
+def test_a_listed_test_is_lost_when_it_no_longer_passes(tmp_path: Path, number: int, ends: str | None) -> None:
+    key = f"CalDAV/a.xml | S | {number}"
+    (tmp_path / "passed.txt").write_text(f"# what passes\n\n{key}\nCalDAV/b.xml | S | 1\n")
+    assert lost(tmp_path / "passed.txt", NOW) == ([f"{key}: {ends}"] if ends else [])
+
+
+def test_recording_takes_what_passes_and_keeps_files_that_did_not_run(tmp_path: Path) -> None:
+    file = tmp_path / "passed.txt"
+    file.write_text("CalDAV/a.xml | S | 2\nCalDAV/b.xml | S | 1\n")
+    record(file, NOW)
+    assert file.read_text().splitlines()[1:] == ["CalDAV/a.xml | S | 1", "CalDAV/b.xml | S | 1"]
+    assert file.read_text().startswith("#")
+    assert lost(file, NOW) == []
+
+
+def test_outcomes_are_read_by_key(tmp_path: Path) -> None:
+    tests = [{"key": key, "outcome": outcome} for key, outcome in NOW.items()]
+    (tmp_path / "results.json").write_text(json.dumps({"files": [{"tests": tests[:2]}, {"tests": tests[2:]}]}))
+    assert outcomes(tmp_path / "results.json") == NOW
