@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from server import errors
 from server.dav.core import names
-from server.dav.core.names import CALDAV, CARDDAV, caldav, calendarserver, carddav, dav
+from server.dav.core.names import caldav, calendarserver, carddav, dav
+from server.dav.core.paths import encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,31 +86,26 @@ def body(error: errors.KoyomiError, *, card: bool = False, collection_href: str 
     precondition = row.card_precondition if card and row.card_precondition else row.precondition
     if precondition is None:
         return None
-    inner = names.escape(f"line {error.line}: {error.message}") if _has_line(error) else ""
-    if isinstance(error, Refused):
-        inner = error.inner
-    elif isinstance(error, errors.AccessDenied):
-        resource = names.element(
-            dav("resource"),
-            names.href(error.href) + names.element(dav("privilege"), names.element(error.privilege)),
-        )
-        inner = resource
-    elif isinstance(error, errors.UidConflict):
-        inner = names.href(collection_href + error.name) if error.name is not None else ""
-    elif isinstance(error, errors.UnsupportedFilter):
-        inner = error.element or ""
-    elif isinstance(error, errors.InvalidData) and not inner:
-        inner = names.escape(error.message)
+    inner = _inner(error, collection_href)
     return f"{names.PROLOGUE}<D:error {names.DECLARATIONS}>{names.element(precondition, inner)}</D:error>\n"
 
 
-def _has_line(error: errors.KoyomiError) -> bool:
-    return isinstance(error, errors.InvalidData) and error.line is not None
+def _inner(error: errors.KoyomiError, collection_href: str) -> str:
+    """Markup inside the precondition element: what its RFC puts there, else what is wrong, and on which line."""
+    if isinstance(error, Refused):
+        return error.inner
+    if isinstance(error, errors.AccessDenied):
+        privilege = names.element(dav("privilege"), names.element(error.privilege))
+        return names.element(dav("resource"), names.href(error.href) + privilege)
+    if isinstance(error, errors.UidConflict):
+        return names.href(collection_href + encode(error.name)) if error.name is not None else ""
+    if isinstance(error, errors.UnsupportedFilter):
+        return error.element or ""
+    if isinstance(error, errors.InvalidData):
+        return names.escape(error.message if error.line is None else f"line {error.line}: {error.message}")
+    return ""
 
 
 def label(error: errors.KoyomiError) -> str:
     """The error's label in metrics and logs."""
     return type(error).__name__
-
-
-__all__ = ["CALDAV", "CARDDAV", "TABLE", "Refused", "Translation", "body", "label", "translate"]

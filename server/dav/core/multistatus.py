@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from server.dav.core import names
 from server.dav.core.paths import encode
 from server.dav.core.registry import MemberValue, Property
 from server.dav.core.request import Answer
+from server.dav.core.resource import member_kind
 from server.storage import MemberColumn, Row
 
 if TYPE_CHECKING:
@@ -133,12 +135,19 @@ class MemberWriter:
         known: Mapping[str, Property],
         special: Mapping[str, MemberValue] | None = None,
         more_columns: Sequence[MemberColumn] = (),
+        *,
+        every_dead: bool = False,
+        names_only: bool = False,
     ) -> None:
+        """`every_dead` adds all dead properties that a member has, `names_only` writes no values (DAV:propname)."""
+        self.every_dead = every_dead
+        self.names_only = names_only
         self.prefix = request.url(collection.href)
         self.minimal = request.minimal
         columns: list[MemberColumn] = ["name"]
         constant_found: list[str] = []
-        self.constant_missing: list[str] = []
+        self.missing: list[str] = []
+        any_member = replace(collection, kind=member_kind(collection.kind))
         self.dead: list[str] = []
         self.parts: list[tuple[str, str, str, tuple[int, ...], Callable[..., str | None] | None]] = []
 
@@ -160,15 +169,19 @@ class MemberWriter:
                 if item.privilege != "{DAV:}read" and item.privilege not in privileges:
                     self.denied.append(empty)
                     continue
-                if item.constant is not None:
-                    constant_found.append(start + item.constant + end if item.constant else empty)
+                if item.same_for_members:
+                    constant = "" if names_only else item.render(request, any_member)
+                    if constant is not None:
+                        constant_found.append(start + constant + end if constant else empty)
+                    else:
+                        self.missing.append(empty)
                     continue
                 value = item.member
             assert value is not None
             where = tuple(index(column) for column in value.columns)
             self.parts.append((start + value.before, value.after + end, empty, where, value.render))
         self.constants = "".join(constant_found)
-        self.properties_at = index("properties") if self.dead else -1
+        self.properties_at = index("properties") if self.dead or every_dead else -1
         for column in more_columns:
             index(column)
         self.columns: tuple[MemberColumn, ...] = tuple(columns)
@@ -176,9 +189,10 @@ class MemberWriter:
 
     def _template(self) -> str | None:
         """A format for whole rows, when every property wanted is a plain column and is asked for once."""
-        if self.dead or self.denied or any(render or len(at) != 1 for _, _, _, at, render in self.parts):
+        special_case = self.dead or self.missing or self.denied or self.every_dead or self.names_only
+        if special_case or any(render or len(at) != 1 for _, _, _, at, render in self.parts):
             return None
-        if [at[0] for _, _, _, at, _ in self.parts] != list(range(1, len(self.columns))):
+        if [at[0] for _, _, _, at, _ in self.parts] != list(range(1, len(self.parts) + 1)):
             return None
         inner = "".join(f"{start}%s{end}" for start, end, *_ in self.parts) + self.constants.replace("%", "%%")
         href = names.escape(self.prefix).replace("%", "%%")
@@ -191,34 +205,35 @@ class MemberWriter:
         """The responses of existing members."""
         template = self.template
         if template is not None:
-            return "".join([template % (names.escape(encode(row[0])), *row[1:]) for row in rows])
+            end = len(self.parts) + 1
+            return "".join([template % (names.escape(encode(row[0])), *row[1:end]) for row in rows])
         return "".join([self.one(row) for row in rows])
 
     def one(self, row: Row) -> str:
         """The response of an existing member."""
         if self.template is not None:
-            return self.template % (names.escape(encode(row[0])), *row[1:])
+            return self.template % (names.escape(encode(row[0])), *row[1 : len(self.parts) + 1])
         return response(self.prefix + encode(row[0]), self.propstats(row))
 
     def propstats(self, row: Row) -> str:
         """The propstats of an existing member."""
         found = [self.constants] if self.constants else []
-        missing = list(self.constant_missing)
+        missing = list(self.missing)
         for start, end, empty, where, render in self.parts:
             values = [row[at] for at in where]
             value = values[0] if render is None else render(*values)
             if value is None:
                 missing.append(empty)
             else:
-                found.append(start + value + end)
-        if self.dead:
-            stored = row[self.properties_at] or {}
-            for name in self.dead:
+                found.append(empty if self.names_only else f"{start}{value}{end}")
+        if self.properties_at >= 0:
+            stored: Mapping[str, str] = row[self.properties_at] or {}
+            for name in (*self.dead, *(stored if self.every_dead else ())):
                 fragment = stored.get(name)
                 if fragment is None:
                     missing.append(names.tags(name)[2])
                 else:
-                    found.append(fragment)
+                    found.append(names.tags(name)[2] if self.names_only else fragment)
         return propstats(found, missing, self.denied, minimal=self.minimal)
 
 

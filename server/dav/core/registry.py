@@ -24,6 +24,8 @@ Read = Callable[["Request", "Resource", Element], str | None]
 """Checks a value that a client sets and gives the text to store (None: the property is removed). Raises `Refused`."""
 Method = Callable[["Request"], Awaitable["Answer"]]
 Report = Callable[["Request", "Resource", Element], Awaitable["Answer"]]
+Getter = Callable[["Request", "Resource", dict[str, str]], Awaitable["Answer"]]
+"""Answers GET of a collection; the headers given (ETag, Last-Modified) belong into the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class Property:
     render: Render
     member: MemberValue | None = None
     """For properties of members that stand in row columns."""
-    constant: str | None = None
-    """For members: the value, when it is the same for all of them."""
+    same_for_members: bool = False
+    """Whether all members of a collection have the one value that `render` gives for the collection."""
     read: Read | None = None
     """How a client's value is taken; None: the property is protected."""
     stored: bool = False
@@ -75,6 +77,10 @@ class Standard:
     reports: Sequence[tuple[str, frozenset[Kind], Report]] = ()
     methods: Sequence[tuple[str, frozenset[Kind], Method]] = ()
     """Methods with the kinds on which `Allow` names them (an unmapped URL has those of what could be made there)."""
+    getters: Sequence[tuple[Kind, Getter]] = ()
+    """What GET of a collection shows, where it is not a page for a browser."""
+    open_paths: Sequence[tuple[str, Method]] = ()
+    """Paths that answer everybody, signed in or not."""
     tokens: Sequence[tuple[str, frozenset[Kind]]] = ()
     """Tokens of the `DAV` header with the kinds of resources that answer them."""
 
@@ -87,6 +93,8 @@ class Registry:
     by_kind: dict[Kind, dict[str, Property]] = field(default_factory=dict)
     reports: dict[str, tuple[frozenset[Kind], Report]] = field(default_factory=dict)
     methods: dict[str, Method] = field(default_factory=dict)
+    getters: dict[Kind, Getter] = field(default_factory=dict)
+    open_paths: dict[str, Method] = field(default_factory=dict)
     allow: dict[Kind, str] = field(default_factory=dict)
     tokens: dict[Kind, str] = field(default_factory=dict)
 
@@ -106,7 +114,7 @@ def build(standards: Iterable[Standard]) -> Registry:
                 if item.name in registry.by_kind[kind]:
                     raise ValueError(f"{standard.name}: {item.name} is registered twice for {kind}")
                 registry.by_kind[kind][item.name] = item
-            if item.kinds & OBJECTS and item.member is None and item.constant is None:
+            if item.kinds & OBJECTS and item.member is None and not item.same_for_members:
                 raise ValueError(f"{standard.name}: {item.name} does not say how it is read from member rows")
             registry.properties[item.name] = item
         for name, kinds, report in standard.reports:
@@ -118,6 +126,8 @@ def build(standards: Iterable[Standard]) -> Registry:
                 raise ValueError(f"{standard.name}: method {name} is registered twice")
             for kind in kinds:
                 allowed[kind].append(name)
+        registry.getters.update(standard.getters)
+        registry.open_paths.update(standard.open_paths)
         for token, kinds in standard.tokens:
             for kind in kinds:
                 tokens[kind].append(token)

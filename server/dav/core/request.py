@@ -193,7 +193,7 @@ class Request:
             return None
         return xml.parse(data)
 
-    async def demand_xml(self, *roots: str) -> xml.Element:
+    async def demand_xml(self, *roots: str) -> Element:
         """The body as XML with one of these root elements. Raises `BadRequest`."""
         root = await self.xml()
         if root is None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from lxml import etree
 
 from server.errors import BadRequest
 
-Element = etree._Element
+Element: TypeAlias = etree._Element
 
 _PARSER = etree.XMLParser(
     resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True, huge_tree=False
@@ -60,4 +62,4 @@ def to_fragment(element: Element) -> str:
 
 def inner_text(fragment: str) -> str:
     """Character data of a stored fragment."""
-    return "".join(etree.fromstring(fragment.encode()).itertext())
+    return "".join(str(part) for part in etree.fromstring(fragment.encode()).itertext())

@@ -1,0 +1,239 @@
+"""From an HTTP request to an answer: sign-in, the method's handler, and the one place where errors become answers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, cast
+
+import structlog
+from aiohttp import hdrs, web
+
+from server.dav.core import errors as translation
+from server.dav.core.request import Answer, Headers, Request, Site
+from server.dav.core.resource import Kind
+from server.errors import (
+    BadRequest,
+    KoyomiError,
+    ResourceTooLarge,
+    SignInDelayed,
+    SignInRequired,
+    Unavailable,
+    WriteConflict,
+)
+from server.storage import Resolution, Target
+
+if TYPE_CHECKING:
+    from server.auth.authenticate import Authenticator
+
+ATTEMPTS = 12
+"""How often a write is decided anew when others change what it was based on."""
+GZIP_FROM = 1024
+"""Bytes from which an answer is compressed for those who accept it."""
+MAX_DRAIN = 1 << 20
+"""Bytes of a refused body that are read to keep the connection."""
+
+_log = structlog.get_logger(__name__)
+
+
+class HttpWire:
+    """A request as aiohttp gives it."""
+
+    def __init__(self, http: web.BaseRequest, dispatcher: Dispatcher) -> None:
+        self.http = http
+        self.method = http.method
+        self.headers = cast("Headers", http.headers)
+        self.target = http.raw_path
+        self._dispatcher = dispatcher
+        self._body: bytes | None = None
+
+    async def read(self, limit: int) -> bytes:
+        """The body, read once however often it is asked for. Raises `ResourceTooLarge`, `BadRequest`."""
+        if self._body is None:
+            self._body = await self._read(limit)
+        if len(self._body) > limit:
+            raise ResourceTooLarge
+        return self._body
+
+    async def _read(self, limit: int) -> bytes:
+        http = self.http
+        length = http.content_length
+        if length is not None and length > limit:
+            raise ResourceTooLarge
+        if not http.body_exists:
+            return b""
+        if self.headers.get("Expect", "").lower() == "100-continue" and http.transport is not None:
+            http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        parts = []
+        size = 0
+        try:
+            async for chunk in http.content.iter_any():
+                size += len(chunk)
+                if size > limit:
+                    raise ResourceTooLarge
+                parts.append(chunk)
+        except (web.RequestPayloadError, ValueError) as error:
+            raise BadRequest("The body of the request is broken.") from error
+        return b"".join(parts)
+
+    async def viewer(self, target: Target | None, *, text: bool) -> Resolution:
+        """Runs the request's query as who signed in, once more when the sign-in in memory is old."""
+        authenticator = self._dispatcher.authenticator
+        peer = self.http.remote
+        tls = self.http.secure
+        for _ in range(3):
+            sign_in = await authenticator.authenticate(self.headers, peer, tls=tls)
+            found = await self._dispatcher.site.storage.resolve(sign_in.principal_id, target, text=text)
+            if authenticator.still_holds(sign_in, found.viewer):
+                return found
+            authenticator.forget(sign_in)
+        raise SignInRequired
+
+
+class Dispatcher:
+    """Answers requests. One for each worker."""
+
+    def __init__(self, site: Site, authenticator: Authenticator, *, gzip: bool = True, slow: float = 1.0) -> None:
+        self.site = site
+        self.authenticator = authenticator
+        self._gzip = gzip
+        self._slow = slow
+
+    async def __call__(self, http: web.BaseRequest) -> web.StreamResponse:
+        """aiohttp's handler: answers a request, and never raises for what a client sends."""
+        began = time.perf_counter()
+        request_id = secrets.token_hex(6)
+        request: Request | None = None
+        try:
+            request = Request(HttpWire(http, self), self.site)
+            request.request_id = request_id
+            answer = await self._answer(request)
+        except KoyomiError as error:
+            answer = self._refuse(http, request, error)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            _log.exception("request failed", request_id=request_id, method=http.method)
+            answer = Answer(500, b"The server failed to answer. The failure was logged.\n")
+        answer.headers["X-Request-Id"] = request_id
+        response = await self._send(http, answer)
+        seconds = time.perf_counter() - began
+        if seconds > self._slow:
+            _log.warning(
+                "slow request",
+                request_id=request_id,
+                method=http.method,
+                report=request.report if request else "",
+                status=answer.status,
+                seconds=round(seconds, 3),
+            )
+        return response
+
+    async def _answer(self, request: Request) -> Answer:
+        method = self.site.registry.methods.get(request.method)
+        open_to_all = self.site.registry.open_paths.get(request.path.href)
+        if open_to_all is not None:
+            return await open_to_all(request)
+        if method is None:
+            await request.look_up(need="{DAV:}read")
+            raise translation.Refused(501 if request.method not in _KNOWN else 405)
+        for attempt in range(ATTEMPTS):
+            try:
+                return await method(request)
+            except WriteConflict:
+                if attempt == ATTEMPTS - 1:
+                    raise Unavailable("Too many others write at the same time.", retry_after=1) from None
+                await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))  # noqa: S311 - no secret
+        raise AssertionError
+
+    def _refuse(self, http: web.BaseRequest, request: Request | None, error: KoyomiError) -> Answer:
+        """The answer to a domain error."""
+        row = translation.translate(error)
+        card = request is not None and request.path.tree == "addressbooks"
+        holder = "" if request is None else request.url(request.path.parent().href + "/")
+        body = translation.body(error, card=card, collection_href=holder)
+        answer = Answer(row.status)
+        if body is not None:
+            answer.body = body.encode("utf-8", "replace")
+            answer.headers["Content-Type"] = "application/xml; charset=utf-8"
+        else:
+            answer.body = (error.message + "\n").encode("utf-8", "replace")
+            answer.headers["Content-Type"] = "text/plain; charset=utf-8"
+        if isinstance(error, SignInRequired):
+            challenge = self.authenticator.challenge(http.remote, tls=http.secure)
+            if challenge is None:
+                answer.status = 403
+                answer.body = b"Signing in needs TLS here.\n"
+            else:
+                answer.headers["WWW-Authenticate"] = challenge
+        elif isinstance(error, SignInDelayed | Unavailable):
+            answer.headers["Retry-After"] = str(error.retry_after)
+        if answer.status == 405 and request is not None:
+            answer.headers["Allow"] = self._allow(request)
+        return answer
+
+    def _allow(self, request: Request) -> str:
+        """What may be done instead, by the shape of the path."""
+        kinds = {"principals": Kind.PRINCIPAL, "calendars": Kind.CALENDAR_HOME, "addressbooks": Kind.ADDRESSBOOK_HOME}
+        depth = len(request.path.segments)
+        kind = kinds.get(request.path.tree, Kind.ROOT)
+        if depth == 4:
+            kind = Kind.ADDRESSBOOK if request.path.tree == "addressbooks" else Kind.CALENDAR
+        elif depth > 4:
+            kind = Kind.ADDRESS_OBJECT if request.path.tree == "addressbooks" else Kind.CALENDAR_OBJECT
+        return self.site.registry.allow[kind]
+
+    async def _send(self, http: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+        compress = self._gzip and "gzip" in http.headers.get("Accept-Encoding", "").lower()
+        if answer.stream is None:
+            response = web.Response(status=answer.status, body=answer.body or None, headers=answer.headers)
+            if compress and len(answer.body) >= GZIP_FROM:
+                response.enable_compression(web.ContentCoding.gzip)
+                response.headers.add("Vary", "Accept-Encoding")
+            if http.method == "HEAD":
+                response.headers[hdrs.CONTENT_LENGTH] = str(len(answer.body))
+                response.body = None
+            await _finish(http, response)
+            return response
+        return await self._stream(http, answer, compress)
+
+    async def _stream(self, http: web.BaseRequest, answer: Answer, compress: bool) -> web.StreamResponse:
+        """Sends chunks as they come; one that fails after the first byte breaks the connection."""
+        assert answer.stream is not None
+        response = web.StreamResponse(status=answer.status, headers=answer.headers)
+        if compress:
+            response.enable_compression(web.ContentCoding.gzip)
+            response.headers.add("Vary", "Accept-Encoding")
+        chunks = cast("AsyncIterator[bytes]", answer.stream)
+        await response.prepare(http)
+        if http.method == "HEAD":
+            await response.write_eof()
+            return response
+        try:
+            async for chunk in chunks:
+                await response.write(chunk)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:
+            _log.warning("answer broken off", error=type(error).__name__)
+            if http.transport is not None:
+                http.transport.abort()
+            raise ConnectionResetError("the answer was broken off") from error
+        await response.write_eof()
+        return response
+
+
+async def _finish(http: web.BaseRequest, response: web.Response) -> None:
+    """Leave a connection whose request body was not read to the end in a state that the next request can use."""
+    content = http.content
+    if not content.is_eof() and (http.content_length or 0) > MAX_DRAIN:
+        response.force_close()
+
+
+_KNOWN = frozenset(
+    {"CONNECT", "TRACE", "PATCH", "LOCK", "UNLOCK", "SEARCH", "MKCOL", "MKCALENDAR", "POST", "ACL", "BIND", "UNBIND"}
+)
+"""Methods that exist elsewhere and are not offered."""

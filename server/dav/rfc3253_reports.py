@@ -1,0 +1,36 @@
+"""RFC 3253 §3.6: the REPORT method, and DAV:supported-report-set (§3.1.5)."""
+
+from __future__ import annotations
+
+from server.dav.core import names
+from server.dav.core.errors import Refused
+from server.dav.core.names import dav
+from server.dav.core.registry import Property, Standard
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import EVERY, OBJECTS, Resource
+
+
+async def report(request: Request) -> Answer:
+    """Hands a REPORT to the report that its body names."""
+    root = await request.demand_xml()
+    name = str(root.tag)
+    request.report = name
+    resource = await request.resource()
+    kinds, handler = request.site.registry.reports.get(name, (frozenset(), None))
+    if handler is None or resource.kind not in kinds:
+        raise Refused(403, dav("supported-report"), "The resource does not offer this report (RFC 3253 §3.6).")
+    return await handler(request, resource, root)
+
+
+def _supported_report_set(request: Request, resource: Resource) -> str:
+    return "".join(
+        f"<D:supported-report><D:report>{names.element(name)}</D:report></D:supported-report>"
+        for name in request.site.registry.reports_of(resource.kind)
+    )
+
+
+STANDARD = Standard(
+    "RFC 3253",
+    properties=(Property(dav("supported-report-set"), EVERY - OBJECTS, _supported_report_set),),
+    methods=(("REPORT", EVERY, report),),
+)

@@ -1,0 +1,193 @@
+"""Conditional requests: If-Match and its kin (RFC 9110 §13), and WebDAV's If header (RFC 4918 §10.4)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from server.dav.core.names import dav
+from server.dav.core.request import Request
+from server.dav.core.resource import Resource, from_resolution
+from server.errors import AccessDenied, BadRequest, NotFound, PreconditionFailed
+
+MAX_CONDITIONS = 500
+"""Conditions allowed in one If header."""
+
+_TAG = re.compile(r'\s*(?:(\*)|((?:W/)?"[^"]*"))\s*(?:,|$)')
+_IF = re.compile(r"\s*(?:(?P<open>\()|(?P<close>\))|(?P<no>Not\b)|<(?P<uri>[^>]*)>|\[(?P<tag>[^\]]*)\])", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What conditions are held against."""
+
+    etag: str | None
+    """With its quotes; None where nothing exists."""
+    modified: datetime | None = None
+    tokens: frozenset[str] = frozenset()
+    """State tokens: the sync token of a collection (RFC 6578 §5)."""
+
+
+ABSENT = State(None)
+
+
+def entity_tag(resource: Resource) -> str:
+    """The ETag of a resource, with quotes; that of a collection moves with its members."""
+    if resource.object is not None:
+        return f'"{resource.object.etag}"'
+    if resource.collection is not None:
+        return f'"{resource.collection.incarnation}-{resource.collection.revision}"'
+    if resource.home is not None:
+        return f'"{resource.home.incarnation}-{resource.home.revision}"'
+    if resource.owner is not None:
+        return f'"{resource.owner.id}-{resource.owner.credential_version}"'
+    return '"fixed"'
+
+
+def last_modified(resource: Resource) -> datetime | None:
+    """When a resource was last changed; None for what has no time."""
+    holder = resource.object or resource.collection or resource.home
+    return None if holder is None else holder.modified_at
+
+
+def state_of(request: Request, resource: Resource | None) -> State:
+    """The state of a resource that may not exist. Its sync token, where it has one, is a state token (RFC 6578 §5)."""
+    if resource is None:
+        return ABSENT
+    token = request.site.registry.by_kind[resource.kind].get(dav("sync-token"))
+    value = token.render(request, resource) if token is not None else None
+    tokens = frozenset() if value is None else frozenset((value,))
+    return State(entity_tag(resource), last_modified(resource), tokens)
+
+
+async def check(request: Request, resource: Resource | None) -> bool:
+    """Whether a GET or HEAD may be answered with 304.
+
+    Raises `PreconditionFailed`, `BadRequest`.
+    """
+    headers = request.headers
+    if not any(
+        name in headers for name in ("If", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
+    ):
+        return False
+    state = state_of(request, resource)
+    if "If" in headers and not await _if_header(request, headers["If"], state):
+        raise PreconditionFailed("No list of the If header holds.")
+    reading = request.method in ("GET", "HEAD")
+    if "If-Match" in headers:
+        tags = _tags(headers["If-Match"])
+        if state.etag is None or ("*" not in tags and state.etag not in tags):
+            raise PreconditionFailed("The ETag is not one of If-Match.")
+    elif "If-Unmodified-Since" in headers:
+        since = _date(headers["If-Unmodified-Since"])
+        if since is not None and state.modified is not None and state.modified.replace(microsecond=0) > since:
+            raise PreconditionFailed("The resource was modified since.")
+    if "If-None-Match" in headers:
+        tags = frozenset(tag.removeprefix("W/") for tag in _tags(headers["If-None-Match"]))
+        if state.etag is not None and ("*" in tags or state.etag in tags):
+            if reading:
+                return True
+            raise PreconditionFailed("The resource exists, or has an ETag of If-None-Match.")
+    elif reading and "If-Modified-Since" in headers:
+        since = _date(headers["If-Modified-Since"])
+        return since is not None and state.modified is not None and state.modified.replace(microsecond=0) <= since
+    return False
+
+
+def _tags(value: str) -> frozenset[str]:
+    """The tags of a list; what is not a quoted tag matches nothing."""
+    found: set[str] = set()
+    position = 0
+    value = value.strip()
+    while position < len(value):
+        match = _TAG.match(value, position)
+        if match is None:
+            return frozenset(found)
+        found.add(match[1] or match[2])
+        position = match.end()
+    return frozenset(found)
+
+
+def _date(value: str) -> datetime | None:
+    """An HTTP date; None for what is none, which is ignored (RFC 9110 §13.1.3)."""
+    try:
+        parsed = parsedate_to_datetime(value)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class _List:
+    resource: str | None
+    """The tag before the list; None for the request's own resource."""
+    conditions: list[tuple[bool, str, bool]]
+    """Whether negated, the value, and whether it is an entity tag."""
+
+
+def parse_if(value: str) -> list[_List]:
+    """The lists of an If header. Raises `BadRequest`."""
+    lists: list[_List] = []
+    tagged: str | None = None
+    current: _List | None = None
+    negated = False
+    position = count = 0
+    value = value.strip()
+    while position < len(value):
+        match = _IF.match(value, position)
+        count += 1
+        if match is None or count > 4 * MAX_CONDITIONS:
+            raise BadRequest("The If header is not valid (RFC 4918 §10.4).")
+        position = match.end()
+        if match["open"]:
+            if current is not None:
+                raise BadRequest("The If header has a list within a list.")
+            current = _List(tagged, [])
+        elif match["close"]:
+            if current is None or not current.conditions or negated:
+                raise BadRequest("The If header has an empty list.")
+            lists.append(current)
+            current = None
+        elif match["no"]:
+            if current is None or negated:
+                raise BadRequest("The If header has a Not outside a list.")
+            negated = True
+        elif current is None:
+            if match["uri"] is None:
+                raise BadRequest("The If header has a condition outside a list.")
+            tagged = match["uri"]
+        else:
+            entity = match["tag"] is not None
+            current.conditions.append((negated, match["tag"] if entity else match["uri"], entity))
+            negated = False
+        while position < len(value) and value[position].isspace():
+            position += 1
+    if current is not None or not lists:
+        raise BadRequest("The If header ends within a list.")
+    return lists
+
+
+async def _if_header(request: Request, value: str, own: State) -> bool:
+    """Whether one of the lists holds."""
+    known: dict[str | None, State] = {None: own}
+    for item in parse_if(value):
+        if item.resource not in known:
+            known[item.resource] = await _state_at(request, item.resource or "")
+        state = known[item.resource]
+        if all(
+            ((value == state.etag) if entity else (value in state.tokens)) != negated
+            for negated, value, entity in item.conditions
+        ):
+            return True
+    return False
+
+
+async def _state_at(request: Request, href: str) -> State:
+    path = request.parse_href(href)
+    try:
+        found = from_resolution(path, await request.look_up(path, need="{DAV:}read"))
+    except (NotFound, AccessDenied):
+        return ABSENT
+    return state_of(request, found)

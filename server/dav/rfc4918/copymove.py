@@ -1,0 +1,152 @@
+"""COPY and MOVE (RFC 4918 §9.8, §9.9): members between collections of their kind, and new names for collections."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from server.dav.core.errors import Refused
+from server.dav.core.names import caldav, carddav, dav
+from server.dav.core.paths import Path
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, from_resolution, home_kind
+from server.dav.rfc4918 import conditions
+from server.dav.rfc4918.put import MEDIA_TYPES, written
+from server.errors import AccessDenied, BadRequest, NotFound, ParentMissing, PreconditionFailed
+from server.storage import Resolution
+
+
+async def copy(request: Request) -> Answer:
+    """Answers COPY."""
+    return await transfer(request, keep=True)
+
+
+async def move(request: Request) -> Answer:
+    """Answers MOVE."""
+    return await transfer(request, keep=False)
+
+
+async def transfer(request: Request, *, keep: bool) -> Answer:
+    """COPY (`keep`) or MOVE."""
+    source = await request.resource(need=dav("read") if keep else dav("unbind"))
+    destination = read_destination(request)
+    overwrite = read_overwrite(request)
+    if source.kind not in OBJECTS | COLLECTIONS:
+        raise AccessDenied(source.href, dav("unbind"))
+    if destination.href == request.path.href:
+        raise Refused(403, message="Source and destination are the same resource (RFC 4918 §9.8.5).")
+    await conditions.check(request, source)
+    found = await request.look_up(destination, need=dav("bind"))
+    try:
+        existing: Resource | None = from_resolution(destination, found)
+    except NotFound:
+        existing = None
+    if source.kind in COLLECTIONS:
+        return await transfer_collection(request, source, destination, found, existing, overwrite, keep=keep)
+    return await transfer_member(request, source, destination, found, existing, overwrite, keep=keep)
+
+
+def read_destination(request: Request) -> Path:
+    """The Destination header (RFC 4918 §10.3). Raises `BadRequest`."""
+    value = request.headers.get("Destination")
+    if not value:
+        raise BadRequest("A Destination header is needed.")
+    return request.parse_href(value)
+
+
+def read_overwrite(request: Request) -> bool:
+    """The Overwrite header (RFC 4918 §10.6). Raises `BadRequest`."""
+    value = request.headers.get("Overwrite", "T").strip().upper()
+    if value not in ("T", "F"):
+        raise BadRequest("Overwrite is T or F.")
+    return value == "T"
+
+
+async def transfer_member(
+    request: Request,
+    source: Resource,
+    destination: Path,
+    found: Resolution,
+    existing: Resource | None,
+    overwrite: bool,
+    *,
+    keep: bool,
+) -> Answer:
+    """COPY or MOVE a calendar object or a card."""
+    target = found.collection
+    assert source.collection is not None
+    assert source.object is not None
+    if len(destination.segments) == 5 and target is None:
+        raise ParentMissing
+    if len(destination.segments) != 5 or destination.add_member or target is None or found.home is None:
+        card = source.kind is Kind.ADDRESS_OBJECT
+        location = carddav("addressbook-collection-location-ok") if card else caldav("calendar-collection-location-ok")
+        raise Refused(403, location, "A member lies directly in a collection.")
+    if existing is not None and not overwrite:
+        raise PreconditionFailed("There is something at the destination.")
+    if target.kind not in MEDIA_TYPES or target.source is not None:
+        raise AccessDenied(destination.parent().href + "/", dav("bind"))
+    if (target.kind == "addressbook") != (source.kind is Kind.ADDRESS_OBJECT):
+        card = target.kind == "addressbook"
+        media = carddav("supported-address-data") if card else caldav("supported-calendar-data")
+        raise Refused(403, media, "The collection takes another media type.")
+    parent = Resource(
+        Kind.ADDRESSBOOK if target.kind == "addressbook" else Kind.CALENDAR,
+        destination.parent().href + "/",
+        owner=found.owner,
+    )
+    request.require(parent, dav("bind") if existing is None else dav("write-content"))
+    if not keep and existing is not None:
+        request.require(parent, dav("unbind"))
+    result = await request.site.objects.transfer(
+        source.collection,
+        source.object,
+        target,
+        destination.segments[4],
+        found.object,
+        request.cause(),
+        keep=keep,
+    )
+    if request.representation:
+        request.path = destination
+    return await written(request, result, request.url(destination.href) if result.created else None)
+
+
+async def transfer_collection(
+    request: Request,
+    source: Resource,
+    destination: Path,
+    found: Resolution,
+    existing: Resource | None,
+    overwrite: bool,
+    *,
+    keep: bool,
+) -> Answer:
+    """MOVE a calendar or address book to another name in its home, or COPY it there."""
+    if request.depth("infinity") != "infinity" and not (keep and request.depth("infinity") == "0"):
+        raise BadRequest("The depth of a collection's move is infinity (RFC 4918 §9.9.2).")
+    assert source.home is not None
+    assert source.collection is not None
+    card = source.kind is Kind.ADDRESSBOOK
+    location = carddav("addressbook-collection-location-ok") if card else caldav("calendar-collection-location-ok")
+    if source.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
+        raise AccessDenied(source.href, dav("unbind"))
+    if len(destination.segments) != 4 or found.home is None or found.home.id != source.home.id:
+        raise Refused(403, location, "A collection lies directly in its owner's home.")
+    if existing is not None and not overwrite:
+        raise PreconditionFailed("There is something at the destination.")
+    request.require(replace(source, kind=home_kind(source.home), collection=None), dav("bind"))
+    name = destination.segments[3]
+    if keep:
+        await request.site.collections.copy(
+            source.home,
+            source.collection,
+            name,
+            found.collection,
+            request.cause(),
+            members=request.depth("infinity") == "infinity",
+        )
+    else:
+        await request.site.collections.move(source.home, source.collection, name, found.collection, request.cause())
+    if existing is not None:
+        return Answer(204)
+    return Answer(201, headers={"Location": request.url(destination.href + "/")})

@@ -1,0 +1,28 @@
+"""DELETE (RFC 4918 §9.6)."""
+
+from __future__ import annotations
+
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind
+from server.dav.rfc4918 import conditions
+from server.errors import AccessDenied, BadRequest
+
+
+async def delete(request: Request) -> Answer:
+    """Answers DELETE."""
+    resource = await request.resource(need="{DAV:}unbind")
+    await conditions.check(request, resource)
+    site = request.site
+    if resource.kind in OBJECTS:
+        assert resource.collection is not None
+        assert resource.object is not None
+        await site.objects.delete(resource.collection, resource.object, request.cause())
+        return Answer(204)
+    if resource.kind not in COLLECTIONS or resource.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
+        raise AccessDenied(resource.href, "{DAV:}unbind")
+    if request.depth("infinity") != "infinity":
+        raise BadRequest("DELETE of a collection has the depth infinity (RFC 4918 §9.6.1).")
+    assert resource.home is not None
+    assert resource.collection is not None
+    await site.collections.delete(resource.home, resource.collection, request.person.id, request.cause())
+    return Answer(204)

@@ -1,0 +1,38 @@
+"""The plain HTML pages that a browser gets for collections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+from server.dav.core.paths import KIND_FOLDERS
+from server.dav.core.request import Request
+from server.dav.core.resource import Kind, Resource
+
+
+def page(title: str, links: Iterable[tuple[str, str]]) -> bytes:
+    """A page with links, each href and text."""
+    items = "".join(f'<li><a href="{escape(href)}">{escape(text)}</a></li>\n' for href, text in links)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(title)}</title></head>\n'
+        f"<body>\n<h1>{escape(title)}</h1>\n<ul>\n{items}</ul>\n</body>\n</html>\n"
+    ).encode()
+
+
+def fixed_listing(request: Request, resource: Resource) -> bytes:
+    """The page of a resource above principals and homes."""
+    if resource.kind is Kind.ROOT:
+        return page("Koyomi", [(request.url(f"/{name}/"), name) for name in fixed_children("/")])
+    children = fixed_children(resource.href)
+    return page(resource.href, [(request.url(resource.href + name + "/"), name) for name in children])
+
+
+def fixed_children(href: str) -> list[str]:
+    """Names of the fixed resources below one; the folders' own members, people, are not listed."""
+    if href == "/":
+        return ["addressbooks", "calendars", "principals"]
+    if href == "/addressbooks/":
+        return ["__uids__", "users"]
+    if href in ("/calendars/", "/principals/"):
+        return ["__uids__", *KIND_FOLDERS.values()]
+    return []

@@ -1,0 +1,34 @@
+"""OPTIONS (RFC 4918 §10.1, RFC 9110 §9.3.7): what each resource offers."""
+
+from __future__ import annotations
+
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import Kind, Resource, from_resolution
+from server.errors import NotFound
+
+_UNMAPPED = {
+    ("calendars", 4): "OPTIONS, MKCALENDAR, MKCOL",
+    ("addressbooks", 4): "OPTIONS, MKCOL",
+    ("calendars", 5): "OPTIONS, PUT",
+    ("addressbooks", 5): "OPTIONS, PUT",
+}
+
+
+async def options(request: Request) -> Answer:
+    """Answers OPTIONS."""
+    found = await request.look_up(need="{DAV:}read")
+    registry = request.site.registry
+    path = request.path
+    try:
+        resource: Resource | None = from_resolution(path, found)
+    except NotFound:
+        resource = None
+        if (path.tree, len(path.segments)) not in _UNMAPPED or found.home is None:
+            raise
+    if resource is None:
+        kind = Kind.CALENDAR if path.tree == "calendars" else Kind.ADDRESSBOOK
+        allow = _UNMAPPED[path.tree, len(path.segments)]
+    else:
+        kind = resource.kind
+        allow = registry.allow[kind]
+    return Answer(200, headers={"DAV": registry.tokens[kind], "Allow": allow})

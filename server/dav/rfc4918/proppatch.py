@@ -1,0 +1,157 @@
+"""PROPPATCH (RFC 4918 §9.2), and how values of properties are taken, for the methods that make collections too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from server.dav.core import names, xml
+from server.dav.core.errors import Refused
+from server.dav.core.multistatus import answer, propstat, response
+from server.dav.core.names import dav
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import COLLECTIONS, HOMES, OBJECTS, Resource
+from server.dav.rfc4918 import conditions
+from server.errors import AccessDenied, BadRequest
+from server.storage import PropertyChanges
+
+PROTECTED = names.element(dav("cannot-modify-protected-property"))
+TIMEZONE = names.caldav("calendar-timezone")
+SOURCE = names.calendarserver("source")
+
+
+@dataclass(slots=True)
+class Instructions:
+    """Changes taken from a body, and those that are refused."""
+
+    properties: dict[str, str | None] = field(default_factory=dict)
+    timezone: str | None = None
+    source: str | None = None
+    names: list[str] = field(default_factory=list)
+    """Every property named, in order, each once."""
+    refused: dict[str, tuple[int, str, str]] = field(default_factory=dict)
+    """Status, precondition markup and description by name."""
+
+    def take(self, request: Request, resource: Resource, element: xml.Element, *, creating: bool) -> None:
+        """Take one property element of a `DAV:set`."""
+        name = str(element.tag)
+        if name not in self.names:
+            self.names.append(name)
+        self.refused.pop(name, None)
+        item = request.site.registry.properties.get(name)
+        if item is not None and resource.kind not in item.kinds:
+            item = None
+        limits = request.site.limits
+        if item is not None:
+            settable = item.settable if item.settable is not None else item.kinds
+            if item.read is None or (item.creation_only and not creating) or resource.kind not in settable:
+                self.refused[name] = (403, PROTECTED, "")
+                return
+        try:
+            value = (
+                xml.to_fragment(element) if item is None or item.read is None else item.read(request, resource, element)
+            )
+        except Refused as error:
+            inner = names.element(error.precondition, error.inner) if error.precondition else ""
+            self.refused[name] = (error.status, inner, error.message)
+            return
+        if value is not None and len(value) > limits.max_property_size:
+            self.refused[name] = (507, "", "The value is too large.")
+            return
+        if name == TIMEZONE:
+            self.timezone = value or ""
+        elif name == SOURCE:
+            self.source = value or ""
+        else:
+            self.properties[name] = value
+
+    def remove(self, request: Request, resource: Resource, element: xml.Element) -> None:
+        """Take one property element of a `DAV:remove`; one that is not there is removed with success."""
+        name = str(element.tag)
+        if name not in self.names:
+            self.names.append(name)
+        self.refused.pop(name, None)
+        item = request.site.registry.by_kind[resource.kind].get(name)
+        if item is not None and (item.read is None or item.creation_only):
+            self.refused[name] = (403, PROTECTED, "")
+        elif name == TIMEZONE:
+            self.timezone = ""
+        elif name == SOURCE:
+            self.source = ""
+        else:
+            self.properties[name] = None
+
+    def changes(self) -> PropertyChanges:
+        """What storage is asked to do."""
+        return PropertyChanges(self.properties, self.timezone, self.source)
+
+    def propstats(self) -> str:
+        """The outcome for each property: all, or none, were changed."""
+        if not self.refused:
+            return propstat("".join(names.tags(name)[2] for name in self.names), 200)
+        parts = []
+        for name, (status, error, description) in self.refused.items():
+            parts.append(propstat(names.tags(name)[2], status, error, description))
+        held_back = [name for name in self.names if name not in self.refused]
+        if held_back:
+            parts.append(propstat("".join(names.tags(name)[2] for name in held_back), 424))
+        return "".join(parts)
+
+
+def read_update(request: Request, resource: Resource, root: xml.Element) -> Instructions:
+    """The instructions of a `DAV:propertyupdate`, in document order. Raises `BadRequest`."""
+    out = Instructions()
+    for instruction in xml.elements(root):
+        if instruction.tag not in (dav("set"), dav("remove")):
+            continue
+        for prop in instruction.findall(dav("prop")):
+            for element in xml.elements(prop):
+                if instruction.tag == dav("set"):
+                    out.take(request, resource, element, creating=False)
+                else:
+                    out.remove(request, resource, element)
+    if not out.names:
+        raise BadRequest("The body names no property.")
+    return out
+
+
+def read_creation(request: Request, resource: Resource, props: Iterable[xml.Element]) -> Instructions:
+    """The properties that a collection is made with. `resource` stands for what is to be made."""
+    out = Instructions()
+    for prop in props:
+        for element in xml.elements(prop):
+            out.take(request, resource, element, creating=True)
+    return out
+
+
+async def proppatch(request: Request) -> Answer:
+    """Answers PROPPATCH."""
+    resource = await request.resource(need=dav("write-properties"))
+    await conditions.check(request, resource)
+    root = await request.demand_xml(dav("propertyupdate"))
+    if resource.kind not in HOMES | COLLECTIONS | OBJECTS:
+        raise AccessDenied(resource.href, dav("write-properties"))
+    instructions = read_update(request, resource, root)
+    if not instructions.refused:
+        await apply(request, resource, instructions.changes())
+    elif len(instructions.properties) > request.site.limits.max_properties:
+        raise Refused(507)
+    if request.minimal and not instructions.refused:
+        return Answer(200, headers={"Preference-Applied": "return=minimal"})
+    return answer(request, response(request.url(resource.href), instructions.propstats()))
+
+
+async def apply(request: Request, resource: Resource, changes: PropertyChanges) -> None:
+    """Have the changes made on whatever kind of resource it is."""
+    site = request.site
+    if resource.object is not None:
+        assert resource.collection is not None
+        await site.objects.set_properties(resource.collection, resource.object, changes, request.cause())
+    elif resource.collection is not None:
+        assert resource.home is not None
+        await site.collections.set_properties(
+            resource.home, resource.collection, changes, request.person.id, request.cause()
+        )
+    else:
+        assert resource.home is not None
+        await site.collections.set_home_properties(resource.home, changes, request.cause())

@@ -1,0 +1,109 @@
+"""PUT (RFC 4918 §9.7) of calendar objects (RFC 4791 §5.3.2) and cards (RFC 6352 §6.3.2)."""
+
+from __future__ import annotations
+
+from email.message import Message
+
+from server.dav.core.errors import Refused
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import Kind, Resource, from_resolution
+from server.dav.rfc4918 import conditions
+from server.dav.rfc4918.get import member
+from server.dav.rfc4918.properties import http_date
+from server.errors import AccessDenied, NotFound, ParentMissing, PreconditionFailed, UnsupportedMediaType
+from server.services.objects import Put
+from server.storage import Collection, Resolution
+
+MEDIA_TYPES = {
+    "calendar": ("text/calendar",),
+    "addressbook": ("text/vcard", "text/x-vcard", "text/directory"),
+}
+UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii", "")
+
+
+async def put(request: Request) -> Answer:
+    """Answers PUT."""
+    path = request.path
+    depth = len(path.segments)
+    if depth < 5 or path.add_member:
+        await request.resource(need="{DAV:}write-content")
+        raise Refused(405, message="A collection has no content to put.")
+    found = await request.look_up(need="{DAV:}bind")
+    if found.owner is None or found.home is None or found.collection is None or depth != 5:
+        raise ParentMissing
+    resource = resource_or_none(request, found)
+    demand_writable(request, found, resource)
+    try:
+        await conditions.check(request, resource)
+    except PreconditionFailed:
+        if request.representation and resource is not None:
+            return await current(request, 412)
+        raise
+    check_media_type(request, found.collection)
+    body = await request.body(request.site.limits.max_resource_size)
+    name = path.segments[4]
+    result = await request.site.objects.put(found.collection, name, body, found.object, request.cause())
+    return await written(request, result, None)
+
+
+def resource_or_none(request: Request, found: Resolution) -> Resource | None:
+    """What is there already."""
+    try:
+        return from_resolution(request.path, found)
+    except NotFound:
+        return None
+
+
+def demand_writable(request: Request, found: Resolution, resource: Resource | None) -> None:
+    """Raises `AccessDenied` or `Refused` where members cannot be put."""
+    collection = found.collection
+    assert collection is not None
+    need = "{DAV:}bind" if resource is None else "{DAV:}write-content"
+    kind = Kind.ADDRESSBOOK if collection.kind == "addressbook" else Kind.CALENDAR
+    parent = Resource(kind, request.path.parent().href + "/", owner=found.owner)
+    if collection.kind not in MEDIA_TYPES or collection.source is not None:
+        raise AccessDenied(parent.href, need)
+    request.require(parent, need)
+
+
+def check_media_type(request: Request, collection: Collection) -> None:
+    """Raises `UnsupportedMediaType`, or what an undeclared charset gives; no Content-Type is taken for the right one."""
+    value = request.headers.get("Content-Type")
+    if value is None:
+        return
+    message = Message()
+    message["Content-Type"] = value
+    allowed = MEDIA_TYPES[collection.kind]
+    if message.get_content_type() not in allowed:
+        raise UnsupportedMediaType(f"This collection takes {' or '.join(allowed)}.")
+    charset = message.get_param("charset", "")
+    if isinstance(charset, tuple) or charset.strip().lower() not in UTF_8:
+        precondition = (
+            "{urn:ietf:params:xml:ns:carddav}valid-address-data"
+            if collection.kind == "addressbook"
+            else "{urn:ietf:params:xml:ns:caldav}valid-calendar-data"
+        )
+        raise Refused(403, precondition, "The charset is UTF-8.")
+
+
+async def written(request: Request, result: Put, location: str | None) -> Answer:
+    """The answer to a member that was put, copied or moved; with its text where that is preferred (RFC 8144 §2.2)."""
+    if request.representation:
+        answer = await current(request, 201 if result.created else 200)
+        answer.headers["Preference-Applied"] = "return=representation"
+    else:
+        answer = Answer(201 if result.created else 204)
+        if result.as_sent:
+            answer.headers["ETag"] = f'"{result.etag}"'
+            answer.headers["Last-Modified"] = http_date(result.written.modified_at)
+    if location is not None:
+        answer.headers["Location"] = location
+    return answer
+
+
+async def current(request: Request, status: int) -> Answer:
+    """The member at the request's path as it is now, with a status of a write."""
+    resource = await request.resource(text=True)
+    answer = member(resource, {"ETag": conditions.entity_tag(resource), "Content-Location": request.url(resource.href)})
+    answer.status = status
+    return answer

@@ -1,0 +1,324 @@
+"""RFC 6578: DAV:sync-token and the sync-collection report, on collections and homes, depth 1 and infinite.
+
+A token says which collection or home it is of, its incarnation, and the revision up to which the client is informed; in
+a paged initial synchronisation also the revision at which that began, so that what was removed since is reported, and
+older tombstones are not (§3.5.2). It is read before the members.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from server.dav.core import names, xml
+from server.dav.core.multistatus import MemberWriter, answer, describe, paged, status_response
+from server.dav.core.names import dav
+from server.dav.core.paths import encode
+from server.dav.core.registry import Property, Standard
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import COLLECTIONS, HOMES, Resource, collection_of, member_kind
+from server.dav.rfc4918.propfind import names_in
+from server.errors import BadRequest, InvalidSyncToken
+from server.storage import Row
+
+_TOKEN = re.compile(r"koyomi-sync:(c|h)-(\d{1,18})-(\d{1,18})-(\d{1,18})(m?)(?:-(\d{1,18}))?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A sync token."""
+
+    scope: str
+    """`c` for a collection, `h` for a home."""
+    id: int
+    incarnation: int
+    revision: int
+    """The client knows every change up to this one."""
+    members_only: bool = False
+    """Of this last revision it knows the member only, not yet that the member's collection changed with it."""
+    began: int | None = None
+    """In a paged initial synchronisation: the revision at which it began."""
+
+    def __str__(self) -> str:
+        half = "m" if self.members_only else ""
+        began = "" if self.began is None else f"-{self.began}"
+        return f"koyomi-sync:{self.scope}-{self.id}-{self.incarnation}-{self.revision}{half}{began}"
+
+
+def parse_token(text: str) -> Token:
+    """Raises `InvalidSyncToken`."""
+    match = _TOKEN.match(text)
+    if match is None:
+        raise InvalidSyncToken
+    began = None if match[6] is None else int(match[6])
+    return Token(match[1], int(match[2]), int(match[3]), int(match[4]), bool(match[5]), began)
+
+
+def current_token(resource: Resource) -> Token:
+    """The token of a collection's or home's present state."""
+    if resource.collection is not None:
+        collection = resource.collection
+        return Token("c", collection.id, collection.incarnation, collection.revision)
+    assert resource.home is not None
+    return Token("h", resource.home.id, resource.home.incarnation, resource.home.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a sync-collection report asks for."""
+
+    token: str
+    infinite: bool
+    limit: int | None
+    wanted: Sequence[str]
+
+
+def read(request: Request, root: xml.Element) -> Asked:
+    """Reads the report's body (§6.1). Raises `BadRequest`."""
+    level = xml.text_of(root.find(dav("sync-level"))) or request.depth("1")
+    if level not in ("0", "1", "infinite", "infinity"):
+        raise BadRequest("DAV:sync-level is 1 or infinite.")
+    limit: int | None = None
+    results = root.find(f"{dav('limit')}/{dav('nresults')}")
+    if results is not None:
+        text = xml.text_of(results)
+        if not text.isascii() or not text.isdecimal() or len(text) > 9 or int(text) < 1:
+            raise BadRequest("DAV:nresults is a positive number.")
+        limit = int(text)
+    prop = root.find(dav("prop"))
+    wanted = [] if prop is None else names_in(prop)
+    return Asked(xml.text_of(root.find(dav("sync-token"))), level.startswith("inf"), limit, wanted)
+
+
+def resume(resource: Resource, asked: Asked) -> Token:
+    """Where the client's state ends: its token, checked, or the start of an initial synchronisation.
+
+    Raises `InvalidSyncToken` for a token that is foreign, from another incarnation, of the future, or too old.
+    """
+    now = current_token(resource)
+    if not asked.token:
+        return Token(now.scope, now.id, now.incarnation, 0, began=now.revision)
+    token = parse_token(asked.token)
+    same = (token.scope, token.id, token.incarnation) == (now.scope, now.id, now.incarnation)
+    if not same or token.revision > now.revision or (token.began is not None and token.began > now.revision):
+        raise InvalidSyncToken
+    if resource.collection is not None:
+        floor = resource.collection.sync_floor
+    else:
+        assert resource.home is not None
+        floor = resource.home.infinite_sync_floor if asked.infinite else resource.home.sync_floor
+    if (token.revision if token.began is None else token.began) < floor:
+        raise InvalidSyncToken
+    return token
+
+
+async def sync_collection(request: Request, resource: Resource, root: xml.Element) -> Answer:
+    """Answers the report."""
+    asked = read(request, root)
+    since = resume(resource, asked)
+    if resource.collection is None:
+        return await sync_home(request, resource, asked, since)
+    if asked.limit is None:
+        end = tail(current_token(resource))
+        return await paged(request, "", with_tail(all_changes(request, resource, asked.wanted, since), end))
+    return await limited_changes(request, resource, asked.wanted, since, asked.limit)
+
+
+def tail(token: Token) -> str:
+    """The end of a report's body."""
+    return f"<D:sync-token>{token}</D:sync-token>"
+
+
+def truncated(request: Request, resource: Resource) -> str:
+    """The row that says that there is more (§3.6)."""
+    return status_response(request.url(resource.href), 507, names.element(dav("number-of-matches-within-limits")))
+
+
+async def with_tail(pages: AsyncIterator[str], end: str) -> AsyncIterator[str]:
+    """The pages, the last of them with the end of the body."""
+    held: str | None = None
+    async for page in pages:
+        if held is not None:
+            yield held
+        held = page
+    yield (held or "") + end
+
+
+class Changes:
+    """Writes changed members from rows."""
+
+    def __init__(self, request: Request, collection: Resource, wanted: Sequence[str], since: Token) -> None:
+        known = request.site.registry.by_kind[member_kind(collection.kind)]
+        self.writer = MemberWriter(request, collection, wanted, known, more_columns=("deleted_revision", "revision"))
+        self.deleted_at = self.writer.columns.index("deleted_revision")
+        self.revision_at = self.writer.columns.index("revision")
+        self.began = since.began
+
+    def reported(self, row: Row) -> bool:
+        """Whether the row is reported: all are, but for tombstones from before an initial synchronisation."""
+        deleted = row[self.deleted_at]
+        return deleted is None or self.began is None or deleted > self.began
+
+    def write(self, row: Row) -> str:
+        """The response of a changed or removed member."""
+        if row[self.deleted_at] is None:
+            return self.writer.one(row)
+        return status_response(self.writer.prefix + encode(row[0]), 404)
+
+    def page(self, rows: Sequence[Row]) -> str:
+        """The responses of a page."""
+        deleted_at = self.deleted_at
+        if all(row[deleted_at] is None for row in rows):
+            return self.writer.page(rows)
+        return "".join([self.write(row) for row in rows if self.reported(row)])
+
+
+async def all_changes(
+    request: Request, collection: Resource, wanted: Sequence[str], since: Token, up_to: int | None = None
+) -> AsyncIterator[str]:
+    """The changes of a collection, page by page. What changes meanwhile belongs to the next report."""
+    assert collection.collection is not None
+    changes = Changes(request, collection, wanted, since)
+    after, until = since.revision, collection.collection.revision if up_to is None else up_to
+    size = request.site.page_size
+    while True:
+        rows = await request.site.storage.members_changed(
+            collection.collection, changes.writer.columns, after=after, up_to=until, limit=size + 1
+        )
+        more = len(rows) > size
+        rows = rows[:size] if more else rows
+        if rows:
+            yield changes.page(rows)
+            after = rows[-1][changes.revision_at]
+        if not more:
+            return
+
+
+async def limited_rows(request: Request, collection: Resource, changes: Changes, after: int, limit: int) -> list[Row]:
+    """The first rows to report behind a revision: `limit` of them, and one more where there are more."""
+    assert collection.collection is not None
+    found: list[Row] = []
+    size = min(limit + 1, request.site.page_size)
+    while len(found) <= limit:
+        rows = await request.site.storage.members_changed(
+            collection.collection,
+            changes.writer.columns,
+            after=after,
+            up_to=collection.collection.revision,
+            limit=size,
+        )
+        found += [row for row in rows if changes.reported(row)]
+        if len(rows) < size:
+            break
+        after = rows[-1][changes.revision_at]
+    return found[: limit + 1]
+
+
+async def limited_changes(
+    request: Request, resource: Resource, wanted: Sequence[str], since: Token, limit: int
+) -> Answer:
+    """A report that is truncated at the client's limit; its token points just past the last row sent."""
+    changes = Changes(request, resource, wanted, since)
+    rows = await limited_rows(request, resource, changes, since.revision, limit)
+    now = current_token(resource)
+    body = "".join(changes.write(row) for row in rows[:limit])
+    if len(rows) <= limit:
+        return answer(request, body, tail(now))
+    last = rows[limit - 1][changes.revision_at]
+    token = Token(now.scope, now.id, now.incarnation, last, began=since.began)
+    return answer(request, body, truncated(request, resource), tail(token))
+
+
+# -- homes ------------------------------------------------------------------------------------------------------------
+
+
+async def sync_home(request: Request, home: Resource, asked: Asked, since: Token) -> Answer:
+    """A report on a home: its collections, and at infinite depth their members too."""
+    assert home.home is not None
+    after = since.revision - 1 if since.members_only else since.revision
+    changed = [
+        item
+        for item in await request.site.storage.home_changes(home.home, request.person.id, after)
+        if item.binding_revision <= home.home.revision
+        and (item.deleted_revision is None or since.began is None or item.deleted_revision > since.began)
+    ]
+    now = current_token(home)
+    rows: list[tuple[int, int, str]] = []
+    """Revision, rank among those of one revision, response."""
+    for item in changed:
+        child = collection_of(home, item)
+        text = (
+            status_response(request.url(child.href), 404)
+            if item.deleted_revision is not None
+            else describe(request, child, asked.wanted)
+        )
+        rows.append((item.binding_revision, 1, text))
+    if not asked.infinite:
+        return cut(request, home, rows, since, asked.limit)
+    inner = [collection_of(home, item) for item in changed if item.deleted_revision is None]
+    if asked.limit is None:
+        head = "".join(text for _, _, text in sorted(rows))
+        return await paged(request, head, with_tail(home_members(request, inner, asked.wanted, since), tail(now)))
+    for child in inner:
+        if not traversed(child):
+            rows.append((child_revision(child), 0, refusal(request, child)))
+            continue
+        changes = Changes(request, child, asked.wanted, since)
+        members = await limited_rows(request, child, changes, since.revision, asked.limit)
+        rows += [(row[changes.revision_at], 0, changes.write(row)) for row in members]
+    return cut(request, home, rows, since, asked.limit)
+
+
+def child_revision(child: Resource) -> int:
+    """The revision of a collection as a member of its home."""
+    assert child.collection is not None
+    return child.collection.binding_revision
+
+
+def traversed(child: Resource) -> bool:
+    """Whether a sync of infinite depth looks into a collection: into one's own (§3.3)."""
+    assert child.collection is not None
+    assert child.home is not None
+    return child.collection.home_id == child.home.id
+
+
+def refusal(request: Request, child: Resource) -> str:
+    """The row of a collection that is not looked into."""
+    return status_response(request.url(child.href), 403, names.element(dav("sync-traversal-supported")))
+
+
+async def home_members(
+    request: Request, collections: Sequence[Resource], wanted: Sequence[str], since: Token
+) -> AsyncIterator[str]:
+    """The changed members of changed collections."""
+    for child in collections:
+        if not traversed(child):
+            yield refusal(request, child)
+            continue
+        async for page in all_changes(request, child, wanted, since):
+            yield page
+
+
+def cut(request: Request, home: Resource, rows: list[tuple[int, int, str]], since: Token, limit: int | None) -> Answer:
+    """The rows in order of revisions, at most `limit` of them, and the token that belongs to the last."""
+    rows.sort(key=lambda row: row[:2])
+    now = current_token(home)
+    if limit is None or len(rows) <= limit:
+        return answer(request, *(text for _, _, text in rows), tail(now))
+    shown = rows[:limit]
+    revision, rank, _ = shown[-1]
+    half = rank == 0 and rows[limit][0] == revision
+    token = Token(now.scope, now.id, now.incarnation, revision, half, since.began)
+    return answer(request, *(text for _, _, text in shown), truncated(request, home), tail(token))
+
+
+def _sync_token(request: Request, resource: Resource) -> str:
+    return str(current_token(resource))
+
+
+STANDARD = Standard(
+    "RFC 6578",
+    properties=(Property(dav("sync-token"), COLLECTIONS | HOMES, _sync_token),),
+    reports=((dav("sync-collection"), COLLECTIONS | HOMES, sync_collection),),
+)
