@@ -14,6 +14,7 @@ from hashlib import blake2b
 
 from server.calendar.component import Component, parse_calendar
 from server.calendar.contentline import Property, decode, split_list, unescape_text
+from server.calendar.rrule import parse_rule
 from server.calendar.values import CalendarTime, Period, property_duration, property_time, property_times
 from server.errors import (
     DateTimeTooEarly,
@@ -118,12 +119,12 @@ def read_calendar_object(
     limits: CalendarLimits,
     *,
     is_known_zone: Callable[[str], bool],
-    check_rule: Callable[[str], object],
+    check_rule: Callable[[str], object] = parse_rule,
 ) -> CalendarObject:
     """A calendar object resource from the body of a request.
 
     `is_known_zone` says whether a TZID without VTIMEZONE is understood (an IANA name, or one that maps to one).
-    `check_rule` gets the value of each RRULE and raises `InvalidCalendarData` when it is none.
+    `check_rule` gets the value of each RRULE and EXRULE and raises `InvalidCalendarData` when it is no rule.
 
     :raises ResourceTooLarge: for more octets than allowed.
     :raises InvalidCalendarData: for what is no iCalendar, or contradicts itself; with the line.

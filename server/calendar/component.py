@@ -14,10 +14,13 @@ from server.errors import InvalidCalendarData
 MAX_DEPTH = 12
 """Levels of components: standards reach 4 (VLOCATION in VALARM in VEVENT in VCALENDAR)."""
 
+_FIRST_LINE = re.compile(rf"{BOM}?BEGIN:VCALENDAR[ \t]*\r{{0,2}}(?=\n)", re.IGNORECASE)
 _BOUNDARY = re.compile(
-    r"^(?:(BEGIN|END):([^\r\n]*)|(?:B|BE|BEG|BEGI|BEGIN|E|EN|END)\r{0,2}\n[ \t])", re.MULTILINE | re.IGNORECASE
+    r"\n(?:(BEGIN|END):([^\r\n]*+)(?=\r{0,2}(?:\n(?![ \t])|\Z))"
+    r"|(?:B|BE|BEG|BEGI|BEGIN|E|EN|END)(?:[:;]|\r{0,2}\n[ \t]))",
+    re.IGNORECASE,
 )
-"""A line that begins or ends a component, or one that may do so and is folded within its name."""
+"""A line that begins or ends a component, or one that may do so and is written in an unusual way."""
 
 MAX_COMPONENTS = 100_000
 MAX_PROPERTIES = 1_000_000
@@ -143,15 +146,18 @@ def outline(text: str) -> list[Component]:
     :raises InvalidCalendarData: for some texts that cannot be read.
     """
     found: list[Component] = []
-    names: list[str] = []
-    for match in _BOUNDARY.finditer(text, 1 if text.startswith(BOM) else 0):
+    names = ["VCALENDAR"]
+    first = _FIRST_LINE.match(text)
+    if first is None or "QUOTED-PRINTABLE" in text:
+        return parse_calendar(text).components
+    for match in _BOUNDARY.finditer(text, first.end()):
         kind, name = match.groups()
         if kind is None:
             return parse_calendar(text).components
         name = name.strip().upper()
         if len(kind) == 5:
             if len(names) == 1:
-                found.append(Component(name, 0, match.start()))
+                found.append(Component(name, 0, match.start() + 1))
             names.append(name)
         else:
             if not names or names.pop() != name:
@@ -159,6 +165,4 @@ def outline(text: str) -> list[Component]:
             if len(names) == 1:
                 line_end = text.find("\n", match.end())
                 found[-1].end = len(text) if line_end < 0 else line_end + 1
-    if names or "QUOTED-PRINTABLE" in text:
-        return parse_calendar(text).components
-    return found
+    return parse_calendar(text).components if names else found

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.calendar.component import Component, parse_calendar
+from server.calendar.partial import CompSelection, check_selection, select
+from server.errors import InvalidFilter
+from tests.unit.calendar.texts import BERLIN, calendar, crlf, event
+
+TEXT = calendar(
+    BERLIN,
+    event(
+        "SUMMARY:a text that is folded he\n re\nATTENDEE;PARTSTAT=ACCEPTED:mailto:a@example.com\nX-A:b\n"
+        "BEGIN:VALARM\nACTION:DISPLAY\nTRIGGER:-PT5M\nEND:VALARM"
+    ),
+)
+
+
+def wanted(*components: CompSelection, **more: object) -> CompSelection:
+    return CompSelection("VCALENDAR", components=components, **more)  # type: ignore[arg-type]
+
+
+def test_all():
+    assert select(TEXT, wanted(all_properties=True, all_components=True)) == TEXT
+
+
+def test_named_properties_of_named_components():
+    """The example of RFC 4791 §7.8.1: VERSION, one component with some properties, and VTIMEZONE without any."""
+    selection = wanted(
+        CompSelection("vevent", properties=(("summary", False), ("UID", False), ("RECURRENCE-ID", False))),
+        CompSelection("VTIMEZONE"),
+        properties=(("VERSION", False),),
+    )
+    assert select(TEXT, selection) == crlf(
+        "BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VTIMEZONE\nEND:VTIMEZONE\nBEGIN:VEVENT\nUID:1@example.com\n"
+        "SUMMARY:a text that is folded he\n re\nEND:VEVENT\nEND:VCALENDAR\n"
+    )
+
+
+def test_nothing_of_the_calendar():
+    assert select(TEXT, wanted()) == "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"
+
+
+def test_whole_components_without_properties_of_the_calendar():
+    found = select(TEXT, wanted(all_components=True))
+    assert found == TEXT.replace("VERSION:2.0\r\nPRODID:-//Example//Test//EN\r\n", "")
+
+
+def test_values_left_out():
+    selection = wanted(CompSelection("VEVENT", properties=(("ATTENDEE", True), ("SUMMARY", True), ("X-A", False))))
+    expected = (
+        "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:\nATTENDEE;PARTSTAT=ACCEPTED:\nX-A:b\nEND:VEVENT\nEND:VCALENDAR\n"
+    )
+    assert select(TEXT, selection) == crlf(expected)
+    assert select(TEXT.replace("\r\n", "\n"), selection) == expected
+
+
+def test_inner_components():
+    inner = CompSelection("VEVENT", components=(CompSelection("VALARM", all_properties=True),))
+    assert select(TEXT, wanted(inner)) == crlf(
+        "BEGIN:VCALENDAR\nBEGIN:VEVENT\nBEGIN:VALARM\nACTION:DISPLAY\nTRIGGER:-PT5M\nEND:VALARM\nEND:VEVENT\nEND:VCALENDAR\n"
+    )
+
+
+def test_several_of_a_name_are_put_together():
+    selection = wanted(
+        CompSelection("VEVENT", properties=(("X-A", True),)),
+        CompSelection("vevent", properties=(("x-a", False), ("UID", True))),
+    )
+    assert select(TEXT, selection) == crlf("BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:\nX-A:b\nEND:VEVENT\nEND:VCALENDAR\n")
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        CompSelection("VEVENT"),
+        wanted(*(CompSelection("VEVENT") for _ in range(1000))),
+        wanted(properties=tuple((f"X-{number}", False) for number in range(1000))),
+        wanted(CompSelection("A", components=(CompSelection("B", properties=(("C", False),) * 1000),))),
+    ],
+)
+def test_selections_that_are_refused(selection):
+    with pytest.raises(InvalidFilter):
+        check_selection(selection)
+
+
+def test_deep_selections_are_refused():
+    selection = CompSelection("X")
+    for _ in range(20):
+        selection = CompSelection("X", components=(selection,))
+    with pytest.raises(InvalidFilter):
+        check_selection(wanted(selection))
+
+
+selections = st.recursive(
+    st.builds(
+        CompSelection,
+        st.sampled_from(["VEVENT", "VTIMEZONE", "VALARM", "DAYLIGHT", "valarm"]),
+        st.booleans(),
+        st.lists(
+            st.tuples(st.sampled_from(["UID", "summary", "X-A", "TRIGGER", "TZID", "DTSTART"]), st.just(False)),
+            max_size=3,
+        ).map(tuple),
+        st.booleans(),
+    ),
+    lambda inner: st.builds(
+        CompSelection,
+        st.sampled_from(["VEVENT", "VTIMEZONE"]),
+        st.booleans(),
+        st.just(()),
+        st.booleans(),
+        st.lists(inner, max_size=2).map(tuple),
+    ),
+    max_leaves=5,
+)
+
+
+def pruned(component: Component, parts: list[CompSelection] | None) -> list[str]:
+    """What RFC 4791 §9.6 leaves of a component: a slow reading of the text."""
+    lines = [f"BEGIN:{component.name}"]
+    every = parts is None or any(part.all_properties for part in parts)
+    names = {name.upper() for part in parts or () for name, _ in part.properties}
+    lines += [f"{prop.name}:{prop.value}" for prop in component.properties if every or prop.name in names]
+    for child in component.components:
+        inner = [sub for part in parts or () for sub in part.components if sub.name.upper() == child.name]
+        if parts is None or any(part.all_components for part in parts):
+            lines += pruned(child, None)
+        elif inner:
+            lines += pruned(child, inner)
+    return [*lines, f"END:{component.name}"]
+
+
+@settings(max_examples=200)
+@given(st.lists(selections, max_size=3), st.booleans(), st.sampled_from(["", "\ufeff"]))
+def test_selection_against_a_slow_reading(parts, every, mark):
+    selection = wanted(*parts, all_properties=every)
+    check_selection(selection)
+    found = parse_calendar(select(mark + TEXT, selection))
+    assert pruned(found, None) == pruned(parse_calendar(TEXT), [selection])
