@@ -1,4 +1,4 @@
-"""Partial retrieval of a card (CARDDAV:address-data in a request, RFC 6352 §10.4): lines are left out, none rewritten."""
+"""Partial retrieval of a card (RFC 6352 §10.4, CARDDAV:address-data): lines are left out, none is rewritten."""
 
 from __future__ import annotations
 
