@@ -1,0 +1,12 @@
+"""Fixtures of the integration tests."""
+
+from tests.fixtures.postgres import (
+    cluster,
+    database,
+    empty_database,
+    migrated_template,
+    postgres_binaries,
+    short_folder,
+)
+
+__all__ = ["cluster", "database", "empty_database", "migrated_template", "postgres_binaries", "short_folder"]
