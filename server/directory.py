@@ -83,6 +83,15 @@ class ThrottleRules:
     window: float = 900.0
     """Seconds without a failure after which the earlier ones are forgotten."""
 
+    def waits(self) -> list[float]:
+        """Seconds to wait after the first, second, ... failure, until they grow no more."""
+        waits = [0.0, 0.0]
+        step = self.delay
+        while step < self.max_delay and step > 0 and len(waits) < 64:
+            waits.append(step)
+            step *= 2
+        return [*waits, self.max_delay if step > 0 else 0.0]
+
 
 # -- principals -------------------------------------------------------------------------------------------------------
 
@@ -103,9 +112,9 @@ class PrincipalRecord:
     auto_schedule: Mapping[str, Any] | None
     place: Mapping[str, Any] | None
     created_at: datetime
+    deleted: bool = False
+    """It is gone but for what is in its homes (and found by its id alone)."""
     has_password: bool = False
-    password_hash: str | None = field(default=None, repr=False)
-    """Only where asked for."""
     members: frozenset[int] = frozenset()
     """Of a group: the principals directly in it."""
     delegates: frozenset[tuple[int, DelegateRights]] = frozenset()
@@ -197,7 +206,7 @@ class Directory(Protocol):
     async def principals_known(
         self, uids: Sequence[str], names: Sequence[str], addresses: Sequence[str]
     ) -> list[PrincipalRecord]:
-        """The principals that have one of the ids, names or addresses (`name_key`s), with password hashes."""
+        """The principals that have one of the ids, names or addresses (`name_key`s)."""
 
     # writing principals
 
@@ -214,8 +223,8 @@ class Directory(Protocol):
     async def delete_principal(self, principal_id: int, cause: Cause, *, purge: bool) -> None:
         """Delete a principal; it can neither sign in nor be found any more, and its name and addresses are free.
 
-        Without `purge` what is in its homes stays, under its stable id. With it everything goes, in batches of
-        transactions; a call that was broken off is ended by another. Raises `NotFound`.
+        Without `purge` what is in its homes stays, where no client reaches it, until a later call with `purge`. With it
+        everything goes, in batches of transactions; a call that was broken off is ended by another. Raises `NotFound`.
         """
 
     # app passwords

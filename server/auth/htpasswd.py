@@ -79,7 +79,7 @@ class HtpasswdFile:
     def _reload(self) -> None:
         try:
             self._hashes, self._nobodys = self._read()
-        except OSError as error:
+        except (OSError, ConfigurationError) as error:
             _log.warning("htpasswd file cannot be read: nobody signs in by it", path=str(self._path), reason=str(error))
             self._hashes = {}
 

@@ -1,0 +1,302 @@
+"""The directory in PostgreSQL: principals and how they sign in (`server.directory.Directory`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from server.directory import (
+    AppPassword,
+    AppPasswordHash,
+    PrincipalChange,
+    PrincipalRecord,
+    RelationChange,
+    SignInMaterial,
+    Throttle,
+    ThrottleRules,
+    name_key,
+)
+from server.errors import AlreadyExists, NotFound
+from server.storage import Cause, PrincipalKind
+from storage_plugins.postgres import principal_removal, principal_writes
+from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.principal_writes import leave_trace
+
+_RECORD = """
+    p.id, p.uid, p.kind, p.name, p.display_name, p.roles, p.disabled_at, p.quota_bytes, p.auto_schedule,
+    p.place, p.created_at,
+    array(select a.address from principal_address a where a.principal_id = p.id order by a.position) as addresses,
+    p.deleted_at is not null as deleted,
+    exists (select from password w where w.principal_id = p.id) as has_password,
+    array(select m.member_id from membership m where m.group_id = p.id) as members,
+    array(select d.delegate_id || ' ' || d.rights from delegate d where d.principal_id = p.id) as delegates
+"""
+
+
+class PostgresDirectory:
+    """A `Directory` on the connections of a worker."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # signing in
+
+    async def sign_in_material(
+        self, login_key: str, selector: str | None, address_key: str, unknown_account_key: str
+    ) -> SignInMaterial:
+        """See `Directory`."""
+        row = await self._database.fetchrow(
+            """
+            select l.id, l.name, l.credential_version, l.may, w.hash, a.id as app_id, a.hash as app_hash,
+                   a.expires_at, a.revoked_at is not null as revoked,
+                   (
+                       select coalesce(max(extract(epoch from f.blocked_until - now())), 0)::float8
+                       from signin_failure f
+                       where (f.scope, f.key) in (('address', $3), ('account', coalesce(l.id::text, $4)))
+                   ) as wait,
+                   (
+                       select f.failures from signin_failure f
+                       where f.scope = 'account' and f.key = coalesce(l.id::text, $4)
+                   ) as failures
+            from (select) as always
+            left join (
+                select p.id, p.name, p.credential_version, p.kind = 'individual' and p.disabled_at is null as may
+                from principal p
+                where p.name_key = $1
+                   or p.id = (select a.principal_id from principal_address a where a.address_key = $1)
+                order by p.name_key = $1 desc nulls last
+                limit 1
+            ) as l on true
+            left join password w on w.principal_id = l.id and l.may
+            left join app_password a on a.principal_id = l.id and l.may and a.selector = $2
+            """,
+            login_key,
+            selector,
+            address_key,
+            unknown_account_key,
+        )
+        assert row is not None
+        throttle = Throttle(max(row["wait"], 0.0), row["failures"] or 0)
+        if row["id"] is None:
+            return SignInMaterial(None, throttle=throttle)
+        app = None
+        if row["app_id"] is not None:
+            app = AppPasswordHash(row["app_id"], row["app_hash"], row["expires_at"], row["revoked"])
+        return SignInMaterial(row["id"], row["credential_version"], row["may"], row["name"], row["hash"], app, throttle)
+
+    async def record_failure(self, address_key: str, account_key: str, rules: ThrottleRules) -> None:
+        """See `Directory`."""
+        waits = rules.waits()
+        for scope, key, limit in (
+            ("address", address_key, rules.failures_per_address),
+            ("account", account_key, rules.failures_per_account),
+        ):
+            await self._database.fetch(
+                """
+                insert into signin_failure as f (scope, key, failures, blocked_until)
+                values ($1, $2, 1, now() + make_interval(secs => case when $3 <= 1 then $4 else ($5::float8[])[1] end))
+                on conflict (scope, key) do update set (failures, first_at, last_at, blocked_until) = (
+                    select n,
+                           case when n = 1 then now() else f.first_at end,
+                           now(),
+                           now() + make_interval(secs => case
+                               when n >= $3 then $4
+                               else ($5::float8[])[least(n, cardinality($5::float8[]))]
+                           end)
+                    from (
+                        select case when f.last_at < now() - make_interval(secs => $4) then 1 else f.failures + 1 end
+                    ) as counted (n)
+                )
+                """,
+                scope,
+                key,
+                limit,
+                rules.window,
+                waits,
+            )
+
+    async def clear_failures(self, account_key: str) -> None:
+        """See `Directory`."""
+        await self._database.fetch("delete from signin_failure where scope = 'account' and key = $1", account_key)
+
+    async def forget_failures(self, window: float) -> int:
+        """See `Directory`."""
+        gone = await self._database.fetchval(
+            """
+            with gone as (
+                delete from signin_failure
+                where (scope, key) in (
+                    select scope, key from signin_failure
+                    where last_at < now() - make_interval(secs => $1) and blocked_until < now()
+                    limit 10000 for update skip locked
+                )
+                returning scope
+            )
+            select count(*) from gone
+            """,
+            window,
+        )
+        return int(gone)
+
+    async def replace_password_hash(self, principal_id: int, old: str, new: str) -> None:
+        """See `Directory`."""
+        await self._database.fetch(
+            "update password set hash = $3 where principal_id = $1 and hash = $2", principal_id, old, new
+        )
+
+    async def app_password_used(self, app_password_id: int) -> None:
+        """See `Directory`."""
+        await self._database.fetch("update app_password set last_used_at = now() where id = $1", app_password_id)
+
+    # reading principals
+
+    async def principal(self, name: str) -> PrincipalRecord | None:
+        """See `Directory`."""
+        row = await self._database.fetchrow(
+            f"""
+            select {_RECORD} from principal p
+            where p.name_key = $1 or p.uid = $2
+               or p.id = (select a.principal_id from principal_address a where a.address_key = $1)
+            order by p.name_key = $1 desc nulls last, p.uid = $2
+            limit 1
+            """,  # noqa: S608
+            name_key(name),
+            name,
+        )
+        return None if row is None else _record(row)
+
+    async def principals(
+        self, kinds: Sequence[PrincipalKind], *, after: str | None = None, limit: int = 1000
+    ) -> list[PrincipalRecord]:
+        """See `Directory`."""
+        rows = await self._database.fetch(
+            f"""
+            select {_RECORD} from principal p
+            where p.kind = any($1::text[]) and p.name_key > $2
+            order by p.name_key limit $3
+            """,  # noqa: S608
+            list(kinds),
+            after or "",
+            limit,
+        )
+        return [_record(row) for row in rows]
+
+    async def principals_known(
+        self, uids: Sequence[str], names: Sequence[str], addresses: Sequence[str]
+    ) -> list[PrincipalRecord]:
+        """See `Directory`."""
+        rows = await self._database.fetch(
+            f"""
+            select {_RECORD} from principal p
+            where p.id in (
+                select id from principal where uid = any($1::text[])
+                union select id from principal where name_key = any($2::text[])
+                union select principal_id from principal_address where address_key = any($3::text[])
+            )
+            """,  # noqa: S608
+            list(uids),
+            list(names),
+            list(addresses),
+        )
+        return [_record(row) for row in rows]
+
+    # writing principals
+
+    async def write_principals(self, changes: Sequence[PrincipalChange], cause: Cause) -> list[int]:
+        """See `Directory`."""
+        async with self._database.transaction() as connection:
+            return await principal_writes.write(connection, changes, cause)
+
+    async def write_relations(self, changes: Sequence[RelationChange], cause: Cause) -> None:
+        """See `Directory`."""
+        async with self._database.transaction() as connection:
+            await principal_writes.write_relations(connection, changes, cause)
+
+    async def delete_principal(self, principal_id: int, cause: Cause, *, purge: bool) -> None:
+        """See `Directory`."""
+        async with self._database.transaction() as connection:
+            await principal_removal.hide(connection, principal_id, cause)
+        if purge:
+            await principal_removal.purge(self._database, principal_id, cause)
+
+    # app passwords
+
+    async def add_app_password(
+        self, principal_id: int, name: str, selector: str, password_hash: str, expires_at: datetime | None, cause: Cause
+    ) -> int:
+        """See `Directory`."""
+        async with self._database.transaction() as connection:
+            app_password_id = await connection.fetchval(
+                """
+                insert into app_password (principal_id, name, selector, hash, expires_at) values ($1, $2, $3, $4, $5)
+                on conflict do nothing returning id
+                """,
+                principal_id,
+                name,
+                selector,
+                password_hash,
+                expires_at,
+            )
+            if app_password_id is None:
+                raise AlreadyExists(f"There is an app password named {name}.")
+            await leave_trace(connection, "app-password-added", principal_id, cause, {"app_password": app_password_id})
+            return int(app_password_id)
+
+    async def app_passwords(self, principal_id: int) -> list[AppPassword]:
+        """See `Directory`."""
+        rows = await self._database.fetch(
+            """
+            select id, name, created_at, expires_at, last_used_at, revoked_at
+            from app_password where principal_id = $1 order by id
+            """,
+            principal_id,
+        )
+        return [AppPassword(*row) for row in rows]
+
+    async def revoke_app_password(self, principal_id: int, app_password_id: int, cause: Cause) -> None:
+        """See `Directory`."""
+        async with self._database.transaction() as connection:
+            found = await connection.fetchval(
+                """
+                with revoked as (
+                    update app_password set revoked_at = now()
+                    where principal_id = $1 and id = $2 and revoked_at is null
+                    returning principal_id
+                )
+                update principal set credential_version = credential_version + 1
+                where id in (select principal_id from revoked) returning id
+                """,
+                principal_id,
+                app_password_id,
+            )
+            if found is None:
+                raise NotFound("There is no such app password.")
+            await leave_trace(
+                connection, "app-password-revoked", principal_id, cause, {"app_password": app_password_id}
+            )
+
+
+def _record(row: asyncpg.Record) -> PrincipalRecord:
+    delegates = (text.split() for text in row["delegates"])
+    return PrincipalRecord(
+        id=row["id"],
+        uid=row["uid"],
+        kind=row["kind"],
+        name=row["name"],
+        display_name=row["display_name"],
+        addresses=tuple(row["addresses"]),
+        roles=frozenset(row["roles"]),
+        disabled_at=row["disabled_at"],
+        quota_bytes=row["quota_bytes"],
+        auto_schedule=row["auto_schedule"],
+        place=row["place"],
+        created_at=row["created_at"],
+        deleted=row["deleted"],
+        has_password=row["has_password"],
+        members=frozenset(row["members"]),
+        delegates=frozenset(
+            (int(delegate), "write" if rights == "write" else "read") for delegate, rights in delegates
+        ),
+    )

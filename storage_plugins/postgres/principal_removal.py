@@ -1,0 +1,108 @@
+"""Deleting principals: at once out of sight, and what they had in batches, so that no transaction is long."""
+
+from __future__ import annotations
+
+from server.errors import NotFound
+from server.storage import Cause
+from storage_plugins.postgres.database import Connection, Database
+from storage_plugins.postgres.principal_writes import leave_trace, lock
+
+BATCH = 1000
+"""Rows that one transaction removes."""
+_IN_BATCHES = {
+    "reservation": "id",
+    "alarm": "object_id",
+    "occurrence": "object_id",
+    "object_view": "object_id",
+    "object": "id",
+    "trash": "id",
+}
+"""Tables of a home without foreign keys to what is removed before them, and what their rows are found by."""
+
+
+async def hide(connection: Connection, principal_id: int, cause: Cause) -> None:
+    """Take away name, addresses, credentials and relations, in the caller's transaction."""
+    await lock(connection)
+    found = await connection.fetchrow(
+        """
+        update principal set
+            deleted_at = coalesce(deleted_at, now()),
+            disabled_at = coalesce(disabled_at, now()),
+            name_key = null,
+            credential_version = credential_version + 1,
+            modified_at = now()
+        where id = $1
+        returning id
+        """,
+        principal_id,
+    )
+    if found is None:
+        raise NotFound("There is no such principal.")
+    for table, column in (
+        ("principal_address", "principal_id"),
+        ("password", "principal_id"),
+        ("app_password", "principal_id"),
+        ("identity", "principal_id"),
+        ("membership", "group_id"),
+        ("membership", "member_id"),
+        ("delegate", "principal_id"),
+        ("delegate", "delegate_id"),
+    ):
+        await connection.execute(f"delete from {table} where {column} = $1", principal_id)  # noqa: S608
+    await leave_trace(connection, "principal-deleted", principal_id, cause)
+
+
+async def purge(database: Database, principal_id: int, cause: Cause) -> None:
+    """Remove everything of a principal that `hide` has hidden. Each batch is a transaction of its own."""
+    rows = await database.fetch("select id from home where principal_id = $1", principal_id)
+    homes = [int(row["id"]) for row in rows]
+    for home_id in homes:
+        for table, column in _IN_BATCHES.items():
+            await _remove_in_batches(database, table, column, home_id)
+    async with database.transaction() as connection:
+        await _remove_homes(connection, homes)
+        await connection.execute("delete from principal where id = $1", principal_id)
+        await leave_trace(connection, "principal-purged", principal_id, cause)
+
+
+async def _remove_in_batches(database: Database, table: str, column: str, home_id: int) -> None:
+    """Remove a home's rows in order of a column, all rows of one value together."""
+    statement = f"""
+        with batch as (
+            select max({column}) as last
+            from (select {column} from {table} where home_id = $1 order by {column} limit {BATCH}) as rows
+        ), gone as (
+            delete from {table} where home_id = $1 and {column} <= (select last from batch)
+        )
+        select last from batch
+    """  # noqa: S608
+    while await database.fetchval(statement, home_id) is not None:
+        pass
+
+
+async def _remove_homes(connection: Connection, homes: list[int]) -> None:
+    """Remove homes and their collections, also out of the homes of others who see them: their clients start anew."""
+    await connection.execute(
+        """
+        select from home
+        where id = any($1::bigint[]) or id in (select home_id from binding where collection_home_id = any($1::bigint[]))
+        order by id for update
+        """,
+        homes,
+    )
+    await connection.execute(
+        """
+        with others as (
+            delete from binding
+            where collection_home_id = any($1::bigint[]) and home_id <> collection_home_id
+            returning home_id
+        )
+        update home set revision = revision + 1, sync_floor = revision + 1, infinite_sync_floor = revision + 1
+        where id in (select home_id from others)
+        """,
+        homes,
+    )
+    # What requests that were under way wrote since the batches goes too.
+    for table in (*_IN_BATCHES, "share", "ace", "collection_view", "binding", "collection"):
+        await connection.execute(f"delete from {table} where home_id = any($1::bigint[])", homes)  # noqa: S608
+    await connection.execute("delete from home where id = any($1::bigint[])", homes)
