@@ -1,12 +1,13 @@
 """What a storage plugin must offer: values, and the protocol that services call.
 
-A *home* belongs to a principal and is of one kind (calendars or address books). Its revision counter orders every change
-of everything in it. A *binding* is the name under which a home shows a collection, a *member* is an object resource of a
-collection. All methods raise the domain errors of `server.errors`; an absent or overloaded database is `Unavailable`.
+A *home* belongs to a principal and is of one kind (calendars or address books). Its revision counter orders every
+change of everything in it. A *binding* is the name under which a home shows a collection, a *member* is an object
+resource of a collection. All methods raise the domain errors of `server.errors`; an absent or overloaded database is
+`Unavailable`.
 
-Reads are single statements. Writes are compare-and-set: they carry the state that the caller's decision was based on and
-raise `WriteConflict` when it has changed since; the caller reads again and repeats. Each write is one transaction that
-leaves its rows in `outbox` and `audit` and takes the home's revision last.
+Reads are single statements. Writes are compare-and-set: they carry the state that the caller's decision was based on
+and raise `WriteConflict` when it has changed since; the caller reads again and repeats. Each write is one transaction
+that leaves its rows in `outbox` and `audit` and takes the home's revision last.
 """
 
 from __future__ import annotations
@@ -248,6 +249,7 @@ class WriteLimits:
     """Limits that only the transaction itself can hold."""
 
     quota_bytes: int
+    """For homes without a quota of their own."""
     max_members: int
     max_collections: int
 
@@ -259,6 +261,25 @@ class Change:
     home_id: int
     collection_id: int | None
     revision: int
+
+
+ANYTHING = Change(0, None, 0)
+"""What a worker hears when it may have missed changes: the database was away, or there were too many to tell."""
+
+PERSONAL_PROPERTIES = frozenset(
+    {
+        "{DAV:}displayname",
+        "{urn:ietf:params:xml:ns:caldav}calendar-description",
+        "{urn:ietf:params:xml:ns:caldav}schedule-calendar-transp",
+        "{urn:ietf:params:xml:ns:caldav}default-alarm-vevent-date",
+        "{urn:ietf:params:xml:ns:caldav}default-alarm-vevent-datetime",
+        "{urn:ietf:params:xml:ns:caldav}default-alarm-vtodo-date",
+        "{urn:ietf:params:xml:ns:caldav}default-alarm-vtodo-datetime",
+        "{http://apple.com/ns/ical/}calendar-color",
+        "{http://apple.com/ns/ical/}calendar-order",
+    }
+)
+"""What others than the owner of a calendar set in a view of their own; everything else they share."""
 
 
 @runtime_checkable
@@ -328,7 +349,7 @@ class Storage(Protocol):
         limits: WriteLimits,
         cause: Cause,
     ) -> Written:
-        """Move a member, which keeps its id and dead properties; may replace what has the name. Locks homes in id order."""
+        """Move a member, which keeps its id and dead properties; may replace what has the name."""
 
     async def copy_object(
         self,

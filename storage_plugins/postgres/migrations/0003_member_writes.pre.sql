@@ -65,6 +65,7 @@ create function koyomi_put_object_1(
     p_expected_id bigint, p_expected_revision bigint,
     p_uid text, p_component text, p_etag text, p_schedule_tag text, p_size integer, p_time_key text,
     p_text text, p_summary jsonb, p_tzids text[],
+    -- The quota of a home whose principal has none of its own.
     p_quota_bytes bigint, p_max_members integer, p_restore_days integer,
     p_principal_id bigint, p_origin text, p_request_id text,
     -- False: the occurrences stay as they are, and what follows is null.
@@ -83,6 +84,7 @@ declare
     v_revision bigint;
     v_now timestamptz;
     v_used bigint;
+    v_quota bigint;
     v_members integer;
     v_deleted_at timestamptz;
 begin
@@ -110,7 +112,9 @@ begin
 
     update home h set revision = h.revision + 1, used_bytes = h.used_bytes + v_delta, modified_at = clock_timestamp()
     where h.id = p_home_id
-    returning h.revision, h.used_bytes, h.modified_at into v_revision, v_used, v_now;
+    returning h.revision, h.used_bytes, h.modified_at,
+              coalesce((select p.quota_bytes from principal p where p.id = h.principal_id), p_quota_bytes)
+    into v_revision, v_used, v_now, v_quota;
     update collection c
     set revision = v_revision, used_bytes = c.used_bytes + v_delta, modified_at = v_now,
         member_count = c.member_count + case when p_expected_id is null then 1 else 0 end
@@ -124,7 +128,7 @@ begin
     if not found then
         perform koyomi_require_collection_1(p_home_id, p_collection_id, p_binding, p_incarnation);
     end if;
-    if v_used > p_quota_bytes and v_delta > 0 then
+    if v_used > v_quota and v_delta > 0 then
         raise exception using errcode = 'KY003', message = 'quota';
     end if;
 
@@ -284,9 +288,11 @@ create function koyomi_transfer_object_1(
     p_source_name text, p_source_id bigint, p_source_revision bigint,
     p_home_id bigint, p_collection_id bigint, p_binding text, p_incarnation bigint, p_name text,
     p_expected_id bigint, p_expected_revision bigint,
+    -- The quota of a home whose principal has none of its own.
     p_quota_bytes bigint, p_max_members integer, p_restore_days integer,
     p_principal_id bigint, p_origin text, p_request_id text,
-    out revision bigint, out object_id bigint, out modified_at timestamptz
+    -- `source_revision` is that of the tombstone a move leaves.
+    out revision bigint, out object_id bigint, out modified_at timestamptz, out source_revision bigint
 ) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -299,6 +305,7 @@ declare
     v_revision bigint;
     v_now timestamptz;
     v_used bigint;
+    v_quota bigint;
     v_members integer;
 begin
     perform 1 from object o
@@ -358,8 +365,10 @@ begin
     v_delta := v_source.size - v_freed;
     update home h set revision = h.revision + 1, used_bytes = h.used_bytes + v_delta, modified_at = clock_timestamp()
     where h.id = p_home_id
-    returning h.revision, h.used_bytes, h.modified_at into v_revision, v_used, v_now;
-    if v_used > p_quota_bytes and v_delta > 0 and not (p_move and p_source_home_id = p_home_id) then
+    returning h.revision, h.used_bytes, h.modified_at,
+              coalesce((select p.quota_bytes from principal p where p.id = h.principal_id), p_quota_bytes)
+    into v_revision, v_used, v_now, v_quota;
+    if v_used > v_quota and v_delta > 0 and not (p_move and p_source_home_id = p_home_id) then
         raise exception using errcode = 'KY003', message = 'quota';
     end if;
     update collection c
@@ -424,4 +433,5 @@ begin
     revision := v_revision;
     object_id := v_id;
     modified_at := v_now;
+    source_revision := v_source_revision;
 end $$;

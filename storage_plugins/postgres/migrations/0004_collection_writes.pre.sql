@@ -128,7 +128,7 @@ begin
         values (p_home_id, v_revision, 'collection-created', v_id, p_principal_id, p_origin, p_request_id);
     elsif v_home_kind = 'addressbook' and p_home_id = p_collection_home_id then
         -- Two deletions that each found another address book must not both succeed.
-        perform 1 from binding b where b.home_id = p_home_id and b.deleted_revision is null and b.rights = 'owner';
+        perform 1 from binding b where b.home_id = p_home_id and b.deleted_revision is null;
         if not found then
             raise exception using errcode = 'KY001', message = 'last address book';
         end if;
@@ -196,8 +196,11 @@ create function koyomi_set_collection_properties_1(
     p_set jsonb, p_removed text[], p_timezone text, p_source text,
     -- In the view of this person; null: nobody's.
     p_viewer_id bigint, p_view_set jsonb, p_view_removed text[],
-    p_principal_id bigint, p_origin text, p_request_id text
-) returns bigint language plpgsql as $$
+    p_principal_id bigint, p_origin text, p_request_id text,
+    -- `collection_revision`: where another home's collection changed.
+    out revision bigint, out collection_revision bigint
+) language plpgsql as $$
+#variable_conflict use_column
 declare
     v_shared boolean := p_set <> '{}' or p_removed <> '{}' or p_timezone is not null or p_source is not null;
     v_own boolean := p_home_id = p_collection_home_id;
@@ -213,6 +216,7 @@ begin
             p_collection_home_id, p_collection_id, v_revision, v_now, p_set, p_removed, p_timezone, p_source,
             p_principal_id, p_origin, p_request_id
         );
+        collection_revision := v_revision;
     end if;
     update home h set revision = h.revision + 1, modified_at = clock_timestamp() where h.id = p_home_id
     returning h.revision, h.modified_at into v_revision, v_now;
@@ -240,7 +244,7 @@ begin
         values (p_home_id, v_revision, 'collection-view', p_collection_id, p_viewer_id, p_principal_id, p_origin,
                 p_request_id);
     end if;
-    return v_revision;
+    revision := v_revision;
 end $$;
 
 create function koyomi_write_collection_properties_1(
@@ -280,4 +284,28 @@ begin
     insert into audit (home_id, revision, action, principal_id, origin, request_id)
     values (p_home_id, v_revision, 'home-properties', p_principal_id, p_origin, p_request_id);
     return v_revision;
+end $$;
+
+-- Make a home with its first collections, one for each element of the arrays; gives its id, or null where it exists.
+create function koyomi_create_home_1(
+    p_principal_id bigint, p_kind text, p_names text[], p_kinds text[],
+    -- What each calendar takes; null for other kinds.
+    p_components text[]
+) returns bigint language plpgsql as $$
+declare
+    v_home_id bigint;
+    v_now timestamptz;
+begin
+    insert into home (principal_id, kind, revision) values (p_principal_id, p_kind, cardinality(p_names))
+    on conflict (principal_id, kind) do nothing
+    returning id, modified_at into v_home_id, v_now;
+    if v_home_id is null then
+        return null;
+    end if;
+    for i in 1 .. cardinality(p_names) loop
+        perform koyomi_add_collection_1(
+            v_home_id, i, v_now, p_names[i], p_kinds[i], array_remove(array[p_components[i]], null), null, null, null
+        );
+    end loop;
+    return v_home_id;
 end $$;

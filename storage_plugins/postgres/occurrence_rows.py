@@ -1,0 +1,56 @@
+"""Occurrences and alarms as the arguments of `koyomi_put_object_1`: one array for each column."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server.calendar.occurrences import AlarmTrigger, Busy, Kind, Materialised
+
+KINDS = (Kind.TIMED, Kind.FLOATING, Kind.DATE)
+"""By the number in column `kind`."""
+BUSY = (Busy.FREE, Busy.BUSY, Busy.TENTATIVE, Busy.UNAVAILABLE)
+"""By the number in column `busy`."""
+
+_KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
+_BUSY_NUMBERS = {busy: number for number, busy in enumerate(BUSY)}
+_NOTHING = (False, None, None, None, None, None, *[None] * 12)
+
+
+def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
+    """The last arguments of `koyomi_put_object_1`, from `p_materialised` on."""
+    if materialised is None:
+        return _NOTHING
+    rows = materialised.occurrences
+    return (
+        True,
+        materialised.span_start,
+        materialised.span_end,
+        materialised.endless,
+        materialised.expanded_from,
+        materialised.expanded_until,
+        [row.component for row in rows],
+        [_KIND_NUMBERS[row.kind] for row in rows],
+        [_BUSY_NUMBERS[row.busy] for row in rows],
+        [row.matches for row in rows],
+        [row.start for row in rows],
+        [row.end for row in rows],
+        [row.matches_from for row in rows],
+        [row.matches_until for row in rows],
+        [row.local_start for row in rows],
+        [row.tzid for row in rows],
+        [row.recurrence_id for row in rows],
+        [_alarm(alarm) for alarm in materialised.alarms] or None,
+    )
+
+
+def _alarm(alarm: AlarmTrigger) -> dict[str, Any]:
+    return {
+        "component": alarm.component,
+        "alarm": alarm.alarm,
+        "at": None if alarm.at is None else alarm.at.isoformat(),
+        "days": alarm.days,
+        "seconds": alarm.seconds,
+        "from_end": alarm.from_end,
+        "repeat": alarm.repeat,
+        "interval_seconds": alarm.interval,
+    }

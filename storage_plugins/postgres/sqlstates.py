@@ -1,0 +1,80 @@
+"""The one place where PostgreSQL's errors become domain errors."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from server.errors import (
+    AlreadyExists,
+    BadRequest,
+    DatabaseError,
+    KoyomiError,
+    NotFound,
+    QuotaExceeded,
+    TooManyCollections,
+    TooManyMembers,
+    UidConflict,
+    Unavailable,
+    WriteConflict,
+)
+
+_STATES: dict[str, type[KoyomiError]] = {
+    # Raised by the functions of the write path (migrations/0003_member_writes.pre.sql).
+    "KY001": WriteConflict,
+    "KY002": NotFound,
+    "KY003": QuotaExceeded,
+    "KY004": TooManyMembers,
+    "KY005": TooManyCollections,
+    "KY006": AlreadyExists,
+    # Two transactions in each other's way: the one that gave way repeats.
+    "40001": WriteConflict,
+    "40P01": WriteConflict,
+    "25006": Unavailable,  # read_only_sql_transaction: a standby
+    "25P03": Unavailable,  # idle_in_transaction_session_timeout
+    "55P03": Unavailable,  # lock_not_available
+    "58030": Unavailable,  # io_error
+}
+_CLASSES: dict[str, type[KoyomiError]] = {
+    "08": Unavailable,  # connection exception
+    "53": Unavailable,  # insufficient resources
+    "57": Unavailable,  # operator intervention: statement timeout, shutdown, starting up
+}
+_CONSTRAINTS: dict[str, type[KoyomiError]] = {
+    "object_uid": UidConflict,
+    "object_name": WriteConflict,
+    "object_tombstone": WriteConflict,
+    "binding_pkey": WriteConflict,
+}
+_NOT_TEXT = frozenset({"22021", "22P05"})
+_TOO_LONG = "54000"
+
+
+def domain_error(error: BaseException) -> BaseException:
+    """The domain error that an error of asyncpg stands for; errors that mean a defect come back as they are."""
+    if isinstance(error, asyncpg.PostgresError):
+        return _of_server(error)
+    if isinstance(error, asyncpg.DataError):
+        # An argument that cannot be encoded: lone surrogates, numbers out of range.
+        return BadRequest("The request holds characters or numbers that cannot be stored.")
+    if isinstance(error, asyncpg.InternalClientError):
+        return error
+    if isinstance(error, (asyncpg.InterfaceError, OSError, TimeoutError)):
+        # InterfaceError: the connection was closed under the statement.
+        return Unavailable()
+    return error
+
+
+def _of_server(error: asyncpg.PostgresError) -> BaseException:
+    state = str(error.sqlstate or "")
+    if state == "23505":
+        constraint = getattr(error, "constraint_name", None)
+        found = _CONSTRAINTS.get(constraint or "")
+        return error if found is None else found()
+    if state in _NOT_TEXT:
+        return BadRequest("The request holds a NUL character or text that is not UTF-8.")
+    if state == _TOO_LONG:
+        return BadRequest("A name or UID is too long.")
+    if state.startswith(("3D", "28")):
+        return DatabaseError(f"The database refuses the connection: {error}")
+    known = _STATES.get(state) or _CLASSES.get(state[:2])
+    return error if known is None else known()
