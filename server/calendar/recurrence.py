@@ -67,18 +67,22 @@ class Series:
             if self.start < end:
                 yield self.start
             start = self.start + SECOND if self.start < LAST_LOCAL else LAST_LOCAL
-        if not self._counted:
-            self._limit = min(self._limit, self._last_counted())
-            self._counted = True
-        yield from self._existing(start, min(end, self._limit + SECOND) if self._limit < LAST_LOCAL else end)
+        end = min(end, self._limit + SECOND) if self._limit < LAST_LOCAL else end
+        if not self._counted and start < end:
+            last = self._last_counted(end)
+            if last is not None:
+                end = min(end, last + SECOND)
+        yield from self._existing(start, end)
 
     def last(self) -> datetime | None:
-        """The last instance; None when the rule is endless."""
+        """The last instance; None when the rule is endless.
+
+        :raises TooManyInstances: when the work is used up.
+        """
         if self.endless:
             return None
         if not self._counted:
-            self._limit = min(self._limit, self._last_counted())
-            self._counted = True
+            self._last_counted(LAST_LOCAL)
         reach = timedelta(seconds=self._unit or 86400) * min(self.rule.interval, 10**6)
         end = self._limit
         while end > self.start:
@@ -101,7 +105,7 @@ class Series:
         return _outside(instances, gaps) if gaps else instances
 
     def _instances(self, start: datetime, end: datetime) -> Iterator[datetime]:
-        if start >= end:
+        if start >= end or not self._times:
             return iter(())
         if self._unit is not None:
             return self._by_units(start, end, self._unit)
@@ -263,24 +267,25 @@ class Series:
 
     # -- COUNT -------------------------------------------------------------------------------------------------------
 
-    def _last_counted(self) -> datetime:
-        """The time of the instance that COUNT names as the last; `LAST_LOCAL` when the calendar ends before it."""
+    def _last_counted(self, end: datetime) -> datetime | None:
+        """The time of the instance that COUNT names as the last; None when it is not before `end`."""
         left = (self.rule.count or 1) - 1
-        if left == 0:
-            return self.start
-        if self.start >= LAST_LOCAL:
-            return LAST_LOCAL
-        cursor = self.start + SECOND
-        if left > _COUNTED_BY_ONE:
-            for stretch in _STRETCHES:
-                while LAST_LOCAL - cursor > stretch:
-                    number = self._count(cursor, cursor + stretch)
-                    if number >= left:
-                        break
-                    left -= number
-                    cursor += stretch
-        instance = next(islice(self._existing(cursor, LAST_LOCAL), left - 1, None), None)
-        return LAST_LOCAL if instance is None else instance
+        last: datetime | None = self.start
+        if left:
+            cursor = self.start + SECOND if self.start < LAST_LOCAL else LAST_LOCAL
+            if left > _COUNTED_BY_ONE:
+                for stretch in _STRETCHES:
+                    while end - cursor > stretch:
+                        number = self._count(cursor, cursor + stretch)
+                        if number >= left:
+                            break
+                        left -= number
+                        cursor += stretch
+            last = next(islice(self._existing(cursor, end), left - 1, None), None)
+        if last is not None:
+            self._limit = min(self._limit, last)
+            self._counted = True
+        return last
 
     def _count(self, start: datetime, end: datetime) -> int:
         """How many instances of the rule exist from `start` on and before `end`."""
