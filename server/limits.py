@@ -38,15 +38,9 @@ class Limits:
     """Latest date or time in a calendar object (CALDAV:max-date-time); UTC."""
     max_xml_size: int = 4 * MIB
     """The XML body of a request."""
-    max_xml_depth: int = 50
-    """Elements inside one another in an XML body."""
-    max_xml_elements: int = 100_000
-    """Elements of an XML body."""
     max_property_size: int = MIB // 4
     """The value of one dead property, as XML."""
     max_properties: int = 200
     """Dead properties of one resource."""
-    max_filter_elements: int = 200
-    """Filter elements of a calendar-query or addressbook-query, at every level."""
     max_multiget_hrefs: int = 20_000
     """Hrefs of one calendar-multiget or addressbook-multiget."""

@@ -188,7 +188,8 @@ class Settings(BaseModel):
     htpasswd_file: Path | None = _option(
         None,
         "Signing in",
-        "An htpasswd file, asked after the passwords in the database; its people must exist in Koyomi.",
+        "An htpasswd file (argon2id, SHA-256 and SHA-512 crypt; bcrypt with the package's extra htpasswd), asked after the "
+        "passwords in the database. Its people must exist in Koyomi.",
         allowed="the path of a file, or empty",
     )
     remote_user_header: str = _option(
@@ -302,12 +303,6 @@ class Settings(BaseModel):
     max_xml_size: ByteSize = _option(
         _LIMITS.max_xml_size, "Limits", "Size of the XML body of a request.", unit="bytes", ge=10_000, le=1 << 28
     )
-    max_xml_depth: int = _option(
-        _LIMITS.max_xml_depth, "Limits", "Elements inside one another in an XML body.", ge=20, le=200
-    )
-    max_xml_elements: int = _option(
-        _LIMITS.max_xml_elements, "Limits", "Elements of an XML body.", ge=1000, le=10_000_000
-    )
     max_property_size: ByteSize = _option(
         _LIMITS.max_property_size,
         "Limits",
@@ -318,9 +313,6 @@ class Settings(BaseModel):
     )
     max_properties: int = _option(
         _LIMITS.max_properties, "Limits", "Such properties of one resource.", ge=10, le=100_000
-    )
-    max_filter_elements: int = _option(
-        _LIMITS.max_filter_elements, "Limits", "Elements of the filter of a query.", ge=10, le=10_000
     )
     max_multiget_hrefs: int = _option(
         _LIMITS.max_multiget_hrefs, "Limits", "Objects that one multiget may ask for.", ge=100, le=1_000_000
