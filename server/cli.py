@@ -11,6 +11,9 @@ from server.errors import KoyomiError
 
 COMMANDS = {
     "serve": ("server.commands.serve:serve", "Run the server."),
+    "user": ("server.commands.user:user", "People: add, list, rename, delete; passwords and app passwords."),
+    "principals": ("server.commands.principals:principals", "Load people, groups, rooms and equipment from a file."),
+    "db": ("server.commands.db:db", "Bring the database to this version, check it."),
     "version": ("server.commands.version:version", "Print the version of Koyomi and of what it rests on."),
 }
 """Name to where the command is and what it does, in the order of `koyomi --help`."""

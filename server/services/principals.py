@@ -82,10 +82,15 @@ def roles_of(roles: frozenset[str]) -> frozenset[str]:
     return roles
 
 
-async def find(directory: Directory, name: str, kind: PrincipalKind | None = None) -> PrincipalRecord:
-    """Who has a name, e-mail address or id. Raises `NotFound`, also for a principal of another kind."""
+async def find(
+    directory: Directory, name: str, kind: PrincipalKind | None = None, *, deleted: bool = False
+) -> PrincipalRecord:
+    """Who has a name, e-mail address or id; with `deleted` also one who was deleted and whose data is kept.
+
+    Raises `NotFound`, also for a principal of another kind.
+    """
     found = await directory.principal(name)
-    if found is None or (kind is not None and found.kind != kind):
+    if found is None or (kind is not None and found.kind != kind) or (found.deleted and not deleted):
         what = "person" if kind == "individual" else "principal"
         raise NotFound(f"There is no {what} named {name}.")
     return found
@@ -158,7 +163,7 @@ async def rename(
 
 async def delete(directory: Directory, name: str, cause: Cause, *, purge: bool) -> PrincipalRecord:
     """Delete a principal, with `purge` all that it has too; else that stays until it is purged by the id."""
-    principal = await find(directory, name)
+    principal = await find(directory, name, deleted=True)
     await directory.delete_principal(principal.id, cause, purge=purge)
     return principal
 

@@ -1,0 +1,62 @@
+"""`koyomi principals`: people, groups, rooms and equipment, many at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import IO
+
+import click
+
+from server.commands.options import with_settings
+from server.commands.session import CAUSE, open_storage
+from server.errors import InvalidPrincipal
+from server.services.principals_loading import Loaded, load_principals
+from server.settings import Settings
+
+
+@click.group
+def principals() -> None:
+    """People, groups, rooms and equipment, many at once."""
+
+
+@principals.command
+@click.argument("file", type=click.File("rb"))
+@with_settings()
+async def load(settings: Settings, file: IO[bytes]) -> None:
+    """Load principals from a JSON file (- is the standard input): {"principals": [...]}.
+
+    What the file says holds afterwards, what it leaves out stays; a second run changes nothing. Passwords are first
+    ones: they are set only where a person has none. Exits with 1 when something was refused.
+    """
+    try:
+        document = json.loads(file.read())
+    except (ValueError, RecursionError) as error:
+        reason = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else "not UTF-8 text"
+        raise InvalidPrincipal(f"{file.name} is not a JSON document ({reason}).") from None
+    async with open_storage(settings) as session:
+        if sys.stderr.isatty():
+            with click.progressbar(length=1, label="Loading", file=sys.stderr) as bar:
+
+                def show(done: int, total: int) -> None:
+                    bar.length = total
+                    bar.update(done - bar.pos)
+
+                loaded = await load_principals(session.directory, session.hasher, document, CAUSE, progress=show)
+        else:
+            loaded = await load_principals(session.directory, session.hasher, document, CAUSE)
+    report(loaded)
+
+
+def report(loaded: Loaded) -> None:
+    """Tell what was done, and exit with 1 when something was refused."""
+    for refusal in loaded.refused:
+        click.echo(f"Refused: {refusal.who}: {refusal.reason}", err=True)
+    for refusal in loaded.left_out:
+        click.echo(f"Left out: {refusal.who}: {refusal.reason}", err=True)
+    click.echo(
+        f"{loaded.created} created, {loaded.changed} changed, {loaded.unchanged} unchanged, "
+        f"{len(loaded.refused)} refused" + (f", {len(loaded.left_out)} references left out" if loaded.left_out else "")
+    )
+    if loaded.refused or loaded.left_out:
+        sys.exit(1)

@@ -1,0 +1,237 @@
+"""`koyomi user`: people, their passwords and app passwords."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from server.auth import app_passwords
+from server.commands.options import with_settings
+from server.commands.session import CAUSE, open_storage
+from server.directory import name_key
+from server.services import principals
+from server.settings import Settings
+
+_PAGE = 1000
+
+
+@click.group
+def user() -> None:
+    """People: add, list, rename, delete; their passwords and app passwords."""
+
+
+def read_password(from_stdin: bool) -> str:
+    """A password from the first line of the standard input, or asked for twice without showing it."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask on: use --password-stdin or --generate.")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt="The same again")
+    return password
+
+
+def generate_password() -> str:
+    """A random password, as app passwords look, but longer than can be one."""
+    return app_passwords.generate() + "-" + secrets.token_hex(2)
+
+
+@user.command
+@click.argument("name")
+@click.option("--display-name", metavar="TEXT", help="How apps show the person.  [the name]")
+@click.option("--email", "emails", metavar="ADDRESS", multiple=True, help="An e-mail address; may be repeated.")
+@click.option("--admin", is_flag=True, help="Reads and changes everything.")
+@click.option("--quota", type=click.IntRange(min=0), metavar="BYTES", help="Size of each home.  [the setting]")
+@click.option("--password-stdin", is_flag=True, help="Read the password from the standard input.")
+@click.option("--generate", is_flag=True, help="Make a random password and print it.")
+@click.option("--no-password", is_flag=True, help="For people who sign in elsewhere (htpasswd file, proxy).")
+@with_settings()
+async def add(
+    settings: Settings,
+    name: str,
+    display_name: str | None,
+    emails: Sequence[str],
+    admin: bool,
+    quota: int | None,
+    password_stdin: bool,
+    generate: bool,
+    no_password: bool,
+) -> None:
+    """Add a person, with calendars, tasks and an address book. Asks for the password."""
+    if password_stdin + generate + no_password > 1:
+        raise click.UsageError("--password-stdin, --generate and --no-password exclude one another.")
+    password = None
+    if not no_password:
+        password = generate_password() if generate else read_password(password_stdin)
+    async with open_storage(settings) as session:
+        await principals.add_person(
+            session.directory,
+            session.hasher,
+            name,
+            password,
+            CAUSE,
+            display_name=display_name,
+            addresses=tuple(emails),
+            roles=frozenset({"admin"} if admin else ()),
+            quota_bytes=quota,
+        )
+    click.echo(f"Added {name}." + (f" Password: {password}" if generate else ""))
+
+
+@user.command
+@click.argument("name")
+@click.option("--password-stdin", is_flag=True, help="Read the password from the standard input.")
+@click.option("--generate", is_flag=True, help="Make a random password and print it.")
+@with_settings()
+async def passwd(settings: Settings, name: str, password_stdin: bool, generate: bool) -> None:
+    """Set a person's password. The earlier one is wrong at once; app passwords stay."""
+    if password_stdin and generate:
+        raise click.UsageError("--password-stdin and --generate exclude one another.")
+    password = generate_password() if generate else read_password(password_stdin)
+    async with open_storage(settings) as session:
+        person = await principals.set_password(session.directory, session.hasher, name, password, CAUSE)
+    click.echo(f"Set the password of {person.name}." + (f" Password: {password}" if generate else ""))
+
+
+@user.command("list")
+@with_settings()
+async def list_people(settings: Settings) -> None:
+    """List people: name, display name, e-mail addresses, id, and what is special."""
+    rows = []
+    async with open_storage(settings) as session:
+        after: str | None = None
+        while page := await session.directory.principals(["individual"], after=after, limit=_PAGE):
+            for person in page:
+                notes = [*sorted(person.roles)]
+                if person.disabled_at is not None:
+                    notes.append("disabled")
+                if not person.has_password:
+                    notes.append("no password")
+                emails = ", ".join(person.addresses)
+                rows.append((person.name, person.display_name, emails, person.uid, ", ".join(notes)))
+            after = name_key(page[-1].name)
+    click.echo(table(("NAME", "DISPLAY NAME", "E-MAIL", "ID", "NOTES"), rows))
+
+
+@user.command
+@click.argument("name")
+@with_settings()
+async def disable(settings: Settings, name: str) -> None:
+    """Take away a person's right to sign in, at once. All that they have stays."""
+    await _set_disabled(settings, name, True)
+
+
+@user.command
+@click.argument("name")
+@with_settings()
+async def enable(settings: Settings, name: str) -> None:
+    """Let a disabled person sign in again."""
+    await _set_disabled(settings, name, False)
+
+
+async def _set_disabled(settings: Settings, name: str, disabled: bool) -> None:
+    async with open_storage(settings) as session:
+        changed = await principals.set_disabled(session.directory, name, disabled, CAUSE)
+    state = "disabled" if disabled else "enabled"
+    click.echo(f"{name} is {state}." if changed else f"{name} was {state} already.")
+
+
+@user.command
+@click.argument("name")
+@click.argument("new_name")
+@click.option("--display-name", metavar="TEXT", help="A new display name too.")
+@with_settings()
+async def rename(settings: Settings, name: str, new_name: str, display_name: str | None) -> None:
+    """Give a person another name to sign in by. Apps that are set up keep working: URLs go by the id."""
+    async with open_storage(settings) as session:
+        person = await principals.find(session.directory, name, "individual")
+        await principals.rename(session.directory, person.uid, new_name, CAUSE, display_name=display_name)
+    click.echo(f"{person.name} is {new_name} now.")
+
+
+@user.command
+@click.argument("name")
+@click.option("--purge", is_flag=True, help="Delete all that the person has too; it cannot be brought back.")
+@click.option("--keep", is_flag=True, help="Keep it, out of reach, until it is purged by the person's id.")
+@with_settings()
+async def delete(settings: Settings, name: str, purge: bool, keep: bool) -> None:
+    """Delete a person; what becomes of all that they have must be said: --keep or --purge."""
+    if purge == keep:
+        raise click.UsageError("Say what becomes of the person's calendars and address books: --keep or --purge.")
+    async with open_storage(settings) as session:
+        person = await principals.find(session.directory, name, "individual", deleted=True)
+        await principals.delete(session.directory, person.uid, CAUSE, purge=purge)
+    if purge:
+        click.echo(f"Deleted {person.name} and all that they had.")
+    else:
+        click.echo(f"Deleted {person.name}. To delete what is kept: koyomi user delete --purge {person.uid}")
+
+
+@user.group("app-password")
+def app_password() -> None:
+    """Passwords for single apps or devices: named, with an end if wanted, to be revoked one by one."""
+
+
+@app_password.command("add")
+@click.argument("name")
+@click.argument("label")
+@click.option("--days", type=click.IntRange(1, 36500), metavar="N", help="Valid for this many days.  [no end]")
+@with_settings()
+async def add_app_password(settings: Settings, name: str, label: str, days: int | None) -> None:
+    """Make an app password for the person NAME, called LABEL, and print it: it is shown this once."""
+    valid_for = None if days is None else timedelta(days=days)
+    async with open_storage(settings) as session:
+        made = await principals.add_app_password(
+            session.directory, session.hasher, name, label, CAUSE, valid_for=valid_for
+        )
+    click.echo(made.secret)
+    end = "" if made.expires_at is None else f", valid until {_moment(made.expires_at)}"
+    click.echo(f"This is the app password {made.name} of {name}{end}. It is not shown again.", err=True)
+
+
+@app_password.command("list")
+@click.argument("name")
+@with_settings()
+async def list_app_passwords(settings: Settings, name: str) -> None:
+    """List a person's app passwords: when made, last used, and their end."""
+    async with open_storage(settings) as session:
+        found = await principals.list_app_passwords(session.directory, name)
+    now = datetime.now(UTC)
+    rows = [
+        (
+            each.name,
+            _moment(each.created_at),
+            _moment(each.last_used_at) or "never",
+            (_moment(each.expires_at) or "never")
+            + (" (over)" if each.expires_at is not None and each.expires_at <= now else ""),
+        )
+        for each in found
+    ]
+    click.echo(table(("LABEL", "MADE", "LAST USED", "ENDS"), rows))
+
+
+@app_password.command("revoke")
+@click.argument("name")
+@click.argument("label")
+@with_settings()
+async def revoke_app_password(settings: Settings, name: str, label: str) -> None:
+    """End a person's app password at once."""
+    async with open_storage(settings) as session:
+        await principals.revoke_app_password(session.directory, name, label, CAUSE)
+    click.echo(f"Revoked the app password {label} of {name}.")
+
+
+def _moment(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows in columns, with their heads above."""
+    lines = [head, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
