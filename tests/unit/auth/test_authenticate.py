@@ -1,0 +1,304 @@
+"""Signing in: what is cached, what is computed, what is counted."""
+
+import asyncio
+import base64
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from multidict import CIMultiDict
+
+from server.auth import app_passwords, htpasswd
+from server.auth.authenticate import Authenticator
+from server.auth.client_address import ClientAddresses
+from server.auth.credential_cache import CredentialCache
+from server.auth.passwords import PasswordHasher
+from server.directory import AppPasswordHash, ThrottleRules
+from server.errors import SignInDelayed, SignInRequired, Unavailable
+from server.storage import Principal
+from tests.unit.auth.directory_in_memory import CountingHasher, DirectoryInMemory, Person
+
+LOCAL = "127.0.0.1"
+HASHER = CountingHasher()
+ANNA_HASH = HASHER._argon2.hash(b"anna's password")
+
+
+def basic(login: str, password: str) -> CIMultiDict[str]:
+    return CIMultiDict({"Authorization": "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode()})
+
+
+def make(directory: DirectoryInMemory, **changes: object) -> tuple[Authenticator, CountingHasher]:
+    hasher = CountingHasher()
+    parts: dict[str, object] = {
+        "hasher": hasher,
+        "cache": CredentialCache(100, 600),
+        "rules": ThrottleRules(),
+        "addresses": ClientAddresses(),
+    }
+    return Authenticator(directory, **{**parts, **changes}), hasher  # type: ignore[arg-type]
+
+
+def anna() -> Person:
+    return Person(7, "anna", ANNA_HASH, version=3)
+
+
+async def test_right_credentials_cost_one_hash_and_one_read_however_often_they_come() -> None:
+    directory = DirectoryInMemory(anna())
+    authenticator, hasher = make(directory)
+    for _ in range(5):
+        sign_in = await authenticator.authenticate(basic("Anna", "anna's password"), LOCAL)
+        assert (sign_in.principal_id, sign_in.credential_version) == (7, 3)
+    assert hasher.computed == 1
+    assert directory.reads == 1
+
+
+@pytest.mark.parametrize("login", ["anna", "nobody", "room", "gone", "nopassword", "x" * 3000, "  "])
+@pytest.mark.parametrize("password", ["wrong", app_passwords.generate(), "x" * 2000])
+async def test_every_wrong_attempt_costs_exactly_one_hash(login: str, password: str) -> None:
+    directory = DirectoryInMemory(
+        anna(), Person(8, "room", may=False), Person(9, "gone", ANNA_HASH, may=False), Person(10, "nopassword")
+    )
+    authenticator, hasher = make(directory)
+    with pytest.raises(SignInRequired):
+        await authenticator.authenticate(basic(login, password), LOCAL)
+    assert hasher.computed == 1
+    assert directory.reads == 1
+    assert sum(directory.failures.values()) == 2
+
+
+async def test_those_who_may_not_sign_in_do_not_with_the_right_password() -> None:
+    authenticator, _ = make(DirectoryInMemory(replace(anna(), may=False)))
+    with pytest.raises(SignInRequired):
+        await authenticator.authenticate(basic("anna", "anna's password"), LOCAL)
+
+
+async def test_a_changed_version_is_noticed_and_what_is_forgotten_is_verified_again() -> None:
+    person = anna()
+    authenticator, hasher = make(DirectoryInMemory(person))
+    headers = basic("anna", "anna's password")
+    first = await authenticator.authenticate(headers, LOCAL)
+    viewer = Principal(7, "u", "individual", "anna", "Anna", credential_version=3)
+    assert authenticator.still_holds(first, viewer)
+    assert not authenticator.still_holds(first, replace(viewer, disabled=True))
+    assert not authenticator.still_holds(first, None)
+    person.version, person.password_hash = 4, HASHER._argon2.hash(b"another password")
+    assert not authenticator.still_holds(first, replace(viewer, credential_version=4))
+    authenticator.forget(first)
+    with pytest.raises(SignInRequired):
+        await authenticator.authenticate(headers, LOCAL)
+    second = await authenticator.authenticate(basic("anna", "another password"), LOCAL)
+    assert second.credential_version == 4
+    authenticator.forget(first)  # a late one leaves what was verified since
+    computed = hasher.computed
+    assert await authenticator.authenticate(basic("anna", "another password"), LOCAL) == second
+    assert hasher.computed == computed
+
+
+async def test_the_same_credentials_at_once_are_verified_once() -> None:
+    authenticator, hasher = make(DirectoryInMemory(anna()))
+    headers = basic("anna", "anna's password")
+    found = await asyncio.gather(*(authenticator.authenticate(headers, LOCAL) for _ in range(50)))
+    assert {sign_in.principal_id for sign_in in found} == {7}
+    assert hasher.computed == 1
+
+
+async def test_a_client_that_goes_away_does_not_take_the_others_with_it() -> None:
+    authenticator, _ = make(DirectoryInMemory(anna()))
+    headers = basic("anna", "anna's password")
+    gone, stays = (asyncio.create_task(authenticator.authenticate(headers, LOCAL)) for _ in range(2))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert (await stays).principal_id == 7
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+
+
+async def test_many_at_once_compute_no_more_hashes_than_there_are_threads() -> None:
+    directory = DirectoryInMemory(anna())
+    authenticator, hasher = make(directory)
+    attempts = (authenticator.authenticate(basic("anna", f"wrong {n}"), LOCAL) for n in range(60))
+    results = await asyncio.gather(*attempts, return_exceptions=True)
+    assert all(isinstance(result, SignInRequired) for result in results)
+    assert hasher.computed == 60
+    assert hasher.most_at_once <= hasher.threads
+    assert directory.failures["account", "7"] == 60
+
+
+async def test_those_who_wait_are_bounded_in_number() -> None:
+    directory = DirectoryInMemory(anna())
+    authenticator, _ = make(directory)
+    attempts = (authenticator.authenticate(basic("anna", f"wrong {n}"), LOCAL) for n in range(400))
+    results = await asyncio.gather(*attempts, return_exceptions=True)
+    kinds = {type(result) for result in results}
+    assert kinds == {SignInRequired, Unavailable}
+
+
+async def test_the_same_wrong_password_is_counted_and_computed_once() -> None:
+    directory = DirectoryInMemory(anna())
+    authenticator, hasher = make(directory)
+    for _ in range(10):
+        with pytest.raises(SignInRequired):
+            await authenticator.authenticate(basic("anna", "the old one"), LOCAL)
+    assert hasher.computed == 1
+    assert directory.failures["account", "7"] == 1
+
+
+async def test_a_password_that_was_wrong_works_once_it_has_become_right() -> None:
+    person = anna()
+    authenticator, _ = make(DirectoryInMemory(person))
+    headers = basic("anna", "the next one")
+    with pytest.raises(SignInRequired):
+        await authenticator.authenticate(headers, LOCAL)
+    person.version, person.password_hash = 4, HASHER._argon2.hash(b"the next one")
+    assert (await authenticator.authenticate(headers, LOCAL)).credential_version == 4
+
+
+async def test_failures_delay_others_but_not_credentials_that_are_cached() -> None:
+    directory = DirectoryInMemory(anna())
+    authenticator, hasher = make(directory)
+    await authenticator.authenticate(basic("anna", "anna's password"), LOCAL)
+    directory.wait = 12.3
+    with pytest.raises(SignInDelayed) as delayed:
+        await authenticator.authenticate(basic("anna", "wrong"), LOCAL)
+    assert delayed.value.retry_after == 13
+    with pytest.raises(SignInDelayed):
+        await authenticator.authenticate(basic("nobody", "wrong"), LOCAL)
+    await authenticator.authenticate(basic("anna", "anna's password"), LOCAL)
+    assert hasher.computed == 1
+    assert not directory.failures
+
+
+async def test_signing_in_clears_the_failures_of_the_account_but_not_of_the_address() -> None:
+    directory = DirectoryInMemory(anna())
+    authenticator, _ = make(directory)
+    with pytest.raises(SignInRequired):
+        await authenticator.authenticate(basic("anna", "wrong"), LOCAL)
+    await authenticator.authenticate(basic("anna", "anna's password"), LOCAL)
+    assert dict(directory.failures) == {("address", LOCAL): 1}
+
+
+async def test_app_passwords_work_until_they_end_and_cost_one_hash_however_many_there_are() -> None:
+    secret = app_passwords.generate()
+    plain = app_passwords.normalise(secret)
+    assert plain is not None
+    now = datetime.now(UTC)
+    person = anna()
+    app = AppPasswordHash(5, HASHER._argon2.hash(plain), now + timedelta(hours=1))
+    person.app_passwords[app_passwords.selector(plain)] = app
+    directory = DirectoryInMemory(person)
+    authenticator, hasher = make(directory)
+    for typed in (secret, secret.upper(), plain, secret.replace("-", " ")):
+        assert (await authenticator.authenticate(basic("anna", typed), LOCAL)).app_password_id == 5
+    assert hasher.computed == 4
+    assert directory.used == [5] * 4
+    assert (await authenticator.authenticate(basic("anna", "anna's password"), LOCAL)).app_password_id is None
+    for over in (replace(app, expires_at=now - timedelta(seconds=1)), replace(app, revoked=True)):
+        person.app_passwords[app_passwords.selector(plain)] = over
+        authenticator, hasher = make(directory)
+        with pytest.raises(SignInRequired):
+            await authenticator.authenticate(basic("anna", secret), LOCAL)
+        assert hasher.computed == 1
+
+
+async def test_a_cached_app_password_ends_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = app_passwords.generate()
+    plain = app_passwords.normalise(secret)
+    assert plain is not None
+    person = anna()
+    ends = datetime.now(UTC) + timedelta(seconds=100)
+    person.app_passwords[app_passwords.selector(plain)] = AppPasswordHash(5, HASHER._argon2.hash(plain), ends)
+    authenticator, _ = make(DirectoryInMemory(person))
+    await authenticator.authenticate(basic("anna", secret), LOCAL)
+    await authenticator.authenticate(basic("anna", secret), LOCAL)
+    monkeypatch.setattr("time.time", lambda: ends.timestamp() + 1)
+    with pytest.raises(SignInRequired):
+        await authenticator.authenticate(basic("anna", secret), LOCAL)
+
+
+async def test_a_hash_of_other_parameters_is_replaced_when_its_owner_signs_in() -> None:
+    old = PasswordHasher(time_cost=2, memory_cost=128)._argon2.hash(b"anna's password")
+    person = replace(anna(), password_hash=old)
+    authenticator, _ = make(DirectoryInMemory(person))
+    await authenticator.authenticate(basic("anna", "anna's password"), LOCAL)
+    assert person.password_hash is not None
+    assert "t=1" in person.password_hash
+    authenticator, _ = make(DirectoryInMemory(person))
+    await authenticator.authenticate(basic("anna", "anna's password"), LOCAL)
+
+
+async def test_a_stored_hash_that_is_none_signs_nobody_in() -> None:
+    for stored in ("", "$argon2id$", "plain", "$2b$12$" + "a" * 53, "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA"):
+        authenticator, _ = make(DirectoryInMemory(replace(anna(), password_hash=stored)))
+        with pytest.raises(SignInRequired):
+            await authenticator.authenticate(basic("anna", stored or "x"), LOCAL)
+
+
+async def test_passwords_are_only_taken_where_they_are_offered() -> None:
+    headers = basic("anna", "anna's password")
+    authenticator, _ = make(
+        DirectoryInMemory(anna()), addresses=ClientAddresses([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
+    )
+    for peer, tls in (("127.0.0.1", False), ("::1", False), (None, False), ("192.0.2.1", True), ("10.1.2.3", False)):
+        assert (await authenticator.authenticate(headers, peer, tls=tls)).principal_id == 7
+        assert authenticator.challenge(peer, tls=tls) == 'Basic realm="Koyomi", charset="UTF-8"'
+    with pytest.raises(SignInRequired):
+        await authenticator.authenticate(headers, "192.0.2.1")
+    assert authenticator.challenge("192.0.2.1") is None
+    authenticator, _ = make(DirectoryInMemory(anna()), basic_insecure=True)
+    assert (await authenticator.authenticate(headers, "192.0.2.1")).principal_id == 7
+
+
+async def test_the_remote_user_is_believed_from_trusted_proxies_alone() -> None:
+    directory = DirectoryInMemory(anna(), Person(8, "room", may=False))
+    authenticator, hasher = make(
+        directory, remote_user_header="Remote-User", addresses=ClientAddresses([ip_network("10.0.0.1/32")])
+    )
+    headers = CIMultiDict({"remote-user": "Anna"})
+    for _ in range(3):
+        sign_in = await authenticator.authenticate(headers, "10.0.0.1")
+        assert (sign_in.principal_id, sign_in.method) == (7, "remote-user")
+    assert (hasher.computed, directory.reads) == (0, 1)
+    for peer in ("10.0.0.2", "127.0.0.1", None):
+        with pytest.raises(SignInRequired):
+            await authenticator.authenticate(headers, peer)
+    for name in ("room", "nobody", "x" * 5000):
+        with pytest.raises(SignInRequired):
+            await authenticator.authenticate(CIMultiDict({"Remote-User": name}), "10.0.0.1")
+    assert (await authenticator.authenticate(basic("anna", "anna's password"), "10.0.0.1")).method == "password"
+
+
+async def test_an_htpasswd_file_is_asked_after_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(htpasswd, "_INTERVAL", 0.0)
+    path = tmp_path / "htpasswd"
+    path.write_text("Anna:$5$abcdefgh$4Tj82EvIyJKzgj/yUyeYMmkYp/SXWOCtVHowrUhgMn7\nstranger:$5$a$b\n")
+    directory = DirectoryInMemory(anna(), Person(8, "room", may=False))
+    file = htpasswd.HtpasswdFile(path, HASHER)
+    authenticator, hasher = make(directory, htpasswd=file)
+    sign_in = await authenticator.authenticate(basic("anna", "geheim 123"), LOCAL)
+    assert (sign_in.principal_id, sign_in.method) == (7, "htpasswd")
+    assert await authenticator.authenticate(basic("anna", "geheim 123"), LOCAL) == sign_in
+    assert hasher.computed == 1
+    assert (await authenticator.authenticate(basic("anna", "anna's password"), LOCAL)).method == "password"
+    for login in ("stranger", "room", "nobody"):
+        with pytest.raises(SignInRequired):
+            await authenticator.authenticate(basic(login, "geheim 123"), LOCAL)
+    # a changed file takes effect, also on what was verified before, and on what was wrong before
+    with pytest.raises(SignInRequired):
+        await authenticator.authenticate(basic("anna", "now this"), LOCAL)
+    path.write_text(f"anna:{HASHER._argon2.hash(b'now this')}\n")
+    assert (await authenticator.authenticate(basic("anna", "now this"), LOCAL)).method == "htpasswd"
+    with pytest.raises(SignInRequired):
+        await authenticator.authenticate(basic("anna", "geheim 123"), LOCAL)
+    path.unlink()
+    with pytest.raises(SignInRequired):
+        await authenticator.authenticate(basic("anna", "now this"), LOCAL)
+
+
+async def test_without_credentials_signing_in_is_required() -> None:
+    authenticator, hasher = make(DirectoryInMemory(anna()))
+    for headers in (CIMultiDict[str](), CIMultiDict({"Authorization": ""}), CIMultiDict({"Authorization": "Bearer x"})):
+        with pytest.raises(SignInRequired):
+            await authenticator.authenticate(headers, LOCAL)
+    assert hasher.computed == 0
