@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from server.storage import Cause, PrincipalKind
+from server.storage import Cause, Principal, PrincipalKind
 
 DelegateRights = Literal["read", "write"]
 FailureScope = Literal["address", "account"]
@@ -207,6 +207,15 @@ class Directory(Protocol):
         self, uids: Sequence[str], names: Sequence[str], addresses: Sequence[str]
     ) -> list[PrincipalRecord]:
         """The principals that have one of the ids, names or addresses (`name_key`s)."""
+
+    async def groups_of(self, principal_id: int) -> list[Principal]:
+        """The groups that a principal is a direct member of, by name."""
+
+    async def members_of(self, principal_id: int) -> list[Principal]:
+        """The direct members of a group, by name."""
+
+    async def administrators(self) -> list[Principal]:
+        """Everybody who has the role `admin`, by name."""
 
     # writing principals
 

@@ -198,7 +198,7 @@ class ObjectContent:
     time_key: str
     schedule_tag: str | None = None
     summary: Mapping[str, str] = field(default_factory=dict)
-    """Columns for display and search, by name: calendar `summary, location, status, organizer, ...`; card `fn, ...`."""
+    """What lists and search show, by name: `summary`, `location`, `organizer`, ... or `fn`, `email`, ..."""
     tzids: tuple[str, ...] = ()
     materialised: Materialised | None = None
     """Occurrences and alarms; None leaves those that are stored alone (equal time key) or means none (cards)."""

@@ -49,7 +49,10 @@ class Collections:
     async def move(
         self, home: Home, collection: Collection, name: str, replaced: Collection | None, cause: Cause
     ) -> int:
-        """Give a collection another name in its home. Raises `AlreadyExists`, `AccessDenied` for what every home has."""
+        """Give a collection another name in its home.
+
+        Raises `AlreadyExists`, `AccessDenied` for what every home has.
+        """
         if collection.kind in PERMANENT or (replaced is not None and replaced.kind in PERMANENT):
             raise AccessDenied(collection.name, "{DAV:}unbind")
         if replaced is not None and replaced.id == collection.id:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from server.calendar.calendar_object import CalendarObject, read_calendar_object
 from server.calendar.materialise import materialise
 from server.contacts.vcard import AddressObject, read_address_object
-from server.errors import NotFound, UidConflict, UnsupportedComponent
+from server.errors import UidConflict, UnsupportedComponent
 from server.limits import Limits
 from server.storage import (
     Cause,
@@ -42,7 +42,8 @@ class Put:
     etag: str
     """Without quotes."""
     as_sent: bool
-    """Whether what is stored is what was sent, byte by byte: only then may the answer carry the ETag (RFC 4791 §5.3.4)."""
+    """Whether what is stored is what was sent, byte by byte; only then may the answer carry the ETag (RFC 4791
+    §5.3.4)."""
     written: Written
 
 
@@ -71,9 +72,7 @@ class Objects:
         self._limits = limits
         self._now = now
 
-    async def put(
-        self, collection: Collection, name: str, body: bytes, existing: Object | None, cause: Cause
-    ) -> Put:
+    async def put(self, collection: Collection, name: str, body: bytes, existing: Object | None, cause: Cause) -> Put:
         """Create a member or replace `existing`.
 
         Raises what reading the text raises (`InvalidData` and its kinds), `UnsupportedComponent`, `UidConflict` with
@@ -107,7 +106,8 @@ class Objects:
 
     async def delete(self, collection: Collection, existing: Object, cause: Cause) -> int:
         """Delete a member; it can be restored for a while. Gives the revision."""
-        return await self._storage.delete_object(collection, existing.name, ObjectState(existing.id, existing.revision), cause)
+        state = ObjectState(existing.id, existing.revision)
+        return await self._storage.delete_object(collection, existing.name, state, cause)
 
     async def transfer(
         self,
@@ -149,8 +149,6 @@ class Objects:
         self, collection: Collection, member: Object, changes: PropertyChanges, cause: Cause
     ) -> int:
         """Set dead properties of a member. Gives the revision."""
-        if member.id <= 0:
-            raise NotFound
         state = ObjectState(member.id, member.revision)
         return await self._storage.set_object_properties(collection, member.name, state, changes, cause)
 
@@ -176,7 +174,6 @@ def _calendar_content(found: CalendarObject, body: bytes, now: datetime | None) 
         text=found.text,
         size=len(body),
         time_key=found.time_key,
-        schedule_tag=None,
         summary=found.summary(),
         tzids=found.tzids,
         materialised=None if now is None else materialise(found.tree, now),

@@ -19,7 +19,7 @@ from server.directory import (
     name_key,
 )
 from server.errors import AlreadyExists, NotFound
-from server.storage import Cause, PrincipalKind
+from server.storage import Cause, Principal, PrincipalKind
 from storage_plugins.postgres import principal_removal, principal_writes
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.principal_writes import leave_trace
@@ -201,6 +201,29 @@ class PostgresDirectory:
             list(addresses),
         )
         return [_record(row) for row in rows]
+
+    async def groups_of(self, principal_id: int) -> list[Principal]:
+        """See `Directory`."""
+        return await self._related(
+            "join membership m on m.group_id = p.id where m.member_id = $1 and p.deleted_at is null", principal_id
+        )
+
+    async def members_of(self, principal_id: int) -> list[Principal]:
+        """See `Directory`."""
+        return await self._related(
+            "join membership m on m.member_id = p.id where m.group_id = $1 and p.deleted_at is null", principal_id
+        )
+
+    async def administrators(self) -> list[Principal]:
+        """See `Directory`."""
+        return await self._related("where 'admin' = any(p.roles) and p.deleted_at is null")
+
+    async def _related(self, condition: str, *arguments: object) -> list[Principal]:
+        rows = await self._database.fetch(
+            f"select p.id, p.uid, p.kind, p.name, p.display_name from principal p {condition} order by p.name_key",  # noqa: S608
+            *arguments,
+        )
+        return [Principal(*row) for row in rows]
 
     # writing principals
 

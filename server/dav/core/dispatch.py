@@ -6,7 +6,6 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -207,13 +206,12 @@ class Dispatcher:
         if compress:
             response.enable_compression(web.ContentCoding.gzip)
             response.headers.add("Vary", "Accept-Encoding")
-        chunks = cast("AsyncIterator[bytes]", answer.stream)
         await response.prepare(http)
         if http.method == "HEAD":
             await response.write_eof()
             return response
         try:
-            async for chunk in chunks:
+            async for chunk in answer.stream:
                 await response.write(chunk)
         except (asyncio.CancelledError, ConnectionError):
             raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from server.dav.core.resource import OBJECTS, Kind
 from server.dav.core.xml import Element
@@ -64,6 +64,8 @@ class Property:
     """Whether MKCALENDAR and extended MKCOL may set it."""
     privilege: str = "{DAV:}read"
     """What reading it needs: DAV:read, DAV:read-acl or DAV:read-current-user-privilege-set (RFC 3744)."""
+    needs: Literal["", "relations", "administrators"] = ""
+    """What has to be read for it beyond the resource: groups and members of the principal, or the administrators."""
     creation_only: bool = False
     """Whether it can be set by MKCALENDAR and extended MKCOL only, and is protected afterwards."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -13,11 +13,13 @@ from server.dav.core.errors import Refused
 from server.dav.core.names import dav
 from server.dav.core.paths import Path
 from server.dav.core.resource import Kind, Resource, from_resolution
+from server.dav.core.xml import Element
 from server.errors import AccessDenied, BadRequest, NotFound
 from server.storage import Cause, Principal, Resolution, Storage, Target
 
 if TYPE_CHECKING:
     from server.dav.core.registry import Registry
+    from server.directory import Directory
     from server.limits import Limits
     from server.services.collections import Collections
     from server.services.objects import Objects
@@ -35,12 +37,24 @@ class Answer:
     stream: AsyncIterator[bytes] | None = None
 
 
+@dataclass(slots=True)
+class Relations:
+    """Other principals that properties of a resource name; read only where one of those is asked for."""
+
+    groups: Sequence[Principal] = ()
+    """Groups that the principal is a direct member of."""
+    members: Sequence[Principal] = ()
+    """Direct members of the principal."""
+    administrators: Sequence[Principal] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """What every request shares: the registry, the services, and the settings that the protocol needs."""
 
     registry: Registry
     storage: Storage
+    directory: Directory
     objects: Objects
     collections: Collections
     limits: Limits
@@ -81,6 +95,7 @@ class Request:
         self.path: Path = paths.parse(wire.target, site.prefix)
         self.viewer: Principal | None = None
         self.request_id = ""
+        self.relations = Relations()
         self.report = ""
         """The report asked for, for metrics and logs."""
 
@@ -132,6 +147,16 @@ class Request:
     def parse_href(self, href: str) -> Path:
         """The path of an href in a body or header. Raises `BadRequest`."""
         return paths.parse(href.strip(), self.site.prefix)
+
+    async def prepare(self, resource: Resource, wanted: Iterable[str]) -> None:
+        """Read what properties of a resource need beyond the resource itself."""
+        known = self.site.registry.by_kind[resource.kind]
+        needs = {known[name].needs for name in wanted if name in known}
+        if "relations" in needs and resource.owner is not None:
+            self.relations.groups = await self.site.directory.groups_of(resource.owner.id)
+            self.relations.members = await self.site.directory.members_of(resource.owner.id)
+        if "administrators" in needs:
+            self.relations.administrators = await self.site.directory.administrators()
 
     def url(self, href: str) -> str:
         """An href as clients see it."""
@@ -186,7 +211,7 @@ class Request:
         """The body, at most `limit` bytes."""
         return await self.wire.read(limit)
 
-    async def xml(self) -> xml.Element | None:
+    async def xml(self) -> Element | None:
         """The body as XML whatever its Content-Type says; None when there is none. Raises `BadRequest`."""
         data = await self.wire.read(self.site.limits.max_xml_size)
         if not data.strip():

@@ -73,6 +73,7 @@ async def propfind(request: Request) -> Answer:
     if resource.kind not in OBJECTS and depth == "infinity":
         raise Refused(403, dav("propfind-finite-depth"))
     render = names_only if wanted.kind == PROPNAME else describe
+    await request.prepare(resource, wanted.listed)
     own = "" if depth == "1" and request.noroot else render(request, resource, wanted.of(request, resource))
     if depth == "0" or resource.kind in OBJECTS:
         return answer(request, own)

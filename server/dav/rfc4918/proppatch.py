@@ -17,6 +17,7 @@ from server.storage import PropertyChanges
 
 PROTECTED = names.element(dav("cannot-modify-protected-property"))
 TIMEZONE = names.caldav("calendar-timezone")
+COMPONENTS = names.caldav("supported-calendar-component-set")
 SOURCE = names.calendarserver("source")
 
 
@@ -27,6 +28,8 @@ class Instructions:
     properties: dict[str, str | None] = field(default_factory=dict)
     timezone: str | None = None
     source: str | None = None
+    components: tuple[str, ...] = ()
+    """What a new calendar is to take; empty where nothing was said."""
     names: list[str] = field(default_factory=list)
     """Every property named, in order, each once."""
     refused: dict[str, tuple[int, str, str]] = field(default_factory=dict)
@@ -62,6 +65,8 @@ class Instructions:
             self.timezone = value or ""
         elif name == SOURCE:
             self.source = value or ""
+        elif name == COMPONENTS:
+            self.components = tuple((value or "").split())
         else:
             self.properties[name] = value
 

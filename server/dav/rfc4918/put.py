@@ -67,7 +67,7 @@ def demand_writable(request: Request, found: Resolution, resource: Resource | No
 
 
 def check_media_type(request: Request, collection: Collection) -> None:
-    """Raises `UnsupportedMediaType`, or what an undeclared charset gives; no Content-Type is taken for the right one."""
+    """Raises `UnsupportedMediaType`, and `Refused` for another charset than UTF-8; no Content-Type is the right one."""
     value = request.headers.get("Content-Type")
     if value is None:
         return

@@ -1,0 +1,80 @@
+"""What the XML of calendar-query and addressbook-query has in common (RFC 4791 §9.7, RFC 6352 §10.5).
+
+The namespace differs, the elements below a property filter are nearly the same. A filter must not be answered as if a
+condition in it were not there: what is unknown is refused, never ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from server.dav.core.names import split
+from server.dav.core.xml import Element, elements, to_fragment
+from server.errors import InvalidFilter, UnsupportedFilter
+
+Test = Literal["anyof", "allof"]
+
+
+def conditions(parent: Element, namespace: str, allowed: frozenset[str]) -> list[tuple[str, Element]]:
+    """The child elements with their local names, all of which must be among those allowed.
+
+    :raises InvalidFilter: for another element of the namespace.
+    :raises UnsupportedFilter: for an element of another namespace; it carries the filter that holds it.
+    """
+    found: list[tuple[str, Element]] = []
+    for element in elements(parent):
+        owner, local = split(element.tag)
+        if owner != namespace:
+            raise UnsupportedFilter(f"The condition {local[:40]} is not known.", to_fragment(parent))
+        if local not in allowed:
+            raise InvalidFilter(f"A {local[:40]} cannot stand in a {split(parent.tag)[1][:40]}.")
+        found.append((local, element))
+    return found
+
+
+def name_of(element: Element) -> str:
+    """The attribute `name`. Raises `InvalidFilter` when it is missing or empty."""
+    name = element.get("name", "").strip()
+    if not name:
+        raise InvalidFilter(f"A {split(element.tag)[1][:40]} has no name.")
+    return name
+
+
+def test_of(element: Element) -> Test | None:
+    """The attribute `test`, None without it. Raises `InvalidFilter` for another value than `anyof` and `allof`."""
+    test = element.get("test")
+    if test is None:
+        return None
+    if test == "anyof":
+        return "anyof"
+    if test == "allof":
+        return "allof"
+    raise InvalidFilter(f"The test of a filter is anyof or allof, not {test[:40]!r}.")
+
+
+def yes_or_no(element: Element, attribute: str) -> bool:
+    """An attribute that is `no` when it is missing. Raises `InvalidFilter` for another value than `yes` and `no`."""
+    value = element.get(attribute, "no")
+    if value not in ("yes", "no"):
+        raise InvalidFilter(f"{attribute} is yes or no, not {value[:40]!r}.")
+    return value == "yes"
+
+
+def collation_of(element: Element, default: str) -> str:
+    """The attribute `collation`; `default` without it or when it asks for the default (RFC 4790 §3.1)."""
+    collation = element.get("collation", "default").strip()
+    return default if collation == "default" else collation
+
+
+def needle_of(element: Element) -> str:
+    """The text of a text match, with the spaces that it has. Raises `InvalidFilter` when there are elements in it."""
+    if len(element):
+        raise InvalidFilter("A text match holds text alone.")
+    return element.text or ""
+
+
+def only(found: list[Element]) -> Element | None:
+    """The one element that is allowed, None for none. Raises `InvalidFilter` for more."""
+    if len(found) > 1:
+        raise InvalidFilter(f"There may be only one {split(found[0].tag)[1][:40]}.")
+    return found[0] if found else None

@@ -1,0 +1,135 @@
+"""RFC 3744, its properties: principals, owners, privileges and the access control lists that follow from the policy."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from server.dav.core import names
+from server.dav.core.names import caldav, dav
+from server.dav.core.registry import Property, Standard
+from server.dav.core.request import Request
+from server.dav.core.resource import EVERY, OWNED, Kind, Resource, principal_href
+
+PRINCIPALS = frozenset({Kind.PRINCIPAL})
+_CALENDARS = frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.OUTBOX, Kind.CALENDAR_OBJECT})
+
+_DESCRIPTIONS = {
+    dav("all"): "Everything",
+    dav("read"): "Read",
+    caldav("read-free-busy"): "See when somebody is busy",
+    dav("read-current-user-privilege-set"): "See what one may do",
+    dav("write"): "Change everything",
+    dav("write-properties"): "Change properties",
+    dav("write-content"): "Change content",
+    dav("bind"): "Make members",
+    dav("unbind"): "Delete members",
+    dav("unlock"): "Remove the locks of others",
+    dav("read-acl"): "See who may do what",
+    dav("write-acl"): "Decide who may do what",
+}
+
+
+def privilege(name: str) -> str:
+    """A `DAV:privilege` element."""
+    return f"<D:privilege>{names.element(name)}</D:privilege>"
+
+
+def _supported(name: str, *inner: str) -> str:
+    description = f'<D:description xml:lang="en">{_DESCRIPTIONS[name]}</D:description>'
+    return f"<D:supported-privilege>{privilege(name)}{description}{''.join(inner)}</D:supported-privilege>"
+
+
+@lru_cache(maxsize=2)
+def supported_privileges(calendars: bool) -> str:
+    """The tree of privileges (§5.3); that of calendars has CALDAV:read-free-busy within DAV:read (RFC 4791 §6.1.1)."""
+    free_busy = (_supported(caldav("read-free-busy")),) if calendars else ()
+    parts = ("write-properties", "write-content", "bind", "unbind")
+    return _supported(
+        dav("all"),
+        _supported(dav("read"), *free_busy),
+        _supported(dav("read-current-user-privilege-set")),
+        _supported(dav("write"), *(_supported(dav(part)) for part in parts)),
+        _supported(dav("unlock")),
+        _supported(dav("read-acl")),
+        _supported(dav("write-acl")),
+    )
+
+
+def _supported_privilege_set(request: Request, resource: Resource) -> str:
+    return supported_privileges(resource.kind in _CALENDARS)
+
+
+def _current_user_privilege_set(request: Request, resource: Resource) -> str:
+    return "".join(privilege(name) for name in _DESCRIPTIONS if name in request.privileges(resource))
+
+
+def _owner(request: Request, resource: Resource) -> str | None:
+    return names.href(request.url(principal_href(resource.owner))) if resource.owner else None
+
+
+def ace(principal: str, privileges: str, *, protected: bool = True, inherited: str = "") -> str:
+    """A `DAV:ace` that grants (§5.5)."""
+    more = "<D:protected/>" if protected else ""
+    more += f"<D:inherited>{names.href(inherited)}</D:inherited>" if inherited else ""
+    return f"<D:ace><D:principal>{principal}</D:principal><D:grant>{privileges}</D:grant>{more}</D:ace>"
+
+
+def _acl(request: Request, resource: Resource) -> str:
+    if resource.kind not in OWNED:
+        return ace("<D:authenticated/>", privilege(dav("read")))
+    everything = privilege(dav("all"))
+    holders = [resource.owner] if resource.owner else []
+    holders += [
+        admin for admin in request.relations.administrators if not resource.owner or admin.id != resource.owner.id
+    ]
+    return "".join(ace(names.href(request.url(principal_href(holder))), everything) for holder in holders)
+
+
+def _acl_restrictions(request: Request, resource: Resource) -> str:
+    return "<D:no-invert/>"
+
+
+def _principal_collection_set(request: Request, resource: Resource) -> str:
+    return names.href(request.url("/principals/"))
+
+
+def _principal_url(request: Request, resource: Resource) -> str:
+    assert resource.owner is not None
+    return names.href(request.url(principal_href(resource.owner)))
+
+
+def _alternate_uri_set(request: Request, resource: Resource) -> str:
+    assert resource.owner is not None
+    return names.href(request.url(principal_href(resource.owner, by_uid=False)))
+
+
+def _group_member_set(request: Request, resource: Resource) -> str:
+    return "".join(names.href(request.url(principal_href(member))) for member in request.relations.members)
+
+
+def _group_membership(request: Request, resource: Resource) -> str:
+    return "".join(names.href(request.url(principal_href(group))) for group in request.relations.groups)
+
+
+STANDARD = Standard(
+    "RFC 3744",
+    properties=(
+        Property(dav("alternate-URI-set"), PRINCIPALS, _alternate_uri_set),
+        Property(dav("principal-URL"), PRINCIPALS, _principal_url),
+        Property(dav("group-member-set"), PRINCIPALS, _group_member_set, needs="relations"),
+        Property(dav("group-membership"), PRINCIPALS, _group_membership, needs="relations"),
+        Property(dav("owner"), OWNED | PRINCIPALS, _owner, same_for_members=True),
+        Property(dav("supported-privilege-set"), EVERY, _supported_privilege_set, same_for_members=True),
+        Property(
+            dav("current-user-privilege-set"),
+            EVERY,
+            _current_user_privilege_set,
+            same_for_members=True,
+            privilege=dav("read-current-user-privilege-set"),
+        ),
+        Property(dav("acl"), EVERY, _acl, same_for_members=True, privilege=dav("read-acl"), needs="administrators"),
+        Property(dav("acl-restrictions"), EVERY, _acl_restrictions, same_for_members=True),
+        Property(dav("principal-collection-set"), EVERY, _principal_collection_set, same_for_members=True),
+    ),
+    tokens=(("access-control", EVERY),),
+)

@@ -1,0 +1,42 @@
+"""RFC 4791, CalDAV: MKCALENDAR, the properties, calendar-multiget, calendar-query, and GET on a calendar."""
+
+from server.dav.core.names import caldav
+from server.dav.core.registry import Standard
+from server.dav.core.resource import Kind
+from server.dav.rfc4791.get_calendar import get_calendar
+from server.dav.rfc4791.mkcalendar import mkcalendar
+from server.dav.rfc4791.multiget import calendar_multiget
+from server.dav.rfc4791.properties import PROPERTIES
+from server.dav.rfc4791.query import calendar_query
+
+IN_HOME = frozenset(
+    {
+        Kind.CALENDAR_HOME,
+        Kind.CALENDAR,
+        Kind.INBOX,
+        Kind.OUTBOX,
+        Kind.NOTIFICATIONS,
+        Kind.CALENDAR_OBJECT,
+        Kind.NOTIFICATION,
+    }
+)
+
+STANDARD = Standard(
+    "RFC 4791",
+    properties=PROPERTIES,
+    methods=(("MKCALENDAR", frozenset({Kind.CALENDAR_HOME}), mkcalendar),),
+    reports=(
+        (
+            caldav("calendar-multiget"),
+            frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.CALENDAR_OBJECT}),
+            calendar_multiget,
+        ),
+        (
+            caldav("calendar-query"),
+            frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.CALENDAR_OBJECT}),
+            calendar_query,
+        ),
+    ),
+    getters=((Kind.CALENDAR, get_calendar),),
+    tokens=(("calendar-access", IN_HOME | {Kind.PRINCIPAL, Kind.ROOT}),),
+)

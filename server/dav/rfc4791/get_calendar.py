@@ -1,0 +1,37 @@
+"""GET on a calendar: all of it as one iCalendar stream, for subscriptions (webcal) and exports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from server.calendar.aggregate import Aggregate
+from server.dav.core import xml
+from server.dav.core.names import dav
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import Resource
+from server.dav.rfc4918.properties import CALENDAR_TYPE
+
+
+async def get_calendar(request: Request, resource: Resource, headers: dict[str, str]) -> Answer:
+    """Answers GET on a calendar."""
+    collection = resource.collection
+    assert collection is not None
+    headers["Content-Type"] = CALENDAR_TYPE
+    displayname = collection.properties.get(dav("displayname"))
+    name = xml.inner_text(displayname).strip() if displayname is not None else collection.name
+
+    async def chunks() -> AsyncIterator[bytes]:
+        aggregate = Aggregate(name if collection.member_count else None)
+        yield aggregate.head().encode()
+        size = max(10, request.site.page_size // 10)
+        after: str | None = None
+        while True:
+            rows = await request.site.storage.members(collection, ("name", "text"), after=after, limit=size)
+            if rows:
+                yield "".join([aggregate.add(row[1]) for row in rows]).encode()
+                after = rows[-1][0]
+            if len(rows) < size:
+                break
+        yield aggregate.tail().encode()
+
+    return Answer(200, headers=headers, stream=chunks())

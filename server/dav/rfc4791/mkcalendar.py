@@ -1,0 +1,22 @@
+"""MKCALENDAR (RFC 4791 §5.3.1)."""
+
+from __future__ import annotations
+
+from server.dav.core.errors import Refused
+from server.dav.core.names import caldav, dav
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import Kind
+from server.dav.rfc5689_extended_mkcol import create, free_name
+
+
+async def mkcalendar(request: Request) -> Answer:
+    """Answers MKCALENDAR."""
+    root = await request.xml()
+    if root is not None and root.tag != caldav("mkcalendar"):
+        raise Refused(415, message="The body of MKCALENDAR is CALDAV:mkcalendar.")
+    found = await free_name(request, Kind.CALENDAR)
+    props = [] if root is None else [prop for item in root.findall(dav("set")) for prop in item.findall(dav("prop"))]
+    for prop in props:
+        for element in prop.findall(dav("resourcetype")):
+            prop.remove(element)
+    return await create(request, Kind.CALENDAR, found, props, caldav("mkcalendar-response"))

@@ -1,0 +1,138 @@
+"""RFC 5689: extended MKCOL, and what MKCALENDAR shares with it.
+
+Only calendars and address books can be made, directly in a home.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from server.dav.core import names, xml
+from server.dav.core.errors import Refused
+from server.dav.core.multistatus import CONTENT_TYPE, propstat
+from server.dav.core.names import caldav, calendarserver, carddav, dav
+from server.dav.core.registry import Standard
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import HOMES, Kind, Resource, from_resolution, home_kind
+from server.dav.rfc4918 import conditions
+from server.dav.rfc4918.proppatch import Instructions, read_creation
+from server.errors import AlreadyExists, BadRequest, NotFound, ParentMissing, TooManyCollections
+from server.storage import NewCollection, Resolution
+
+LOCATIONS = {
+    Kind.CALENDAR: caldav("calendar-collection-location-ok"),
+    Kind.ADDRESSBOOK: carddav("addressbook-collection-location-ok"),
+}
+TREES = {Kind.CALENDAR: "calendars", Kind.ADDRESSBOOK: "addressbooks"}
+
+
+async def mkcol(request: Request) -> Answer:
+    """Answers MKCOL, with and without a body."""
+    root = await request.xml()
+    if root is not None and root.tag != dav("mkcol"):
+        raise Refused(415, message="The body of MKCOL is DAV:mkcol (RFC 5689 §3).")
+    props = [] if root is None else [prop for item in root.findall(dav("set")) for prop in item.findall(dav("prop"))]
+    kind, subscribed = read_resourcetype(props)
+    found = await free_name(request, kind)
+    if kind is None:
+        if len(request.path.segments) != 4:
+            raise Refused(403, LOCATIONS[_tree_kind(request)], "Collections lie directly in a home.")
+        if root is None:
+            raise Refused(403, dav("valid-resourcetype"), "Only calendars and address books can be made.")
+        refusal = propstat("<D:resourcetype/>", 403, names.element(dav("valid-resourcetype")))
+        return response(dav("mkcol-response"), 403, refusal)
+    for prop in props:
+        for element in prop.findall(dav("resourcetype")):
+            prop.remove(element)
+    return await create(request, kind, found, props, dav("mkcol-response"), subscribed=subscribed)
+
+
+def _tree_kind(request: Request) -> Kind:
+    return Kind.ADDRESSBOOK if request.path.tree == "addressbooks" else Kind.CALENDAR
+
+
+def read_resourcetype(props: list[xml.Element]) -> tuple[Kind | None, bool]:
+    """What the body wants made, and whether it is a subscribed calendar; None for anything that is not offered."""
+    elements = [element for prop in props for element in prop.findall(dav("resourcetype"))]
+    types = {str(item.tag) for element in elements for item in xml.elements(element)} - {dav("collection")}
+    if types and types <= {caldav("calendar"), calendarserver("subscribed")}:
+        return Kind.CALENDAR, calendarserver("subscribed") in types
+    return (Kind.ADDRESSBOOK, False) if types == {carddav("addressbook")} else (None, False)
+
+
+async def free_name(request: Request, kind: Kind | None) -> Resolution:
+    """Checks that a collection may be made at the request's path.
+
+    Raises `AlreadyExists`, `ParentMissing`, `AccessDenied`, or `Refused` for a place where none may be.
+    """
+    path = request.path
+    try:
+        found = await request.look_up(need=dav("bind"))
+    except NotFound:
+        raise Refused(403, LOCATIONS[kind or _tree_kind(request)], "Collections lie directly in a home.") from None
+    try:
+        existing: Resource | None = from_resolution(path, found)
+    except NotFound:
+        existing = None
+    await conditions.check(request, existing)
+    if existing is not None:
+        raise AlreadyExists
+    kind = kind or _tree_kind(request)
+    if len(path.segments) > 4 and found.collection is None:
+        raise ParentMissing
+    if len(path.segments) != 4 or path.tree != TREES[kind]:
+        raise Refused(403, LOCATIONS[kind], "Collections lie directly in a home of their kind.")
+    if found.home is None or found.owner is None:
+        raise ParentMissing
+    request.require(_home(request, found), dav("bind"))
+    if len(path.segments[3].encode()) > request.site.limits.max_name_length:
+        raise BadRequest("The name is too long.")
+    return found
+
+
+def _home(request: Request, found: Resolution) -> Resource:
+    assert found.home is not None
+    return Resource(home_kind(found.home), request.path.parent().href + "/", True, found.owner, found.home)
+
+
+async def create(
+    request: Request, kind: Kind, found: Resolution, props: list[xml.Element], root: str, *, subscribed: bool = False
+) -> Answer:
+    """Makes the collection with all properties, or not at all."""
+    assert found.home is not None
+    what = replace(_home(request, found), kind=kind)
+    wanted = read_creation(request, what, props)
+    if wanted.refused:
+        return response(root, 424 if root == dav("mkcol-response") else 403, wanted.propstats())
+    new = new_collection(request, kind, wanted, subscribed=subscribed)
+    try:
+        await request.site.collections.create(found.home, new, request.cause())
+    except TooManyCollections as error:
+        raise Refused(403, calendarserver("max-collections"), error.message) from None
+    headers = {"Cache-Control": "no-cache"}
+    if wanted.names and not request.minimal:
+        answer = response(root, 201, wanted.propstats())
+        answer.headers.update(headers)
+        return answer
+    return Answer(201, headers=headers)
+
+
+def new_collection(request: Request, kind: Kind, wanted: Instructions, *, subscribed: bool) -> NewCollection:
+    """What storage is to make. A calendar takes events only unless it is asked for something else."""
+    name = request.path.segments[3]
+    properties = {key: value for key, value in wanted.properties.items() if value is not None}
+    if kind is Kind.ADDRESSBOOK:
+        return NewCollection(name, "addressbook", properties=properties)
+    components = wanted.components or ("VEVENT",)
+    source = wanted.source or ("" if subscribed else None)
+    return NewCollection(name, "calendar", components, wanted.timezone or None, source, properties)
+
+
+def response(root: str, status: int, propstats: str) -> Answer:
+    """An answer with the outcome for each property (RFC 5689 §5.2, RFC 4791 §9.3)."""
+    start, end, _ = names.tags(root)
+    body = f"{names.PROLOGUE}{start[:-1]} {names.DECLARATIONS}>{propstats}{end}"
+    return Answer(status, body.encode(), {"Content-Type": CONTENT_TYPE})
+
+
+STANDARD = Standard("RFC 5689", methods=(("MKCOL", HOMES, mkcol),), tokens=(("extended-mkcol", HOMES),))

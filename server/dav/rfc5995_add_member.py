@@ -1,0 +1,53 @@
+"""RFC 5995: DAV:add-member, a URL to POST new members to, whose names the server chooses."""
+
+from __future__ import annotations
+
+from secrets import token_hex
+
+from server.dav.core import names
+from server.dav.core.errors import Refused
+from server.dav.core.names import dav
+from server.dav.core.paths import ADD_MEMBER, Path
+from server.dav.core.registry import Property, Standard
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import Kind, Resource
+from server.dav.rfc4918 import conditions
+from server.dav.rfc4918.put import check_media_type, demand_writable, written
+from server.errors import ParentMissing
+
+GROWING = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK})
+"""Collections that take new members."""
+
+
+async def post(request: Request) -> Answer:
+    """Answers POST to the add-member URL of a collection."""
+    found = await request.look_up(need=dav("bind"))
+    if not request.path.add_member:
+        raise Refused(405)
+    if found.collection is None or found.home is None or found.owner is None:
+        raise ParentMissing
+    collection = Path(request.path.segments[:4], True)
+    request.path = Path((*request.path.segments[:4], new_name(found.collection.kind)), False)
+    demand_writable(request, found, None)
+    await conditions.check(request, None)
+    check_media_type(request, found.collection)
+    body = await request.body(request.site.limits.max_resource_size)
+    name = request.path.segments[4]
+    result = await request.site.objects.put(found.collection, name, body, None, request.cause())
+    return await written(request, result, request.url(f"{collection.href}/{name}"))
+
+
+def new_name(kind: str) -> str:
+    """A name that nothing has."""
+    return token_hex(16) + (".vcf" if kind == "addressbook" else ".ics")
+
+
+def _add_member(request: Request, resource: Resource) -> str:
+    return names.href(request.url(resource.href + ADD_MEMBER))
+
+
+STANDARD = Standard(
+    "RFC 5995",
+    properties=(Property(dav("add-member"), GROWING, _add_member),),
+    methods=(("POST", GROWING, post),),
+)

@@ -1,0 +1,15 @@
+"""addressbook-multiget (RFC 6352 §8.7)."""
+
+from __future__ import annotations
+
+from server.dav.core import xml
+from server.dav.core.multiget import multiget
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import Resource
+from server.dav.rfc6352.address_data import ADDRESS_DATA, asked_for
+
+
+async def addressbook_multiget(request: Request, resource: Resource, root: xml.Element) -> Answer:
+    """Answers the report."""
+    wanted, data = asked_for(request, root)
+    return await multiget(request, resource, root, wanted, {ADDRESS_DATA: data})

@@ -1,0 +1,36 @@
+"""addressbook-query (RFC 6352 §8.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from server.contacts.filters import compiled
+from server.dav.core import xml
+from server.dav.core.query import query
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import Kind, Resource
+from server.dav.rfc6352.address_data import ADDRESS_DATA, asked_for
+from server.dav.rfc6352.filter_xml import read_query
+from server.storage import MemberColumn, Row
+
+
+async def addressbook_query(request: Request, resource: Resource, root: xml.Element) -> Answer:
+    """Answers the report."""
+    wanted, data = asked_for(request, root)
+    asked = read_query(root)
+    matches = compiled(asked.card_filter)
+
+    def test(row: Row, where: Mapping[MemberColumn, int]) -> bool:
+        return matches(row[where["text"]])
+
+    everything = not asked.card_filter.prop_filters
+    return await query(
+        request,
+        resource,
+        wanted,
+        {ADDRESS_DATA: data},
+        None if everything else test,
+        () if everything else ("text",),
+        frozenset({Kind.ADDRESSBOOK}),
+        asked.limit,
+    )

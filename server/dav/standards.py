@@ -1,0 +1,43 @@
+"""The standards that the server offers. One that is left out of this list is left out of the server."""
+
+from __future__ import annotations
+
+from server.dav import (
+    apple_calendar_properties,
+    calendarserver_ctag,
+    rfc3253_reports,
+    rfc3744_access,
+    rfc4331_quota,
+    rfc4791,
+    rfc4918,
+    rfc5397_current_principal,
+    rfc5689_extended_mkcol,
+    rfc5842_resource_id,
+    rfc5995_add_member,
+    rfc6352,
+    rfc6578_sync,
+    rfc6638_scheduling,
+    rfc6764_discovery,
+)
+from server.dav.core.registry import Standard
+
+
+def standards(installation: bytes) -> list[Standard]:
+    """All of them. `installation` is its id, from which resource ids are made."""
+    return [
+        rfc4918.STANDARD,
+        rfc3744_access.STANDARD,
+        rfc3253_reports.STANDARD,
+        rfc5397_current_principal.STANDARD,
+        rfc5689_extended_mkcol.STANDARD,
+        rfc5842_resource_id.standard(installation),
+        rfc5995_add_member.STANDARD,
+        rfc6764_discovery.STANDARD,
+        rfc4331_quota.STANDARD,
+        rfc6578_sync.STANDARD,
+        rfc4791.STANDARD,
+        rfc6638_scheduling.STANDARD,
+        rfc6352.STANDARD,
+        calendarserver_ctag.STANDARD,
+        apple_calendar_properties.STANDARD,
+    ]
