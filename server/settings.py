@@ -188,8 +188,8 @@ class Settings(BaseModel):
     htpasswd_file: Path | None = _option(
         None,
         "Signing in",
-        "An htpasswd file (argon2id, SHA-256 and SHA-512 crypt; bcrypt with the package's extra htpasswd), asked after the "
-        "passwords in the database. Its people must exist in Koyomi.",
+        "An htpasswd file (argon2id, SHA-256 and SHA-512 crypt; bcrypt with the package's extra htpasswd), asked after "
+        "the passwords in the database. Its people must exist in Koyomi.",
         allowed="the path of a file, or empty",
     )
     remote_user_header: str = _option(
