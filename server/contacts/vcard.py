@@ -26,6 +26,9 @@ Version = Literal["2.1", "3.0", "4.0"]
 MAX_PROPERTIES = 20_000
 """Content lines of one card: room for a group of as many members, and an end to the work that a card can cause."""
 
+SUMMARY_LENGTH = 1000
+"""Characters of one text of a summary."""
+
 _VERSIONS: dict[str, Version] = {"2.1": "2.1", "3.0": "3.0", "4.0": "4.0"}
 _URN_UUID = re.compile(r"(?i)\Aurn:uuid:")
 _URI_SCHEME = re.compile(r"(?i)\A(?:tel|mailto):")
@@ -58,6 +61,23 @@ class AddressObject:
     members: tuple[str, ...]
     """Of a group: the UIDs of its members as `bare_uid` gives them, or their URIs (MEMBER; Apple's
     X-ADDRESSBOOKSERVER-MEMBER in vCard 3.0)."""
+
+    def summary(self) -> dict[str, str]:
+        """What listings and search show, by property in lower case, without empty ones.
+
+        Several values stand in lines of their own; a text is cut after `SUMMARY_LENGTH` characters.
+        """
+        values = {
+            "kind": self.kind,
+            "fn": self.full_name,
+            "n": "\n".join((self.family_name, self.given_name)).strip(),
+            "nickname": "\n".join(self.nicknames),
+            "org": "\n".join(self.organization),
+            "title": self.title,
+            "email": "\n".join(self.emails),
+            "tel": "\n".join(self.phones),
+        }
+        return {name: value[:SUMMARY_LENGTH] for name, value in values.items() if value}
 
 
 def read_address_object(body: bytes, limits: Limits) -> AddressObject:
@@ -104,6 +124,12 @@ def read_address_object(body: bytes, limits: Limits) -> AddressObject:
         phones=phones,
         members=tuple(bare_uid(uri) for uri in _texts(by_name, "MEMBER", "X-ADDRESSBOOKSERVER-MEMBER")),
     )
+
+
+def version_of(card: str) -> str:
+    """The VERSION of a stored card (RFC 6352 §5.1.1: it is not converted into another)."""
+    lines = content_lines(card)
+    return next((line.value.strip() for line in lines if split_name(line.name)[1] == "VERSION"), "")
 
 
 def bare_uid(uid: str) -> str:

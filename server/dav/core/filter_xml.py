@@ -1,7 +1,7 @@
 """What the XML of calendar-query and addressbook-query has in common (RFC 4791 §9.7, RFC 6352 §10.5).
 
 The namespace differs, the elements below a property filter are nearly the same. A filter must not be answered as if a
-condition in it were not there: what is unknown is refused, never ignored.
+condition in it were not there: an unknown one is refused, never ignored.
 """
 
 from __future__ import annotations
@@ -21,11 +21,23 @@ def conditions(parent: Element, namespace: str, allowed: frozenset[str]) -> list
     :raises InvalidFilter: for another element of the namespace.
     :raises UnsupportedFilter: for an element of another namespace; it carries the filter that holds it.
     """
-    found: list[tuple[str, Element]] = []
     for element in elements(parent):
         owner, local = split(element.tag)
         if owner != namespace:
             raise UnsupportedFilter(f"The condition {local[:40]} is not known.", to_fragment(parent))
+    return parts(parent, namespace, allowed)
+
+
+def parts(parent: Element, namespace: str, allowed: frozenset[str]) -> list[tuple[str, Element]]:
+    """The child elements of the namespace with their local names; those of others are ignored (RFC 4918 §17).
+
+    :raises InvalidFilter: for an element of the namespace that is not among those allowed.
+    """
+    found: list[tuple[str, Element]] = []
+    for element in elements(parent):
+        owner, local = split(element.tag)
+        if owner != namespace:
+            continue
         if local not in allowed:
             raise InvalidFilter(f"A {local[:40]} cannot stand in a {split(parent.tag)[1][:40]}.")
         found.append((local, element))

@@ -19,7 +19,7 @@ from server.calendar.filters import (
 )
 from server.calendar.partial import CompSelection, check_selection
 from server.collation import ASCII_CASEMAP
-from server.dav.core.filter_xml import collation_of, conditions, name_of, needle_of, only, test_of, yes_or_no
+from server.dav.core.filter_xml import collation_of, conditions, name_of, needle_of, only, parts, test_of, yes_or_no
 from server.dav.core.names import CALDAV, caldav
 from server.dav.core.xml import Element, text_of, to_fragment
 from server.errors import InvalidFilter, UnsupportedFilter, UnsupportedMediaType
@@ -104,7 +104,7 @@ def read_calendar_data(element: Element) -> CalendarDataRequest:
     version = element.get("version", "2.0").strip()
     if (media_type, version) != ("text/calendar", "2.0"):
         raise UnsupportedMediaType(f"Calendar data is text/calendar 2.0, not {media_type[:80]!r} {version[:40]!r}.")
-    children = conditions(element, CALDAV, _IN_CALENDAR_DATA)
+    children = parts(element, CALDAV, _IN_CALENDAR_DATA)
 
     def one(name: str) -> Element | None:
         return only([child for local, child in children if local == name])
@@ -180,7 +180,7 @@ def _selection(element: Element, depth: int) -> CompSelection:
     """A CALDAV:comp (RFC 4791 §9.6.1)."""
     if depth > MAX_DEPTH:
         raise InvalidFilter(f"Components are nested more than {MAX_DEPTH} deep.")
-    children = conditions(element, CALDAV, _IN_COMP)
+    children = parts(element, CALDAV, _IN_COMP)
     return CompSelection(
         name_of(element),
         any(local == "allprop" for local, _ in children),

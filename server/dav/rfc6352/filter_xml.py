@@ -8,9 +8,9 @@ from typing import get_args
 from server.collation import UNICODE_CASEMAP, MatchType
 from server.contacts.filters import CardFilter, ParamFilter, PropFilter, TextMatch, check_filter
 from server.contacts.partial import AddressDataSelection, PropertySelection
-from server.dav.core.filter_xml import collation_of, conditions, name_of, needle_of, only, test_of, yes_or_no
+from server.dav.core.filter_xml import collation_of, conditions, name_of, needle_of, only, parts, test_of, yes_or_no
 from server.dav.core.names import CARDDAV, carddav
-from server.dav.core.xml import Element, elements, text_of
+from server.dav.core.xml import Element, text_of
 from server.errors import BadRequest, InvalidFilter, UnsupportedMediaType
 
 MAX_SELECTED = 1000
@@ -21,6 +21,7 @@ _VCARD_TYPES = frozenset(("text/vcard", "text/x-vcard", "text/directory"))
 _VERSIONS = frozenset(("2.1", "3.0", "4.0"))
 _LARGEST_LIMIT = 10**9
 
+_IN_ADDRESS_DATA = frozenset(("allprop", "prop"))
 _IN_FILTER = frozenset(("prop-filter",))
 _IN_PROP_FILTER = frozenset(("is-not-defined", "text-match", "param-filter"))
 _IN_PARAM_FILTER = frozenset(("is-not-defined", "text-match"))
@@ -118,7 +119,7 @@ def read_address_data(element: Element) -> AddressDataRequest:
     """A CARDDAV:address-data in a request (RFC 6352 §10.4).
 
     :raises UnsupportedMediaType: for another media type than that of vCards, or a version that does not exist.
-    :raises BadRequest: for an element that has no place there, or too many properties.
+    :raises InvalidFilter: for what the RFC does not allow there, or too many properties.
     """
     media_type = element.get("content-type", "text/vcard").partition(";")[0].strip().lower()
     if media_type not in _VCARD_TYPES:
@@ -126,26 +127,13 @@ def read_address_data(element: Element) -> AddressDataRequest:
     version = element.get("version")
     if version is not None and version.strip() not in _VERSIONS:
         raise UnsupportedMediaType(f"There is no version {version[:40]!r} of vCard.")
-    properties: list[PropertySelection] = []
-    everything = False
-    for child in elements(element):
-        if child.tag == carddav("allprop"):
-            everything = True
-        elif child.tag == carddav("prop"):
-            properties.append(_property_selection(child))
-        else:
-            raise BadRequest("An address-data holds prop elements of CardDAV's namespace, or allprop.")
-    if len(properties) > MAX_SELECTED:
-        raise BadRequest(f"An address-data names more than {MAX_SELECTED} properties.")
-    return AddressDataRequest(
-        None if version is None else version.strip(),
-        AddressDataSelection(() if everything else tuple(properties)),
+    children = parts(element, CARDDAV, _IN_ADDRESS_DATA)
+    if len(children) > MAX_SELECTED:
+        raise InvalidFilter(f"An address-data names more than {MAX_SELECTED} properties.")
+    properties = tuple(
+        PropertySelection(name_of(child), yes_or_no(child, "novalue")) for local, child in children if local == "prop"
     )
-
-
-def _property_selection(element: Element) -> PropertySelection:
-    name = element.get("name", "").strip()
-    no_value = element.get("novalue", "no")
-    if not name or no_value not in ("yes", "no"):
-        raise BadRequest("A prop of address-data needs a name, and its novalue is yes or no.")
-    return PropertySelection(name, no_value == "yes")
+    everything = any(local == "allprop" for local, _ in children)
+    return AddressDataRequest(
+        None if version is None else version.strip(), AddressDataSelection(() if everything else properties)
+    )

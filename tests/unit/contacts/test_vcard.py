@@ -3,7 +3,7 @@ import vobject
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.contacts.vcard import MAX_PROPERTIES, bare_uid, read_address_object
+from server.contacts.vcard import MAX_PROPERTIES, SUMMARY_LENGTH, bare_uid, read_address_object, version_of
 from server.errors import InvalidAddressData, InvalidData, ResourceTooLarge, UnsupportedMediaType
 from server.limits import Limits
 
@@ -38,6 +38,27 @@ def test_what_apple_sends():
     assert found.nicknames == ("Tom", "Tommy, the")
     assert found.organization == ("Apple Inc.", "Contacts")
     assert found.emails == ("lthompson@example.com", "tom@home.example")
+
+
+def test_what_listings_show():
+    assert read(cards.APPLE).summary() == {
+        "kind": "individual",
+        "fn": "Default Thompson",
+        "n": "Thompson\nDefault",
+        "nickname": "Tom\nTommy, the",
+        "org": "Apple Inc.\nContacts",
+        "email": "lthompson@example.com\ntom@home.example",
+        "tel": "1-555-555-5555",
+    }
+    assert read(card()).summary() == {"kind": "individual"}
+    assert len(read(card("FN:" + "x" * 5000)).summary()["fn"]) == SUMMARY_LENGTH
+
+
+@pytest.mark.parametrize("version", ["2.1", "3.0", "4.0"])
+def test_the_version_of_a_stored_card(version):
+    text = read(card("PHOTO:x", version=f" {version} ")).text
+    assert version_of(text) == version
+    assert version_of(text.replace("VERSION", "VER\r\n SION")) == version
 
 
 def test_an_old_export_with_quoted_printable():
