@@ -1,0 +1,176 @@
+"""The sockets that the server listens on: opened by the parent, accepted from by every worker, evenly."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import mmap
+import os
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+
+from server.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from aiohttp.web import Server  # not at run time: the parent does without it
+
+log = structlog.get_logger()
+
+IDLE = 2**32 - 1
+"""The count of a worker that accepts nothing: no other one waits for it."""
+
+_BACKLOG = 1024
+"""Connections that wait to be accepted; the system may allow fewer."""
+_YIELD_SECONDS = 0.001
+"""How long a worker leaves a connection to those that have fewer."""
+_SHORTAGE_SECONDS = 1.0
+"""How long a worker accepts nothing after the system refused it another connection."""
+_ENTRY = 4
+"""Bytes of a count."""
+
+
+def open_listeners(host: str, port: int) -> list[socket.socket]:
+    """Bind to every address of `host` (`::` stands for IPv4 as well) and listen.
+
+    With port 0 the system chooses one, the same for all addresses. Raises `ConfigurationError`.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        raise ConfigurationError(f"The host {host!r} is no address to listen on: {error}") from None
+    listeners: list[socket.socket] = []
+    try:
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            listeners.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
+            listener.bind((address[0], port or listeners[0].getsockname()[1], *address[2:]))
+            listener.listen(_BACKLOG)
+            listener.setblocking(False)
+    except OSError as error:
+        close_all(listeners)
+        reason = {
+            errno.EADDRINUSE: "is in use by another program; choose another port: --port",
+            errno.EACCES: "needs root's rights; choose a port above 1023: --port",
+        }.get(error.errno or 0, f"cannot be listened on: {error.strerror}")
+        raise ConfigurationError(f"Port {port} of {host} {reason}") from None
+    return listeners
+
+
+def url_of(listener: socket.socket) -> str:
+    """The URL that leads to a listener, as a person on this machine would type it."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def close_all(sockets: Sequence[socket.socket]) -> None:
+    """Close sockets."""
+    for each in sockets:
+        each.close()
+
+
+class Counts:
+    """How many connections each worker has, in memory that all of them share."""
+
+    def __init__(self, file: int, workers: int) -> None:
+        """`file` is a descriptor of an empty file, or of one that another process has laid out like this."""
+        if os.fstat(file).st_size == 0:
+            os.write(file, IDLE.to_bytes(_ENTRY, "little") * workers)
+        self._memory = mmap.mmap(file, _ENTRY * workers)
+        self._workers = workers
+
+    def __getitem__(self, worker: int) -> int:
+        return int.from_bytes(self._memory[worker * _ENTRY : (worker + 1) * _ENTRY], "little")
+
+    def __setitem__(self, worker: int, count: int) -> None:
+        self._memory[worker * _ENTRY : (worker + 1) * _ENTRY] = count.to_bytes(_ENTRY, "little")
+
+    def fewest_of_others(self, worker: int) -> int:
+        """The least count among the other workers."""
+        return min((self[other] for other in range(self._workers) if other != worker), default=IDLE)
+
+
+class Acceptor:
+    """Accepts connections for one worker, one at a time.
+
+    The event loops' own servers accept whatever waits, so that one worker may get all of a burst and keep it, since
+    clients hold their connections for long. Here a worker that has more than another leaves it a moment's precedence,
+    and takes the connection if it is still there then.
+    """
+
+    def __init__(self, listeners: Sequence[socket.socket], server: Server, counts: Counts, worker: int) -> None:
+        self._listeners = listeners
+        self._server = server
+        self._counts = counts
+        self._worker = worker
+        self._loop = asyncio.get_running_loop()
+        self._arriving: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._count()
+        for listener in self._listeners:
+            self._watch(listener)
+
+    async def close(self) -> None:
+        """Accept no more; what was accepted has reached the server when this returns."""
+        self._closed = True
+        self._counts[self._worker] = IDLE
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+        close_all(self._listeners)
+        await asyncio.gather(*self._arriving)
+
+    def _watch(self, listener: socket.socket) -> None:
+        if not self._closed:
+            self._loop.add_reader(listener, self._readable, listener)
+
+    def _count(self) -> int:
+        count = len(self._server.connections) + len(self._arriving)
+        self._counts[self._worker] = count
+        return count
+
+    def _readable(self, listener: socket.socket) -> None:
+        if self._count() > self._counts.fewest_of_others(self._worker):
+            self._loop.remove_reader(listener)
+            self._loop.call_later(_YIELD_SECONDS, self._accept_late, listener)
+        else:
+            self._accept(listener)
+
+    def _accept_late(self, listener: socket.socket) -> None:
+        if not self._closed:
+            self._watch(listener)
+            self._accept(listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # another worker took it, or the client went away
+        except OSError as error:
+            log.error("connections_refused", reason=error.strerror)
+            self._loop.remove_reader(listener)
+            self._loop.call_later(_SHORTAGE_SECONDS, self._watch, listener)
+            return
+        connection.setblocking(False)
+        task = self._loop.create_task(self._hand_over(connection))
+        self._arriving.add(task)
+        task.add_done_callback(self._arrived)
+
+    async def _hand_over(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._server, connection)
+        except OSError:
+            connection.close()
+
+    def _arrived(self, task: asyncio.Task[None]) -> None:
+        self._arriving.discard(task)
+        if not self._closed:
+            self._count()

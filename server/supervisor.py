@@ -1,0 +1,276 @@
+"""The parent of the workers: it owns the sockets and the embedded PostgreSQL, and answers no request itself.
+
+SIGTERM and SIGINT stop the server: the requests under way are finished, within a limit; a second one breaks them off.
+SIGHUP replaces the workers one after another, so that the others go on serving; when a terminal is being closed, which
+sends it too, it stops the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
+
+import click
+import structlog
+
+from server import log as logs
+from server.errors import KoyomiError
+from server.listening import IDLE, Counts, close_all, open_listeners, url_of
+from server.settings import Settings
+from server.worker import JOB_LENGTH, READY, STOP, Job, Post
+from storage_plugins.postgres.embedded import embedded
+
+log = structlog.get_logger()
+_T = TypeVar("_T")
+
+APP = "server.app:application"
+"""What the workers of `koyomi serve` run; called with the settings and the database's DSN."""
+
+_GRACE_SECONDS = 10.0
+"""How much longer than its requests a worker may take to end before it is killed."""
+_FIRST_PAUSE = 0.1
+"""Seconds before a worker that died is started again; doubled each time it dies young."""
+_LONGEST_PAUSE = 30.0
+"""Seconds; a worker that lived this long did not die young."""
+
+
+class _Stopped(Exception):
+    """The server was told to stop before it was ready."""
+
+
+def run(settings: Settings) -> int:
+    """Serve until stopped; gives the exit status. Raises `ConfigurationError` and `DatabaseError`."""
+    logs.configure(settings.log_level, settings.log_format)
+    return asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    listeners = open_listeners(settings.host, settings.port)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            signals = stack.enter_context(Signals.handled())
+            dsn = settings.database.get_secret_value()
+            if not dsn:
+                postgres = embedded(settings.data, binaries=settings.postgres_bin, progress=_tell)
+                dsn = (await signals.unless_stopped(stack.enter_async_context(postgres))).dsn()
+            # Not at the top: only `koyomi serve` itself needs a driver, and only for a moment.
+            from storage_plugins.postgres.migrations import migrate
+
+            await signals.unless_stopped(migrate(dsn))
+            job = Job(APP, (settings, dsn), settings.stop_timeout, settings.log_level, settings.log_format)
+            places = " and ".join(map(url_of, listeners))
+            return await supervise(
+                listeners, settings.workers, job, signals, ready=lambda: _tell(f"Koyomi serves on {places}")
+            )
+    except _Stopped:
+        return 0
+    finally:
+        close_all(listeners)
+
+
+def _tell(line: str) -> None:
+    # The terminal may be gone.
+    with contextlib.suppress(OSError):
+        click.echo(line)
+
+
+class Signals:
+    """What the signals that were received ask for."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        """Finish the requests and end."""
+        self.stop_now = asyncio.Event()
+        """End."""
+        self.replace = asyncio.Event()
+        """Replace the workers."""
+
+    @classmethod
+    @contextlib.contextmanager
+    def handled(cls) -> Iterator[Signals]:
+        """Handle the signals as long as the context lasts."""
+        signals, loop = cls(), asyncio.get_running_loop()
+        handlers: dict[int, Callable[[], None]] = {
+            signal.SIGTERM: signals._on_stop,
+            signal.SIGINT: signals._on_stop,
+            signal.SIGHUP: signals._on_stop if sys.stdin and sys.stdin.isatty() else signals.replace.set,
+        }
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield signals
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    def _on_stop(self) -> None:
+        (self.stop_now if self.stop.is_set() else self.stop).set()
+
+    async def unless_stopped(self, work: Awaitable[_T]) -> _T:
+        """Wait for something; when told to stop, cancel it and raise `_Stopped`."""
+        working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self.stop.wait())
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not working.done():
+            working.cancel()
+            with contextlib.suppress(asyncio.CancelledError, KoyomiError):
+                await working
+            raise _Stopped
+        return await working
+
+
+async def supervise(
+    listeners: Sequence[socket.socket], workers: int, job: Job, signals: Signals, *, ready: Callable[[], None]
+) -> int:
+    """Keep `workers` processes at the job until told to stop; closes the listeners then.
+
+    `ready` is called once, when every worker accepts connections. Gives the exit status: 1 if a worker ended before all
+    were ready for the first time.
+    """
+    with tempfile.TemporaryFile() as shared:
+        counts = Counts(shared.fileno(), workers)
+        handles = tuple(listener.fileno() for listener in listeners)
+        posts = [Post(handles, shared.fileno(), workers, number) for number in range(workers)]
+        slots = [_Slot(job, post, counts, signals) for post in posts]
+        keeping = [asyncio.create_task(slot.keep()) for slot in slots]
+        try:
+            return await _watch(slots, keeping, signals, ready)
+        finally:
+            # A closed socket refuses at once what would wait in vain otherwise.
+            close_all(listeners)
+            signals.stop.set()
+            await asyncio.gather(*keeping)
+
+
+async def _watch(
+    slots: Sequence[_Slot], keeping: Sequence[asyncio.Task[None]], signals: Signals, ready: Callable[[], None]
+) -> int:
+    stopping = asyncio.ensure_future(signals.stop.wait())
+    starting = asyncio.ensure_future(asyncio.gather(*(slot.accepting.wait() for slot in slots)))
+    try:
+        await _first(asyncio.shield(stopping), asyncio.shield(starting), *map(asyncio.shield, keeping))
+        if stopping.done():
+            return 0
+        if not starting.done():
+            return 1
+        for slot in slots:
+            slot.persistent = True
+        ready()
+        while True:
+            await _first(asyncio.shield(stopping), signals.replace.wait())
+            if stopping.done():
+                return 0
+            signals.replace.clear()
+            log.info("workers_replaced")
+            for slot in slots:
+                await slot.replace()
+    finally:
+        stopping.cancel()
+        starting.cancel()
+
+
+class _Slot:
+    """The place of one worker: who dies in it is followed by another."""
+
+    def __init__(self, job: Job, post: Post, counts: Counts, signals: Signals) -> None:
+        self._job = job
+        self._post = post
+        self._counts = counts
+        self._signals = signals
+        self._retire = asyncio.Event()
+        self.accepting = asyncio.Event()
+        """Whether there is a worker that accepts connections."""
+        self.persistent = False
+        """Whether a worker that ends is followed by another; else its end is the end of `keep`."""
+
+    async def keep(self) -> None:
+        """Have a worker until told to stop."""
+        pause = _FIRST_PAUSE
+        while not self._signals.stop.is_set():
+            born = time.monotonic()
+            self._retire.clear()
+            await self._one_life()
+            self.accepting.clear()
+            if self._signals.stop.is_set() or not self.persistent:
+                return
+            if self._retire.is_set():
+                continue
+            pause = min(pause * 2, _LONGEST_PAUSE) if time.monotonic() - born < _LONGEST_PAUSE else _FIRST_PAUSE
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._signals.stop.wait(), pause)
+
+    async def replace(self) -> None:
+        """Let the worker finish its requests and start another; returns when that accepts, or at the stop."""
+        self.accepting.clear()
+        self._retire.set()
+        await _first(self.accepting.wait(), self._signals.stop.wait())
+
+    async def _one_life(self) -> None:
+        process, channel = await self._start()
+        ended = asyncio.ensure_future(process.wait())
+        hearing = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(channel, 1))
+        try:
+            await _first(asyncio.shield(ended), asyncio.shield(hearing), self._signals.stop.wait())
+            if hearing.done() and not hearing.exception() and hearing.result() == READY:
+                self.accepting.set()
+                await _first(asyncio.shield(ended), self._signals.stop.wait(), self._retire.wait())
+            if not ended.done():
+                await self._end(process, channel, ended)
+            elif self.persistent:
+                log.error("worker_died", worker=self._post.number, status=ended.result())
+        finally:
+            self._counts[self._post.number] = IDLE
+            hearing.cancel()
+            channel.close()
+
+    async def _start(self) -> tuple[asyncio.subprocess.Process, socket.socket]:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                "-c",
+                "from server.worker import main; main()",
+                str(theirs.fileno()),
+                str(os.getpid()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), self._post.counts, *self._post.listeners),
+                # Ctrl-C at the terminal reaches the parent alone, which then stops the workers.
+                process_group=0,
+            )
+        ours.setblocking(False)
+        with contextlib.suppress(OSError):
+            job = pickle.dumps((self._job, self._post))
+            await asyncio.get_running_loop().sock_sendall(ours, len(job).to_bytes(JOB_LENGTH, "big") + job)
+        return process, ours
+
+    async def _end(
+        self, process: asyncio.subprocess.Process, channel: socket.socket, ended: asyncio.Future[int]
+    ) -> None:
+        with contextlib.suppress(OSError):
+            channel.send(STOP)
+        limit = self._job.stop_timeout + _GRACE_SECONDS
+        await _first(asyncio.shield(ended), self._signals.stop_now.wait(), asyncio.sleep(limit))
+        if not ended.done():
+            log.warning("worker_killed", worker=self._post.number)
+            process.kill()
+            await ended
+
+
+async def _first(*awaitables: Awaitable[object]) -> None:
+    """Wait until one of them is done; cancel the others."""
+    futures = [asyncio.ensure_future(each) for each in awaitables]
+    try:
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for future in futures:
+            future.cancel()

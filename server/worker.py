@@ -1,0 +1,129 @@
+"""A worker: a process that accepts connections from the parent's sockets and answers requests.
+
+It ends with its parent, however that ends: the kernel kills it where it can do that (Linux), and everywhere a thread
+waits for the end of the channel to the parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import importlib
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from server import log as logs
+from server.errors import KoyomiError
+from server.listening import Acceptor, Counts
+
+if TYPE_CHECKING:
+    from aiohttp.web import Server  # not at run time: the parent, which imports this module, does without it
+
+READY = b"r"
+"""What a worker sends to its parent when it accepts connections."""
+STOP = b"s"
+"""What the parent sends to make it finish its requests and end."""
+JOB_LENGTH = 4
+"""Bytes of the length (big-endian) that the parent sends first, before the pickled `Job` and `Post`."""
+
+_PR_SET_PDEATHSIG = 1
+_GRACE_SECONDS = 5.0
+"""How much longer than its requests a worker may take to end."""
+
+App = Callable[..., "AbstractAsyncContextManager[Server]"]
+"""What a worker serves: a context that gives an HTTP server and lasts as long as that has connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every worker does."""
+
+    app: str
+    """Where the `App` is: `package.module:name`."""
+    arguments: tuple[Any, ...]
+    """What it is called with; can be pickled."""
+    stop_timeout: float
+    """Seconds that requests under way may take when the worker is stopped."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What one worker does it with."""
+
+    listeners: tuple[int, ...]
+    """Descriptors of the listening sockets."""
+    counts: int
+    """Descriptor of the workers' shared counts of connections."""
+    workers: int
+    """How many there are."""
+    number: int
+    """Which of them this is, from 0."""
+
+
+def main() -> None:
+    """Run as a process of its own; `sys.argv` has the descriptor of the channel to the parent and the parent's pid."""
+    channel, parent = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    _end_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    length = int.from_bytes(channel.recv(JOB_LENGTH, socket.MSG_WAITALL), "big")
+    # From our own parent, through a channel that nobody else has.
+    job, post = pickle.loads(channel.recv(length, socket.MSG_WAITALL))  # noqa: S301
+    logs.configure(job.log_level, job.log_format)
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            runner.run(run_worker(job, post, channel))
+        except KoyomiError as error:
+            sys.exit(error.message)
+
+
+async def run_worker(job: Job, post: Post, channel: socket.socket) -> None:
+    """Serve until the parent says stop, or SIGTERM; then finish the requests under way, within the limit."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    threading.Thread(target=_listen_to_parent, args=(channel, loop, stop), daemon=True).start()
+    listeners = [socket.socket(fileno=descriptor) for descriptor in post.listeners]
+    module, _, name = job.app.partition(":")
+    app: App = getattr(importlib.import_module(module), name)
+    async with app(*job.arguments) as server:
+        acceptor = Acceptor(listeners, server, Counts(post.counts, post.workers), post.number)
+        acceptor.start()
+        channel.sendall(READY)
+        await stop.wait()
+        await acceptor.close()
+        server.pre_shutdown()
+        try:
+            await asyncio.wait_for(server.shutdown(job.stop_timeout), job.stop_timeout + _GRACE_SECONDS)
+        except TimeoutError:
+            # What is still under way is broken off when the process ends; the database rolls it back.
+            os._exit(1)
+
+
+def _listen_to_parent(channel: socket.socket, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """In a thread of its own, so that a busy event loop cannot delay the end."""
+    try:
+        while channel.recv(1) == STOP:
+            loop.call_soon_threadsafe(stop.set)
+    except OSError:
+        pass
+    os._exit(1)
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies, where it knows how to."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(1)

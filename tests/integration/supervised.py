@@ -1,0 +1,50 @@
+"""A small application under the real supervisor, run as a process of its own by `test_supervisor`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from server.listening import open_listeners, url_of
+from server.supervisor import Signals, supervise
+from server.worker import Job
+
+
+@asynccontextmanager
+async def application(marks: Path, broken: bool) -> AsyncIterator[object]:
+    """`/` gives the worker's pid; `/wait` answers when the file `go` is there; `/crash` kills; `/block` stops the loop."""
+    from aiohttp import web
+
+    if broken:
+        raise RuntimeError("cannot start")
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/crash":
+            os._exit(7)
+        if request.path == "/wait":
+            (marks / "waiting").touch()
+            while not (marks / "go").exists():
+                await asyncio.sleep(0.01)
+        if request.path == "/block":
+            (marks / "blocked").touch()
+            while not (marks / "go").exists():
+                pass
+        return web.Response(text=str(os.getpid()))
+
+    yield web.Server(answer, access_log=None)
+
+
+async def main(workers: int, marks: Path, stop_timeout: float, broken: bool) -> int:
+    listeners = open_listeners("127.0.0.1", 0)
+    url = url_of(listeners[0])
+    job = Job("tests.integration.supervised:application", (marks, broken), stop_timeout)
+    with Signals.handled() as signals:
+        return await supervise(listeners, workers, job, signals, ready=lambda: print(url, flush=True))
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4] == "broken")))
