@@ -2,20 +2,21 @@
 
 The text is stored as it came. What has one meaning only is accepted, however unusual; what has none, or two, is refused
 with the line. Missing DTSTAMP, PRODID and VERSION, unknown properties, values and components, overrides without a
-master or outside the series, RDATE and EXDATE of either type, a task's rule without DTSTART: all of that is accepted.
+master or outside the series, RDATE and EXDATE of either type, a task's rule without DTSTART, zones known by their name,
+a DURATION of nothing beside DTEND: all of that is accepted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC
 from hashlib import blake2b
 
 from server.calendar.component import Component, parse_calendar
 from server.calendar.contentline import Property, decode, split_list, unescape_text
+from server.calendar.iana import named_zone
 from server.calendar.rrule import parse_rule
-from server.calendar.values import CalendarTime, Period, property_duration, property_time, property_times
+from server.calendar.values import CalendarTime, Duration, Period, property_duration, property_time, property_times
 from server.errors import (
     DateTimeTooEarly,
     DateTimeTooLate,
@@ -26,11 +27,13 @@ from server.errors import (
     UnknownTimezone,
     UnsupportedComponent,
 )
+from server.limits import Limits
 
 CALENDAR_COMPONENTS = frozenset(("VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VAVAILABILITY"))
 """The components that a calendar object resource can be of (RFC 5545 §3.6, RFC 7953)."""
 
-MAX_UID_OCTETS = 1024
+MAX_SUMMARY_LENGTH = 1000
+"""Characters of one value of `CalendarObject.summary`."""
 
 _INNER_COMPONENTS = frozenset(("VALARM", "STANDARD", "DAYLIGHT", "AVAILABLE", "VCALENDAR"))
 _WITH_TIMES = frozenset(("AVAILABLE",)) | CALENDAR_COMPONENTS
@@ -49,40 +52,8 @@ _CONCERNS_TIME = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CalendarLimits:
-    """What a calendar object resource may be; the times are naive and in UTC."""
-
-    max_resource_size: int = 10 * 1024 * 1024
-    """Octets (RFC 4791 §5.2.5)."""
-    min_date_time: datetime = datetime(1900, 1, 1)
-    """The earliest time allowed (RFC 4791 §5.2.6)."""
-    max_date_time: datetime = datetime(9999, 12, 31)
-    """The first time that is too late (RFC 4791 §5.2.7)."""
-    max_attendees: int = 5000
-    """In one component (RFC 4791 §5.2.9)."""
-    max_components: int = 20_000
-    """In one resource, of all kinds and levels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What lists and the search show of an object: from its master, or else its first component."""
-
-    summary: str | None
-    description: str | None
-    location: str | None
-    categories: tuple[str, ...]
-    status: str | None
-    """Upper-case, as `transparency` and `classification`; not necessarily a value of the standards."""
-    transparency: str | None
-    classification: str | None
-    priority: str | None
-    url: str | None
-    sequence: int
-    """0 without SEQUENCE or with one that is no number."""
-    has_alarm: bool
-    """Whether any component has a VALARM."""
+_SUMMARY_TEXTS = {"SUMMARY": "summary", "LOCATION": "location", "ORGANIZER": "organizer"}
+_SUMMARY_TOKENS = {"STATUS": "status", "TRANSP": "transparency", "CLASS": "classification", "PRIORITY": "priority"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +79,34 @@ class CalendarObject:
     """The TZIDs by which its times are given, sorted."""
     tzids_without_definition: tuple[str, ...]
     """Those of `tzids` whose VTIMEZONE is missing: names that are known."""
-    summary: Summary
-    time_key: bytes
+    time_key: str
     """Equal for two texts when everything that concerns time is the same: a change of the one into the other leaves
     occurrences and alarms as they are."""
 
+    def summary(self) -> dict[str, str]:
+        """What lists and searches show, of the master or else the first component: `summary`, `location`, `organizer`,
+        `categories` (with ", " between them), and in upper case `status`, `transparency`, `classification`, `priority`.
 
-def read_calendar_object(
-    body: bytes,
-    limits: CalendarLimits,
-    *,
-    is_known_zone: Callable[[str], bool],
-    check_rule: Callable[[str], object] = parse_rule,
-) -> CalendarObject:
+        Only what is there; at most `MAX_SUMMARY_LENGTH` characters each.
+        """
+        shown = self.master or self.overrides[0]
+        found: dict[str, str] = {}
+        categories: list[str] = []
+        for prop in shown.properties:
+            name = prop.name
+            if name in _SUMMARY_TEXTS:
+                value = prop.value if name == "ORGANIZER" else prop.text
+                found.setdefault(_SUMMARY_TEXTS[name], value.strip())
+            elif name in _SUMMARY_TOKENS:
+                found.setdefault(_SUMMARY_TOKENS[name], prop.value.strip().upper())
+            elif name == "CATEGORIES":
+                categories.extend(unescape_text(part).strip() for part in split_list(prop.value))
+        found["categories"] = ", ".join(dict.fromkeys(category for category in categories if category))
+        return {name: value[:MAX_SUMMARY_LENGTH] for name, value in found.items() if value}
+
+
+def read_calendar_object(body: bytes, limits: Limits) -> CalendarObject:
     """A calendar object resource from the body of a request.
-
-    `is_known_zone` says whether a TZID without VTIMEZONE is understood (an IANA name, or one that maps to one).
-    `check_rule` gets the value of each RRULE and EXRULE and raises `InvalidCalendarData` when it is no rule.
 
     :raises ResourceTooLarge: for more octets than allowed.
     :raises InvalidCalendarData: for what is no iCalendar, or contradicts itself; with the line.
@@ -144,12 +126,12 @@ def read_calendar_object(
     used: dict[str, int] = {}
     for candidate in components:
         for part in candidate.walk() if candidate.components else (candidate,):
-            _check_component(part, limits, check_rule, used)
-    missing = [tzid for tzid in used if tzid not in definitions]
+            _check_component(part, limits, used)
+    missing = [tzid for tzid in used if _folded_tzid(tzid) not in definitions]
     for tzid in missing:
-        if not is_known_zone(tzid):
+        if named_zone(tzid) is None:
             raise UnknownTimezone(tzid, used[tzid])
-    uid = _common_uid(components)
+    uid = _common_uid(components, limits)
     master, overrides = _recurrence_set(components)
     shown = master or components[0]
     organizer = shown.first("ORGANIZER")
@@ -164,7 +146,6 @@ def read_calendar_object(
         attendee_count=max(_attendee_count(candidate, limits) for candidate in components),
         tzids=tuple(sorted(used)),
         tzids_without_definition=tuple(sorted(missing)),
-        summary=_summary(shown, components),
         time_key=_time_key(text, tree),
     )
 
@@ -197,7 +178,7 @@ def _check_calendar_properties(tree: Component) -> None:
 
 
 def _sort_components(tree: Component) -> tuple[list[Component], frozenset[str]]:
-    """The components of the one type that the object is of, and the TZIDs that it defines."""
+    """The components of the one type that the object is of, and the TZIDs that it defines, folded."""
     components: list[Component] = []
     definitions: list[str] = []
     unknown: Component | None = None
@@ -209,7 +190,7 @@ def _sort_components(tree: Component) -> tuple[list[Component], frozenset[str]]:
                 raise InvalidCalendarObject(message, child.line)
             components.append(child)
         elif child.name == "VTIMEZONE":
-            definitions.append(_tzid_of(child))
+            definitions.append(_folded_tzid(_tzid_of(child)))
         elif child.name in _INNER_COMPONENTS:
             raise InvalidCalendarData(f"Line {child.line}: a VCALENDAR has no {child.name}.", child.line)
         else:
@@ -228,9 +209,12 @@ def _tzid_of(timezone: Component) -> str:
     return tzid
 
 
-def _check_component(
-    component: Component, limits: CalendarLimits, check_rule: Callable[[str], object], used: dict[str, int]
-) -> None:
+def _folded_tzid(tzid: str) -> str:
+    """A TZID as it is compared: without quotes, in any case."""
+    return tzid.strip().strip("\"'").strip().casefold()
+
+
+def _check_component(component: Component, limits: Limits, used: dict[str, int]) -> None:
     """Times, rules and what must not stand together in one component; zones go to `used` with the line."""
     if component.name == "VALARM":
         _check_alarm(component)
@@ -268,7 +252,7 @@ def _check_component(
             property_duration(prop)
         elif name in _RULES:
             try:
-                check_rule(prop.value)
+                parse_rule(prop.value)
             except InvalidCalendarData as error:
                 raise InvalidCalendarData(f"{name} in line {prop.line}: {error.message}", prop.line) from None
     _check_extent(component, once, times)
@@ -288,7 +272,7 @@ def _check_extent(component: Component, once: dict[str, Property], times: dict[s
         if end is None:
             continue
         line = once[name].line
-        if duration is not None:
+        if duration is not None and not _is_length(property_duration(duration), start, end):
             raise InvalidCalendarData(f"There is {name} (line {line}) and DURATION (line {duration.line}).", line)
         if end.is_date != start.is_date:
             if name == "DUE":
@@ -297,6 +281,14 @@ def _check_extent(component: Component, once: dict[str, Property], times: dict[s
             raise InvalidCalendarData(f"{name} in line {line} is {kinds}.", line)
         if name == "DTEND" and end.local < start.local and (end.tzid, end.utc) == (start.tzid, start.utc):
             raise InvalidCalendarData(f"{name} in line {line} lies before DTSTART.", line)
+
+
+def _is_length(duration: Duration, start: CalendarTime, end: CalendarTime) -> bool:
+    """Whether a DURATION beside an end says nothing else than the end; older clients add one of no length."""
+    if duration == Duration():
+        return True
+    same_clock = (end.tzid, end.utc, end.is_date) == (start.tzid, start.utc, start.is_date)
+    return same_clock and end.local - start.local == duration.timedelta
 
 
 def _check_alarm(alarm: Component) -> None:
@@ -308,20 +300,20 @@ def _check_alarm(alarm: Component) -> None:
             property_duration(prop)
 
 
-def _check_time(time: CalendarTime, prop: Property, limits: CalendarLimits, used: dict[str, int]) -> None:
+def _check_time(time: CalendarTime, prop: Property, limits: Limits, used: dict[str, int]) -> None:
     """Hold a time against the limits (local times as if they were UTC), and note its zone."""
-    local = time.local
-    if local < limits.min_date_time:
+    moment = time.local.replace(tzinfo=UTC)
+    if moment < limits.min_date_time:
         raise DateTimeTooEarly(
             f"{prop.name} in line {prop.line} lies before {limits.min_date_time:%Y-%m-%d}.", prop.line
         )
-    if local >= limits.max_date_time:
+    if moment > limits.max_date_time:
         raise DateTimeTooLate(f"{prop.name} in line {prop.line} lies after {limits.max_date_time:%Y-%m-%d}.", prop.line)
     if time.tzid is not None:
         used.setdefault(time.tzid.strip(), prop.line)
 
 
-def _common_uid(components: list[Component]) -> str:
+def _common_uid(components: list[Component], limits: Limits) -> str:
     """The UID that all components have."""
     uids: list[str] = []
     for component in components:
@@ -331,8 +323,9 @@ def _common_uid(components: list[Component]) -> str:
             raise InvalidCalendarData(f"The {component.name} in line {component.line} has no UID.", component.line)
         if uid != (uids or [uid])[0]:
             raise InvalidCalendarObject(f"The UID in line {prop.line} is another than in those before.", prop.line)
-        if len(uid.encode()) > MAX_UID_OCTETS:
-            raise InvalidCalendarData(f"The UID in line {prop.line} has more than {MAX_UID_OCTETS} octets.", prop.line)
+        if len(uid.encode()) > limits.max_uid_length:
+            message = f"The UID in line {prop.line} has more than {limits.max_uid_length} octets."
+            raise InvalidCalendarData(message, prop.line)
         uids.append(uid)
     return uids[0]
 
@@ -358,7 +351,7 @@ def _recurrence_set(components: list[Component]) -> tuple[Component | None, tupl
     return master, tuple(overrides.values())
 
 
-def _attendee_count(component: Component, limits: CalendarLimits) -> int:
+def _attendee_count(component: Component, limits: Limits) -> int:
     count = 0
     for prop in component.properties:
         if prop.name == "ATTENDEE":
@@ -369,38 +362,7 @@ def _attendee_count(component: Component, limits: CalendarLimits) -> int:
     return count
 
 
-def _summary(shown: Component, components: Iterable[Component]) -> Summary:
-    """The displayed fields; the first of several properties of a name counts."""
-    first: dict[str, Property] = {}
-    categories: list[str] = []
-    for prop in shown.properties:
-        first.setdefault(prop.name, prop)
-        if prop.name == "CATEGORIES":
-            categories.extend(unescape_text(part).strip() for part in split_list(prop.value))
-    sequence = first["SEQUENCE"].value.strip() if "SEQUENCE" in first else "0"
-
-    def text(name: str) -> str | None:
-        return first[name].text if name in first else None
-
-    def token(name: str) -> str | None:
-        return first[name].value.strip().upper() if name in first else None
-
-    return Summary(
-        summary=text("SUMMARY"),
-        description=text("DESCRIPTION"),
-        location=text("LOCATION"),
-        categories=tuple(dict.fromkeys(category for category in categories if category)),
-        status=token("STATUS"),
-        transparency=token("TRANSP"),
-        classification=token("CLASS"),
-        priority=token("PRIORITY"),
-        url=first["URL"].value.strip() if "URL" in first else None,
-        sequence=int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) < 10 else 0,
-        has_alarm=any(part.name == "VALARM" for component in components for part in component.components),
-    )
-
-
-def _time_key(text: str, tree: Component) -> bytes:
+def _time_key(text: str, tree: Component) -> str:
     """A hash over VTIMEZONEs as they stand and over the properties that concern time, component by component."""
     parts: list[str] = []
     for child in tree.components:
@@ -414,4 +376,4 @@ def _time_key(text: str, tree: Component) -> bytes:
                 for prop in component.properties
                 if prop.name in _CONCERNS_TIME
             )
-    return blake2b("\n".join(parts).encode(), digest_size=16).digest()
+    return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()

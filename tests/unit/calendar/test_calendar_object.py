@@ -1,18 +1,12 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.calendar.calendar_object import (
-    MAX_UID_OCTETS,
-    CalendarLimits,
-    CalendarObject,
-    read_calendar_object,
-    read_timezone,
-)
+from server.calendar.calendar_object import MAX_SUMMARY_LENGTH, CalendarObject, read_calendar_object, read_timezone
 from server.calendar.component import MAX_DEPTH
 from server.errors import (
     DateTimeTooEarly,
@@ -25,19 +19,23 @@ from server.errors import (
     UnknownTimezone,
     UnsupportedComponent,
 )
-from tests.unit.calendar.texts import BERLIN, calendar, component, event, known_zone, todo
+from server.limits import Limits
+from tests.unit.calendar.texts import BERLIN, calendar, component, event, todo
 
-LIMITS = CalendarLimits()
+LIMITS = Limits()
+NARROW = Limits(
+    min_date_time=datetime(1980, 1, 1, tzinfo=UTC), max_date_time=datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC)
+)
 
 
-def read(text: str | bytes, limits: CalendarLimits = LIMITS) -> CalendarObject:
+def read(text: str | bytes, limits: Limits = LIMITS) -> CalendarObject:
     body = text if isinstance(text, bytes) else text.encode()
-    found = read_calendar_object(body, limits, is_known_zone=known_zone)
+    found = read_calendar_object(body, limits)
     assert found.text.encode() == body
     return found
 
 
-def refused(kind: type[InvalidData], text: str | bytes, limits: CalendarLimits = LIMITS) -> int | None:
+def refused(kind: type[InvalidData], text: str | bytes, limits: Limits = LIMITS) -> int | None:
     with pytest.raises(InvalidData) as caught:
         read(text, limits)
     assert type(caught.value) is kind, caught.value
@@ -94,6 +92,16 @@ ACCEPTED = {
     "two zones, one unused": calendar(WINDOWS_ZONE, BERLIN, event()),
     "date without VALUE=DATE": calendar(event(start="DTSTART:20260105")),
     "midnight under VALUE=DATE": calendar(event(start="DTSTART;VALUE=DATE:20260105T000000")),
+    "a duration of nothing beside the end": calendar(event("DTEND:20260105T110000Z\nDURATION:PT0S")),
+    "a duration that agrees with the end": calendar(event("DTEND:20260105T110000Z\nDURATION:PT1H")),
+    "zone known under another name": calendar(
+        event(start="DTSTART;TZID=/citadel.org/20070227_1/Europe/Berlin:20260105T100000"),
+        event("RECURRENCE-ID:20260106T100000Z", start="DTSTART;TZID=Eastern Standard Time:20260105T100000"),
+    ),
+    "quotes and case of a zone's name": calendar(
+        WINDOWS_ZONE.replace("W. Europe Standard Time", "My Zone"),
+        event(start="DTSTART;TZID='my zone':20260105T100000"),
+    ),
     "no length": calendar(event("DTEND:20260105T100000Z")),
     "end before start by another clock": calendar(
         event("DTEND;TZID=America/Los_Angeles:20260105T090000", start="DTSTART;TZID=Europe/Berlin:20260105T170000")
@@ -151,11 +159,11 @@ INVALID_DATA = {
     "alarm outside of a component": (calendar("BEGIN:VALARM\nEND:VALARM", event()), 4),
     "no UID": (calendar(event(uid=None)), 4),
     "empty UID": (calendar(event(uid=" ")), 4),
-    "endless UID": (calendar(event(uid="é" * MAX_UID_OCTETS)), 5),
+    "endless UID": (calendar(event(uid="é" * LIMITS.max_uid_length)), 5),
     "no start": (calendar(event(start="")), 4),
     "two starts": (calendar(event("DTSTART:20260106T100000Z")), 8),
-    "end and duration": (calendar(event("DTEND:20260105T110000Z\nDURATION:PT1H")), 8),
-    "due and duration": (calendar(todo("DTSTART:20260105\nDUE:20260106\nDURATION:P1D")), 7),
+    "end and duration": (calendar(event("DTEND:20260105T110000Z\nDURATION:PT2H")), 8),
+    "due and duration": (calendar(todo("DTSTART:20260105\nDUE:20260106\nDURATION:P2D")), 7),
     "end of another type": (calendar(event("DTEND;VALUE=DATE:20260106")), 8),
     "end before start": (calendar(event("DTEND:20260105T095959Z")), 8),
     "no date": (calendar(event("EXDATE:20260230T100000Z")), 8),
@@ -206,19 +214,16 @@ def test_components_of_no_calendar():
 
 def test_limits():
     many = event("\n".join(f"ATTENDEE:mailto:{number}@example.com" for number in range(4)))
-    assert read(calendar(many), CalendarLimits(max_attendees=4)).attendee_count == 4
-    assert refused(TooManyAttendees, calendar(many), CalendarLimits(max_attendees=3)) == 11
+    assert read(calendar(many), Limits(max_attendees=4)).attendee_count == 4
+    assert refused(TooManyAttendees, calendar(many), Limits(max_attendees=3)) == 11
     override = OVERRIDE.replace("SUMMARY:moved", "\n".join(["ATTENDEE:mailto:a@example.com"] * 3))
-    assert (
-        read(calendar(event("ATTENDEE:mailto:a@example.com"), override), CalendarLimits(max_attendees=3)).attendee_count
-        == 3
-    )
+    assert read(calendar(event("ATTENDEE:mailto:a@example.com"), override), Limits(max_attendees=3)).attendee_count == 3
     size = len(calendar(event()))
-    assert read(calendar(event()), CalendarLimits(max_resource_size=size))
-    refused(ResourceTooLarge, calendar(event()), CalendarLimits(max_resource_size=size - 1))
+    assert read(calendar(event()), Limits(max_resource_size=size))
+    refused(ResourceTooLarge, calendar(event()), Limits(max_resource_size=size - 1))
     alarms = event("BEGIN:VALARM\nTRIGGER:-PT5M\nEND:VALARM\n" * 4 + "X-A:b")
-    assert read(calendar(alarms), CalendarLimits(max_components=6))
-    refused(InvalidCalendarData, calendar(alarms), CalendarLimits(max_components=5))
+    assert read(calendar(alarms), Limits(max_components=6))
+    refused(InvalidCalendarData, calendar(alarms), Limits(max_components=5))
 
 
 @pytest.mark.parametrize(
@@ -232,19 +237,20 @@ def test_limits():
     ],
 )
 def test_times_outside_of_the_limits(lines):
-    limits = CalendarLimits(min_date_time=datetime(1980, 1, 1), max_date_time=datetime(2100, 1, 1))
+    limits = Limits(
+        min_date_time=datetime(1980, 1, 1, tzinfo=UTC), max_date_time=datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC)
+    )
     start = "DTSTART:20260105" if lines == "DTEND:21000101" else "DTSTART:20260105T100000Z"
     assert refused(DateTimeTooLate, calendar(event(lines, start=start)), limits) == 8
     assert read(calendar(event(lines.replace("21000101", "20991231"))), limits)
 
 
 def test_times_before_the_limits():
-    limits = CalendarLimits(min_date_time=datetime(1980, 1, 1), max_date_time=datetime(2100, 1, 1))
-    assert refused(DateTimeTooEarly, calendar(event(start="DTSTART:19791231T235959Z")), limits) == 7
-    assert refused(DateTimeTooEarly, calendar(todo("DUE;VALUE=DATE:19791231")), limits) == 6
+    assert refused(DateTimeTooEarly, calendar(event(start="DTSTART:19791231T235959Z")), NARROW) == 7
+    assert refused(DateTimeTooEarly, calendar(todo("DUE;VALUE=DATE:19791231")), NARROW) == 6
     stamps = "CREATED:00051222T205954Z\nLAST-MODIFIED:19700101T000000Z\nCOMPLETED:99990101T000000Z"
     alarm = "BEGIN:VALARM\nTRIGGER;VALUE=DATE-TIME:19760401T005545Z\nEND:VALARM"
-    assert read(calendar(BERLIN, event(f"{stamps}\nRRULE:FREQ=DAILY;UNTIL=99991231T000000Z\n{alarm}")), limits)
+    assert read(calendar(BERLIN, event(f"{stamps}\nRRULE:FREQ=DAILY;UNTIL=99991231T000000Z\n{alarm}")), NARROW)
 
 
 def test_fields():
@@ -256,7 +262,7 @@ def test_fields():
             'ORGANIZER;CN="Doe, Jane": mailto:jane@example.com\n'
             "ATTENDEE:mailto:a@example.com\nATTENDEE:mailto:b@example.com\n"
             "SUMMARY:One\\, two\nDESCRIPTION:a\\nb\nLOCATION:Room 3\nCATEGORIES:Work,A\\,B\nCATEGORIES:Work,,Home\n"
-            "STATUS:confirmed\nTRANSP:TRANSPARENT\nCLASS:PRIVATE\nPRIORITY:5\nURL:https://example.com/?a=b\\,c\nSEQUENCE:3\n"
+            "STATUS:confirmed\nTRANSP:TRANSPARENT\nCLASS:PRIVATE\nPRIORITY:5\n"
             "BEGIN:VALARM\nTRIGGER:-PT5M\nEND:VALARM",
             start="DTSTART;TZID=Europe/Berlin:20260105T100000",
         ),
@@ -268,20 +274,28 @@ def test_fields():
     assert found.tzids_without_definition == ("Europe/London",)
     assert found.master is found.tree.components[2]
     assert found.overrides == (found.tree.components[1],)
-    summary = found.summary
-    assert (summary.summary, summary.description, summary.location) == ("One, two", "a\nb", "Room 3")
-    assert summary.categories == ("Work", "A,B", "Home")
-    assert (summary.status, summary.transparency, summary.classification) == ("CONFIRMED", "TRANSPARENT", "PRIVATE")
-    assert (summary.priority, summary.url, summary.sequence) == ("5", "https://example.com/?a=b\\,c", 3)
-    assert summary.has_alarm
+    assert found.summary() == {
+        "summary": "One, two",
+        "location": "Room 3",
+        "organizer": "mailto:jane@example.com",
+        "categories": "Work, A,B, Home",
+        "status": "CONFIRMED",
+        "transparency": "TRANSPARENT",
+        "classification": "PRIVATE",
+        "priority": "5",
+    }
 
 
 def test_fields_of_what_says_little():
-    found = read(calendar(todo("SEQUENCE:many")))
-    assert (found.master is None, found.organizer, found.tzids) == (False, None, ())
-    assert (found.summary.summary, found.summary.sequence, found.summary.has_alarm) == (None, 0, False)
+    found = read(calendar(todo("CATEGORIES:\nSUMMARY:")))
+    assert (found.master is None, found.organizer, found.tzids, found.summary()) == (False, None, (), {})
     assert read(calendar(OVERRIDE)).master is None
-    assert read(calendar(OVERRIDE)).summary.summary == "moved"
+    assert read(calendar(OVERRIDE)).summary() == {"summary": "moved"}
+
+
+def test_the_summary_is_bounded():
+    found = read(calendar(event("SUMMARY:" + "é" * 5000 + "\nSUMMARY:second")))
+    assert found.summary() == {"summary": "é" * MAX_SUMMARY_LENGTH}
 
 
 BASE = event(

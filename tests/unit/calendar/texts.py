@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 BERLIN = """BEGIN:VTIMEZONE
 TZID:Europe/Berlin
 BEGIN:DAYLIGHT
@@ -49,8 +47,3 @@ def event(lines: str = "", uid: str | None = "1@example.com", start: str = "DTST
 def todo(lines: str, uid: str | None = "1@example.com") -> str:
     """A VTODO."""
     return component("VTODO", lines, uid)
-
-
-def known_zone(tzid: str) -> bool:
-    """Names that these tests take for IANA's."""
-    return re.fullmatch(r"(Europe|America|US)/[A-Za-z_]+", tzid) is not None
