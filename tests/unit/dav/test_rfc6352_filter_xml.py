@@ -58,8 +58,8 @@ def test_everything_a_filter_can_say():
             '<text-match collation="i;octet" match-type="starts-with" negate-condition="yes"> a &amp; b </text-match>'
             '<text-match match-type="equals"/><!-- a comment -->'
             '<param-filter name="TYPE"><text-match collation="default" match-type="ends-with"><![CDATA[x]]>'
-            '</text-match></param-filter><param-filter name="A"><is-not-defined/></param-filter><param-filter name="B"/>'
-            "</prop-filter>"
+            '</text-match></param-filter><param-filter name="A"><is-not-defined/></param-filter>'
+            '<param-filter name="B"/></prop-filter>'
             '<prop-filter name="PHOTO"><is-not-defined/></prop-filter></filter>'
         )
     )
