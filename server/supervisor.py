@@ -37,6 +37,8 @@ APP = "server.app:application"
 
 _GRACE_SECONDS = 10.0
 """How much longer than its requests a worker may take to end before it is killed."""
+_ONE_PRESS = 1.0
+"""Seconds in which several signals are one: `make`, `timeout` and others pass on what reached the group anyway."""
 _FIRST_PAUSE = 0.1
 """Seconds before a worker that died is started again; doubled each time it dies young."""
 _LONGEST_PAUSE = 30.0
@@ -93,6 +95,7 @@ class Signals:
         """End."""
         self.replace = asyncio.Event()
         """Replace the workers."""
+        self._told_at = 0.0
 
     @classmethod
     @contextlib.contextmanager
@@ -113,7 +116,11 @@ class Signals:
                 loop.remove_signal_handler(number)
 
     def _on_stop(self) -> None:
-        (self.stop_now if self.stop.is_set() else self.stop).set()
+        if not self.stop.is_set():
+            self._told_at = time.monotonic()
+            self.stop.set()
+        elif time.monotonic() - self._told_at > _ONE_PRESS:
+            self.stop_now.set()
 
     async def unless_stopped(self, work: Awaitable[_T]) -> _T:
         """Wait for something; when told to stop, cancel it and raise `_Stopped`."""

@@ -16,7 +16,7 @@ from server.worker import Job
 
 @asynccontextmanager
 async def application(marks: Path, broken: bool) -> AsyncIterator[object]:
-    """`/` gives the worker's pid; `/wait` answers when the file `go` is there; `/crash` kills; `/block` stops the loop."""
+    """`/` gives the worker's pid; `/crash` kills it; `/wait` answers once there is a file `go`; `/block` blocks."""
     from aiohttp import web
 
     if broken:
