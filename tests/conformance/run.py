@@ -1,13 +1,14 @@
 """Run the conformance suite against a fresh server: `make conformance`.
 
 Starts Koyomi on an empty embedded PostgreSQL with the suite's accounts and limits, runs the suite's tester, and leaves
-results.json, traces and the server's output under build/conformance/. The exit code is the tester's; with --baseline it
-is 1 only when a test that the baseline lists fails now.
+results.json, traces and the server's output under build/conformance/ (or --out). The exit code is the tester's; with
+--baseline it is 1 only when a test that the baseline lists fails now.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -21,7 +22,6 @@ sys.path.insert(0, str(ROOT))  # as a script, this file's own folder is there in
 from tests.server_process import SHARED, ServerProcess, running  # noqa: E402
 
 CONFORMANCE = SHARED / "conformance"
-BUILD = ROOT / "build" / "conformance"
 LIMITS = {"quota_bytes": 104857600, "max_collections": 50, "max_members": 10_000, "max_attendees": 100}
 """What the suite asks about."""
 
@@ -70,18 +70,27 @@ def main() -> int:
     parser.add_argument("--baseline", type=Path, help="list of tests that must pass")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the list of tests that pass")
     parser.add_argument("--workers", type=int, default=2, help="worker processes of the server")
+    out = ROOT / "build" / "conformance"
+    parser.add_argument("--out", type=Path, default=out, help="folder for data and results; emptied first")
     parser.add_argument("names", nargs="*", metavar="NAME", help="run these files of the suite instead of the list")
     options = parser.parse_args()
 
-    shutil.rmtree(BUILD, ignore_errors=True)
-    BUILD.mkdir(parents=True)
-    results = BUILD / "results.json"
+    out = options.out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = out.with_name(f"{out.name}.lock").open("w")  # held until the end of the process
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        parser.error(f"another run uses {out}; choose another folder with --out")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    results = out / "results.json"
     settings = {**LIMITS, "workers": options.workers}
-    server = ServerProcess(BUILD / "data", BUILD / "server.log", settings)
+    server = ServerProcess(out / "data", out / "server.log", settings)
     print(server.command("principals", "load", str(CONFORMANCE / "accounts.json")), end="", flush=True)
     command = [sys.executable, "-m", "davtester", "--suite", options.suite, "--url", server.url, "--waits", "10,0.1,1"]
     command += ["--serverinfo", CONFORMANCE / "serverinfo.xml", "--features", options.features]
-    command += ["--excused", options.excused, "--json", results, "--trace", BUILD / "traces"]
+    command += ["--excused", options.excused, "--json", results, "--trace", out / "traces"]
     command += options.names or ["--files", options.files]
     with running(server):
         environment = os.environ | {"PYTHONPATH": str(CONFORMANCE), "PYTHONDONTWRITEBYTECODE": "1"}
