@@ -73,7 +73,7 @@ class ThrottleRules:
     """How failed attempts to sign in are slowed down."""
 
     delay: float = 1.0
-    """Seconds to wait after the third failure; doubles with each further one."""
+    """Seconds to wait after the third failure on an account; doubles with each further one."""
     max_delay: float = 300.0
     """The longest such wait, in seconds."""
     failures_per_account: int = 30
@@ -81,16 +81,25 @@ class ThrottleRules:
     failures_per_address: int = 100
     """Failures from one client address after which it is refused until they are forgotten."""
     window: float = 900.0
-    """Seconds without a failure after which the earlier ones are forgotten."""
+    """Seconds after the first failure in which further ones add to it; then all are forgotten."""
 
-    def waits(self) -> list[float]:
-        """Seconds to wait after the first, second, ... failure, until they grow no more."""
-        waits = [0.0, 0.0]
+    def limit(self, scope: FailureScope) -> int:
+        """Failures after which all is refused."""
+        return self.failures_per_account if scope == "account" else self.failures_per_address
+
+    def waits(self, scope: FailureScope) -> list[float]:
+        """Seconds to wait after the first, second, ... failure, until they grow no more.
+
+        Behind one address there may be an office in which some mistype: its waits begin at a tenth of its limit (at
+        most 50).
+        """
+        first = 3 if scope == "account" else max(3, min(self.failures_per_address // 10, 50))
+        waits = [0.0] * (min(first, self.limit(scope)) - 1)
         step = self.delay
-        while step < self.max_delay and step > 0 and len(waits) < 64:
+        while 0 < step < self.max_delay:
             waits.append(step)
             step *= 2
-        return [*waits, self.max_delay if step > 0 else 0.0]
+        return [*waits, self.max_delay if step else 0.0]
 
 
 # -- principals -------------------------------------------------------------------------------------------------------
@@ -185,7 +194,7 @@ class Directory(Protocol):
         """Forget the failures of an account: its owner has signed in."""
 
     async def forget_failures(self, window: float) -> int:
-        """Remove what has been quiet for `window` seconds; gives how many."""
+        """Remove some of what is forgotten after `window` seconds anyway; gives how much."""
 
     async def replace_password_hash(self, principal_id: int, old: str, new: str) -> None:
         """Store a hash with newer parameters of the same password, unless the password was changed meanwhile."""

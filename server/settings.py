@@ -124,7 +124,7 @@ class Settings(BaseModel):
         gt=0,
         le=3600,
     )
-    page_size: int = _option(500, "Data", "Rows that one statement reads of a long listing.", ge=10, le=10_000)
+    page_size: int = _option(1000, "Data", "Rows that one statement reads of a long listing.", ge=10, le=10_000)
     sync_token_days: int = _option(
         180,
         "Data",
@@ -203,8 +203,8 @@ class Settings(BaseModel):
     sign_in_delay: float = _option(
         1.0,
         "Signing in",
-        "How long the next attempt must wait after failed ones, per account and per address: this after the third, "
-        "doubling with each further one.",
+        "How long the next attempt must wait after failed ones: this after the third on an account, and after a tenth "
+        "of sign_in_failures_per_address from an address, doubling with each further one.",
         unit="seconds",
         ge=0,
         le=60,

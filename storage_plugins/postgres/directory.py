@@ -10,6 +10,7 @@ import asyncpg
 from server.directory import (
     AppPassword,
     AppPasswordHash,
+    FailureScope,
     PrincipalChange,
     PrincipalRecord,
     RelationChange,
@@ -88,33 +89,29 @@ class PostgresDirectory:
 
     async def record_failure(self, address_key: str, account_key: str, rules: ThrottleRules) -> None:
         """See `Directory`."""
-        waits = rules.waits()
-        for scope, key, limit in (
-            ("address", address_key, rules.failures_per_address),
-            ("account", account_key, rules.failures_per_account),
-        ):
+        scopes: tuple[tuple[FailureScope, str], ...] = (("address", address_key), ("account", account_key))
+        for scope, key in scopes:
             await self._database.fetch(
                 """
                 insert into signin_failure as f (scope, key, failures, blocked_until)
                 values ($1, $2, 1, now() + make_interval(secs => case when $3 <= 1 then $4 else ($5::float8[])[1] end))
                 on conflict (scope, key) do update set (failures, first_at, last_at, blocked_until) = (
-                    select n,
-                           case when n = 1 then now() else f.first_at end,
-                           now(),
-                           now() + make_interval(secs => case
-                               when n >= $3 then $4
-                               else ($5::float8[])[least(n, cardinality($5::float8[]))]
-                           end)
+                    select n, first_at, now(), case
+                        when n >= $3 then first_at + make_interval(secs => $4)
+                        else now() + make_interval(secs => ($5::float8[])[least(n, cardinality($5::float8[]))])
+                    end
                     from (
-                        select case when f.last_at < now() - make_interval(secs => $4) then 1 else f.failures + 1 end
-                    ) as counted (n)
+                        select 1, now() where f.first_at <= now() - make_interval(secs => $4)
+                        union all
+                        select f.failures + 1, f.first_at where f.first_at > now() - make_interval(secs => $4)
+                    ) as counted (n, first_at)
                 )
                 """,
                 scope,
                 key,
-                limit,
+                rules.limit(scope),
                 rules.window,
-                waits,
+                rules.waits(scope),
             )
 
     async def clear_failures(self, account_key: str) -> None:
