@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from server.commands.options import with_settings
 from server.commands.session import open_database
+from server.errors import DatabaseError
+from server.services.objects import etag_of
 from server.settings import Settings
-from storage_plugins.postgres.migrations import migrate
+from storage_plugins.postgres.check import check as differences
+from storage_plugins.postgres.database import Database, DatabaseLimits
+from storage_plugins.postgres.migrations import migrate, schema_state
+
+_STATEMENT_TIMEOUT = 600.0
+"""Seconds that one statement of a check may take."""
+_SAMPLE = 100
 
 
 @click.group
@@ -23,5 +33,37 @@ async def upgrade(settings: Settings, finish: bool) -> None:
     async with open_database(settings) as dsn:
         done = await migrate(dsn, finish)
     for name in done:
-        click.echo(f"Applied {name}")
-    click.echo("The database is up to date." if not done else f"{len(done)} steps applied.")
+        click.echo(f"Applied {name}.")
+    click.echo("The database is up to date.")
+
+
+@db.command
+@click.option(
+    "--homes", type=click.IntRange(1), default=_SAMPLE, metavar="N", help=f"How many, at random.  [{_SAMPLE}]"
+)
+@click.option("--all", "everything", is_flag=True, help="Check all homes; reads every object once.")
+@with_settings()
+async def check(settings: Settings, homes: int, everything: bool) -> None:
+    """Compare what is derived (counts, sizes, ETags, revisions) with what it is derived from.
+
+    Changes nothing, and may run while the server does. Exits with 1 when something differs.
+    """
+    found = 0
+    async with open_database(settings) as dsn:
+        database = Database(dsn, DatabaseLimits(statement_timeout=_STATEMENT_TIMEOUT), application="koyomi check")
+        await database.open()
+        try:
+            async with database.transaction() as connection:
+                state = await schema_state(connection)
+            if not state.usable:
+                raise DatabaseError("The tables are not those of this version: run koyomi db upgrade.")
+            async for each in differences(database, etag_of, sample=None if everything else homes):
+                found += 1
+                click.echo(
+                    f"Home {each.home_id}: {each.subject}: {each.what} is {each.stored}, should be {each.computed}."
+                )
+        finally:
+            await database.close()
+    click.echo("Nothing differs." if not found else f"{found} values differ.")
+    if found:
+        sys.exit(1)
