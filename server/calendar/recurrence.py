@@ -24,6 +24,8 @@ from server.calendar.zones import Zone
 LAST_LOCAL = datetime(9999, 12, 31, 23, 59, 59)
 SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
+_GAPS_AHEAD = timedelta(days=800)
+_NO_GAP = (datetime.max, datetime.max)
 _UNIT_SECONDS = {Frequency.HOURLY: 3600, Frequency.MINUTELY: 60, Frequency.SECONDLY: 1}
 _COUNTED_BY_ONE = 3000
 """A COUNT up to this is found by going over the instances."""
@@ -47,6 +49,11 @@ class Series:
         self._days = DayRule(rule, start.date())
         self._unit = _UNIT_SECONDS.get(rule.freq)
         self._positions = () if rule.freq >= Frequency.DAILY else rule.by_set_pos
+        self._limits_units = self._unit is not None and bool(
+            rule.by_hour
+            or (rule.freq > Frequency.HOURLY and rule.by_minute)
+            or (rule.freq is Frequency.SECONDLY and rule.by_second)
+        )
         self._times = self._times_in_period()
         self._units_cache: tuple[int, Sequence[int]] | None = None
         self._candidates: Sequence[int] | None = None
@@ -84,10 +91,10 @@ class Series:
         if not self._counted:
             self._last_counted(LAST_LOCAL)
         reach = timedelta(seconds=self._unit or 86400) * min(self.rule.interval, 10**6)
-        end = self._limit
+        end = min(self._limit, LAST_LOCAL - SECOND)
         while end > self.start:
             begin = end - reach if end - self.start > reach else self.start + SECOND
-            found = deque(self._existing(begin, min(end, LAST_LOCAL - SECOND) + SECOND), maxlen=1)
+            found = deque(self._existing(begin, end + SECOND), maxlen=1)
             if found:
                 return found[0]
             end = begin - SECOND
@@ -99,10 +106,9 @@ class Series:
     def _existing(self, start: datetime, end: datetime) -> Iterator[datetime]:
         """Instances of the rule that exist in the zone."""
         instances = self._instances(start, end)
-        if self.zone is None or self.dates or start >= end:
+        if self.zone is None or self.dates or not self.zone.has_gaps:
             return instances
-        gaps = self.zone.gaps(start, end)
-        return _outside(instances, gaps) if gaps else instances
+        return _outside_gaps(instances, self.zone)
 
     def _instances(self, start: datetime, end: datetime) -> Iterator[datetime]:
         if start >= end or not self._times:
@@ -202,11 +208,7 @@ class Series:
         """The hours, minutes or seconds of a day on which the rule falls, from the first in step with INTERVAL on."""
         rule = self.rule
         interval = rule.interval
-        if self.dates or not (
-            rule.by_hour
-            or (rule.freq > Frequency.HOURLY and rule.by_minute)
-            or (rule.freq is Frequency.SECONDLY and rule.by_second)
-        ):
+        if self.dates or not self._limits_units:
             return range(first, per_day, interval)
         candidates = self._unit_candidates()
         position = bisect_left(candidates, first)
@@ -274,18 +276,32 @@ class Series:
         if left:
             cursor = self.start + SECOND if self.start < LAST_LOCAL else LAST_LOCAL
             if left > _COUNTED_BY_ONE:
-                for stretch in _STRETCHES:
-                    while end - cursor > stretch:
-                        number = self._count(cursor, cursor + stretch)
-                        if number >= left:
-                            break
-                        left -= number
-                        cursor += stretch
+                left, cursor = self._counted_off(left, cursor, end)
             last = next(islice(self._existing(cursor, end), left - 1, None), None)
         if last is not None:
             self._limit = min(self._limit, last)
             self._counted = True
         return last
+
+    def _counted_off(self, left: int, cursor: datetime, end: datetime) -> tuple[int, datetime]:
+        """Pass whole stretches of time that have fewer than `left` instances; what is left then, and from when on."""
+        day_over = timedelta(seconds=86400 - self._index(cursor, 1) % 86400)
+        stretches: Sequence[timedelta] = _STRETCHES
+        if end - cursor > day_over:
+            number = self._count(cursor, cursor + day_over)
+            if number < left:
+                left -= number
+                cursor += day_over
+            else:
+                stretches = _STRETCHES[-1:]
+        for stretch in stretches:
+            while end - cursor > stretch:
+                number = self._count(cursor, cursor + stretch)
+                if number >= left:
+                    break
+                left -= number
+                cursor += stretch
+        return left, cursor
 
     def _count(self, start: datetime, end: datetime) -> int:
         """How many instances of the rule exist from `start` on and before `end`."""
@@ -301,12 +317,18 @@ class Series:
             return 0
         if self._unit is None:
             return self._count_days(start, end)
-        first_day, last_day = start.toordinal() + 1, end.toordinal()
-        if first_day >= last_day:
+        is_plain = not (self.dates or self._limits_units or self._days.has_limits)
+        block = self._unit if is_plain else 86400
+        first, after = -(-self._index(start, 1) // block), self._index(end, block)
+        if first >= after:
             return sum(1 for _ in self._by_units(start, end, self._unit))
-        head = sum(1 for _ in self._by_units(start, datetime.fromordinal(first_day), self._unit))
-        tail = sum(1 for _ in self._by_units(datetime.fromordinal(last_day), end, self._unit))
-        return head + self._count_units(first_day, last_day, self._unit) + tail
+        number = sum(1 for _ in self._by_units(start, _at(first * block), self._unit))
+        number += sum(1 for _ in self._by_units(_at(after * block), end, self._unit))
+        if not is_plain:
+            return number + self._count_units(first, after, self._unit)
+        interval = self.rule.interval
+        first += (self._index(self.start, block) - first) % interval
+        return number + max(-(-(after - first) // interval), 0) * len(self._times)
 
     def _count_days(self, start: datetime, end: datetime) -> int:
         """Instances of DAILY and the longer frequencies: only periods at the edges are looked into."""
@@ -332,51 +354,57 @@ class Series:
         return number
 
     def _count_units(self, first_day: int, last_day: int, unit: int) -> int:
-        """Instances of HOURLY, MINUTELY and SECONDLY on whole days, `last_day` not among them."""
+        """Instances of HOURLY, MINUTELY and SECONDLY with limits on whole days, `last_day` not among them."""
         per_day = 86400 // unit
         interval = self.rule.interval
         base = self._index(self.start, unit)
         limited = self._days.has_limits
         day_is_uniform = per_day % interval == 0
-        if day_is_uniform or self.dates or limited or self.rule.by_hour or self.rule.by_minute or self.rule.by_second:
-            number = 0
-            by_phase: dict[int, int] = {}
-            index = first_day * per_day
+        number = 0
+        by_phase: dict[int, int] = {}
+        index = first_day * per_day
+        index += (base - index) % interval
+        while (day := index // per_day) < last_day:
+            self.work.spend()
+            if limited:
+                allowed = self._days.next_day(day, last_day - 1)
+                if allowed is None:
+                    break
+                if allowed != day:
+                    index = allowed * per_day
+                    index += (base - index) % interval
+                    continue
+            phase = index - day * per_day
+            if phase not in by_phase:
+                units = self._units_of_day(phase, per_day)
+                size = len(units) if isinstance(units, Sequence) else sum(1 for _ in units)
+                by_phase[phase] = min(size, 1) if self.dates else size * len(self._times)
+            if day_is_uniform and not limited:
+                return (last_day - day) * by_phase[phase]
+            number += by_phase[phase]
+            index = (day + 1) * per_day
             index += (base - index) % interval
-            while (day := index // per_day) < last_day:
-                self.work.spend()
-                if limited:
-                    allowed = self._days.next_day(day, last_day - 1)
-                    if allowed is None:
-                        break
-                    if allowed != day:
-                        index = allowed * per_day
-                        index += (base - index) % interval
-                        continue
-                phase = index - day * per_day
-                if phase not in by_phase:
-                    units = self._units_of_day(phase, per_day)
-                    size = len(units) if isinstance(units, Sequence) else sum(1 for _ in units)
-                    by_phase[phase] = min(size, 1) if self.dates else size * len(self._times)
-                if day_is_uniform and not limited:
-                    return (last_day - day) * by_phase[phase]
-                number += by_phase[phase]
-                index = (day + 1) * per_day
-                index += (base - index) % interval
-            return number
-        first, after = first_day * per_day, last_day * per_day
-        first += (base - first) % interval
-        return max(-(-(after - first) // interval), 0) * len(self._times)
+        return number
 
 
-def _outside(instances: Iterator[datetime], gaps: Sequence[tuple[datetime, datetime]]) -> Iterator[datetime]:
-    """Ascending instances without those in ascending gaps."""
-    following = iter(gaps)
-    gap_start, gap_end = next(following)
+def _at(seconds: int) -> datetime:
+    """The inverse of `Series._index` for seconds."""
+    day, second = divmod(seconds, 86400)
+    return datetime.fromordinal(day) + timedelta(seconds=second)
+
+
+def _outside_gaps(instances: Iterator[datetime], zone: Zone) -> Iterator[datetime]:
+    """Ascending instances without those that do not exist in the zone."""
+    known_until = gap_start = gap_end = datetime.min
+    gaps: Iterator[tuple[datetime, datetime]] = iter(())
     for instance in instances:
+        if instance >= known_until:
+            known_until = instance + _GAPS_AHEAD if LAST_LOCAL - instance > _GAPS_AHEAD else datetime.max
+            gaps = iter(zone.gaps(instance, known_until))
+            gap_start, gap_end = next(gaps, _NO_GAP)
         if instance >= gap_start:
             while instance >= gap_end:
-                gap_start, gap_end = next(following, (datetime.max, datetime.max))
+                gap_start, gap_end = next(gaps, _NO_GAP)
             if instance >= gap_start:
                 continue
         yield instance

@@ -19,7 +19,7 @@ from server.calendar.rrule import Frequency, parse_rule
 from server.calendar.values import Period, parse_utc_offset, property_time, property_times
 from server.calendar.work import Work
 from server.calendar.zones import Transition, Zone
-from server.errors import InvalidCalendarData, InvalidCalendarObject
+from server.errors import InvalidCalendarData, UnknownTimezone
 
 KEY_PREFIX = "rules:"
 """What the keys of zones by their own rules begin with, before the hash of the rules."""
@@ -125,10 +125,15 @@ class CalendarZones:
         self._calendar = calendar
         self._found: dict[str, Zone] = {}
 
+    @property
+    def used(self) -> tuple[Zone, ...]:
+        """The zones asked for so far."""
+        return tuple(self._found.values())
+
     def zone(self, tzid: str) -> Zone:
         """The zone that a TZID means in this object.
 
-        :raises InvalidCalendarObject: when the TZID is unknown and the object brings no rules for it.
+        :raises UnknownTimezone: when the TZID is unknown and the object brings no rules for it.
         :raises InvalidCalendarData: when the rules that it brings are none.
         """
         zone = self._found.get(tzid)
@@ -141,7 +146,7 @@ class CalendarZones:
         for component in self._calendar.components:
             if component.name == "VTIMEZONE" and _plain(component.text("TZID") or "") == wanted:
                 return zone_of_component(component, self._first_year())
-        raise InvalidCalendarObject(f"TZID {tzid[:80]!r} is no known time zone, and there is no VTIMEZONE for it.")
+        raise UnknownTimezone(tzid)
 
     def _first_year(self) -> int:
         """The year of the earliest DTSTART in the object: from then on its zones matter."""

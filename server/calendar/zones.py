@@ -151,6 +151,11 @@ class Zone:
                 return first_pass_end - timedelta(seconds=1)
         return local
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether there are local times that do not exist."""
+        return bool(self._gaps)
+
     def gaps(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
         """The stretches of local time that do not exist and overlap `start`–`end`, ascending, as (start, end)."""
         if not self._gaps or start >= end:

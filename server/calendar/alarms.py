@@ -1,0 +1,89 @@
+"""When alarms ring (RFC 5545 §3.6.6, §3.8.6.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from server.calendar.component import Component
+from server.calendar.component_times import Moment, as_utc, later
+from server.calendar.occurrences import AlarmTrigger, Kind
+from server.calendar.values import property_duration, property_time
+from server.calendar.zones import Zone
+from server.errors import InvalidCalendarData
+
+MAX_REPEAT = 10**6
+
+
+def alarm_triggers(components: Iterable[tuple[int, Component]]) -> tuple[AlarmTrigger, ...]:
+    """The triggers of the alarms of components, which come with their index among the calendar's components.
+
+    An alarm without a trigger that can be read never rings.
+    """
+    return tuple(
+        trigger
+        for index, component in components
+        for number, alarm in enumerate(component.children("VALARM"))
+        if (trigger := alarm_trigger(alarm, index, number)) is not None
+    )
+
+
+def alarm_trigger(alarm: Component, component: int, number: int) -> AlarmTrigger | None:
+    """The trigger of one VALARM: of the component with an index, its `number`-th alarm."""
+    trigger = alarm.first("TRIGGER")
+    if trigger is None:
+        return None
+    repeat, interval = _repetition(alarm)
+    try:
+        if trigger.value.strip()[:1].isdigit():
+            time = property_time(trigger)
+            at = as_utc(time.local, None)
+            return AlarmTrigger(component, number, at, 0, 0, False, repeat, interval)
+        offset = property_duration(trigger)
+    except InvalidCalendarData:
+        return None
+    from_end = (trigger.parameter("RELATED") or "").strip().upper() == "END"
+    return AlarmTrigger(component, number, None, offset.days, offset.seconds, from_end, repeat, interval)
+
+
+def _repetition(alarm: Component) -> tuple[int, int]:
+    """REPEAT and DURATION in seconds; both or none."""
+    repeat, duration = alarm.first("REPEAT"), alarm.first("DURATION")
+    if repeat is None or duration is None:
+        return 0, 0
+    text = repeat.value.strip()
+    try:
+        interval = property_duration(duration).timedelta // timedelta(seconds=1)
+    except InvalidCalendarData:
+        return 0, 0
+    if not (text.isascii() and text.isdigit()) or interval <= 0:
+        return 0, 0
+    return min(int(text[:9]), MAX_REPEAT), interval
+
+
+def first_ring(trigger: AlarmTrigger, start: datetime, end: datetime, kind: Kind, zone: Zone | None) -> datetime:
+    """When an alarm rings first for an occurrence: days count by the calendar of the occurrence's zone.
+
+    :param start: with `end` in UTC; floating times and dates as if in UTC, and so is the result.
+    :param zone: by whose calendar days count; None for floating times and dates that have no place yet.
+    """
+    if trigger.at is not None:
+        return trigger.at
+    base = end if trigger.from_end else start
+    if trigger.days and zone is not None:
+        local = later(zone.to_local(base), timedelta(days=trigger.days))
+        return later(Moment(local, kind, zone).utc, timedelta(seconds=trigger.seconds))
+    return later(base, timedelta(days=trigger.days, seconds=trigger.seconds))
+
+
+def rings_within(trigger: AlarmTrigger, first: datetime, start: datetime | None, end: datetime | None) -> bool:
+    """Whether an alarm that rings first at a time rings in a window, repetitions included (RFC 4791 §9.9)."""
+    if end is not None and first >= end:
+        return False
+    if start is None or first >= start:
+        return True
+    if not trigger.repeat:
+        return False
+    number = -(-(start - first) // timedelta(seconds=trigger.interval))
+    ring = later(first, timedelta(seconds=number * trigger.interval))
+    return number <= trigger.repeat and (end is None or ring < end)

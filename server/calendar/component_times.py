@@ -1,0 +1,200 @@
+"""The times of one component, and when an instance of it overlaps a window (RFC 4791 §9.9, RFC 5545 §3.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from server.calendar.component import Component
+from server.calendar.contentline import Property
+from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind
+from server.calendar.values import CalendarTime, Duration, property_duration, property_time
+from server.calendar.vtimezone import CalendarZones
+from server.calendar.zones import UTC_ZONE, Zone
+
+SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)
+_ZERO = timedelta(0)
+
+
+class Moment(NamedTuple):
+    """A time with what binds it to the time line."""
+
+    local: datetime
+    """Naive; midnight for a date."""
+    kind: Kind
+    zone: Zone | None
+    """None for floating times and dates."""
+
+    @property
+    def utc(self) -> datetime:
+        """In UTC (aware); floating times and dates as if their zone were UTC."""
+        return as_utc(self.local, self.zone)
+
+
+def as_utc(local: datetime, zone: Zone | None) -> datetime:
+    """A local time in UTC (aware), as if its zone were UTC when it has none."""
+    return local.replace(tzinfo=UTC) if zone is None else zone.to_utc(local)
+
+
+def as_local(utc: datetime, zone: Zone | None) -> datetime:
+    """The inverse of `as_utc` (naive)."""
+    return utc.replace(tzinfo=None) if zone is None else zone.to_local(utc)
+
+
+def later(time: datetime, by: timedelta) -> datetime:
+    """The sum, cut to the years 1 to 9999."""
+    try:
+        return time + by
+    except OverflowError:
+        bound = LATEST if by > _ZERO else EARLIEST
+        return bound if time.tzinfo is not None else bound.replace(tzinfo=None)
+
+
+def moment(time: CalendarTime, zones: CalendarZones) -> Moment:
+    """The moment that a value means in a calendar object.
+
+    :raises UnknownTimezone: when its TZID is unknown.
+    """
+    if time.is_date:
+        return Moment(time.local, Kind.DATE, None)
+    if time.utc:
+        return Moment(time.local, Kind.TIMED, UTC_ZONE)
+    if time.tzid is None or not time.tzid.strip():
+        return Moment(time.local, Kind.FLOATING, None)
+    return Moment(time.local, Kind.TIMED, zones.zone(time.tzid))
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long an instance is: DTEND and DUE are exact, DURATION is nominal (RFC 5545 §3.8.5.3)."""
+
+    exact: timedelta | None = None
+    nominal: Duration | None = None
+
+    def end(self, start: Moment, start_utc: datetime) -> datetime:
+        """The end (UTC) of an instance that starts at a moment."""
+        if self.exact is not None:
+            return later(start_utc, self.exact)
+        if self.nominal is not None:
+            days = timedelta(days=self.nominal.days)
+            utc = as_utc(later(start.local, days), start.zone) if days else start_utc
+            return later(utc, timedelta(seconds=self.nominal.seconds))
+        return start_utc
+
+    @property
+    def longest(self) -> timedelta:
+        """No instance is longer; a change of the zone's offset is allowed for."""
+        if self.nominal is not None:
+            return max(self.nominal.timedelta + (_DAY if self.nominal.days else _ZERO), _ZERO)
+        return max(self.exact or _ZERO, _ZERO)
+
+
+NO_LENGTH = Length()
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentTimes:
+    """What a VEVENT, VTODO, VJOURNAL or AVAILABLE says about time."""
+
+    component: Component
+    index: int
+    """Among the calendar's components."""
+    anchor: Moment | None
+    """DTSTART; for a task without it DUE, for an override without either RECURRENCE-ID."""
+    starts: bool
+    """Whether the anchor is a start and not a DUE."""
+    length: Length
+    form: str
+    """Which row of the table in RFC 4791 §9.9 holds: `end`, `duration`, `none`, `due`."""
+    busy: Busy
+
+    def matching(self, start: datetime, end: datetime, kind: Kind) -> tuple[datetime | None, datetime | None]:
+        """(matches_from, matches_until) of an instance: see `server.calendar.occurrences.Occurrence`.
+
+        :param end: as `Length.end` gives it.
+        """
+        match self.component.name:
+            case "VTODO":
+                return self._task_matching(start, end)
+            case "VJOURNAL":
+                return start, later(start, _DAY if kind is Kind.DATE else SECOND)
+        if self.form == "none":
+            return start, later(start, _DAY if kind is Kind.DATE else SECOND)
+        return start, end if end > start else later(start, SECOND)
+
+    def _task_matching(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+        """The rows of a VTODO with DTSTART or DUE."""
+        if self.form == "none":
+            return start, later(start, SECOND)
+        if not self.starts:
+            return later(start, -SECOND), start
+        if self.form == "duration":
+            return (start if end > start else later(min(start, end), -SECOND)), later(end, SECOND)
+        if end > start:
+            return start, end
+        return later(end, -SECOND), later(start, SECOND)
+
+    def end_of(self, start: Moment, start_utc: datetime) -> datetime:
+        """The end (UTC) of an instance that starts at a moment, at least the start."""
+        if self.form == "none" and start.kind is Kind.DATE and self.component.name != "VTODO":
+            return later(start_utc, _DAY)
+        return self.length.end(start, start_utc)
+
+
+def component_times(component: Component, index: int, zones: CalendarZones) -> ComponentTimes:
+    """The times of a component.
+
+    :raises InvalidCalendarData: for values that are none, unknown zones included.
+    """
+    properties: dict[str, Property] = {}
+    for prop in component.properties:
+        properties.setdefault(prop.name, prop)
+    start = _moment(properties.get("DTSTART"), zones)
+    is_task = component.name == "VTODO"
+    end = None if component.name == "VJOURNAL" else _moment(properties.get("DUE" if is_task else "DTEND"), zones)
+    starts = True
+    if start is None and is_task and end is not None:
+        start, end, starts = end, None, False
+    if start is None:
+        start = _moment(properties.get("RECURRENCE-ID"), zones)
+    length, form = NO_LENGTH, "none"
+    if not starts:
+        form = "due"
+    elif start is not None and end is not None:
+        exact = _between(start, end)
+        if exact > _ZERO or is_task:
+            length, form = Length(exact=exact), "due" if is_task else "end"
+    elif start is not None and "DURATION" in properties and component.name != "VJOURNAL":
+        nominal = property_duration(properties["DURATION"])
+        length, form = Length(nominal=Duration() if nominal.is_negative else nominal), "duration"
+    return ComponentTimes(component, index, start, starts, length, form, busy_of(component))
+
+
+def _moment(prop: Property | None, zones: CalendarZones) -> Moment | None:
+    return None if prop is None else moment(property_time(prop), zones)
+
+
+def _between(start: Moment, end: Moment) -> timedelta:
+    """The exact length from start to end; a date and a time are compared by the clock."""
+    if start.kind is end.kind:
+        return end.utc - start.utc
+    return end.local - start.local
+
+
+def busy_of(component: Component) -> Busy:
+    """What a component does to free-busy (RFC 4791 §7.10): only events make busy."""
+    if component.name != "VEVENT":
+        return Busy.FREE
+    busy = Busy.BUSY
+    for prop in component.properties:
+        if prop.name == "TRANSP" and prop.value.strip().upper() == "TRANSPARENT":
+            return Busy.FREE
+        if prop.name == "STATUS":
+            status = prop.value.strip().upper()
+            if status == "CANCELLED":
+                return Busy.FREE
+            if status == "TENTATIVE":
+                busy = Busy.TENTATIVE
+    return busy

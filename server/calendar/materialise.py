@@ -1,0 +1,268 @@
+"""From the component tree of a calendar object to its rows in time.
+
+Single objects and series of up to `WHOLE` instances are materialised whole; of endless and longer series those from a
+year back to two years ahead, and of denser ones a shorter stretch around now. What lies outside is computed when it is
+asked for (`server.calendar.timerange`), by arithmetic and not by walking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import islice
+
+from server.calendar.alarms import alarm_triggers
+from server.calendar.component import Component
+from server.calendar.component_times import Length, later, moment
+from server.calendar.contentline import Property
+from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind, Materialised, Occurrence
+from server.calendar.recurrence_set import Instance, RecurrenceSet
+from server.calendar.values import CalendarTime, Period, property_duration, property_time, property_times
+from server.calendar.vtimezone import CalendarZones
+from server.calendar.work import DEFAULT_WORK, Work
+from server.calendar.zones import UTC_ZONE
+from server.errors import TooManyInstances, UnknownTimezone
+
+WHOLE = 1000
+"""A series of up to this many instances is materialised whole."""
+
+MAX_ROWS = 5000
+"""No object has more rows: a shorter stretch of it is materialised."""
+
+SECOND = timedelta(seconds=1)
+_STRETCHES = (
+    (timedelta(days=366), timedelta(days=731)),
+    (timedelta(days=31), timedelta(days=92)),
+    (timedelta(days=2), timedelta(days=8)),
+    (timedelta(0), timedelta(days=1)),
+    (timedelta(0), timedelta(hours=1)),
+)
+_RECURRING = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
+
+
+def materialise(calendar: Component, now: datetime) -> Materialised:
+    """The occurrences, span and alarms of a calendar object.
+
+    :param calendar: its VCALENDAR, whose components are of one type and have one UID.
+    :param now: aware; what of a long series is materialised depends on it, and nothing else.
+    :raises InvalidCalendarData: for values of time that are none; `UnknownTimezone` is one of these errors.
+    :raises TooManyInstances: when not even an hour can be computed with bounded work.
+    """
+    components = [
+        (index, component) for index, component in enumerate(calendar.components) if component.name != "VTIMEZONE"
+    ]
+    zones = CalendarZones(calendar)
+    name = components[0][1].name if components else ""
+    components = [pair for pair in components if pair[1].name == name]
+    if name in _RECURRING:
+        return _materialise_recurring(name, components, zones, now)
+    rows: list[Occurrence] = []
+    for index, component in components:
+        if name == "VFREEBUSY":
+            rows += freebusy_rows(component, index, zones)
+        elif name == "VAVAILABILITY":
+            rows.append(availability_row(component, index, zones))
+    return _whole(name, rows, components, zones)
+
+
+def _materialise_recurring(
+    name: str, components: list[tuple[int, Component]], zones: CalendarZones, now: datetime
+) -> Materialised:
+    recurrences = RecurrenceSet(components, zones, Work())
+    if not recurrences.recurs:
+        single = recurrences.single()
+        if single is not None:
+            return _whole(name, [row_of(single)], components, zones)
+        rows = [timeless_task_row(component, index) for index, component in components if name == "VTODO"]
+        return _whole(name, rows, components, zones)
+    try:
+        endless, span_end = recurrences.endless, None
+        if not endless:
+            span_end = recurrences.last()
+            found = list(islice(recurrences.instances(EARLIEST, LATEST), WHOLE + 1))
+            if len(found) <= WHOLE:
+                return _whole(name, [row_of(instance) for instance in found], components, zones)
+    except TooManyInstances:
+        endless, span_end = True, None
+    begin, end, rows = _around(recurrences, now)
+    return Materialised(
+        component=name,
+        occurrences=tuple(rows),
+        span_start=recurrences.first(),
+        span_end=span_end,
+        endless=endless,
+        expanded_from=begin,
+        expanded_until=end,
+        alarms=alarm_triggers(components),
+        zones=_zone_keys(zones, rows),
+    )
+
+
+def _around(recurrences: RecurrenceSet, now: datetime) -> tuple[datetime, datetime, list[Occurrence]]:
+    """The longest stretch around now that has no more than `MAX_ROWS` rows; the last one may have none."""
+    now = now.replace(microsecond=0)
+    for number, (back, ahead) in enumerate(_STRETCHES):
+        begin, end = later(now, -back), later(now, ahead)
+        recurrences.work.left = DEFAULT_WORK
+        try:
+            found = list(islice(recurrences.instances(begin, end), MAX_ROWS + 1))
+        except TooManyInstances:
+            if number == len(_STRETCHES) - 1:
+                raise
+            continue
+        if len(found) <= MAX_ROWS:
+            return begin, end, sorted(map(row_of, found), key=lambda row: row.start)
+    return now, now, []
+
+
+def _whole(
+    name: str, rows: list[Occurrence], components: Iterable[tuple[int, Component]], zones: CalendarZones
+) -> Materialised:
+    """An object of which all instances are known."""
+    rows.sort(key=lambda row: row.start)
+    starts = [row.matches_from for row in rows if row.matches]
+    ends = [row.matches_until for row in rows if row.matches]
+    return Materialised(
+        component=name,
+        occurrences=tuple(rows),
+        span_start=None if None in starts else min((time for time in starts if time), default=EARLIEST),
+        span_end=None if None in ends else max((time for time in ends if time), default=EARLIEST),
+        endless=False,
+        expanded_from=None,
+        expanded_until=None,
+        alarms=alarm_triggers(components),
+        zones=_zone_keys(zones, rows),
+    )
+
+
+def _zone_keys(zones: CalendarZones, rows: Iterable[Occurrence]) -> tuple[str, ...]:
+    keys = {zone.key for zone in zones.used} | {row.tzid for row in rows if row.tzid is not None}
+    return tuple(sorted(keys - {UTC_ZONE.key}))
+
+
+def row_of(instance: Instance) -> Occurrence:
+    """The row of an instance."""
+    start = instance.start
+    matches_from, matches_until = instance.matching
+    return Occurrence(
+        start=instance.start_utc,
+        end=max(instance.end_utc, instance.start_utc),
+        matches_from=matches_from,
+        matches_until=matches_until,
+        local_start=start.local,
+        tzid=None if start.zone is None else start.zone.key,
+        kind=start.kind,
+        busy=instance.times.busy,
+        recurrence_id=instance.recurrence_id,
+        component=instance.times.index,
+    )
+
+
+def timeless_task_row(component: Component, index: int) -> Occurrence:
+    """The row of a VTODO without DTSTART and DUE: by COMPLETED and CREATED (RFC 4791 §9.9)."""
+    completed, created = _stamp(component, "COMPLETED"), _stamp(component, "CREATED")
+    matches_from: datetime | None = None
+    matches_until: datetime | None = None
+    if completed is not None:
+        earliest = completed if created is None else min(completed, created)
+        latest = completed if created is None else max(completed, created)
+        matches_from, matches_until = later(earliest, -SECOND), later(latest, SECOND)
+    elif created is not None:
+        matches_from = created
+    start = completed or created or EARLIEST
+    return _plain_row(start, start, matches_from, matches_until, Busy.FREE, index)
+
+
+def freebusy_rows(component: Component, index: int, zones: CalendarZones) -> list[Occurrence]:
+    """The rows of a VFREEBUSY (RFC 4791 §9.9): its own extent if it has one, and those of its periods."""
+    start, end = _time(component, "DTSTART", zones), _time(component, "DTEND", zones)
+    has_extent = start is not None and end is not None
+    rows = []
+    if start is not None and end is not None:
+        rows.append(_plain_row(start, max(start, end), start, later(end, SECOND), Busy.FREE, index))
+    for busy, begin, finish in freebusy_periods(component, zones):
+        rows.append(_plain_row(begin, finish, begin, finish, busy, index, matches=not has_extent))
+    return rows
+
+
+def freebusy_periods(component: Component, zones: CalendarZones) -> list[tuple[Busy, datetime, datetime]]:
+    """The FREEBUSY periods of a VFREEBUSY: type, start and end in UTC."""
+    found = []
+    for prop in component.all("FREEBUSY"):
+        busy = busy_type(prop.parameter("FBTYPE"), Busy.BUSY)
+        for period in property_times(prop):
+            if isinstance(period, Period):
+                start = moment(period.start, zones).utc
+                end = moment(period.end, zones).utc if isinstance(period.end, CalendarTime) else None
+                if end is None and not isinstance(period.end, CalendarTime):
+                    end = later(start, period.end.timedelta)
+                if end is not None and end > start:
+                    found.append((busy, start, end))
+    return found
+
+
+def busy_type(text: str | None, default: Busy) -> Busy:
+    """A value of FBTYPE or BUSYTYPE; unknown ones count as BUSY (RFC 5545 §3.2.9)."""
+    if text is None:
+        return default
+    value = text.strip().upper()
+    return next((busy for busy in Busy if busy == value), Busy.BUSY)
+
+
+def availability_row(component: Component, index: int, zones: CalendarZones) -> Occurrence:
+    """The row of a VAVAILABILITY (RFC 7953 §7.2.2): its extent. What it makes busy is not in rows."""
+    start, end = availability_extent(component, zones)
+    return _plain_row(start or EARLIEST, end or LATEST, start, end, Busy.FREE, index)
+
+
+def availability_extent(component: Component, zones: CalendarZones) -> tuple[datetime | None, datetime | None]:
+    """Start and end of a VAVAILABILITY; None is unbounded (RFC 7953 §3.1)."""
+    start, end = _time(component, "DTSTART", zones), _time(component, "DTEND", zones)
+    duration = component.first("DURATION")
+    prop = component.first("DTSTART")
+    if end is None and start is not None and prop is not None and duration is not None:
+        begin = moment(property_time(prop), zones)
+        end = Length(nominal=property_duration(duration)).end(begin, start)
+    return start, end
+
+
+def _plain_row(
+    start: datetime,
+    end: datetime,
+    matches_from: datetime | None,
+    matches_until: datetime | None,
+    busy: Busy,
+    index: int,
+    *,
+    matches: bool = True,
+) -> Occurrence:
+    """A row in UTC that does not recur."""
+    return Occurrence(
+        start=start,
+        end=end,
+        matches_from=matches_from,
+        matches_until=matches_until,
+        local_start=start.replace(tzinfo=None),
+        tzid=UTC_ZONE.key,
+        kind=Kind.TIMED,
+        busy=busy,
+        recurrence_id="",
+        component=index,
+        matches=matches,
+    )
+
+
+def _time(component: Component, name: str, zones: CalendarZones) -> datetime | None:
+    prop: Property | None = component.first(name)
+    return None if prop is None else moment(property_time(prop), zones).utc
+
+
+def _stamp(component: Component, name: str) -> datetime | None:
+    """COMPLETED or CREATED, which are in UTC."""
+    prop = component.first(name)
+    if prop is None:
+        return None
+    try:
+        return moment(property_time(prop), CalendarZones(component)).utc
+    except UnknownTimezone:
+        return None

@@ -1,0 +1,374 @@
+"""The recurrence set of a calendar component with its overrides (RFC 5545 §3.8.4.4, §3.8.5).
+
+Instances are identified by the UTC time of their original start. What is settled where the RFC leaves a choice:
+
+* RDATE, EXDATE and RECURRENCE-ID of another type or zone than DTSTART are read as those of the series: a date in a
+  timed series is the instance of that local day, a floating time is in the series' zone;
+* an override counts whether its instance is part of the series or not, and also when EXDATE excludes it;
+* RANGE=THISANDFUTURE moves the later instances by the same difference in local time, as far as no override of their own
+  and no later range describes them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from heapq import merge
+from typing import NamedTuple
+
+from server.calendar.component import Component
+from server.calendar.component_times import (
+    NO_LENGTH,
+    ComponentTimes,
+    Moment,
+    as_local,
+    component_times,
+    later,
+    moment,
+)
+from server.calendar.occurrences import Kind
+from server.calendar.recurrence import LAST_LOCAL, Series
+from server.calendar.rrule import parse_rule
+from server.calendar.values import CalendarTime, Period, property_time, property_times
+from server.calendar.vtimezone import CalendarZones
+from server.calendar.work import Work
+from server.calendar.zones import Zone
+
+_ZERO = timedelta(0)
+_NEARBY = timedelta(hours=26)
+
+
+class Instance(NamedTuple):
+    """One instance of a component."""
+
+    times: ComponentTimes
+    """Of the component that describes it."""
+    start: Moment
+    start_utc: datetime
+    end_utc: datetime
+    recurrence_id: str
+    """As `Occurrence.recurrence_id`."""
+    has_period: bool = False
+    """Its length comes from an RDATE."""
+
+    @property
+    def matching(self) -> tuple[datetime | None, datetime | None]:
+        """(matches_from, matches_until): see `server.calendar.occurrences.Occurrence`."""
+        if self.has_period and self.end_utc > self.start_utc:
+            return self.start_utc, self.end_utc
+        return self.times.matching(self.start_utc, self.end_utc, self.start.kind)
+
+    def overlaps(self, start: datetime | None, end: datetime | None) -> bool:
+        """Whether it overlaps a window by RFC 4791 §9.9, floating times and dates as if in UTC."""
+        matches_from, matches_until = self.matching
+        return (end is None or matches_from is None or matches_from < end) and (
+            start is None or matches_until is None or matches_until > start
+        )
+
+
+class _Date(NamedTuple):
+    """An RDATE."""
+
+    start_utc: datetime
+    start: Moment
+    end_utc: datetime | None
+    """Of a period."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Override:
+    """A component with RECURRENCE-ID."""
+
+    recurrence_id: Moment
+    id_utc: datetime
+    times: ComponentTimes
+    shift: timedelta | None
+    """With RANGE=THISANDFUTURE: how far later instances are moved, in local time."""
+
+
+class RecurrenceSet:
+    """The instances of one component (with the same UID) and its overrides.
+
+    :param components: with their index among the calendar's components; those without RECURRENCE-ID first wins.
+    """
+
+    def __init__(self, components: Sequence[tuple[int, Component]], zones: CalendarZones, work: Work) -> None:
+        self.zones = zones
+        self.work = work
+        self.master: ComponentTimes | None = None
+        overriding: list[ComponentTimes] = []
+        for index, component in components:
+            if component.first("RECURRENCE-ID") is not None:
+                overriding.append(component_times(component, index, zones))
+            elif self.master is None:
+                self.master = component_times(component, index, zones)
+        self._anchor = None if self.master is None else self.master.anchor
+        self._series: list[Series] = []
+        self._dates: list[_Date] = []
+        self._date_keys: list[datetime] = []
+        self._excluded: set[datetime] = set()
+        self._excluded_days: set[date] = set()
+        if self.master is not None and self._anchor is not None:
+            self._read_recurrence(self.master.component, self._anchor)
+        self._overrides = [self._override(times) for times in overriding]
+        self._overridden = {override.id_utc for override in self._overrides}
+        self._ranges = sorted(
+            (override for override in self._overrides if override.shift is not None),
+            key=lambda override: override.id_utc,
+        )
+        self._range_keys = [override.id_utc for override in self._ranges]
+        self.recurs = bool(self._series or self._dates or self._overrides)
+
+    @property
+    def endless(self) -> bool:
+        """Whether a rule has neither COUNT nor UNTIL."""
+        return any(series.endless for series in self._series)
+
+    def _read_recurrence(self, component: Component, anchor: Moment) -> None:
+        """RRULE, RDATE and EXDATE of the master."""
+        is_date = anchor.kind is Kind.DATE
+        for prop in component.properties:
+            if prop.name == "RRULE":
+                rule = parse_rule(prop.value)
+                self._series.append(Series(rule, anchor.local, anchor.zone, self.work, dates=is_date))
+            elif prop.name == "RDATE":
+                for value in property_times(prop):
+                    self._dates.append(self._date(value))
+            elif prop.name == "EXDATE":
+                for value in property_times(prop):
+                    time = value.start if isinstance(value, Period) else value
+                    if time.is_date and not is_date:
+                        self._excluded_days.add(time.local.date())
+                    else:
+                        self._excluded.add(self._in_series(time).utc)
+        self._dates.sort(key=lambda item: item.start_utc)
+        self.work.spend(len(self._dates) + len(self._excluded) + len(self._excluded_days))
+        self._date_keys = [item.start_utc for item in self._dates]
+
+    def _date(self, value: CalendarTime | Period) -> _Date:
+        """An RDATE; a period's length counts for series of times only."""
+        if not isinstance(value, Period):
+            start = self._in_series(value)
+            return _Date(start.utc, start, None)
+        start = self._in_series(value.start)
+        start_utc = start.utc
+        if start.kind is Kind.DATE:
+            return _Date(start_utc, start, None)
+        if isinstance(value.end, CalendarTime):
+            return _Date(start_utc, start, max(self._in_series(value.end).utc, start_utc))
+        whole = Moment(later(start.local, timedelta(days=value.end.days)), start.kind, start.zone)
+        return _Date(start_utc, start, later(whole.utc, timedelta(seconds=value.end.seconds)))
+
+    def _in_series(self, time: CalendarTime) -> Moment:
+        """A value of RDATE, EXDATE or RECURRENCE-ID as a time of the series."""
+        anchor = self._anchor
+        if anchor is None:
+            return moment(time, self.zones)
+        if anchor.kind is Kind.DATE:
+            return Moment(datetime.combine(time.local.date(), datetime.min.time()), Kind.DATE, None)
+        if time.is_date:
+            return Moment(datetime.combine(time.local.date(), anchor.local.time()), anchor.kind, anchor.zone)
+        if anchor.kind is Kind.FLOATING or time.is_floating:
+            return Moment(time.local, anchor.kind, anchor.zone)
+        return moment(time, self.zones)
+
+    def _override(self, times: ComponentTimes) -> _Override:
+        prop = times.component.first("RECURRENCE-ID")
+        assert prop is not None
+        recurrence_id = self._in_series(property_time(prop))
+        master = self.master
+        if master is not None and times.component.first("DTSTART") is None and times.component.first("DUE") is None:
+            same = NO_LENGTH if times.form == "none" else times.length
+            length, form = (master.length, master.form) if same is NO_LENGTH else (times.length, times.form)
+            times = ComponentTimes(times.component, times.index, recurrence_id, master.starts, length, form, times.busy)
+        shift = None
+        if (prop.parameter("RANGE") or "").strip().upper() == "THISANDFUTURE" and times.anchor is not None:
+            shift = times.anchor.local - _local_in(recurrence_id, recurrence_id.utc, times.anchor)
+        return _Override(recurrence_id, recurrence_id.utc, times, shift)
+
+    # -- instances -----------------------------------------------------------------------------------------------------
+
+    def instances(self, start: datetime, end: datetime) -> Iterator[Instance]:
+        """The instances that overlap a window (RFC 4791 §9.9), in no particular order.
+
+        Floating times and dates count as if they were in UTC.
+
+        :param start: aware, as `end`, which is exclusive.
+        :raises TooManyInstances: when the work is used up.
+        """
+        for override in self._overrides:
+            instance = self._of_override(override)
+            if instance is not None and instance.overlaps(start, end):
+                yield instance
+        if self.master is None or self._anchor is None:
+            return
+        longest = max((times.length.longest for times in self._describing()), default=_ZERO)
+        latest = max((item.end_utc - item.start_utc for item in self._dates if item.end_utc), default=_ZERO)
+        shifts = [override.shift for override in self._ranges if override.shift is not None]
+        least = timedelta(days=1) if self._anchor.kind is Kind.DATE else timedelta(seconds=2)
+        back = max(longest, latest, least) + max([*shifts, _ZERO]) + (_NEARBY if shifts else _ZERO)
+        ahead = max([-shift for shift in shifts] + [_ZERO]) + (_NEARBY if shifts else timedelta(seconds=2))
+        for id_utc, item in self._starts(later(start, -back), later(end, ahead)):
+            instance = self._instance(id_utc, item)
+            if instance.overlaps(start, end):
+                yield instance
+
+    def single(self) -> Instance | None:
+        """The one instance of a master that does not recur; None for a task without times."""
+        if self.master is None or self._anchor is None:
+            return None
+        return self._instance(self._anchor.utc, self._anchor)
+
+    def first(self) -> datetime | None:
+        """No instance matches before this time; None when a task's are unbounded."""
+        found = [instance.matching[0] for instance in self._outermost()]
+        return None if not found or None in found else min(time for time in found if time is not None)
+
+    def last(self) -> datetime | None:
+        """No instance of a set that is not endless matches at or after this time; None when a task's are unbounded.
+
+        :raises TooManyInstances: when the work is used up.
+        """
+        found = [instance.matching[1] for instance in self._outermost()]
+        if self.master is not None and self._anchor is not None:
+            for series in self._series:
+                local = series.last()
+                if local is not None:
+                    last = Moment(local, self._anchor.kind, self._anchor.zone)
+                    instance = self._instance(last.utc, last)
+                    found.append(instance.matching[1])
+        return None if not found or None in found else max(time for time in found if time is not None)
+
+    def _outermost(self) -> list[Instance]:
+        """The instances among which the first and, but for rules, the last one is: overrides, DTSTART, some RDATEs,
+        and the first of each range."""
+        found = [instance for instance in map(self._of_override, self._overrides) if instance is not None]
+        if self.master is not None and self._anchor is not None:
+            found.append(self._instance(self._anchor.utc, self._anchor))
+            if self._dates:
+                longest = max(self._dates, key=lambda item: item.end_utc or item.start_utc)
+                found += [self._instance(item.start_utc, item) for item in (self._dates[0], self._dates[-1], longest)]
+            for override in self._ranges:
+                following = next(self._starts(override.id_utc, later(override.id_utc, timedelta(days=800))), None)
+                if following is not None:
+                    found.append(self._instance(*following))
+        return found
+
+    def original(self, component: Component) -> Instance | None:
+        """The instance that a component with RECURRENCE-ID overrides, as the master has it; None without a master."""
+        if self.master is None or self._anchor is None:
+            return None
+        for override in self._overrides:
+            if override.times.component is component:
+                return self._described(override.id_utc, override.recurrence_id, self.master, None)
+        return None
+
+    def ranges(self) -> Sequence[Component]:
+        """The components with RANGE=THISANDFUTURE."""
+        return [override.times.component for override in self._ranges]
+
+    def _describing(self) -> Iterator[ComponentTimes]:
+        """The components that describe more than one instance."""
+        if self.master is not None:
+            yield self.master
+        for override in self._ranges:
+            yield override.times
+
+    def _starts(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, Moment | _Date]]:
+        """The original starts of the master's instances in a window, ascending: none that is excluded or overridden."""
+        assert self._anchor is not None
+        sources: list[Iterator[tuple[datetime, Moment | _Date]]] = [
+            self._series_starts(series, start, end) for series in self._series
+        ]
+        if not self._series and start <= (anchor_utc := self._anchor.utc) < end:
+            sources.append(iter([(anchor_utc, self._anchor)]))
+        if self._dates:
+            first, after = bisect_left(self._date_keys, start), bisect_left(self._date_keys, end)
+            listed = self._dates[first:after]
+            sources.append((item.start_utc, item) for item in listed)
+        merged = sources[0] if len(sources) == 1 else merge(*reversed(sources), key=lambda pair: pair[0])
+        previous = None
+        for pair in merged:
+            id_utc = pair[0]
+            if id_utc == previous or id_utc in self._excluded or id_utc in self._overridden:
+                continue
+            previous = id_utc
+            if self._excluded_days:
+                item = pair[1].start if isinstance(pair[1], _Date) else pair[1]
+                if _local_in(item, id_utc, self._anchor).date() in self._excluded_days:
+                    continue
+            yield pair
+
+    def _series_starts(self, series: Series, start: datetime, end: datetime) -> Iterator[tuple[datetime, Moment]]:
+        anchor = self._anchor
+        assert anchor is not None
+        zone, kind = anchor.zone, anchor.kind
+        first, after = _local_bounds(start, end, zone)
+        if zone is None:
+            for local in series.between(first, after):
+                made = Moment(local, kind, None)
+                yield made.utc, made
+            return
+        to_utc = zone.to_utc
+        for local in series.between(first, after):
+            utc = to_utc(local)
+            if start <= utc < end:
+                yield utc, Moment(local, kind, zone)
+
+    def _of_override(self, override: _Override) -> Instance | None:
+        start = override.times.anchor
+        if start is None:
+            return None
+        start_utc = start.utc
+        end_utc = override.times.end_of(start, start_utc)
+        return Instance(override.times, start, start_utc, end_utc, instance_id(override.id_utc, override.recurrence_id))
+
+    def _instance(self, id_utc: datetime, item: Moment | _Date) -> Instance:
+        """The instance with an original start, described by the master or by a range."""
+        assert self.master is not None
+        position = bisect_right(self._range_keys, id_utc)
+        start = item.start if isinstance(item, _Date) else item
+        if position == 0:
+            return self._described(id_utc, start, self.master, item.end_utc if isinstance(item, _Date) else None)
+        override = self._ranges[position - 1]
+        anchor, shift = override.times.anchor, override.shift
+        assert anchor is not None
+        assert shift is not None
+        moved = Moment(later(_local_in(start, id_utc, anchor), shift), anchor.kind, anchor.zone)
+        moved_utc = moved.utc
+        end_utc = override.times.end_of(moved, moved_utc)
+        return Instance(override.times, moved, moved_utc, end_utc, instance_id(id_utc, start))
+
+    def _described(
+        self, id_utc: datetime, start: Moment, times: ComponentTimes, period_end: datetime | None
+    ) -> Instance:
+        end_utc = period_end or times.end_of(start, id_utc)
+        key = instance_id(id_utc, start) if self.recurs else ""
+        return Instance(times, start, id_utc, end_utc, key, period_end is not None)
+
+
+def instance_id(id_utc: datetime, original: Moment) -> str:
+    """The canonical text of an instance's original start: see `Occurrence.recurrence_id`."""
+    iso = id_utc.isoformat()
+    day = f"{iso[:4]}{iso[5:7]}{iso[8:10]}"
+    if original.kind is Kind.DATE:
+        return day
+    return f"{day}T{iso[11:13]}{iso[14:16]}{iso[17:19]}{'' if original.kind is Kind.FLOATING else 'Z'}"
+
+
+def _local_in(start: Moment, start_utc: datetime, other: Moment) -> datetime:
+    """A start by the clock of another moment."""
+    if start.zone is other.zone or start.zone is None or other.zone is None:
+        return start.local
+    return as_local(start_utc, other.zone)
+
+
+def _local_bounds(start: datetime, end: datetime, zone: Zone | None) -> tuple[datetime, datetime]:
+    """A range of local times that holds all whose UTC times lie in a window."""
+    if zone is None:
+        return start.replace(tzinfo=None), end.replace(tzinfo=None)
+    earliest = min(zone.offset_at(later(start, by)) for by in (-_NEARBY, _ZERO, _NEARBY))
+    latest = max(zone.offset_at(later(end, by)) for by in (-_NEARBY, _ZERO, _NEARBY))
+    return later(start.replace(tzinfo=None), earliest), min(later(end.replace(tzinfo=None), latest), LAST_LOCAL)
