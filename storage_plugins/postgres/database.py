@@ -63,6 +63,8 @@ async def connect(
             "idle_in_transaction_session_timeout": "60000",
             # Every statement is a lookup by keys: planning it anew for its values gains nothing.
             "plan_cache_mode": "force_generic_plan",
+            # Plans are made once for each connection, perhaps while the tables are still empty.
+            "enable_seqscan": "off",
             "jit": "off",
             "synchronous_commit": "on",
             "timezone": "UTC",
@@ -246,7 +248,7 @@ class Database:
 
     def _failed(self, slot: _Slot, error: BaseException) -> None:
         """Close a connection unless the server itself said what was wrong and is ready for the next statement."""
-        if not isinstance(error, (asyncpg.PostgresError, asyncpg.DataError)) or slot.connection.is_in_transaction():
+        if not isinstance(error, asyncpg.PostgresError) or slot.connection.is_in_transaction():
             slot.connection.terminate()
 
     def _release(self, slot: _Slot) -> None:

@@ -45,7 +45,8 @@ _CONSTRAINTS: dict[str, type[KoyomiError]] = {
     "object_tombstone": WriteConflict,
     "binding_pkey": WriteConflict,
 }
-_NOT_TEXT = frozenset({"22021", "22P05"})
+# 22000 is what asyncpg raises itself for an argument that it cannot encode, such as a lone surrogate.
+_NOT_TEXT = frozenset({"22000", "22021", "22P05"})
 _TOO_LONG = "54000"
 
 
@@ -53,9 +54,6 @@ def domain_error(error: BaseException) -> BaseException:
     """The domain error that an error of asyncpg stands for; errors that mean a defect come back as they are."""
     if isinstance(error, asyncpg.PostgresError):
         return _of_server(error)
-    if isinstance(error, asyncpg.DataError):
-        # An argument that cannot be encoded: lone surrogates, numbers out of range.
-        return BadRequest("The request holds characters or numbers that cannot be stored.")
     if isinstance(error, asyncpg.InternalClientError):
         return error
     if isinstance(error, (asyncpg.InterfaceError, OSError, TimeoutError)):
@@ -71,7 +69,7 @@ def _of_server(error: asyncpg.PostgresError) -> BaseException:
         found = _CONSTRAINTS.get(constraint or "")
         return error if found is None else found()
     if state in _NOT_TEXT:
-        return BadRequest("The request holds a NUL character or text that is not UTF-8.")
+        return BadRequest("The request holds characters or numbers that cannot be stored.")
     if state == _TOO_LONG:
         return BadRequest("A name or UID is too long.")
     if state.startswith(("3D", "28")):

@@ -1,0 +1,130 @@
+"""Does what is derived agree with what it is derived from? For `koyomi db check`.
+
+Every check is one statement, so that it sees one moment and may run while the server writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from storage_plugins.postgres.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A stored value that is not what follows from the rest."""
+
+    home_id: int
+    subject: str
+    """Table and key, such as `collection 17`."""
+    what: str
+    stored: str
+    computed: str
+
+
+_HOMES = "select id from home where id > $1 order by id limit $2"
+_SAMPLE = "select id from home order by random() limit $1"
+# Each gives home, subject, what, stored, computed, for the homes of $1.
+_CHECKS = (
+    """
+    select c.home_id, 'collection ' || c.id, k.what, k.stored, k.computed
+    from collection c
+    cross join lateral (
+        select count(*) as members, coalesce(sum(o.size), 0) as bytes, coalesce(max(o.revision), 0) as revision
+        from object o where o.home_id = c.home_id and o.collection_id = c.id and o.deleted_revision is null
+    ) as t
+    cross join lateral (values
+        ('member_count', c.member_count::text, t.members::text), ('used_bytes', c.used_bytes::text, t.bytes::text),
+        ('revision', c.revision::text, greatest(c.revision, t.revision)::text)
+    ) as k (what, stored, computed)
+    where c.home_id = any($1::bigint[]) and k.stored <> k.computed
+    """,
+    """
+    select h.id, 'home ' || h.id, k.what, k.stored, k.computed
+    from home h
+    cross join lateral (
+        select coalesce(sum(c.used_bytes), 0) as bytes, coalesce(max(c.revision), 0) as revision
+        from collection c where c.home_id = h.id and c.deleted_at is null
+    ) as t
+    cross join lateral (
+        select count(*) as bindings, coalesce(max(b.revision), 0) as revision
+        from binding b where b.home_id = h.id and b.deleted_revision is null
+    ) as n
+    cross join lateral (values
+        ('used_bytes', h.used_bytes::text, t.bytes::text),
+        ('collection_count', h.collection_count::text, n.bindings::text),
+        ('revision', h.revision::text, greatest(h.revision, t.revision, n.revision)::text)
+    ) as k (what, stored, computed)
+    where h.id = any($1::bigint[]) and k.stored <> k.computed
+    """,
+    """
+    select o.home_id, 'object ' || o.id, 'collection', o.collection_id::text, 'none'
+    from object o
+    where o.home_id = any($1::bigint[])
+      and not exists (select from collection c where c.home_id = o.home_id and c.id = o.collection_id)
+    """,
+    """
+    select s.home_id, s.source || ' of object ' || s.object_id, 'collection', s.collection_id::text,
+           coalesce(o.collection_id::text, 'none')
+    from (
+        select distinct home_id, object_id, collection_id, 'occurrence' as source from occurrence
+        where home_id = any($1::bigint[])
+        union all
+        select distinct home_id, object_id, collection_id, 'alarm' from alarm where home_id = any($1::bigint[])
+    ) as s
+    left join object o on o.home_id = s.home_id and o.id = s.object_id and o.deleted_revision is null
+    where o.id is null or o.collection_id <> s.collection_id
+    """,
+    """
+    select b.home_id, 'binding ' || b.name, 'collection', b.collection_id::text, 'deleted'
+    from binding b
+    join collection c on c.home_id = b.collection_home_id and c.id = b.collection_id
+    where b.home_id = any($1::bigint[]) and b.rights = 'owner' and b.deleted_revision is null
+      and c.deleted_at is not null
+    """,
+)
+_TEXTS = """
+    select o.home_id, o.id, o.size, o.etag, o.text from object o
+    where o.home_id = $1 and o.id > $2 and o.deleted_revision is null order by o.id limit $3
+"""
+
+
+async def check(
+    database: Database, etag_of: Callable[[bytes], str], *, sample: int | None = None, batch: int = 200
+) -> AsyncIterator[Difference]:
+    """Give every difference in all homes, or in `sample` homes taken at random.
+
+    `etag_of` computes the ETag of a text. Holds at most `batch` texts at once.
+    """
+    async for homes in _homes(database, sample, batch):
+        for sql in _CHECKS:
+            for row in await database.fetch(sql, homes):
+                yield Difference(*row)
+        for home in homes:
+            async for difference in _check_texts(database, home, etag_of, batch):
+                yield difference
+
+
+async def _homes(database: Database, sample: int | None, batch: int) -> AsyncIterator[list[int]]:
+    if sample is not None:
+        yield [row[0] for row in await database.fetch(_SAMPLE, sample)]
+        return
+    last = 0
+    while homes := [row[0] for row in await database.fetch(_HOMES, last, batch)]:
+        yield homes
+        last = homes[-1]
+
+
+async def _check_texts(
+    database: Database, home: int, etag_of: Callable[[bytes], str], batch: int
+) -> AsyncIterator[Difference]:
+    last = 0
+    while rows := await database.fetch(_TEXTS, home, last, batch):
+        for home_id, id_, size, etag, text in rows:
+            data = text.encode()
+            if len(data) != size:
+                yield Difference(home_id, f"object {id_}", "size", str(size), str(len(data)))
+            if (computed := etag_of(data)) != etag:
+                yield Difference(home_id, f"object {id_}", "etag", etag, computed)
+        last = rows[-1][1]

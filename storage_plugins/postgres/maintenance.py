@@ -1,0 +1,152 @@
+"""Jobs that forget what has had its time: outbox rows, tombstones, texts that could be restored, deleted collections.
+
+Each function works in batches of short transactions, may run on several servers at once and can be stopped at any
+point. Tombstones go in two steps, at least `_SETTLING` apart: first the floor of tokens rises, so that no sync that
+began before misses a removal, then the rows go.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from storage_plugins.postgres.database import Database
+
+_SETTLING = timedelta(hours=1)
+
+_PRUNE_OUTBOX = """
+    delete from outbox where (home_id, id) in (
+        select home_id, id from outbox
+        where xid < pg_snapshot_xmin(pg_current_snapshot()) and at < clock_timestamp() - $1::interval
+        order by xid, id limit $2
+    )
+"""
+_FORGET_TEXTS = """
+    update object o set text = null, summary = null, properties = null
+    from (
+        select home_id, id from object
+        where deleted_at < clock_timestamp() - $1::interval and text is not null
+        order by deleted_at limit $2 for update skip locked
+    ) as old
+    where o.home_id = old.home_id and o.id = old.id
+"""
+_FORGET_TRASH = """
+    delete from trash where (home_id, id) in (
+        select home_id, id from trash where deleted_at < clock_timestamp() - $1::interval
+        order by deleted_at limit $2 for update skip locked
+    )
+"""
+# Members of collections that were deleted long ago: their rows go with all that hangs on them.
+_FORGET_MEMBERS = """
+    with old as (
+        select o.home_id, o.id from collection c
+        join object o on o.home_id = c.home_id and o.collection_id = c.id
+        where c.deleted_at < clock_timestamp() - $1::interval limit $2
+    ), occurrences as (
+        delete from occurrence where (home_id, object_id) in (select home_id, id from old)
+    ), alarms as (
+        delete from alarm where (home_id, object_id) in (select home_id, id from old)
+    ), views as (
+        delete from object_view where (home_id, object_id) in (select home_id, id from old)
+    )
+    delete from object where (home_id, id) in (select home_id, id from old)
+"""
+_RAISE_COLLECTION_FLOORS = """
+    with old as (
+        select home_id, collection_id, max(deleted_revision) as floor from object
+        where deleted_at < clock_timestamp() - $1::interval group by home_id, collection_id
+    ), homes as materialized (
+        select h.id from home h where h.id in (
+            select o.home_id from old o join collection c on c.home_id = o.home_id and c.id = o.collection_id
+            where o.floor > c.sync_floor
+        ) order by h.id limit $2 for no key update
+    ), raised as (
+        update home h set infinite_sync_floor = greatest(h.infinite_sync_floor, o.floor)
+        from (select home_id, max(floor) as floor from old group by home_id) as o
+        where h.id = o.home_id and h.id in (select id from homes)
+    )
+    update collection c set sync_floor = o.floor
+    from old o
+    where c.home_id = o.home_id and c.id = o.collection_id and o.floor > c.sync_floor
+      and c.home_id in (select id from homes)
+"""
+_DROP_TOMBSTONES = """
+    delete from object where (home_id, id) in (
+        select o.home_id, o.id from object o
+        join collection c on c.home_id = o.home_id and c.id = o.collection_id
+        where o.deleted_at < clock_timestamp() - $1::interval and o.revision <= c.sync_floor
+        order by o.deleted_at limit $2 for update of o skip locked
+    )
+"""
+_RAISE_HOME_FLOORS = """
+    with old as (
+        select b.home_id, max(b.deleted_revision) as floor from binding b
+        where b.deleted_at < clock_timestamp() - $1::interval group by b.home_id
+    ), homes as materialized (
+        select h.id from home h
+        where h.id in (select o.home_id from old o where o.floor > h.sync_floor)
+        order by h.id limit $2 for no key update
+    )
+    update home h
+    set sync_floor = o.floor, infinite_sync_floor = greatest(h.infinite_sync_floor, o.floor)
+    from old o where h.id = o.home_id and h.id in (select id from homes)
+"""
+_DROP_BINDINGS = """
+    delete from binding where (home_id, name) in (
+        select b.home_id, b.name from binding b join home h on h.id = b.home_id
+        where b.deleted_at < clock_timestamp() - $1::interval and b.revision <= h.sync_floor
+        order by b.deleted_at limit $2 for update of b skip locked
+    )
+"""
+_DROP_COLLECTIONS = """
+    with old as (
+        select c.home_id, c.id from collection c
+        where c.deleted_at < clock_timestamp() - $1::interval
+          and not exists (select from binding b where b.collection_home_id = c.home_id and b.collection_id = c.id)
+          and not exists (select from object o where o.home_id = c.home_id and o.collection_id = c.id)
+        limit $2
+    ), shares as (
+        delete from share where (home_id, collection_id) in (select home_id, id from old)
+    ), aces as (
+        delete from ace where (home_id, collection_id) in (select home_id, id from old)
+    ), views as (
+        delete from collection_view where (home_id, collection_id) in (select home_id, id from old)
+    ), texts as (
+        delete from trash where (home_id, collection_id) in (select home_id, id from old)
+    )
+    delete from collection where (home_id, id) in (select home_id, id from old)
+"""
+
+
+async def prune_outbox(database: Database, age: timedelta, *, batch: int = 1000) -> int:
+    """Delete outbox rows older than `age`; gives how many."""
+    return await _repeat(database, _PRUNE_OUTBOX, age, batch)
+
+
+async def forget_deleted(database: Database, restore: timedelta, *, batch: int = 500) -> int:
+    """Forget texts and members that were deleted more than `restore` ago; gives how many."""
+    forgotten = await _repeat(database, _FORGET_TEXTS, restore, batch)
+    forgotten += await _repeat(database, _FORGET_TRASH, restore, batch)
+    return forgotten + await _repeat(database, _FORGET_MEMBERS, restore, batch)
+
+
+async def prune_tombstones(database: Database, retention: timedelta, *, batch: int = 500) -> int:
+    """End sync tokens older than `retention` and drop the tombstones that only they needed; gives how many.
+
+    What can still be restored must be younger than `retention`.
+    """
+    await _repeat(database, _RAISE_COLLECTION_FLOORS, retention, batch)
+    await _repeat(database, _RAISE_HOME_FLOORS, retention, batch)
+    dropped = await _repeat(database, _DROP_TOMBSTONES, retention + _SETTLING, batch)
+    dropped += await _repeat(database, _DROP_BINDINGS, retention + _SETTLING, batch)
+    await _repeat(database, _DROP_COLLECTIONS, retention + _SETTLING, batch)
+    return dropped
+
+
+async def _repeat(database: Database, sql: str, age: timedelta, batch: int) -> int:
+    total = 0
+    while True:
+        async with database.transaction() as connection:
+            done = int((await connection.execute(sql, age, batch)).rsplit(" ", 1)[-1])
+        total += done
+        if done < batch:
+            return total

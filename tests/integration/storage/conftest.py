@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from server.storage import Collection, Home, HomeKind, PrincipalKind, Target
+from storage_plugins.postgres.check import check
+from storage_plugins.postgres.embedded import Cluster
+from storage_plugins.postgres.homes import create_homes
+from storage_plugins.postgres.storage import PostgresStorage
+from tests.fixtures.postgres import create_database, drop_database
+from tests.integration.storage.values import etag_of
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A principal with homes, and short ways to what they have."""
+
+    storage: PostgresStorage
+    id: int
+    uid: str
+    name: str
+
+    async def home(self, kind: HomeKind = "calendar") -> Home:
+        found = (await self.storage.resolve(self.id, Target(self.uid, "uid", kind))).home
+        assert found is not None
+        return found
+
+    async def collection(self, name: str = "calendar", kind: HomeKind = "calendar") -> Collection:
+        found = (await self.storage.resolve(self.id, Target(self.uid, "uid", kind, name))).collection
+        assert found is not None
+        return found
+
+    async def value(self, sql: str) -> Any:
+        """The first value that a statement gives, whose $1 is the calendar home."""
+        return await self.storage.database.fetchval(sql, (await self.home()).id)
+
+
+async def make_person(storage: PostgresStorage, kind: PrincipalKind = "individual") -> Person:
+    name = f"person{next(_numbers)}"
+    async with storage.database.transaction() as connection:
+        id_ = await connection.fetchval(
+            "insert into principal (uid, kind, name, name_key, display_name) values ($1, $2, $3, $3, $4) returning id",
+            f"uid-{name}",
+            kind,
+            name,
+            name.title(),
+        )
+        await create_homes(connection, id_, kind)
+    return Person(storage, id_, f"uid-{name}", name)
+
+
+async def assert_consistent(storage: PostgresStorage) -> None:
+    assert [difference async for difference in check(storage.database, etag_of)] == []
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="package")
+async def storage_dsn(cluster: Cluster, migrated_template: str) -> AsyncIterator[str]:
+    name = await create_database(cluster, migrated_template)
+    yield cluster.dsn(name)
+    await drop_database(cluster, name)
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="package")
+async def storage(storage_dsn: str) -> AsyncIterator[PostgresStorage]:
+    """A storage that the tests share, each with people of its own; what is derived in it is checked at the end."""
+    async with PostgresStorage(storage_dsn) as opened:
+        yield opened
+        await assert_consistent(opened)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def person(storage: PostgresStorage) -> Person:
+    return await make_person(storage)
+
+
+@pytest.fixture
+def new_person(storage: PostgresStorage):
+    return lambda kind="individual": make_person(storage, kind)
