@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from server import log
 from server.auth.authenticate import Authenticator
 from server.dav.core.dispatch import Dispatcher
 from server.dav.core.registry import build
@@ -17,12 +18,27 @@ from server.services.objects import Objects
 from server.settings import Settings
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.migrations import migrate
 from storage_plugins.postgres.storage import PostgresStorage
 
 MAX_HEADER = 32 * 1024
 """Bytes of a request line or of one header field."""
 KEEP_ALIVE = 75.0
 """Seconds that an idle connection is kept open."""
+
+
+@asynccontextmanager
+async def serving(settings: Settings, dsn: str) -> AsyncIterator[web.BaseRunner]:
+    """A runner for the application, set up and ready for connections; what `server.worker` runs."""
+    log.configure(settings.log_level, settings.log_format)
+    await migrate(dsn)
+    async with application(settings, dsn) as server:
+        runner = web.ServerRunner(server, shutdown_timeout=settings.stop_timeout)
+        await runner.setup()
+        try:
+            yield runner
+        finally:
+            await runner.cleanup()
 
 
 @asynccontextmanager

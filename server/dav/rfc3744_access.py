@@ -9,6 +9,7 @@ from server.dav.core.names import caldav, dav
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import EVERY, OWNED, Kind, Resource, principal_href
+from server.storage import Principal
 
 PRINCIPALS = frozenset({Kind.PRINCIPAL})
 _CALENDARS = frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.OUTBOX, Kind.CALENDAR_OBJECT})
@@ -74,15 +75,18 @@ def ace(principal: str, privileges: str, *, protected: bool = True, inherited: s
     return f"<D:ace><D:principal>{principal}</D:principal><D:grant>{privileges}</D:grant>{more}</D:ace>"
 
 
-def _acl(request: Request, resource: Resource) -> str:
+def _nothing(request: Request, resource: Resource) -> None:
+    return None
+
+
+async def _load_acl(request: Request, resource: Resource) -> str:
     if resource.kind not in OWNED:
         return ace("<D:authenticated/>", privilege(dav("read")))
     everything = privilege(dav("all"))
     holders = [resource.owner] if resource.owner else []
-    holders += [
-        admin for admin in request.relations.administrators if not resource.owner or admin.id != resource.owner.id
-    ]
-    return "".join(ace(names.href(request.url(principal_href(holder))), everything) for holder in holders)
+    known = {holder.id for holder in holders}
+    holders += [admin for admin in await request.site.directory.administrators() if admin.id not in known]
+    return "".join(ace(_href(request, holder), everything) for holder in holders)
 
 
 def _acl_restrictions(request: Request, resource: Resource) -> str:
@@ -103,12 +107,20 @@ def _alternate_uri_set(request: Request, resource: Resource) -> str:
     return names.href(request.url(principal_href(resource.owner, by_uid=False)))
 
 
-def _group_member_set(request: Request, resource: Resource) -> str:
-    return "".join(names.href(request.url(principal_href(member))) for member in request.relations.members)
+def _href(request: Request, principal: Principal) -> str:
+    return names.href(request.url(principal_href(principal)))
 
 
-def _group_membership(request: Request, resource: Resource) -> str:
-    return "".join(names.href(request.url(principal_href(group))) for group in request.relations.groups)
+async def _load_members(request: Request, resource: Resource) -> str | None:
+    if resource.kind is not Kind.PRINCIPAL or resource.owner is None:
+        return None
+    return "".join(_href(request, item) for item in await request.site.directory.members_of(resource.owner.id))
+
+
+async def _load_groups(request: Request, resource: Resource) -> str | None:
+    if resource.kind is not Kind.PRINCIPAL or resource.owner is None:
+        return None
+    return "".join(_href(request, item) for item in await request.site.directory.groups_of(resource.owner.id))
 
 
 STANDARD = Standard(
@@ -116,8 +128,8 @@ STANDARD = Standard(
     properties=(
         Property(dav("alternate-URI-set"), PRINCIPALS, _alternate_uri_set),
         Property(dav("principal-URL"), PRINCIPALS, _principal_url),
-        Property(dav("group-member-set"), PRINCIPALS, _group_member_set, needs="relations"),
-        Property(dav("group-membership"), PRINCIPALS, _group_membership, needs="relations"),
+        Property(dav("group-member-set"), PRINCIPALS, _nothing, load=_load_members),
+        Property(dav("group-membership"), PRINCIPALS, _nothing, load=_load_groups),
         Property(dav("owner"), OWNED | PRINCIPALS, _owner, same_for_members=True),
         Property(dav("supported-privilege-set"), EVERY, _supported_privilege_set, same_for_members=True),
         Property(
@@ -127,7 +139,7 @@ STANDARD = Standard(
             same_for_members=True,
             privilege=dav("read-current-user-privilege-set"),
         ),
-        Property(dav("acl"), EVERY, _acl, same_for_members=True, privilege=dav("read-acl"), needs="administrators"),
+        Property(dav("acl"), EVERY, _nothing, same_for_members=True, privilege=dav("read-acl"), load=_load_acl),
         Property(dav("acl-restrictions"), EVERY, _acl_restrictions, same_for_members=True),
         Property(dav("principal-collection-set"), EVERY, _principal_collection_set, same_for_members=True),
     ),

@@ -101,7 +101,7 @@ async def create(
     """Makes the collection with all properties, or not at all."""
     assert found.home is not None
     what = replace(_home(request, found), kind=kind)
-    wanted = read_creation(request, what, props)
+    wanted = await read_creation(request, what, props)
     if wanted.refused:
         return response(root, 424 if root == dav("mkcol-response") else 403, wanted.propstats())
     new = new_collection(request, kind, wanted, subscribed=subscribed)

@@ -15,7 +15,7 @@ from server.dav.core.resource import OWNED, Resource
 def _urn(installation: bytes, what: str, number: int) -> str:
     """An UUID from the installation's and the resource's own keys: nothing has to be stored for it."""
     digest = blake2b(f"{what}:{number}".encode(), key=installation, digest_size=16).digest()
-    return f"<D:href>urn:uuid:{UUID(bytes=digest, version=8)}</D:href>"
+    return f"<D:href>urn:uuid:{UUID(bytes=digest, version=5)}</D:href>"
 
 
 def _resource_id(request: Request, resource: Resource) -> str:

@@ -17,7 +17,7 @@ from server.dav.core.names import dav
 from server.dav.core.paths import encode
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Answer, Request
-from server.dav.core.resource import COLLECTIONS, HOMES, Resource, collection_of, member_kind
+from server.dav.core.resource import COLLECTIONS, HOMES, Kind, Resource, collection_of, member_kind
 from server.dav.rfc4918.propfind import names_in
 from server.errors import BadRequest, InvalidSyncToken
 from server.storage import Row
@@ -321,4 +321,6 @@ STANDARD = Standard(
     "RFC 6578",
     properties=(Property(dav("sync-token"), COLLECTIONS | HOMES, _sync_token),),
     reports=((dav("sync-collection"), COLLECTIONS | HOMES, sync_collection),),
+    # Apple's clients look for it before they ask a home.
+    tokens=(("calendarserver-home-sync", HOMES | {Kind.PRINCIPAL}),),
 )

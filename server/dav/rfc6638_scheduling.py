@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from server.dav.core import names, xml
 from server.dav.core.errors import Refused
-from server.dav.core.names import caldav, calendarserver
+from server.dav.core.names import caldav, calendarserver, dav
+from server.dav.core.paths import encode
 from server.dav.core.registry import MemberValue, Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource, home_href, principal_href
+from server.dav.core.resource import Kind, Resource, from_resolution, home_href, principal_href
 from server.dav.core.xml import Element
+from server.errors import AccessDenied, BadRequest, NotFound
 
 PRINCIPALS = frozenset({Kind.PRINCIPAL})
 CALENDARS = frozenset({Kind.CALENDAR})
@@ -35,6 +37,25 @@ def _outbox_url(request: Request, resource: Resource) -> str | None:
 
 def _default_calendar_url(request: Request, resource: Resource) -> str | None:
     return _in_home("calendar", resource, request)
+
+
+async def _read_default_calendar(request: Request, resource: Resource, element: Element) -> str:
+    """An href of one of the person's own calendars that takes events (RFC 6638 §9.2)."""
+    refusal = Refused(403, caldav("valid-schedule-default-calendar-URL"), "No calendar of one's own for events.")
+    try:
+        path = request.parse_href(xml.text_of(element.find(dav("href"))))
+        found = from_resolution(path, await request.look_up(path, need=dav("read")))
+    except (NotFound, AccessDenied, BadRequest):
+        raise refusal from None
+    calendar = found.collection
+    own = found.owner is not None and resource.owner is not None and found.owner.id == resource.owner.id
+    if found.kind is not Kind.CALENDAR or calendar is None or not own or "VEVENT" not in calendar.components:
+        raise refusal
+    start, end, _ = names.tags(caldav("schedule-default-calendar-URL"))
+    declared = f"{start[:-1]} {names.DECLARATIONS}>"
+    assert found.owner is not None
+    home = home_href(found.owner, "calendar")
+    return f"{declared}{names.href(request.url(home + encode(calendar.name) + '/'))}{end}"
 
 
 def _user_addresses(request: Request, resource: Resource) -> str:
@@ -85,7 +106,13 @@ STANDARD = Standard(
         Property(caldav("calendar-user-address-set"), PRINCIPALS, _user_addresses),
         Property(caldav("calendar-user-type"), PRINCIPALS, _user_type),
         Property(calendarserver("email-address-set"), PRINCIPALS, _email_addresses),
-        Property(caldav("schedule-default-calendar-URL"), INBOX, _default_calendar_url),
+        Property(
+            caldav("schedule-default-calendar-URL"),
+            INBOX,
+            _default_calendar_url,
+            read=_read_default_calendar,
+            stored=True,
+        ),
         Property(caldav("schedule-calendar-transp"), CALENDARS, _transparency, read=_read_transparency, stored=True),
         Property(
             caldav("schedule-tag"),

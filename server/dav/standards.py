@@ -5,6 +5,7 @@ from __future__ import annotations
 from server.dav import (
     apple_calendar_properties,
     calendarserver_ctag,
+    calendarserver_limits,
     rfc3253_reports,
     rfc3744_access,
     rfc4331_quota,
@@ -39,5 +40,6 @@ def standards(installation: bytes) -> list[Standard]:
         rfc6638_scheduling.STANDARD,
         rfc6352.STANDARD,
         calendarserver_ctag.STANDARD,
+        calendarserver_limits.STANDARD,
         apple_calendar_properties.STANDARD,
     ]

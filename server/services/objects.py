@@ -57,9 +57,13 @@ def state_of(member: Object | None) -> ObjectState | None:
     return None if member is None else ObjectState(member.id, member.revision)
 
 
+UNCOUNTED = 2
+"""Collections of a calendar home that do not count against the limit: outbox and notifications, which nobody made."""
+
+
 def write_limits(limits: Limits) -> WriteLimits:
     """The limits that a transaction holds itself."""
-    return WriteLimits(limits.quota_bytes, limits.max_members, limits.max_collections)
+    return WriteLimits(limits.quota_bytes, limits.max_members, limits.max_collections + UNCOUNTED)
 
 
 class Objects:

@@ -44,7 +44,7 @@ TABLE: dict[type[errors.KoyomiError], Translation] = {
     errors.TooManyAttendees: Translation(403, caldav("max-attendees-per-instance")),
     errors.TooManyInstances: Translation(403, caldav("max-instances")),
     errors.ResourceTooLarge: Translation(403, caldav("max-resource-size"), carddav("max-resource-size")),
-    errors.InvalidFilter: Translation(400, caldav("valid-filter"), carddav("valid-filter")),
+    errors.InvalidFilter: Translation(403, caldav("valid-filter"), carddav("supported-filter")),
     errors.UnsupportedFilter: Translation(403, caldav("supported-filter"), carddav("supported-filter")),
     errors.UnsupportedCollation: Translation(403, caldav("supported-collation"), carddav("supported-collation")),
     errors.QuotaExceeded: Translation(507, dav("quota-not-exceeded")),

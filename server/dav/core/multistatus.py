@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from server.dav.core import names
+from server.dav.core.errors import Refused
 from server.dav.core.paths import encode
 from server.dav.core.registry import MemberValue, Property
 from server.dav.core.request import Answer
@@ -29,6 +30,7 @@ STATUS = {
     403: "HTTP/1.1 403 Forbidden",
     404: "HTTP/1.1 404 Not Found",
     409: "HTTP/1.1 409 Conflict",
+    415: "HTTP/1.1 415 Unsupported Media Type",
     423: "HTTP/1.1 423 Locked",
     424: "HTTP/1.1 424 Failed Dependency",
     507: "HTTP/1.1 507 Insufficient Storage",
@@ -104,6 +106,8 @@ def describe(request: Request, resource: Resource, wanted: Sequence[str]) -> str
             continue
         value = item.render(request, resource)
         if value is None:
+            value = request.loaded.get(name)
+        if value is None:
             missing.append(names.tags(name)[2])
         else:
             start, end, empty = names.tags(name)
@@ -171,6 +175,8 @@ class MemberWriter:
                     continue
                 if item.same_for_members:
                     constant = "" if names_only else item.render(request, any_member)
+                    if constant is None:
+                        constant = request.loaded.get(name)
                     if constant is not None:
                         constant_found.append(start + constant + end if constant else empty)
                     else:
@@ -213,7 +219,11 @@ class MemberWriter:
         """The response of an existing member."""
         if self.template is not None:
             return self.template % (names.escape(encode(row[0])), *row[1 : len(self.parts) + 1])
-        return response(self.prefix + encode(row[0]), self.propstats(row))
+        try:
+            return response(self.prefix + encode(row[0]), self.propstats(row))
+        except Refused as error:
+            precondition = names.element(error.precondition) if error.precondition else ""
+            return status_response(self.prefix + encode(row[0]), error.status, precondition)
 
     def propstats(self, row: Row) -> str:
         """The propstats of an existing member."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from server.dav.core.resource import OBJECTS, Kind
 from server.dav.core.xml import Element
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Render = Callable[["Request", "Resource"], str | None]
 """Markup inside the property's element; None where the resource does not have the property."""
-Read = Callable[["Request", "Resource", Element], str | None]
+Load = Callable[["Request", "Resource"], Awaitable[str | None]]
+Read = Callable[["Request", "Resource", Element], "str | Awaitable[str | None] | None"]
 """Checks a value that a client sets and gives the text to store (None: the property is removed). Raises `Refused`."""
 Method = Callable[["Request"], Awaitable["Answer"]]
 Report = Callable[["Request", "Resource", Element], Awaitable["Answer"]]
@@ -64,8 +65,8 @@ class Property:
     """Whether MKCALENDAR and extended MKCOL may set it."""
     privilege: str = "{DAV:}read"
     """What reading it needs: DAV:read, DAV:read-acl or DAV:read-current-user-privilege-set (RFC 3744)."""
-    needs: Literal["", "relations", "administrators"] = ""
-    """What has to be read for it beyond the resource: groups and members of the principal, or the administrators."""
+    load: Load | None = None
+    """For a property that needs more than the resource: what `render` would give, awaited where it is asked for."""
     creation_only: bool = False
     """Whether it can be set by MKCALENDAR and extended MKCOL only, and is protected afterwards."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -35,17 +35,6 @@ class Answer:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     stream: AsyncIterator[bytes] | None = None
-
-
-@dataclass(slots=True)
-class Relations:
-    """Other principals that properties of a resource name; read only where one of those is asked for."""
-
-    groups: Sequence[Principal] = ()
-    """Groups that the principal is a direct member of."""
-    members: Sequence[Principal] = ()
-    """Direct members of the principal."""
-    administrators: Sequence[Principal] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +84,8 @@ class Request:
         self.path: Path = paths.parse(wire.target, site.prefix)
         self.viewer: Principal | None = None
         self.request_id = ""
-        self.relations = Relations()
+        self.loaded: dict[str, str] = {}
+        """Values of properties that needed more than the resource."""
         self.report = ""
         """The report asked for, for metrics and logs."""
 
@@ -150,13 +140,12 @@ class Request:
 
     async def prepare(self, resource: Resource, wanted: Iterable[str]) -> None:
         """Read what properties of a resource need beyond the resource itself."""
-        known = self.site.registry.by_kind[resource.kind]
-        needs = {known[name].needs for name in wanted if name in known}
-        if "relations" in needs and resource.owner is not None:
-            self.relations.groups = await self.site.directory.groups_of(resource.owner.id)
-            self.relations.members = await self.site.directory.members_of(resource.owner.id)
-        if "administrators" in needs:
-            self.relations.administrators = await self.site.directory.administrators()
+        for name in wanted:
+            item = self.site.registry.properties.get(name)
+            if item is not None and item.load is not None:
+                value = await item.load(self, resource)
+                if value is not None:
+                    self.loaded[name] = value
 
     def url(self, href: str) -> str:
         """An href as clients see it."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from server.dav.core.paths import encode
 from server.dav.core.request import Answer, Request
-from server.dav.core.resource import CONTAINERS, HOMES, Kind, Resource, collection_of
+from server.dav.core.resource import CONTAINERS, HOMES, Kind, Resource
 from server.dav.rfc4918 import conditions
-from server.dav.rfc4918.listing import fixed_listing, page
+from server.dav.rfc4918.listing import fixed_listing, frame, home_listing, links, principal_listing
 from server.dav.rfc4918.properties import HTML_TYPE, content_type, http_date
 
 
@@ -47,24 +49,34 @@ def prefers_html(request: Request) -> bool:
 
 async def listing(request: Request, resource: Resource, headers: dict[str, str]) -> Answer:
     """The HTML page of a collection."""
+    body = b""
     if resource.kind in (Kind.ROOT, Kind.PRINCIPALS, Kind.HOMES):
         body = fixed_listing(request, resource)
     elif resource.kind in HOMES:
-        assert resource.home is not None
-        children = await request.site.storage.collections(resource.home, request.person.id)
-        links = [(request.url(collection_of(resource, child).href), child.name) for child in children]
-        body = page(resource.owner.display_name if resource.owner else resource.name, links)
-    elif resource.collection is not None:
-        rows = await request.site.storage.members(
-            resource.collection, ("name",), after=None, limit=request.site.page_size
-        )
-        count = resource.collection.member_count
-        title = f"{resource.collection.name} ({count} {'entry' if count == 1 else 'entries'})"
-        body = page(title, [(request.url(resource.href + encode(row[0])), row[0]) for row in rows])
-    else:
-        assert resource.owner is not None
-        body = page(resource.owner.display_name or resource.owner.name, [])
+        body = await home_listing(request, resource)
+    elif resource.kind is Kind.PRINCIPAL:
+        body = principal_listing(resource)
     headers["Content-Type"] = HTML_TYPE
     headers["Content-Security-Policy"] = "default-src 'none'"
     headers["X-Content-Type-Options"] = "nosniff"
+    if resource.collection is not None:
+        return Answer(200, headers=headers, stream=member_listing(request, resource))
     return Answer(200, body, headers)
+
+
+async def member_listing(request: Request, resource: Resource) -> AsyncIterator[bytes]:
+    """The page of a collection, as its members are read."""
+    collection = resource.collection
+    assert collection is not None
+    count = collection.member_count
+    start, end = frame(f"{collection.name} ({count} {'entry' if count == 1 else 'entries'})")
+    yield start
+    after: str | None = None
+    while True:
+        rows = await request.site.storage.members(collection, ("name",), after=after, limit=request.site.page_size)
+        if rows:
+            yield links((request.url(resource.href + encode(row[0])), row[0]) for row in rows)
+            after = rows[-1][0]
+        if len(rows) < request.site.page_size:
+            break
+    yield end

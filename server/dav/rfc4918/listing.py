@@ -7,16 +7,44 @@ from html import escape
 
 from server.dav.core.paths import KIND_FOLDERS
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource
+from server.dav.core.resource import Kind, Resource, collection_of
 
 
-def page(title: str, links: Iterable[tuple[str, str]]) -> bytes:
-    """A page with links, each href and text."""
-    items = "".join(f'<li><a href="{escape(href)}">{escape(text)}</a></li>\n' for href, text in links)
-    return (
+def frame(title: str) -> tuple[bytes, bytes]:
+    """A page's start and end, between which its links stand."""
+    start = (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(title)}</title></head>\n'
-        f"<body>\n<h1>{escape(title)}</h1>\n<ul>\n{items}</ul>\n</body>\n</html>\n"
-    ).encode()
+        f"<body>\n<h1>{escape(title)}</h1>\n<ul>\n"
+    )
+    return start.encode(), b"</ul>\n</body>\n</html>\n"
+
+
+def links(items: Iterable[tuple[str, str]]) -> bytes:
+    """Links, each of an href and a text."""
+    return "".join(f'<li><a href="{escape(href)}">{escape(text)}</a></li>\n' for href, text in items).encode()
+
+
+def page(title: str, items: Iterable[tuple[str, str]]) -> bytes:
+    """A whole page of links."""
+    start, end = frame(title)
+    return start + links(items) + end
+
+
+async def home_listing(request: Request, resource: Resource) -> bytes:
+    """The page of a home."""
+    assert resource.home is not None
+    assert resource.owner is not None
+    children = await request.site.storage.collections(resource.home, request.person.id)
+    return page(
+        resource.owner.display_name or resource.owner.name,
+        [(request.url(collection_of(resource, child).href), child.name) for child in children],
+    )
+
+
+def principal_listing(resource: Resource) -> bytes:
+    """The page of a principal."""
+    assert resource.owner is not None
+    return page(resource.owner.display_name or resource.owner.name, [])
 
 
 def fixed_listing(request: Request, resource: Resource) -> bytes:

@@ -12,7 +12,7 @@ from server.dav.core.request import Request
 from server.dav.core.resource import COLLECTIONS, EVERY, HOMES, OBJECTS, OWNED, Kind, Resource
 from server.dav.core.xml import Element
 from server.dav.rfc4918.conditions import entity_tag, last_modified
-from server.dav.rfc4918.listing import fixed_listing
+from server.dav.rfc4918.listing import fixed_listing, home_listing, principal_listing
 
 _TYPES = {
     Kind.ROOT: "<D:collection/>",
@@ -97,7 +97,13 @@ def _getcontentlength(request: Request, resource: Resource) -> str | None:
         return str(resource.object.size)
     if resource.kind in (Kind.ROOT, Kind.PRINCIPALS, Kind.HOMES):
         return str(len(fixed_listing(request, resource)))
+    if resource.kind is Kind.PRINCIPAL:
+        return str(len(principal_listing(resource)))
     return None
+
+
+async def _load_contentlength(request: Request, resource: Resource) -> str | None:
+    return str(len(await home_listing(request, resource))) if resource.kind in HOMES else None
 
 
 PROPERTIES = (
@@ -119,9 +125,10 @@ PROPERTIES = (
     Property(dav("getcontenttype"), EVERY, _getcontenttype, MemberValue(("component",), content_type), in_allprop=True),
     Property(
         dav("getcontentlength"),
-        OBJECTS | {Kind.ROOT, Kind.PRINCIPALS, Kind.HOMES},
+        OBJECTS | HOMES | {Kind.ROOT, Kind.PRINCIPALS, Kind.PRINCIPAL, Kind.HOMES},
         _getcontentlength,
         MemberValue(("size",)),
+        load=_load_contentlength,
         in_allprop=True,
     ),
 )

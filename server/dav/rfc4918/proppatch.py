@@ -9,6 +9,7 @@ from server.dav.core import names, xml
 from server.dav.core.errors import Refused
 from server.dav.core.multistatus import answer, propstat, response
 from server.dav.core.names import dav
+from server.dav.core.registry import Property
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import COLLECTIONS, HOMES, OBJECTS, Resource
 from server.dav.rfc4918 import conditions
@@ -35,7 +36,7 @@ class Instructions:
     refused: dict[str, tuple[int, str, str]] = field(default_factory=dict)
     """Status, precondition markup and description by name."""
 
-    def take(self, request: Request, resource: Resource, element: xml.Element, *, creating: bool) -> None:
+    async def take(self, request: Request, resource: Resource, element: xml.Element, *, creating: bool) -> None:
         """Take one property element of a `DAV:set`."""
         name = str(element.tag)
         if name not in self.names:
@@ -51,9 +52,7 @@ class Instructions:
                 self.refused[name] = (403, PROTECTED, "")
                 return
         try:
-            value = (
-                xml.to_fragment(element) if item is None or item.read is None else item.read(request, resource, element)
-            )
+            value = await self._value(request, resource, item, element)
         except Refused as error:
             inner = names.element(error.precondition, error.inner) if error.precondition else ""
             self.refused[name] = (error.status, inner, error.message)
@@ -69,6 +68,13 @@ class Instructions:
             self.components = tuple((value or "").split())
         else:
             self.properties[name] = value
+
+    @staticmethod
+    async def _value(request: Request, resource: Resource, item: Property | None, element: xml.Element) -> str | None:
+        if item is None or item.read is None:
+            return xml.to_fragment(element)
+        value = item.read(request, resource, element)
+        return value if value is None or isinstance(value, str) else await value
 
     def remove(self, request: Request, resource: Resource, element: xml.Element) -> None:
         """Take one property element of a `DAV:remove`; one that is not there is removed with success."""
@@ -103,7 +109,7 @@ class Instructions:
         return "".join(parts)
 
 
-def read_update(request: Request, resource: Resource, root: xml.Element) -> Instructions:
+async def read_update(request: Request, resource: Resource, root: xml.Element) -> Instructions:
     """The instructions of a `DAV:propertyupdate`, in document order. Raises `BadRequest`."""
     out = Instructions()
     for instruction in xml.elements(root):
@@ -112,7 +118,7 @@ def read_update(request: Request, resource: Resource, root: xml.Element) -> Inst
         for prop in instruction.findall(dav("prop")):
             for element in xml.elements(prop):
                 if instruction.tag == dav("set"):
-                    out.take(request, resource, element, creating=False)
+                    await out.take(request, resource, element, creating=False)
                 else:
                     out.remove(request, resource, element)
     if not out.names:
@@ -120,12 +126,12 @@ def read_update(request: Request, resource: Resource, root: xml.Element) -> Inst
     return out
 
 
-def read_creation(request: Request, resource: Resource, props: Iterable[xml.Element]) -> Instructions:
+async def read_creation(request: Request, resource: Resource, props: Iterable[xml.Element]) -> Instructions:
     """The properties that a collection is made with. `resource` stands for what is to be made."""
     out = Instructions()
     for prop in props:
         for element in xml.elements(prop):
-            out.take(request, resource, element, creating=True)
+            await out.take(request, resource, element, creating=True)
     return out
 
 
@@ -136,7 +142,7 @@ async def proppatch(request: Request) -> Answer:
     root = await request.demand_xml(dav("propertyupdate"))
     if resource.kind not in HOMES | COLLECTIONS | OBJECTS:
         raise AccessDenied(resource.href, dav("write-properties"))
-    instructions = read_update(request, resource, root)
+    instructions = await read_update(request, resource, root)
     if not instructions.refused:
         await apply(request, resource, instructions.changes())
     elif len(instructions.properties) > request.site.limits.max_properties:

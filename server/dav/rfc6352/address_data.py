@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from server.contacts.partial import AddressDataSelection, select
+from server.contacts.vcard import version_of
 from server.dav.core import xml
+from server.dav.core.errors import Refused
 from server.dav.core.names import carddav, dav, escape
 from server.dav.core.registry import MemberValue
 from server.dav.core.request import Request
@@ -21,10 +23,12 @@ def asked_for(request: Request, root: xml.Element) -> tuple[list[str], MemberVal
     """
     prop = root.find(PROP)
     selection = AddressDataSelection()
+    version: str | None = None
     if prop is not None:
         element = prop.find(ADDRESS_DATA)
         if element is not None:
-            selection = read_address_data(element).selection
+            data = read_address_data(element)
+            selection, version = data.selection, data.version
         wanted = names_in(prop)
     elif root.find(ALLPROP) is not None or root.find(PROPNAME) is not None:
         known = request.site.registry.by_kind[Kind.ADDRESS_OBJECT]
@@ -33,6 +37,8 @@ def asked_for(request: Request, root: xml.Element) -> tuple[list[str], MemberVal
         wanted = [dav("getetag")]
 
     def render(text: str) -> str:
+        if version is not None and version_of(text) != version:
+            raise Refused(415, carddav("supported-address-data-conversion"))
         return escape(select(text, selection) if selection.properties else text)
 
     return wanted, MemberValue(("text",), render)

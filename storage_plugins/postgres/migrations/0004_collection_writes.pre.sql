@@ -7,19 +7,23 @@ create function koyomi_add_collection_1(
 ) returns bigint language plpgsql as $$
 declare
     v_id bigint;
+    v_deleted_revision bigint;
 begin
     insert into collection (
         home_id, revision, modified_at, sync_floor, kind, components, created_at, timezone, source, properties
     ) values (
         p_home_id, p_revision, p_now, 0, p_kind, p_components, p_now, p_timezone, p_source, p_properties
     ) returning id into v_id;
+    select b.deleted_revision into v_deleted_revision from binding b
+    where b.home_id = p_home_id and b.name = p_name and b.deleted_revision is not null;
     update binding
     set collection_home_id = p_home_id, collection_id = v_id, rights = 'owner', incarnation = incarnation + 1,
         created_revision = p_revision, revision = p_revision, deleted_revision = null, deleted_at = null
     where home_id = p_home_id and name = p_name and deleted_revision is not null;
     if found then
-        -- Members of the collection that had the name have no tombstones in the new one.
-        update home set infinite_sync_floor = p_revision where id = p_home_id;
+        -- Members of the collection that had the name have no tombstones in the new one: who has not heard of its end
+        -- must start anew.
+        update home set infinite_sync_floor = greatest(infinite_sync_floor, v_deleted_revision) where id = p_home_id;
     else
         insert into binding (home_id, name, collection_home_id, collection_id, created_revision, revision)
         values (p_home_id, p_name, p_home_id, v_id, p_revision, p_revision);
