@@ -87,17 +87,20 @@ def _cluster(noted: PidFile) -> Cluster:
 
 
 async def _in_thread(work: Callable[[], _T], abandon: threading.Event | None) -> _T:
-    """Run blocking work to its end, in a thread; when cancelled, tell it to give up and wait until it has."""
-    running = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        if abandon is not None:
-            abandon.set()
-        await asyncio.wait([running])
-        if not running.cancelled():
-            running.exception()
-        raise
+    """Run blocking work to its end, in a thread; when cancelled, however often, tell it to give up and wait for it."""
+    running = asyncio.get_running_loop().run_in_executor(None, work)
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as error:
+            cancelled = error
+            if abandon is not None:
+                abandon.set()
+    if cancelled is not None:
+        running.exception()
+        raise cancelled
+    return running.result()
 
 
 async def _watch(launcher: Launcher, abandon: threading.Event, progress: Callable[[str], None]) -> None:
