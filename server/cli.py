@@ -11,6 +11,7 @@ from server.errors import KoyomiError
 
 COMMANDS = {
     "serve": ("server.commands.serve:serve", "Run the server."),
+    "demo": ("server.commands.demo:demo", "Fill a demo organisation to try Koyomi with."),
     "user": ("server.commands.user:user", "People: add, list, rename, delete; passwords and app passwords."),
     "principals": ("server.commands.principals:principals", "Load people, groups, rooms and equipment from a file."),
     "db": ("server.commands.db:db", "Bring the database to this version, check it."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -35,8 +34,8 @@ def read_password(from_stdin: bool) -> str:
 
 
 def generate_password() -> str:
-    """A random password, as app passwords look, but longer than can be one."""
-    return app_passwords.generate() + "-" + secrets.token_hex(2)
+    """A random password of 75 bits: three of the groups that app passwords have five of."""
+    return "-".join(app_passwords.generate().split("-")[:3])
 
 
 @user.command
