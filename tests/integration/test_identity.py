@@ -500,8 +500,7 @@ async def test_hostile_logins_are_looked_for_and_not_found(
     assert await storage.database.fetchval("select max(length(key)) from signin_failure") < 100
 
 
-async def test_no_table_of_identity_is_left_out_of_the_constraints(database: str) -> None:
-    """What code would never write the database refuses too."""
+async def test_the_database_refuses_what_code_would_never_write(database: str) -> None:
     connection = await asyncpg.connect(database)
     try:
         await connection.execute("insert into principal (uid, kind, name, name_key) values ('u', 'group', 'g', 'g')")
