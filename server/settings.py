@@ -157,7 +157,7 @@ class Settings(BaseModel):
         "",
         "Network",
         "The address under which clients reach a server behind a proxy, with the path prefix if there is one. The "
-        "proxy must leave the prefix in the path.",
+        "proxy may leave the prefix in the path or take it off.",
         allowed="an http or https URL without query, as https://example.org/koyomi, or empty",
     )
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = _option(

@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from server.cli import COMMANDS
+from server.dav import standards
 from server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +34,7 @@ def test_each_standard_names_its_modules_and_the_tests_that_prove_it() -> None:
     assert found
     for standard, what, modules, tests in found:
         assert what
-        assert re.match(r"RFC \d+|calendarserver", standard)
+        assert re.match(r"RFC \d+|calendarserver|webcal", standard)
         assert code(modules), standard
         assert all((ROOT / path).exists() and path.startswith("server/") for path in code(modules)), modules
         assert code(tests), standard
@@ -40,8 +42,17 @@ def test_each_standard_names_its_modules_and_the_tests_that_prove_it() -> None:
             path, _, name = test.partition("::")
             assert (ROOT / path).exists(), test
             assert path.startswith("tests/"), test
-            if name:
+            if path.endswith("passed.txt"):
+                assert f"\n{name} | " in (ROOT / path).read_text(), test
+            elif name:
                 assert re.search(rf"^\s*(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), test
+
+
+def test_every_module_of_a_standard_has_a_row() -> None:
+    named = {path for row in rows("# Standards") for path in code(row[2])}
+    unnamed = [name for name in vars(standards) if isinstance(getattr(standards, name), ModuleType)
+               and not named & {f"server/dav/{name}", f"server/dav/{name}.py"}]  # fmt: skip
+    assert unnamed == []
 
 
 @pytest.mark.parametrize("name", NAMES)
