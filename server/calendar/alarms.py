@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from server.calendar.component import Component
-from server.calendar.component_times import Moment, as_utc, later
-from server.calendar.occurrences import AlarmTrigger, Kind
+from server.calendar.component_times import as_utc, later
+from server.calendar.occurrences import AlarmTrigger
 from server.calendar.values import property_duration, property_time
 from server.calendar.zones import Zone
 from server.errors import InvalidCalendarData
@@ -61,7 +61,7 @@ def _repetition(alarm: Component) -> tuple[int, int]:
     return min(int(text[:9]), MAX_REPEAT), interval
 
 
-def first_ring(trigger: AlarmTrigger, start: datetime, end: datetime, kind: Kind, zone: Zone | None) -> datetime:
+def first_ring(trigger: AlarmTrigger, start: datetime, end: datetime, zone: Zone | None) -> datetime:
     """When an alarm rings first for an occurrence: days count by the calendar of the occurrence's zone.
 
     :param start: with `end` in UTC; floating times and dates as if in UTC, and so is the result.
@@ -72,7 +72,7 @@ def first_ring(trigger: AlarmTrigger, start: datetime, end: datetime, kind: Kind
     base = end if trigger.from_end else start
     if trigger.days and zone is not None:
         local = later(zone.to_local(base), timedelta(days=trigger.days))
-        return later(Moment(local, kind, zone).utc, timedelta(seconds=trigger.seconds))
+        return later(zone.to_utc(local), timedelta(seconds=trigger.seconds))
     return later(base, timedelta(days=trigger.days, seconds=trigger.seconds))
 
 

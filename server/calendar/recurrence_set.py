@@ -28,7 +28,7 @@ from server.calendar.component_times import (
     later,
     moment,
 )
-from server.calendar.occurrences import Kind
+from server.calendar.occurrences import EARLIEST, LATEST, Kind
 from server.calendar.recurrence import LAST_LOCAL, Series
 from server.calendar.rrule import parse_rule
 from server.calendar.values import CalendarTime, Period, property_time, property_times
@@ -190,30 +190,44 @@ class RecurrenceSet:
 
     # -- instances -----------------------------------------------------------------------------------------------------
 
-    def instances(self, start: datetime, end: datetime) -> Iterator[Instance]:
+    def instances(self, start: datetime, end: datetime, of: Component | None = None) -> Iterator[Instance]:
         """The instances that overlap a window (RFC 4791 §9.9), in no particular order.
 
         Floating times and dates count as if they were in UTC.
 
         :param start: aware, as `end`, which is exclusive.
+        :param of: only those that this component describes.
         :raises TooManyInstances: when the work is used up.
         """
         for override in self._overrides:
-            instance = self._of_override(override)
-            if instance is not None and instance.overlaps(start, end):
-                yield instance
+            if of is None or override.times.component is of:
+                instance = self._of_override(override)
+                if instance is not None and instance.overlaps(start, end):
+                    yield instance
         if self.master is None or self._anchor is None:
             return
+        ids_from, ids_until = self._ids_of(of)
         longest = max((times.length.longest for times in self._describing()), default=_ZERO)
         latest = max((item.end_utc - item.start_utc for item in self._dates if item.end_utc), default=_ZERO)
         shifts = [override.shift for override in self._ranges if override.shift is not None]
         least = timedelta(days=1) if self._anchor.kind is Kind.DATE else timedelta(seconds=2)
         back = max(longest, latest, least) + max([*shifts, _ZERO]) + (_NEARBY if shifts else _ZERO)
         ahead = max([-shift for shift in shifts] + [_ZERO]) + (_NEARBY if shifts else timedelta(seconds=2))
-        for id_utc, item in self._starts(later(start, -back), later(end, ahead)):
+        for id_utc, item in self._starts(max(later(start, -back), ids_from), min(later(end, ahead), ids_until)):
             instance = self._instance(id_utc, item)
             if instance.overlaps(start, end):
                 yield instance
+
+    def _ids_of(self, component: Component | None) -> tuple[datetime, datetime]:
+        """From when to when the original starts lie that a component describes, besides that of its own override."""
+        if component is None:
+            return EARLIEST, LATEST
+        bounds = [EARLIEST, *self._range_keys, LATEST]
+        described = [self.master, *(override.times for override in self._ranges)]
+        for number, times in enumerate(described):
+            if times is not None and times.component is component:
+                return bounds[number], bounds[number + 1]
+        return LATEST, LATEST
 
     def single(self) -> Instance | None:
         """The one instance of a master that does not recur; None for a task without times."""
@@ -256,18 +270,21 @@ class RecurrenceSet:
                     found.append(self._instance(*following))
         return found
 
-    def original(self, component: Component) -> Instance | None:
-        """The instance that a component with RECURRENCE-ID overrides, as the master has it; None without a master."""
+    def replaced(self, component: Component, start: datetime, end: datetime) -> Iterator[Instance]:
+        """The instances, as the master has them, that a component with RECURRENCE-ID overrides, near a window.
+
+        Nothing without a master.
+        """
         if self.master is None or self._anchor is None:
-            return None
+            return
         for override in self._overrides:
             if override.times.component is component:
-                return self._described(override.id_utc, override.recurrence_id, self.master, None)
-        return None
-
-    def ranges(self) -> Sequence[Component]:
-        """The components with RANGE=THISANDFUTURE."""
-        return [override.times.component for override in self._ranges]
+                yield self._described(override.id_utc, override.recurrence_id, self.master, None)
+        ids_from, ids_until = self._ids_of(component)
+        back = later(start, -max(self.master.length.longest, timedelta(days=1)))
+        for id_utc, item in self._starts(max(back, ids_from), min(later(end, timedelta(seconds=2)), ids_until)):
+            original = item.start if isinstance(item, _Date) else item
+            yield self._described(id_utc, original, self.master, item.end_utc if isinstance(item, _Date) else None)
 
     def _describing(self) -> Iterator[ComponentTimes]:
         """The components that describe more than one instance."""

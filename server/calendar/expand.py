@@ -1,0 +1,300 @@
+"""CALDAV:expand, limit-recurrence-set and limit-freebusy-set (RFC 4791 §9.6.5 to §9.6.7): edits of content lines.
+
+Lines that need no change keep their spelling, folds and line ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from server.calendar.component import Component
+from server.calendar.component_times import later, moment
+from server.calendar.contentline import Property, encode_parameter, fold
+from server.calendar.materialise import availability_row, freebusy_rows, row_of, timeless_task_row
+from server.calendar.occurrences import FLOATING_MARGIN, Kind, Occurrence, resolve
+from server.calendar.recurrence_set import Instance, RecurrenceSet
+from server.calendar.values import CalendarTime, Duration, Period, property_times
+from server.calendar.vtimezone import CalendarZones
+from server.calendar.work import Work
+from server.calendar.zones import Zone
+from server.errors import InvalidCalendarData, TooManyInstances
+
+_RECURRING = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
+_REMOVED = frozenset(("RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"))
+_OF_INSTANCE = frozenset(("DTSTART", "DTEND", "DUE", "DURATION"))
+
+MAX_EXPANDED = 10_000
+"""Instances of one object in one answer."""
+
+
+def expand(text: str, calendar: Component, start: datetime, end: datetime, zone: Zone) -> str:
+    """The instances of a calendar object that overlap a window, each a component of its own with times in UTC.
+
+    Every instance of a recurrence set has a RECURRENCE-ID. Floating times and dates stay what they are. Without any
+    instance in the window the VCALENDAR has no component.
+
+    :param calendar: the VCALENDAR of `text`.
+    :param zone: gives floating times and dates their place.
+    :raises TooManyInstances: for more than `MAX_EXPANDED`, or too much work.
+    """
+    zones = CalendarZones(calendar)
+    pieces = list(_frame(text, calendar))
+    body: list[str] = []
+    names = {component.name for component in calendar.components if component.name != "VTIMEZONE"}
+    for name in sorted(names & _RECURRING):
+        body += _expanded(text, calendar, name, zones, (start, end), zone)
+    for index, component in enumerate(calendar.components):
+        if component.name == "VFREEBUSY":
+            rows = freebusy_rows(component, index, zones)
+        elif component.name == "VAVAILABILITY":
+            rows = [availability_row(component, index, zones)]
+        else:
+            continue
+        if any(row.overlaps(start, end) for row in rows):
+            body.append("".join(_in_utc(text, component, zones)))
+    return "".join((*pieces[:-1], *body, pieces[-1]))
+
+
+def limit_recurrence_set(text: str, calendar: Component, start: datetime, end: datetime, zone: Zone) -> str:
+    """The text without the overrides that neither lie in a window nor are of an instance that would.
+
+    Overrides with RANGE=THISANDFUTURE stay when any instance that they describe, or that they replace, lies in it.
+    """
+    zones = CalendarZones(calendar)
+    cuts: list[Component] = []
+    names = {component.name for component in calendar.components}
+    for name in sorted(names & _RECURRING):
+        components = [pair for pair in enumerate(calendar.components) if pair[1].name == name]
+        if not any(component.first("RECURRENCE-ID") for _, component in components):
+            continue
+        recurrences = RecurrenceSet(components, zones, Work())
+        begin, finish = later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN)
+        for _, component in components:
+            if component.first("RECURRENCE-ID") is None:
+                continue
+            current = recurrences.instances(begin, finish, component)
+            kept = any(_overlaps(instance, zone, start, end) for instance in current)
+            if not kept:
+                originals = recurrences.replaced(component, begin, finish)
+                kept = any(_overlaps(instance, zone, start, end) for instance in originals)
+            if not kept:
+                cuts.append(component)
+    return _without(text, [component.span for component in cuts])
+
+
+def limit_freebusy_set(text: str, calendar: Component, start: datetime, end: datetime) -> str:
+    """The text with those FREEBUSY periods only that overlap a window."""
+    zones = CalendarZones(calendar)
+    edits: list[tuple[int, int, str]] = []
+    for component in calendar.components:
+        if component.name != "VFREEBUSY":
+            continue
+        for prop in component.all("FREEBUSY"):
+            written = [part for part in prop.value.split(",") if part and not part.isspace()]
+            kept = [
+                part
+                for part, value in zip(written, property_times(prop), strict=True)
+                if not isinstance(value, Period) or _period_overlaps(value, zones, start, end)
+            ]
+            if len(kept) != len(written):
+                edits.append((*prop.span, _line(prop.name, prop.parameter_text, ",".join(kept)) if kept else ""))
+    return _edited(text, edits)
+
+
+# -- parts of expand --------------------------------------------------------------------------------------------------
+
+
+def _frame(text: str, calendar: Component) -> Iterator[str]:
+    """VCALENDAR's own lines around its components, the last piece being END."""
+    position = calendar.start
+    for component in calendar.components:
+        yield text[position : component.start]
+        position = component.end
+    rest = text[position : calendar.end]
+    cut = rest.rstrip("\r\n").rfind("\n") + 1
+    yield rest[:cut]
+    yield rest[cut:]
+
+
+def _expanded(
+    text: str, calendar: Component, name: str, zones: CalendarZones, window: tuple[datetime, datetime], zone: Zone
+) -> list[str]:
+    """The components of the instances in a window, in order of start."""
+    start, end = window
+    components = [pair for pair in enumerate(calendar.components) if pair[1].name == name]
+    recurrences = RecurrenceSet(components, zones, Work())
+    found: list[tuple[Occurrence, Instance]] = []
+    begin, finish = later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN)
+    single = None if recurrences.recurs else recurrences.single()
+    if single is None and not recurrences.recurs:
+        return [
+            "".join(_in_utc(text, component, zones))
+            for index, component in components
+            if name == "VTODO" and timeless_task_row(component, index).overlaps(start, end)
+        ]
+    for instance in recurrences.instances(begin, finish) if single is None else iter((single,)):
+        placed = resolve(row_of(instance), zone)
+        if placed.overlaps(start, end):
+            found.append((placed, instance))
+            if len(found) > MAX_EXPANDED:
+                raise TooManyInstances(f"There are more than {MAX_EXPANDED} instances in the time range.")
+    found.sort(key=lambda pair: (pair[0].start, pair[0].recurrence_id))
+    templates: dict[int, _Template] = {}
+    body = []
+    for _, instance in found:
+        template = templates.get(instance.times.index)
+        if template is None:
+            template = templates[instance.times.index] = _template(text, instance.times.component, zones)
+        body.append(template.before + "".join(_instance_lines(instance, template)) + template.after)
+    return body
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A component as text in UTC around the lines that each instance has for itself."""
+
+    before: str
+    after: str
+    duration: Property | None
+    has_end: bool
+    """Whether DTEND or DUE is there."""
+
+
+def _template(text: str, component: Component, zones: CalendarZones) -> _Template:
+    begin = text.index("\n", component.start) + 1
+    own = [prop for prop in component.properties if prop.name in _OF_INSTANCE or prop.name in _REMOVED]
+    place = own[0].start if own else begin
+    after = []
+    position = place
+    for prop in own:
+        after += _edited_span(text, component, position, prop.start, zones)
+        position = prop.end
+    after += _edited_span(text, component, position, component.end, zones)
+    before = _edited_span(text, component, component.start, place, zones)
+    has_end = component.first("DTEND") is not None or component.first("DUE") is not None
+    return _Template("".join(before), "".join(after), component.first("DURATION"), has_end)
+
+
+def _instance_lines(instance: Instance, template: _Template) -> Iterator[str]:
+    """DTSTART, its end and RECURRENCE-ID of an instance."""
+    kind = instance.start.kind
+    start, end = _written(instance.start_utc, kind), _written(max(instance.end_utc, instance.start_utc), kind)
+    end_name = "DUE" if instance.times.component.name == "VTODO" else "DTEND"
+    if not instance.times.starts:
+        yield _time_line("DUE", start, kind)
+    else:
+        yield _time_line("DTSTART", start, kind)
+        duration = template.duration
+        if template.has_end or (instance.has_period and duration is None):
+            yield _time_line(end_name, end, kind)
+        elif duration is not None:
+            nominal = instance.times.length.nominal or Duration()
+            exact = instance.end_utc - instance.start_utc
+            value = duration.value if nominal.timedelta == exact else _duration(exact)
+            yield _line("DURATION", duration.parameter_text, value)
+    if instance.recurrence_id:
+        is_date = len(instance.recurrence_id) == len("20260131")
+        yield _time_line("RECURRENCE-ID", instance.recurrence_id, Kind.DATE if is_date else Kind.TIMED)
+
+
+def _in_utc(text: str, component: Component, zones: CalendarZones) -> list[str]:
+    """A component with its times in UTC."""
+    return _edited_span(text, component, component.start, component.end, zones)
+
+
+def _edited_span(text: str, component: Component, start: int, end: int, zones: CalendarZones) -> list[str]:
+    """A stretch of a component's text; what refers to a zone in it, also in components below, is put in UTC."""
+    edits = [
+        (*prop.span, _line_in_utc(prop, zones))
+        for part in component.walk()
+        for prop in part.properties
+        if start <= prop.start < end and "TZID" in prop.parameter_text.upper() and prop.parameter("TZID") is not None
+    ]
+    pieces = []
+    position = start
+    for first, after, line in sorted(edits):
+        pieces += [text[position:first], line]
+        position = after
+    pieces.append(text[position:end])
+    return pieces
+
+
+def _line_in_utc(prop: Property, zones: CalendarZones) -> str:
+    """A property that refers to a zone, with its times in UTC; without the reference when its value is no time."""
+    others = [(name, values) for name, values in prop.params.items() if name != "TZID"]
+    try:
+        value = ",".join(_value_in_utc(time, zones) for time in property_times(prop))
+    except InvalidCalendarData:
+        value = prop.value
+    parameters = ";".join(f"{name}={','.join(map(encode_parameter, values))}" for name, values in others)
+    return _line(prop.name, parameters, value)
+
+
+def _value_in_utc(value: CalendarTime | Period, zones: CalendarZones) -> str:
+    if isinstance(value, Period):
+        if isinstance(value.end, CalendarTime):
+            return f"{_value_in_utc(value.start, zones)}/{_value_in_utc(value.end, zones)}"
+        return f"{_value_in_utc(value.start, zones)}/{_duration(value.end.timedelta)}"
+    time = moment(value, zones)
+    return _written(time.utc, time.kind)
+
+
+def _written(time: datetime, kind: Kind) -> str:
+    """A time as the value of a DATE or DATE-TIME."""
+    iso = time.isoformat()
+    day = f"{iso[:4]}{iso[5:7]}{iso[8:10]}"
+    if kind is Kind.DATE:
+        return day
+    return f"{day}T{iso[11:13]}{iso[14:16]}{iso[17:19]}{'' if kind is Kind.FLOATING else 'Z'}"
+
+
+def _time_line(name: str, written: str, kind: Kind) -> str:
+    return f"{name};VALUE=DATE:{written}\r\n" if kind is Kind.DATE else f"{name}:{written}\r\n"
+
+
+@lru_cache(maxsize=256)
+def _duration(length: timedelta) -> str:
+    """A length of time in hours, minutes and seconds, which are exact."""
+    seconds = length // timedelta(seconds=1)
+    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
+    hours, minutes, rest = seconds // 3600, seconds // 60 % 60, seconds % 60
+    parts = [f"{hours}H" if hours else "", f"{minutes}M" if minutes else "", f"{rest}S" if rest else ""]
+    if hours and rest and not minutes:
+        parts[1] = "0M"
+    return f"{sign}PT{''.join(parts) or '0S'}"
+
+
+def _line(name: str, parameters: str, value: str) -> str:
+    return fold(f"{name}{';' if parameters else ''}{parameters}:{value}")
+
+
+# -- parts of both limits ---------------------------------------------------------------------------------------------
+
+
+def _overlaps(instance: Instance, zone: Zone, start: datetime, end: datetime) -> bool:
+    return resolve(row_of(instance), zone).overlaps(start, end)
+
+
+def _period_overlaps(period: Period, zones: CalendarZones, start: datetime, end: datetime) -> bool:
+    begin = moment(period.start, zones).utc
+    if isinstance(period.end, CalendarTime):
+        return begin < end and moment(period.end, zones).utc > start
+    return begin < end and later(begin, period.end.timedelta) > start
+
+
+def _without(text: str, spans: list[tuple[int, int]]) -> str:
+    return _edited(text, [(first, after, "") for first, after in spans])
+
+
+def _edited(text: str, edits: list[tuple[int, int, str]]) -> str:
+    """A text with stretches replaced."""
+    pieces = []
+    position = 0
+    for first, after, replacement in sorted(edits):
+        pieces += [text[position:first], replacement]
+        position = after
+    pieces.append(text[position:])
+    return "".join(pieces)

@@ -1,0 +1,208 @@
+"""Free-busy: from occurrences and availability to a VFREEBUSY (RFC 4791 §7.10, RFC 7953 §4 and §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import NamedTuple
+
+from server.calendar.component import Component
+from server.calendar.component_times import later
+from server.calendar.contentline import fold
+from server.calendar.materialise import availability_extent, busy_type, freebusy_periods, row_of
+from server.calendar.occurrences import FLOATING_MARGIN, Busy, resolve
+from server.calendar.recurrence_set import RecurrenceSet
+from server.calendar.vtimezone import CalendarZones
+from server.calendar.work import Work
+from server.calendar.zones import Zone
+
+_STRENGTH = {Busy.BUSY: 3, Busy.UNAVAILABLE: 2, Busy.TENTATIVE: 1, Busy.FREE: 0}
+"""RFC 7953 §4: which type holds where availabilities of one priority overlap."""
+
+
+class BusyPeriod(NamedTuple):
+    """A half-open stretch of time (UTC) with its type; never FREE in what functions give."""
+
+    start: datetime
+    end: datetime
+    busy: Busy
+
+
+def merge(periods: Iterable[BusyPeriod], start: datetime, end: datetime) -> list[BusyPeriod]:
+    """The busy periods within a window, those of one type that overlap or touch put together; by type, then start.
+
+    Periods of different types may overlap (RFC 4791 §7.10).
+    """
+    merged: list[BusyPeriod] = []
+    clipped = sorted(
+        (period.busy, max(period.start, start), min(period.end, end))
+        for period in periods
+        if period.busy is not Busy.FREE and period.start < end and period.end > start and period.start < period.end
+    )
+    for busy, begin, finish in clipped:
+        if merged and merged[-1].busy is busy and begin <= merged[-1].end:
+            if finish > merged[-1].end:
+                merged[-1] = BusyPeriod(merged[-1].start, finish, busy)
+        else:
+            merged.append(BusyPeriod(begin, finish, busy))
+    return merged
+
+
+def busy_of_object(
+    calendar: Component, start: datetime, end: datetime, zone: Zone, work: Work | None = None
+) -> list[BusyPeriod]:
+    """What the events and VFREEBUSY of a calendar object make busy in a window, by its text; not merged, not clipped.
+
+    :param zone: gives floating times and dates their place.
+    :raises TooManyInstances: when it takes too much work.
+    """
+    zones = CalendarZones(calendar)
+    found = []
+    events = [pair for pair in enumerate(calendar.components) if pair[1].name == "VEVENT"]
+    if events:
+        recurrences = RecurrenceSet(events, zones, work or Work())
+        single = None if recurrences.recurs else recurrences.single()
+        begin, finish = later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN)
+        for instance in recurrences.instances(begin, finish) if single is None else (single,):
+            if instance.times.busy is not Busy.FREE:
+                row = resolve(row_of(instance), zone)
+                if row.start < end and row.end > start:
+                    found.append(BusyPeriod(row.start, row.end, row.busy))
+    for component in calendar.components:
+        if component.name == "VFREEBUSY":
+            for busy, begin, finish in freebusy_periods(component, zones):
+                if busy is not Busy.FREE and begin < end and finish > start:
+                    found.append(BusyPeriod(begin, finish, busy))
+    return found
+
+
+def unavailable(
+    calendars: Iterable[Component], start: datetime, end: datetime, zone: Zone, work: Work | None = None
+) -> list[BusyPeriod]:
+    """What VAVAILABILITY components make busy in a window (RFC 7953 §4), ascending and without overlap.
+
+    From the lowest to the highest priority, each sets its extent to busy and its AVAILABLE instances to free. Those of
+    one priority count together: the strongest type holds where they overlap, and what is available in one is free.
+
+    :param calendars: VCALENDARs that hold VAVAILABILITY; others count for nothing.
+    :raises TooManyInstances: when it takes too much work.
+    """
+    work = work or Work()
+    ranked = []
+    for calendar in calendars:
+        zones = CalendarZones(calendar)
+        for component in calendar.components:
+            if component.name != "VAVAILABILITY":
+                continue
+            first, last = availability_extent(component, zones)
+            begin = start if first is None else max(first, start)
+            finish = end if last is None else min(last, end)
+            if begin < finish:
+                ranked.append((_rank(component), component, zones, begin, finish))
+    ranked.sort(key=lambda item: item[0])
+    timeline = [BusyPeriod(start, end, Busy.FREE)]
+    for _, group in groupby(ranked, key=lambda item: item[0]):
+        members = list(group)
+        busy = [
+            BusyPeriod(begin, finish, busy_type(component.text("BUSYTYPE"), Busy.UNAVAILABLE))
+            for _, component, _, begin, finish in members
+        ]
+        for period in sorted(busy, key=lambda period: _STRENGTH[period.busy]):
+            timeline = _painted(timeline, [period])
+        for _, component, zones, begin, finish in members:
+            timeline = _painted(timeline, _available(component, zones, begin, finish, zone, work))
+    return [period for period in timeline if period.busy is not Busy.FREE]
+
+
+def _rank(component: Component) -> int:
+    """The order of priorities: 0 and none come first, then 9 to 1 (RFC 7953 §4)."""
+    text = (component.text("PRIORITY") or "").strip()
+    return -int(text) if len(text) == 1 and text in "123456789" else -10
+
+
+def _available(
+    component: Component, zones: CalendarZones, start: datetime, end: datetime, zone: Zone, work: Work
+) -> list[BusyPeriod]:
+    """The AVAILABLE instances of a VAVAILABILITY within a window, as free periods, ascending and without overlap."""
+    by_uid: dict[str, list[tuple[int, Component]]] = {}
+    for index, child in enumerate(component.components):
+        if child.name == "AVAILABLE":
+            by_uid.setdefault(child.text("UID") or str(index), []).append((index, child))
+    begin, finish = later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN)
+    found = []
+    for components in by_uid.values():
+        recurrences = RecurrenceSet(components, zones, work)
+        for instance in recurrences.instances(begin, finish):
+            row = resolve(row_of(instance), zone)
+            if row.start < end and row.end > start and row.start < row.end:
+                found.append((max(row.start, start), min(row.end, end)))
+    free: list[BusyPeriod] = []
+    for first, last in sorted(found):
+        if free and first <= free[-1].end:
+            free[-1] = BusyPeriod(free[-1].start, max(free[-1].end, last), Busy.FREE)
+        else:
+            free.append(BusyPeriod(first, last, Busy.FREE))
+    return free
+
+
+def _painted(timeline: Sequence[BusyPeriod], strokes: Sequence[BusyPeriod]) -> list[BusyPeriod]:
+    """A gapless timeline with ascending periods laid over it; neighbours of one type are put together."""
+    result: list[BusyPeriod] = []
+
+    def add(start: datetime, end: datetime, busy: Busy) -> None:
+        if start >= end:
+            return
+        if result and result[-1].busy is busy and result[-1].end == start:
+            result[-1] = BusyPeriod(result[-1].start, end, busy)
+        else:
+            result.append(BusyPeriod(start, end, busy))
+
+    position = 0
+    for period in timeline:
+        cursor = period.start
+        while position < len(strokes) and strokes[position].start < period.end:
+            stroke = strokes[position]
+            add(cursor, max(stroke.start, cursor), period.busy)
+            add(max(stroke.start, period.start), min(stroke.end, period.end), stroke.busy)
+            cursor = max(cursor, min(stroke.end, period.end))
+            if stroke.end > period.end:
+                break
+            position += 1
+        add(cursor, period.end, period.busy)
+    return result
+
+
+def freebusy_lines(periods: Iterable[BusyPeriod]) -> str:
+    """FREEBUSY properties of merged periods, one for each type (RFC 5545 §3.8.2.6)."""
+    lines = []
+    for busy, group in groupby(periods, key=lambda period: period.busy):
+        values = ",".join(f"{_utc(period.start)}/{_utc(period.end)}" for period in group)
+        parameter = "" if busy is Busy.BUSY else f";FBTYPE={busy.value}"
+        lines.append(fold(f"FREEBUSY{parameter}:{values}"))
+    return "".join(lines)
+
+
+def freebusy_calendar(
+    periods: Iterable[BusyPeriod],
+    start: datetime,
+    end: datetime,
+    now: datetime,
+    product_id: str,
+    properties: str = "",
+) -> str:
+    """The answer to free-busy-query: a VCALENDAR with one VFREEBUSY (RFC 4791 §7.10).
+
+    :param periods: as `merge` gives them.
+    :param properties: content lines to stand in the VFREEBUSY besides, such as UID, ORGANIZER and ATTENDEE.
+    """
+    return (
+        f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{fold(f'PRODID:{product_id}')}BEGIN:VFREEBUSY\r\n{properties}"
+        f"DTSTAMP:{_utc(now)}\r\nDTSTART:{_utc(start)}\r\nDTEND:{_utc(end)}\r\n{freebusy_lines(periods)}"
+        "END:VFREEBUSY\r\nEND:VCALENDAR\r\n"
+    )
+
+
+def _utc(time: datetime) -> str:
+    iso = time.isoformat()
+    return f"{iso[:4]}{iso[5:7]}{iso[8:13]}{iso[14:16]}{iso[17:19]}Z"
