@@ -17,6 +17,6 @@ from server.settings import Settings
 @with_settings("host", "port", "workers")
 def serve(settings: Settings) -> None:
     """Run the server until it is stopped (Ctrl-C or SIGTERM)."""
-    from server import supervisor
+    from server.supervisor import run
 
-    sys.exit(supervisor.run(settings))
+    sys.exit(run(settings))
