@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from server.calendar.occurrences import Materialised
+    from server.calendar.occurrences import Materialised, Occurrence
 
 PrincipalKind = Literal["individual", "group", "room", "resource"]
 HomeKind = Literal["calendar", "addressbook"]
@@ -315,6 +315,21 @@ class Storage(Protocol):
     ) -> Sequence[Row]:
         """Members with `after` < revision <= `up_to`, tombstones included, by revision."""
 
+    async def occurrences(
+        self, collection: Collection, start: datetime | None, end: datetime | None
+    ) -> tuple[Sequence[tuple[int, Occurrence]], Sequence[int]]:
+        """What may lie in a window (None: unbounded) by object id; and objects that are not expanded as far.
+
+        Floating times and dates come for a caller who decides in some zone: the window has to be widened for them by
+        `FLOATING_MARGIN`. The occurrences of the objects named last are not all stored for this window: the caller
+        computes them from the text.
+        """
+
+    async def members_by_id(
+        self, collection: Collection, ids: Sequence[int], columns: Sequence[MemberColumn]
+    ) -> Sequence[Row]:
+        """The members with these ids that still exist, in order of names."""
+
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
         """The name of the member that has this UID."""
 
@@ -391,6 +406,22 @@ class Storage(Protocol):
         self, home: Home, collection: Collection, name: str, replaced: Collection | None, cause: Cause
     ) -> int:
         """Give a collection another name in its home; `replaced` is deleted in the same transaction."""
+
+    async def copy_collection(
+        self,
+        home: Home,
+        collection: Collection,
+        name: str,
+        replaced: Collection | None,
+        limits: WriteLimits,
+        cause: Cause,
+        *,
+        with_members: bool,
+    ) -> int:
+        """Copy a collection under another name of its home; `replaced` is deleted in the same transaction.
+
+        Raises `QuotaExceeded`, `TooManyCollections`.
+        """
 
     # hearing
 

@@ -46,6 +46,26 @@ class Collections:
                 replacement = DEFAULT_ADDRESS_BOOK
         return await self._storage.delete_collection(home, collection, cause, replacement=replacement)
 
+    async def copy(
+        self,
+        home: Home,
+        collection: Collection,
+        name: str,
+        replaced: Collection | None,
+        cause: Cause,
+        *,
+        with_members: bool,
+    ) -> int:
+        """Copy a calendar or address book under another name of its home, with its properties.
+
+        Raises `AlreadyExists`, `QuotaExceeded`, `TooManyCollections`, `AccessDenied` for what every home has.
+        """
+        self._demand_replaceable(collection, replaced)
+        limits = write_limits(self._limits)
+        return await self._storage.copy_collection(
+            home, collection, name, replaced, limits, cause, with_members=with_members
+        )
+
     async def move(
         self, home: Home, collection: Collection, name: str, replaced: Collection | None, cause: Cause
     ) -> int:
@@ -53,8 +73,12 @@ class Collections:
 
         Raises `AlreadyExists`, `AccessDenied` for what every home has.
         """
+        self._demand_replaceable(collection, replaced)
+        return await self._storage.move_collection(home, collection, name, replaced, cause)
+
+    @staticmethod
+    def _demand_replaceable(collection: Collection, replaced: Collection | None) -> None:
         if collection.kind in PERMANENT or (replaced is not None and replaced.kind in PERMANENT):
             raise AccessDenied(collection.name, "{DAV:}unbind")
         if replaced is not None and replaced.id == collection.id:
             raise AlreadyExists
-        return await self._storage.move_collection(home, collection, name, replaced, cause)

@@ -12,7 +12,8 @@ _COLUMNS = frozenset(get_args(MemberColumn))
 
 
 @cache
-def _columns(names: tuple[str, ...]) -> str:
+def member_columns(names: tuple[str, ...]) -> str:
+    """Columns of the object `o` for a select list."""
     unknown = set(names) - _COLUMNS
     if unknown or not names:
         raise ValueError(f"not columns of a member: {sorted(unknown)}")
@@ -22,7 +23,7 @@ def _columns(names: tuple[str, ...]) -> str:
 @cache
 def _page(names: tuple[str, ...]) -> str:
     return (
-        f"select {_columns(names)} from object o where o.home_id = $1 and o.collection_id = $2 and o.name > $3 "  # noqa: S608
+        f"select {member_columns(names)} from object o where o.home_id = $1 and o.collection_id = $2 and o.name > $3 "  # noqa: S608
         "and o.deleted_revision is null order by o.name limit $4"
     )
 
@@ -30,7 +31,7 @@ def _page(names: tuple[str, ...]) -> str:
 @cache
 def _named(names: tuple[str, ...]) -> str:
     return (
-        f"select o.collection_id, o.name, {_columns(names)} "  # noqa: S608
+        f"select o.collection_id, o.name, {member_columns(names)} "  # noqa: S608
         "from object o where o.home_id = $1 and o.collection_id = $2 and o.name = any($3::text[]) "
         "and o.deleted_revision is null"
     )
@@ -39,7 +40,7 @@ def _named(names: tuple[str, ...]) -> str:
 @cache
 def _named_anywhere(names: tuple[str, ...]) -> str:
     return (
-        f"select o.collection_id, o.name, {_columns(names)} "  # noqa: S608
+        f"select o.collection_id, o.name, {member_columns(names)} "  # noqa: S608
         "from unnest($1::bigint[], $2::bigint[], $3::text[]) as m (home_id, collection_id, name) "
         "join object o on o.home_id = m.home_id and o.collection_id = m.collection_id and o.name = m.name "
         "and o.deleted_revision is null"
@@ -49,7 +50,7 @@ def _named_anywhere(names: tuple[str, ...]) -> str:
 @cache
 def _changed(names: tuple[str, ...]) -> str:
     return (
-        f"select {_columns(names)} from object o where o.home_id = $1 and o.collection_id = $2 "  # noqa: S608
+        f"select {member_columns(names)} from object o where o.home_id = $1 and o.collection_id = $2 "  # noqa: S608
         "and o.revision > $3 and o.revision <= $4 order by o.revision limit $5"
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, cast
 from uuid import UUID
 
 import asyncpg
 
+from server.calendar.occurrences import Occurrence
 from server.errors import BadRequest, DatabaseError, NotFound, Unavailable
 from server.storage import (
     PERSONAL_PROPERTIES,
@@ -27,7 +29,7 @@ from server.storage import (
     WriteLimits,
     Written,
 )
-from storage_plugins.postgres import members, occurrence_rows, resolve
+from storage_plugins.postgres import members, occurrence_reads, occurrence_rows, resolve
 from storage_plugins.postgres.database import DEFAULT_LIMITS, Database, DatabaseLimits
 from storage_plugins.postgres.migrations import schema_state
 from storage_plugins.postgres.notifier import Notifier
@@ -56,6 +58,7 @@ _CREATE_COLLECTION = _call("koyomi_create_collection_1", 11)
 _SET_COLLECTION_PROPERTIES = _call("koyomi_set_collection_properties_1", 15)
 _SET_HOME_PROPERTIES = _call("koyomi_set_home_properties_1", 6)
 _DELETE_COLLECTION = _call("koyomi_delete_collection_1", 14)
+_COPY_COLLECTION = _call("koyomi_copy_collection_1", 15)
 _MOVE_COLLECTION = _call("koyomi_move_collection_1", 12)
 
 
@@ -153,6 +156,24 @@ class PostgresStorage:
         """Members with `after` < revision <= `up_to`, tombstones included, by revision."""
         return _rows(
             await self.database.fetch(members.changed(columns), collection.home_id, collection.id, after, up_to, limit)
+        )
+
+    async def occurrences(
+        self, collection: Collection, start: datetime | None, end: datetime | None
+    ) -> tuple[Sequence[tuple[int, Occurrence]], Sequence[int]]:
+        """What may lie in a window, by object id; and the objects whose stored occurrences do not cover it."""
+        return occurrence_reads.occurrences(
+            await self.database.fetch(
+                occurrence_reads.IN_WINDOW, collection.home_id, collection.id, *occurrence_reads.window(start, end)
+            )
+        )
+
+    async def members_by_id(
+        self, collection: Collection, ids: Sequence[int], columns: Sequence[MemberColumn]
+    ) -> Sequence[Row]:
+        """The members with these ids that still exist, in order of names."""
+        return _rows(
+            await self.database.fetch(occurrence_reads.by_id(columns), collection.home_id, collection.id, list(ids))
         )
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
@@ -359,6 +380,32 @@ class PostgresStorage:
         if replaced is not None:
             self._changed(home.id, replaced.id, row[0])
         return self._changed(home.id, collection.id, row[0])
+
+    async def copy_collection(
+        self,
+        home: Home,
+        collection: Collection,
+        name: str,
+        replaced: Collection | None,
+        limits: WriteLimits,
+        cause: Cause,
+        *,
+        with_members: bool,
+    ) -> int:
+        """Copy a collection under another name of its home; `replaced` is deleted in the same transaction."""
+        row = await self._write(
+            _COPY_COLLECTION,
+            *_binding(home, collection),
+            name,
+            with_members,
+            *((None,) * 3 if replaced is None else (replaced.home_id, replaced.id, replaced.incarnation)),
+            limits.quota_bytes,
+            limits.max_collections,
+            *_by(cause),
+        )
+        if replaced is not None:
+            self._changed(home.id, replaced.id, row[0])
+        return self._changed(home.id, None, row[0])
 
     # -- hearing ------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from server.dav.core import xml
@@ -15,14 +16,16 @@ from server.dav.core.request import Answer, Request
 from server.dav.core.resource import OBJECTS, Resource, collection_of, member_kind
 from server.directory import name_key
 from server.errors import BadRequest
-from server.storage import Collection
+from server.storage import Collection, Row
 
+Special = Callable[[Collection], Mapping[str, MemberValue]]
+"""How the data property of a collection's members is read."""
 PAGE = 100
 """Members that one statement fetches with their texts."""
 
 
 async def multiget(
-    request: Request, resource: Resource, root: xml.Element, wanted: Sequence[str], special: Mapping[str, MemberValue]
+    request: Request, resource: Resource, root: xml.Element, wanted: Sequence[str], special: Special
 ) -> Answer:
     """Answers for each href in the body, in the form in which it was asked. `special` reads the data property."""
     hrefs = [xml.text_of(item) for item in root.iterchildren(dav("href"))]
@@ -45,12 +48,12 @@ async def pages(
     hrefs: Sequence[str],
     collections: Mapping[str, Collection],
     wanted: Sequence[str],
-    special: Mapping[str, MemberValue],
+    special: Special,
 ) -> AsyncIterator[str]:
     """The responses, `PAGE` hrefs at a time."""
     writers: dict[tuple[str, ...], MemberWriter] = {}
     for start in range(0, len(hrefs), PAGE):
-        parts: list[str | tuple[Path, Collection, MemberWriter]] = []
+        parts: list[Part] = []
         asked: list[tuple[Collection, str]] = []
         for href in hrefs[start : start + PAGE]:
             path = member_path(request, resource, href)
@@ -65,15 +68,27 @@ async def pages(
             asked.append((collection, path.segments[4]))
         columns = next(iter(writers.values())).columns if writers else ("name",)
         found = await request.site.storage.members_named(asked, columns) if asked else {}
-        out: list[str] = []
-        for part in parts:
-            if isinstance(part, str):
-                out.append(part)
-                continue
-            path, collection, writer = part
-            row = found.get((collection.id, path.segments[4]))
-            out.append(status_response(request.url(path.href), 404) if row is None else writer.one(row))
-        yield "".join(out)
+        if any(writer.heavy for writer in writers.values()):
+            yield await asyncio.to_thread(written, request, parts, found)
+        else:
+            yield written(request, parts, found)
+
+
+Part = str | tuple[Path, Collection, MemberWriter]
+"""What is asked by an href: a finished response, or a member that may exist."""
+
+
+def written(request: Request, parts: Sequence[Part], found: Mapping[tuple[int, str], Row]) -> str:
+    """The responses, in the order of the hrefs."""
+    out: list[str] = []
+    for part in parts:
+        if isinstance(part, str):
+            out.append(part)
+            continue
+        path, collection, writer = part
+        row = found.get((collection.id, path.segments[4]))
+        out.append(status_response(request.url(path.href), 404) if row is None else writer.one(row))
+    return "".join(out)
 
 
 def member_path(request: Request, resource: Resource, href: str) -> Path | None:
@@ -98,10 +113,10 @@ def writer_for(
     collection: Collection,
     path: Path,
     wanted: Sequence[str],
-    special: Mapping[str, MemberValue],
+    special: Special,
 ) -> MemberWriter:
     """Writes members of a collection with hrefs of the form of `path`."""
     home = replace(resource, href=path.parent().parent().href + "/", collection=None, object=None)
     holder = collection_of(home, collection)
     known = request.site.registry.by_kind[member_kind(holder.kind)]
-    return MemberWriter(request, holder, wanted, known, special)
+    return MemberWriter(request, holder, wanted, known, special(collection))

@@ -192,6 +192,8 @@ class MemberWriter:
             index(column)
         self.columns: tuple[MemberColumn, ...] = tuple(columns)
         self.template = self._template()
+        self.heavy = any(value.heavy for value in (special or {}).values())
+        """Whether writing a page parses texts."""
 
     def _template(self) -> str | None:
         """A format for whole rows, when every property wanted is a plain column and is asked for once."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from server.dav.core import names
 from server.dav.core.multistatus import MemberWriter, paged, status_response
@@ -11,118 +12,135 @@ from server.dav.core.names import dav
 from server.dav.core.registry import MemberValue
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_of, member_kind
-from server.storage import MemberColumn, Row
+from server.storage import Collection, MemberColumn, Row
 
 Test = Callable[[Row, Mapping[MemberColumn, int]], bool]
 """Whether a row matches; the mapping says where each column stands."""
 
 
-async def query(
-    request: Request,
-    resource: Resource,
-    wanted: Sequence[str],
-    special: Mapping[str, MemberValue],
-    test: Test | None,
-    columns: Sequence[MemberColumn],
-    kinds: frozenset[Kind],
-    limit: int | None,
-) -> Answer:
-    """Answers with the members that pass `test` (None: all do), which needs `columns`, in order of names.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of one collection may match."""
+
+    ids: Sequence[int] | None = None
+    """The only members to be looked at; None: all."""
+    test: Test | None = None
+    """What decides about these; None: all of them match."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query over collections."""
+
+    wanted: Sequence[str]
+    """Names of the properties asked for."""
+    special: Callable[[Collection], Mapping[str, MemberValue]]
+    """How the data property is read."""
+    select: Callable[[Collection], Awaitable[Selection]]
+    columns: Sequence[MemberColumn]
+    """What `Selection.test` needs."""
+    kinds: frozenset[Kind]
+    """Kinds of collections that are asked below a home."""
+    limit: int | None = None
+    """The most results that the client wants."""
+
+
+async def run(request: Request, resource: Resource, query: Query) -> Answer:
+    """Answers with the members that match, in order of names.
 
     At depth 0 a collection has no members to be asked, at depth 1 (the default) a home has none but collections.
     """
     depth = request.depth("1")
     if resource.kind in OBJECTS:
-        return await paged(request, "", one_member(request, resource, wanted, special, test, columns))
+        return await paged(request, "", one_member(request, resource, query))
     collections: list[Resource] = []
     if resource.kind in COLLECTIONS and depth != "0":
         collections = [resource]
     elif resource.home is not None and resource.collection is None and depth == "infinity":
         shown = await request.site.storage.collections(resource.home, request.person.id)
-        collections = [child for child in (collection_of(resource, item) for item in shown) if child.kind in kinds]
-    found = matching(request, resource, collections, wanted, special, test, columns, limit)
-    return await paged(request, "", found)
+        children = [collection_of(resource, item) for item in shown]
+        collections = [child for child in children if child.kind in query.kinds]
+    return await paged(request, "", matching(request, resource, collections, query))
 
 
-async def one_member(
-    request: Request,
-    resource: Resource,
-    wanted: Sequence[str],
-    special: Mapping[str, MemberValue],
-    test: Test | None,
-    columns: Sequence[MemberColumn],
-) -> AsyncIterator[str]:
+async def one_member(request: Request, resource: Resource, query: Query) -> AsyncIterator[str]:
     """The response of the one member that was asked, if it matches."""
-    assert resource.collection is not None
-    assert resource.object is not None
-    holder = Resource(
-        _holder_kind(resource.kind),
-        resource.href[: resource.href.rindex("/") + 1],
-        resource.by_uid,
-        resource.owner,
-        resource.home,
-        resource.collection,
-    )
-    writer = writer_for(request, holder, wanted, special, columns)
-    asked = [(resource.collection, resource.object.name)]
-    found = await request.site.storage.members_named(asked, writer.columns)
-    where = {column: at for at, column in enumerate(writer.columns)}
-    yield "".join(writer.one(row) for row in found.values() if test is None or test(row, where))
+    collection, member = resource.collection, resource.object
+    assert collection is not None
+    assert member is not None
+    kind = Kind.ADDRESSBOOK if resource.kind is Kind.ADDRESS_OBJECT else Kind.CALENDAR
+    holder = replace(resource, kind=kind, href=resource.href[: resource.href.rindex("/") + 1], object=None)
+    selection = await query.select(collection)
+    if selection.ids is not None and member.id not in selection.ids:
+        yield ""
+        return
+    writer = writer_for(request, holder, query)
+    found = await request.site.storage.members_by_id(collection, [member.id], writer.columns)
+    yield await written(writer, found, selection.test)
 
 
-def _holder_kind(kind: Kind) -> Kind:
-    return Kind.ADDRESSBOOK if kind is Kind.ADDRESS_OBJECT else Kind.CALENDAR
-
-
-def writer_for(
-    request: Request,
-    collection: Resource,
-    wanted: Sequence[str],
-    special: Mapping[str, MemberValue],
-    columns: Sequence[MemberColumn],
-) -> MemberWriter:
+def writer_for(request: Request, collection: Resource, query: Query) -> MemberWriter:
     """Writes matching members of a collection."""
+    assert collection.collection is not None
     known = request.site.registry.by_kind[member_kind(collection.kind)]
-    return MemberWriter(request, collection, wanted, known, special, columns)
+    special = query.special(collection.collection)
+    return MemberWriter(request, collection, query.wanted, known, special, query.columns)
+
+
+async def written(writer: MemberWriter, rows: Sequence[Row], test: Test | None) -> str:
+    """The responses of those rows that match; what has to parse texts does so off the event loop."""
+    if test is None and not writer.heavy:
+        return writer.page(rows)
+    return await asyncio.to_thread(lambda: writer.page(tested(writer, rows, test)))
+
+
+def tested(writer: MemberWriter, rows: Sequence[Row], test: Test | None) -> Sequence[Row]:
+    """The rows that pass a test."""
+    if test is None:
+        return rows
+    where = {column: at for at, column in enumerate(writer.columns)}
+    return [row for row in rows if test(row, where)]
+
+
+async def pages_of(
+    request: Request, collection: Collection, columns: Sequence[MemberColumn], selection: Selection
+) -> AsyncIterator[Sequence[Row]]:
+    """Rows of the members that may match."""
+    size = max(10, request.site.page_size // 10) if "text" in columns else request.site.page_size
+    if selection.ids is not None:
+        for at in range(0, len(selection.ids), size):
+            yield await request.site.storage.members_by_id(collection, selection.ids[at : at + size], columns)
+        return
+    after: str | None = None
+    while True:
+        rows = await request.site.storage.members(collection, columns, after=after, limit=size + 1)
+        more = len(rows) > size
+        rows = rows[:size] if more else rows
+        if rows:
+            yield rows
+            after = rows[-1][0]
+        if not more:
+            return
 
 
 async def matching(
-    request: Request,
-    resource: Resource,
-    collections: Sequence[Resource],
-    wanted: Sequence[str],
-    special: Mapping[str, MemberValue],
-    test: Test | None,
-    columns: Sequence[MemberColumn],
-    limit: int | None,
+    request: Request, resource: Resource, collections: Sequence[Resource], query: Query
 ) -> AsyncIterator[str]:
     """The responses of what matches, page by page; with a row that says so where the limit cuts off (507)."""
-    left = limit
+    left = query.limit
     for collection in collections:
         assert collection.collection is not None
-        writer = writer_for(request, collection, wanted, special, columns)
-        where = {column: at for at, column in enumerate(writer.columns)}
-        size = max(10, request.site.page_size // 10) if "text" in writer.columns else request.site.page_size
-        after: str | None = None
-        while True:
-            rows = await request.site.storage.members(collection.collection, writer.columns, after=after, limit=size)
-            last = len(rows) < size
-            after = rows[-1][0] if rows else after
-            if test is not None and rows:
-                rows = await asyncio.to_thread(_tested, rows, where, test)
-            if left is not None and len(rows) > left:
-                more = status_response(
-                    request.url(resource.href), 507, names.element(dav("number-of-matches-within-limits"))
-                )
-                yield writer.page(rows[:left]) + more
+        writer = writer_for(request, collection, query)
+        selection = await query.select(collection.collection)
+        async for rows in pages_of(request, collection.collection, writer.columns, selection):
+            if left is None:
+                yield await written(writer, rows, selection.test)
+                continue
+            found = await asyncio.to_thread(tested, writer, rows, selection.test)
+            if len(found) > left:
+                precondition = names.element(dav("number-of-matches-within-limits"))
+                more = status_response(request.url(resource.href), 507, precondition)
+                yield await written(writer, found[:left], None) + more
                 return
-            if left is not None:
-                left -= len(rows)
-            if rows:
-                yield writer.page(rows)
-            if last:
-                break
-
-
-def _tested(rows: Sequence[Row], where: Mapping[MemberColumn, int], test: Test) -> list[Row]:
-    return [row for row in rows if test(row, where)]
+            left -= len(found)
+            yield await written(writer, found, None)

@@ -39,6 +39,8 @@ class MemberValue:
     before: str = ""
     after: str = ""
     """Markup around the value."""
+    heavy: bool = False
+    """Whether rendering parses texts, and so is done off the event loop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+
+from server.calendar.component import parse_calendar
+from server.calendar.expand import expand, limit_freebusy_set, limit_recurrence_set
+from server.calendar.filters import TimeRange
 from server.calendar.partial import select
+from server.calendar.zones import Zone
 from server.dav.core import xml
 from server.dav.core.names import caldav, dav, escape
 from server.dav.core.registry import MemberValue
@@ -10,13 +17,15 @@ from server.dav.core.request import Request
 from server.dav.core.resource import Kind
 from server.dav.rfc4791.filter_xml import CalendarDataRequest, read_calendar_data
 from server.dav.rfc4918.propfind import ALLPROP, PROP, PROPNAME, names_in
-from server.errors import UnsupportedFilter
+from server.services.time_ranges import zone_of_calendar
+from server.storage import Collection
 
 CALENDAR_DATA = caldav("calendar-data")
+WHOLE = MemberValue(("text",), escape)
 
 
-def asked_for(request: Request, root: xml.Element) -> tuple[list[str], MemberValue]:
-    """The properties that a report asks for, and how calendar-data is read from rows.
+def asked_for(request: Request, root: xml.Element) -> tuple[list[str], CalendarDataRequest | None]:
+    """The properties that a report asks for, and what it asks of calendar-data.
 
     Raises `UnsupportedMediaType` for a media type or version that is not offered, `InvalidFilter`.
     """
@@ -32,16 +41,32 @@ def asked_for(request: Request, root: xml.Element) -> tuple[list[str], MemberVal
         wanted = [name for name, item in known.items() if item.in_allprop]
     else:
         wanted = [dav("getetag")]
-    return wanted, reader(data)
+    return wanted, data
 
 
-def reader(data: CalendarDataRequest | None) -> MemberValue:
-    """How calendar-data is read from the text of a row."""
-    if data is None:
-        return MemberValue(("text",), escape)
-    if data.expand or data.limit_recurrence_set or data.limit_freebusy_set:
-        raise UnsupportedFilter("Expansion is not offered.")
-    selection = data.selection
-    if selection is None:
-        return MemberValue(("text",), escape)
-    return MemberValue(("text",), lambda text: escape(select(text, selection)))
+def reader(data: CalendarDataRequest | None, zone: Zone) -> MemberValue:
+    """How calendar-data is read from the text of a row; `zone` gives floating times and dates their place."""
+    if data is None or data == CalendarDataRequest(None, None, None, None):
+        return WHOLE
+
+    def render(text: str) -> str:
+        for edit, window in ((expand, data.expand), (limit_recurrence_set, data.limit_recurrence_set)):
+            if window is not None:
+                text = edit(text, parse_calendar(text), *_bounds(window), zone)
+        if data.limit_freebusy_set is not None:
+            text = limit_freebusy_set(text, parse_calendar(text), *_bounds(data.limit_freebusy_set))
+        return escape(text if data.selection is None else select(text, data.selection))
+
+    return MemberValue(("text",), render, heavy=True)
+
+
+def _bounds(window: TimeRange) -> tuple[datetime, datetime]:
+    """Both bounds, which these elements always have."""
+    assert window.start is not None
+    assert window.end is not None
+    return window.start, window.end
+
+
+def readers(data: CalendarDataRequest | None, collection: Collection) -> Mapping[str, MemberValue]:
+    """How calendar-data of a calendar's members is read where the request names no time zone."""
+    return {CALENDAR_DATA: reader(data, zone_of_calendar(collection))}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from server.dav.core import xml
 from server.dav.core.multiget import multiget
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Resource
-from server.dav.rfc4791.calendar_data import CALENDAR_DATA, asked_for
+from server.dav.rfc4791.calendar_data import asked_for, readers
 
 
 async def calendar_multiget(request: Request, resource: Resource, root: xml.Element) -> Answer:
     """Answers the report."""
     wanted, data = asked_for(request, root)
-    return await multiget(request, resource, root, wanted, {CALENDAR_DATA: data})
+    return await multiget(request, resource, root, wanted, partial(readers, data))

@@ -1,20 +1,25 @@
-"""calendar-query (RFC 4791 §7.8)."""
+"""calendar-query (RFC 4791 §7.8): from the index of occurrences where the filter allows it, else from the texts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from server.calendar.component import Component, parse_calendar
-from server.calendar.contentline import Property
-from server.calendar.filters import CompFilter, TimeRange, alternatives, is_unconditional, matches
+from server.calendar.component import parse_calendar
+from server.calendar.filters import Alternative, CompFilter, alternatives, is_unconditional, matches
+from server.calendar.iana import named_zone
+from server.calendar.timerange import TimeRangeMatcher
+from server.calendar.zones import Zone
 from server.dav.core import xml
-from server.dav.core.query import Test, query
+from server.dav.core.errors import Refused
+from server.dav.core.names import caldav, escape
+from server.dav.core.query import Query, Selection, Test, run
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Kind, Resource
-from server.dav.rfc4791.calendar_data import CALENDAR_DATA, asked_for
-from server.dav.rfc4791.filter_xml import read_query
-from server.errors import UnsupportedFilter
-from server.storage import MemberColumn, Row
+from server.dav.rfc4791.calendar_data import CALENDAR_DATA, asked_for, reader
+from server.dav.rfc4791.filter_xml import CalendarQuery, read_query
+from server.errors import InvalidData
+from server.services.time_ranges import objects_in, zone_of_calendar, zone_of_text
+from server.storage import Collection, MemberColumn, Row
 
 CALENDARS = frozenset({Kind.CALENDAR})
 
@@ -23,25 +28,84 @@ async def calendar_query(request: Request, resource: Resource, root: xml.Element
     """Answers the report."""
     wanted, data = asked_for(request, root)
     asked = read_query(root)
-    test, columns = test_of(asked.comp_filter)
-    return await query(request, resource, wanted, {CALENDAR_DATA: data}, test, columns, CALENDARS, None)
+    own_zone = zone_of_request(asked)
+    choices = () if is_unconditional(asked.comp_filter) else alternatives(asked.comp_filter)
+
+    def zone_for(collection: Collection) -> Zone:
+        return own_zone if own_zone is not None else zone_of_calendar(collection)
+
+    async def select(collection: Collection) -> Selection:
+        if is_unconditional(asked.comp_filter):
+            return Selection()
+        return await selection(request, collection, asked.comp_filter, choices, zone_for(collection))
+
+    query = Query(
+        wanted,
+        lambda collection: {CALENDAR_DATA: reader(data, zone_for(collection))},
+        select,
+        columns_for(choices),
+        CALENDARS,
+    )
+    return await run(request, resource, query)
 
 
-def test_of(comp_filter: CompFilter) -> tuple[Test | None, tuple[MemberColumn, ...]]:
-    """How rows are tested, and the columns that this needs: the text only where other columns do not tell."""
-    if is_unconditional(comp_filter):
-        return None, ()
-    choices = alternatives(comp_filter)
-    if choices is not None and all(choice.exact and choice.time_range is None for choice in choices):
-        components = frozenset(choice.component for choice in choices)
-        return lambda row, where: row[where["component"]] in components, ("component",)
+def zone_of_request(asked: CalendarQuery) -> Zone | None:
+    """The zone that a query names for floating times and dates (RFC 4791 §9.8, RFC 7809 §6.2)."""
+    if asked.timezone is not None:
+        try:
+            return zone_of_text(asked.timezone)
+        except InvalidData as error:
+            raise Refused(403, caldav("valid-calendar-data"), error.message, escape(error.message)) from None
+    if asked.timezone_id is not None:
+        zone = named_zone(asked.timezone_id)
+        if zone is None:
+            raise Refused(403, caldav("valid-timezone"), "The time zone is not known.")
+        return zone
+    return None
 
-    def by_text(row: Row, where: Mapping[MemberColumn, int]) -> bool:
-        return matches(comp_filter, parse_calendar(row[where["text"]]), no_time_range)
 
-    return by_text, ("text",)
+def columns_for(choices: tuple[Alternative, ...] | None) -> tuple[MemberColumn, ...]:
+    """What the test needs: the text only where other columns do not tell."""
+    if choices is None or any(not choice.exact for choice in choices):
+        return ("id", "component", "text")
+    return ("id", "component")
 
 
-def no_time_range(path: tuple[Component, ...], prop: Property | None, time_range: TimeRange, /) -> bool:
-    """Refuses filters by time."""
-    raise UnsupportedFilter("Filters by time are not offered.", "<C:time-range/>")
+async def selection(
+    request: Request,
+    collection: Collection,
+    comp_filter: CompFilter,
+    choices: tuple[Alternative, ...] | None,
+    zone: Zone,
+) -> Selection:
+    """What of a calendar may match, and how that is decided."""
+    by_text = text_test(comp_filter, zone)
+    if choices is None:
+        return Selection(None, by_text)
+    within: dict[Alternative, frozenset[int] | None] = {}
+    for choice in choices:
+        window = choice.time_range
+        within[choice] = None if window is None else await objects_in(request.site.storage, collection, window, zone)
+
+    def test(row: Row, where: Mapping[MemberColumn, int]) -> bool:
+        found = [
+            choice
+            for choice, ids in within.items()
+            if choice.component == row[where["component"]] and (ids is None or row[where["id"]] in ids)
+        ]
+        return any(choice.exact for choice in found) or (bool(found) and by_text(row, where))
+
+    windows = [ids for ids in within.values() if ids is not None]
+    if len(windows) < len(within):
+        return Selection(None, test)
+    return Selection(sorted(frozenset().union(*windows)), test)
+
+
+def text_test(comp_filter: CompFilter, zone: Zone) -> Test:
+    """A test that reads the text."""
+
+    def test(row: Row, where: Mapping[MemberColumn, int]) -> bool:
+        calendar = parse_calendar(row[where["text"]])
+        return matches(comp_filter, calendar, TimeRangeMatcher(calendar, zone))
+
+    return test

@@ -143,7 +143,7 @@ async def transfer_collection(
             name,
             found.collection,
             request.cause(),
-            members=request.depth("infinity") == "infinity",
+            with_members=request.depth("infinity") == "infinity",
         )
     else:
         await request.site.collections.move(source.home, source.collection, name, found.collection, request.cause())

@@ -12,4 +12,4 @@ from server.dav.rfc6352.address_data import ADDRESS_DATA, asked_for
 async def addressbook_multiget(request: Request, resource: Resource, root: xml.Element) -> Answer:
     """Answers the report."""
     wanted, data = asked_for(request, root)
-    return await multiget(request, resource, root, wanted, {ADDRESS_DATA: data})
+    return await multiget(request, resource, root, wanted, lambda _: {ADDRESS_DATA: data})

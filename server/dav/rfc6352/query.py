@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from server.contacts.filters import compiled
 from server.dav.core import xml
-from server.dav.core.query import query
+from server.dav.core.query import Query, Selection, run
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Kind, Resource
 from server.dav.rfc6352.address_data import ADDRESS_DATA, asked_for
 from server.dav.rfc6352.filter_xml import read_query
-from server.storage import MemberColumn, Row
+from server.storage import Collection, MemberColumn, Row
 
 
 async def addressbook_query(request: Request, resource: Resource, root: xml.Element) -> Answer:
@@ -24,13 +24,16 @@ async def addressbook_query(request: Request, resource: Resource, root: xml.Elem
         return matches(row[where["text"]])
 
     everything = not asked.card_filter.prop_filters
-    return await query(
-        request,
-        resource,
+
+    async def select(collection: Collection) -> Selection:
+        return Selection(None, None if everything else test)
+
+    query = Query(
         wanted,
-        {ADDRESS_DATA: data},
-        None if everything else test,
+        lambda _: {ADDRESS_DATA: data},
+        select,
         () if everything else ("text",),
         frozenset({Kind.ADDRESSBOOK}),
         asked.limit,
     )
+    return await run(request, resource, query)

@@ -15,8 +15,9 @@ create table home (
     revision bigint not null default 0,
     -- Moves when the home is restored from a backup.
     incarnation bigint not null default 1,
-    -- Bytes of all members that are not deleted, in collections that are not deleted.
-    used_bytes bigint not null default 0 check (used_bytes >= 0),
+    -- Bytes of all members that are not deleted, in collections that are not deleted. No check holds it above zero: a
+    -- write counts before it finds out that its member changed meanwhile and gives up.
+    used_bytes bigint not null default 0,
     -- Live bindings.
     collection_count integer not null default 0 check (collection_count >= 0),
     -- Oldest revisions whose tokens of depth 1 and of infinite depth are still valid.
@@ -35,8 +36,8 @@ create table collection (
     id bigint generated always as identity,
     -- Latest revision of the collection, its properties and its members: the ctag.
     revision bigint not null,
-    member_count integer not null default 0 check (member_count >= 0),
-    used_bytes bigint not null default 0 check (used_bytes >= 0),
+    member_count integer not null default 0,
+    used_bytes bigint not null default 0,
     modified_at timestamptz not null default clock_timestamp(),
     -- Oldest revision whose token is still valid.
     sync_floor bigint not null default 0,

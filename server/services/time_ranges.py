@@ -1,0 +1,81 @@
+"""Which objects of a calendar lie in a window of time: from the stored occurrences, and from the text beyond them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from server.calendar.calendar_object import read_timezone
+from server.calendar.component import Component, parse_calendar
+from server.calendar.component_times import later
+from server.calendar.filters import TimeRange
+from server.calendar.occurrences import FLOATING_MARGIN, Kind, Occurrence, resolve
+from server.calendar.timerange import TimeRangeMatcher
+from server.calendar.vtimezone import zone_of_component
+from server.calendar.zones import UTC_ZONE, Zone
+from server.errors import InvalidData
+from server.storage import Collection, Row, Storage
+
+PAGE = 50
+"""Texts that are read at once."""
+
+
+@lru_cache(maxsize=256)
+def zone_of_text(text: str) -> Zone:
+    """The zone of a CALDAV:calendar-timezone or CALDAV:timezone. Raises `InvalidCalendarData`."""
+    return zone_of_component(read_timezone(text)[1])
+
+
+def zone_of_calendar(collection: Collection) -> Zone:
+    """What gives floating times and dates of a calendar their place, where a request does not say (RFC 4791 §5.2.2)."""
+    if collection.timezone is None:
+        return UTC_ZONE
+    try:
+        return zone_of_text(collection.timezone)
+    except InvalidData:
+        return UTC_ZONE
+
+
+def widened(time_range: TimeRange) -> TimeRange:
+    """The window in which floating times and dates of any zone are found."""
+    return TimeRange(
+        None if time_range.start is None else later(time_range.start, -FLOATING_MARGIN),
+        None if time_range.end is None else later(time_range.end, FLOATING_MARGIN),
+    )
+
+
+def placed(occurrence: Occurrence, zone: Zone) -> Occurrence:
+    """The occurrence with its place on the time line."""
+    return occurrence if occurrence.kind is Kind.TIMED else resolve(occurrence, zone)
+
+
+async def objects_in(storage: Storage, collection: Collection, time_range: TimeRange, zone: Zone) -> frozenset[int]:
+    """Ids of the objects with an occurrence that overlaps a window (RFC 4791 §9.9).
+
+    Raises `TooManyInstances` when a rule takes too much work in the window.
+    """
+    window = widened(time_range)
+    rows, partial = await storage.occurrences(collection, window.start, window.end)
+    start, end = time_range.start, time_range.end
+    found = {object_id for object_id, occurrence in rows if placed(occurrence, zone).overlaps(start, end)}
+    left = [object_id for object_id in partial if object_id not in found]
+    for at in range(0, len(left), PAGE):
+        texts = await storage.members_by_id(collection, left[at : at + PAGE], ("id", "text"))
+        found.update(await asyncio.to_thread(_overlapping, texts, time_range, zone))
+    return frozenset(found)
+
+
+def _overlapping(rows: Sequence[Row], time_range: TimeRange, zone: Zone) -> list[int]:
+    return [row[0] for row in rows if text_overlaps(row[1], time_range, zone)]
+
+
+def text_overlaps(text: str, time_range: TimeRange, zone: Zone) -> bool:
+    """Whether any component of an object overlaps a window, computed from its text."""
+    calendar = parse_calendar(text)
+    matcher = TimeRangeMatcher(calendar, zone)
+    return any(matcher((calendar, component), None, time_range) for component in _main(calendar))
+
+
+def _main(calendar: Component) -> Iterable[Component]:
+    return (component for component in calendar.components if component.name != "VTIMEZONE")
