@@ -193,3 +193,26 @@ async def test_the_same_name_made_by_several(storage, person):
         return_exceptions=True,
     )
     assert sorted(type(item).__name__ for item in made) == ["AlreadyExists"] * 5 + ["Collection"]
+
+
+async def test_what_shrinks_and_is_gone_gives_up_in_order(storage, person):
+    """A write that loses counts bytes that are no longer there before it notices."""
+    home = await person.home()
+    for round_ in range(8):
+        made = await storage.create_collection(home, NewCollection("w", "calendar"), LIMITS, CAUSE)
+        one = await storage.put_object(made, "a.ics", content(f"u{round_}", "x" * 9), None, LIMITS, CAUSE)
+        shrinking = [
+            storage.put_object(made, "a.ics", content(f"u{round_}", "", occurrences=None), state(one), LIMITS, CAUSE)
+            for _ in range(3)
+        ]
+        assert (await outcomes(*shrinking)).count("done") == 1
+        (row,) = await storage.members(made, ("id", "revision"), after=None, limit=5)
+        two = await storage.put_object(made, "a.ics", content(f"u{round_}", "x" * 9), ObjectState(*row), LIMITS, CAUSE)
+        results = await asyncio.gather(
+            storage.delete_collection(home, made, CAUSE),
+            storage.delete_object(made, "a.ics", state(two), CAUSE),
+            return_exceptions=True,
+        )
+        assert isinstance(results[0], int)
+        assert isinstance(results[1], int) or type(results[1]).__name__ == "NotFound"
+    assert (await person.home()).used_bytes == 0

@@ -154,7 +154,7 @@ class Server:
 
     async def transfer(self, act, source_name, name, destination_name, new):
         source, destination = await self.collection(source_name), await self.collection(destination_name)
-        if source is None or destination is None or (source_name, name) == (destination_name, new):
+        if source is None or destination is None or (source.id, name) == (destination.id, new):
             return "absent"
         moving, replaced = await self.member(source, name), await self.member(destination, new)
         if moving is None:
