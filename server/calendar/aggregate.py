@@ -45,7 +45,7 @@ class Aggregate:
             lines = text[component.start : component.end]
             if component.name == "VTIMEZONE" and not self._is_new(_tzid(lines)):
                 continue
-            parts.append(_with_crlf(lines))
+            parts.append(with_crlf(lines))
         return "".join(parts)
 
     def tail(self) -> str:
@@ -87,7 +87,7 @@ def _tzid(lines: str) -> str:
     return ""
 
 
-def _with_crlf(lines: str) -> str:
+def with_crlf(lines: str) -> str:
     """Whole lines with CR LF at their ends."""
     if lines.count("\n") != lines.count("\r\n") or "\r\r" in lines or not lines.endswith("\n"):
         lines = _LINE_END.sub("\r\n", lines)

@@ -127,7 +127,7 @@ def read_calendar_object(body: bytes, limits: Limits) -> CalendarObject:
     for candidate in components:
         for part in candidate.walk() if candidate.components else (candidate,):
             _check_component(part, limits, used)
-    missing = [tzid for tzid in used if _folded_tzid(tzid) not in definitions]
+    missing = [tzid for tzid in used if folded_tzid(tzid) not in definitions]
     for tzid in missing:
         if named_zone(tzid) is None:
             raise UnknownTimezone(tzid, used[tzid])
@@ -190,7 +190,7 @@ def _sort_components(tree: Component) -> tuple[list[Component], frozenset[str]]:
                 raise InvalidCalendarObject(message, child.line)
             components.append(child)
         elif child.name == "VTIMEZONE":
-            definitions.append(_folded_tzid(_tzid_of(child)))
+            definitions.append(folded_tzid(_tzid_of(child)))
         elif child.name in _INNER_COMPONENTS:
             raise InvalidCalendarData(f"Line {child.line}: a VCALENDAR has no {child.name}.", child.line)
         else:
@@ -209,7 +209,7 @@ def _tzid_of(timezone: Component) -> str:
     return tzid
 
 
-def _folded_tzid(tzid: str) -> str:
+def folded_tzid(tzid: str) -> str:
     """A TZID as it is compared: without quotes, in any case."""
     return tzid.strip().strip("\"'").strip().casefold()
 
@@ -232,7 +232,7 @@ def _check_component(component: Component, limits: Limits, used: dict[str, int])
             if other is not prop:
                 if (other.value, other.parameter_text) != (prop.value, prop.parameter_text):
                     raise InvalidCalendarData(
-                        f"{name} is in line {other.line} and, different, in {prop.line}.", prop.line
+                        f"{name} is in line {other.line} and, different, in line {prop.line}.", prop.line
                     )
                 continue
         if name in _SINGLE_TIMES:
@@ -339,7 +339,7 @@ def _recurrence_set(components: list[Component]) -> tuple[Component | None, tupl
         if prop is None:
             if master is not None:
                 message = (
-                    f"There are two {component.name} without RECURRENCE-ID (lines {master.line}, {component.line})."
+                    f"There are two {component.name} without RECURRENCE-ID (line {master.line}, line {component.line})."
                 )
                 raise InvalidCalendarObject(message, component.line)
             master = component
