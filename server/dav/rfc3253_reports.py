@@ -1,4 +1,7 @@
-"""RFC 3253 §3.6: the REPORT method, and DAV:supported-report-set (§3.1.5)."""
+"""RFC 3253 §3.6: the REPORT method, DAV:supported-report-set (§3.1.5), and DAV:supported-live-property-set (§3.1.4).
+
+RFC 5995 §3.2.1 demands the latter too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from server.dav.core.errors import Refused
 from server.dav.core.names import dav
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Answer, Request
-from server.dav.core.resource import EVERY, OBJECTS, Resource
+from server.dav.core.resource import EVERY, Resource
 
 
 async def report(request: Request) -> Answer:
@@ -29,8 +32,18 @@ def _supported_report_set(request: Request, resource: Resource) -> str:
     )
 
 
+def _supported_live_property_set(request: Request, resource: Resource) -> str:
+    return "".join(
+        f"<D:supported-live-property><D:prop>{names.element(name)}</D:prop></D:supported-live-property>"
+        for name in request.site.registry.by_kind[resource.kind]
+    )
+
+
 STANDARD = Standard(
     "RFC 3253",
-    properties=(Property(dav("supported-report-set"), EVERY - OBJECTS, _supported_report_set),),
+    properties=(
+        Property(dav("supported-report-set"), EVERY, _supported_report_set, same_for_members=True),
+        Property(dav("supported-live-property-set"), EVERY, _supported_live_property_set, same_for_members=True),
+    ),
     methods=(("REPORT", EVERY, report),),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from server.dav.core import names, xml
+from server.dav.core import multistatus, names, xml
 from server.dav.core.errors import Refused
 from server.dav.core.multistatus import CONTENT_TYPE, propstat
 from server.dav.core.names import caldav, calendarserver, carddav, dav
@@ -40,6 +40,10 @@ async def mkcol(request: Request) -> Answer:
         if root is None:
             raise Refused(403, dav("valid-resourcetype"), "Only calendars and address books can be made.")
         refusal = propstat("<D:resourcetype/>", 403, names.element(dav("valid-resourcetype")))
+        others = dict.fromkeys(str(item.tag) for prop in props for item in xml.elements(prop))
+        others.pop(dav("resourcetype"), None)
+        if others:
+            refusal += propstat("".join(map(names.element, others)), 424)
         return response(dav("mkcol-response"), 403, refusal)
     for prop in props:
         for element in prop.findall(dav("resourcetype")):
@@ -98,18 +102,28 @@ def _home(request: Request, found: Resolution) -> Resource:
 async def create(
     request: Request, kind: Kind, found: Resolution, props: list[xml.Element], root: str, *, subscribed: bool = False
 ) -> Answer:
-    """Makes the collection with all properties, or not at all."""
+    """Makes the collection with all properties, or not at all.
+
+    A refusal is 403 with the outcome for each property (RFC 5689 §3.5), that of MKCALENDAR a multistatus (RFC 4791
+    §5.3.1.1).
+    """
     assert found.home is not None
     what = replace(_home(request, found), kind=kind)
     wanted = await read_creation(request, what, props)
+    if wanted.refused and root == dav("mkcol-response"):
+        return response(root, 403, propstat("<D:resourcetype/>", 424) + wanted.propstats())
     if wanted.refused:
-        return response(root, 424 if root == dav("mkcol-response") else 403, wanted.propstats())
+        return multistatus.answer(
+            request, multistatus.response(request.url(request.path.href + "/"), wanted.propstats())
+        )
     new = new_collection(request, kind, wanted, subscribed=subscribed)
     try:
         await request.site.collections.create(found.home, new, request.cause())
     except TooManyCollections as error:
         raise Refused(403, calendarserver("max-collections"), error.message) from None
     headers = {"Cache-Control": "no-cache"}
+    if root == dav("mkcol-response"):
+        wanted.names.insert(0, dav("resourcetype"))
     if wanted.names and not request.minimal:
         answer = response(root, 201, wanted.propstats())
         answer.headers.update(headers)

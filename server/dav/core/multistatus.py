@@ -123,7 +123,7 @@ def present(request: Request, resource: Resource, *, allprop: bool) -> list[str]
         name
         for name, item in known.items()
         if (item.in_allprop or not allprop)
-        and ((item.stored and name in stored) or item.render(request, resource) is not None)
+        and ((item.stored and name in stored) or item.render(request, resource) is not None or name in request.loaded)
     ]
     return out + [name for name in stored if name not in known]
 
@@ -246,6 +246,8 @@ class MemberWriter:
                     missing.append(names.tags(name)[2])
                 else:
                     found.append(names.tags(name)[2] if self.names_only else fragment)
+        if self.names_only:
+            return propstat("".join(found), 200)
         return propstats(found, missing, self.denied, minimal=self.minimal)
 
 

@@ -52,11 +52,13 @@ def to_fragment(element: Element) -> str:
 
     `xml:lang` in scope is kept as an attribute (RFC 4918 §4.3).
     """
-    copy = etree.fromstring(etree.tostring(element, with_tail=False))
+    text = etree.tostring(element, encoding="utf-8", with_tail=False)
+    copy = etree.fromstring(text)
     language = element.xpath("string(ancestor-or-self::*[@xml:lang][1]/@xml:lang)")
     if language:
         copy.set("{http://www.w3.org/XML/1998/namespace}lang", str(language))
-    etree.cleanup_namespaces(copy)
+    if b'xmlns=""' not in text:  # which the cleaning up would lose
+        etree.cleanup_namespaces(copy)
     return etree.tostring(copy, encoding="unicode").replace("\r", "&#13;")
 
 

@@ -33,6 +33,16 @@ class Wanted:
         every = present(request, resource, allprop=self.kind == ALLPROP)
         return every + [name for name in self.listed if name not in every]
 
+    def to_load(self, request: Request, resource: Resource) -> list[str]:
+        """Names of the properties to be read beforehand, if they need that."""
+        if self.kind == PROP:
+            return list(self.listed)
+        known = request.site.registry.by_kind[resource.kind]
+        loaded = [
+            name for name, item in known.items() if item.load is not None and (self.kind == PROPNAME or item.in_allprop)
+        ]
+        return [*loaded, *self.listed]
+
     def of_members(self, request: Request, kind: Kind) -> list[str]:
         """The names for members that stand in rows: live properties of their kind."""
         if self.kind == PROP:
@@ -73,7 +83,7 @@ async def propfind(request: Request) -> Answer:
     if resource.kind not in OBJECTS and depth == "infinity":
         raise Refused(403, dav("propfind-finite-depth"))
     render = names_only if wanted.kind == PROPNAME else describe
-    await request.prepare(resource, wanted.listed)
+    await request.prepare(resource, wanted.to_load(request, resource))
     own = "" if depth == "1" and request.noroot else render(request, resource, wanted.of(request, resource))
     if depth == "0" or resource.kind in OBJECTS:
         return answer(request, own)

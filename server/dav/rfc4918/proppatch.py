@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from server.dav.core import names, xml
 from server.dav.core.errors import Refused
-from server.dav.core.multistatus import answer, propstat, response
+from server.dav.core.multistatus import answer, properties_of, propstat, response
 from server.dav.core.names import dav
 from server.dav.core.registry import Property
 from server.dav.core.request import Answer, Request
@@ -42,9 +42,7 @@ class Instructions:
         if name not in self.names:
             self.names.append(name)
         self.refused.pop(name, None)
-        item = request.site.registry.properties.get(name)
-        if item is not None and resource.kind not in item.kinds:
-            item = None
+        item = known_as(request, resource, name)
         limits = request.site.limits
         if item is not None:
             settable = item.settable if item.settable is not None else item.kinds
@@ -82,7 +80,7 @@ class Instructions:
         if name not in self.names:
             self.names.append(name)
         self.refused.pop(name, None)
-        item = request.site.registry.by_kind[resource.kind].get(name)
+        item = known_as(request, resource, name)
         if item is not None and (item.read is None or item.creation_only):
             self.refused[name] = (403, PROTECTED, "")
         elif name == TIMEZONE:
@@ -91,6 +89,13 @@ class Instructions:
             self.source = ""
         else:
             self.properties[name] = None
+
+    def bound(self, stored: Mapping[str, str], limit: int) -> None:
+        """Refuse what would leave a resource with more properties than `limit`, of which it has `stored`."""
+        kept = {name for name in stored if self.properties.get(name, "") is not None}
+        added = [name for name, value in self.properties.items() if value is not None and name not in stored]
+        if added and len(kept) + len(added) > limit:
+            self.refused = dict.fromkeys(added, (507, "", f"A resource has at most {limit} properties."))
 
     def changes(self) -> PropertyChanges:
         """What storage is asked to do."""
@@ -107,6 +112,18 @@ class Instructions:
         if held_back:
             parts.append(propstat("".join(names.tags(name)[2] for name in held_back), 424))
         return "".join(parts)
+
+
+def known_as(request: Request, resource: Resource, name: str) -> Property | None:
+    """The live property of that name; None for a dead one, as one is that other kinds of resources have.
+
+    One that is protected where it exists is protected everywhere, so that nobody takes a dead one for it.
+    """
+    found = request.site.registry.by_kind[resource.kind].get(name)
+    if found is not None:
+        return found
+    elsewhere = request.site.registry.properties.get(name)
+    return elsewhere if elsewhere is not None and elsewhere.read is None else None
 
 
 async def read_update(request: Request, resource: Resource, root: xml.Element) -> Instructions:
@@ -132,6 +149,8 @@ async def read_creation(request: Request, resource: Resource, props: Iterable[xm
     for prop in props:
         for element in xml.elements(prop):
             await out.take(request, resource, element, creating=True)
+    if not out.refused:
+        out.bound({}, request.site.limits.max_properties)
     return out
 
 
@@ -144,9 +163,9 @@ async def proppatch(request: Request) -> Answer:
         raise AccessDenied(resource.href, dav("write-properties"))
     instructions = await read_update(request, resource, root)
     if not instructions.refused:
+        instructions.bound(properties_of(request, resource), request.site.limits.max_properties)
+    if not instructions.refused:
         await apply(request, resource, instructions.changes())
-    elif len(instructions.properties) > request.site.limits.max_properties:
-        raise Refused(507)
     if request.minimal and not instructions.refused:
         return Answer(200, headers={"Preference-Applied": "return=minimal"})
     return answer(request, response(request.url(resource.href), instructions.propstats()))
