@@ -297,8 +297,12 @@ class Storage(Protocol):
     async def collections(self, home: Home, viewer: int) -> list[Collection]:
         """The collections that a home shows, by name, in the viewer's view; one statement."""
 
-    async def home_changes(self, home: Home, viewer: int, after: int) -> list[Collection]:
-        """The collections of a home that changed after a revision, tombstones included, by binding revision."""
+    async def home_changes(self, home: Home, viewer: int, after: int) -> tuple[Home, list[Collection]]:
+        """The home as it is now, and its collections that changed after a revision, tombstones included, by binding
+        revision; in one snapshot, so that the home's revision and floors are those of a sync token for the list.
+
+        Raises `NotFound` when the home is gone.
+        """
 
     async def members(
         self, collection: Collection, columns: Sequence[MemberColumn], *, after: str | None, limit: int
@@ -329,6 +333,11 @@ class Storage(Protocol):
         self, collection: Collection, ids: Sequence[int], columns: Sequence[MemberColumn]
     ) -> Sequence[Row]:
         """The members with these ids that still exist, in order of names."""
+
+    async def members_of_component(
+        self, collection: Collection, component: str, columns: Sequence[MemberColumn]
+    ) -> Sequence[Row]:
+        """All members that hold a component of a rare type, in order of names."""
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
         """The name of the member that has this UID."""

@@ -19,6 +19,7 @@ from server.dav import (
     rfc6578_sync,
     rfc6638_scheduling,
     rfc6764_discovery,
+    rfc7953_availability,
 )
 from server.dav.core.registry import Standard
 
@@ -38,6 +39,7 @@ def standards(installation: bytes) -> list[Standard]:
         rfc6578_sync.STANDARD,
         rfc4791.STANDARD,
         rfc6638_scheduling.STANDARD,
+        rfc7953_availability.STANDARD,
         rfc6352.STANDARD,
         calendarserver_ctag.STANDARD,
         calendarserver_limits.STANDARD,

@@ -39,11 +39,12 @@ def _named(names: tuple[str, ...]) -> str:
 
 @cache
 def _named_anywhere(names: tuple[str, ...]) -> str:
+    # The limit keeps this a lookup for each name, even in a plan that was made while the tables were empty.
     return (
-        f"select o.collection_id, o.name, {member_columns(names)} "  # noqa: S608
-        "from unnest($1::bigint[], $2::bigint[], $3::text[]) as m (home_id, collection_id, name) "
-        "join object o on o.home_id = m.home_id and o.collection_id = m.collection_id and o.name = m.name "
-        "and o.deleted_revision is null"
+        "select o.* from unnest($1::bigint[], $2::bigint[], $3::text[]) as m (home_id, collection_id, name) "  # noqa: S608
+        f"cross join lateral (select o.collection_id as its_collection, o.name as its_name, {member_columns(names)} "
+        "from object o where o.home_id = m.home_id and o.collection_id = m.collection_id and o.name = m.name "
+        "and o.deleted_revision is null limit 1) as o"
     )
 
 
@@ -52,6 +53,14 @@ def _changed(names: tuple[str, ...]) -> str:
     return (
         f"select {member_columns(names)} from object o where o.home_id = $1 and o.collection_id = $2 "  # noqa: S608
         "and o.revision > $3 and o.revision <= $4 order by o.revision limit $5"
+    )
+
+
+@cache
+def _of_component(names: tuple[str, ...]) -> str:
+    return (
+        f"select {member_columns(names)} from object o where o.home_id = $1 and o.collection_id = $2 "  # noqa: S608
+        "and o.component = $3 and o.deleted_revision is null order by o.name"
     )
 
 
@@ -74,6 +83,11 @@ def named(columns: Sequence[MemberColumn]) -> str:
 def named_anywhere(columns: Sequence[MemberColumn]) -> str:
     """Arguments: arrays of homes, collections and names. Rows begin with collection and name."""
     return _named_anywhere(tuple(columns))
+
+
+def of_component(columns: Sequence[MemberColumn]) -> str:
+    """Arguments: home, collection, component."""
+    return _of_component(tuple(columns))
 
 
 def changed(columns: Sequence[MemberColumn]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, cast
@@ -33,6 +34,7 @@ from storage_plugins.postgres import members, occurrence_reads, occurrence_rows,
 from storage_plugins.postgres.database import DEFAULT_LIMITS, Database, DatabaseLimits
 from storage_plugins.postgres.migrations import schema_state
 from storage_plugins.postgres.notifier import Notifier
+from storage_plugins.postgres.statistics import Statistics
 
 
 def _call(function: str, arguments: int) -> str:
@@ -40,15 +42,18 @@ def _call(function: str, arguments: int) -> str:
 
 
 _SHOWN = (
-    f"select {resolve.COLLECTION} from binding b "  # noqa: S608
-    "join collection c on c.home_id = b.collection_home_id and c.id = b.collection_id "
-    "left join collection_view w on w.home_id = c.home_id and w.collection_id = c.id and w.principal_id = $2 "
-    "where b.home_id = $1 and "
+    "binding b join collection c on c.home_id = b.collection_home_id and c.id = b.collection_id "
+    "left join collection_view w on w.home_id = c.home_id and w.collection_id = c.id and w.principal_id = $2"
 )
-_COLLECTIONS = _SHOWN + "b.deleted_revision is null and c.deleted_at is null order by b.name"
+_COLLECTIONS = (
+    f"select {resolve.COLLECTION} from {_SHOWN} "  # noqa: S608
+    "where b.home_id = $1 and b.deleted_revision is null and c.deleted_at is null order by b.name"
+)
 _HOME_CHANGES = (
-    _SHOWN + f"{resolve.BINDING_REVISION} > $3 and (b.deleted_revision is not null or c.deleted_at is null) "
-    f"order by {resolve.BINDING_REVISION}"
+    f"select h.revision, h.incarnation, h.sync_floor, h.infinite_sync_floor, {resolve.COLLECTION} "  # noqa: S608
+    f"from home h left join ({_SHOWN}) on b.home_id = h.id and {resolve.BINDING_REVISION} > $3 "
+    "and (b.deleted_revision is not null or c.deleted_at is null) "
+    f"where h.id = $1 order by {resolve.BINDING_REVISION}"
 )
 _PUT_OBJECT = _call("koyomi_put_object_1", 40)
 _DELETE_OBJECT = _call("koyomi_delete_object_1", 10)
@@ -77,6 +82,7 @@ class PostgresStorage:
         """`restore_days`: how long what is deleted can be restored. Without `notify` it tells and hears nothing."""
         self.database = Database(dsn, limits, application=application)
         self._notifier = Notifier(dsn, application=application) if notify else None
+        self._statistics = Statistics(self.database)
         self._restore_days = restore_days
 
     async def open(self) -> None:
@@ -87,6 +93,7 @@ class PostgresStorage:
 
     async def close(self) -> None:
         """Tell what is still to be told and close all connections."""
+        await self._statistics.close()
         if self._notifier is not None:
             await self._notifier.close()
         await self.database.close()
@@ -119,9 +126,20 @@ class PostgresStorage:
         """The collections that a home shows, by name, in the viewer's view."""
         return [resolve.collection(row) for row in await self.database.fetch(_COLLECTIONS, home.id, viewer)]
 
-    async def home_changes(self, home: Home, viewer: int, after: int) -> list[Collection]:
-        """The collections of a home that changed after a revision, tombstones included, by binding revision."""
-        return [resolve.collection(row) for row in await self.database.fetch(_HOME_CHANGES, home.id, viewer, after)]
+    async def home_changes(self, home: Home, viewer: int, after: int) -> tuple[Home, list[Collection]]:
+        """A home, and its collections that changed after a revision, in one snapshot."""
+        rows = await self.database.fetch(_HOME_CHANGES, home.id, viewer, after)
+        if not rows:
+            raise NotFound
+        revision, incarnation, sync_floor, infinite_sync_floor = rows[0][:4]
+        now = replace(
+            home,
+            revision=revision,
+            incarnation=incarnation,
+            sync_floor=sync_floor,
+            infinite_sync_floor=infinite_sync_floor,
+        )
+        return now, [resolve.collection(row[4:]) for row in rows if row[4] is not None]
 
     async def members(
         self, collection: Collection, columns: Sequence[MemberColumn], *, after: str | None, limit: int
@@ -174,6 +192,14 @@ class PostgresStorage:
         """The members with these ids that still exist, in order of names."""
         return _rows(
             await self.database.fetch(occurrence_reads.by_id(columns), collection.home_id, collection.id, list(ids))
+        )
+
+    async def members_of_component(
+        self, collection: Collection, component: str, columns: Sequence[MemberColumn]
+    ) -> Sequence[Row]:
+        """All members that hold a component of a rare type, in order of names."""
+        return _rows(
+            await self.database.fetch(members.of_component(columns), collection.home_id, collection.id, component)
         )
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
@@ -435,6 +461,7 @@ class PostgresStorage:
         return Written(revision, id_, modified_at)
 
     def _changed(self, home_id: int, collection_id: int | None, revision: Any) -> int:
+        self._statistics.written()
         if self._notifier is not None:
             self._notifier.announce(Change(home_id, collection_id, revision))
         return int(revision)

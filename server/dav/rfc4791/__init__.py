@@ -1,8 +1,9 @@
-"""RFC 4791, CalDAV: MKCALENDAR, the properties, calendar-multiget, calendar-query, and GET on a calendar."""
+"""RFC 4791, CalDAV: MKCALENDAR, the properties, the three reports, and GET on a calendar."""
 
 from server.dav.core.names import caldav
 from server.dav.core.registry import Standard
 from server.dav.core.resource import Kind
+from server.dav.rfc4791.free_busy import free_busy_query
 from server.dav.rfc4791.get_calendar import get_calendar
 from server.dav.rfc4791.mkcalendar import mkcalendar
 from server.dav.rfc4791.multiget import calendar_multiget
@@ -36,6 +37,7 @@ STANDARD = Standard(
             frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.CALENDAR_OBJECT}),
             calendar_query,
         ),
+        (caldav("free-busy-query"), frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR}), free_busy_query),
     ),
     getters=((Kind.CALENDAR, get_calendar),),
     tokens=(("calendar-access", IN_HOME | {Kind.PRINCIPAL, Kind.ROOT}),),

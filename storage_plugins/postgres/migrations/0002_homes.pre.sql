@@ -177,6 +177,8 @@ create index object_revision on object (home_id, collection_id, revision);
 -- Those of which only a part is expanded: candidates for windows outside of it, and for the job that moves the horizon.
 create index object_partial on object (home_id, collection_id)
     where (expanded_from is not null or expanded_until is not null) and deleted_revision is null;
+create index object_availability on object (home_id, collection_id, component)
+    where component = 'VAVAILABILITY' and deleted_revision is null;
 create index object_horizon on object (expanded_until) where expanded_until is not null and deleted_revision is null;
 create index object_deleted on object (deleted_at) where deleted_at is not null;
 

@@ -1,0 +1,50 @@
+"""free-busy-query (RFC 4791 §7.10)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from server.calendar.aggregate import PRODUCT_ID
+from server.calendar.freebusy import freebusy_calendar
+from server.dav.core import xml
+from server.dav.core.names import caldav
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import Kind, Resource
+from server.dav.rfc4791.filter_xml import read_time_range
+from server.dav.rfc4918.properties import CALENDAR_TYPE
+from server.errors import BadRequest, InvalidFilter
+from server.services.free_busy import busy_periods
+from server.storage import Collection
+
+READ_FREE_BUSY = caldav("read-free-busy")
+AVAILABILITY = caldav("calendar-availability")
+
+
+async def free_busy_query(request: Request, resource: Resource, root: xml.Element) -> Answer:
+    """Answers the report with a VFREEBUSY. At depth 0 a collection has no members that could be busy."""
+    request.require(resource, READ_FREE_BUSY)
+    element = root.find(caldav("time-range"))
+    if element is None:
+        raise BadRequest("The report has no time-range.")
+    try:
+        window = read_time_range(element)
+    except InvalidFilter as error:
+        raise BadRequest(error.message) from None
+    if window.start is None or window.end is None:
+        raise BadRequest("The time-range of a free-busy-query has a start and an end.")
+    depth = request.depth("1")
+    calendars: list[Collection] = []
+    availability: list[str] = []
+    if resource.kind is Kind.CALENDAR and resource.collection is not None and depth != "0":
+        calendars = [resource.collection]
+    elif resource.kind is Kind.CALENDAR_HOME and resource.home is not None and depth == "infinity":
+        shown = await request.site.storage.collections(resource.home, request.person.id)
+        calendars = [item for item in shown if item.kind == "calendar"]
+        availability = [
+            xml.inner_text(item.properties[AVAILABILITY])
+            for item in shown
+            if item.kind == "inbox" and AVAILABILITY in item.properties
+        ]
+    busy = await busy_periods(request.site.storage, calendars, window.start, window.end, availability)
+    body = freebusy_calendar(busy, window.start, window.end, datetime.now(UTC), PRODUCT_ID)
+    return Answer(200, body.encode(), {"Content-Type": CALENDAR_TYPE})

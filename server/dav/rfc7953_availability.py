@@ -1,0 +1,36 @@
+"""RFC 7953: CALDAV:calendar-availability on the inbox; VAVAILABILITY objects lie in calendars that take them."""
+
+from __future__ import annotations
+
+from server.calendar.calendar_object import read_calendar_object
+from server.dav.core import names, xml
+from server.dav.core.errors import Refused
+from server.dav.core.names import caldav
+from server.dav.core.registry import Property, Standard
+from server.dav.core.request import Request
+from server.dav.core.resource import Kind, Resource
+from server.dav.core.xml import Element
+from server.errors import InvalidData
+
+
+def _nothing(request: Request, resource: Resource) -> None:
+    return None
+
+
+def _read(request: Request, resource: Resource, element: Element) -> str:
+    """The value is an iCalendar object with VAVAILABILITY components only (§7.2.4)."""
+    try:
+        component = read_calendar_object((element.text or "").strip().encode() + b"\r\n", request.site.limits).component
+        message = "The value holds VAVAILABILITY."
+    except InvalidData as error:
+        component, message = "", error.message
+    if component != "VAVAILABILITY":
+        raise Refused(403, caldav("valid-calendar-data"), message, names.escape(message))
+    return xml.to_fragment(element)
+
+
+STANDARD = Standard(
+    "RFC 7953",
+    properties=(Property(caldav("calendar-availability"), frozenset({Kind.INBOX}), _nothing, read=_read, stored=True),),
+    tokens=(("calendar-availability", frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.PRINCIPAL})),),
+)

@@ -1,0 +1,62 @@
+"""When somebody is busy: from the stored occurrences of calendars, and from texts where those do not reach."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from server.calendar.component import parse_calendar
+from server.calendar.filters import TimeRange
+from server.calendar.freebusy import BusyPeriod, busy_of_object, merge, unavailable
+from server.calendar.occurrences import Busy
+from server.calendar.zones import Zone
+from server.services.time_ranges import PAGE, placed, widened, zone_of_calendar
+from server.storage import Collection, Storage
+
+
+async def busy_periods(
+    storage: Storage, calendars: Sequence[Collection], start: datetime, end: datetime, availability: Sequence[str] = ()
+) -> list[BusyPeriod]:
+    """The merged busy periods of calendars in a window (RFC 4791 §7.10), with what availabilities make of it.
+
+    `availability` are texts of CALDAV:calendar-availability (RFC 7953 §7.2.4); VAVAILABILITY objects in the calendars
+    count too. Raises `TooManyInstances` when a rule takes too much work in the window.
+    """
+    found: list[BusyPeriod] = []
+    for calendar in calendars:
+        found += await busy_in(storage, calendar, start, end)
+    if availability and calendars:
+        zone = zone_of_calendar(calendars[0])
+        found += await asyncio.to_thread(_unavailable, availability, start, end, zone)
+    return merge(found, start, end)
+
+
+async def busy_in(storage: Storage, calendar: Collection, start: datetime, end: datetime) -> list[BusyPeriod]:
+    """What one calendar makes busy in a window; neither merged nor clipped."""
+    zone = zone_of_calendar(calendar)
+    window = widened(TimeRange(start, end))
+    rows, partial = await storage.occurrences(calendar, window.start, window.end)
+    unexpanded = frozenset(partial)
+    found = []
+    for object_id, occurrence in rows:
+        if occurrence.busy is not Busy.FREE and object_id not in unexpanded:
+            here = placed(occurrence, zone)
+            if here.start < end and here.end > start:
+                found.append(BusyPeriod(here.start, here.end, here.busy))
+    for at in range(0, len(partial), PAGE):
+        texts = await storage.members_by_id(calendar, partial[at : at + PAGE], ("text",))
+        found += await asyncio.to_thread(_busy, [row[0] for row in texts], start, end, zone)
+    if "VAVAILABILITY" in calendar.components:
+        texts = await storage.members_of_component(calendar, "VAVAILABILITY", ("text",))
+        if texts:
+            found += await asyncio.to_thread(_unavailable, [row[0] for row in texts], start, end, zone)
+    return found
+
+
+def _busy(texts: Iterable[str], start: datetime, end: datetime, zone: Zone) -> list[BusyPeriod]:
+    return [period for text in texts for period in busy_of_object(parse_calendar(text), start, end, zone)]
+
+
+def _unavailable(texts: Iterable[str], start: datetime, end: datetime, zone: Zone) -> list[BusyPeriod]:
+    return unavailable([parse_calendar(text) for text in texts], start, end, zone)
