@@ -21,7 +21,7 @@ async def shown(storage, person, kind="calendar"):
 
 async def home_changes(storage, person, after):
     home = await person.home()
-    found = await storage.home_changes(home, person.id, after)
+    _, found = await storage.home_changes(home, person.id, after)
     assert [item.binding_revision for item in found] == sorted(item.binding_revision for item in found)
     return [(item.name, item.deleted_revision is not None) for item in found]
 

@@ -1,0 +1,173 @@
+"""Every statement of the reads, and of the writes, is answered by indexes, whatever the planner knows of the tables."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from server.storage import NewCollection, ObjectState, PropertyChanges, Target
+from storage_plugins.postgres import members, resolve
+from storage_plugins.postgres import storage as statements
+from storage_plugins.postgres.database import DatabaseLimits
+from tests.integration.storage.conftest import make_person
+from tests.integration.storage.values import CAUSE, LIMITS, content, state
+
+COLUMNS = ("name", "etag", "text", "deleted_revision")
+STATEMENTS = {
+    "page": (members.page(COLUMNS), 4),
+    "etags": (members.page(("name", "etag")), 4),
+    "named": (members.named(COLUMNS), 3),
+    "named anywhere": (members.named_anywhere(COLUMNS), 3),
+    "changed": (members.changed(COLUMNS), 5),
+    "uid holder": (members.UID_HOLDER, 3),
+    "collections": (statements._COLLECTIONS, 2),
+    "home changes": (statements._HOME_CHANGES, 3),
+    **{
+        f"resolve {by} {depth}": (resolve.query(1, target, text=True)[0], len(resolve.query(1, target, text=True)[1]))
+        for by in ("uid", "individual")
+        for depth, target in enumerate(
+            (
+                Target("x", by),
+                Target("x", by, "calendar"),
+                Target("x", by, "calendar", "c"),
+                Target("x", by, "calendar", "c", "o"),
+            )
+        )
+    },
+}
+
+
+async def fill(storage, members=10_000):
+    """Give one home members, half of them tombstones, and others beside it."""
+    for _ in range(50):
+        await make_person(storage)
+    person = await make_person(storage)
+    calendar = await person.collection()
+    await storage.database.fetch(
+        """
+        insert into object (home_id, collection_id, created_revision, revision, deleted_revision, created_at,
+                            modified_at, deleted_at, size, name, uid, component, etag, time_key, text)
+        select $1, $2, n, n, case when n % 2 = 0 then n end, now(), now(), case when n % 2 = 0 then now() end, 4,
+               'name' || n, 'uid' || n, 'VEVENT', 'etag', '', 'text'
+        from generate_series(1, $3) as n
+        """,
+        calendar.home_id,
+        calendar.id,
+        members,
+    )
+    return person, calendar
+
+
+async def explain(connection, sql, arguments):
+    """The nodes of a generic plan."""
+    await connection.execute(f"prepare explained as {sql}")
+    found = json.loads(await connection.fetchval(f"explain (format json) execute explained ({arguments})"))
+    await connection.execute("deallocate explained")
+    return list(nodes(found[0]["Plan"]))
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+@pytest.mark.parametrize("members", [200, 10_000])
+async def test_reads_use_indexes(database, members):
+    async with statements.PostgresStorage(database, notify=False) as storage:
+        await fill(storage, members)
+        await storage.database.fetch("analyze")
+        for name, (sql, count) in STATEMENTS.items():
+            async with storage.database.transaction() as connection:
+                plan = await explain(connection, sql, ", ".join(["null"] * count))
+            for node in plan:
+                assert node["Node Type"] != "Seq Scan", (name, node)
+                if node["Node Type"] in {"Index Scan", "Index Only Scan", "Bitmap Index Scan"}:
+                    assert "Index Cond" in node, (name, node)
+
+
+async def test_pages_are_not_sorted(database):
+    """A page costs what it holds, however large the collection is."""
+    async with statements.PostgresStorage(database, notify=False) as storage:
+        await fill(storage)
+        await storage.database.fetch("analyze")
+        for name in ("page", "etags", "changed"):
+            sql, count = STATEMENTS[name]
+            async with storage.database.transaction() as connection:
+                plan = await explain(connection, sql, ", ".join(["null"] * count))
+            assert [node["Node Type"] for node in plan][0] == "Limit"
+            assert "Sort" not in {node["Node Type"] for node in plan}, name
+
+
+async def test_a_listing_of_etags_reads_the_index_alone(database):
+    async with statements.PostgresStorage(database, notify=False) as storage:
+        _, calendar = await fill(storage)
+        await storage.database.fetch("analyze")
+        async with storage.database.transaction() as connection:
+            plan = await explain(connection, STATEMENTS["etags"][0], f"{calendar.home_id}, {calendar.id}, '', 1000")
+        assert [node["Node Type"] for node in plan] == ["Limit", "Index Only Scan"]
+
+
+async def test_writes_use_indexes(database):
+    limits = DatabaseLimits(connections=1)
+    async with statements.PostgresStorage(database, limits, notify=False) as storage:
+        person, calendar = await fill(storage)
+        tasks = await person.collection("tasks")
+
+        await storage.database.fetch("analyze")
+
+        async def scanned():
+            await storage.database.fetch("select pg_stat_force_next_flush()")
+            rows = await storage.database.fetch(
+                "select relname, seq_scan from pg_stat_user_tables where schemaname = 'public'"
+            )
+            read = await storage.database.fetchval("select sum(idx_tup_read)::bigint from pg_stat_user_indexes")
+            return dict(rows), read
+
+        scans_before, read_before = await scanned()
+        first = await storage.put_object(calendar, "a", content("a"), None, LIMITS, CAUSE)
+        second = await storage.put_object(calendar, "a", content("a"), state(first), LIMITS, CAUSE)
+        copied = await storage.copy_object(calendar, "a", state(second), tasks, "a", None, LIMITS, CAUSE)
+        moved = await storage.move_object(calendar, "a", state(second), tasks, "a", state(copied), LIMITS, CAUSE)
+        changes = PropertyChanges({"{x}y": "<y/>"})
+        revision = await storage.set_object_properties(tasks, "a", state(moved), changes, CAUSE)
+        await storage.delete_object(tasks, "a", ObjectState(moved.id, revision), CAUSE)
+        await storage.put_object(tasks, "a", content("a"), None, LIMITS, CAUSE)
+        home = await person.home()
+        made = await storage.create_collection(home, NewCollection("new", "calendar"), LIMITS, CAUSE)
+        await storage.set_collection_properties(home, made, changes, person.id, CAUSE)
+        await storage.move_collection(home, made, "newer", None, CAUSE)
+        await storage.delete_collection(home, await person.collection("newer"), CAUSE)
+        scans, read = await scanned()
+        assert scans == scans_before
+        assert read - read_before < 1000, "an index was walked"
+
+
+async def test_plans_follow_a_database_that_grows_from_nothing(database):
+    """What was planned for empty tables is planned anew soon after the first writes, in every connection."""
+    limits = DatabaseLimits(connections=1)
+    async with (
+        statements.PostgresStorage(database, limits, notify=False) as storage,
+        statements.PostgresStorage(database, limits, notify=False) as other,
+    ):
+        person = await make_person(storage)
+        calendar = await person.collection()
+        sql, count = STATEMENTS["resolve uid 3"]
+        async with other.database.transaction() as connection:
+            await connection.execute(f"prepare early as {sql}")
+            execute = f"execute early ({', '.join(['null'] * count)})"
+            await connection.fetch(execute)
+        for number in range(120):
+            await storage.put_object(calendar, f"{number}", content(f"{number}"), None, LIMITS, CAUSE)
+        async with asyncio.timeout(30):
+            while await storage.database.fetchval(
+                "select last_analyze is null from pg_stat_user_tables where relname = 'object'"
+            ):
+                await asyncio.sleep(0.05)
+        async with other.database.transaction() as connection:
+            found = json.loads(await connection.fetchval(f"explain (format json) {execute}"))
+        (lookup,) = [node for node in nodes(found[0]["Plan"]) if node.get("Relation Name") == "object"]
+        assert lookup["Index Name"] == "object_name"
+        assert "name = $5" in lookup["Index Cond"]
