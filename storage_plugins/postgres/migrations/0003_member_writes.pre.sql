@@ -380,14 +380,20 @@ begin
         raise exception using errcode = 'KY004', message = 'members';
     end if;
     insert into trash (home_id, collection_id, object_id, name, uid, component, properties, text, deleted_at)
-    select o.home_id, o.collection_id, o.id, o.name, o.uid, o.component, o.properties, o.text,
-           coalesce(o.deleted_at, v_now)
+    select o.home_id, o.collection_id, o.id, o.name, o.uid, o.component, o.properties, o.text, o.deleted_at
     from object o
-    where o.home_id = p_home_id and o.collection_id = p_collection_id and o.name = p_name and o.text is not null
-      and (o.id = p_expected_id or o.deleted_at > v_now - make_interval(days => p_restore_days));
+    where o.home_id = p_home_id and o.collection_id = p_collection_id and o.name = p_name
+      and o.deleted_revision is not null and o.text is not null
+      and o.deleted_at + make_interval(days => p_restore_days) > v_now;
     delete from object o
     where o.home_id = p_home_id and o.collection_id = p_collection_id and o.name = p_name
-      and (o.id = p_expected_id or o.deleted_revision is not null);
+      and o.deleted_revision is not null;
+    if p_expected_id is not null then
+        insert into trash (home_id, collection_id, object_id, name, uid, component, properties, text, deleted_at)
+        values (p_home_id, p_collection_id, p_expected_id, p_name, v_replaced.uid, v_replaced.component,
+                v_replaced.properties, v_replaced.text, v_now);
+        delete from object o where o.home_id = p_home_id and o.id = p_expected_id;
+    end if;
     insert into object (
         home_id, collection_id, id, created_revision, revision, created_at, modified_at, size, endless, name, uid,
         component, etag, schedule_tag, time_key, span_start, span_end, expanded_from, expanded_until, tzids, summary,
