@@ -69,6 +69,7 @@ async def application(settings: Settings, dsn: str) -> AsyncIterator[web.Server]
             yield web.Server(
                 dispatcher,
                 access_log=None,
+                auto_decompress=False,
                 keepalive_timeout=KEEP_ALIVE,
                 max_line_size=MAX_HEADER,
                 max_field_size=MAX_HEADER,

@@ -12,6 +12,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from server.dav.core import errors as translation
+from server.dav.core.codings import accepts_gzip, decode
 from server.dav.core.request import Answer, Headers, Request, Site
 from server.dav.core.resource import Kind
 from server.errors import (
@@ -48,6 +49,12 @@ class HttpWire:
         self.target = http.raw_path
         self._dispatcher = dispatcher
         self._body: bytes | None = None
+        self._awaited = self.headers.get("Expect", "").lower() == "100-continue"
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body comes, as far as the headers tell."""
+        return self.http.body_exists and self.http.content_length != 0
 
     async def read(self, limit: int) -> bytes:
         """The body, read once however often it is asked for. Raises `ResourceTooLarge`, `BadRequest`."""
@@ -64,7 +71,8 @@ class HttpWire:
             raise ResourceTooLarge
         if not http.body_exists:
             return b""
-        if self.headers.get("Expect", "").lower() == "100-continue" and http.transport is not None:
+        if self._awaited and http.transport is not None:
+            self._awaited = False
             http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         parts = []
         size = 0
@@ -76,7 +84,16 @@ class HttpWire:
                 parts.append(chunk)
         except (web.RequestPayloadError, ValueError) as error:
             raise BadRequest("The body of the request is broken.") from error
-        return b"".join(parts)
+        body = b"".join(parts)
+        codings = self.headers.get("Content-Encoding")
+        return decode(body, codings, limit) if codings else body
+
+    @property
+    def leaves_doubt(self) -> bool:
+        """Whether the body may or may not still come: the client waits for a 100 (Continue) that it never gets, or
+        there is more than is worth reading."""
+        content = self.http.content
+        return not content.is_eof() and (self._awaited or (self.http.content_length or 0) > MAX_DRAIN)
 
     async def viewer(self, target: Target | None, *, text: bool) -> Resolution:
         """Runs the request's query as who signed in, once more when the sign-in in memory is old."""
@@ -106,8 +123,9 @@ class Dispatcher:
         began = time.perf_counter()
         request_id = secrets.token_hex(6)
         request: Request | None = None
+        wire = HttpWire(http, self)
         try:
-            request = Request(HttpWire(http, self), self.site)
+            request = Request(wire, self.site)
             request.request_id = request_id
             answer = await self._answer(request)
         except KoyomiError as error:
@@ -118,7 +136,7 @@ class Dispatcher:
             _log.exception("request failed", request_id=request_id, method=http.method)
             answer = Answer(500, b"The server failed to answer. The failure was logged.\n")
         answer.headers["X-Request-Id"] = request_id
-        response = await self._send(http, answer)
+        response = await self._send(http, answer, close=wire.leaves_doubt)
         seconds = time.perf_counter() - began
         if seconds > self._slow:
             _log.warning(
@@ -139,6 +157,8 @@ class Dispatcher:
         if method is None:
             await request.look_up(need="{DAV:}read")
             raise translation.Refused(501 if request.method not in _KNOWN else 405)
+        if request.method in _WITHOUT_BODY and request.wire.has_body:
+            raise translation.Refused(415, message=f"A body of {request.method} is not understood (RFC 4918 §8.4).")
         for attempt in range(ATTEMPTS):
             try:
                 return await method(request)
@@ -185,8 +205,8 @@ class Dispatcher:
             kind = Kind.ADDRESS_OBJECT if request.path.tree == "addressbooks" else Kind.CALENDAR_OBJECT
         return self.site.registry.allow[kind]
 
-    async def _send(self, http: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-        compress = self._gzip and "gzip" in http.headers.get("Accept-Encoding", "").lower()
+    async def _send(self, http: web.BaseRequest, answer: Answer, *, close: bool) -> web.StreamResponse:
+        compress = self._gzip and accepts_gzip(http.headers.get("Accept-Encoding", ""))
         if answer.stream is None:
             response = web.Response(status=answer.status, body=answer.body or None, headers=answer.headers)
             if compress and len(answer.body) >= GZIP_FROM:
@@ -195,7 +215,8 @@ class Dispatcher:
             if http.method == "HEAD":
                 response.headers[hdrs.CONTENT_LENGTH] = str(len(answer.body))
                 response.body = None
-            await _finish(http, response)
+            if close:
+                response.force_close()
             return response
         return await self._stream(http, answer, compress)
 
@@ -224,13 +245,7 @@ class Dispatcher:
         return response
 
 
-async def _finish(http: web.BaseRequest, response: web.Response) -> None:
-    """Leave a connection whose request body was not read to the end in a state that the next request can use."""
-    content = http.content
-    if not content.is_eof() and (http.content_length or 0) > MAX_DRAIN:
-        response.force_close()
-
-
+_WITHOUT_BODY = frozenset({"DELETE", "COPY", "MOVE"})
 _KNOWN = frozenset(
     {"CONNECT", "TRACE", "PATCH", "LOCK", "UNLOCK", "SEARCH", "MKCOL", "MKCALENDAR", "POST", "ACL", "BIND", "UNBIND"}
 )

@@ -65,7 +65,8 @@ class Path:
     def target(self) -> Target | None:
         """What storage is to look for; None for the fixed resources above principals and homes.
 
-        Raises `NotFound` for paths that can name nothing.
+        Below a collection's members nothing is, so that the home alone is looked for. Raises `NotFound` for paths that
+        can name nothing.
         """
         segments = self.segments
         if len(segments) < 3:
@@ -78,7 +79,7 @@ class Path:
         if home is None:
             return Target(owner, by)
         if len(segments) > 5:
-            raise NotFound
+            return Target(owner, by, home)
         collection = segments[3] if len(segments) > 3 else None
         name = segments[4] if len(segments) > 4 and segments[4] != ADD_MEMBER else None
         return Target(owner, by, home, collection, name)

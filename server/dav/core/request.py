@@ -63,6 +63,10 @@ class Wire(Protocol):
     target: str
     """The request target as sent."""
 
+    @property
+    def has_body(self) -> bool:
+        """Whether a body comes, as far as the headers tell."""
+
     async def read(self, limit: int) -> bytes:
         """The body. Raises `server.errors.ResourceTooLarge` for one above `limit` bytes."""
 

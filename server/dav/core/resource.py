@@ -118,6 +118,8 @@ def from_resolution(path: Path, found: Resolution) -> Resource:
         return Resource(Kind.PRINCIPAL, principal_href(owner, by_uid), by_uid, owner)
     if home is None:
         raise NotFound
+    if depth > 5:
+        raise NotFound
     if depth == 3:
         return Resource(home_kind(home), home_href(owner, home.kind, by_uid), by_uid, owner, home)
     if collection is None:

@@ -10,7 +10,7 @@ from server.dav.core.resource import Kind, Resource, from_resolution
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.get import member
 from server.dav.rfc4918.properties import http_date
-from server.errors import AccessDenied, NotFound, ParentMissing, PreconditionFailed, UnsupportedMediaType
+from server.errors import AccessDenied, BadRequest, NotFound, ParentMissing, PreconditionFailed, UnsupportedMediaType
 from server.services.objects import Put
 from server.storage import Collection, Resolution
 
@@ -29,6 +29,8 @@ async def put(request: Request) -> Answer:
         await request.resource(need="{DAV:}write-content")
         raise Refused(405, message="A collection has no content to put.")
     found = await request.look_up(need="{DAV:}bind")
+    if "Content-Range" in request.headers:
+        raise BadRequest("A part of the content cannot be put (RFC 9110 §14.5).")
     if found.owner is None or found.home is None or found.collection is None or depth != 5:
         raise ParentMissing
     resource = resource_or_none(request, found)

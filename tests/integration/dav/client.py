@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from base64 import b64encode
 from collections.abc import Mapping
@@ -135,27 +136,33 @@ class Client:
         data = self.message(method, path, body, **headers)
         if self._connection is not None and self._connection.reader.at_eof():
             self.close()
-        if self._connection is None:
-            self._connection = await Connection.open(self.port)
-        try:
-            await self._connection.send(data)
-            reply = await self._connection.reply(method)
-        except BaseException:
-            self.close()
-            raise
+        for attempt in range(2):
+            kept = self._connection is not None
+            if self._connection is None:
+                self._connection = await Connection.open(self.port)
+            try:
+                await self._connection.send(data)
+                reply = await self._connection.reply(method)
+                break
+            except BaseException as error:
+                self.close()
+                unanswered = isinstance(error, asyncio.IncompleteReadError) and not error.partial
+                if not (kept and attempt == 0 and (unanswered or isinstance(error, ConnectionError))):
+                    raise
         if reply.headers.get("Connection", "").lower() == "close":
             self.close()
         return reply
 
     def message(self, method: str, path: str, body: bytes | str = b"", /, **headers: str) -> bytes:
-        """The bytes of a request."""
+        """The bytes of a request. A header over several lines, as RFCs print it, is sent in one (RFC 9112 §5.2)."""
         content = body.encode() if isinstance(body, str) else body
         fields = {"Host": f"127.0.0.1:{self.port}", **self.headers}
         if content:
             fields["Content-Length"] = str(len(content))
             fields["Content-Type"] = 'application/xml; charset="utf-8"'
         fields |= {name.replace("_", "-"): value for name, value in headers.items()}
-        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items() if value)]
+        unfolded = {name: re.sub(r"\r\n\s+", " ", value) for name, value in fields.items() if value}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in unfolded.items())]
         return ("\r\n".join(lines) + "\r\n\r\n").encode() + content
 
     def close(self) -> None:
