@@ -1,0 +1,226 @@
+"""Zones against zoneinfo reading the same files, and what TZIDs mean."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from server.calendar.component import parse_components
+from server.calendar.iana import data_year, iana_zone, is_known_zone, named_zone, version, windows_zones, zone_names
+from server.calendar.vtimezone import CalendarZones, observances, zone_of_component, zone_of_rules
+from server.calendar.zones import UTC_ZONE
+from server.errors import InvalidCalendarData, TooManyInstances, UnknownTimezone
+from tests.unit.calendar.time.texts import calendar, event
+
+
+def reference(name: str) -> ZoneInfo:
+    package, _, file = f"tzdata.zoneinfo.{name.replace('/', '.')}".rpartition(".")
+    with resources.files(package).joinpath(file).open("rb") as data:
+        return ZoneInfo.from_file(data, name)
+
+
+def test_every_zone_as_zoneinfo_has_it_from_1900_to_9999() -> None:
+    chance = random.Random(5545)
+    around = [timedelta(seconds=seconds) for seconds in (-3601, -3600, -1, 0, 1, 1799, 1800, 3599, 3600)]
+    for name in zone_names().values():
+        zone, info = iana_zone(name), reference(name)
+        assert zone is not None
+        times = [datetime(1900, 1, 1) + timedelta(hours=chance.randrange(24 * 365 * 8000)) for _ in range(12)]
+        for at, offset in zone.transitions(datetime(1900, 1, 1), datetime(2100, 1, 1))[-60:]:
+            times += [at + offset + step for step in around]
+        for local in times:
+            expected = local.replace(tzinfo=info).astimezone(UTC)
+            back = expected.astimezone(info).replace(tzinfo=None)
+            assert zone.to_utc(local) == expected, (name, local)
+            assert zone.to_local(expected) == back, (name, local)
+            assert zone.exists(local) == (back == local), (name, local)
+
+
+@pytest.mark.parametrize("name", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca"])
+def test_gaps_and_latest_local_far_in_the_future(name: str) -> None:
+    zone, info = iana_zone(name), reference(name)
+    assert zone is not None
+    for year in (2026, 2099, 2101, 2503, 9990):
+        for first, after in zone.gaps(datetime(year, 1, 1), datetime(year + 1, 1, 1)):
+            assert first.year == year
+            for local in (first, after - timedelta(seconds=1)):
+                assert local.replace(tzinfo=info).astimezone(UTC).astimezone(info).replace(tzinfo=None) != local
+    start = datetime(2030, 1, 1, tzinfo=UTC)
+    for hour in range(24 * 366):
+        utc = start + timedelta(hours=hour, minutes=15)
+        latest = zone.latest_local(utc)
+        assert zone.to_utc(latest) <= utc
+        assert all(zone.to_utc(latest + timedelta(minutes=more)) > utc for more in (1, 30, 60, 90))
+
+
+def test_bounds_of_the_calendar_are_not_left() -> None:
+    for zone in (iana_zone("Pacific/Kiritimati"), iana_zone("America/Adak"), UTC_ZONE):
+        assert zone is not None
+        for local in (datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)):
+            assert zone.to_local(zone.to_utc(local)).year in (1, 9999)
+
+
+def test_version() -> None:
+    assert version()[:2] == "20"
+    assert 2025 <= data_year() < 2100
+
+
+@pytest.mark.parametrize(
+    ("tzid", "name"),
+    [
+        ("Europe/Berlin", "Europe/Berlin"),
+        ("europe/berlin", "Europe/Berlin"),
+        ("Europe/Berlin ", "Europe/Berlin"),
+        ('"Europe/Berlin"', "Europe/Berlin"),
+        ("America/New York", "America/New_York"),
+        ("US/Eastern", "US/Eastern"),
+        ("/freeassociation.sourceforge.net/Tzfile/Europe/Berlin", "Europe/Berlin"),
+        ("/freeassociation.sourceforge.net/Europe/Berlin", "Europe/Berlin"),
+        ("/softwarestudio.org/Olson_20011030_5/America/New_York", "America/New_York"),
+        ("/citadel.org/20070227_1/America/Argentina/Buenos_Aires", "America/Argentina/Buenos_Aires"),
+        ("/mozilla.org/20050126_1/Asia/Tokyo", "Asia/Tokyo"),
+        ("W. Europe Standard Time", "Europe/Berlin"),
+        ("w. europe standard time ", "Europe/Berlin"),
+        ("Eastern Standard Time", "America/New_York"),
+        ("India Standard Time", "Asia/Calcutta"),
+        ("UTC", "UTC"),
+        ("Z", "UTC"),
+        ("Etc/UTC", "UTC"),
+        ("tzone://Microsoft/Utc", "UTC"),
+        ("/citadel.org/20070227_1/UTC", "UTC"),
+    ],
+)
+def test_names(tzid: str, name: str) -> None:
+    zone = named_zone(tzid)
+    assert zone is not None
+    assert zone.key == name
+
+
+@pytest.mark.parametrize("tzid", ["", "Mars/Phobos", "Berlin", "Customized Time Zone", "a/b/UTC", "../Europe", "\0"])
+def test_names_that_are_none(tzid: str) -> None:
+    assert not is_known_zone(tzid)
+
+
+def test_all_windows_names_lead_to_zones() -> None:
+    assert len(windows_zones()) > 130
+    assert all(iana_zone(name) is not None or name == "Etc/UTC" for name in windows_zones().values())
+
+
+def vtimezone(tzid: str, *observances: tuple[str, str, str, str, str]) -> str:
+    lines = ["BEGIN:VTIMEZONE", f"TZID:{tzid}"]
+    for kind, start, offset_from, offset_to, rule in observances:
+        lines += [f"BEGIN:{kind}", f"DTSTART:{start}", f"TZOFFSETFROM:{offset_from}", f"TZOFFSETTO:{offset_to}"]
+        lines += [*([rule] if rule else []), f"END:{kind}"]
+    return "\r\n".join([*lines, "END:VTIMEZONE", ""])
+
+
+EUROPE = (
+    ("STANDARD", "16010101T030000", "+0200", "+0100", "RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10"),
+    ("DAYLIGHT", "16010101T020000", "+0100", "+0200", "RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3"),
+)
+NEW_YORK = (
+    ("DAYLIGHT", "19670430T020000", "-0500", "-0400", "RRULE:FREQ=YEARLY;BYMONTH=4;BYDAY=-1SU;UNTIL=19730429T070000Z"),
+    ("STANDARD", "19671029T020000", "-0400", "-0500", "RRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU;UNTIL=20061029T060000Z"),
+    ("DAYLIGHT", "19740106T020000", "-0500", "-0400", "RDATE:19750223T020000"),
+    ("DAYLIGHT", "19760425T020000", "-0500", "-0400", "RRULE:FREQ=YEARLY;BYMONTH=4;BYDAY=-1SU;UNTIL=19860427T070000Z"),
+    ("DAYLIGHT", "19870405T020000", "-0500", "-0400", "RRULE:FREQ=YEARLY;BYMONTH=4;BYDAY=1SU;UNTIL=20060402T070000Z"),
+    ("DAYLIGHT", "20070311T020000", "-0500", "-0400", "RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=2SU"),
+    ("STANDARD", "20071104T020000", "-0400", "-0500", "RRULE:FREQ=YEARLY;BYMONTH=11;BYDAY=1SU"),
+)
+
+
+def test_rfc5545_definition_of_new_york_is_new_york() -> None:
+    """RFC 5545 §3.6.5's first example: by its rules from 1967 on the very zone of the database."""
+    definition = parse_components(vtimezone("Somewhere", *NEW_YORK))[0]
+    own, ours = zone_of_rules(observances(definition)), iana_zone("America/New_York")
+    assert ours is not None
+    from_, until = datetime(1970, 1, 1), datetime(2090, 1, 1)
+    assert own.transitions(from_, until) == ours.transitions(from_, until)
+    for year in (2200, 5000, 9998):
+        for month in range(1, 13):
+            assert own.to_utc(datetime(year, month, 15)) == ours.to_utc(datetime(year, month, 15))
+    assert zone_of_component(definition, 1970) is ours
+
+
+@pytest.mark.parametrize(
+    "tzid", ["Customized Time Zone", "tzone://Microsoft/Custom", "(UTC+01:00) Amsterdam, Berlin, Bern", "CET-Lotus "]
+)
+def test_unknown_names_are_known_by_their_rules(tzid: str) -> None:
+    definition = parse_components(vtimezone(tzid, *EUROPE))[0]
+    assert zone_of_component(definition, 2020).key == "Europe/Berlin"
+
+
+def test_old_evolution_is_known_by_its_location() -> None:
+    text = vtimezone("/some/where", *EUROPE).replace("BEGIN:STANDARD", "X-LIC-LOCATION:Europe/Paris\r\nBEGIN:STANDARD")
+    assert zone_of_component(parse_components(text)[0]).key == "Europe/Paris"
+
+
+def test_fixed_offsets() -> None:
+    for offset, name in (("+0000", "UTC"), ("+0200", "Etc/GMT-2"), ("-0500", "Etc/GMT+5")):
+        definition = parse_components(vtimezone("GMT?", ("STANDARD", "19700101T000000", offset, offset, "")))[0]
+        assert zone_of_component(definition).key == name
+    definition = parse_components(vtimezone("Odd", ("STANDARD", "19700101T000000", "+0017", "+0017", "")))[0]
+    odd = zone_of_component(definition)
+    assert odd.key.startswith("rules:")
+    assert odd.to_utc(datetime(2026, 1, 1, 0, 17)) == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+MOON = (
+    ("DAYLIGHT", "20200101T000000", "+0100", "+0330", "RRULE:FREQ=YEARLY;BYMONTH=2;BYDAY=1MO"),
+    ("STANDARD", "20200701T000000", "+0330", "+0100", "RRULE:FREQ=YEARLY;BYMONTH=7;BYMONTHDAY=1"),
+)
+
+
+def test_rules_that_no_zone_has_are_followed() -> None:
+    definition = parse_components(vtimezone("Moon", *MOON))[0]
+    zone = zone_of_component(definition)
+    assert zone.to_utc(datetime(2026, 3, 1, 12)) == datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
+    assert zone.to_utc(datetime(9000, 8, 1, 12)) == datetime(9000, 8, 1, 11, tzinfo=UTC)
+    assert not zone.exists(datetime(2026, 2, 2, 1))
+    same = parse_components(vtimezone("Another name", *reversed(MOON)))[0]
+    assert zone_of_component(same).key == zone.key
+
+
+def test_the_rules_must_hold_in_the_years_of_the_object() -> None:
+    """Today's rule of Europe was not that of 1975: there an object follows what it brings."""
+    lines = tuple(vtimezone("Custom", *EUROPE).split("\r\n")[:-1])
+    now = CalendarZones(calendar(lines, event("DTSTART;TZID=Custom:20260701T090000")))
+    assert now.zone("Custom").key == "Europe/Berlin"
+    then = CalendarZones(calendar(lines, event("DTSTART;TZID=Custom:19750701T090000")))
+    assert then.zone("Custom ").key.startswith("rules:")
+    assert then.zone("Custom").to_utc(datetime(1975, 7, 1, 9)) == datetime(1975, 7, 1, 7, tzinfo=UTC)
+
+
+def test_a_name_of_the_database_wins_over_the_rules_beside_it() -> None:
+    lines = tuple(vtimezone("Asia/Tokyo", *EUROPE).split("\r\n")[:-1])
+    assert CalendarZones(calendar(lines)).zone("Asia/Tokyo").key == "Asia/Tokyo"
+
+
+def test_unknown_without_rules() -> None:
+    with pytest.raises(UnknownTimezone):
+        CalendarZones(calendar()).zone("Nowhere")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BEGIN:VTIMEZONE\r\nTZID:x\r\nEND:VTIMEZONE\r\n",
+        "BEGIN:VTIMEZONE\r\nTZID:x\r\nBEGIN:STANDARD\r\nTZOFFSETTO:+0100\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n",
+        vtimezone("x", ("STANDARD", "20200101T000000", "+0100", "+2500", "")),
+        vtimezone("x", ("STANDARD", "20200101T000000", "+0100", "+0200", "RRULE:FREQ=SECONDLY")),
+        vtimezone("x", ("STANDARD", "20200101T000000", "+0100", "+0200", "RRULE:nonsense")),
+    ],
+)
+def test_hostile_definitions(text: str) -> None:
+    with pytest.raises(InvalidCalendarData):
+        zone_of_component(parse_components(text)[0])
+
+
+def test_a_definition_with_a_change_every_few_minutes_is_refused() -> None:
+    rule = "RRULE:FREQ=DAILY;BYMINUTE=" + ",".join(map(str, range(0, 60, 2))) + ";BYHOUR=1,2,3,4,5,6,7"
+    with pytest.raises(TooManyInstances):
+        zone_of_component(parse_components(vtimezone("x", ("STANDARD", "19000101T000000", "+0100", "+0200", rule)))[0])
