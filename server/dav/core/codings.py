@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 
 from server.dav.core.errors import Refused
@@ -9,6 +10,8 @@ from server.errors import BadRequest, ResourceTooLarge
 
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """zlib's window size, which also says what the data is wrapped in."""
+
+_REFUSED = re.compile(r"q=0(\.0*)?\Z")
 
 
 def decode(body: bytes, codings: str, limit: int) -> bytes:
@@ -46,5 +49,5 @@ def accepts_gzip(accepted: str) -> bool:
     for part in accepted.lower().split(","):
         coding, _, weight = part.partition(";")
         if coding.strip() in ("gzip", "x-gzip"):
-            return weight.replace(" ", "").rstrip("0").rstrip(".") != "q="
+            return not _REFUSED.match(weight.replace(" ", ""))
     return False
