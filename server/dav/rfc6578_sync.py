@@ -8,8 +8,9 @@ older tombstones are not (§3.5.2). It is read before the members.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.dav.core import names, xml
 from server.dav.core.multistatus import MemberWriter, answer, describe, paged, status_response
@@ -85,7 +86,8 @@ def read(request: Request, root: xml.Element) -> Asked:
         text = xml.text_of(results)
         if not text.isascii() or not text.isdecimal() or len(text) > 9 or int(text) < 1:
             raise BadRequest("DAV:nresults is a positive number.")
-        limit = int(text)
+        # What is limited is held in memory: no more of it than of a page (§3.6 lets the server truncate earlier).
+        limit = min(int(text), request.site.page_size)
     prop = root.find(dav("prop"))
     wanted = [] if prop is None else names_in(prop)
     return Asked(xml.text_of(root.find(dav("sync-token"))), level.startswith("inf"), limit, wanted)
@@ -116,9 +118,9 @@ def resume(resource: Resource, asked: Asked) -> Token:
 async def sync_collection(request: Request, resource: Resource, root: xml.Element) -> Answer:
     """Answers the report."""
     asked = read(request, root)
-    since = resume(resource, asked)
     if resource.collection is None:
-        return await sync_home(request, resource, asked, since)
+        return await sync_home(request, resource, asked)
+    since = resume(resource, asked)
     if asked.limit is None:
         end = tail(current_token(resource))
         return await paged(request, "", with_tail(all_changes(request, resource, asked.wanted, since), end))
@@ -154,11 +156,12 @@ class Changes:
         self.deleted_at = self.writer.columns.index("deleted_revision")
         self.revision_at = self.writer.columns.index("revision")
         self.began = since.began
+        self.initial = since.revision == 0
 
     def reported(self, row: Row) -> bool:
-        """Whether the row is reported: all are, but for tombstones from before an initial synchronisation."""
+        """Whether the row is reported: all are, but for tombstones of what an initial synchronisation never told of."""
         deleted = row[self.deleted_at]
-        return deleted is None or self.began is None or deleted > self.began
+        return deleted is None or not (self.initial or (self.began is not None and deleted <= self.began))
 
     def write(self, row: Row) -> str:
         """The response of a changed or removed member."""
@@ -174,45 +177,61 @@ class Changes:
         return "".join([self.write(row) for row in rows if self.reported(row)])
 
 
+_NEWEST = 2**63 - 1
+"""Above every revision."""
+
+
 async def all_changes(
-    request: Request, collection: Resource, wanted: Sequence[str], since: Token, up_to: int | None = None
+    request: Request, collection: Resource, wanted: Sequence[str], since: Token
 ) -> AsyncIterator[str]:
-    """The changes of a collection, page by page. What changes meanwhile belongs to the next report."""
+    """The changes of a collection, page by page, those that are made meanwhile among them.
+
+    A member that changes while the report is on its way leaves its place in the order of revisions for the end. Were
+    only what is not newer than the token reported, the client would lack the member until the next report, although
+    it was there all the time. It hears of it again then; so it does of what changes after its page was sent, or behind
+    the one page that is read beyond the token.
+    """
     assert collection.collection is not None
     changes = Changes(request, collection, wanted, since)
-    after, until = since.revision, collection.collection.revision if up_to is None else up_to
+    after, until = since.revision, collection.collection.revision
     size = request.site.page_size
+    sent = array("q")
     while True:
         rows = await request.site.storage.members_changed(
-            collection.collection, changes.writer.columns, after=after, up_to=until, limit=size + 1
+            collection.collection, changes.writer.columns, after=after, up_to=_NEWEST, limit=size + 1
         )
         more = len(rows) > size
         rows = rows[:size] if more else rows
-        if rows:
-            yield changes.page(rows)
-            after = rows[-1][changes.revision_at]
-        if not more:
+        shown = rows
+        if sent and rows and rows[-1][changes.revision_at] > until:
+            known = set(sent)
+            shown = [row for row in rows if row[changes.revision_at] <= until or hash(row[0]) not in known]
+        if shown:
+            yield changes.page(shown)
+        if not more or after >= until:
             return
+        sent.extend(hash(row[0]) for row in rows)
+        after = rows[-1][changes.revision_at]
 
 
 async def limited_rows(request: Request, collection: Resource, changes: Changes, after: int, limit: int) -> list[Row]:
     """The first rows to report behind a revision: `limit` of them, and one more where there are more."""
     assert collection.collection is not None
-    found: list[Row] = []
+    found: dict[str, Row] = {}
     size = min(limit + 1, request.site.page_size)
     while len(found) <= limit:
         rows = await request.site.storage.members_changed(
-            collection.collection,
-            changes.writer.columns,
-            after=after,
-            up_to=collection.collection.revision,
-            limit=size,
+            collection.collection, changes.writer.columns, after=after, up_to=_NEWEST, limit=size
         )
-        found += [row for row in rows if changes.reported(row)]
+        for row in rows:
+            # Once more where it changed since the last statement.
+            found.pop(row[0], None)
+            if changes.reported(row):
+                found[row[0]] = row
         if len(rows) < size:
             break
         after = rows[-1][changes.revision_at]
-    return found[: limit + 1]
+    return list(found.values())[: limit + 1]
 
 
 async def limited_changes(
@@ -233,15 +252,20 @@ async def limited_changes(
 # -- homes ------------------------------------------------------------------------------------------------------------
 
 
-async def sync_home(request: Request, home: Resource, asked: Asked, since: Token) -> Answer:
+async def sync_home(request: Request, home: Resource, asked: Asked) -> Answer:
     """A report on a home: its collections, and at infinite depth their members too."""
     assert home.home is not None
+    since = resume(home, asked)
     after = since.revision - 1 if since.members_only else since.revision
+    current, items = await request.site.storage.home_changes(home.home, request.person.id, after)
+    # The token belongs to the snapshot of the list, not to that of the request's lookup: a collection that changed
+    # between them would be left out with all that changed in it before, or appear without its predecessor's end.
+    home = replace(home, home=current)
+    since = resume(home, asked)
     changed = [
         item
-        for item in await request.site.storage.home_changes(home.home, request.person.id, after)
-        if item.binding_revision <= home.home.revision
-        and (item.deleted_revision is None or since.began is None or item.deleted_revision > since.began)
+        for item in items
+        if item.deleted_revision is None or since.began is None or item.deleted_revision > since.began
     ]
     now = current_token(home)
     rows: list[tuple[int, int, str]] = []
@@ -262,7 +286,8 @@ async def sync_home(request: Request, home: Resource, asked: Asked, since: Token
         return await paged(request, head, with_tail(home_members(request, inner, asked.wanted, since), tail(now)))
     for child in inner:
         if not traversed(child):
-            rows.append((child_revision(child), 0, refusal(request, child)))
+            if not (since.members_only and child_revision(child) == since.revision):
+                rows.append((child_revision(child), 0, refusal(request, child)))
             continue
         changes = Changes(request, child, asked.wanted, since)
         members = await limited_rows(request, child, changes, since.revision, asked.limit)
@@ -309,6 +334,9 @@ def cut(request: Request, home: Resource, rows: list[tuple[int, int, str]], sinc
     shown = rows[:limit]
     revision, rank, _ = shown[-1]
     half = rank == 0 and rows[limit][0] == revision
+    if revision > now.revision:
+        # Members that changed after the list of collections was read, in which others may be missing.
+        revision, half = now.revision, False
     token = Token(now.scope, now.id, now.incarnation, revision, half, since.began)
     return answer(request, *(text for _, _, text in shown), truncated(request, home), tail(token))
 
