@@ -199,7 +199,7 @@ class PostgresStorage:
     ) -> Sequence[Row]:
         """All members that hold a component of a rare type, in order of names."""
         return _rows(
-            await self.database.fetch(members.of_component(columns), collection.home_id, collection.id, component)
+            await self.database.fetch(members.of_component(columns, component), collection.home_id, collection.id)
         )
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:

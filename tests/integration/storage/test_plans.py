@@ -8,7 +8,7 @@ import json
 import pytest
 
 from server.storage import NewCollection, ObjectState, PropertyChanges, Target
-from storage_plugins.postgres import members, resolve
+from storage_plugins.postgres import members, occurrence_reads, resolve
 from storage_plugins.postgres import storage as statements
 from storage_plugins.postgres.database import DatabaseLimits
 from tests.integration.storage.conftest import make_person
@@ -22,6 +22,9 @@ STATEMENTS = {
     "named anywhere": (members.named_anywhere(COLUMNS), 3),
     "changed": (members.changed(COLUMNS), 5),
     "uid holder": (members.UID_HOLDER, 3),
+    "of component": (members.of_component(COLUMNS, "VAVAILABILITY"), 2),
+    "by id": (occurrence_reads.by_id(COLUMNS), 3),
+    "in window": (occurrence_reads.IN_WINDOW, 4),
     "collections": (statements._COLLECTIONS, 2),
     "home changes": (statements._HOME_CHANGES, 3),
     **{
@@ -37,6 +40,19 @@ STATEMENTS = {
         )
     },
 }
+
+EXPECTED = {
+    "page": {"object_name", None},
+    "etags": {"object_name", None},
+    "named": {"object_name", None},
+    "named anywhere": {"object_name", None},
+    "changed": {"object_revision", None},
+    "uid holder": {"object_uid", None},
+    "of component": {"object_availability", None},
+    "by id": {"object_pkey", None},
+    "in window": {"occurrence_window", "object_partial", None},
+}
+"""The indexes that a statement may use; None is a node without one."""
 
 
 async def fill(storage, members=10_000):
@@ -56,6 +72,17 @@ async def fill(storage, members=10_000):
         calendar.home_id,
         calendar.id,
         members,
+    )
+    await storage.database.fetch(
+        """
+        insert into occurrence (home_id, collection_id, object_id, ordinal, component, length_class, kind, busy,
+                                matches, range_start, range_end, start_at, end_at, local_start, recurrence_id)
+        select o.home_id, o.collection_id, o.id, 1, 0, 0, 0, 1, true, at, at + interval '1 hour', at,
+               at + interval '1 hour', at at time zone 'UTC', ''
+        from object o cross join lateral (select timestamptz '2026-01-01' + o.revision * interval '1 hour' as at) as t
+        where o.home_id = $1 and o.deleted_revision is null
+        """,
+        calendar.home_id,
     )
     return person, calendar
 
@@ -84,6 +111,7 @@ async def test_reads_use_indexes(database, members):
                 plan = await explain(connection, sql, ", ".join(["null"] * count))
             for node in plan:
                 assert node["Node Type"] != "Seq Scan", (name, node)
+                assert node.get("Index Name") in EXPECTED.get(name, {node.get("Index Name")}), (name, node)
                 if node["Node Type"] in {"Index Scan", "Index Only Scan", "Bitmap Index Scan"}:
                     assert "Index Cond" in node, (name, node)
 

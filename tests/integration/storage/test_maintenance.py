@@ -1,0 +1,155 @@
+"""What is forgotten, when, and what the check finds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest_asyncio
+
+from server.storage import NewCollection
+from storage_plugins.postgres.check import check
+from storage_plugins.postgres.maintenance import forget_deleted, prune_outbox, prune_tombstones
+from storage_plugins.postgres.storage import PostgresStorage
+from tests.integration.storage.conftest import assert_consistent, make_person
+from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state
+
+DAY = timedelta(days=1)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def storage(database):
+    """A storage on a database of its own: these jobs work on all homes."""
+    async with PostgresStorage(database, notify=False) as opened:
+        yield opened
+
+
+async def age(storage, days):
+    """Let everything that was deleted have been deleted earlier."""
+    for table in ("object", "trash", "binding", "collection"):
+        await storage.database.fetch(f"update {table} set deleted_at = deleted_at - $1::interval", days * DAY)
+    await storage.database.fetch("update outbox set at = at - $1::interval", days * DAY)
+
+
+async def count(storage, table):
+    return await storage.database.fetchval(f"select count(*) from {table}")
+
+
+async def test_the_outbox_is_pruned_by_age(storage):
+    person = await make_person(storage)
+    calendar = await person.collection()
+    for number in range(5):
+        await storage.put_object(calendar, f"{number}", content(f"{number}"), None, LIMITS, CAUSE)
+    assert await prune_outbox(storage.database, DAY) == 0
+    await age(storage, 2)
+    await storage.put_object(calendar, "new", content("new"), None, LIMITS, CAUSE)
+    assert await prune_outbox(storage.database, DAY, batch=2) == 5
+    assert await count(storage, "outbox") == 1
+    assert await count(storage, "audit") == 6
+
+
+async def test_texts_are_forgotten_when_they_cannot_be_restored_any_more(storage):
+    person = await make_person(storage)
+    calendar = await person.collection()
+    for text in ("one", "two"):
+        written = await storage.put_object(calendar, "a", content("u", text), None, LIMITS, CAUSE)
+        await storage.delete_object(calendar, "a", state(written), CAUSE)
+    assert await forget_deleted(storage.database, 30 * DAY) == 0
+    await age(storage, 31)
+    assert await forget_deleted(storage.database, 30 * DAY) == 2
+    assert await storage.database.fetchval("select text from object") is None
+    assert await count(storage, "trash") == 0
+    # The tombstone is still there, and its name can be used.
+    assert len(await storage.members_changed(calendar, ("name",), after=0, up_to=10**9, limit=5)) == 1
+    await storage.put_object(calendar, "a", content("u"), None, LIMITS, CAUSE)
+    await assert_consistent(storage)
+
+
+async def test_a_deleted_collection_goes_with_all_that_it_held(storage):
+    person = await make_person(storage)
+    home = await person.home()
+    made = await storage.create_collection(home, NewCollection("new", "calendar"), LIMITS, CAUSE)
+    for number in range(7):
+        await storage.put_object(made, f"{number}", content(f"{number}", occurrences=3), None, LIMITS, CAUSE)
+    kept = await person.collection()
+    await storage.put_object(kept, "kept", content("kept"), None, LIMITS, CAUSE)
+    await storage.delete_collection(home, made, CAUSE)
+    await forget_deleted(storage.database, 30 * DAY)
+    assert await count(storage, "object") == 8
+    await age(storage, 31)
+    await forget_deleted(storage.database, 30 * DAY, batch=3)
+    assert await count(storage, "object") == await count(storage, "occurrence") == await count(storage, "alarm") == 1
+    before = await count(storage, "collection")
+    await age(storage, 60)
+    assert await prune_tombstones(storage.database, 90 * DAY) == 1
+    assert await count(storage, "collection") == before - 1
+    found = await person.home()
+    assert found.sync_floor == found.infinite_sync_floor == found.revision
+    await assert_consistent(storage)
+
+
+async def test_tokens_end_before_the_tombstones_that_they_need(storage):
+    person = await make_person(storage)
+    calendar = await person.collection()
+    for name in ("a", "b"):
+        written = await storage.put_object(calendar, name, content(name), None, LIMITS, CAUSE)
+        removed = await storage.delete_object(calendar, name, state(written), CAUSE)
+        if name == "a":
+            floor = removed
+            await age(storage, 91)
+    assert await prune_tombstones(storage.database, 92 * DAY) == 0
+    assert (await person.collection()).sync_floor == 0
+    # First the floor, an hour later the rows.
+    await storage.database.fetch(
+        "update object set deleted_at = clock_timestamp() - interval '90 days 1 minute' where name = 'a'"
+    )
+    assert await prune_tombstones(storage.database, 90 * DAY) == 0
+    assert (await person.collection()).sync_floor == floor
+    assert (await person.home()).infinite_sync_floor == floor
+    await age(storage, 1)
+    assert await prune_tombstones(storage.database, 90 * DAY, batch=1) == 1
+    rows = await storage.members_changed(calendar, ("name", "revision"), after=floor, up_to=10**9, limit=5)
+    assert [tuple(row) for row in rows] == [("b", removed)]
+    assert (await person.collection()).sync_floor == floor
+    again = await storage.put_object(calendar, "a", content("a"), None, LIMITS, CAUSE)
+    assert again.revision == removed + 1
+
+
+async def test_the_check_finds_what_is_wrong(storage):
+    person = await make_person(storage)
+    calendar = await person.collection()
+    written = await storage.put_object(calendar, "a", content("u"), None, LIMITS, CAUSE)
+    await assert_consistent(storage)
+    wrong = {
+        "update collection set member_count = 7 where id = $1": {"member_count"},
+        "update collection set used_bytes = 1 where id = $1": {"used_bytes"},
+        "update home set used_bytes = 1 where id = (select home_id from collection where id = $1)": {"used_bytes"},
+        "update home set collection_count = 1 where id = (select home_id from collection where id = $1)": {
+            "collection_count"
+        },
+        "update home set revision = 1 where id = (select home_id from collection where id = $1)": {"revision"},
+        "update collection set revision = 1 where id = $1": {"revision"},
+        "update object set text = text || 'x' where collection_id = $1": {"size", "etag"},
+        "update object set collection_id = 999999 where collection_id = $1": {"collection"},
+        "update occurrence set collection_id = 999999 where collection_id = $1": {"collection"},
+        "update alarm set object_id = 999999 where collection_id = $1": {"collection"},
+        "update collection set deleted_at = now() where id = $1": {"collection"},
+    }
+    for sql, expected in wrong.items():
+        try:
+            async with storage.database.transaction() as connection:
+                await connection.execute(sql, calendar.id)
+                found = {item.what async for item in check(OnConnection(connection), etag_of)}
+                assert expected <= found, sql
+                raise LookupError
+        except LookupError:
+            continue
+    await assert_consistent(storage)
+    assert written.revision
+    assert [item async for item in check(storage.database, etag_of, sample=1)] == []
+
+
+class OnConnection:
+    """Runs the check's statements in the test's transaction."""
+
+    def __init__(self, connection):
+        self.fetch = connection.fetch
