@@ -57,6 +57,7 @@ class Series:
         self._times = self._times_in_period()
         self._units_cache: tuple[int, Sequence[int]] | None = None
         self._candidates: Sequence[int] | None = None
+        self._candidate_set: frozenset[int] | None = None
         self._limit = _until_limit(rule.until, zone, dates=dates)
         self._counted = rule.count is None
 
@@ -218,8 +219,9 @@ class Series:
             return self._units_cache[1]
         self.work.spend(min(len(candidates), per_day // interval) // 8)
         if per_day // interval < len(candidates):
-            allowed = set(candidates)
-            units = [unit for unit in range(first, per_day, interval) if unit in allowed]
+            if self._candidate_set is None:
+                self._candidate_set = frozenset(candidates)
+            units = [unit for unit in range(first, per_day, interval) if unit in self._candidate_set]
         else:
             units = [unit for unit in islice(candidates, position, None) if (unit - first) % interval == 0]
         self._units_cache = (first, units)
