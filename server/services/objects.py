@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from server.calendar.calendar_object import CalendarObject, read_calendar_object
 from server.calendar.materialise import materialise
 from server.contacts.vcard import AddressObject, read_address_object
-from server.errors import UidConflict, UnsupportedComponent
+from server.errors import NotFound, UidConflict, UnsupportedComponent, WriteConflict
 from server.limits import Limits
 from server.storage import (
     Cause,
@@ -89,6 +89,9 @@ class Objects:
             written = await self._storage.put_object(
                 collection, name, content, state_of(existing), write_limits(self._limits), cause
             )
+        except NotFound:
+            # The collection has ended since it was looked up; the next look says so.
+            raise WriteConflict from None
         except UidConflict:
             raise UidConflict(await self._storage.uid_holder(collection, content.uid)) from None
         return Put(existing is None, content.etag, True, written)
@@ -145,6 +148,9 @@ class Objects:
                 write_limits(self._limits),
                 cause,
             )
+        except NotFound:
+            # One of the collections has ended since they were looked up; the next look says which.
+            raise WriteConflict from None
         except UidConflict:
             raise UidConflict(await self._storage.uid_holder(destination, member.uid)) from None
         return Put(replaced is None, member.etag, True, written)
