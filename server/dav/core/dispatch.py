@@ -172,7 +172,9 @@ class Dispatcher:
         """The answer to a domain error."""
         row = translation.translate(error)
         card = request is not None and request.path.tree == "addressbooks"
-        holder = "" if request is None else request.url(request.path.parent().href + "/")
+        holder = ""
+        if request is not None:
+            holder = request.url((request.destination or request.path).parent().href + "/")
         body = translation.body(error, card=card, collection_href=holder)
         answer = Answer(row.status)
         if body is not None:
@@ -196,13 +198,18 @@ class Dispatcher:
 
     def _allow(self, request: Request) -> str:
         """What may be done instead, by the shape of the path."""
-        kinds = {"principals": Kind.PRINCIPAL, "calendars": Kind.CALENDAR_HOME, "addressbooks": Kind.ADDRESSBOOK_HOME}
-        depth = len(request.path.segments)
-        kind = kinds.get(request.path.tree, Kind.ROOT)
-        if depth == 4:
-            kind = Kind.ADDRESSBOOK if request.path.tree == "addressbooks" else Kind.CALENDAR
-        elif depth > 4:
-            kind = Kind.ADDRESS_OBJECT if request.path.tree == "addressbooks" else Kind.CALENDAR_OBJECT
+        segments = request.path.segments
+        depth, card = len(segments), request.path.tree == "addressbooks"
+        if depth < 3:
+            kind = Kind.ROOT if depth == 0 else Kind.HOMES
+        elif request.path.tree == "principals":
+            kind = Kind.PRINCIPAL
+        elif depth == 3:
+            kind = Kind.ADDRESSBOOK_HOME if card else Kind.CALENDAR_HOME
+        elif depth == 4 or request.path.add_member:
+            kind = Kind.ADDRESSBOOK if card else _NAMED.get(segments[3], Kind.CALENDAR)
+        else:
+            kind = Kind.ADDRESS_OBJECT if card else Kind.CALENDAR_OBJECT
         return self.site.registry.allow[kind]
 
     async def _send(self, http: web.BaseRequest, answer: Answer, *, close: bool) -> web.StreamResponse:
@@ -245,6 +252,8 @@ class Dispatcher:
         return response
 
 
+_NAMED = {"inbox": Kind.INBOX, "outbox": Kind.OUTBOX, "notification": Kind.NOTIFICATIONS}
+"""Collections that every home has under this name."""
 _WITHOUT_BODY = frozenset({"DELETE", "COPY", "MOVE"})
 _KNOWN = frozenset(
     {"CONNECT", "TRACE", "PATCH", "LOCK", "UNLOCK", "SEARCH", "MKCOL", "MKCALENDAR", "POST", "ACL", "BIND", "UNBIND"}

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from server.auth import policy
 from server.dav.core import paths, xml
-from server.dav.core.errors import Refused
 from server.dav.core.names import dav
 from server.dav.core.paths import Path
 from server.dav.core.resource import Kind, Resource, from_resolution
 from server.dav.core.xml import Element
-from server.errors import AccessDenied, BadRequest, NotFound
+from server.errors import AccessDenied, BadRequest
 from server.storage import Cause, Principal, Resolution, Storage, Target
 
 if TYPE_CHECKING:
@@ -85,7 +84,10 @@ class Request:
         self.site = site
         self.method = wire.method
         self.headers = wire.headers
-        self.path: Path = paths.parse(wire.target, site.prefix)
+        whole = wire.target == "*" and wire.method == "OPTIONS"
+        self.path: Path = paths.parse("/" if whole else wire.target, site.prefix)
+        self.destination: Path | None = None
+        """Where COPY and MOVE lead."""
         self.viewer: Principal | None = None
         self.request_id = ""
         self.loaded: dict[str, str] = {}
@@ -219,11 +221,3 @@ class Request:
         if roots and root.tag not in roots:
             raise BadRequest(f"The root element may not be {root.tag!s:.100}.")
         return root
-
-
-def not_allowed(request: Request, kind: Kind) -> Refused:
-    """405 for a method that this kind of resource does not offer; the dispatcher adds `Allow`."""
-    return Refused(405, message=f"{request.method} is not possible on a resource of the kind {kind.value}.")
-
-
-__all__ = ["Answer", "Headers", "NotFound", "Request", "Site", "Wire", "not_allowed"]

@@ -28,7 +28,7 @@ async def move(request: Request) -> Answer:
 async def transfer(request: Request, *, keep: bool) -> Answer:
     """COPY (`keep`) or MOVE."""
     source = await request.resource(need=dav("read") if keep else dav("unbind"))
-    destination = read_destination(request)
+    destination = request.destination = read_destination(request)
     overwrite = read_overwrite(request)
     if source.kind not in OBJECTS | COLLECTIONS:
         raise AccessDenied(source.href, dav("unbind"))
