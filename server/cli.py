@@ -14,6 +14,8 @@ COMMANDS = {
     "demo": ("server.commands.demo:demo", "Fill a demo organisation to try Koyomi with."),
     "user": ("server.commands.user:user", "People: add, list, rename, delete; passwords and app passwords."),
     "principals": ("server.commands.principals:principals", "Load people, groups, rooms and equipment from a file."),
+    "import": ("server.commands.import_:import_", "Import .ics and .vcf files, folders, and Radicale's data."),
+    "export": ("server.commands.export:export", "Export calendars and contacts to files and folders."),
     "db": ("server.commands.db:db", "Bring the database to this version, check it."),
     "version": ("server.commands.version:version", "Print the version of Koyomi and of what it rests on."),
 }

@@ -15,6 +15,7 @@ from mmap import mmap
 
 from server.calendar.aggregate import PRODUCT_ID, with_crlf
 from server.calendar.calendar_object import CALENDAR_COMPONENTS, folded_tzid
+from server.calendar.component import outline
 from server.calendar.contentline import Property, content_lines, fold
 from server.errors import InvalidCalendarData
 
@@ -53,6 +54,8 @@ class Lines:
 class Part:
     """A calendar object resource of a stream. It is not judged: `read_calendar_object` does that."""
 
+    component: str
+    """The type of its components; empty for what holds none."""
     body: bytes
     uid: str
     """Of its components; derived from the text where they have none (and then `body` has it too)."""
@@ -112,11 +115,11 @@ class CalendarStream:
         """
         single = len(self._calendars) == len(self._groups) == 1
         if not self._calendars or (single and not self._has_method and next(iter(self._groups))[1][:1] == "="):
-            uid = next(iter(self._groups))[1][1:] if self._groups else ""
-            yield Part(bytes(self._data), uid, Lines(), True)
+            component, key = next(iter(self._groups)) if self._groups else ("", "=")
+            yield Part(component, bytes(self._data), key[1:], Lines(), True)
             return
-        for (_, key), spans in self._groups.items():
-            yield self._part(key, spans)
+        for (component, key), spans in self._groups.items():
+            yield self._part(component, key, spans)
 
     # -- where everything lies ----------------------------------------------------------------------------------------
 
@@ -175,7 +178,7 @@ class CalendarStream:
 
     # -- objects ------------------------------------------------------------------------------------------------------
 
-    def _part(self, key: str, spans: list[_Span]) -> Part:
+    def _part(self, component: str, key: str, spans: list[_Span]) -> Part:
         texts: dict[str, _Span] = {}
         for span in spans:  # the same component twice, as in exports put together, is one
             texts.setdefault(with_crlf(self._text(span)), span)
@@ -197,7 +200,7 @@ class CalendarStream:
                 segments.append((line + 2, span.line + 1))
             line += text.count("\n")
         body.append("END:VCALENDAR\r\n")
-        return Part("".join(body).encode("utf-8", "surrogateescape"), uid, Lines(tuple(segments)), False)
+        return Part(component, "".join(body).encode("utf-8", "surrogateescape"), uid, Lines(tuple(segments)), False)
 
     def _opening(self, calendar: _Calendar) -> str:
         kept = {line.name: line for line in self._head(calendar)}
@@ -242,6 +245,15 @@ class CalendarStream:
         except InvalidCalendarData:
             pass
         return found
+
+
+def same_components(one: str, other: str) -> bool:
+    """Whether two calendar objects have the same components, whatever their zones' definitions and their PRODID are."""
+    return _components(one) == _components(other)
+
+
+def _components(text: str) -> set[str]:
+    return {with_crlf(text[each.start : each.end]) for each in outline(text) if each.name != "VTIMEZONE"}
 
 
 def _name(value: bytes) -> str:

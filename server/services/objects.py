@@ -82,7 +82,12 @@ class Objects:
         Raises what reading the text raises (`InvalidData` and its kinds), `UnsupportedComponent`, `UidConflict` with
         the name of the member that has the UID, `QuotaExceeded`, `TooManyMembers`, `WriteConflict`.
         """
-        content = await self.read(collection, body, existing)
+        return await self.store(collection, name, await self.read(collection, body, existing), existing, cause)
+
+    async def store(
+        self, collection: Collection, name: str, content: ObjectContent, existing: Object | None, cause: Cause
+    ) -> Put:
+        """Create a member or replace `existing` by what `read` gave. Raises what `put` raises, but for the reading."""
         if existing is not None and existing.uid != content.uid:
             raise UidConflict(existing.name, "Another UID may not replace the one of the resource.")
         try:

@@ -1,0 +1,1 @@
+"""Import and export: files and folders of iCalendar and vCard, and folders as Radicale keeps them."""

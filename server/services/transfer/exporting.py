@@ -1,0 +1,206 @@
+"""Export: what `server.services.transfer.importing` reads back.
+
+A collection becomes a stream (one .ics or .vcf file) or a folder with a file for each object, as it was sent, and its
+properties; a person's folder has one for each collection, as Radicale has them; an installation's those of everybody,
+and who they are. Objects that change meanwhile are in it as they were or as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from server.calendar.aggregate import Aggregate
+from server.contacts.aggregate import concatenate
+from server.directory import Directory, PrincipalRecord, name_key
+from server.errors import NotFound
+from server.services.transfer.collection_properties import DISPLAYNAME, text_of, write_folder
+from server.services.transfer.items import name_of
+from server.services.transfer.sources import PRINCIPALS, ROOT
+from server.storage import Collection, HomeKind, MemberColumn, PrincipalKind, Row, Storage, Target
+
+_CALLED = {None: "calendar or address book", "calendar": "calendar", "addressbook": "address book"}
+_COLUMNS: tuple[MemberColumn, ...] = ("name", "uid", "text", "component")
+_PAGE = 100
+_PRINCIPALS = 500
+_EVERYBODY: tuple[PrincipalKind, ...] = ("individual", "group", "room", "resource")
+_KINDS: tuple[HomeKind, ...] = ("calendar", "addressbook")
+_MAX_FILE_NAME = 255
+"""Bytes of a file's name that every file system takes."""
+
+
+@dataclass(slots=True)
+class Exported:
+    """What was written."""
+
+    collections: int = 0
+    objects: int = 0
+
+
+class Exporter:
+    """One run of an export."""
+
+    def __init__(self, storage: Storage, directory: Directory) -> None:
+        self._storage = storage
+        self._directory = directory
+        self.result = Exported()
+        self.progress: Callable[[int], None] = lambda objects: None
+        """Hears of the number of objects that have been written since it heard last."""
+
+    async def everybody(self) -> AsyncIterator[PrincipalRecord]:
+        """All principals, by name."""
+        after: str | None = None
+        while page := await self._directory.principals(_EVERYBODY, after=after, limit=_PRINCIPALS):
+            for each in page:
+                yield each
+            after = name_key(page[-1].name)
+
+    async def collections(
+        self, owner: PrincipalRecord, name: str | None = None, kind: HomeKind | None = None
+    ) -> list[Collection]:
+        """A person's own calendars and address books, or those of a name and kind. Raises `NotFound` for no such."""
+        found: list[Collection] = []
+        for each in _KINDS if kind is None else (kind,):
+            home = (await self._storage.resolve(owner.id, Target(owner.uid, "uid", each))).home
+            if home is not None:
+                shown = await self._storage.collections(home, owner.id)
+                found += [item for item in shown if item.kind == each and item.home_id == home.id]
+        if name is not None:
+            found = [each for each in found if each.name == name]
+            if not found:
+                what = {"calendar": "calendar", "addressbook": "address book"}.get(
+                    kind or "", "calendar or address book"
+                )
+                raise NotFound(f"{owner.name} has no {what} named {name}.")
+        return found
+
+    async def count(self, owners: Sequence[PrincipalRecord], chosen: Sequence[Collection]) -> int:
+        """Objects in the chosen collections, or in all of the owners'."""
+        if chosen:
+            return sum(each.member_count for each in chosen)
+        total = 0
+        for owner in owners:
+            total += sum(each.member_count for each in await self.collections(owner))
+        return total
+
+    async def stream(self, collection: Collection, out: IO[bytes]) -> None:
+        """Write a collection as one iCalendar stream, or one after the other its cards."""
+        self.result.collections += 1
+        if collection.kind == "addressbook":
+            async for page in self._pages(collection):
+                out.write(concatenate(row[2] for row in page).encode())
+            return
+        title = collection.properties.get(DISPLAYNAME)
+        whole = Aggregate((text_of(title) if title else None) or collection.name)
+        out.write(whole.head().encode())
+        async for page in self._pages(collection):
+            out.write("".join([whole.add(row[2]) for row in page]).encode())
+        out.write(whole.tail().encode())
+
+    async def folder(self, collection: Collection, folder: Path) -> None:
+        """Write a collection into a new folder."""
+        _make(folder)
+        write_folder(folder, collection)
+        self.result.collections += 1
+        async for page in self._pages(collection):
+            for name, uid, text, component in page:
+                _write_new(folder, _file_names(name, uid, component), text.encode())
+
+    async def person(self, owner: PrincipalRecord, folder: Path) -> None:
+        """Write all collections of a person into folders of a new folder."""
+        _make(folder)
+        taken: set[str] = set()
+        for collection in await self.collections(owner):
+            await self.folder(collection, folder / _folder_name(collection, taken))
+
+    async def everything(self, everybody: Sequence[PrincipalRecord], folder: Path) -> None:
+        """Write what everybody has, and who they are, into a new folder."""
+        (folder / ROOT).mkdir(parents=True)
+        document = json.dumps(_principals_document(everybody), ensure_ascii=False, indent=1)
+        (folder / PRINCIPALS).write_text(document + "\n", encoding="utf-8")
+        for owner in everybody:
+            if owner.kind != "group":
+                await self.person(owner, folder / ROOT / (owner.name if _can_be_file(owner.name) else owner.uid))
+
+    async def _pages(self, collection: Collection) -> AsyncIterator[Sequence[Row]]:
+        after: str | None = None
+        while True:
+            rows = await self._storage.members(collection, _COLUMNS, after=after, limit=_PAGE)
+            if rows:
+                yield rows
+                self.result.objects += len(rows)
+                self.progress(len(rows))
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1][0]
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(parents=True)
+
+
+def _file_names(name: str, uid: str, component: str) -> tuple[str, ...]:
+    """Names for the file of an object, the first that can be is taken: its own, or one from its UID."""
+    others = (name_of(uid, component), name_of(f"{name}\n{uid}", component))
+    return (name, *others) if _can_be_file(name) else others
+
+
+def _can_be_file(name: str) -> bool:
+    """Whether a file may have this name and neither Radicale nor the import would ignore it."""
+    return len(name.encode()) <= _MAX_FILE_NAME and name[0] != "." and name[-1] != "~" and "\\" not in name
+
+
+def _write_new(folder: Path, names: Sequence[str], body: bytes) -> None:
+    """Write a file that is not there yet, also where a file system holds two names for one."""
+    for name in names:
+        try:
+            with (folder / name).open("xb") as file:
+                file.write(body)
+            return
+        except FileExistsError:
+            if name == names[-1]:
+                raise
+
+
+def _folder_name(collection: Collection, taken: set[str]) -> str:
+    name = collection.name if _can_be_file(collection.name) else f"{collection.kind}-{collection.id}"
+    if name.casefold() in taken:
+        name = f"{name}-{collection.kind}-{collection.id}"
+    taken.add(name.casefold())
+    return name
+
+
+def _principals_document(records: Sequence[PrincipalRecord]) -> dict[str, Any]:
+    """The document that `koyomi principals load` takes, without passwords."""
+    uids = {record.id: record.uid for record in records}
+    return {"principals": [_entry(record, uids) for record in records]}
+
+
+def _entry(record: PrincipalRecord, uids: dict[int, str]) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": record.uid,
+        "kind": record.kind,
+        "name": record.name,
+        "display_name": record.display_name,
+    }
+    if record.kind in ("individual", "group"):
+        entry["emails"] = list(record.addresses)
+    if record.kind == "individual" and record.roles:
+        entry["roles"] = sorted(record.roles)
+    if record.kind == "group":
+        entry["members"] = sorted(uids[each] for each in record.members if each in uids)
+    elif record.delegates:
+        entry["delegates"] = {
+            rights: sorted(uids[each] for each, given in record.delegates if given == rights and each in uids)
+            for rights in ("read", "write")
+        }
+    if record.quota_bytes is not None and record.kind != "group":
+        entry["quota_bytes"] = record.quota_bytes
+    if record.auto_schedule:
+        entry["auto_schedule"] = dict(record.auto_schedule)
+    if record.place:
+        entry["address"] = dict(record.place)
+    return entry

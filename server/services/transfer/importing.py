@@ -1,0 +1,284 @@
+"""Import: what files hold is put into collections through the same calls as every other change.
+
+What the files say holds afterwards, what they leave out stays: a second run changes nothing. An object is found again
+by its UID, whatever its name is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.auth.passwords import PasswordHasher
+from server.calendar.stream import same_components
+from server.contacts.aggregate import concatenate
+from server.directory import Directory
+from server.errors import (
+    BadRequest,
+    InvalidData,
+    InvalidPrincipal,
+    KoyomiError,
+    QuotaExceeded,
+    TooManyCollections,
+    TooManyMembers,
+    UidConflict,
+    WriteConflict,
+)
+from server.limits import Limits
+from server.services.objects import Objects, etag_of
+from server.services.principals_loading import load_principals
+from server.services.transfer.items import Item, Titles, name_of, read_items, read_titles
+from server.services.transfer.places import Known, Made, Place, Places
+from server.services.transfer.sources import PRINCIPALS, ROOT, Refused, Source, SourceFile, find_sources
+from server.storage import Cause, HomeKind, Object, ObjectContent, Storage, Target
+
+AT_ONCE = 8
+"""Objects that are written at the same time."""
+_ATTEMPTS = 5
+_DEFAULTS = {"VCARD": "addressbook", "VTODO": "tasks"}
+"""Collections that every home has, by what goes there; all else goes into `calendar`."""
+_NOT_TAKEN = (InvalidData, InvalidPrincipal, BadRequest, QuotaExceeded, TooManyMembers, TooManyCollections)
+"""Errors that concern one object, collection or person; all others end the import."""
+
+
+@dataclass(slots=True)
+class Imported:
+    """What an import did. Each object is counted once."""
+
+    made: Made
+    created: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    """Objects, and files, people and properties of collections that were not taken as a whole."""
+
+
+class Importer:
+    """One run of an import."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        directory: Directory,
+        hasher: PasswordHasher,
+        limits: Limits,
+        cause: Cause,
+        refuse: Callable[[Refused], None],
+        progress: Callable[[int], None] = lambda octets: None,
+    ) -> None:
+        """`refuse` hears of everything that is not taken, `progress` of the octets of each file that is done."""
+        self._storage = storage
+        self._directory = directory
+        self._hasher = hasher
+        self._limits = limits
+        self._cause = cause
+        self._tell_refused = refuse
+        self._progress = progress
+        self._objects = Objects(storage, limits)
+        self._places = Places(storage, directory, hasher, limits, cause)
+        self.result = Imported(self._places.made)
+
+    async def run(self, paths: Sequence[Path], owner: str | None, collection: str | None) -> Imported:
+        """Import paths; `find_sources` says how they are understood. Raises `BadRequest`, `Unavailable`, `OSError`."""
+        if owner is None:
+            for path in paths:
+                if (path / ROOT).is_dir() and (path / PRINCIPALS).is_file():
+                    await self._load_principals(path / PRINCIPALS, (path / PRINCIPALS).read_bytes())
+        for source in find_sources(paths, owner, collection, self._limits):
+            if isinstance(source, Refused):
+                self._refuse(source.place, source.reason)
+            else:
+                await self._take(source)
+        return self.result
+
+    async def add_people(self, names: Sequence[str]) -> None:
+        """Add people who are not there yet, without passwords."""
+        for name in names:
+            try:
+                await self._places.person(name)
+            except _NOT_TAKEN as error:
+                self._refuse(name, error.message)
+
+    async def _load_principals(self, path: Path, document: bytes) -> None:
+        try:
+            principals = json.loads(document)
+            loaded = await load_principals(self._directory, self._hasher, principals, self._cause)
+        except (ValueError, RecursionError, InvalidPrincipal) as error:
+            self._refuse(str(path), error.message if isinstance(error, KoyomiError) else "This is not a JSON document.")
+            return
+        self.result.made.people += loaded.created
+        for each in (*loaded.refused, *loaded.left_out):
+            self._refuse(f"{path}: {each.who}", each.reason)
+
+    def _refuse(self, place: str, reason: str) -> None:
+        self.result.refused += 1
+        self._tell_refused(Refused(place, reason))
+
+    # -- collections --------------------------------------------------------------------------------------------------
+
+    async def _take(self, source: Source) -> None:
+        targets = _Targets(self._places, source)
+        if not source.files:
+            try:
+                await targets.make()
+            except _NOT_TAKEN as error:
+                self._refuse(str(source.path), error.message)
+            return
+        free = asyncio.Semaphore(AT_ONCE)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for file in source.files:
+                    for item in self._items(file):
+                        name = source.collection or _DEFAULTS.get(item.component, "calendar")
+                        try:
+                            place = await targets.find(file.kind, name)
+                            if place.collection.source is not None:
+                                raise BadRequest(f"{name} is a subscription: it takes no objects.")
+                        except _NOT_TAKEN as error:
+                            self._refuse(item.place(None), error.message)
+                            continue
+                        await free.acquire()
+                        task = tasks.create_task(self._item(place, item, source.keep_names))
+                        task.add_done_callback(lambda _: free.release())
+                    self._progress(file.size)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    def _items(self, file: SourceFile) -> Iterator[Item]:
+        try:
+            yield from read_items(file)
+        except OSError as error:
+            self._refuse(str(file.path), error.strerror or "This cannot be read.")
+
+    # -- objects ------------------------------------------------------------------------------------------------------
+
+    async def _item(self, place: Place, item: Item, keep_name: bool) -> None:
+        try:
+            await self._put(place, item, keep_name)
+        except _NOT_TAKEN as error:
+            line = error.line if isinstance(error, InvalidData) else None
+            self._refuse(item.place(line), item.lines.message(error.message))
+
+    async def _put(self, place: Place, item: Item, keep_name: bool) -> None:
+        """Put an object unless it is there already. Raises what reading and writing it raise."""
+        etag = etag_of(item.body)
+        known = place.by_uid.get(item.uid)
+        content = None
+        if known is None or known.etag != etag:
+            content = await self._objects.read(place.collection, item.body, None)
+            known = place.by_uid.get(content.uid)
+        if content is None or (known is not None and known.etag == etag):
+            assert known is not None
+            known.taken = True
+            self.result.unchanged += 1
+            return
+        if known is None:
+            await self._create(place, item, content, keep_name)
+            return
+        if known.taken:
+            raise UidConflict(known.name, f"The UID is that of {known.name}, which this import has taken already.")
+        known.taken = True
+        await self._replace(place, item, content, known)
+
+    async def _create(self, place: Place, item: Item, content: ObjectContent, keep_name: bool) -> None:
+        name = _free_name(place, item, content, keep_name, self._limits)
+        known = place.by_uid[content.uid] = Known(name, content.etag, taken=True)
+        place.names.add(name)
+        try:
+            await self._objects.store(place.collection, name, content, None, self._cause)
+        except (WriteConflict, UidConflict):  # somebody else put it meanwhile, or something by this name
+            await self._replace(place, item, content, known)
+        except KoyomiError:
+            del place.by_uid[content.uid]
+            raise
+        else:
+            self.result.created += 1
+
+    async def _replace(self, place: Place, item: Item, content: ObjectContent, known: Known) -> None:
+        for _ in range(_ATTEMPTS):
+            holder = await self._storage.uid_holder(place.collection, content.uid)
+            existing = None if holder is None else await self._member(place, holder)
+            if existing is None:
+                name = known.name if holder is None else holder
+                if holder is None and await self._member(place, name) is not None:
+                    name = name_of(content.etag, content.component)
+            else:
+                name = existing.name
+                if existing.etag == content.etag or (not item.whole and _same(item, existing)):
+                    self.result.unchanged += 1
+                    return
+            try:
+                await self._objects.store(place.collection, name, content, existing, self._cause)
+            except (WriteConflict, UidConflict):
+                continue
+            known.name, known.etag = name, content.etag
+            if existing is None:
+                self.result.created += 1
+            else:
+                self.result.changed += 1
+            return
+        raise UidConflict(known.name, "Others change this object all the time; import it again.")
+
+    async def _member(self, place: Place, name: str) -> Object | None:
+        collection = place.collection
+        kind: HomeKind = "addressbook" if collection.kind == "addressbook" else "calendar"
+        target = Target(place.owner.uid, "uid", kind, collection.name, name)
+        return (await self._storage.resolve(place.owner.id, target, text=True)).object
+
+
+class _Targets:
+    """The collections that one source goes into. Each is looked for once; an error stays the same for all objects."""
+
+    def __init__(self, places: Places, source: Source) -> None:
+        self._places = places
+        self._source = source
+        self._found: dict[tuple[HomeKind, str], Place | KoyomiError] = {}
+
+    async def make(self) -> None:
+        """Find or make the person, and the collection if it is known which. Raises what `Places` raises."""
+        if self._source.collection is None or self._source.shown.kind is None:
+            await self._places.person(self._source.owner)
+        else:
+            await self.find(self._source.shown.kind, self._source.collection)
+
+    async def find(self, kind: HomeKind, name: str) -> Place:
+        """The collection of a kind and name. Raises what `Places` raises."""
+        found = self._found.get((kind, name))
+        if found is None:
+            titles = (_titles(file) for file in self._source.files if file.kind == kind)
+            try:
+                owner = await self._places.person(self._source.owner)
+                found = await self._places.place(owner, kind, name, self._source.shown, titles)
+            except _NOT_TAKEN as error:
+                found = error
+            self._found[kind, name] = found
+        if isinstance(found, KoyomiError):
+            raise found.with_traceback(None)
+        return found
+
+
+def _titles(file: SourceFile) -> Titles:
+    try:
+        return read_titles(file)
+    except OSError:
+        return Titles()
+
+
+def _free_name(place: Place, item: Item, content: ObjectContent, keep_name: bool, limits: Limits) -> str:
+    """A name that nothing has: that of the file where it is to be kept, else from the UID."""
+    names = [name_of(content.uid, content.component), name_of(content.etag, content.component)]
+    file = item.file.name
+    if keep_name and item.alone and file.isprintable() and len(file.encode()) <= limits.max_name_length:
+        names.insert(0, file)
+    return next((name for name in names if name not in place.names), names[-1])
+
+
+def _same(item: Item, existing: Object) -> bool:
+    """Whether an object taken out of a larger file is what is stored, but for what such a file does not keep."""
+    stored, taken = existing.text or "", item.body.decode()
+    if item.component == "VCARD":
+        return concatenate([stored]) == concatenate([taken])
+    return same_components(stored, taken)

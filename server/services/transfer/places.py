@@ -1,0 +1,177 @@
+"""Where an import puts objects: people and collections, found or made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from server.auth.passwords import PasswordHasher
+from server.calendar.calendar_object import CALENDAR_COMPONENTS
+from server.directory import Directory, PrincipalRecord
+from server.errors import BadRequest
+from server.limits import Limits
+from server.services import principals
+from server.services.collections import Collections
+from server.services.transfer.collection_properties import (
+    COLOR,
+    DESCRIPTIONS,
+    DISPLAYNAME,
+    Shown,
+    equal,
+    text_property,
+)
+from server.services.transfer.items import Titles
+from server.storage import Cause, Collection, Home, HomeKind, NewCollection, PropertyChanges, Storage, Target
+
+_PAGE = 5000
+_MIXED = ("VEVENT", "VJOURNAL", "VTODO")
+"""What Radicale's calendars take of which it is not said."""
+
+
+@dataclass(slots=True)
+class Known:
+    """An object of a collection."""
+
+    name: str
+    etag: str
+    taken: bool = False
+    """Whether this run has put it, or found it to be the same."""
+
+
+@dataclass(slots=True)
+class Place:
+    """A collection that is imported into, and what it holds."""
+
+    owner: PrincipalRecord
+    collection: Collection
+    by_uid: dict[str, Known]
+    names: set[str]
+
+
+@dataclass(slots=True)
+class Made:
+    """What was made on the way."""
+
+    people: int = 0
+    collections: int = 0
+    collections_changed: int = 0
+    without_password: set[str] = field(default_factory=set)
+    """Names of the people of the import who have no password."""
+
+
+class Places:
+    """Finds people and collections, and makes those that are missing."""
+
+    def __init__(
+        self, storage: Storage, directory: Directory, hasher: PasswordHasher, limits: Limits, cause: Cause
+    ) -> None:
+        self._storage = storage
+        self._directory = directory
+        self._hasher = hasher
+        self._limits = limits
+        self._cause = cause
+        self._collections = Collections(storage, limits)
+        self.made = Made()
+
+    async def person(self, name: str) -> PrincipalRecord:
+        """Who has a name; a person without a password where nobody has. Raises `InvalidPrincipal`, `BadRequest`."""
+        found = await self._directory.principal(name)
+        if found is None or found.deleted:
+            await principals.add_person(self._directory, self._hasher, name, None, self._cause)
+            found = await principals.find(self._directory, name)
+            self.made.people += 1
+        if found.kind == "group":
+            raise BadRequest(f"{found.name} is a group: groups have no calendars.")
+        if found.kind == "individual" and not found.has_password:
+            self.made.without_password.add(found.name)
+        return found
+
+    async def place(
+        self, owner: PrincipalRecord, kind: HomeKind, name: str, shown: Shown, titles: Iterable[Titles]
+    ) -> Place:
+        """A collection of a person, as `shown` says; what is missing is made, with `titles` where nothing else is said.
+
+        Raises `BadRequest` for a name that cannot be, or is that of something else; `TooManyCollections`.
+        """
+        target = Target(owner.uid, "uid", kind, name)
+        found = await self._storage.resolve(owner.id, target)
+        if found.home is None:
+            raise BadRequest(f"{owner.name} has no home.")
+        collection = found.collection
+        if collection is not None and collection.kind != kind:
+            raise BadRequest(f"{name} is the name of another kind of collection.")
+        if collection is not None and _takes_too_little(collection, shown):
+            await self._collections.delete(found.home, collection, owner.id, self._cause)
+            collection = None
+        if collection is None:
+            self._check(name)
+            new = _new(kind, name, shown, titles)
+            collection = await self._collections.create(found.home, new, self._cause)
+            self.made.collections += 1
+        else:
+            await self._set(found.home, owner, collection, shown)
+        return await self._known(owner, collection)
+
+    def _check(self, name: str) -> None:
+        if len(name.encode("utf-8", "replace")) > self._limits.max_name_length:
+            raise BadRequest("The name of the collection is too long.")
+        if not name.isprintable() or "/" in name or name in {"", ".", ".."}:
+            raise BadRequest("This cannot be the name of a collection: it stands in URLs.")
+
+    async def _set(self, home: Home, owner: PrincipalRecord, collection: Collection, shown: Shown) -> None:
+        if shown.tag == "VSUBSCRIBED" and collection.source is None:
+            raise BadRequest(f"{collection.name} is there already, and is no subscription.")
+        there = collection.properties
+        changed = {
+            name: value
+            for name, value in shown.properties.items()
+            if name not in there or not equal(value, there[name])
+        }
+        timezone = shown.timezone if shown.timezone != collection.timezone else None
+        source = shown.source if shown.source != collection.source else None
+        if changed or timezone or source:
+            changes = PropertyChanges(changed, timezone, source)
+            await self._collections.set_properties(home, collection, changes, owner.id, self._cause)
+            self.made.collections_changed += 1
+
+    async def _known(self, owner: PrincipalRecord, collection: Collection) -> Place:
+        place = Place(owner, collection, {}, set())
+        after: str | None = None
+        while True:
+            rows = await self._storage.members(collection, ("name", "uid", "etag"), after=after, limit=_PAGE)
+            for name, uid, etag in rows:
+                place.by_uid[uid] = Known(name, etag)
+                place.names.add(name)
+            if len(rows) < _PAGE:
+                return place
+            after = rows[-1][0]
+
+
+def _takes_too_little(collection: Collection, shown: Shown) -> bool:
+    """Whether an empty calendar, such as every home has, stands where one that takes more is to be."""
+    wanted = _components(shown)
+    return (
+        collection.kind == "calendar"
+        and collection.member_count == 0
+        and bool(collection.components)
+        and not set(wanted) <= set(collection.components)
+    )
+
+
+def _components(shown: Shown) -> tuple[str, ...]:
+    return shown.components or (_MIXED if shown.tag == "VCALENDAR" else ())
+
+
+def _new(kind: HomeKind, name: str, shown: Shown, titles: Iterable[Titles]) -> NewCollection:
+    properties = dict(shown.properties)
+    components: set[str] = set(_components(shown))
+    if shown.tag is None:
+        for each in titles:
+            components |= each.components & CALENDAR_COMPONENTS
+            for key, text in ((DISPLAYNAME, each.name), (DESCRIPTIONS[kind], each.description), (COLOR, each.color)):
+                if text and (kind == "calendar" or key == DISPLAYNAME):
+                    properties.setdefault(key, text_property(key, text))
+    if kind == "addressbook":
+        return NewCollection(name, "addressbook", properties=properties)
+    source = (shown.source or "") if shown.tag == "VSUBSCRIBED" else None
+    return NewCollection(name, "calendar", tuple(sorted(components)) or ("VEVENT",), shown.timezone, source, properties)
