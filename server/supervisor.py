@@ -162,7 +162,7 @@ async def _watch(
     slots: Sequence[_Slot], keeping: Sequence[asyncio.Task[None]], signals: Signals, ready: Callable[[], None]
 ) -> int:
     stopping = asyncio.ensure_future(signals.stop.wait())
-    starting = asyncio.ensure_future(asyncio.gather(*(slot.accepting.wait() for slot in slots)))
+    starting = asyncio.ensure_future(_all_accept(slots))
     try:
         await _first(asyncio.shield(stopping), asyncio.shield(starting), *map(asyncio.shield, keeping))
         if stopping.done():
@@ -183,6 +183,11 @@ async def _watch(
     finally:
         stopping.cancel()
         starting.cancel()
+
+
+async def _all_accept(slots: Sequence[_Slot]) -> None:
+    for slot in slots:
+        await slot.accepting.wait()
 
 
 class _Slot:
