@@ -9,12 +9,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 
 from server.calendar.component import Component
 from server.calendar.component_times import later, moment
 from server.calendar.contentline import Property, encode_parameter, fold
-from server.calendar.materialise import availability_row, freebusy_rows, row_of, timeless_task_row
-from server.calendar.occurrences import FLOATING_MARGIN, Kind, Occurrence, resolve
+from server.calendar.materialise import (
+    availability_row,
+    freebusy_rows,
+    row_of,
+    rows_within,
+    timeless_task_row,
+)
+from server.calendar.occurrences import Kind, resolve
 from server.calendar.recurrence_set import Instance, RecurrenceSet
 from server.calendar.values import CalendarTime, Duration, Period, property_times
 from server.calendar.vtimezone import CalendarZones
@@ -71,16 +78,14 @@ def limit_recurrence_set(text: str, calendar: Component, start: datetime, end: d
         if not any(component.first("RECURRENCE-ID") for _, component in components):
             continue
         recurrences = RecurrenceSet(components, zones, Work())
-        begin, finish = later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN)
         for _, component in components:
             if component.first("RECURRENCE-ID") is None:
                 continue
-            current = recurrences.instances(begin, finish, component)
-            kept = any(_overlaps(instance, zone, start, end) for instance in current)
-            if not kept:
-                originals = recurrences.replaced(component, begin, finish)
-                kept = any(_overlaps(instance, zone, start, end) for instance in originals)
-            if not kept:
+            if any(rows_within(recurrences, start, end, zone, component)):
+                continue
+            margin = recurrences.floating_margin
+            originals = recurrences.replaced(component, later(start, -margin), later(end, margin))
+            if not any(resolve(row_of(instance), zone).overlaps(start, end) for instance in originals):
                 cuts.append(component)
     return _without(text, [component.span for component in cuts])
 
@@ -126,21 +131,15 @@ def _expanded(
     start, end = window
     components = [pair for pair in enumerate(calendar.components) if pair[1].name == name]
     recurrences = RecurrenceSet(components, zones, Work())
-    found: list[tuple[Occurrence, Instance]] = []
-    begin, finish = later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN)
-    single = None if recurrences.recurs else recurrences.single()
-    if single is None and not recurrences.recurs:
+    if not recurrences.recurs and recurrences.single() is None:
         return [
             "".join(_in_utc(text, component, zones))
             for index, component in components
             if name == "VTODO" and timeless_task_row(component, index).overlaps(start, end)
         ]
-    for instance in recurrences.instances(begin, finish) if single is None else iter((single,)):
-        placed = resolve(row_of(instance), zone)
-        if placed.overlaps(start, end):
-            found.append((placed, instance))
-            if len(found) > MAX_EXPANDED:
-                raise TooManyInstances(f"There are more than {MAX_EXPANDED} instances in the time range.")
+    found = list(islice(rows_within(recurrences, start, end, zone), MAX_EXPANDED + 1))
+    if len(found) > MAX_EXPANDED:
+        raise TooManyInstances(f"There are more than {MAX_EXPANDED} instances in the time range.")
     found.sort(key=lambda pair: (pair[0].start, pair[0].recurrence_id))
     templates: dict[int, _Template] = {}
     body = []
@@ -181,23 +180,22 @@ def _template(text: str, component: Component, zones: CalendarZones) -> _Templat
 def _instance_lines(instance: Instance, template: _Template) -> Iterator[str]:
     """DTSTART, its end and RECURRENCE-ID of an instance."""
     kind = instance.start.kind
-    start, end = _written(instance.start_utc, kind), _written(max(instance.end_utc, instance.start_utc), kind)
+    start, end = written_time(instance.start_utc, kind), written_time(max(instance.end_utc, instance.start_utc), kind)
     end_name = "DUE" if instance.times.component.name == "VTODO" else "DTEND"
     if not instance.times.starts:
-        yield _time_line("DUE", start, kind)
+        yield time_line("DUE", start, kind)
     else:
-        yield _time_line("DTSTART", start, kind)
+        yield time_line("DTSTART", start, kind)
         duration = template.duration
         if template.has_end or (instance.has_period and duration is None):
-            yield _time_line(end_name, end, kind)
+            yield time_line(end_name, end, kind)
         elif duration is not None:
             nominal = instance.times.length.nominal or Duration()
             exact = instance.end_utc - instance.start_utc
-            value = duration.value if nominal.timedelta == exact else _duration(exact)
-            yield _line("DURATION", duration.parameter_text, value)
+            value = duration.value if nominal.timedelta == exact else None
+            yield duration_line(duration.parameter_text, value, exact)
     if instance.recurrence_id:
-        is_date = len(instance.recurrence_id) == len("20260131")
-        yield _time_line("RECURRENCE-ID", instance.recurrence_id, Kind.DATE if is_date else Kind.TIMED)
+        yield recurrence_id_line(instance.recurrence_id)
 
 
 def _in_utc(text: str, component: Component, zones: CalendarZones) -> list[str]:
@@ -239,10 +237,21 @@ def _value_in_utc(value: CalendarTime | Period, zones: CalendarZones) -> str:
             return f"{_value_in_utc(value.start, zones)}/{_value_in_utc(value.end, zones)}"
         return f"{_value_in_utc(value.start, zones)}/{_duration(value.end.timedelta)}"
     time = moment(value, zones)
-    return _written(time.utc, time.kind)
+    return written_time(time.utc, time.kind)
 
 
-def _written(time: datetime, kind: Kind) -> str:
+def recurrence_id_line(recurrence_id: str) -> str:
+    """RECURRENCE-ID of an instance, by the id that its occurrence has."""
+    is_date = len(recurrence_id) == len("20260131")
+    return time_line("RECURRENCE-ID", recurrence_id, Kind.DATE if is_date else Kind.TIMED)
+
+
+def duration_line(parameters: str, value: str | None, exact: timedelta) -> str:
+    """DURATION of an instance: as it stands in the series, or the exact length where that differs (None)."""
+    return _line("DURATION", parameters, _duration(exact) if value is None else value)
+
+
+def written_time(time: datetime, kind: Kind) -> str:
     """A time as the value of a DATE or DATE-TIME."""
     iso = time.isoformat()
     day = f"{iso[:4]}{iso[5:7]}{iso[8:10]}"
@@ -251,7 +260,8 @@ def _written(time: datetime, kind: Kind) -> str:
     return f"{day}T{iso[11:13]}{iso[14:16]}{iso[17:19]}{'' if kind is Kind.FLOATING else 'Z'}"
 
 
-def _time_line(name: str, written: str, kind: Kind) -> str:
+def time_line(name: str, written: str, kind: Kind) -> str:
+    """The content line of a time that `written_time` gave."""
     return f"{name};VALUE=DATE:{written}\r\n" if kind is Kind.DATE else f"{name}:{written}\r\n"
 
 
@@ -272,10 +282,6 @@ def _line(name: str, parameters: str, value: str) -> str:
 
 
 # -- parts of both limits ---------------------------------------------------------------------------------------------
-
-
-def _overlaps(instance: Instance, zone: Zone, start: datetime, end: datetime) -> bool:
-    return resolve(row_of(instance), zone).overlaps(start, end)
 
 
 def _period_overlaps(period: Period, zones: CalendarZones, start: datetime, end: datetime) -> bool:

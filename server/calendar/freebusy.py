@@ -8,10 +8,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from server.calendar.component import Component
-from server.calendar.component_times import later
 from server.calendar.contentline import fold
-from server.calendar.materialise import availability_extent, busy_type, freebusy_periods, row_of
-from server.calendar.occurrences import FLOATING_MARGIN, Busy, resolve
+from server.calendar.materialise import availability_extent, busy_type, freebusy_periods, rows_within
+from server.calendar.occurrences import Busy
 from server.calendar.recurrence_set import RecurrenceSet
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
@@ -58,17 +57,15 @@ def busy_of_object(
     :raises TooManyInstances: when it takes too much work.
     """
     zones = CalendarZones(calendar)
-    found = []
+    found: list[BusyPeriod] = []
     events = [pair for pair in enumerate(calendar.components) if pair[1].name == "VEVENT"]
     if events:
         recurrences = RecurrenceSet(events, zones, work or Work())
-        single = None if recurrences.recurs else recurrences.single()
-        begin, finish = later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN)
-        for instance in recurrences.instances(begin, finish) if single is None else (single,):
-            if instance.times.busy is not Busy.FREE:
-                row = resolve(row_of(instance), zone)
-                if row.start < end and row.end > start:
-                    found.append(BusyPeriod(row.start, row.end, row.busy))
+        found += [
+            BusyPeriod(row.start, row.end, row.busy)
+            for row, _ in rows_within(recurrences, start, end, zone)
+            if row.busy is not Busy.FREE and row.start < row.end
+        ]
     for component in calendar.components:
         if component.name == "VFREEBUSY":
             for busy, begin, finish in freebusy_periods(component, zones):
@@ -129,13 +126,11 @@ def _available(
     for index, child in enumerate(component.components):
         if child.name == "AVAILABLE":
             by_uid.setdefault(child.text("UID") or str(index), []).append((index, child))
-    begin, finish = later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN)
     found = []
     for components in by_uid.values():
         recurrences = RecurrenceSet(components, zones, work)
-        for instance in recurrences.instances(begin, finish):
-            row = resolve(row_of(instance), zone)
-            if row.start < end and row.end > start and row.start < row.end:
+        for row, _ in rows_within(recurrences, start, end, zone):
+            if row.start < row.end:
                 found.append((max(row.start, start), min(row.end, end)))
     free: list[BusyPeriod] = []
     for first, last in sorted(found):

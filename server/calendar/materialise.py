@@ -7,7 +7,7 @@ asked for (`server.calendar.timerange`), by arithmetic and not by walking.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -15,12 +15,12 @@ from server.calendar.alarms import alarm_triggers
 from server.calendar.component import Component
 from server.calendar.component_times import Length, later, moment
 from server.calendar.contentline import Property
-from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind, Materialised, Occurrence
+from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind, Materialised, Occurrence, resolve
 from server.calendar.recurrence_set import Instance, RecurrenceSet
 from server.calendar.values import CalendarTime, Period, property_duration, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import DEFAULT_WORK, Work
-from server.calendar.zones import UTC_ZONE
+from server.calendar.zones import UTC_ZONE, Zone
 from server.errors import TooManyInstances, UnknownTimezone
 
 WHOLE = 1000
@@ -156,6 +156,21 @@ def row_of(instance: Instance) -> Occurrence:
         recurrence_id=instance.recurrence_id,
         component=instance.times.index,
     )
+
+
+def rows_within(
+    recurrences: RecurrenceSet, start: datetime, end: datetime, zone: Zone, of: Component | None = None
+) -> Iterator[tuple[Occurrence, Instance]]:
+    """The instances that overlap a window (RFC 4791 §9.9), with their rows where a zone places floating ones.
+
+    :param of: only those that this component describes.
+    :raises TooManyInstances: when the work is used up.
+    """
+    margin = recurrences.floating_margin
+    for instance in recurrences.instances(later(start, -margin), later(end, margin), of):
+        row = resolve(row_of(instance), zone)
+        if row.overlaps(start, end):
+            yield row, instance
 
 
 def timeless_task_row(component: Component, index: int) -> Occurrence:

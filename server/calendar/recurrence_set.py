@@ -28,7 +28,7 @@ from server.calendar.component_times import (
     later,
     moment,
 )
-from server.calendar.occurrences import EARLIEST, LATEST, Kind
+from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind
 from server.calendar.recurrence import LAST_LOCAL, Series
 from server.calendar.rrule import parse_rule
 from server.calendar.values import CalendarTime, Period, property_time, property_times
@@ -125,6 +125,13 @@ class RecurrenceSet:
     def endless(self) -> bool:
         """Whether a rule has neither COUNT nor UNTIL."""
         return any(series.endless for series in self._series)
+
+    @property
+    def floating_margin(self) -> timedelta:
+        """How much to widen a window for instances that have no place on the time line yet."""
+        anchors = [self._anchor, *(override.times.anchor for override in self._overrides)]
+        placed = all(anchor is None or anchor.kind is Kind.TIMED for anchor in anchors)
+        return _ZERO if placed else FLOATING_MARGIN
 
     def _read_recurrence(self, component: Component, anchor: Moment) -> None:
         """RRULE, RDATE and EXDATE of the master."""

@@ -10,9 +10,9 @@ from server.calendar.component import Component
 from server.calendar.component_times import Moment, later, moment
 from server.calendar.contentline import Property
 from server.calendar.filters import TimeRange
-from server.calendar.materialise import availability_row, freebusy_rows, row_of, timeless_task_row
-from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, AlarmTrigger, Kind, Occurrence, resolve
-from server.calendar.recurrence_set import Instance, RecurrenceSet
+from server.calendar.materialise import availability_row, freebusy_rows, rows_within, timeless_task_row
+from server.calendar.occurrences import EARLIEST, LATEST, AlarmTrigger, Kind, Occurrence
+from server.calendar.recurrence_set import RecurrenceSet
 from server.calendar.values import CalendarTime, Period, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
@@ -60,7 +60,7 @@ class TimeRangeMatcher:
         if component.name in _RECURRING:
             if component.name == "VTODO" and self._is_timeless(component):
                 return timeless_task_row(component, 0).overlaps(start, end)
-            return self._any_instance(component, start, end, lambda row: row.overlaps(start, end))
+            return self._any_instance(component, start, end)
         rows: list[Occurrence] = []
         if component.name == "VFREEBUSY":
             rows = freebusy_rows(component, 0, self._zones)
@@ -76,19 +76,14 @@ class TimeRangeMatcher:
         component: Component,
         start: datetime | None,
         end: datetime | None,
-        test: Callable[[Occurrence], bool],
+        test: Callable[[Occurrence], bool] | None = None,
     ) -> bool:
-        """Whether a test holds for the placed row of any instance, near a window, that a component describes."""
+        """Whether any instance that a component describes overlaps a window, and a test holds for its row."""
         if self._recurrence_set is None:
             alike = [pair for pair in enumerate(self._calendar.components) if pair[1].name == component.name]
             self._recurrence_set = RecurrenceSet(alike, self._zones, self._work)
-        begin = EARLIEST if start is None else later(start, -FLOATING_MARGIN)
-        finish = LATEST if end is None else later(end, FLOATING_MARGIN)
-        instances = self._recurrence_set.instances(begin, finish, component)
-        return any(test(self._placed(instance)) for instance in instances)
-
-    def _placed(self, instance: Instance) -> Occurrence:
-        return resolve(row_of(instance), self._zone)
+        rows = rows_within(self._recurrence_set, start or EARLIEST, end or LATEST, self._zone, component)
+        return any(test is None or test(row) for row, _ in rows)
 
     def _alarm_in_range(self, component: Component, alarm: Component, time_range: TimeRange) -> bool:
         trigger = alarm_trigger(alarm, 0, 0)
