@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from server.storage import Cause, Principal, PrincipalKind
+from server.storage import Cause, DelegateRights, Principal, PrincipalKind
 
-DelegateRights = Literal["read", "write"]
 FailureScope = Literal["address", "account"]
 
 

@@ -145,6 +145,45 @@ class Target:
     object: str | None = None
 
 
+DelegateRights = Literal["read", "write"]
+ShareRights = Literal["write", "read", "free-busy"]
+PrincipalClass = Literal["all", "authenticated", "unauthenticated", "owner"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ace:
+    """An access control entry of a collection (RFC 3744 §5.5)."""
+
+    collection_id: int
+    whom: int | PrincipalClass
+    """The id of a principal, or a class of them."""
+    grants: bool
+    """Whether it grants or denies."""
+    privileges: tuple[str, ...]
+    """Qualified names, as they were set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What was granted in a home, as far as it may concern one viewer; the policy decides what follows from it.
+
+    Of the collection that was asked for, or of all that lie in the home where that was asked for itself. Empty for the
+    owner and administrators, for whom it is not read.
+    """
+
+    groups: frozenset[int] = frozenset()
+    """The groups that the viewer belongs to, directly and through other groups."""
+    delegates: tuple[tuple[int, DelegateRights], ...] = ()
+    """Delegates of the home's owner, by id."""
+    shares: tuple[tuple[int, int, ShareRights], ...] = ()
+    """Collection id, principal id, rights."""
+    aces: tuple[Ace, ...] = ()
+    """In their order within each collection."""
+
+
+NO_GRANTS = Grants()
+
+
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """What one statement finds about a request: who asks, and what the path names. Absent things are None."""
@@ -154,6 +193,7 @@ class Resolution:
     home: Home | None = None
     collection: Collection | None = None
     object: Object | None = None
+    grants: Grants = NO_GRANTS
 
 
 MemberColumn = Literal[

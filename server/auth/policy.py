@@ -1,48 +1,163 @@
 """The authorisation policy: every decision on who may do what is made here, for DAV and JSON alike.
 
-A person's calendars and address books are theirs; a person with the role `admin` reads and changes everything; all who
-are signed in read principals and the fixed resources above homes.
+`privileges` is the one function that decides; `docs/access.md` says the same in words. What is granted adds up: by the
+access control list of a collection (RFC 3744), by sharing it, and by making somebody a delegate. A denial in an access
+control list takes only from what such a list grants.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
 
-from server.storage import Principal
+from server.storage import NO_GRANTS, Ace, Collection, Grants, Principal
 
-READ = frozenset({"{DAV:}read", "{DAV:}read-current-user-privilege-set"})
-WRITE = frozenset({"{DAV:}write", "{DAV:}write-properties", "{DAV:}write-content", "{DAV:}bind", "{DAV:}unbind"})
+READ = "{DAV:}read"
+WRITE = "{DAV:}write"
+WRITE_PROPERTIES = "{DAV:}write-properties"
+WRITE_CONTENT = "{DAV:}write-content"
+BIND = "{DAV:}bind"
+UNBIND = "{DAV:}unbind"
+READ_OWN_PRIVILEGES = "{DAV:}read-current-user-privilege-set"
+READ_ACL = "{DAV:}read-acl"
+WRITE_ACL = "{DAV:}write-acl"
+UNLOCK = "{DAV:}unlock"
+EVERYTHING = "{DAV:}all"
 FREE_BUSY = "{urn:ietf:params:xml:ns:caldav}read-free-busy"
-ALL = READ | WRITE | {"{DAV:}all", "{DAV:}read-acl", "{DAV:}write-acl", "{DAV:}unlock", FREE_BUSY}
 
-Relation = Literal["owner", "admin", "stranger"]
+CONTAINED: dict[str, frozenset[str]] = {
+    READ: frozenset({FREE_BUSY, READ_OWN_PRIVILEGES}),
+    WRITE: frozenset({WRITE_PROPERTIES, WRITE_CONTENT, BIND, UNBIND}),
+    EVERYTHING: frozenset(
+        {READ, FREE_BUSY, READ_OWN_PRIVILEGES, WRITE, WRITE_PROPERTIES, WRITE_CONTENT, BIND, UNBIND}
+        | {READ_ACL, WRITE_ACL, UNLOCK}
+    ),
+}
+"""What privileges stand for besides themselves (RFC 3744 §3.12, RFC 4791 §6.1.1)."""
+PRIVILEGES = CONTAINED[EVERYTHING] | {EVERYTHING}
+"""All that there are."""
+READING = CONTAINED[READ] | {READ}
+CHANGING = CONTAINED[WRITE] | {WRITE}
+_AGGREGATES = (WRITE, EVERYTHING)
 
-_FIXED = frozenset({"root", "principals", "homes"})
-_CALENDARS = frozenset({"calendar-home", "calendar", "calendar-object", "inbox", "outbox"})
+Relation = Literal["owner", "admin", "other"]
+
+FIXED = frozenset({"root", "principals", "homes"})
+"""Kinds of resources above principals and homes."""
+PRINCIPALS = frozenset({"principal", "read-delegates", "write-delegates"})
+CALENDAR_KINDS = frozenset({"calendar-home", "calendar", "calendar-object", "inbox", "outbox"})
+"""Kinds for which there is free-busy time to be seen."""
+DELEGATED = CALENDAR_KINDS | {"notifications", "notification"}
+"""Kinds in a calendar home, to which delegates have access."""
+GRANTABLE = frozenset({"calendar", "calendar-object", "addressbook", "address-object"})
+"""Kinds that access control lists and sharing give access to."""
+_HOME_KINDS = frozenset({"calendar-home", "addressbook-home"})
+_NOTHING: frozenset[str] = frozenset()
 
 
 def relation(viewer: Principal, owner: Principal | None) -> Relation:
     """How a person stands to the owner of a resource."""
     if viewer.is_admin:
         return "admin"
-    return "owner" if owner is not None and owner.id == viewer.id else "stranger"
+    return "owner" if owner is not None and owner.id == viewer.id else "other"
 
 
-def privileges(viewer: Principal, owner: Principal | None, kind: str) -> frozenset[str]:
-    """The privileges of a person on a resource of a kind (RFC 3744 §3), abstract and aggregate ones included."""
-    return _granted(relation(viewer, owner), kind)
+def privileges(
+    viewer: Principal,
+    owner: Principal | None,
+    kind: str,
+    collection: Collection | None = None,
+    grants: Grants = NO_GRANTS,
+) -> frozenset[str]:
+    """The privileges of a person on a resource (RFC 3744 §3), aggregate ones included.
+
+    `owner` is whose home the resource lies in, or the principal that it is; `kind` is its kind; `collection` is the
+    collection that it is or lies in, as that home shows it; `grants` are those of the home.
+    """
+    who = relation(viewer, owner)
+    rights = "owner" if collection is None else collection.rights
+    if who != "other" or kind in FIXED or kind in PRINCIPALS:
+        return _inherent(who, str(kind), rights)
+    if grants is NO_GRANTS:
+        return _NOTHING
+    concerned = grants.groups | {viewer.id}
+    found: set[str] = set()
+    if kind in DELEGATED:
+        found |= _by_delegation(concerned, grants) & _inherent("owner", str(kind), rights)
+    if collection is not None and kind in GRANTABLE and rights == "owner":
+        found |= _by_sharing(concerned, grants, collection.id)
+        found |= _by_acl(concerned, (ace for ace in grants.aces if ace.collection_id == collection.id))
+    return _of_kind(found, str(kind)) if found else _NOTHING
+
+
+def may_keep_view(viewer: Principal, owner: Principal | None, collection: Collection, held: frozenset[str]) -> bool:
+    """Whether somebody may set properties of a collection for themselves alone: whoever reads another's may.
+
+    `held` are the viewer's privileges on the collection.
+    """
+    others = collection.rights != "owner" or owner is None or owner.id != viewer.id
+    return others and READ in held
+
+
+def expanded(names: Iterable[str]) -> frozenset[str]:
+    """Privileges with all that they contain."""
+    found: set[str] = set()
+    for name in names:
+        found.add(name)
+        found |= CONTAINED.get(name, _NOTHING)
+    return frozenset(found)
 
 
 @lru_cache(maxsize=256)
-def _granted(who: Relation, kind: str) -> frozenset[str]:
-    kind = str(kind)
-    if kind in _FIXED:
-        return READ | {"{DAV:}read-acl"} if who == "admin" else READ
-    if kind == "principal":
-        if who == "stranger":
-            return READ
-        return READ | {"{DAV:}read-acl", "{DAV:}write-properties"}
-    if who == "stranger":
-        return frozenset()
-    return ALL if kind in _CALENDARS else ALL - {FREE_BUSY}
+def _inherent(who: Relation, kind: str, rights: str) -> frozenset[str]:
+    """What follows from who one is: the owner of a home has everything in it, but for what is only shared with them."""
+    if kind in FIXED:
+        return _of_kind(READING | {READ_ACL} if who == "admin" else READING, kind)
+    if kind in PRINCIPALS:
+        return _of_kind(READING if who == "other" else READING | {READ_ACL, WRITE_PROPERTIES}, kind)
+    if who == "other":
+        return _NOTHING
+    if who == "owner" and rights != "owner":
+        return _of_kind(READING | CHANGING if rights == "write" else READING, kind)
+    return _of_kind(PRIVILEGES, kind)
+
+
+def _by_delegation(concerned: frozenset[int], grants: Grants) -> frozenset[str]:
+    rights = {held for delegate, held in grants.delegates if delegate in concerned}
+    if "write" in rights:
+        return READING | CHANGING
+    return READING if rights else _NOTHING
+
+
+def _by_sharing(concerned: frozenset[int], grants: Grants, collection_id: int) -> frozenset[str]:
+    rights = {held for id_, whom, held in grants.shares if id_ == collection_id and whom in concerned}
+    if "write" in rights:
+        return READING | CHANGING
+    if "read" in rights:
+        return READING
+    return frozenset({FREE_BUSY}) if rights else _NOTHING
+
+
+def _by_acl(concerned: frozenset[int], aces: Iterable[Ace]) -> frozenset[str]:
+    """Of each privilege, the first entry that concerns the viewer and names it decides (RFC 3744 §6)."""
+    decided: dict[str, bool] = {}
+    for ace in aces:
+        if ace.whom in ("all", "authenticated") or ace.whom in concerned:
+            for name in expanded(ace.privileges):
+                decided.setdefault(name, ace.grants)
+    granted = {name for name, grants in decided.items() if grants}
+    for aggregate in _AGGREGATES:
+        if CONTAINED[aggregate] <= granted:
+            granted.add(aggregate)
+        else:
+            granted.discard(aggregate)
+    return frozenset(granted)
+
+
+def _of_kind(names: Iterable[str], kind: str) -> frozenset[str]:
+    """Those privileges that there are on a kind of resource."""
+    found = frozenset(names)
+    if kind not in CALENDAR_KINDS:
+        found -= {FREE_BUSY}
+    return found

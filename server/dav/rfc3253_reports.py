@@ -18,9 +18,10 @@ async def report(request: Request) -> Answer:
     root = await request.demand_xml()
     name = str(root.tag)
     request.report = name
-    resource = await request.resource()
+    resource = await request.resource(need=request.site.registry.report_privileges.get(name, dav("read")))
     kinds, handler = request.site.registry.reports.get(name, (frozenset(), None))
     if handler is None or resource.kind not in kinds:
+        request.require(resource, dav("read"))
         raise Refused(403, dav("supported-report"), "The resource does not offer this report (RFC 3253 §3.6).")
     return await handler(request, resource, root)
 

@@ -96,7 +96,8 @@ async def free_name(request: Request, kind: Kind | None) -> Resolution:
 
 def _home(request: Request, found: Resolution) -> Resource:
     assert found.home is not None
-    return Resource(home_kind(found.home), request.path.parent().href + "/", True, found.owner, found.home)
+    href = request.path.parent().href + "/"
+    return Resource(home_kind(found.home), href, True, found.owner, found.home, grants=found.grants)
 
 
 async def create(

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, get_args
 
 from server.auth import passwords
-from server.directory import DelegateRights, name_key
+from server.directory import name_key
 from server.errors import InvalidPrincipal
 from server.services.principals import MAX_TEXT, addresses_of, name_of, roles_of, segment_of, text_of
-from server.storage import PrincipalKind
+from server.storage import DelegateRights, PrincipalKind
 
 MODES = ("none", "accept-always", "decline-always", "accept-if-free", "decline-if-busy", "automatic")
 """How a room or a piece of equipment answers invitations by itself."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from server.auth.passwords import PasswordHasher
-from server.directory import DelegateRights, Directory, PrincipalChange, PrincipalRecord, RelationChange, name_key
+from server.directory import Directory, PrincipalChange, PrincipalRecord, RelationChange, name_key
 from server.errors import InvalidPrincipal, NameTaken
 from server.services.principals_document import Entry, Refusal, read
-from server.storage import Cause
+from server.storage import Cause, DelegateRights
 
 _Value = TypeVar("_Value")
 

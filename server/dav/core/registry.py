@@ -80,6 +80,8 @@ class Standard:
     name: str
     properties: Sequence[Property] = ()
     reports: Sequence[tuple[str, frozenset[Kind], Report]] = ()
+    report_privileges: Sequence[tuple[str, str]] = ()
+    """Reports that need another privilege than DAV:read."""
     methods: Sequence[tuple[str, frozenset[Kind], Method]] = ()
     """Methods with the kinds on which `Allow` names them (an unmapped URL has those of what could be made there)."""
     getters: Sequence[tuple[Kind, Getter]] = ()
@@ -97,6 +99,7 @@ class Registry:
     properties: dict[str, Property] = field(default_factory=dict)
     by_kind: dict[Kind, dict[str, Property]] = field(default_factory=dict)
     reports: dict[str, tuple[frozenset[Kind], Report]] = field(default_factory=dict)
+    report_privileges: dict[str, str] = field(default_factory=dict)
     methods: dict[str, Method] = field(default_factory=dict)
     getters: dict[Kind, Getter] = field(default_factory=dict)
     open_paths: dict[str, Method] = field(default_factory=dict)
@@ -126,6 +129,7 @@ def build(standards: Iterable[Standard]) -> Registry:
             if name in registry.reports:
                 raise ValueError(f"{standard.name}: report {name} is registered twice")
             registry.reports[name] = (kinds, report)
+        registry.report_privileges.update(standard.report_privileges)
         for name, kinds, method in standard.methods:
             if registry.methods.setdefault(name, method) is not method:
                 raise ValueError(f"{standard.name}: method {name} is registered twice")

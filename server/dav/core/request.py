@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from server.auth import policy
 from server.dav.core import paths, xml
-from server.dav.core.names import dav
 from server.dav.core.paths import Path
-from server.dav.core.resource import Kind, Resource, from_resolution
+from server.dav.core.resource import Resource, from_resolution, parent_of, reached
 from server.dav.core.xml import Element
-from server.errors import AccessDenied, BadRequest
+from server.errors import AccessDenied, BadRequest, NotFound
 from server.storage import Cause, Principal, Resolution, Storage, Target
 
 if TYPE_CHECKING:
@@ -111,25 +110,45 @@ class Request:
     async def look_up(self, path: Path | None = None, *, need: str, text: bool = False) -> Resolution:
         """What storage knows of a path, the request's own by default.
 
-        In a home that the person may not read every path raises `AccessDenied`, whether it names something or not.
-        `need` is the privilege that the error names then.
+        In a home that the person may not read every path raises `AccessDenied`, whether it names something or not, but
+        for those in a collection where they have `need`, the privilege that the error names.
         """
         path = path or self.path
         target = path.target()
         found = await self.wire.viewer(target, text=text)
         self.viewer = found.viewer
         if target is not None and target.home is not None and found.owner is not None:
-            allowed = policy.privileges(self.person, found.owner, Kind.CALENDAR_HOME)
-            if dav("read") not in allowed:
+            held = policy.privileges(
+                self.person, found.owner, reached(path.tree, found), found.collection, found.grants
+            )
+            if policy.READ not in held and need not in held:
                 raise AccessDenied(path.href, need)
         return found
 
-    async def resource(self, path: Path | None = None, *, need: str = "{DAV:}read", text: bool = False) -> Resource:
-        """The resource at a path, with the privilege checked. Raises `NotFound`, `AccessDenied`."""
+    async def resource(
+        self, path: Path | None = None, *, need: str = policy.READ, text: bool = False, on_parent: bool = False
+    ) -> Resource:
+        """The resource at a path, with the privilege checked, on what it lies in if `on_parent`.
+
+        Raises `NotFound`, `AccessDenied`.
+        """
         path = path or self.path
-        found = from_resolution(path, await self.look_up(path, need=need, text=text))
-        self.require(found, need)
+        resolution = await self.look_up(path, need=need, text=text)
+        try:
+            found = from_resolution(path, resolution)
+        except NotFound:
+            self._demand_sight(path, resolution, need)
+            raise
+        self.require(parent_of(found) if on_parent else found, need)
         return found
+
+    def _demand_sight(self, path: Path, found: Resolution, need: str) -> None:
+        """Raises `AccessDenied` where the person may not learn what is missing."""
+        if found.home is None or found.collection is None:
+            return
+        kind = reached(path.tree, found)
+        if policy.READ not in policy.privileges(self.person, found.owner, kind, found.collection, found.grants):
+            raise AccessDenied(path.href, need)
 
     def require(self, resource: Resource, privilege: str) -> None:
         """Raises `AccessDenied` when the person lacks a privilege on a resource."""
@@ -138,7 +157,7 @@ class Request:
 
     def privileges(self, resource: Resource) -> frozenset[str]:
         """What the person may do with a resource (DAV:current-user-privilege-set)."""
-        return policy.privileges(self.person, resource.owner, resource.kind)
+        return policy.privileges(self.person, resource.owner, resource.kind, resource.collection, resource.grants)
 
     def parse_href(self, href: str) -> Path:
         """The path of an href in a body or header. Raises `BadRequest`."""

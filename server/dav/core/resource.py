@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from server.dav.core.paths import HOME_TREES, KIND_FOLDERS, Path, encode
 from server.errors import NotFound
-from server.storage import Collection, Home, Object, Principal, Resolution
+from server.storage import NO_GRANTS, Collection, Grants, Home, Object, Principal, Resolution
 
 
 class Kind(StrEnum):
@@ -71,6 +71,8 @@ class Resource:
     home: Home | None = None
     collection: Collection | None = None
     object: Object | None = None
+    grants: Grants = NO_GRANTS
+    """What was granted in the home to whoever asks."""
 
     @property
     def name(self) -> str:
@@ -121,17 +123,50 @@ def from_resolution(path: Path, found: Resolution) -> Resource:
     if depth > 5:
         raise NotFound
     if depth == 3:
-        return Resource(home_kind(home), home_href(owner, home.kind, by_uid), by_uid, owner, home)
+        return home_of(owner, home, found, by_uid)
     if collection is None:
         raise NotFound
     kind = _COLLECTION_KINDS[collection.kind]
     if depth == 4 or path.add_member:
         href = home_href(owner, home.kind, by_uid) + encode(collection.name) + "/"
-        return Resource(kind, href, by_uid, owner, home, collection)
+        return Resource(kind, href, by_uid, owner, home, collection, grants=found.grants)
     if found.object is None:
         raise NotFound
     href = f"{home_href(owner, home.kind, by_uid)}{encode(collection.name)}/{encode(found.object.name)}"
-    return Resource(_MEMBER_KINDS[kind], href, by_uid, owner, home, collection, found.object)
+    return Resource(_MEMBER_KINDS[kind], href, by_uid, owner, home, collection, found.object, found.grants)
+
+
+def home_of(owner: Principal, home: Home, found: Resolution, by_uid: bool) -> Resource:
+    """The home that a resolution found, whatever else it found."""
+    return Resource(home_kind(home), home_href(owner, home.kind, by_uid), by_uid, owner, home, grants=found.grants)
+
+
+def collection_in(path: Path, found: Resolution) -> Resource | None:
+    """The collection that a path to a member leads through, whether it has that member or not."""
+    if found.owner is None or found.home is None or found.collection is None:
+        return None
+    home = home_of(found.owner, found.home, found, path.segments[1] == "__uids__")
+    return collection_of(home, found.collection)
+
+
+def parent_of(resource: Resource) -> Resource:
+    """The collection that a member lies in, the home of a collection; anything else itself."""
+    if resource.object is not None:
+        assert resource.collection is not None
+        href = resource.href[: resource.href.rindex("/") + 1]
+        return replace(resource, kind=_COLLECTION_KINDS[resource.collection.kind], href=href, object=None)
+    if resource.collection is not None:
+        assert resource.home is not None
+        href = resource.href[: resource.href.rindex("/", 0, -1) + 1]
+        return replace(resource, kind=home_kind(resource.home), href=href, collection=None)
+    return resource
+
+
+def reached(tree: str, found: Resolution) -> Kind:
+    """The kind of the deepest of home and collection that a resolution found."""
+    if found.collection is not None:
+        return _COLLECTION_KINDS[found.collection.kind]
+    return Kind.CALENDAR_HOME if tree == "calendars" else Kind.ADDRESSBOOK_HOME
 
 
 def collection_of(home: Resource, collection: Collection) -> Resource:

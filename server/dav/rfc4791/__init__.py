@@ -39,6 +39,7 @@ STANDARD = Standard(
         ),
         (caldav("free-busy-query"), frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR}), free_busy_query),
     ),
+    report_privileges=((caldav("free-busy-query"), caldav("read-free-busy")),),
     getters=((Kind.CALENDAR, get_calendar),),
     tokens=(("calendar-access", IN_HOME | {Kind.PRINCIPAL, Kind.ROOT}),),
 )

@@ -8,7 +8,7 @@ from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, carddav, dav
 from server.dav.core.paths import Path
 from server.dav.core.request import Answer, Request
-from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, from_resolution, home_kind
+from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_in, from_resolution, home_kind
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import MEDIA_TYPES, written
 from server.errors import AccessDenied, BadRequest, NotFound, ParentMissing, PreconditionFailed
@@ -27,7 +27,7 @@ async def move(request: Request) -> Answer:
 
 async def transfer(request: Request, *, keep: bool) -> Answer:
     """COPY (`keep`) or MOVE."""
-    source = await request.resource(need=dav("read") if keep else dav("unbind"))
+    source = await request.resource(need=dav("read") if keep else dav("unbind"), on_parent=not keep)
     destination = request.destination = read_destination(request)
     overwrite = read_overwrite(request)
     if source.kind not in OBJECTS | COLLECTIONS:
@@ -89,14 +89,12 @@ async def transfer_member(
         card = target.kind == "addressbook"
         media = carddav("supported-address-data") if card else caldav("supported-calendar-data")
         raise Refused(403, media, "The collection takes another media type.")
-    parent = Resource(
-        Kind.ADDRESSBOOK if target.kind == "addressbook" else Kind.CALENDAR,
-        destination.parent().href + "/",
-        owner=found.owner,
-    )
-    request.require(parent, dav("bind") if existing is None else dav("write-content"))
-    if not keep and existing is not None:
-        request.require(parent, dav("unbind"))
+    parent = collection_in(destination, found)
+    assert parent is not None
+    if existing is None or not keep:
+        request.require(parent, dav("bind"))
+    if existing is not None:
+        request.require(parent, dav("write-content") if keep else dav("unbind"))
     result = await request.site.objects.transfer(
         source.collection,
         source.object,

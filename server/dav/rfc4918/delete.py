@@ -10,7 +10,7 @@ from server.errors import AccessDenied, BadRequest
 
 async def delete(request: Request) -> Answer:
     """Answers DELETE."""
-    resource = await request.resource(need="{DAV:}unbind")
+    resource = await request.resource(need="{DAV:}unbind", on_parent=True)
     await conditions.check(request, resource)
     site = request.site
     if resource.kind in OBJECTS:

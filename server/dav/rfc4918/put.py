@@ -6,7 +6,7 @@ from email.message import Message
 
 from server.dav.core.errors import Refused
 from server.dav.core.request import Answer, Request
-from server.dav.core.resource import Kind, Resource, from_resolution
+from server.dav.core.resource import Resource, collection_in, from_resolution
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.get import member
 from server.dav.rfc4918.properties import http_date
@@ -61,8 +61,8 @@ def demand_writable(request: Request, found: Resolution, resource: Resource | No
     collection = found.collection
     assert collection is not None
     need = "{DAV:}bind" if resource is None else "{DAV:}write-content"
-    kind = Kind.ADDRESSBOOK if collection.kind == "addressbook" else Kind.CALENDAR
-    parent = Resource(kind, request.path.parent().href + "/", owner=found.owner)
+    parent = collection_in(request.path, found)
+    assert parent is not None
     if collection.kind not in MEDIA_TYPES or collection.source is not None:
         raise AccessDenied(parent.href, need)
     request.require(parent, need)
