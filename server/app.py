@@ -10,6 +10,7 @@ from aiohttp import web
 from server import log
 from server.auth.authenticate import Authenticator
 from server.dav.core.dispatch import Dispatcher
+from server.dav.core.ledger import Ledger
 from server.dav.core.registry import build
 from server.dav.core.request import Site
 from server.dav.standards import standards
@@ -65,7 +66,13 @@ async def application(settings: Settings, dsn: str) -> AsyncIterator[web.Server]
                 prefix=settings.path_prefix,
                 installation=installation,
             )
-            dispatcher = Dispatcher(site, authenticator, gzip=settings.gzip, slow=settings.slow_request)
+            ledger = Ledger(
+                methods=site.registry.methods,
+                reports=site.registry.reports,
+                addresses=authenticator.addresses,
+                slow=settings.slow_request,
+            )
+            dispatcher = Dispatcher(site, authenticator, ledger, gzip=settings.gzip)
             yield web.Server(
                 dispatcher,
                 access_log=None,

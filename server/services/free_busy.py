@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -11,6 +10,7 @@ from server.calendar.filters import TimeRange
 from server.calendar.freebusy import BusyPeriod, busy_of_object, merge, unavailable
 from server.calendar.occurrences import Busy
 from server.calendar.zones import Zone
+from server.costs import computed
 from server.services.time_ranges import PAGE, placed, widened, zone_of_calendar
 from server.storage import Collection, Storage
 
@@ -28,7 +28,7 @@ async def busy_periods(
         found += await busy_in(storage, calendar, start, end)
     if availability and calendars:
         zone = zone_of_calendar(calendars[0])
-        found += await asyncio.to_thread(_unavailable, availability, start, end, zone)
+        found += await computed(_unavailable, availability, start, end, zone)
     return merge(found, start, end)
 
 
@@ -46,11 +46,11 @@ async def busy_in(storage: Storage, calendar: Collection, start: datetime, end: 
                 found.append(BusyPeriod(here.start, here.end, here.busy))
     for at in range(0, len(partial), PAGE):
         texts = await storage.members_by_id(calendar, partial[at : at + PAGE], ("text",))
-        found += await asyncio.to_thread(_busy, [row[0] for row in texts], start, end, zone)
+        found += await computed(_busy, [row[0] for row in texts], start, end, zone)
     if "VAVAILABILITY" in calendar.components:
         texts = await storage.members_of_component(calendar, "VAVAILABILITY", ("text",))
         if texts:
-            found += await asyncio.to_thread(_unavailable, [row[0] for row in texts], start, end, zone)
+            found += await computed(_unavailable, [row[0] for row in texts], start, end, zone)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -14,6 +13,7 @@ from server.calendar.occurrences import FLOATING_MARGIN, Kind, Occurrence, resol
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.vtimezone import zone_of_component
 from server.calendar.zones import UTC_ZONE, Zone
+from server.costs import computed
 from server.errors import InvalidData
 from server.storage import Collection, Row, Storage
 
@@ -62,7 +62,7 @@ async def objects_in(storage: Storage, collection: Collection, time_range: TimeR
     left = [object_id for object_id in partial if object_id not in found]
     for at in range(0, len(left), PAGE):
         texts = await storage.members_by_id(collection, left[at : at + PAGE], ("id", "text"))
-        found.update(await asyncio.to_thread(_overlapping, texts, time_range, zone))
+        found.update(await computed(_overlapping, texts, time_range, zone))
     return frozenset(found)
 
 

@@ -14,10 +14,12 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from server import costs
 from server.errors import Unavailable
 from storage_plugins.postgres.sqlstates import domain_error
 
@@ -109,6 +111,8 @@ class Database:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = True
         self._drained: asyncio.Event | None = None
+        self.waits = 0
+        """How often a caller had to wait for a connection."""
         self._loop: asyncio.AbstractEventLoop
 
     async def open(self) -> None:
@@ -145,25 +149,35 @@ class Database:
 
     async def fetch(self, sql: str, *args: object) -> list[asyncpg.Record]:
         """All rows of one statement, which is its own transaction."""
+        began, rows = perf_counter(), 0
         slot = await self._acquire()
         try:
-            return await slot.connection.fetch(sql, *args)
+            found = await slot.connection.fetch(sql, *args)
+            rows = len(found)
+            return found
         except BaseException as error:
             self._failed(slot, error)
             raise domain_error(error) from error
         finally:
             self._release(slot)
+            if (account := costs.current.get()) is not None:
+                account.count(perf_counter() - began, rows)
 
     async def fetchrow(self, sql: str, *args: object) -> asyncpg.Record | None:
         """The first row of one statement, which is its own transaction."""
+        began, rows = perf_counter(), 0
         slot = await self._acquire()
         try:
-            return await slot.connection.fetchrow(sql, *args)
+            found = await slot.connection.fetchrow(sql, *args)
+            rows = found is not None
+            return found
         except BaseException as error:
             self._failed(slot, error)
             raise domain_error(error) from error
         finally:
             self._release(slot)
+            if (account := costs.current.get()) is not None:
+                account.count(perf_counter() - began, rows)
 
     async def fetchval(self, sql: str, *args: object) -> Any:
         """The first value of the first row of one statement; None when there is no row."""
@@ -232,6 +246,7 @@ class Database:
         return slot
 
     async def _wait(self) -> _Slot:
+        self.waits += 1
         waiter: asyncio.Future[_Slot] = self._loop.create_future()
         self._waiters.append(waiter)
         timer = self._loop.call_later(self._limits.acquire_timeout, _give_up, waiter)

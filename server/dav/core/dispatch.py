@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-import time
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -28,6 +27,7 @@ from server.storage import Resolution, Target
 
 if TYPE_CHECKING:
     from server.auth.authenticate import Authenticator
+    from server.dav.core.ledger import Entry, Ledger
 
 ATTEMPTS = 12
 """How often a write is decided anew when others change what it was based on."""
@@ -112,41 +112,36 @@ class HttpWire:
 class Dispatcher:
     """Answers requests. One for each worker."""
 
-    def __init__(self, site: Site, authenticator: Authenticator, *, gzip: bool = True, slow: float = 1.0) -> None:
+    def __init__(self, site: Site, authenticator: Authenticator, ledger: Ledger, *, gzip: bool = True) -> None:
         self.site = site
         self.authenticator = authenticator
+        self._ledger = ledger
         self._gzip = gzip
-        self._slow = slow
 
     async def __call__(self, http: web.BaseRequest) -> web.StreamResponse:
         """aiohttp's handler: answers a request, and never raises for what a client sends."""
-        began = time.perf_counter()
         request_id = secrets.token_hex(6)
+        with self._ledger.open(http, request_id) as entry:
+            return await self._respond(http, entry)
+
+    async def _respond(self, http: web.BaseRequest, entry: Entry) -> web.StreamResponse:
         request: Request | None = None
         wire = HttpWire(http, self)
         try:
-            request = Request(wire, self.site)
-            request.request_id = request_id
+            request = entry.request = Request(wire, self.site)
+            request.request_id = entry.request_id
             answer = await self._answer(request)
         except KoyomiError as error:
+            self._ledger.refused(error)
             answer = self._refuse(http, request, error)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
-            _log.exception("request failed", request_id=request_id, method=http.method)
+            _log.exception("request failed", method=http.method)
             answer = Answer(500, b"The server failed to answer. The failure was logged.\n")
-        answer.headers["X-Request-Id"] = request_id
+        answer.headers["X-Request-Id"] = entry.request_id
         response = await self._send(http, answer, close=wire.leaves_doubt)
-        seconds = time.perf_counter() - began
-        if seconds > self._slow:
-            _log.warning(
-                "slow request",
-                request_id=request_id,
-                method=http.method,
-                report=request.report if request else "",
-                status=answer.status,
-                seconds=round(seconds, 3),
-            )
+        entry.status, entry.sent = answer.status, response.body_length
         return response
 
     async def _answer(self, request: Request) -> Answer:

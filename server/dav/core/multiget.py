@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
+from server.costs import computed
 from server.dav.core import xml
 from server.dav.core.errors import Refused
 from server.dav.core.multistatus import MemberWriter, paged, status_response
@@ -69,7 +69,7 @@ async def pages(
         columns = next(iter(writers.values())).columns if writers else ("name",)
         found = await request.site.storage.members_named(asked, columns) if asked else {}
         if any(writer.heavy for writer in writers.values()):
-            yield await asyncio.to_thread(written, request, parts, found)
+            yield await computed(written, request, parts, found)
         else:
             yield written(request, parts, found)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from server.costs import computed
 from server.dav.core import names
 from server.dav.core.multistatus import MemberWriter, paged, status_response
 from server.dav.core.names import dav
@@ -91,7 +91,7 @@ async def written(writer: MemberWriter, rows: Sequence[Row], test: Test | None) 
     """The responses of those rows that match; what has to parse texts does so off the event loop."""
     if test is None and not writer.heavy:
         return writer.page(rows)
-    return await asyncio.to_thread(lambda: writer.page(tested(writer, rows, test)))
+    return await computed(lambda: writer.page(tested(writer, rows, test)))
 
 
 def tested(writer: MemberWriter, rows: Sequence[Row], test: Test | None) -> Sequence[Row]:
@@ -136,7 +136,7 @@ async def matching(
             if left is None:
                 yield await written(writer, rows, selection.test)
                 continue
-            found = await asyncio.to_thread(tested, writer, rows, selection.test)
+            found = await computed(tested, writer, rows, selection.test)
             if len(found) > left:
                 precondition = names.element(dav("number-of-matches-within-limits"))
                 more = status_response(request.url(resource.href), 507, precondition)

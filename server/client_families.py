@@ -1,0 +1,50 @@
+"""Which family of clients a User-Agent names: few values, for metrics and logs."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+_FAMILIES = (
+    # The first that is found counts: DAVx5 names its HTTP library, browsers name each other.
+    ("davx5", "davx5"),
+    ("caldavsynchronizer", "outlook"),
+    ("outlook", "outlook"),
+    ("thunderbird", "thunderbird"),
+    ("evolution", "evolution"),
+    ("ios/", "ios"),
+    ("ipados/", "ios"),
+    ("watchos/", "ios"),
+    ("macos/", "macos"),
+    ("mac+os+x/", "macos"),
+    ("mac os x/", "macos"),
+    ("calendaragent", "macos"),
+    ("addressbooksourcesync", "macos"),
+    ("dataaccessd", "ios"),
+    ("accountsd", "ios"),
+    ("remindd", "ios"),
+    ("akonadi", "kde"),
+    ("kio/", "kde"),
+    ("vdirsyncer", "vdirsyncer"),
+    ("pimsync", "vdirsyncer"),
+    ("python-caldav", "python-caldav"),
+    ("caldav-tester", "caldav-tester"),
+    ("icsx", "icsx5"),
+    ("opentasks", "opentasks"),
+    ("tasks.org", "tasks"),
+    ("business calendar", "android"),
+    ("emclient", "emclient"),
+    ("curl/", "curl"),
+    ("prometheus", "prometheus"),
+    ("mozilla/", "browser"),
+)
+FAMILIES = tuple(dict.fromkeys(family for _, family in _FAMILIES))
+OTHER, NONE = "other", "none"
+
+
+@lru_cache(1024)
+def family(user_agent: str) -> str:
+    """The family of a client; `other` for one that is not known, `none` where nothing is said."""
+    folded = user_agent[:400].lower()
+    if not folded.strip():
+        return NONE
+    return next((name for sign, name in _FAMILIES if sign in folded), OTHER)

@@ -1,0 +1,49 @@
+"""What a request costs beside its own time: statements, rows, and texts that are parsed for it.
+
+Whoever answers a request begins an account; what is done for it, in tasks and threads of its own too, is written there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Costs:
+    """An account."""
+
+    def __init__(self) -> None:
+        self.statements = 0
+        self.rows = 0
+        """That statements gave."""
+        self.database_seconds = 0.0
+        """From sending a statement to its answer; waiting for a free connection is included."""
+        self.expansion_seconds = 0.0
+        """Parsing and expanding of stored texts, off the event loop."""
+
+    def count(self, seconds: float, rows: int) -> None:
+        """Add a statement."""
+        self.statements += 1
+        self.rows += rows
+        self.database_seconds += seconds
+
+
+current: ContextVar[Costs | None] = ContextVar("costs", default=None)
+"""The account of the request that is being answered."""
+
+
+async def computed(work: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+    """Parse or expand texts in a thread, so that the event loop is free meanwhile."""
+    began = time.perf_counter()
+    try:
+        return await asyncio.to_thread(work, *arguments, **named)
+    finally:
+        account = current.get()
+        if account is not None:
+            account.expansion_seconds += time.perf_counter() - began

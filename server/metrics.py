@@ -1,0 +1,177 @@
+"""What a server counts, for Prometheus.
+
+Each worker counts in files of its own in a folder that all workers of a server share, under its number, so that its
+successor goes on counting where it ended; whichever worker is asked adds them up. Counts begin anew with the server.
+Requests count in memory only; what was counted is written down once a second, since a request must not pay for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+if TYPE_CHECKING:
+    from server.costs import Costs
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Bounds of durations."""
+
+WRITTEN_EVERY = 1.0
+"""Seconds."""
+
+Key = tuple[str, str, str]
+"""Method, report and family of clients."""
+
+
+def share(folder: Path, worker: int) -> None:
+    """Count in a folder together with other processes, as the worker of this number; before a `Metrics` is made."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    values.ValueClass = _buffered(values.MultiProcessValue(lambda: worker))  # type: ignore[no-untyped-call]
+
+
+_unwritten: set[Any] = set()
+
+
+def _buffered(shared: Any) -> Any:
+    """A kind of values that are counted in memory and, when `_write` is called, in the shared file."""
+
+    class BufferedValue(shared):  # type: ignore[misc]
+        def inc(self, amount: float) -> None:
+            self._value += amount
+            _unwritten.add(self)
+
+        def set(self, value: float, timestamp: float | None = None) -> None:
+            self._value = value
+            _unwritten.add(self)
+
+        def get(self) -> float:
+            return float(self._value)
+
+        def write(self) -> None:
+            self._file.write_value(self._key, self._value, 0.0)
+
+    return BufferedValue
+
+
+def _write() -> None:
+    while _unwritten:
+        _unwritten.pop().write()
+
+
+class _Children:
+    """The counters of one kind of requests."""
+
+    __slots__ = ("database", "durations", "expansion", "rows", "statements", "statuses")
+
+    def __init__(self, metrics: Metrics, key: Key) -> None:
+        method, report, _ = key
+        self.durations = metrics.durations.labels(*key)
+        self.database = metrics.database_seconds.labels(method, report)
+        self.statements = metrics.statements.labels(method, report)
+        self.rows = metrics.rows.labels(method, report)
+        self.expansion = metrics.expansion_seconds.labels(method, report)
+        self.statuses: dict[int, Counter] = {}
+
+
+class Metrics:
+    """The counters of one worker."""
+
+    def __init__(self) -> None:
+        shared = values.ValueClass is not values.MutexValue
+        self._folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR") if shared else None
+        self.registry = own = CollectorRegistry()
+        kind, request = ("method", "report"), ("method", "report", "client")
+        self.durations = Histogram(
+            "koyomi_request_duration_seconds", "From the head of a request to the end of its answer.", request,
+            buckets=SECONDS, registry=own,
+        )  # fmt: skip
+        self.requests = Counter("koyomi_requests", "Requests, by status.", (*request, "status"), registry=own)
+        self.database_seconds = Counter(
+            "koyomi_request_database_seconds", "Time that requests waited for the database.", kind, registry=own
+        )
+        self.statements = Counter("koyomi_request_statements", "Statements of requests.", kind, registry=own)
+        self.rows = Counter("koyomi_request_rows", "Rows that statements of requests gave.", kind, registry=own)
+        self.expansion_seconds = Counter(
+            "koyomi_request_expansion_seconds", "Time in which stored texts were parsed and expanded.", kind,
+            registry=own,
+        )  # fmt: skip
+        self.refusals = Counter("koyomi_refusals", "Requests refused, by the error.", ("error",), registry=own)
+        for known in ("InvalidSyncToken", "TooManyInstances", "Unavailable", "WriteConflict"):
+            self.refusals.labels(known)
+        self.sign_in_failures = Counter(
+            "koyomi_sign_in_failures", "Sign-ins with wrong credentials (repetitions of one are counted once).",
+            registry=own,
+        )  # fmt: skip
+        self.pool_waits = Counter(
+            "koyomi_database_pool_waits", "How often a free connection had to be waited for.", registry=own
+        )
+        self.pool_in_use = Gauge(
+            "koyomi_database_pool_in_use", "Connections that statements run on.", registry=own,
+            multiprocess_mode="sum",
+        )  # fmt: skip
+        self.pool_waiting = Gauge(
+            "koyomi_database_pool_waiting", "Callers that wait for a connection.", registry=own,
+            multiprocess_mode="sum",
+        )  # fmt: skip
+        self.connections = Gauge(
+            "koyomi_connections", "Connections of clients.", ("worker",), registry=own, multiprocess_mode="sum"
+        )
+        self.worker_starts = Counter(
+            "koyomi_worker_starts", "Workers started: with the server, after one died, or to replace one.",
+            ("reason",), registry=own,
+        )  # fmt: skip
+        self._children: dict[Key, _Children] = {}
+
+    def request(self, key: Key, status: int, seconds: float, costs: Costs) -> None:
+        """Count a request that was answered."""
+        children = self._children.get(key)
+        if children is None:
+            children = self._children[key] = _Children(self, key)
+        counter = children.statuses.get(status)
+        if counter is None:
+            counter = children.statuses[status] = self.requests.labels(*key, str(status))
+        counter.inc()
+        children.durations.observe(seconds)
+        if costs.statements:
+            children.statements.inc(costs.statements)
+            children.database.inc(costs.database_seconds)
+            if costs.rows:
+                children.rows.inc(costs.rows)
+        if costs.expansion_seconds:
+            children.expansion.inc(costs.expansion_seconds)
+
+    def refused(self, error: str) -> None:
+        """Count an error that a request was answered with."""
+        self.refusals.labels(error).inc()
+
+    async def keep_written(self) -> None:
+        """Write down what was counted, until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(WRITTEN_EVERY)
+                _write()
+        finally:
+            _write()
+
+    def text(self, now: Sequence[tuple[str, str, float]] = ()) -> bytes:
+        """All workers' counters in Prometheus's text format, and `now`: gauges (name, help, value) of this moment."""
+        _write()
+        registry = self.registry
+        if self._folder is not None:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
+        momentary = CollectorRegistry()
+        for name, described, value in now:
+            values_were, values.ValueClass = values.ValueClass, values.MutexValue
+            try:
+                Gauge(name, described, registry=momentary).set(value)
+            finally:
+                values.ValueClass = values_were
+        return generate_latest(registry) + generate_latest(momentary)
