@@ -17,6 +17,7 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 
 from server.calendar.recurrence_days import LAST_ORDINAL, DayRule
+from server.calendar.recurrence_times import DAY_SECONDS, TimeRule
 from server.calendar.rrule import Frequency, RecurrenceRule
 from server.calendar.work import Work
 from server.calendar.zones import Zone
@@ -26,7 +27,6 @@ SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
 _GAPS_AHEAD = timedelta(days=800)
 _NO_GAP = (datetime.max, datetime.max)
-_UNIT_SECONDS = {Frequency.HOURLY: 3600, Frequency.MINUTELY: 60, Frequency.SECONDLY: 1}
 _COUNTED_BY_ONE = 3000
 """A COUNT up to this is found by going over the instances."""
 _STRETCHES = (timedelta(days=3650), timedelta(days=365), timedelta(days=28), _DAY, timedelta(hours=1))
@@ -47,17 +47,9 @@ class Series:
         self.work = work
         self.dates = dates
         self._days = DayRule(rule, start.date())
-        self._unit = _UNIT_SECONDS.get(rule.freq)
+        self._time_rule = TimeRule(rule, start, work, dates=dates)
+        self._unit, self._times = self._time_rule.unit, self._time_rule.times
         self._positions = () if rule.freq >= Frequency.DAILY else rule.by_set_pos
-        self._limits_units = self._unit is not None and bool(
-            rule.by_hour
-            or (rule.freq > Frequency.HOURLY and rule.by_minute)
-            or (rule.freq is Frequency.SECONDLY and rule.by_second)
-        )
-        self._times = self._times_in_period()
-        self._units_cache: tuple[int, Sequence[int]] | None = None
-        self._candidates: Sequence[int] | None = None
-        self._candidate_set: frozenset[int] | None = None
         self._limit = _until_limit(rule.until, zone, dates=dates)
         self._counted = rule.count is None
 
@@ -82,6 +74,12 @@ class Series:
                 end = min(end, last + SECOND)
         yield from self._existing(start, end)
 
+    def generates(self, local: datetime) -> bool:
+        """Whether the rule by itself, DTSTART or not, has an instance at a local time."""
+        if not self._counted:
+            self._last_counted(local + SECOND)
+        return local <= self._limit and next(self._existing(local, local + SECOND), None) is not None
+
     def last(self) -> datetime | None:
         """The last instance; None when the rule is endless.
 
@@ -91,7 +89,7 @@ class Series:
             return None
         if not self._counted:
             self._last_counted(LAST_LOCAL)
-        reach = timedelta(seconds=self._unit or 86400) * min(self.rule.interval, 10**6)
+        reach = timedelta(seconds=self._unit or DAY_SECONDS) * min(self.rule.interval, 10**6)
         end = min(self._limit, LAST_LOCAL - SECOND)
         while end > self.start:
             begin = end - reach if end - self.start > reach else self.start + SECOND
@@ -164,7 +162,7 @@ class Series:
 
     def _by_units(self, start: datetime, end: datetime, unit: int) -> Iterator[datetime]:
         """Instances of HOURLY, MINUTELY and SECONDLY: steps of `unit` seconds."""
-        per_day = 86400 // unit
+        per_day = DAY_SECONDS // unit
         base = self._index(self.start, unit)
         interval = self.rule.interval
         spend = self.work.spend
@@ -190,7 +188,7 @@ class Series:
                 return
             midnight = datetime.fromordinal(day)
             spend()
-            for number in self._units_of_day(index - day * per_day, per_day):
+            for number in self._time_rule.units_of_day(index - day * per_day):
                 spend()
                 begin = midnight + timedelta(seconds=number * unit)
                 for offset in inner:
@@ -205,69 +203,10 @@ class Series:
             index = (day + 1) * per_day
             index += (base - index) % interval
 
-    def _units_of_day(self, first: int, per_day: int) -> Sequence[int] | Iterator[int]:
-        """The hours, minutes or seconds of a day on which the rule falls, from the first in step with INTERVAL on."""
-        rule = self.rule
-        interval = rule.interval
-        if self.dates or not self._limits_units:
-            return range(first, per_day, interval)
-        candidates = self._unit_candidates()
-        position = bisect_left(candidates, first)
-        if interval == 1:
-            return islice(candidates, position, None) if position else candidates
-        if self._units_cache is not None and self._units_cache[0] == first:
-            return self._units_cache[1]
-        self.work.spend(min(len(candidates), per_day // interval) // 8)
-        if per_day // interval < len(candidates):
-            if self._candidate_set is None:
-                self._candidate_set = frozenset(candidates)
-            units = [unit for unit in range(first, per_day, interval) if unit in self._candidate_set]
-        else:
-            units = [unit for unit in islice(candidates, position, None) if (unit - first) % interval == 0]
-        self._units_cache = (first, units)
-        return units
-
-    def _unit_candidates(self) -> Sequence[int]:
-        """The hours, minutes or seconds of any day that satisfy BYHOUR, BYMINUTE and BYSECOND, as far as they limit."""
-        if self._candidates is None:
-            rule = self.rule
-            numbers: list[int] = list(rule.by_hour or range(24))
-            if rule.freq > Frequency.HOURLY:
-                numbers = [number * 60 + minute for number in numbers for minute in rule.by_minute or range(60)]
-            if rule.freq is Frequency.SECONDLY:
-                numbers = [number * 60 + second for number in numbers for second in rule.by_second or range(60)]
-            self.work.spend(len(numbers) // 8)
-            self._candidates = numbers
-        return self._candidates
-
-    def _times_in_period(self) -> tuple[timedelta, ...]:
-        """The times of day of an instance, for the shorter frequencies within their unit.
-
-        BYSETPOS is applied here where every period has the same times: for DAILY and the shorter frequencies.
-        """
-        if self.dates:
-            seconds = [0]
-        else:
-            rule, start = self.rule, self.start
-            freq = rule.freq
-            seconds = [0]
-            if freq <= Frequency.DAILY:
-                seconds = [hour * 3600 for hour in rule.by_hour or (start.hour,)]
-            if freq <= Frequency.HOURLY:
-                seconds = [before + minute * 60 for before in seconds for minute in rule.by_minute or (start.minute,)]
-            if freq <= Frequency.MINUTELY:
-                seconds = [before + second for before in seconds for second in rule.by_second or (start.second,)]
-        if self.rule.freq >= Frequency.DAILY and self.rule.by_set_pos:
-            size = len(seconds)
-            chosen = {position - 1 if position > 0 else size + position for position in self.rule.by_set_pos}
-            seconds = [seconds[index] for index in sorted(chosen) if 0 <= index < size]
-        self.work.spend(len(seconds) // 8)
-        return tuple(timedelta(seconds=second) for second in seconds)
-
     @staticmethod
     def _index(time: datetime, unit: int) -> int:
         """The number of the hour, minute or second of a time, from the proleptic day 0 on."""
-        return (time.toordinal() * 86400 + time.hour * 3600 + time.minute * 60 + time.second) // unit
+        return (time.toordinal() * DAY_SECONDS + time.hour * 3600 + time.minute * 60 + time.second) // unit
 
     # -- COUNT -------------------------------------------------------------------------------------------------------
 
@@ -287,7 +226,7 @@ class Series:
 
     def _counted_off(self, left: int, cursor: datetime, end: datetime) -> tuple[int, datetime]:
         """Pass whole stretches of time that have fewer than `left` instances; what is left then, and from when on."""
-        day_over = timedelta(seconds=86400 - self._index(cursor, 1) % 86400)
+        day_over = timedelta(seconds=DAY_SECONDS - self._index(cursor, 1) % DAY_SECONDS)
         stretches: Sequence[timedelta] = _STRETCHES
         if end - cursor > day_over:
             number = self._count(cursor, cursor + day_over)
@@ -319,8 +258,8 @@ class Series:
             return 0
         if self._unit is None:
             return self._count_days(start, end)
-        is_plain = not (self.dates or self._limits_units or self._days.has_limits)
-        block = self._unit if is_plain else 86400
+        is_plain = not (self.dates or self._time_rule.limits_units or self._days.has_limits)
+        block = self._unit if is_plain else DAY_SECONDS
         first, after = -(-self._index(start, 1) // block), self._index(end, block)
         if first >= after:
             return sum(1 for _ in self._by_units(start, end, self._unit))
@@ -357,7 +296,7 @@ class Series:
 
     def _count_units(self, first_day: int, last_day: int, unit: int) -> int:
         """Instances of HOURLY, MINUTELY and SECONDLY with limits on whole days, `last_day` not among them."""
-        per_day = 86400 // unit
+        per_day = DAY_SECONDS // unit
         interval = self.rule.interval
         base = self._index(self.start, unit)
         limited = self._days.has_limits
@@ -378,8 +317,7 @@ class Series:
                     continue
             phase = index - day * per_day
             if phase not in by_phase:
-                units = self._units_of_day(phase, per_day)
-                size = len(units) if isinstance(units, Sequence) else sum(1 for _ in units)
+                size = self._time_rule.count_units(phase)
                 by_phase[phase] = min(size, 1) if self.dates else size * len(self._times)
             if day_is_uniform and not limited:
                 return (last_day - day) * by_phase[phase]
@@ -391,7 +329,7 @@ class Series:
 
 def _at(seconds: int) -> datetime:
     """The inverse of `Series._index` for seconds."""
-    day, second = divmod(seconds, 86400)
+    day, second = divmod(seconds, DAY_SECONDS)
     return datetime.fromordinal(day) + timedelta(seconds=second)
 
 

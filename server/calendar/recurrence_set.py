@@ -108,6 +108,7 @@ class RecurrenceSet:
         self._series: list[Series] = []
         self._dates: list[_Date] = []
         self._date_keys: list[datetime] = []
+        self._excluding: list[Series] = []
         self._excluded: set[datetime] = set()
         self._excluded_days: set[date] = set()
         if self.master is not None and self._anchor is not None:
@@ -134,12 +135,12 @@ class RecurrenceSet:
         return _ZERO if placed else FLOATING_MARGIN
 
     def _read_recurrence(self, component: Component, anchor: Moment) -> None:
-        """RRULE, RDATE and EXDATE of the master."""
+        """RRULE, RDATE and EXDATE of the master, and EXRULE of RFC 2445."""
         is_date = anchor.kind is Kind.DATE
         for prop in component.properties:
-            if prop.name == "RRULE":
-                rule = parse_rule(prop.value)
-                self._series.append(Series(rule, anchor.local, anchor.zone, self.work, dates=is_date))
+            if prop.name in ("RRULE", "EXRULE"):
+                series = Series(parse_rule(prop.value), anchor.local, anchor.zone, self.work, dates=is_date)
+                (self._series if prop.name == "RRULE" else self._excluding).append(series)
             elif prop.name == "RDATE":
                 for value in property_times(prop):
                     self._dates.append(self._date(value))
@@ -319,9 +320,10 @@ class RecurrenceSet:
             if id_utc == previous or id_utc in self._excluded or id_utc in self._overridden:
                 continue
             previous = id_utc
-            if self._excluded_days:
+            if self._excluded_days or self._excluding:
                 item = pair[1].start if isinstance(pair[1], _Date) else pair[1]
-                if _local_in(item, id_utc, self._anchor).date() in self._excluded_days:
+                local = _local_in(item, id_utc, self._anchor)
+                if local.date() in self._excluded_days or any(rule.generates(local) for rule in self._excluding):
                     continue
             yield pair
 

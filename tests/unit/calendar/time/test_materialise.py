@@ -196,6 +196,14 @@ def test_an_excluded_start_still_counts() -> None:
     assert starts(of(event(*lines))) == ["20260702T0900", "20260703T0900"]
 
 
+def test_exrule_of_old_clients() -> None:
+    """RFC 2445 §4.8.5.2; RFC 5545 deprecates it."""
+    lines = ("DTSTART:20260701T090000Z", "RRULE:FREQ=DAILY;COUNT=8", "EXRULE:FREQ=WEEKLY;BYDAY=SA,SU")
+    assert [start[6:8] for start in starts(of(event(*lines)))] == ["01", "02", "03", "06", "07", "08"]
+    counted = ("DTSTART:20260701T090000Z", "RRULE:FREQ=DAILY;COUNT=5", "EXRULE:FREQ=DAILY;INTERVAL=2;COUNT=2")
+    assert [start[6:8] for start in starts(of(event(*counted)))] == ["02", "04", "05"]
+
+
 def test_exdate_takes_precedence_over_rdate() -> None:
     lines = ("DTSTART:20260701T090000Z", "RDATE:20260705T090000Z", "EXDATE:20260705T090000Z")
     assert starts(of(event(*lines))) == ["20260701T0900"]
