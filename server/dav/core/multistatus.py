@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from server.dav.core import names
 from server.dav.core.errors import Refused
-from server.dav.core.paths import encode
+from server.dav.core.paths import encode, is_plain
 from server.dav.core.registry import MemberValue, Property
 from server.dav.core.request import Answer
 from server.dav.core.resource import member_kind
@@ -57,10 +57,8 @@ def status_response(href: str, status: int, error: str = "") -> str:
 
 
 def propstats(found: Iterable[str], missing: Iterable[str], denied: Iterable[str] = (), *, minimal: bool) -> str:
-    """The propstats of a response. With `minimal`, properties without success are left out (RFC 8144 §2.1)."""
-    good, bad, forbidden = "".join(found), "".join(missing), "".join(denied)
-    if minimal:
-        return propstat(good, 200)
+    """The propstats of a response. With `minimal`, those that are missing are left out (RFC 8144 §2.1)."""
+    good, bad, forbidden = "".join(found), "" if minimal else "".join(missing), "".join(denied)
     parts = []
     if good or not (bad or forbidden):
         parts.append(propstat(good, 200))
@@ -209,13 +207,15 @@ class MemberWriter:
             f"<D:status>{STATUS[200]}</D:status></D:propstat></D:response>"
         )
 
-    def page(self, rows: Iterable[Row]) -> str:
+    def page(self, rows: Sequence[Row]) -> str:
         """The responses of existing members."""
         template = self.template
-        if template is not None:
-            end = len(self.parts) + 1
-            return "".join([template % (names.escape(encode(row[0])), *row[1:end]) for row in rows])
-        return "".join([self.one(row) for row in rows])
+        if template is None:
+            return "".join([self.one(row) for row in rows])
+        end = len(self.parts) + 1
+        if is_plain("".join([row[0] for row in rows])):
+            return "".join([template % tuple(row[:end]) for row in rows])
+        return "".join([template % (names.escape(encode(row[0])), *row[1:end]) for row in rows])
 
     def one(self, row: Row) -> str:
         """The response of an existing member."""

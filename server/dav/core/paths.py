@@ -34,9 +34,14 @@ MAX_SEGMENT = 1000
 _PLAIN = re.compile(r"[A-Za-z0-9._~@-]+\Z")
 
 
+def is_plain(text: str) -> bool:
+    """Whether segments with these characters stand in hrefs as they are."""
+    return _PLAIN.match(text) is not None
+
+
 def encode(segment: str) -> str:
     """A decoded segment as it is written in an href."""
-    return segment if _PLAIN.match(segment) else quote(segment, safe="@~!$'()*+,;=:")
+    return segment if is_plain(segment) else quote(segment, safe="@~!$'()*+,;=:")
 
 
 @dataclass(frozen=True, slots=True)
