@@ -263,8 +263,11 @@ class Database:
 
     def _failed(self, slot: _Slot, error: BaseException) -> None:
         """Close a connection unless the server itself said what was wrong and is ready for the next statement."""
-        if not isinstance(error, asyncpg.PostgresError) or slot.connection.is_in_transaction():
-            slot.connection.terminate()
+        connection = slot.connection
+        if connection.is_closed():
+            return
+        if not isinstance(error, asyncpg.PostgresError) or connection.is_in_transaction():
+            connection.terminate()
 
     def _release(self, slot: _Slot) -> None:
         self._busy.discard(slot)
@@ -314,8 +317,9 @@ class Database:
             await asyncio.sleep(_WATCH_INTERVAL)
             now = self._loop.time()
             for slot in tuple(self._busy):
-                if now - slot.busy_since > limit and not slot.connection.is_in_transaction():
-                    slot.connection.terminate()
+                connection = slot.connection
+                if now - slot.busy_since > limit and not connection.is_closed() and not connection.is_in_transaction():
+                    connection.terminate()
 
 
 def _give_up(waiter: asyncio.Future[_Slot]) -> None:
