@@ -1,22 +1,19 @@
-"""Who asks and what a path names: the one statement at the start of every request."""
+"""Who asks and what a path names: the one statement at the start of every request.
+
+Of principals it gives the version only (`xmin`, the transaction that wrote the row): a worker keeps those that it has
+seen and reads one again when its version is another. Whoever writes a principal's addresses writes its row, too.
+"""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import cache
 from typing import Any
 
 from server.directory import name_key
-from server.storage import Collection, Home, Object, Principal, Resolution, Target
+from server.storage import Collection, Home, HomeKind, Object, Principal, Resolution, Target
+from storage_plugins.postgres import grants
 
-_PRINCIPAL = (
-    "{p}.id, {p}.uid, {p}.kind, {p}.name, {p}.display_name, {addresses}, {p}.roles, "
-    "{p}.disabled_at is not null, {p}.credential_version"
-)
-_ADDRESSES = "array(select a.address from principal_address a where a.principal_id = {p}.id order by a.position)"
-_HOME = (
-    "h.id, h.kind, h.principal_id, h.revision, h.incarnation, h.used_bytes, p.quota_bytes, h.sync_floor, "
-    "h.infinite_sync_floor, h.created_at, h.modified_at, h.properties"
-)
 BINDING_REVISION = (
     "case when b.deleted_revision is null and b.home_id = b.collection_home_id "
     "then greatest(b.revision, c.revision, w.revision) else b.revision end"
@@ -28,30 +25,68 @@ COLLECTION = (
     "b.deleted_revision, c.timezone, c.source, c.properties, w.properties"
 )
 """Columns of a collection `c` shown by the binding `b` in the view `w`, as `collection` reads them."""
+_HOME = (
+    "h.id, h.revision, h.incarnation, h.used_bytes, p.quota_bytes, h.sync_floor, h.infinite_sync_floor, h.created_at, "
+    "h.modified_at, h.properties"
+)
 _OBJECT = (
     "o.id, o.name, o.uid, o.component, o.etag, o.schedule_tag, o.size, o.revision, o.created_at, o.modified_at, "
     "o.time_key, o.properties"
 )
-_PRINCIPAL_WIDTH = 9
-_HOME_WIDTH = 12
-_COLLECTION_WIDTH = 19
-_OBJECT_START = 2 * _PRINCIPAL_WIDTH + _HOME_WIDTH + _COLLECTION_WIDTH
+_HOME_AT = 4
+_COLLECTION_AT = _HOME_AT + 11
+_OBJECT_AT = _COLLECTION_AT + 19
+
+PRINCIPALS = """
+    select p.id, p.xmin, p.uid, p.kind, p.name, p.display_name,
+           array(select a.address from principal_address a where a.principal_id = p.id order by a.position),
+           p.roles, p.disabled_at is not null, p.credential_version
+    from principal p where p.id = any($1::bigint[])
+"""
+"""Arguments: ids."""
+
+
+class PrincipalCache:
+    """The principals that a worker has seen, with the version of each."""
+
+    def __init__(self, size: int = 10_000) -> None:
+        self._size = size
+        self._known: OrderedDict[int, tuple[int, Principal]] = OrderedDict()
+
+    def named(self, row: Any) -> tuple[Principal | None, Principal | None]:
+        """The viewer and the owner in a row of the statement, as far as they are known in the row's versions."""
+        viewer = None if row[0] is None else self._get(row[0], row[1])
+        if row[2] is None:
+            return viewer, None
+        return viewer, viewer if row[2] == row[0] else self._get(row[2], row[3])
+
+    def _get(self, id_: int, version: int) -> Principal | None:
+        found = self._known.get(id_)
+        return None if found is None or found[0] != version else found[1]
+
+    def add(self, row: Any) -> Principal:
+        """Keep and give a principal from the columns of `PRINCIPALS`."""
+        id_, version, uid, kind, name, display_name, addresses, roles, disabled, credential_version = row
+        found = Principal(
+            id_, uid, kind, name, display_name, tuple(addresses), frozenset(roles), disabled, credential_version
+        )
+        self._known[id_] = (version, found)
+        if len(self._known) > self._size:
+            self._known.popitem(last=False)
+        return found
 
 
 @cache
 def statement(depth: int, *, by_uid: bool, text: bool) -> str:
     """The statement for a target of 0 viewer, 1 principal, 2 home, 3 collection, 4 object."""
-    columns = [_PRINCIPAL.format(p="v", addresses=_ADDRESSES.format(p="v"))]
+    columns = ["v.id, v.xmin, p.id, p.xmin" if depth else "v.id, v.xmin, null::bigint, null::xid"]
     joins = ["from (select) as one left join principal v on v.id = $1"]
     if depth >= 1:
-        # The addresses of someone who asks for what is theirs are read once.
-        addresses = f"case when p.id is distinct from v.id then {_ADDRESSES.format(p='p')} end"
-        columns.append(_PRINCIPAL.format(p="p", addresses=addresses))
         match = "p.uid = $2" if by_uid else "p.name_key = $2 and p.kind = $3"
         joins.append(f"left join principal p on {match} and p.deleted_at is null")
     at = 3 if by_uid else 4
     if depth >= 2:
-        columns.append(_HOME)
+        columns.append(f"{_HOME}, {grants.column(depth)}")
         joins.append(f"left join home h on h.principal_id = p.id and h.kind = ${at}")
     if depth >= 3:
         columns.append(COLLECTION)
@@ -85,29 +120,27 @@ def query(viewer: int | None, target: Target | None, *, text: bool) -> tuple[str
     return statement(depth, by_uid=by_uid, text=text and depth == 4), arguments
 
 
-def resolution(row: Any) -> Resolution:
-    """What the statement found."""
-    viewer = None if row[0] is None else principal(row[:_PRINCIPAL_WIDTH])
+def missing(row: Any, viewer: Principal | None, owner: Principal | None) -> list[int]:
+    """The ids of principals in a row of the statement that the cache did not have."""
+    found = [] if viewer is not None or row[0] is None else [row[0]]
+    if owner is None and row[2] is not None:
+        found.append(row[2])
+    return found
+
+
+def resolution(row: Any, target: Target | None, viewer: Principal | None, owner: Principal | None) -> Resolution:
+    """What the statement found, with the principals that it names."""
     width = len(row)
-    if width == _PRINCIPAL_WIDTH or row[9] is None:
-        return Resolution(viewer)
-    owner = viewer if row[9] == row[0] else principal(row[9:18])
-    if width == 18 or row[18] is None:
+    if target is None or target.home is None or owner is None or row[_HOME_AT] is None:
         return Resolution(viewer, owner)
-    home = _home(row[18:30])
-    if width == 30 or row[30] is None:
-        return Resolution(viewer, owner, home)
-    found = collection(row[30:49])
-    if width == 49 or row[49] is None:
-        return Resolution(viewer, owner, home, found)
-    return Resolution(viewer, owner, home, found, _object(row[49:]))
-
-
-def principal(row: Any) -> Principal:
-    """A principal from its columns."""
-    addresses, roles = row[5], row[6]
-    values: list[Any] = [*row[:5], tuple(addresses), frozenset(roles) if roles else _NO_ROLES, row[7], row[8]]
-    return Principal(*values)
+    home = _home(row[_HOME_AT:_COLLECTION_AT], target.home, owner)
+    granted = grants.grants(row[_COLLECTION_AT - 1])
+    if width == _COLLECTION_AT or row[_COLLECTION_AT] is None:
+        return Resolution(viewer, owner, home, grants=granted)
+    found = collection(row[_COLLECTION_AT:_OBJECT_AT])
+    if width == _OBJECT_AT or row[_OBJECT_AT] is None:
+        return Resolution(viewer, owner, home, found, grants=granted)
+    return Resolution(viewer, owner, home, found, _object(row[_OBJECT_AT:]), granted)
 
 
 def collection(row: Any) -> Collection:
@@ -119,14 +152,11 @@ def collection(row: Any) -> Collection:
     return Collection(*values)
 
 
-def _home(row: Any) -> Home:
-    values: list[Any] = [*row[:11], row[11] or {}]
+def _home(row: Any, kind: HomeKind, owner: Principal) -> Home:
+    values: list[Any] = [row[0], kind, owner.id, *row[1:9], row[9] or {}]
     return Home(*values)
 
 
 def _object(row: Any) -> Object:
     values: list[Any] = [*row[:11], row[11] or {}, *row[12:]]
     return Object(*values)
-
-
-_NO_ROLES: frozenset[str] = frozenset()

@@ -15,6 +15,7 @@ from server.calendar.occurrences import Occurrence
 from server.errors import BadRequest, DatabaseError, NotFound, Unavailable
 from server.storage import (
     PERSONAL_PROPERTIES,
+    BusyTimes,
     Cause,
     Change,
     Collection,
@@ -30,7 +31,7 @@ from server.storage import (
     WriteLimits,
     Written,
 )
-from storage_plugins.postgres import members, occurrence_reads, occurrence_rows, resolve
+from storage_plugins.postgres import columnwise, members, occurrence_reads, occurrence_rows, resolve
 from storage_plugins.postgres.database import DEFAULT_LIMITS, Database, DatabaseLimits
 from storage_plugins.postgres.migrations import schema_state
 from storage_plugins.postgres.notifier import Notifier
@@ -83,6 +84,7 @@ class PostgresStorage:
         self.database = Database(dsn, limits, application=application)
         self._notifier = Notifier(dsn, application=application) if notify else None
         self._statistics = Statistics(self.database)
+        self._principals = resolve.PrincipalCache()
         self._restore_days = restore_days
 
     async def open(self) -> None:
@@ -113,7 +115,14 @@ class PostgresStorage:
         """Who asks (principal id `viewer`) and what `target` names."""
         sql, arguments = resolve.query(viewer, target, text=text)
         row = await self.database.fetchrow(sql, *arguments)
-        return Resolution(None) if row is None else resolve.resolution(row)
+        if row is None:
+            return Resolution(None)
+        asking, owner = self._principals.named(row)
+        if missing := resolve.missing(row, asking, owner):
+            read = [self._principals.add(found) for found in await self.database.fetch(resolve.PRINCIPALS, missing)]
+            by_id = {principal.id: principal for principal in read}
+            asking, owner = asking or by_id.get(row[0]), owner or by_id.get(row[2])
+        return resolve.resolution(row, target, asking, owner)
 
     async def installation(self) -> UUID:
         """The id of this installation's data."""
@@ -145,9 +154,7 @@ class PostgresStorage:
         self, collection: Collection, columns: Sequence[MemberColumn], *, after: str | None, limit: int
     ) -> Sequence[Row]:
         """A page of the members in order of names, those behind the name `after`."""
-        return _rows(
-            await self.database.fetch(members.page(columns), collection.home_id, collection.id, after or "", limit)
-        )
+        return await self._page(columns, members.page(columns), collection.home_id, collection.id, after or "", limit)
 
     async def members_named(
         self, named: Sequence[tuple[Collection, str]], columns: Sequence[MemberColumn]
@@ -172,9 +179,15 @@ class PostgresStorage:
         self, collection: Collection, columns: Sequence[MemberColumn], *, after: int, up_to: int, limit: int
     ) -> Sequence[Row]:
         """Members with `after` < revision <= `up_to`, tombstones included, by revision."""
-        return _rows(
-            await self.database.fetch(members.changed(columns), collection.home_id, collection.id, after, up_to, limit)
-        )
+        statement = members.changed(columns)
+        return await self._page(columns, statement, collection.home_id, collection.id, after, up_to, limit)
+
+    async def _page(self, columns: Sequence[MemberColumn], statement: str, *arguments: object) -> Sequence[Row]:
+        names = tuple(columns)
+        if not columnwise.is_columnwise(names):
+            return _rows(await self.database.fetch(statement, *arguments))
+        page = await self.database.fetchrow(columnwise.aggregate(names, statement), *arguments)
+        return columnwise.rows(names, page)
 
     async def occurrences(
         self, collection: Collection, start: datetime | None, end: datetime | None
@@ -185,6 +198,15 @@ class PostgresStorage:
                 occurrence_reads.IN_WINDOW, collection.home_id, collection.id, *occurrence_reads.window(start, end)
             )
         )
+
+    async def busy_times(
+        self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> BusyTimes:
+        """When the objects of a calendar are busy in `window`; floating times are looked for in `floating`."""
+        rows = await self.database.fetch(
+            occurrence_reads.BUSY_IN_WINDOW, collection.home_id, collection.id, *window, *floating
+        )
+        return occurrence_reads.busy(rows)
 
     async def members_by_id(
         self, collection: Collection, ids: Sequence[int], columns: Sequence[MemberColumn]
@@ -448,6 +470,10 @@ class PostgresStorage:
                 return (await schema_state(connection)).usable
         except (Unavailable, DatabaseError):
             return False
+
+    def announce(self, home_id: int, collection_id: int | None, revision: int) -> int:
+        """Tell other workers of a change that another part of this plugin has committed; gives the revision."""
+        return self._changed(home_id, collection_id, revision)
 
     async def _write(self, sql: str, *arguments: object) -> asyncpg.Record:
         row = await self.database.fetchrow(sql, *arguments)

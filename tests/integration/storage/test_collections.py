@@ -7,8 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from server.directory import PrincipalChange
 from server.errors import AlreadyExists, TooManyCollections, WriteConflict
 from server.storage import NewCollection, PropertyChanges, Target
+from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
 
 COLOR = "{http://apple.com/ns/ical/}calendar-color"
@@ -295,3 +298,33 @@ async def test_what_is_deleted_by_its_owner_is_gone_for_sharees(storage, person,
     found = await storage.resolve(sharee.id, Target(sharee.uid, "uid", "calendar", "theirs"))
     assert found.collection is None
     assert "theirs" not in [item.name for item in await storage.collections(await sharee.home(), sharee.id)]
+
+
+async def test_a_changed_principal_is_seen_at_once_by_every_worker(storage, storage_dsn, person, new_person):
+    """Workers keep principals; whatever changes one must show in the next request."""
+    viewer = await new_person()
+    async with PostgresStorage(storage_dsn, notify=False) as worker:
+        directory = PostgresDirectory(storage.database)
+
+        async def seen():
+            found = await worker.resolve(viewer.id, Target(person.uid, "uid"))
+            assert found.viewer.id == viewer.id
+            return found.owner
+
+        before = await seen()
+        assert await seen() is before
+        for change in (
+            PrincipalChange(id=person.id, display_name="Renamed"),
+            PrincipalChange(id=person.id, addresses=(f"{person.name}@new.example",)),
+            PrincipalChange(id=person.id, addresses=()),
+            PrincipalChange(id=person.id, roles=frozenset({"admin"})),
+            PrincipalChange(id=person.id, disabled=True),
+            PrincipalChange(id=person.id, password_hash="$argon2id$"),
+        ):
+            await directory.write_principals([change], CAUSE)
+            after = await seen()
+            assert after != before, change
+            before = after
+        assert before.display_name == "Renamed"
+        assert before.is_admin
+        assert before.disabled
