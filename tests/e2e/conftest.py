@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, running
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +32,15 @@ def load_people(server: ServerProcess, names: Sequence[str], *, admin: str = "")
     document = server.data.with_suffix(".principals.json")
     document.write_text(json.dumps({"principals": entries}))
     server.command("principals", "load", str(document))
+
+
+@contextmanager
+def observed(server: ServerProcess) -> Iterator[ServerProcess]:
+    """A running server; what it wrote last is printed when it wrote of an error, or when something fails."""
+    try:
+        with running(server):
+            yield server
+    finally:
+        lines = server.log.read_text(errors="replace").splitlines()
+        if sys.exc_info()[0] is not None or any('"level": "error"' in line or "Traceback" in line for line in lines):
+            print(*lines[-60:], sep="\n")

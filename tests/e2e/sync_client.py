@@ -16,6 +16,10 @@ _PROPERTIES = f"<D:prop><D:getetag/><D:resource-id/><C:getctag xmlns:C='{CS[1:-1
 PROPFIND = f"<D:propfind xmlns:D='DAV:'>{_PROPERTIES}</D:propfind>"
 
 
+class Unavailable(Exception):
+    """The server asks to come again later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A response of a multistatus."""
@@ -78,7 +82,10 @@ class SyncClient:
         self.known, self.token, self.complete = {}, "", False
 
     async def sync(self, limit: int | None) -> Report | None:
-        """One report; None when the collection is gone or the token was refused, and the client begins anew."""
+        """One report; None when the collection is gone or the token was refused, and the client begins anew.
+
+        Raises `Unavailable` for a 503, and what `Connection.request` raises.
+        """
         nresults = "" if limit is None else f"<D:limit><D:nresults>{limit}</D:nresults></D:limit>"
         level = "infinite" if self.infinite else "1"
         body = (
@@ -94,6 +101,8 @@ class SyncClient:
             self.restarts += 1
             self.forget()
             return None
+        if reply.status == 503:
+            raise Unavailable
         assert reply.status == 207, (reply.status, reply.body)
         report = read_multistatus(reply.body)
         self._apply(report, limit)

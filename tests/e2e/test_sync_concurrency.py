@@ -23,11 +23,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.calendar_texts import event
-from tests.e2e.conftest import load_people
+from tests.e2e.conftest import load_people, observed
 from tests.e2e.histories import History, Sights
 from tests.e2e.http_connection import Connection, Reply
 from tests.e2e.sync_client import SyncClient, listing
-from tests.server_process import ServerProcess, running
+from tests.server_process import ServerProcess
 
 SEEDS = [int(word) for word in os.environ.get("KOYOMI_SYNC_SEEDS", "").split()] or [
     1,
@@ -53,7 +53,7 @@ FINE = {200, 201, 204, 207, 403, 404, 405, 409, 412}
 def server(server_folder: Path) -> Iterator[ServerProcess]:
     """Two workers, whose listings take many statements."""
     settings = {"workers": 2, "page_size": 10, "log_level": "warning"}
-    with running(ServerProcess(server_folder / "sync", server_folder / "sync.log", settings)) as process:
+    with observed(ServerProcess(server_folder / "sync", server_folder / "sync.log", settings)) as process:
         yield process
 
 
@@ -107,7 +107,8 @@ class Writer:
         uid = name if self.random.random() < 0.9 else f"{name}-{self.random.randrange(5)}"
         headers = self.random.choice(({}, {}, {}, {"if_none_match": "*"}))
         rule = self.random.choice(("", "", "FREQ=DAILY;COUNT=20"))
-        await self.request("PUT", href, event(uid, rule=rule), content_type="text/calendar", **headers)
+        reply = await self.request("PUT", href, event(uid, rule=rule), content_type="text/calendar", **headers)
+        assert reply.status != 404, "what has no collection is 409 (RFC 4918 §9.7.1)"
 
     async def delete(self) -> None:
         await self.request("DELETE", self.wild(self.home()))
