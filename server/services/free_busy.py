@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from server.calendar.component import parse_calendar
-from server.calendar.filters import TimeRange
+from server.calendar.component_times import later
 from server.calendar.freebusy import BusyPeriod, busy_of_object, merge, unavailable
-from server.calendar.occurrences import Busy
+from server.calendar.occurrences import FLOATING_MARGIN
 from server.calendar.zones import Zone
 from server.costs import computed
-from server.services.time_ranges import PAGE, placed, widened, zone_of_calendar
+from server.services.time_ranges import PAGE, zone_of_calendar
 from server.storage import Collection, Storage
 
 
@@ -35,17 +35,15 @@ async def busy_periods(
 async def busy_in(storage: Storage, calendar: Collection, start: datetime, end: datetime) -> list[BusyPeriod]:
     """What one calendar makes busy in a window; neither merged nor clipped."""
     zone = zone_of_calendar(calendar)
-    window = widened(TimeRange(start, end))
-    rows, partial = await storage.occurrences(calendar, window.start, window.end)
-    unexpanded = frozenset(partial)
-    found = []
-    for object_id, occurrence in rows:
-        if occurrence.busy is not Busy.FREE and object_id not in unexpanded:
-            here = placed(occurrence, zone)
-            if here.start < end and here.end > start:
-                found.append(BusyPeriod(here.start, here.end, here.busy))
-    for at in range(0, len(partial), PAGE):
-        texts = await storage.members_by_id(calendar, partial[at : at + PAGE], ("text",))
+    wide = (later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN))
+    times = await storage.busy_times(calendar, (start, end), wide)
+    found = [BusyPeriod(begin, finish, busy) for busy, begin, finish in times.merged]
+    found += [
+        BusyPeriod(zone.to_utc(begin.replace(tzinfo=None)), zone.to_utc(finish.replace(tzinfo=None)), busy)
+        for busy, begin, finish in times.floating
+    ]
+    for at in range(0, len(times.unexpanded), PAGE):
+        texts = await storage.members_by_id(calendar, times.unexpanded[at : at + PAGE], ("text",))
         found += await computed(_busy, [row[0] for row in texts], start, end, zone)
     if "VAVAILABILITY" in calendar.components:
         texts = await storage.members_of_component(calendar, "VAVAILABILITY", ("text",))

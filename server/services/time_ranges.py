@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from server.calendar.calendar_object import read_timezone
@@ -50,20 +51,59 @@ def placed(occurrence: Occurrence, zone: Zone) -> Occurrence:
     return occurrence if occurrence.kind is Kind.TIMED else resolve(occurrence, zone)
 
 
-async def objects_in(storage: Storage, collection: Collection, time_range: TimeRange, zone: Zone) -> frozenset[int]:
+async def objects_in(
+    storage: Storage,
+    collection: Collection,
+    time_range: TimeRange,
+    zone: Zone,
+    stored: StoredOccurrences | None = None,
+) -> frozenset[int]:
     """Ids of the objects with an occurrence that overlaps a window (RFC 4791 §9.9).
 
+    `stored` is what was read already, used if it is of the same window and zone.
     Raises `TooManyInstances` when a rule takes too much work in the window.
     """
-    window = widened(time_range)
-    rows, partial = await storage.occurrences(collection, window.start, window.end)
-    start, end = time_range.start, time_range.end
-    found = {object_id for object_id, occurrence in rows if placed(occurrence, zone).overlaps(start, end)}
-    left = [object_id for object_id in partial if object_id not in found]
+    if stored is None or stored.time_range != time_range:
+        stored = await stored_in(storage, collection, time_range, zone)
+    found = set(stored.by_object)
+    left = [object_id for object_id in stored.unexpanded if object_id not in found]
     for at in range(0, len(left), PAGE):
         texts = await storage.members_by_id(collection, left[at : at + PAGE], ("id", "text"))
         found.update(await computed(_overlapping, texts, time_range, zone))
     return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOccurrences:
+    """The stored occurrences of a calendar that overlap a window."""
+
+    time_range: TimeRange
+    by_object: Mapping[int, Sequence[Occurrence]]
+    """In order of start and recurrence id, with their place on the time line."""
+    unexpanded: frozenset[int]
+    """Objects of which not all that overlap the window is stored."""
+    revision: int
+    """Objects with a later revision may have changed since."""
+
+    def of(self, object_id: int, revision: int) -> Sequence[Occurrence] | None:
+        """All occurrences of an object in the window; None where they are not known for its revision."""
+        if revision > self.revision or object_id in self.unexpanded:
+            return None
+        return self.by_object.get(object_id, ())
+
+
+async def stored_in(storage: Storage, collection: Collection, time_range: TimeRange, zone: Zone) -> StoredOccurrences:
+    """The occurrences that overlap a window, as far as they are stored. `collection` was read before."""
+    window = widened(time_range)
+    rows, partial = await storage.occurrences(collection, window.start, window.end)
+    found: dict[int, list[Occurrence]] = {}
+    for object_id, occurrence in rows:
+        here = placed(occurrence, zone)
+        if here.overlaps(time_range.start, time_range.end):
+            found.setdefault(object_id, []).append(here)
+    for occurrences in found.values():
+        occurrences.sort(key=lambda item: (item.start, item.recurrence_id))
+    return StoredOccurrences(time_range, found, frozenset(partial), collection.revision)
 
 
 def _overlapping(rows: Sequence[Row], time_range: TimeRange, zone: Zone) -> list[int]:

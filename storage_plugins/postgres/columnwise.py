@@ -33,11 +33,8 @@ def aggregate(columns: tuple[MemberColumn, ...], rows: str) -> str:
 
 def rows(columns: tuple[MemberColumn, ...], page: Iterable[Any] | None) -> Sequence[Row]:
     """The rows of a page; an empty one has null in each column."""
-    if page is None or page[0] is None:
+    values = () if page is None else tuple(page)
+    if not values or values[0] is None:
         return []
-    return list(
-        zip(
-            *[value.split("\n") if column in _TEXTS else value for column, value in zip(columns, page, strict=True)],
-            strict=True,
-        )
-    )
+    lists = [value.split("\n") if column in _TEXTS else value for column, value in zip(columns, values, strict=True)]
+    return list(zip(*lists, strict=True))

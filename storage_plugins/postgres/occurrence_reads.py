@@ -11,8 +11,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from server.calendar.occurrences import EARLIEST, LATEST, Occurrence
-from server.storage import MemberColumn
+from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind, Occurrence
+from server.storage import BusyTimes, MemberColumn
 from storage_plugins.postgres.members import member_columns
 from storage_plugins.postgres.occurrence_rows import BUSY, KINDS
 
@@ -24,23 +24,57 @@ _PARTIAL = -1
 """In the place of the kind: the object's occurrences in the window are not all stored."""
 
 
-def _class(number: int, longest: str | None) -> str:
-    bound = f"and c.range_start >= $3::timestamptz - interval '{longest}' " if longest else ""
-    return (
-        f"select {_COLUMNS} from occurrence c where c.home_id = $1 and c.collection_id = $2 "  # noqa: S608
-        f"and c.length_class = {number} and c.range_start < $4 {bound}and c.range_end > $3"
+_CLASSES = ((0, "24 hours"), (1, "744 hours"), (2, None))
+"""The length classes with the longest range of each."""
+
+
+def _stored(columns: str, start: str, end: str, condition: str = "") -> str:
+    """Occurrences whose range touches a window: a range of the index for each length class."""
+    return " union all ".join(
+        f"select {columns} from occurrence c where c.home_id = $1 and c.collection_id = $2 "  # noqa: S608
+        f"and c.length_class = {number} and c.range_start < {end} "
+        + (f"and c.range_start >= {start}::timestamptz - interval '{longest}' " if longest else "")
+        + f"and c.range_end > {start} {condition}"
+        for number, longest in _CLASSES
     )
 
 
-IN_WINDOW = (
-    f"{_class(0, '24 hours')} union all {_class(1, '744 hours')} union all {_class(2, None)} union all "  # noqa: S608
-    f"select o.id, null, null, null, null, null, null, {_PARTIAL}, 0, '', 0, true from object o "
-    "where o.home_id = $1 and o.collection_id = $2 and o.deleted_revision is null "
-    "and (o.expanded_from is not null or o.expanded_until is not null) "
-    "and (o.expanded_from > $3 or o.expanded_until < $4) "
-    "and (o.span_start is null or o.span_start < $4) and (o.endless or o.span_end is null or o.span_end > $3)"
+def _unexpanded(columns: str, start: str, end: str) -> str:
+    """Objects whose stored occurrences do not cover a window that they may reach into."""
+    return (
+        f"select {columns} from object o "  # noqa: S608
+        "where o.home_id = $1 and o.collection_id = $2 and o.deleted_revision is null "
+        "and (o.expanded_from is not null or o.expanded_until is not null) "
+        f"and (o.expanded_from > {start} or o.expanded_until < {end}) "
+        f"and (o.span_start is null or o.span_start < {end}) "
+        f"and (o.endless or o.span_end is null or o.span_end > {start})"
+    )
+
+
+IN_WINDOW = " union all ".join(
+    (
+        _stored(_COLUMNS, "$3", "$4"),
+        _unexpanded(f"o.id, null, null, null, null, null, null, {_PARTIAL}, 0, '', 0, true", "$3", "$4"),
+    )
 )
 """Arguments: home, collection, start and end of the window."""
+
+BUSY_IN_WINDOW = " union all ".join(
+    (
+        "select 0::smallint as kind, m.busy, lower(m.period), upper(m.period), 0::bigint from ("  # noqa: S608
+        "select t.busy, unnest(range_agg(tstzrange(t.start_at, t.end_at))) as period from ("
+        + _stored(
+            "c.busy, c.start_at, c.end_at", "$3", "$4", "and c.kind = 0 and c.busy <> 0 and c.start_at < c.end_at"
+        )
+        + ") as t group by t.busy) as m",
+        _stored("c.kind, c.busy, c.start_at, c.end_at, c.object_id", "$5", "$6", "and c.kind <> 0 and c.busy <> 0"),
+        _unexpanded(f"{_PARTIAL}, 0, null, null, o.id", "$5", "$6"),
+    )
+)
+"""Arguments: home, collection, start and end of the window, and of the window in which floating times are found.
+
+Timed occurrences are merged by the database, so that what it sends grows with the answer and not with the calendar.
+"""
 
 
 @cache
@@ -59,6 +93,19 @@ def by_id(columns: Sequence[MemberColumn]) -> str:
 def window(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
     """A window's bounds as arguments; None is unbounded."""
     return start or EARLIEST, end or LATEST
+
+
+def busy(rows: Sequence[Any]) -> BusyTimes:
+    """What `BUSY_IN_WINDOW` gave."""
+    merged: list[tuple[Busy, datetime, datetime]] = []
+    floating: list[tuple[Busy, datetime, datetime]] = []
+    partial: list[int] = []
+    for kind, number, start, end, object_id in rows:
+        if kind == _PARTIAL:
+            partial.append(object_id)
+        else:
+            (merged if KINDS[kind] is Kind.TIMED else floating).append((BUSY[number], start, end))
+    return BusyTimes(merged, floating, partial)
 
 
 def occurrences(rows: Sequence[Any]) -> tuple[list[tuple[int, Occurrence]], list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from server.costs import computed
 from server.dav.core import names
@@ -26,6 +26,8 @@ class Selection:
     """The only members to be looked at; None: all."""
     test: Test | None = None
     """What decides about these; None: all of them match."""
+    special: Mapping[str, MemberValue] = field(default_factory=dict)
+    """How the data property is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,6 @@ class Query:
 
     wanted: Sequence[str]
     """Names of the properties asked for."""
-    special: Callable[[Collection], Mapping[str, MemberValue]]
-    """How the data property is read."""
     select: Callable[[Collection], Awaitable[Selection]]
     columns: Sequence[MemberColumn]
     """What `Selection.test` needs."""
@@ -74,17 +74,15 @@ async def one_member(request: Request, resource: Resource, query: Query) -> Asyn
     if selection.ids is not None and member.id not in selection.ids:
         yield ""
         return
-    writer = writer_for(request, holder, query)
+    writer = writer_for(request, holder, query, selection)
     found = await request.site.storage.members_by_id(collection, [member.id], writer.columns)
     yield await written(writer, found, selection.test)
 
 
-def writer_for(request: Request, collection: Resource, query: Query) -> MemberWriter:
+def writer_for(request: Request, collection: Resource, query: Query, selection: Selection) -> MemberWriter:
     """Writes matching members of a collection."""
-    assert collection.collection is not None
     known = request.site.registry.by_kind[member_kind(collection.kind)]
-    special = query.special(collection.collection)
-    return MemberWriter(request, collection, query.wanted, known, special, query.columns)
+    return MemberWriter(request, collection, query.wanted, known, selection.special, query.columns)
 
 
 async def written(writer: MemberWriter, rows: Sequence[Row], test: Test | None) -> str:
@@ -130,8 +128,8 @@ async def matching(
     left = query.limit
     for collection in collections:
         assert collection.collection is not None
-        writer = writer_for(request, collection, query)
         selection = await query.select(collection.collection)
+        writer = writer_for(request, collection, query, selection)
         async for rows in pages_of(request, collection.collection, writer.columns, selection):
             if left is None:
                 yield await written(writer, rows, selection.test)

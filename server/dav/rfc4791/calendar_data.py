@@ -7,6 +7,7 @@ from datetime import datetime
 
 from server.calendar.component import parse_calendar
 from server.calendar.expand import expand, limit_freebusy_set, limit_recurrence_set
+from server.calendar.expand_stored import expand_stored
 from server.calendar.filters import TimeRange
 from server.calendar.partial import select
 from server.calendar.zones import Zone
@@ -17,7 +18,7 @@ from server.dav.core.request import Request
 from server.dav.core.resource import Kind
 from server.dav.rfc4791.filter_xml import CalendarDataRequest, read_calendar_data
 from server.dav.rfc4918.propfind import ALLPROP, PROP, PROPNAME, names_in
-from server.services.time_ranges import zone_of_calendar
+from server.services.time_ranges import StoredOccurrences, zone_of_calendar
 from server.storage import Collection
 
 CALENDAR_DATA = caldav("calendar-data")
@@ -44,20 +45,30 @@ def asked_for(request: Request, root: xml.Element) -> tuple[list[str], CalendarD
     return wanted, data
 
 
-def reader(data: CalendarDataRequest | None, zone: Zone) -> MemberValue:
-    """How calendar-data is read from the text of a row; `zone` gives floating times and dates their place."""
+def reader(data: CalendarDataRequest | None, zone: Zone, stored: StoredOccurrences | None = None) -> MemberValue:
+    """How calendar-data is read from the text of a row.
+
+    `zone` gives floating times and dates their place; `stored` are the occurrences of the window to be expanded.
+    """
     if data is None or data == CalendarDataRequest(None, None, None, None):
         return WHOLE
 
-    def render(text: str) -> str:
+    def render(text: str, object_id: int, revision: int) -> str:
+        occurrences = None if stored is None else stored.of(object_id, revision)
+        expanded = None if occurrences is None else expand_stored(text, occurrences)
+        if expanded is None:
+            expanded = edited(text)
+        return escape(expanded if data.selection is None else select(expanded, data.selection))
+
+    def edited(text: str) -> str:
         for edit, window in ((expand, data.expand), (limit_recurrence_set, data.limit_recurrence_set)):
             if window is not None:
                 text = edit(text, parse_calendar(text), *_bounds(window), zone)
         if data.limit_freebusy_set is not None:
             text = limit_freebusy_set(text, parse_calendar(text), *_bounds(data.limit_freebusy_set))
-        return escape(text if data.selection is None else select(text, data.selection))
+        return text
 
-    return MemberValue(("text",), render, heavy=True)
+    return MemberValue(("text", "id", "revision"), render, heavy=True)
 
 
 def _bounds(window: TimeRange) -> tuple[datetime, datetime]:

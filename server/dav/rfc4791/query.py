@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from server.calendar.component import parse_calendar
 from server.calendar.filters import Alternative, CompFilter, alternatives, is_unconditional, matches
@@ -18,7 +19,7 @@ from server.dav.core.resource import Kind, Resource
 from server.dav.rfc4791.calendar_data import CALENDAR_DATA, asked_for, reader
 from server.dav.rfc4791.filter_xml import CalendarQuery, read_query
 from server.errors import InvalidData
-from server.services.time_ranges import objects_in, zone_of_calendar, zone_of_text
+from server.services.time_ranges import StoredOccurrences, objects_in, stored_in, zone_of_calendar, zone_of_text
 from server.storage import Collection, MemberColumn, Row
 
 CALENDARS = frozenset({Kind.CALENDAR})
@@ -35,13 +36,18 @@ async def calendar_query(request: Request, resource: Resource, root: xml.Element
         return own_zone if own_zone is not None else zone_of_calendar(collection)
 
     async def select(collection: Collection) -> Selection:
+        zone = zone_for(collection)
+        stored = None
+        if data is not None and data.expand is not None:
+            stored = await stored_in(request.site.storage, collection, data.expand, zone)
+        special = {CALENDAR_DATA: reader(data, zone, stored)}
         if is_unconditional(asked.comp_filter):
-            return Selection()
-        return await selection(request, collection, asked.comp_filter, choices, zone_for(collection))
+            return Selection(special=special)
+        found = await selection(request, collection, asked.comp_filter, choices, zone, stored)
+        return replace(found, special=special)
 
     query = Query(
         wanted,
-        lambda collection: {CALENDAR_DATA: reader(data, zone_for(collection))},
         select,
         columns_for(choices),
         CALENDARS,
@@ -77,6 +83,7 @@ async def selection(
     comp_filter: CompFilter,
     choices: tuple[Alternative, ...] | None,
     zone: Zone,
+    stored: StoredOccurrences | None,
 ) -> Selection:
     """What of a calendar may match, and how that is decided."""
     by_text = text_test(comp_filter, zone)
@@ -85,7 +92,9 @@ async def selection(
     within: dict[Alternative, frozenset[int] | None] = {}
     for choice in choices:
         window = choice.time_range
-        within[choice] = None if window is None else await objects_in(request.site.storage, collection, window, zone)
+        within[choice] = (
+            None if window is None else await objects_in(request.site.storage, collection, window, zone, stored)
+        )
 
     def test(row: Row, where: Mapping[MemberColumn, int]) -> bool:
         found = [

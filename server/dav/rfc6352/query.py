@@ -26,11 +26,10 @@ async def addressbook_query(request: Request, resource: Resource, root: xml.Elem
     everything = not asked.card_filter.prop_filters
 
     async def select(collection: Collection) -> Selection:
-        return Selection(None, None if everything else test)
+        return Selection(None, None if everything else test, {ADDRESS_DATA: data})
 
     query = Query(
         wanted,
-        lambda _: {ADDRESS_DATA: data},
         select,
         () if everything else ("text",),
         frozenset({Kind.ADDRESSBOOK}),
