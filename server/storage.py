@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from server.calendar.occurrences import Materialised, Occurrence
+    from server.calendar.occurrences import Busy, Materialised, Occurrence
 
 PrincipalKind = Literal["individual", "group", "room", "resource"]
 HomeKind = Literal["calendar", "addressbook"]
@@ -303,6 +303,18 @@ class Change:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class BusyTimes:
+    """When a calendar's objects are busy: type, start and end of each stretch."""
+
+    merged: Sequence[tuple[Busy, datetime, datetime]]
+    """Of timed occurrences, those of one type put together; may reach out of the window."""
+    floating: Sequence[tuple[Busy, datetime, datetime]]
+    """Of floating times and dates: where they would lie in UTC."""
+    unexpanded: Sequence[int]
+    """Ids of objects whose stored occurrences do not cover the window."""
+
+
 ANYTHING = Change(0, None, 0)
 """What a worker hears when it may have missed changes: the database was away, or there were too many to tell."""
 
@@ -368,6 +380,11 @@ class Storage(Protocol):
         `FLOATING_MARGIN`. The occurrences of the objects named last are not all stored for this window: the caller
         computes them from the text.
         """
+
+    async def busy_times(
+        self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> BusyTimes:
+        """When the objects of a calendar are busy in `window`; floating times are looked for in `floating`."""
 
     async def members_by_id(
         self, collection: Collection, ids: Sequence[int], columns: Sequence[MemberColumn]
