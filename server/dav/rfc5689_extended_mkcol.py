@@ -125,6 +125,8 @@ async def create(
     headers = {"Cache-Control": "no-cache"}
     if root == dav("mkcol-response"):
         wanted.names.insert(0, dav("resourcetype"))
+    if request.minimal:
+        headers["Preference-Applied"] = "return=minimal"
     if wanted.names and not request.minimal:
         answer = response(root, 201, wanted.propstats())
         answer.headers.update(headers)

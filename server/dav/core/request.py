@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
+
+from multidict import MultiMapping
 
 from server.auth import policy
 from server.dav.core import paths, xml
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from server.services.collections import Collections
     from server.services.objects import Objects
 
-Headers = Mapping[str, str]
+Headers = MultiMapping[str]
 
 
 @dataclass(slots=True)
@@ -178,6 +180,10 @@ class Request:
 
     # -- headers ------------------------------------------------------------------------------------------------------
 
+    def header_list(self, name: str) -> str:
+        """The value of a header that is a list, which may come in several lines; empty for none (RFC 9110 §5.3)."""
+        return ", ".join(self.headers.getall(name, ()))
+
     def depth(self, default: str) -> str:
         """The Depth header: `0`, `1` or `infinity` (RFC 4918 §10.2). Raises `BadRequest`."""
         value = self.headers.get("Depth")
@@ -191,7 +197,7 @@ class Request:
     @cached_property
     def preferences(self) -> frozenset[str]:
         """Preferences of the Prefer header that are known here, and Brief as `return=minimal` (RFC 7240, RFC 8144)."""
-        prefer = self.headers.get("Prefer")
+        prefer = self.header_list("Prefer")
         found = set()
         if prefer:
             for part in prefer.split(","):

@@ -77,7 +77,7 @@ async def check(request: Request, resource: Resource | None) -> bool:
         raise PreconditionFailed("No list of the If header holds.")
     reading = request.method in ("GET", "HEAD")
     if "If-Match" in headers:
-        tags = _tags(headers["If-Match"])
+        tags = _tags(request.header_list("If-Match"))
         if state.etag is None or ("*" not in tags and state.etag not in tags):
             raise PreconditionFailed("The ETag is not one of If-Match.")
     elif "If-Unmodified-Since" in headers:
@@ -85,7 +85,7 @@ async def check(request: Request, resource: Resource | None) -> bool:
         if since is not None and state.modified is not None and state.modified.replace(microsecond=0) > since:
             raise PreconditionFailed("The resource was modified since.")
     if "If-None-Match" in headers:
-        tags = frozenset(tag.removeprefix("W/") for tag in _tags(headers["If-None-Match"]))
+        tags = frozenset(tag.removeprefix("W/") for tag in _tags(request.header_list("If-None-Match")))
         if state.etag is not None and ("*" in tags or state.etag in tags):
             if reading:
                 return True

@@ -92,7 +92,6 @@ async def written(request: Request, result: Put, location: str | None) -> Answer
     """The answer to a member that was put, copied or moved; with its text where that is preferred (RFC 8144 §2.2)."""
     if request.representation:
         answer = await current(request, 201 if result.created else 200)
-        answer.headers["Preference-Applied"] = "return=representation"
     else:
         answer = Answer(201 if result.created else 204)
         if result.as_sent:
@@ -108,4 +107,5 @@ async def current(request: Request, status: int) -> Answer:
     resource = await request.resource(text=True)
     answer = member(resource, {"ETag": conditions.entity_tag(resource), "Content-Location": request.url(resource.href)})
     answer.status = status
+    answer.headers["Preference-Applied"] = "return=representation"
     return answer
