@@ -55,8 +55,8 @@ def domain_error(error: BaseException) -> BaseException:
     if isinstance(error, asyncpg.PostgresError):
         return _of_server(error)
     if isinstance(error, asyncpg.InternalClientError):
-        # The server took leave of an idle connection (it crashed or is being stopped), and the end of the connection has
-        # not been noticed yet. Nothing was sent: a connection of ours never has two statements at a time.
+        # The server took leave of an idle connection (it crashed or is being stopped), and the end of the connection
+        # has not been noticed yet. Nothing was sent: a connection of ours never has two statements at a time.
         return Unavailable() if "cannot switch to state" in str(error) else error
     if isinstance(error, (asyncpg.InterfaceError, OSError, TimeoutError)):
         # InterfaceError: the connection was closed under the statement.

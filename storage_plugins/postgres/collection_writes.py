@@ -1,0 +1,134 @@
+"""Writes of collections and homes: `server.storage.Storage` says what each does."""
+
+from __future__ import annotations
+
+from server.storage import (
+    PERSONAL_PROPERTIES,
+    Cause,
+    Collection,
+    Home,
+    NewCollection,
+    PropertyChanges,
+    WriteLimits,
+)
+from storage_plugins.postgres.writing import Writing, binding, by, call, new_collection, split
+
+_CREATE_COLLECTION = call("koyomi_create_collection_1", 11)
+_SET_COLLECTION_PROPERTIES = call("koyomi_set_collection_properties_1", 15)
+_SET_HOME_PROPERTIES = call("koyomi_set_home_properties_1", 6)
+_DELETE_COLLECTION = call("koyomi_delete_collection_1", 14)
+_COPY_COLLECTION = call("koyomi_copy_collection_1", 15)
+_MOVE_COLLECTION = call("koyomi_move_collection_1", 12)
+
+
+class CollectionWrites(Writing):
+    """Each is one transaction in one round trip."""
+
+    async def create_collection(self, home: Home, new: NewCollection, limits: WriteLimits, cause: Cause) -> Collection:
+        """Make a collection. Raises `AlreadyExists`, `TooManyCollections`."""
+        row = await self._write(_CREATE_COLLECTION, home.id, *new_collection(new), limits.max_collections, *by(cause))
+        id_, revision, incarnation, now = row
+        self._changed(home.id, id_, revision)
+        return Collection(
+            home_id=home.id,
+            id=id_,
+            name=new.name,
+            kind=new.kind,
+            rights="owner",
+            components=new.components,
+            revision=revision,
+            binding_revision=revision,
+            incarnation=incarnation,
+            sync_floor=0,
+            member_count=0,
+            used_bytes=0,
+            created_at=now,
+            modified_at=now,
+            timezone=new.timezone,
+            source=new.source,
+            properties=dict(new.properties),
+        )
+
+    async def set_collection_properties(
+        self, home: Home, collection: Collection, changes: PropertyChanges, viewer: int, cause: Cause
+    ) -> int:
+        """Set properties, in the viewer's view of another's collection; gives the revision."""
+        shared, personal = changes.properties, None
+        if viewer != home.principal_id or collection.rights != "owner":
+            personal = {name: value for name, value in shared.items() if name in PERSONAL_PROPERTIES}
+            shared = {name: value for name, value in shared.items() if name not in PERSONAL_PROPERTIES}
+        row = await self._write(
+            _SET_COLLECTION_PROPERTIES,
+            *binding(home, collection),
+            *split(shared),
+            changes.timezone,
+            changes.source,
+            viewer if personal else None,
+            *split(personal or {}),
+            *by(cause),
+        )
+        revision, collection_revision = row
+        if collection_revision is not None:
+            self._changed(collection.home_id, collection.id, collection_revision)
+        return self._changed(home.id, collection.id, revision)
+
+    async def set_home_properties(self, home: Home, changes: PropertyChanges, cause: Cause) -> int:
+        """Set dead properties of a home; gives the revision."""
+        row = await self._write(_SET_HOME_PROPERTIES, home.id, *split(changes.properties), *by(cause))
+        return self._changed(home.id, None, row[0])
+
+    async def delete_collection(
+        self, home: Home, collection: Collection, cause: Cause, *, replacement: NewCollection | None = None
+    ) -> int:
+        """Unbind a collection, with `replacement` in the same transaction; gives the last revision.
+
+        Raises `WriteConflict` too when an address-book home would be left without an address book.
+        """
+        row = await self._write(
+            _DELETE_COLLECTION,
+            *binding(home, collection),
+            *((None,) * 6 if replacement is None else new_collection(replacement)),
+            *by(cause),
+        )
+        return self._changed(home.id, collection.id, row[0])
+
+    async def move_collection(
+        self, home: Home, collection: Collection, name: str, replaced: Collection | None, cause: Cause
+    ) -> int:
+        """Give a collection another name in its home; `replaced` is deleted in the same transaction."""
+        row = await self._write(
+            _MOVE_COLLECTION,
+            *binding(home, collection),
+            name,
+            *((None,) * 3 if replaced is None else (replaced.home_id, replaced.id, replaced.incarnation)),
+            *by(cause),
+        )
+        if replaced is not None:
+            self._changed(home.id, replaced.id, row[0])
+        return self._changed(home.id, collection.id, row[0])
+
+    async def copy_collection(
+        self,
+        home: Home,
+        collection: Collection,
+        name: str,
+        replaced: Collection | None,
+        limits: WriteLimits,
+        cause: Cause,
+        *,
+        with_members: bool,
+    ) -> int:
+        """Copy a collection under another name of its home; `replaced` is deleted in the same transaction."""
+        row = await self._write(
+            _COPY_COLLECTION,
+            *binding(home, collection),
+            name,
+            with_members,
+            *((None,) * 3 if replaced is None else (replaced.home_id, replaced.id, replaced.incarnation)),
+            limits.quota_bytes,
+            limits.max_collections,
+            *by(cause),
+        )
+        if replaced is not None:
+            self._changed(home.id, replaced.id, row[0])
+        return self._changed(home.id, None, row[0])
