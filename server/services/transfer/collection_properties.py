@@ -228,7 +228,7 @@ def write_folder(folder: Path, collection: Collection) -> None:
         text = text_of(fragment)
         if text:
             texts[_short(name)] = text
-        elif text is None:
+        else:
             elements[name] = fragment
     _write(folder / RADICALE, texts)
     more: dict[str, object] = {}

@@ -30,7 +30,7 @@ from server.errors import (
 from server.limits import Limits
 from server.services.objects import Objects, etag_of
 from server.services.principals_loading import load_principals
-from server.services.transfer.items import Item, Titles, name_of, read_items, read_titles
+from server.services.transfer.items import Item, Titles, can_be_name, name_of, read_items, read_titles
 from server.services.transfer.places import Known, Made, Place, Places
 from server.services.transfer.sources import PRINCIPALS, ROOT, Refused, Source, SourceFile, find_sources
 from server.storage import Cause, HomeKind, Object, ObjectContent, Storage, Target
@@ -271,7 +271,7 @@ def _free_name(place: Place, item: Item, content: ObjectContent, keep_name: bool
     """A name that nothing has: that of the file where it is to be kept, else from the UID."""
     names = [name_of(content.uid, content.component), name_of(content.etag, content.component)]
     file = item.file.name
-    if keep_name and item.alone and file.isprintable() and len(file.encode()) <= limits.max_name_length:
+    if keep_name and item.alone and can_be_name(file, limits):
         names.insert(0, file)
     return next((name for name in names if name not in place.names), names[-1])
 

@@ -16,6 +16,7 @@ from typing import IO
 from server.calendar.stream import CalendarStream, Lines
 from server.contacts.aggregate import split_cards, with_uid
 from server.errors import InvalidData
+from server.limits import Limits
 from server.services.transfer.sources import SourceFile
 
 _END_OF_CARD = re.compile(rb"END:VCARD\s*\Z", re.IGNORECASE)
@@ -169,3 +170,16 @@ def name_of(uid: str, component: str) -> str:
     if _SAFE_UID.fullmatch(uid):
         return uid + suffix
     return blake2b(uid.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest() + suffix
+
+
+def can_be_name(text: str, limits: Limits) -> bool:
+    """Whether a collection or an object can have this name: it stands in URLs."""
+    octets = text.encode("utf-8", "replace")
+    return (
+        text not in {"", ".", ".."}
+        and "/" not in text
+        and len(octets) <= limits.max_name_length
+        and octets.decode() == text
+        and min(octets) >= 0x20
+        and 0x7F not in octets
+    )

@@ -20,7 +20,7 @@ from server.services.transfer.collection_properties import (
     equal,
     text_property,
 )
-from server.services.transfer.items import Titles
+from server.services.transfer.items import Titles, can_be_name
 from server.storage import Cause, Collection, Home, HomeKind, NewCollection, PropertyChanges, Storage, Target
 
 _PAGE = 5000
@@ -104,19 +104,14 @@ class Places:
             await self._collections.delete(found.home, collection, owner.id, self._cause)
             collection = None
         if collection is None:
-            self._check(name)
+            if not can_be_name(name, self._limits):
+                raise BadRequest("This cannot be the name of a collection: it stands in URLs.")
             new = _new(kind, name, shown, titles)
             collection = await self._collections.create(found.home, new, self._cause)
             self.made.collections += 1
         else:
             await self._set(found.home, owner, collection, shown)
         return await self._known(owner, collection)
-
-    def _check(self, name: str) -> None:
-        if len(name.encode("utf-8", "replace")) > self._limits.max_name_length:
-            raise BadRequest("The name of the collection is too long.")
-        if not name.isprintable() or "/" in name or name in {"", ".", ".."}:
-            raise BadRequest("This cannot be the name of a collection: it stands in URLs.")
 
     async def _set(self, home: Home, owner: PrincipalRecord, collection: Collection, shown: Shown) -> None:
         if shown.tag == "VSUBSCRIBED" and collection.source is None:
