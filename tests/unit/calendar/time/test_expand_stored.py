@@ -1,0 +1,88 @@
+"""Expansion from stored occurrences gives, letter by letter, what expansion from the text gives, or leaves it to it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.calendar.component import parse_calendar
+from server.calendar.component_times import as_utc
+from server.calendar.expand import expand
+from server.calendar.expand_stored import expand_stored
+from server.calendar.materialise import materialise
+from server.calendar.occurrences import Occurrence, resolve
+from server.calendar.zones import UTC_ZONE, Zone
+from tests.unit.calendar.time.test_consistency import NOW, PLACES, is_expanded, objects, some
+from tests.unit.calendar.time.texts import calendar_text, event
+
+ALARM = ("BEGIN:VALARM", "ACTION:AUDIO", "TRIGGER:-PT15M", "REPEAT:2", "DURATION:PT5M", "END:VALARM")
+WEEK = (datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 30, tzinfo=UTC))
+
+
+def stored(text: str, start: datetime, end: datetime, zone: Zone = UTC_ZONE, now: datetime = NOW) -> list[Occurrence]:
+    """The occurrences that overlap a window, as they come from the database."""
+    placed = [resolve(row, zone) for row in materialise(parse_calendar(text), now).occurrences]
+    found = [row for row in placed if row.overlaps(start, end)]
+    return sorted(found, key=lambda row: (row.start, row.recurrence_id))
+
+
+@some
+@given(
+    objects(),
+    st.sampled_from(PLACES),
+    st.integers(-60, 500),
+    st.integers(1, 60),
+    st.sampled_from(
+        ("", "DESCRIPTION:RRULE:\n", "X-ZONED;TZID=Europe/Berlin:20260101T000000\n", "\n".join((*ALARM, "")))
+    ),
+    st.sampled_from(("\r\n", "\n")),
+)
+def test_the_same_text_or_none(
+    item: tuple[str, datetime], zone: Zone, skip: int, days: int, more: str, line_end: str
+) -> None:
+    text, start = item
+    text = text.replace("\r\n", "\n").replace("END:VEVENT", more + "END:VEVENT").replace("\n", line_end)
+    begin = as_utc(start, None).replace(hour=6) + timedelta(days=skip)
+    end = begin + timedelta(days=days)
+    if not is_expanded(materialise(parse_calendar(text), NOW), begin, end):
+        return
+    found = expand_stored(text, stored(text, begin, end, zone))
+    assert found is None or found == expand(text, parse_calendar(text), begin, end, zone)
+
+
+COMMON = {
+    "single": event("DTSTART;TZID=Europe/Berlin:20261124T090000", "DTEND;TZID=Europe/Berlin:20261124T100000"),
+    "daily, with an alarm": event("DTSTART:20200101T080000Z", "DURATION:PT45M", "RRULE:FREQ=DAILY", *ALARM),
+    "all-day": event("DTSTART;VALUE=DATE:20261124", "DTEND;VALUE=DATE:20261126", "TRANSP:TRANSPARENT"),
+    "floating": event("DTSTART:20261124T090000", "RRULE:FREQ=WEEKLY;COUNT=3"),
+    "folded rule": event("DTSTART:20261124T090000Z", "RRULE:FREQ=DAILY;BYDAY=MO,TU,\r\n WE,TH", "SUMMARY:Long\r\n er"),
+    "override": (
+        *event("DTSTART:20261101T090000Z", "DTEND:20261101T100000Z", "RRULE:FREQ=DAILY", "EXDATE:20261125T090000Z"),
+        *event("DTSTART:20261126T120000Z", "DTEND:20261126T130000Z", "RECURRENCE-ID:20261126T090000Z"),
+    ),
+}
+
+
+@pytest.mark.parametrize("lines", COMMON.values(), ids=COMMON)
+def test_common_events_take_the_short_way(lines: tuple[str, ...]) -> None:
+    text = calendar_text(*lines)
+    assert expand_stored(text, stored(text, *WEEK, now=WEEK[0])) == expand(text, parse_calendar(text), *WEEK, UTC_ZONE)
+
+
+UNCOMMON = {
+    "another zoned time": event("DTSTART:20261124T090000Z", "X-SEEN;TZID=Europe/Berlin:20261124T090000"),
+    "lower case": event("dtstart:20261124T090000Z"),
+    "a folded start": event("DTSTART:2026112\r\n 4T090000Z"),
+    "a folded name": event("DTSTART:20261124T090000Z", "RDA\r\n TE:20261125T090000Z"),
+    "periods": event("DTSTART:20261124T090000Z", "RDATE;VALUE=PERIOD:20261125T090000Z/PT2H"),
+    "a blank line": event("DTSTART:20261124T090000Z", "", "SUMMARY:x"),
+}
+
+
+@pytest.mark.parametrize("lines", UNCOMMON.values(), ids=UNCOMMON)
+def test_uncommon_events_are_left_to_expand(lines: tuple[str, ...]) -> None:
+    text = calendar_text(*lines)
+    assert expand_stored(text, stored(text, *WEEK, now=WEEK[0])) is None
