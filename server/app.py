@@ -17,6 +17,7 @@ from server.dav.standards import standards
 from server.services.collections import Collections
 from server.services.objects import Objects
 from server.settings import Settings
+from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.migrations import migrate
@@ -59,6 +60,7 @@ async def application(settings: Settings, dsn: str) -> AsyncIterator[web.Server]
                 registry=build(standards(installation)),
                 storage=storage,
                 directory=directory,
+                access=PostgresAccess(storage),
                 objects=Objects(storage, settings.limits),
                 collections=Collections(storage, settings.limits),
                 limits=settings.limits,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from server.dav import rfc3744_acl as acl
 from server.dav.core import names
 from server.dav.core.names import caldav, dav
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import EVERY, OWNED, Kind, Resource, principal_href
+from server.dav.core.resource import DELEGATES, EVERY, OWNED, Kind, Resource, delegates_href, principal_href
 from server.storage import Principal
 
 PRINCIPALS = frozenset({Kind.PRINCIPAL})
@@ -47,8 +48,7 @@ def supported_privileges(calendars: bool) -> str:
     parts = ("write-properties", "write-content", "bind", "unbind")
     return _supported(
         dav("all"),
-        _supported(dav("read"), *free_busy),
-        _supported(dav("read-current-user-privilege-set")),
+        _supported(dav("read"), *free_busy, _supported(dav("read-current-user-privilege-set"))),
         _supported(dav("write"), *(_supported(dav(part)) for part in parts)),
         _supported(dav("unlock")),
         _supported(dav("read-acl")),
@@ -68,25 +68,8 @@ def _owner(request: Request, resource: Resource) -> str | None:
     return names.href(request.url(principal_href(resource.owner))) if resource.owner else None
 
 
-def ace(principal: str, privileges: str, *, protected: bool = True, inherited: str = "") -> str:
-    """A `DAV:ace` that grants (§5.5)."""
-    more = "<D:protected/>" if protected else ""
-    more += f"<D:inherited>{names.href(inherited)}</D:inherited>" if inherited else ""
-    return f"<D:ace><D:principal>{principal}</D:principal><D:grant>{privileges}</D:grant>{more}</D:ace>"
-
-
 def _nothing(request: Request, resource: Resource) -> None:
     return None
-
-
-async def _load_acl(request: Request, resource: Resource) -> str:
-    if resource.kind not in OWNED:
-        return ace("<D:authenticated/>", privilege(dav("read")))
-    everything = privilege(dav("all"))
-    holders = [resource.owner] if resource.owner else []
-    known = {holder.id for holder in holders}
-    holders += [admin for admin in await request.site.directory.administrators() if admin.id not in known]
-    return "".join(ace(_href(request, holder), everything) for holder in holders)
 
 
 def _acl_restrictions(request: Request, resource: Resource) -> str:
@@ -112,15 +95,18 @@ def _href(request: Request, principal: Principal) -> str:
 
 
 async def _load_members(request: Request, resource: Resource) -> str | None:
-    if resource.kind is not Kind.PRINCIPAL or resource.owner is None:
+    if resource.owner is None:
         return None
     return "".join(_href(request, item) for item in await request.site.directory.members_of(resource.owner.id))
 
 
 async def _load_groups(request: Request, resource: Resource) -> str | None:
-    if resource.kind is not Kind.PRINCIPAL or resource.owner is None:
+    """The groups that it is a direct member of, those of delegates too (caldav-proxy §5.2)."""
+    if resource.owner is None:
         return None
-    return "".join(_href(request, item) for item in await request.site.directory.groups_of(resource.owner.id))
+    groups = "".join(_href(request, item) for item in await request.site.directory.groups_of(resource.owner.id))
+    delegators = await request.site.access.delegators(resource.owner.id, through_groups=False)
+    return groups + "".join(names.href(request.url(delegates_href(item.principal, item.rights))) for item in delegators)
 
 
 STANDARD = Standard(
@@ -130,7 +116,7 @@ STANDARD = Standard(
         Property(dav("principal-URL"), PRINCIPALS, _principal_url),
         Property(dav("group-member-set"), PRINCIPALS, _nothing, load=_load_members),
         Property(dav("group-membership"), PRINCIPALS, _nothing, load=_load_groups),
-        Property(dav("owner"), OWNED | PRINCIPALS, _owner, same_for_members=True),
+        Property(dav("owner"), OWNED | PRINCIPALS | DELEGATES, _owner, same_for_members=True),
         Property(dav("supported-privilege-set"), EVERY, _supported_privilege_set, same_for_members=True),
         Property(
             dav("current-user-privilege-set"),
@@ -139,7 +125,8 @@ STANDARD = Standard(
             same_for_members=True,
             privilege=dav("read-current-user-privilege-set"),
         ),
-        Property(dav("acl"), EVERY, _nothing, same_for_members=True, privilege=dav("read-acl"), load=_load_acl),
+        Property(dav("acl"), EVERY, acl.render, same_for_members=True, privilege=dav("read-acl"), load=acl.load),
+        Property(dav("inherited-acl-set"), EVERY, acl.inherited_from, same_for_members=True),
         Property(dav("acl-restrictions"), EVERY, _acl_restrictions, same_for_members=True),
         Property(dav("principal-collection-set"), EVERY, _principal_collection_set, same_for_members=True),
     ),

@@ -114,9 +114,9 @@ async def _insert(connection: Connection, change: PrincipalChange) -> int:
     uid = change.uid or str(uuid4())
     principal_id = await connection.fetchval(
         """
-        insert into principal (uid, kind, name, name_key, display_name, roles, disabled_at, quota_bytes, auto_schedule,
-                               place)
-        values ($1, $2, $3, $4, $5, $6, case when $7 then now() end, $8, nullif($9::jsonb, '{}'),
+        insert into principal (uid, kind, name, name_key, display_name, display_key, roles, disabled_at, quota_bytes,
+                               auto_schedule, place)
+        values ($1, $2, $3, $4, $5, $11, $6, case when $7 then now() end, $8, nullif($9::jsonb, '{}'),
                 nullif($10::jsonb, '{}'))
         on conflict (uid) do nothing
         returning id
@@ -131,6 +131,7 @@ async def _insert(connection: Connection, change: PrincipalChange) -> int:
         change.quota_bytes,
         change.auto_schedule,
         change.place,
+        name_key(change.display_name or change.name),
     )
     if principal_id is None:
         raise NameTaken(uid, f"The id {uid} is taken.")
@@ -145,6 +146,7 @@ async def _update(connection: Connection, change: PrincipalChange) -> int:
             name = coalesce($2, name),
             name_key = coalesce($3, name_key),
             display_name = coalesce($4, display_name),
+            display_key = coalesce($11, display_key),
             roles = coalesce($5, roles),
             disabled_at = case when $6 then coalesce(disabled_at, now()) when not $6 then null else disabled_at end,
             quota_bytes = coalesce($7, quota_bytes),
@@ -165,6 +167,7 @@ async def _update(connection: Connection, change: PrincipalChange) -> int:
         change.auto_schedule,
         change.place,
         int(bump),
+        None if change.display_name is None else name_key(change.display_name),
     )
     if found is None:
         raise NotFound("There is no such principal.")

@@ -23,6 +23,7 @@ Render = Callable[["Request", "Resource"], str | None]
 Load = Callable[["Request", "Resource"], Awaitable[str | None]]
 Read = Callable[["Request", "Resource", Element], "str | Awaitable[str | None] | None"]
 """Checks a value that a client sets and gives the text to store (None: the property is removed). Raises `Refused`."""
+Write = Callable[["Request", "Resource", str], Awaitable[None]]
 Method = Callable[["Request"], Awaitable["Answer"]]
 Report = Callable[["Request", "Resource", Element], Awaitable["Answer"]]
 Getter = Callable[["Request", "Resource", dict[str, str]], Awaitable["Answer"]]
@@ -69,6 +70,8 @@ class Property:
     """What reading it needs: DAV:read, DAV:read-acl or DAV:read-current-user-privilege-set (RFC 3744)."""
     load: Load | None = None
     """For a property that needs more than the resource: what `render` would give, awaited where it is asked for."""
+    write: Write | None = None
+    """How a value that `read` gave is stored, where it is neither among the resource's properties nor in a column."""
     creation_only: bool = False
     """Whether it can be set by MKCALENDAR and extended MKCOL only, and is protected afterwards."""
 

@@ -18,6 +18,7 @@ from server.errors import AccessDenied, BadRequest, NotFound
 from server.storage import Cause, Principal, Resolution, Storage, Target
 
 if TYPE_CHECKING:
+    from server.access import Access
     from server.dav.core.registry import Registry
     from server.directory import Directory
     from server.limits import Limits
@@ -44,6 +45,7 @@ class Site:
     registry: Registry
     storage: Storage
     directory: Directory
+    access: Access
     objects: Objects
     collections: Collections
     limits: Limits
@@ -93,6 +95,8 @@ class Request:
         self.request_id = ""
         self.loaded: dict[str, str] = {}
         """Values of properties that needed more than the resource."""
+        self.facts: dict[str, object] = {}
+        """What loading a property found out, for those whose value differs from one listed resource to the next."""
         self.report = ""
         """The report asked for, for metrics and logs."""
 
@@ -108,6 +112,11 @@ class Request:
         """Who makes the change, for the outbox and the audit."""
         origin = "carddav" if self.path.tree == "addressbooks" else "caldav"
         return Cause(self.person.id, origin, self.request_id)
+
+    async def signed_in(self) -> Principal:
+        """Who asks, without looking for anything. Raises `SignInRequired`."""
+        self.viewer = (await self.wire.viewer(None, text=False)).viewer
+        return self.person
 
     async def look_up(self, path: Path | None = None, *, need: str, text: bool = False) -> Resolution:
         """What storage knows of a path, the request's own by default.
@@ -168,7 +177,7 @@ class Request:
     async def prepare(self, resource: Resource, wanted: Iterable[str]) -> None:
         """Read what properties of a resource need beyond the resource itself."""
         for name in wanted:
-            item = self.site.registry.properties.get(name)
+            item = self.site.registry.by_kind[resource.kind].get(name)
             if item is not None and item.load is not None:
                 value = await item.load(self, resource)
                 if value is not None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from server.dav.core.paths import HOME_TREES, KIND_FOLDERS, Path, encode
 from server.errors import NotFound
-from server.storage import NO_GRANTS, Collection, Grants, Home, Object, Principal, Resolution
+from server.storage import NO_GRANTS, Collection, DelegateRights, Grants, Home, Object, Principal, Resolution
 
 
 class Kind(StrEnum):
@@ -17,6 +17,9 @@ class Kind(StrEnum):
     PRINCIPALS = "principals"
     """`/principals/` and the folders below it."""
     PRINCIPAL = "principal"
+    READ_DELEGATES = "read-delegates"
+    """The group of those who may read what is a principal's; a child of the principal."""
+    WRITE_DELEGATES = "write-delegates"
     HOMES = "homes"
     """`/calendars/`, `/addressbooks/` and the folders below them."""
     CALENDAR_HOME = "calendar-home"
@@ -32,6 +35,7 @@ class Kind(StrEnum):
 
 
 EVERY = frozenset(Kind)
+DELEGATES = frozenset({Kind.READ_DELEGATES, Kind.WRITE_DELEGATES})
 HOMES = frozenset({Kind.CALENDAR_HOME, Kind.ADDRESSBOOK_HOME})
 COLLECTIONS = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK, Kind.INBOX, Kind.OUTBOX, Kind.NOTIFICATIONS})
 """Collections that a home shows."""
@@ -49,6 +53,8 @@ _COLLECTION_KINDS = {
     "outbox": Kind.OUTBOX,
     "notification": Kind.NOTIFICATIONS,
 }
+DELEGATE_NAMES = {Kind.READ_DELEGATES: "calendar-proxy-read", Kind.WRITE_DELEGATES: "calendar-proxy-write"}
+"""The last segment of their URLs."""
 _MEMBER_KINDS = {
     Kind.CALENDAR: Kind.CALENDAR_OBJECT,
     Kind.INBOX: Kind.CALENDAR_OBJECT,
@@ -115,9 +121,13 @@ def from_resolution(path: Path, found: Resolution) -> Resource:
     if owner is None:
         raise NotFound
     if tree == "principals":
-        if depth > 3:
-            raise NotFound
-        return Resource(Kind.PRINCIPAL, principal_href(owner, by_uid), by_uid, owner)
+        principal = Resource(Kind.PRINCIPAL, principal_href(owner, by_uid), by_uid, owner)
+        if depth == 3:
+            return principal
+        for child in delegates_of(principal):
+            if depth == 4 and child.name == segments[3]:
+                return child
+        raise NotFound
     if home is None:
         raise NotFound
     if depth > 5:
@@ -169,6 +179,13 @@ def reached(tree: str, found: Resolution) -> Kind:
     return Kind.CALENDAR_HOME if tree == "calendars" else Kind.ADDRESSBOOK_HOME
 
 
+def delegates_of(principal: Resource) -> list[Resource]:
+    """The groups of delegates of a principal that has a home."""
+    if principal.owner is None or principal.owner.kind == "group":
+        return []
+    return [replace(principal, kind=kind, href=f"{principal.href}{name}/") for kind, name in DELEGATE_NAMES.items()]
+
+
 def collection_of(home: Resource, collection: Collection) -> Resource:
     """A collection as a child of its home's resource."""
     kind = _COLLECTION_KINDS[collection.kind]
@@ -186,6 +203,12 @@ def principal_href(principal: Principal, by_uid: bool = True) -> str:
     if by_uid:
         return f"/principals/__uids__/{encode(principal.uid)}/"
     return f"/principals/{KIND_FOLDERS[principal.kind]}/{encode(principal.name)}/"
+
+
+def delegates_href(principal: Principal, rights: DelegateRights, by_uid: bool = True) -> str:
+    """The URL of the group of a principal's delegates."""
+    kind = Kind.READ_DELEGATES if rights == "read" else Kind.WRITE_DELEGATES
+    return f"{principal_href(principal, by_uid)}{DELEGATE_NAMES[kind]}/"
 
 
 def home_href(principal: Principal, kind: str, by_uid: bool = True) -> str:

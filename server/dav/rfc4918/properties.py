@@ -18,6 +18,8 @@ _TYPES = {
     Kind.ROOT: "<D:collection/>",
     Kind.PRINCIPALS: "<D:collection/>",
     Kind.PRINCIPAL: "<D:collection/><D:principal/>",
+    Kind.READ_DELEGATES: "<D:collection/><D:principal/><S:calendar-proxy-read/>",
+    Kind.WRITE_DELEGATES: "<D:collection/><D:principal/><S:calendar-proxy-write/>",
     Kind.HOMES: "<D:collection/>",
     Kind.CALENDAR_HOME: "<D:collection/>",
     Kind.ADDRESSBOOK_HOME: "<D:collection/>",

@@ -10,7 +10,16 @@ from server.dav.core.errors import Refused
 from server.dav.core.multistatus import MemberWriter, answer, describe, paged, present, propstat, response
 from server.dav.core.names import dav, tags
 from server.dav.core.request import Answer, Request
-from server.dav.core.resource import COLLECTIONS, HOMES, OBJECTS, Kind, Resource, collection_of, member_kind
+from server.dav.core.resource import (
+    COLLECTIONS,
+    HOMES,
+    OBJECTS,
+    Kind,
+    Resource,
+    collection_of,
+    delegates_of,
+    member_kind,
+)
 from server.dav.rfc4918.listing import fixed_children
 from server.errors import BadRequest
 
@@ -95,12 +104,22 @@ async def propfind(request: Request) -> Answer:
             collection_of(resource, item)
             for item in await request.site.storage.collections(resource.home, request.person.id)
         ]
+    elif resource.kind is Kind.PRINCIPAL:
+        return answer(request, own, *[await delegates(request, child, wanted) for child in delegates_of(resource)])
     else:
         children = [
             replace(resource, href=f"{resource.href}{name}/", kind=_below(resource, name), by_uid=name == "__uids__")
             for name in fixed_children(resource.href)
         ]
     return answer(request, own, *(render(request, child, wanted.of(request, child)) for child in children))
+
+
+async def delegates(request: Request, child: Resource, wanted: Wanted) -> str:
+    """The response of a group of delegates, whose members no other resource has."""
+    request.loaded.clear()
+    await request.prepare(child, wanted.to_load(request, child))
+    render = names_only if wanted.kind == PROPNAME else describe
+    return render(request, child, wanted.of(request, child))
 
 
 def _below(resource: Resource, name: str) -> Kind:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from server.auth import policy
 from server.dav.core import names, xml
 from server.dav.core.errors import Refused
 from server.dav.core.multistatus import answer, properties_of, propstat, response
@@ -14,7 +15,7 @@ from server.dav.core.request import Answer, Request
 from server.dav.core.resource import COLLECTIONS, HOMES, OBJECTS, Resource
 from server.dav.rfc4918 import conditions
 from server.errors import AccessDenied, BadRequest
-from server.storage import PropertyChanges
+from server.storage import PERSONAL_PROPERTIES, PropertyChanges
 
 PROTECTED = names.element(dav("cannot-modify-protected-property"))
 TIMEZONE = names.caldav("calendar-timezone")
@@ -156,24 +157,45 @@ async def read_creation(request: Request, resource: Resource, props: Iterable[xm
 
 async def proppatch(request: Request) -> Answer:
     """Answers PROPPATCH."""
-    resource = await request.resource(need=dav("write-properties"))
+    resource = await request.resource()
     await conditions.check(request, resource)
     root = await request.demand_xml(dav("propertyupdate"))
-    if resource.kind not in HOMES | COLLECTIONS | OBJECTS:
-        raise AccessDenied(resource.href, dav("write-properties"))
     instructions = await read_update(request, resource, root)
+    demand_allowed(request, resource, instructions)
     if not instructions.refused:
         instructions.bound(properties_of(request, resource), request.site.limits.max_properties)
     if not instructions.refused:
-        await apply(request, resource, instructions.changes())
+        await apply(request, resource, instructions)
     if request.minimal and not instructions.refused:
         return Answer(200, headers={"Preference-Applied": "return=minimal"})
     return answer(request, response(request.url(resource.href), instructions.propstats()))
 
 
-async def apply(request: Request, resource: Resource, changes: PropertyChanges) -> None:
+def demand_allowed(request: Request, resource: Resource, instructions: Instructions) -> None:
+    """Raises `AccessDenied` where the person may not change the properties, but for those of a view of their own."""
+    held = request.privileges(resource)
+    if dav("write-properties") in held:
+        known = request.site.registry.by_kind[resource.kind]
+        elsewhere = all(name in known and (known[name].write or not known[name].read) for name in instructions.names)
+        if resource.kind in HOMES | COLLECTIONS | OBJECTS or elsewhere:
+            return
+    elif resource.collection is not None and resource.object is None:
+        keeps_view = policy.may_keep_view(request.person, resource.owner, resource.collection, held)
+        if keeps_view and PERSONAL_PROPERTIES.issuperset(instructions.names):
+            return
+    raise AccessDenied(resource.href, dav("write-properties"))
+
+
+async def apply(request: Request, resource: Resource, instructions: Instructions) -> None:
     """Have the changes made on whatever kind of resource it is."""
     site = request.site
+    changes = instructions.changes()
+    if resource.kind not in HOMES | COLLECTIONS | OBJECTS:
+        for name, value in instructions.properties.items():
+            write = site.registry.by_kind[resource.kind][name].write
+            assert write is not None
+            await write(request, resource, value or "")
+        return
     if resource.object is not None:
         assert resource.collection is not None
         await site.objects.set_properties(resource.collection, resource.object, changes, request.cause())

@@ -1,0 +1,183 @@
+"""Who may do what, in PostgreSQL (`server.access.Access`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from server.access import AccessList, AclEntry, Delegation, PrincipalSearch, Share
+from server.directory import name_key
+from server.errors import NotFound
+from server.storage import Ace, Cause, Collection, DelegateRights, Home, Principal, PrincipalKind
+from storage_plugins.postgres.database import Connection
+from storage_plugins.postgres.principal_search import query
+from storage_plugins.postgres.principal_writes import leave_trace, lock
+from storage_plugins.postgres.storage import PostgresStorage
+
+PRINCIPAL = (
+    "p.id, p.uid, p.kind, p.name, p.display_name, "
+    "array(select a.address from principal_address a where a.principal_id = p.id order by a.position), p.roles, "
+    "p.disabled_at is not null, p.credential_version"
+)
+"""Columns of a principal `p`, as `principal` reads them."""
+_WIDTH = 9
+
+
+class PostgresAccess:
+    """An `Access` on the connections of a worker."""
+
+    def __init__(self, storage: PostgresStorage) -> None:
+        self._storage = storage
+        self._database = storage.database
+
+    # access control lists
+
+    async def access_list(self, home: Home, collection: Collection | None) -> AccessList:
+        """See `Access`."""
+        rows = await self._database.fetch(
+            f"""
+            select true, e.collection_id, e.principal_class, e.grants, e.privileges, null::text, {PRINCIPAL}
+            from ace e left join principal p on p.id = e.principal_id and p.deleted_at is null
+            where e.home_id = $1 and ($2::bigint is null or e.collection_id = $2)
+              and (p.id is not null or e.principal_class is not null)
+            union all
+            select false, s.collection_id, null, null, null, s.rights, {PRINCIPAL}
+            from share s join principal p on p.id = s.principal_id and p.deleted_at is null
+            where s.home_id = $1 and ($2::bigint is null or s.collection_id = $2)
+            order by 1, 2
+            """,  # noqa: S608
+            home.id,
+            None if collection is None else collection.id,
+        )
+        entries = [AclEntry(row[1], row[2] or principal(row[6:]), row[3], tuple(row[4])) for row in rows if row[0]]
+        shares = [Share(row[1], principal(row[6:]), row[5]) for row in rows if not row[0]]
+        return AccessList(tuple(entries), tuple(shares))
+
+    async def set_acl(self, home: Home, collection: Collection, aces: Sequence[Ace], cause: Cause) -> int:
+        """See `Access`."""
+        revision = await self._database.fetchval(
+            "select koyomi_set_acl_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            home.id,
+            collection.id,
+            collection.name,
+            collection.incarnation,
+            [ace.whom if isinstance(ace.whom, int) else None for ace in aces],
+            [None if isinstance(ace.whom, int) else ace.whom for ace in aces],
+            [ace.grants for ace in aces],
+            [list(ace.privileges) for ace in aces],
+            cause.principal_id,
+            cause.origin,
+            cause.request_id,
+        )
+        return self._storage.announce(home.id, collection.id, int(revision))
+
+    # delegates and groups
+
+    async def delegates(self, principal_id: int) -> list[Delegation]:
+        """See `Access`."""
+        return await self._delegations(
+            "join delegate d on d.delegate_id = p.id where d.principal_id = $1", principal_id
+        )
+
+    async def delegators(self, principal_id: int, *, through_groups: bool) -> list[Delegation]:
+        """See `Access`."""
+        concerned = "any(koyomi_groups_of_1($1) || $1)" if through_groups else "$1"
+        return await self._delegations(
+            f"join delegate d on d.principal_id = p.id where d.delegate_id = {concerned}", principal_id
+        )
+
+    async def _delegations(self, condition: str, principal_id: int) -> list[Delegation]:
+        rows = await self._database.fetch(
+            f"select {PRINCIPAL}, d.rights from principal p {condition} and p.deleted_at is null "  # noqa: S608
+            "order by p.name_key, d.rights",
+            principal_id,
+        )
+        return list(dict.fromkeys(Delegation(principal(row), row[_WIDTH]) for row in rows))
+
+    async def set_delegates(
+        self, principal_id: int, rights: DelegateRights, delegates: frozenset[int], cause: Cause
+    ) -> None:
+        """See `Access`."""
+        ids = sorted(delegates)
+        async with self._database.transaction() as connection:
+            await lock(connection)
+            await _require_principals(connection, [*ids, principal_id])
+            await connection.execute(
+                """
+                with gone as (
+                    delete from delegate
+                    where principal_id = $1 and rights = $2 and delegate_id <> all($3::bigint[])
+                )
+                insert into delegate (principal_id, delegate_id, rights)
+                select $1, id, $2 from unnest($3::bigint[]) as id
+                on conflict do nothing
+                """,
+                principal_id,
+                rights,
+                ids,
+            )
+            details = {"rights": rights, "delegates": ids}
+            await leave_trace(connection, "principal-delegates", principal_id, cause, details)
+
+    async def all_groups_of(self, principal_id: int) -> list[Principal]:
+        """See `Access`."""
+        return await self._principals("p.id = any(koyomi_groups_of_1($1))", principal_id)
+
+    async def all_members_of(self, principal_id: int) -> list[Principal]:
+        """See `Access`."""
+        return await self._principals(
+            """
+            p.id in (
+                with recursive belongs (id) as (
+                    select m.member_id from membership m where m.group_id = $1
+                    union
+                    select m.member_id from belongs b join membership m on m.group_id = b.id
+                )
+                select id from belongs
+            )
+            """,
+            principal_id,
+        )
+
+    # looking up
+
+    async def principals_at(self, uids: Sequence[str], names: Sequence[tuple[PrincipalKind, str]]) -> list[Principal]:
+        """See `Access`."""
+        return await self._principals(
+            """
+            (p.uid = any($1::text[]) or p.id in (
+                select q.id from principal q
+                join unnest($2::text[], $3::text[]) as n (kind, name_key) on q.kind = n.kind and q.name_key = n.name_key
+            ))
+            """,
+            list(uids),
+            [kind for kind, _ in names],
+            [name_key(name) for _, name in names],
+        )
+
+    async def search(self, search: PrincipalSearch, limit: int) -> list[Principal]:
+        """See `Access`."""
+        condition, arguments = query(search)
+        return await self._principals(condition, *arguments, limit=limit)
+
+    async def _principals(self, condition: str, *arguments: object, limit: int | None = None) -> list[Principal]:
+        rows = await self._database.fetch(
+            f"select {PRINCIPAL} from principal p where p.deleted_at is null and {condition} "  # noqa: S608
+            f"order by p.name_key{'' if limit is None else f' limit {limit:d}'}",
+            *arguments,
+        )
+        return [principal(row) for row in rows]
+
+
+async def _require_principals(connection: Connection, ids: Sequence[int]) -> None:
+    known = await connection.fetchval(
+        "select count(*) from principal where id = any($1::bigint[]) and deleted_at is null", list(ids)
+    )
+    if known != len(set(ids)):
+        raise NotFound("There is no such principal.")
+
+
+def principal(row: Any) -> Principal:
+    """A principal from the columns of `PRINCIPAL`."""
+    id_, uid, kind, name, display_name, addresses, roles, disabled, version = row[:_WIDTH]
+    return Principal(id_, uid, kind, name, display_name, tuple(addresses), frozenset(roles), disabled, version)
