@@ -16,7 +16,7 @@ create table home (
     -- Moves when the home is restored from a backup.
     incarnation bigint not null default 1,
     -- Bytes of all members that are not deleted, in collections that are not deleted. No check holds it above zero: a
-    -- write counts before it finds out that its member changed meanwhile and gives up.
+    -- write counts before it finds out that its collection was deleted meanwhile and gives up.
     used_bytes bigint not null default 0,
     -- Live bindings.
     collection_count integer not null default 0 check (collection_count >= 0),

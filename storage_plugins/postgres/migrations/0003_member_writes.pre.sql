@@ -2,7 +2,9 @@
 --
 -- They rely on READ COMMITTED: in a VOLATILE function every statement sees what was committed before it started. The
 -- update of the row in `home` waits for every other writer of that home, so what is read after it is final. Work that
--- needs no revision comes before it. Order of locks: objects by id, their occurrences, homes by id, collections, the rest.
+-- needs no revision comes before it. Order of locks: objects that exist, by id; their occurrences; homes, by id;
+-- collections; the rest. Whoever changes an object that exists locks it first, or two that change it in different ways
+-- would wait for one another.
 --
 -- Functions are versioned by their names, so that old code runs beside new code. SQLSTATEs (sqlstates.py maps them):
 -- KY001 not as expected, KY002 gone, KY003 quota, KY004 too many members, KY005 too many collections, KY006 exists.
@@ -93,14 +95,14 @@ begin
     else
         select p_size - o.size into v_delta from object o
         where o.home_id = p_home_id and o.id = v_id and o.revision = p_expected_revision and o.deleted_revision is null
-          and o.collection_id = p_collection_id and o.name = p_name;
+          and o.collection_id = p_collection_id and o.name = p_name
+        for no key update;
         if not found then
             raise exception using errcode = 'KY001', message = 'object changed';
         end if;
     end if;
     if p_materialised then
         if p_expected_id is not null then
-            perform 1 from object o where o.home_id = p_home_id and o.id = v_id for no key update;
             delete from occurrence where home_id = p_home_id and object_id = v_id;
             delete from alarm where home_id = p_home_id and object_id = v_id and viewer_id = 0;
         end if;
@@ -140,16 +142,13 @@ begin
                 summary = p_summary, text = p_text, neutral_etag = null, neutral_text = null, endless = p_endless,
                 span_start = p_span_start, span_end = p_span_end,
                 expanded_from = p_expanded_from, expanded_until = p_expanded_until
-            where o.home_id = p_home_id and o.id = v_id and o.revision = p_expected_revision;
+            where o.home_id = p_home_id and o.id = v_id;
         else
             update object o
             set revision = v_revision, modified_at = v_now, size = p_size, uid = p_uid, component = p_component,
                 etag = p_etag, schedule_tag = p_schedule_tag, time_key = p_time_key, tzids = p_tzids,
                 summary = p_summary, text = p_text, neutral_etag = null, neutral_text = null
-            where o.home_id = p_home_id and o.id = v_id and o.revision = p_expected_revision;
-        end if;
-        if not found then
-            raise exception using errcode = 'KY001', message = 'object changed';
+            where o.home_id = p_home_id and o.id = v_id;
         end if;
     else
         if v_members > p_max_members then
@@ -258,6 +257,13 @@ declare
     v_revision bigint;
     v_now timestamptz;
 begin
+    perform 1 from object o
+    where o.home_id = p_home_id and o.id = p_expected_id and o.revision = p_expected_revision
+      and o.deleted_revision is null and o.collection_id = p_collection_id and o.name = p_name
+    for no key update;
+    if not found then
+        raise exception using errcode = 'KY001', message = 'object changed';
+    end if;
     update home h set revision = h.revision + 1, modified_at = clock_timestamp()
     where h.id = p_home_id
     returning h.revision, h.modified_at into v_revision, v_now;
@@ -267,11 +273,7 @@ begin
     update object o
     set revision = v_revision,
         properties = nullif((coalesce(o.properties, '{}') || p_set) - p_removed, '{}')
-    where o.home_id = p_home_id and o.id = p_expected_id and o.revision = p_expected_revision
-      and o.deleted_revision is null and o.collection_id = p_collection_id and o.name = p_name;
-    if not found then
-        raise exception using errcode = 'KY001', message = 'object changed';
-    end if;
+    where o.home_id = p_home_id and o.id = p_expected_id;
     insert into outbox (home_id, revision, kind, collection_id, object_id, principal_id, origin, request_id)
     values (p_home_id, v_revision, 'properties', p_collection_id, p_expected_id, p_principal_id, p_origin,
             p_request_id);

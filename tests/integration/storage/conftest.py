@@ -61,6 +61,13 @@ async def assert_consistent(storage: PostgresStorage) -> None:
     assert [difference async for difference in check(storage.database, etag_of)] == []
 
 
+async def deadlocks(storage: PostgresStorage) -> int:
+    """How many deadlocks there were in the storage's database. All writes lock in one order: there must be none."""
+    await storage.database.fetch("select pg_stat_force_next_flush()")
+    sql = "select deadlocks from pg_stat_database where datname = current_database()"
+    return await storage.database.fetchval(sql)
+
+
 @pytest_asyncio.fixture(loop_scope="session", scope="package")
 async def storage_dsn(cluster: Cluster, migrated_template: str) -> AsyncIterator[str]:
     name = await create_database(cluster, migrated_template)
@@ -74,6 +81,7 @@ async def storage(storage_dsn: str) -> AsyncIterator[PostgresStorage]:
     async with PostgresStorage(storage_dsn) as opened:
         yield opened
         await assert_consistent(opened)
+        assert await deadlocks(opened) == 0
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -6,7 +6,8 @@ import asyncio
 import random
 
 from server.errors import QuotaExceeded, TooManyMembers, UidConflict, WriteConflict
-from server.storage import NewCollection, ObjectState, Target, WriteLimits
+from server.storage import NewCollection, ObjectState, PropertyChanges, Target, WriteLimits
+from tests.integration.storage.conftest import deadlocks
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
 
 
@@ -216,3 +217,27 @@ async def test_what_shrinks_and_is_gone_gives_up_in_order(storage, person):
         assert isinstance(results[0], int)
         assert isinstance(results[1], int) or type(results[1]).__name__ == "NotFound"
     assert (await person.home()).used_bytes == 0
+
+
+async def test_all_kinds_of_writes_of_one_member(storage, person):
+    """They lock it and its home in one order: none has to be ended as a deadlock."""
+    calendar, tasks = await person.collection(), await person.collection("tasks")
+
+    before = await deadlocks(storage)
+    for round_ in range(15):
+        written = await storage.put_object(calendar, "a", content("u", occurrences=4), None, LIMITS, CAUSE)
+        based = state(written)
+        writes = [
+            storage.put_object(calendar, "a", content("u", "other", occurrences=5), based, LIMITS, CAUSE),
+            storage.put_object(calendar, "a", content("u", "text", occurrences=None), based, LIMITS, CAUSE),
+            storage.set_object_properties(calendar, "a", based, PropertyChanges({"{x}y": "<y/>"}), CAUSE),
+            storage.delete_object(calendar, "a", based, CAUSE),
+            storage.move_object(calendar, "a", based, tasks, "a", None, LIMITS, CAUSE),
+            storage.put_object(calendar, "a", content("u", "more", occurrences=2), based, LIMITS, CAUSE),
+        ]
+        random.Random(round_).shuffle(writes)
+        assert await outcomes(*writes) == ["WriteConflict"] * 5 + ["done"]
+        for where in (calendar, tasks):
+            for id_, revision in await storage.members(where, ("id", "revision"), after=None, limit=5):
+                await storage.delete_object(where, "a", ObjectState(id_, revision), CAUSE)
+    assert await deadlocks(storage) == before
