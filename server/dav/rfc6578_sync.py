@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from server.dav.core import names, xml
+from server.dav.core.member_pages import member_pages
 from server.dav.core.multistatus import MemberWriter, answer, describe, paged, status_response
 from server.dav.core.names import dav
 from server.dav.core.paths import encode
@@ -192,6 +193,13 @@ async def all_changes(
     the one page that is read beyond the token.
     """
     assert collection.collection is not None
+    if since.revision == 0 and since.began is not None:
+        # All of an initial synchronisation: what exists, in order of names, in which nothing changes its place.
+        properties = request.site.registry.by_kind[member_kind(collection.kind)]
+        writer = MemberWriter(request, collection, wanted, properties)
+        async for page in member_pages(request, collection.collection, writer.columns):
+            yield writer.page(page)
+        return
     changes = Changes(request, collection, wanted, since)
     after, until = since.revision, collection.collection.revision
     size = request.site.page_size

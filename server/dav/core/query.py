@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from server.costs import computed
 from server.dav.core import names
+from server.dav.core.member_pages import member_pages, page_size
 from server.dav.core.multistatus import MemberWriter, paged, status_response
 from server.dav.core.names import dav
 from server.dav.core.registry import MemberValue
@@ -104,21 +105,13 @@ async def pages_of(
     request: Request, collection: Collection, columns: Sequence[MemberColumn], selection: Selection
 ) -> AsyncIterator[Sequence[Row]]:
     """Rows of the members that may match."""
-    size = max(10, request.site.page_size // 10) if "text" in columns else request.site.page_size
-    if selection.ids is not None:
-        for at in range(0, len(selection.ids), size):
-            yield await request.site.storage.members_by_id(collection, selection.ids[at : at + size], columns)
-        return
-    after: str | None = None
-    while True:
-        rows = await request.site.storage.members(collection, columns, after=after, limit=size + 1)
-        more = len(rows) > size
-        rows = rows[:size] if more else rows
-        if rows:
+    if selection.ids is None:
+        async for rows in member_pages(request, collection, columns):
             yield rows
-            after = rows[-1][0]
-        if not more:
-            return
+        return
+    size = page_size(request, columns)
+    for at in range(0, len(selection.ids), size):
+        yield await request.site.storage.members_by_id(collection, selection.ids[at : at + size], columns)
 
 
 async def matching(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from server.calendar.aggregate import Aggregate
 from server.dav.core import xml
+from server.dav.core.member_pages import member_pages
 from server.dav.core.names import dav
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Resource
@@ -23,15 +24,8 @@ async def get_calendar(request: Request, resource: Resource, headers: dict[str, 
     async def chunks() -> AsyncIterator[bytes]:
         aggregate = Aggregate(name if collection.member_count else None)
         yield aggregate.head().encode()
-        size = max(10, request.site.page_size // 10)
-        after: str | None = None
-        while True:
-            rows = await request.site.storage.members(collection, ("name", "text"), after=after, limit=size)
-            if rows:
-                yield "".join([aggregate.add(row[1]) for row in rows]).encode()
-                after = rows[-1][0]
-            if len(rows) < size:
-                break
+        async for rows in member_pages(request, collection, ("name", "text")):
+            yield "".join([aggregate.add(row[1]) for row in rows]).encode()
         yield aggregate.tail().encode()
 
     return Answer(200, headers=headers, stream=chunks())

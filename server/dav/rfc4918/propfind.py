@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from server.dav.core import xml
 from server.dav.core.errors import Refused
+from server.dav.core.member_pages import member_pages
 from server.dav.core.multistatus import MemberWriter, answer, describe, paged, present, propstat, response
 from server.dav.core.names import dav, tags
 from server.dav.core.request import Answer, Request
@@ -142,15 +143,5 @@ async def members(request: Request, collection: Resource, wanted: Wanted) -> Asy
     writer = MemberWriter(
         request, collection, asked, known, every_dead=wanted.kind != PROP, names_only=wanted.kind == PROPNAME
     )
-    after: str | None = None
-    size = request.site.page_size
-    while True:
-        rows = await request.site.storage.members(collection.collection, writer.columns, after=after, limit=size + 1)
-        more = len(rows) > size
-        if more:
-            rows = rows[:size]
-        if rows:
-            yield writer.page(rows)
-            after = rows[-1][0]
-        if not more:
-            return
+    async for rows in member_pages(request, collection.collection, writer.columns):
+        yield writer.page(rows)

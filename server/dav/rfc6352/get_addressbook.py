@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from server.contacts.aggregate import concatenate
+from server.dav.core.member_pages import member_pages
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Resource
 from server.dav.rfc4918.properties import CARD_TYPE
@@ -17,14 +18,7 @@ async def get_addressbook(request: Request, resource: Resource, headers: dict[st
     headers["Content-Type"] = CARD_TYPE
 
     async def chunks() -> AsyncIterator[bytes]:
-        size = max(10, request.site.page_size // 10)
-        after: str | None = None
-        while True:
-            rows = await request.site.storage.members(collection, ("name", "text"), after=after, limit=size)
-            if rows:
-                yield concatenate(row[1] for row in rows).encode()
-                after = rows[-1][0]
-            if len(rows) < size:
-                return
+        async for rows in member_pages(request, collection, ("name", "text")):
+            yield concatenate(row[1] for row in rows).encode()
 
     return Answer(200, headers=headers, stream=chunks())
