@@ -315,6 +315,18 @@ class BusyTimes:
     """Ids of objects whose stored occurrences do not cover the window."""
 
 
+@dataclass(frozen=True, slots=True)
+class Overlapping:
+    """Which objects of a calendar overlap a window (RFC 4791 §9.9)."""
+
+    objects: Sequence[int]
+    """Ids of those with a timed occurrence that does."""
+    floating: Sequence[tuple[int, Occurrence]]
+    """Floating times and dates that do in some zone, by the id of their object; all but their times is not told."""
+    unexpanded: Sequence[int]
+    """Ids of objects whose stored occurrences do not cover the window."""
+
+
 ANYTHING = Change(0, None, 0)
 """What a worker hears when it may have missed changes: the database was away, or there were too many to tell."""
 
@@ -380,6 +392,11 @@ class Storage(Protocol):
         `FLOATING_MARGIN`. The occurrences of the objects named last are not all stored for this window: the caller
         computes them from the text.
         """
+
+    async def overlapping(
+        self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> Overlapping:
+        """Which objects of a calendar overlap `window`; floating times are looked for in `floating`."""
 
     async def busy_times(
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 from server.calendar.calendar_object import read_timezone
 from server.calendar.component import Component, parse_calendar
 from server.calendar.component_times import later
 from server.calendar.filters import TimeRange
-from server.calendar.occurrences import FLOATING_MARGIN, Kind, Occurrence, resolve
+from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind, Occurrence, resolve
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.vtimezone import zone_of_component
 from server.calendar.zones import UTC_ZONE, Zone
@@ -63,10 +64,17 @@ async def objects_in(
     `stored` is what was read already, used if it is of the same window and zone.
     Raises `TooManyInstances` when a rule takes too much work in the window.
     """
-    if stored is None or stored.time_range != time_range:
-        stored = await stored_in(storage, collection, time_range, zone)
-    found = set(stored.by_object)
-    left = [object_id for object_id in stored.unexpanded if object_id not in found]
+    if stored is not None and stored.time_range == time_range:
+        found, unexpanded = set(stored.by_object), sorted(stored.unexpanded)
+    else:
+        wide = widened(time_range)
+        overlapping = await storage.overlapping(collection, _bounds(time_range), _bounds(wide))
+        found = set(overlapping.objects)
+        for object_id, occurrence in overlapping.floating:
+            if object_id not in found and resolve(occurrence, zone).overlaps(time_range.start, time_range.end):
+                found.add(object_id)
+        unexpanded = list(overlapping.unexpanded)
+    left = [object_id for object_id in unexpanded if object_id not in found]
     for at in range(0, len(left), PAGE):
         texts = await storage.members_by_id(collection, left[at : at + PAGE], ("id", "text"))
         found.update(await computed(_overlapping, texts, time_range, zone))
@@ -104,6 +112,10 @@ async def stored_in(storage: Storage, collection: Collection, time_range: TimeRa
     for occurrences in found.values():
         occurrences.sort(key=lambda item: (item.start, item.recurrence_id))
     return StoredOccurrences(time_range, found, frozenset(partial), collection.revision)
+
+
+def _bounds(time_range: TimeRange) -> tuple[datetime, datetime]:
+    return time_range.start or EARLIEST, time_range.end or LATEST
 
 
 def _overlapping(rows: Sequence[Row], time_range: TimeRange, zone: Zone) -> list[int]:

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind, Occurrence
-from server.storage import BusyTimes, MemberColumn
+from server.storage import BusyTimes, MemberColumn, Overlapping
 from storage_plugins.postgres.members import member_columns
 from storage_plugins.postgres.occurrence_rows import BUSY, KINDS
 
@@ -59,6 +59,29 @@ IN_WINDOW = " union all ".join(
 )
 """Arguments: home, collection, start and end of the window."""
 
+OVERLAPPING = " union all ".join(
+    (
+        "select distinct t.object_id, 0::smallint as kind, null::timestamptz, null::timestamptz, null::timestamptz, "  # noqa: S608
+        "null::timestamptz from ("
+        + _stored(
+            "c.object_id",
+            "$3",
+            "$4",
+            "and c.kind = 0 and c.matches and coalesce(c.matches_from < $4, true) "
+            "and coalesce(c.matches_until > $3, true)",
+        )
+        + ") as t",
+        _stored(
+            "c.object_id, c.kind, c.start_at, c.end_at, c.matches_from, c.matches_until",
+            "$5",
+            "$6",
+            "and c.kind <> 0 and c.matches",
+        ),
+        _unexpanded(f"o.id, {_PARTIAL}, null, null, null, null", "$5", "$6"),
+    )
+)
+"""Arguments as of `BUSY_IN_WINDOW`. Of timed occurrences only that there are some is told."""
+
 BUSY_IN_WINDOW = " union all ".join(
     (
         "select 0::smallint as kind, m.busy, lower(m.period), upper(m.period), 0::bigint from ("  # noqa: S608
@@ -93,6 +116,24 @@ def by_id(columns: Sequence[MemberColumn]) -> str:
 def window(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
     """A window's bounds as arguments; None is unbounded."""
     return start or EARLIEST, end or LATEST
+
+
+def overlapping(rows: Sequence[Any]) -> Overlapping:
+    """What `OVERLAPPING` gave."""
+    objects: list[int] = []
+    floating: list[tuple[int, Occurrence]] = []
+    partial: list[int] = []
+    for object_id, kind, start, end, since, until in rows:
+        if kind == 0:
+            objects.append(object_id)
+        elif kind == _PARTIAL:
+            partial.append(object_id)
+        else:
+            local = start.replace(tzinfo=None)
+            floating.append(
+                (object_id, Occurrence(start, end, since, until, local, None, KINDS[kind], Busy.FREE, "", 0))
+            )
+    return Overlapping(objects, floating, partial)
 
 
 def busy(rows: Sequence[Any]) -> BusyTimes:

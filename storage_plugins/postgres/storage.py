@@ -19,6 +19,7 @@ from server.storage import (
     Collection,
     Home,
     MemberColumn,
+    Overlapping,
     Resolution,
     Row,
     Target,
@@ -175,6 +176,16 @@ class PostgresStorage(MemberWrites, CollectionWrites):
         return occurrence_reads.occurrences(
             await self.database.fetch(
                 occurrence_reads.IN_WINDOW, collection.home_id, collection.id, *occurrence_reads.window(start, end)
+            )
+        )
+
+    async def overlapping(
+        self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> Overlapping:
+        """Which objects of a calendar overlap `window`; floating times are looked for in `floating`."""
+        return occurrence_reads.overlapping(
+            await self.database.fetch(
+                occurrence_reads.OVERLAPPING, collection.home_id, collection.id, *window, *floating
             )
         )
 

@@ -27,6 +27,8 @@ class Selection:
     """The only members to be looked at; None: all."""
     test: Test | None = None
     """What decides about these; None: all of them match."""
+    heavy: bool = False
+    """Whether the test parses texts, and so is done off the event loop."""
     special: Mapping[str, MemberValue] = field(default_factory=dict)
     """How the data property is read."""
 
@@ -77,7 +79,7 @@ async def one_member(request: Request, resource: Resource, query: Query) -> Asyn
         return
     writer = writer_for(request, holder, query, selection)
     found = await request.site.storage.members_by_id(collection, [member.id], writer.columns)
-    yield await written(writer, found, selection.test)
+    yield await written(writer, found, selection)
 
 
 def writer_for(request: Request, collection: Resource, query: Query, selection: Selection) -> MemberWriter:
@@ -86,11 +88,13 @@ def writer_for(request: Request, collection: Resource, query: Query, selection: 
     return MemberWriter(request, collection, query.wanted, known, selection.special, query.columns)
 
 
-async def written(writer: MemberWriter, rows: Sequence[Row], test: Test | None) -> str:
+async def written(writer: MemberWriter, rows: Sequence[Row], selection: Selection) -> str:
     """The responses of those rows that match; what has to parse texts does so off the event loop."""
-    if test is None and not writer.heavy:
-        return writer.page(rows)
-    return await computed(lambda: writer.page(tested(writer, rows, test)))
+
+    def work() -> str:
+        return writer.page(tested(writer, rows, selection.test))
+
+    return await computed(work) if selection.heavy or writer.heavy else work()
 
 
 def tested(writer: MemberWriter, rows: Sequence[Row], test: Test | None) -> Sequence[Row]:
@@ -125,13 +129,13 @@ async def matching(
         writer = writer_for(request, collection, query, selection)
         async for rows in pages_of(request, collection.collection, writer.columns, selection):
             if left is None:
-                yield await written(writer, rows, selection.test)
+                yield await written(writer, rows, selection)
                 continue
             found = await computed(tested, writer, rows, selection.test)
             if len(found) > left:
                 precondition = names.element(dav("number-of-matches-within-limits"))
                 more = status_response(request.url(resource.href), 507, precondition)
-                yield await written(writer, found[:left], None) + more
+                yield await written(writer, found[:left], Selection()) + more
                 return
             left -= len(found)
-            yield await written(writer, found, None)
+            yield await written(writer, found, Selection())

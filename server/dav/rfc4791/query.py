@@ -88,7 +88,7 @@ async def selection(
     """What of a calendar may match, and how that is decided."""
     by_text = text_test(comp_filter, zone)
     if choices is None:
-        return Selection(None, by_text)
+        return Selection(None, by_text, heavy=True)
     within: dict[Alternative, frozenset[int] | None] = {}
     for choice in choices:
         window = choice.time_range
@@ -104,10 +104,11 @@ async def selection(
         ]
         return any(choice.exact for choice in found) or (bool(found) and by_text(row, where))
 
+    heavy = any(not choice.exact for choice in choices)
     windows = [ids for ids in within.values() if ids is not None]
     if len(windows) < len(within):
-        return Selection(None, test)
-    return Selection(sorted(frozenset().union(*windows)), test)
+        return Selection(None, test, heavy)
+    return Selection(sorted(frozenset().union(*windows)), test, heavy)
 
 
 def text_test(comp_filter: CompFilter, zone: Zone) -> Test:

@@ -26,7 +26,7 @@ async def addressbook_query(request: Request, resource: Resource, root: xml.Elem
     everything = not asked.card_filter.prop_filters
 
     async def select(collection: Collection) -> Selection:
-        return Selection(None, None if everything else test, {ADDRESS_DATA: data})
+        return Selection(None, None if everything else test, not everything, {ADDRESS_DATA: data})
 
     query = Query(
         wanted,
