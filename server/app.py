@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from server import log
 from server.auth.authenticate import Authenticator
 from server.dav.core.dispatch import Dispatcher
 from server.dav.core.ledger import Ledger
 from server.dav.core.registry import build
 from server.dav.core.request import Site
 from server.dav.standards import standards
+from server.health import Health
+from server.metrics import Metrics
 from server.services.collections import Collections
 from server.services.objects import Objects
 from server.settings import Settings
+from server.worker import Post, Served
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
-from storage_plugins.postgres.migrations import migrate
 from storage_plugins.postgres.storage import PostgresStorage
 
 MAX_HEADER = 32 * 1024
@@ -30,22 +33,60 @@ KEEP_ALIVE = 75.0
 
 
 @asynccontextmanager
-async def serving(settings: Settings, dsn: str) -> AsyncIterator[web.BaseRunner]:
-    """A runner for the application, set up and ready for connections; what `server.worker` runs."""
-    log.configure(settings.log_level, settings.log_format)
-    await migrate(dsn)
-    async with application(settings, dsn) as server:
-        runner = web.ServerRunner(server, shutdown_timeout=settings.stop_timeout)
-        await runner.setup()
+async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Served]:
+    """What a worker of `koyomi serve` serves on the database `dsn`."""
+    metrics = Metrics()
+    metrics.worker_starts.labels(post.reason).inc()
+    async with _parts(settings, dsn, metrics) as parts:
+        server = _server(parts.dispatcher)
+        sampling = asyncio.create_task(metrics.keep_written(lambda: parts.sample(post.number, len(server.connections))))
         try:
-            yield runner
+            yield Served(server, web.Server(parts.health.monitored(), access_log=None))
         finally:
-            await runner.cleanup()
+            sampling.cancel()
+            await asyncio.wait([sampling])
 
 
 @asynccontextmanager
 async def application(settings: Settings, dsn: str) -> AsyncIterator[web.Server]:
     """The HTTP server of one worker on the database `dsn`, to be given sockets by the caller."""
+    async with _parts(settings, dsn, Metrics()) as parts:
+        yield _server(parts.dispatcher)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a worker is put together from."""
+
+    dispatcher: Dispatcher
+    health: Health
+    metrics: Metrics
+    storage: PostgresStorage
+    authenticator: Authenticator
+
+    def sample(self, worker: int, connections: int) -> None:
+        """Copy to the metrics what is counted elsewhere."""
+        database, metrics = self.storage.database, self.metrics
+        metrics.connections.labels(str(worker)).set(connections)
+        metrics.pool_in_use.set(database.in_use)
+        metrics.pool_waiting.set(database.waiting)
+        metrics.rise(metrics.pool_waits, database.waits)
+        metrics.rise(metrics.sign_in_failures, self.authenticator.failures)
+
+
+def _server(dispatcher: Dispatcher) -> web.Server:
+    return web.Server(
+        dispatcher,
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=KEEP_ALIVE,
+        max_line_size=MAX_HEADER,
+        max_field_size=MAX_HEADER,
+    )
+
+
+@asynccontextmanager
+async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterator[_Parts]:
     limits = DatabaseLimits(
         connections=settings.database_pool_size,
         acquire_timeout=settings.database_pool_timeout,
@@ -55,9 +96,10 @@ async def application(settings: Settings, dsn: str) -> AsyncIterator[web.Server]
         installation = (await storage.installation()).bytes
         directory = PostgresDirectory(storage.database)
         authenticator = Authenticator.from_settings(settings, directory)
+        health = Health(storage, metrics)
         try:
             site = Site(
-                registry=build(standards(installation)),
+                registry=build([*standards(installation), health.standard()]),
                 storage=storage,
                 directory=directory,
                 access=PostgresAccess(storage),
@@ -72,16 +114,11 @@ async def application(settings: Settings, dsn: str) -> AsyncIterator[web.Server]
                 methods=site.registry.methods,
                 reports=site.registry.reports,
                 addresses=authenticator.addresses,
+                metrics=metrics,
+                access_log=settings.access_log,
                 slow=settings.slow_request,
             )
-            dispatcher = Dispatcher(site, authenticator, ledger, gzip=settings.gzip)
-            yield web.Server(
-                dispatcher,
-                access_log=None,
-                auto_decompress=False,
-                keepalive_timeout=KEEP_ALIVE,
-                max_line_size=MAX_HEADER,
-                max_field_size=MAX_HEADER,
-            )
+            dispatcher = Dispatcher(site, authenticator, ledger, gzip=settings.gzip, hsts_seconds=settings.hsts_seconds)
+            yield _Parts(dispatcher, health, metrics, storage, authenticator)
         finally:
             authenticator.close()

@@ -7,7 +7,9 @@ import errno
 import mmap
 import os
 import socket
+import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -28,14 +30,18 @@ _YIELD_SECONDS = 0.001
 """How long a worker leaves a connection to those that have fewer."""
 _SHORTAGE_SECONDS = 1.0
 """How long a worker accepts nothing after the system refused it another connection."""
+_HANDSHAKE_SECONDS = 15.0
+"""How long TLS's handshake may take."""
+_ARRIVAL_SECONDS = 2.0
+"""How long a worker that ends waits for handshakes."""
 _ENTRY = 4
 """Bytes of a count."""
 
 
-def open_listeners(host: str, port: int) -> list[socket.socket]:
+def open_listeners(host: str, port: int, *, option: str = "port") -> list[socket.socket]:
     """Bind to every address of `host` (`::` stands for IPv4 as well) and listen.
 
-    With port 0 the system chooses one, the same for all addresses. Raises `ConfigurationError`.
+    With port 0 the system chooses one, the same for all addresses. Raises `ConfigurationError`, which names `option`.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -54,19 +60,62 @@ def open_listeners(host: str, port: int) -> list[socket.socket]:
             listener.setblocking(False)
     except OSError as error:
         close_all(listeners)
+        spelled = "--port" if option == "port" else option
         reason = {
-            errno.EADDRINUSE: "is in use by another program; choose another port: --port",
-            errno.EACCES: "needs root's rights; choose a port above 1023: --port",
+            errno.EADDRINUSE: f"is in use by another program; choose another port: {spelled}",
+            errno.EACCES: f"needs root's rights; choose a port above 1023: {spelled}",
         }.get(error.errno or 0, f"cannot be listened on: {error.strerror}")
         raise ConfigurationError(f"Port {port} of {host} {reason}") from None
     return listeners
 
 
-def url_of(listener: socket.socket) -> str:
-    """The URL that leads to a listener, as a person on this machine would type it."""
+def open_unix_listener(path: Path) -> socket.socket:
+    """Bind to a Unix socket, which its owner and its group may connect to, and listen. Raises `ConfigurationError`.
+
+    A socket that a server left which did not end by itself is replaced.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket() and not _is_answered(path):
+            path.unlink(missing_ok=True)
+        before = os.umask(0o117)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        used = error.errno == errno.EADDRINUSE
+        reason = "is in use or no socket" if used else f"cannot be listened on: {error.strerror or error}"
+        raise ConfigurationError(f"The Unix socket {path} {reason}") from None
+    return listener
+
+
+def _is_answered(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        try:
+            asking.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def remove_unix_path(path: Path, listener: socket.socket | None) -> None:
+    """Remove the file of a Unix socket that was listened on, unless another server has taken its place."""
+    if listener is not None and not _is_answered(path):
+        path.unlink(missing_ok=True)
+
+
+def url_of(listener: socket.socket, *, tls: bool = False) -> str:
+    """The URL that leads to a listener, as a person on this machine would type it; the path of a Unix socket."""
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def close_all(sockets: Sequence[socket.socket]) -> None:
@@ -104,7 +153,16 @@ class Acceptor:
     and takes the connection if it is still there then.
     """
 
-    def __init__(self, listeners: Sequence[socket.socket], server: Server, counts: Counts, worker: int) -> None:
+    def __init__(
+        self,
+        listeners: Sequence[socket.socket],
+        server: Server,
+        counts: Counts,
+        worker: int,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`tls` is for all listeners but Unix sockets."""
+        self._tls = tls
         self._listeners = listeners
         self._server = server
         self._counts = counts
@@ -120,13 +178,17 @@ class Acceptor:
             self._watch(listener)
 
     async def close(self) -> None:
-        """Accept no more; what was accepted has reached the server when this returns."""
+        """Accept no more; what was accepted has reached the server when this returns, or was broken off: a client that
+        does not even finish TLS's handshake is not waited for."""
         self._closed = True
         self._counts[self._worker] = IDLE
         for listener in self._listeners:
             self._loop.remove_reader(listener)
         close_all(self._listeners)
-        await asyncio.gather(*self._arriving)
+        if self._arriving:
+            await asyncio.wait(self._arriving, timeout=_ARRIVAL_SECONDS)
+        for task in self._arriving:
+            task.cancel()
 
     def _watch(self, listener: socket.socket) -> None:
         if not self._closed:
@@ -160,14 +222,20 @@ class Acceptor:
             self._loop.call_later(_SHORTAGE_SECONDS, self._watch, listener)
             return
         connection.setblocking(False)
-        task = self._loop.create_task(self._hand_over(connection))
+        task = self._loop.create_task(self._hand_over(connection, listener.family == socket.AF_UNIX))
         self._arriving.add(task)
         task.add_done_callback(self._arrived)
 
-    async def _hand_over(self, connection: socket.socket) -> None:
+    async def _hand_over(self, connection: socket.socket, local: bool) -> None:
+        tls = None if local else self._tls
         try:
-            await self._loop.connect_accepted_socket(self._server, connection)
-        except OSError:
+            await self._loop.connect_accepted_socket(
+                self._server,
+                connection,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
+            )
+        except (OSError, asyncio.CancelledError):
             connection.close()
 
     def _arrived(self, task: asyncio.Task[None]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,7 @@ class Metrics:
         self.registry = own = CollectorRegistry()
         kind, request = ("method", "report"), ("method", "report", "client")
         self.durations = Histogram(
-            "koyomi_request_duration_seconds", "From the head of a request to the end of its answer.", request,
+            "koyomi_request_duration_seconds", "From the head of a request until its answer is ready or, where it is streamed, sent.", request,
             buckets=SECONDS, registry=own,
         )  # fmt: skip
         self.requests = Counter("koyomi_requests", "Requests, by status.", (*request, "status"), registry=own)
@@ -128,6 +128,7 @@ class Metrics:
             ("reason",), registry=own,
         )  # fmt: skip
         self._children: dict[Key, _Children] = {}
+        self._totals: dict[Counter, int] = {}
 
     def request(self, key: Key, status: int, seconds: float, costs: Costs) -> None:
         """Count a request that was answered."""
@@ -151,13 +152,20 @@ class Metrics:
         """Count an error that a request was answered with."""
         self.refusals.labels(error).inc()
 
-    async def keep_written(self) -> None:
-        """Write down what was counted, until cancelled."""
+    def rise(self, counter: Counter, total: int) -> None:
+        """Add to a counter by how much a total, which something else counts from 0, has grown since the last call."""
+        counter.inc(total - self._totals.get(counter, 0))
+        self._totals[counter] = total
+
+    async def keep_written(self, sample: Callable[[], None]) -> None:
+        """Call `sample` and write down what was counted, again and again until cancelled."""
         try:
             while True:
-                await asyncio.sleep(WRITTEN_EVERY)
+                sample()
                 _write()
+                await asyncio.sleep(WRITTEN_EVERY)
         finally:
+            sample()
             _write()
 
     def text(self, now: Sequence[tuple[str, str, float]] = ()) -> bytes:

@@ -153,6 +153,38 @@ class Settings(BaseModel):
         le=256,
         validate_default=True,
     )
+    unix_socket: Path | None = _option(
+        None,
+        "Network",
+        "Unix socket to listen on as well, for a proxy on this machine. Its folder must exist; the group of the socket "
+        "may connect, and whoever can is believed as the proxies of trusted_proxies are.",
+        allowed="a path, or empty",
+    )
+    tls_cert: Path | None = _option(
+        None,
+        "Network",
+        "PEM file with the certificate for TLS on host and port, and those that lead to its root. Read anew on SIGHUP. "
+        "Needs tls_key.",
+        allowed="the path of a file, or empty for plain HTTP",
+    )
+    tls_key: Path | None = _option(
+        None,
+        "Network",
+        "PEM file with the private key of tls_cert, without a passphrase.",
+        allowed="the path of a file, or empty for plain HTTP",
+    )
+    tls_version: Literal["1.2", "1.3"] = _option(
+        "1.2", "Network", "The oldest version of TLS that clients may speak; some that are in use lack 1.3."
+    )
+    hsts_seconds: int = _option(
+        31_536_000,
+        "Network",
+        "How long a browser that came by TLS is told to come by no other way (Strict-Transport-Security); 0 tells "
+        "nothing.",
+        unit="seconds",
+        ge=0,
+        le=315_360_000,
+    )
     external_url: str = _option(
         "",
         "Network",
@@ -196,7 +228,7 @@ class Settings(BaseModel):
         "",
         "Signing in",
         "Header in which a trusted proxy names the person that it has signed in, such as Remote-User. Needs "
-        "trusted_proxies.",
+        "trusted_proxies or unix_socket.",
         allowed="the name of a header, or empty",
         pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]*$",
     )
@@ -329,10 +361,34 @@ class Settings(BaseModel):
     slow_request: float = _option(
         1.0,
         "Log",
-        "Requests that take longer are logged as a warning.",
+        "Requests that take longer are logged as a warning, with what they cost.",
         unit="seconds",
         gt=0,
         le=3600,
+    )
+    access_log: bool = _option(
+        False,
+        "Log",
+        "Log every request: who (by id) from where with what kind of client, method and report, status, bytes and "
+        "what it cost. Neither paths nor contents.",
+    )
+
+    # -- monitoring ---------------------------------------------------------------------------------------------------
+
+    metrics_host: str = _option(
+        "127.0.0.1",
+        "Monitoring",
+        "Address of the port for monitoring.",
+        allowed="a host name or an IP address",
+        min_length=1,
+    )
+    metrics_port: int = _option(
+        0,
+        "Monitoring",
+        "TCP port on which /metrics, /healthz and /readyz answer everyone, by plain HTTP; 0 is none. On the main port "
+        "/metrics is for administrators who sign in.",
+        ge=0,
+        le=65535,
     )
 
     @cached_property
@@ -395,8 +451,10 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _check_together(self) -> Settings:
-        if self.remote_user_header and not self.trusted_proxies:
-            raise ValueError("remote_user_header needs trusted_proxies: without them nobody could be believed")
+        if self.remote_user_header and not (self.trusted_proxies or self.unix_socket):
+            raise ValueError("remote_user_header needs trusted_proxies (or unix_socket): else nobody could be believed")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: both are needed for TLS")
         if self.min_date_time >= self.max_date_time:
             raise ValueError("max_date_time must be after min_date_time")
         if self.sign_in_max_delay < self.sign_in_delay:

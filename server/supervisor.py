@@ -1,14 +1,16 @@
 """The parent of the workers: it owns the sockets and the embedded PostgreSQL, and answers no request itself.
 
 SIGTERM and SIGINT stop the server: the requests under way are finished, within a limit; a second one breaks them off.
-SIGHUP replaces the workers one after another, so that the others go on serving; when a terminal is being closed, which
-sends it too, it stops the server.
+SIGHUP has the TLS certificate read anew, and no connection ends; when a terminal is being closed, which sends it too,
+it stops the server. SIGUSR2 replaces the workers one after another, so that the others go on serving: by those of a new
+version, if one was installed meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import pickle
 import signal
@@ -24,15 +26,16 @@ import structlog
 
 from server import log as logs
 from server.errors import KoyomiError
-from server.listening import IDLE, Counts, close_all, open_listeners, url_of
+from server.listening import IDLE, Counts, close_all, open_listeners, open_unix_listener, remove_unix_path, url_of
 from server.settings import Settings
-from server.worker import JOB_LENGTH, READY, STOP, Job, Post
+from server.tls import TlsFiles
+from server.worker import JOB_LENGTH, READY, RELOAD, STOP, Job, Post
 from storage_plugins.postgres.embedded import embedded
 
 log = structlog.get_logger()
 _T = TypeVar("_T")
 
-APP = "server.app:application"
+APP = "server.app:served"
 """What the workers of `koyomi serve` run; called with the settings and the database's DSN."""
 
 _GRACE_SECONDS = 10.0
@@ -55,9 +58,26 @@ def run(settings: Settings) -> int:
     return asyncio.run(_serve(settings))
 
 
+def tls_files(settings: Settings) -> TlsFiles | None:
+    """What the settings say of TLS; None where the server's port has none."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return TlsFiles(settings.tls_cert.absolute(), settings.tls_key.absolute(), settings.tls_version)
+
+
 async def _serve(settings: Settings) -> int:
+    tls = tls_files(settings)
+    if tls is not None:
+        tls.context()
     listeners = open_listeners(settings.host, settings.port)
+    monitoring: list[socket.socket] = []
+    unix: socket.socket | None = None
     try:
+        if settings.unix_socket is not None:
+            unix = open_unix_listener(settings.unix_socket)
+            listeners.append(unix)
+        if settings.metrics_port:
+            monitoring = open_listeners(settings.metrics_host, settings.metrics_port, option="metrics_port")
         async with contextlib.AsyncExitStack() as stack:
             signals = stack.enter_context(Signals.handled())
             dsn = settings.database.get_secret_value()
@@ -68,15 +88,22 @@ async def _serve(settings: Settings) -> int:
             from storage_plugins.postgres.migrations import migrate
 
             await signals.unless_stopped(migrate(dsn))
-            job = Job(APP, (settings, dsn), settings.stop_timeout, settings.log_level, settings.log_format)
-            places = " and ".join(map(url_of, listeners))
+            job = Job(APP, (settings, dsn), settings.stop_timeout, settings.log_level, settings.log_format, tls)
+            places = " and ".join(url_of(listener, tls=tls is not None) for listener in listeners)
             return await supervise(
-                listeners, settings.workers, job, signals, ready=lambda: _tell(f"Koyomi serves on {places}")
+                listeners,
+                settings.workers,
+                job,
+                signals,
+                ready=lambda: _tell(f"Koyomi serves on {places}"),
+                monitoring=monitoring,
             )
     except _Stopped:
         return 0
     finally:
-        close_all(listeners)
+        close_all([*listeners, *monitoring])
+        if settings.unix_socket is not None:
+            remove_unix_path(settings.unix_socket, unix)
 
 
 def _tell(line: str) -> None:
@@ -93,6 +120,8 @@ class Signals:
         """Finish the requests and end."""
         self.stop_now = asyncio.Event()
         """End."""
+        self.reload = asyncio.Event()
+        """Read the TLS certificate anew."""
         self.replace = asyncio.Event()
         """Replace the workers."""
         self._told_at = 0.0
@@ -105,7 +134,8 @@ class Signals:
         handlers: dict[int, Callable[[], None]] = {
             signal.SIGTERM: signals._on_stop,
             signal.SIGINT: signals._on_stop,
-            signal.SIGHUP: signals._on_stop if sys.stdin and sys.stdin.isatty() else signals.replace.set,
+            signal.SIGHUP: signals._on_stop if sys.stdin and sys.stdin.isatty() else signals.reload.set,
+            signal.SIGUSR2: signals.replace.set,
         }
         for number, handler in handlers.items():
             loop.add_signal_handler(number, handler)
@@ -136,17 +166,25 @@ class Signals:
 
 
 async def supervise(
-    listeners: Sequence[socket.socket], workers: int, job: Job, signals: Signals, *, ready: Callable[[], None]
+    listeners: Sequence[socket.socket],
+    workers: int,
+    job: Job,
+    signals: Signals,
+    *,
+    ready: Callable[[], None],
+    monitoring: Sequence[socket.socket] = (),
 ) -> int:
     """Keep `workers` processes at the job until told to stop; closes the listeners then.
 
+    `monitoring` are listeners too, those for health and metrics.
     `ready` is called once, when every worker accepts connections. Gives the exit status: 1 if a worker ended before all
     were ready for the first time.
     """
-    with tempfile.TemporaryFile() as shared:
+    with tempfile.TemporaryFile() as shared, tempfile.TemporaryDirectory(prefix="koyomi-metrics-") as metrics:
         counts = Counts(shared.fileno(), workers)
         handles = tuple(listener.fileno() for listener in listeners)
-        posts = [Post(handles, shared.fileno(), workers, number) for number in range(workers)]
+        extra = tuple(listener.fileno() for listener in monitoring)
+        posts = [Post(handles, shared.fileno(), workers, number, extra, metrics) for number in range(workers)]
         slots = [_Slot(job, post, counts, signals) for post in posts]
         keeping = [asyncio.create_task(slot.keep()) for slot in slots]
         try:
@@ -173,9 +211,16 @@ async def _watch(
             slot.persistent = True
         ready()
         while True:
-            await _first(asyncio.shield(stopping), signals.replace.wait())
+            await _first(asyncio.shield(stopping), signals.reload.wait(), signals.replace.wait())
             if stopping.done():
                 return 0
+            if signals.reload.is_set():
+                signals.reload.clear()
+                log.info("certificate_reloaded")
+                for slot in slots:
+                    slot.tell(RELOAD)
+            if not signals.replace.is_set():
+                continue
             signals.replace.clear()
             log.info("workers_replaced")
             for slot in slots:
@@ -199,6 +244,7 @@ class _Slot:
         self._counts = counts
         self._signals = signals
         self._retire = asyncio.Event()
+        self._channel: socket.socket | None = None
         self.accepting = asyncio.Event()
         """Whether there is a worker that accepts connections."""
         self.persistent = False
@@ -215,10 +261,18 @@ class _Slot:
             if self._signals.stop.is_set() or not self.persistent:
                 return
             if self._retire.is_set():
+                self._post = dataclasses.replace(self._post, reason="replaced")
                 continue
+            self._post = dataclasses.replace(self._post, reason="died")
             pause = min(pause * 2, _LONGEST_PAUSE) if time.monotonic() - born < _LONGEST_PAUSE else _FIRST_PAUSE
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._signals.stop.wait(), pause)
+
+    def tell(self, message: bytes) -> None:
+        """Send a message to the worker; one that is just being started reads everything anew by itself."""
+        if self._channel is not None:
+            with contextlib.suppress(OSError):
+                self._channel.send(message)
 
     async def replace(self) -> None:
         """Let the worker finish its requests and start another; returns when that accepts, or at the stop."""
@@ -233,6 +287,7 @@ class _Slot:
         try:
             await _first(asyncio.shield(ended), asyncio.shield(hearing), self._signals.stop.wait())
             if hearing.done() and not hearing.exception() and hearing.result() == READY:
+                self._channel = channel
                 self.accepting.set()
                 await _first(asyncio.shield(ended), self._signals.stop.wait(), self._retire.wait())
             if not ended.done():
@@ -242,6 +297,7 @@ class _Slot:
         finally:
             self._counts[self._post.number] = IDLE
             hearing.cancel()
+            self._channel = None
             channel.close()
 
     async def _start(self) -> tuple[asyncio.subprocess.Process, socket.socket]:
@@ -255,7 +311,7 @@ class _Slot:
                 str(theirs.fileno()),
                 str(os.getpid()),
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), self._post.counts, *self._post.listeners),
+                pass_fds=(theirs.fileno(), self._post.counts, *self._post.listeners, *self._post.monitoring),
                 # Ctrl-C at the terminal reaches the parent alone, which then stops the workers.
                 process_group=0,
             )

@@ -7,6 +7,7 @@ waits for the end of the channel to the parent.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import importlib
 import os
@@ -15,22 +16,32 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import structlog
+
 from server import log as logs
-from server.errors import KoyomiError
+from server.errors import ConfigurationError, KoyomiError
 from server.listening import Acceptor, Counts
+from server.tls import TlsFiles
 
 if TYPE_CHECKING:
+    import ssl
+
     from aiohttp.web import Server  # not at run time: the parent, which imports this module, does without it
+
+log = structlog.get_logger()
 
 READY = b"r"
 """What a worker sends to its parent when it accepts connections."""
 STOP = b"s"
 """What the parent sends to make it finish its requests and end."""
+RELOAD = b"h"
+"""What the parent sends to make it read the TLS certificate anew."""
 JOB_LENGTH = 4
 """Bytes of the length (big-endian) that the parent sends first, before the pickled `Job` and `Post`."""
 
@@ -38,8 +49,19 @@ _PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 5.0
 """How much longer than its requests a worker may take to end."""
 
-App = Callable[..., "AbstractAsyncContextManager[Server]"]
-"""What a worker serves: a context that gives an HTTP server and lasts as long as that has connections."""
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a worker serves."""
+
+    clients: Server
+    """Answers on the listeners."""
+    monitors: Server | None = None
+    """Answers on the listeners for monitoring."""
+
+
+App = Callable[..., "AbstractAsyncContextManager[Served]"]
+"""Called with the worker's `Post` and the job's arguments: a context that lasts as long as there are connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +71,12 @@ class Job:
     app: str
     """Where the `App` is: `package.module:name`."""
     arguments: tuple[Any, ...]
-    """What it is called with; can be pickled."""
+    """What it is called with, after the worker's `Post`; can be pickled."""
     stop_timeout: float
     """Seconds that requests under way may take when the worker is stopped."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
+    tls: TlsFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +91,12 @@ class Post:
     """How many there are."""
     number: int
     """Which of them this is, from 0."""
+    monitoring: tuple[int, ...] = ()
+    """Descriptors of the listening sockets for monitoring."""
+    metrics: str = ""
+    """Folder in which the workers count together."""
+    reason: Literal["start", "died", "replaced"] = "start"
+    """Why this worker was started."""
 
 
 def main() -> None:
@@ -93,13 +122,26 @@ async def run_worker(job: Job, post: Post, channel: socket.socket) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    threading.Thread(target=_listen_to_parent, args=(channel, loop, stop), daemon=True).start()
+    tls = None if job.tls is None else job.tls.context()
+    hear = {STOP: stop.set, RELOAD: lambda: _reload(job.tls, tls)}
+    threading.Thread(target=_listen_to_parent, args=(channel, loop, hear), daemon=True).start()
     listeners = [socket.socket(fileno=descriptor) for descriptor in post.listeners]
+    if post.metrics:
+        from server import metrics  # not at the top: the parent, which imports this module, does without it
+
+        metrics.share(Path(post.metrics), post.number)
     module, _, name = job.app.partition(":")
     app: App = getattr(importlib.import_module(module), name)
-    async with app(*job.arguments) as server:
-        acceptor = Acceptor(listeners, server, Counts(post.counts, post.workers), post.number)
+    async with app(post, *job.arguments) as served, contextlib.AsyncExitStack() as stack:
+        server = served.clients
+        acceptor = Acceptor(listeners, server, Counts(post.counts, post.workers), post.number, tls)
         acceptor.start()
+        if served.monitors is not None:
+            for descriptor in post.monitoring:
+                # Whoever of the workers is first takes the connection; few come here.
+                stack.push_async_callback(
+                    _close, await loop.create_server(served.monitors, sock=socket.socket(fileno=descriptor))
+                )
         channel.sendall(READY)
         await stop.wait()
         await acceptor.close()
@@ -111,11 +153,26 @@ async def run_worker(job: Job, post: Post, channel: socket.socket) -> None:
             os._exit(1)
 
 
-def _listen_to_parent(channel: socket.socket, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+async def _close(server: asyncio.AbstractServer) -> None:
+    server.close()
+
+
+def _reload(files: TlsFiles | None, context: ssl.SSLContext | None) -> None:
+    """Use the certificate that the files hold now; connections that there are go on with the one they began with."""
+    if files is not None and context is not None:
+        try:
+            files.load_into(context)
+        except ConfigurationError as error:
+            log.error("certificate_refused", reason=error.message)
+
+
+def _listen_to_parent(
+    channel: socket.socket, loop: asyncio.AbstractEventLoop, hear: Mapping[bytes, Callable[[], object]]
+) -> None:
     """In a thread of its own, so that a busy event loop cannot delay the end."""
     try:
-        while channel.recv(1) == STOP:
-            loop.call_soon_threadsafe(stop.set)
+        while (act := hear.get(channel.recv(1))) is not None:
+            loop.call_soon_threadsafe(act)
     except OSError:
         pass
     os._exit(1)

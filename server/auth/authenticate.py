@@ -86,11 +86,16 @@ class Authenticator:
                 failures_per_address=settings.sign_in_failures_per_address,
                 window=settings.sign_in_window,
             ),
-            addresses=ClientAddresses(settings.trusted_proxies),
+            addresses=ClientAddresses(settings.trusted_proxies, unix=settings.unix_socket is not None),
             htpasswd=HtpasswdFile(settings.htpasswd_file, hasher) if settings.htpasswd_file else None,
             remote_user_header=settings.remote_user_header,
             basic_insecure=settings.basic_auth_insecure,
         )
+
+    @property
+    def failures(self) -> int:
+        """How many sign-ins failed."""
+        return self._failures
 
     @property
     def addresses(self) -> ClientAddresses:

@@ -35,8 +35,10 @@ def _parse(text: str) -> Address | None:
 class ClientAddresses:
     """Finds clients behind the proxies of `trusted`."""
 
-    def __init__(self, trusted: Sequence[Network] = ()) -> None:
+    def __init__(self, trusted: Sequence[Network] = (), *, unix: bool = False) -> None:
+        """`unix`: whether those who connect to the Unix socket are trusted; its permissions say who can."""
         self._trusted = tuple(trusted)
+        self._unix = unix
         self._trusts = lru_cache(4096)(self._look_up)
 
     def _look_up(self, peer: str) -> bool:
@@ -45,7 +47,9 @@ class ClientAddresses:
 
     def is_trusted(self, peer: str | None) -> bool:
         """Whether the other end of a connection is a trusted proxy."""
-        return peer is not None and bool(self._trusted) and self._trusts(peer)
+        if peer is None:
+            return self._unix
+        return bool(self._trusted) and self._trusts(peer)
 
     @staticmethod
     def is_local(peer: str | None) -> bool:

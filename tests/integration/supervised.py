@@ -11,11 +11,11 @@ from pathlib import Path
 
 from server.listening import open_listeners, url_of
 from server.supervisor import Signals, supervise
-from server.worker import Job
+from server.worker import Job, Post, Served
 
 
 @asynccontextmanager
-async def application(marks: Path, broken: bool) -> AsyncIterator[object]:
+async def application(post: Post, marks: Path, broken: bool) -> AsyncIterator[Served]:
     """`/` gives the worker's pid; `/crash` kills it; `/wait` answers once there is a file `go`; `/block` blocks."""
     from aiohttp import web
 
@@ -35,7 +35,7 @@ async def application(marks: Path, broken: bool) -> AsyncIterator[object]:
                 pass
         return web.Response(text=str(os.getpid()))
 
-    yield web.Server(answer, access_log=None)
+    yield Served(web.Server(answer, access_log=None))
 
 
 async def main(workers: int, marks: Path, stop_timeout: float, broken: bool) -> int:

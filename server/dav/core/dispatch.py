@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import random
 import secrets
+import socket
+import struct
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -98,7 +102,7 @@ class HttpWire:
     async def viewer(self, target: Target | None, *, text: bool) -> Resolution:
         """Runs the request's query as who signed in, once more when the sign-in in memory is old."""
         authenticator = self._dispatcher.authenticator
-        peer = self.http.remote
+        peer = self.http.remote or None
         tls = self.http.secure
         for _ in range(3):
             sign_in = await authenticator.authenticate(self.headers, peer, tls=tls)
@@ -112,11 +116,15 @@ class HttpWire:
 class Dispatcher:
     """Answers requests. One for each worker."""
 
-    def __init__(self, site: Site, authenticator: Authenticator, ledger: Ledger, *, gzip: bool = True) -> None:
+    def __init__(
+        self, site: Site, authenticator: Authenticator, ledger: Ledger, *, gzip: bool = True, hsts_seconds: int = 0
+    ) -> None:
+        """`hsts_seconds`: how long browsers that came by TLS are to come by no other way."""
         self.site = site
         self.authenticator = authenticator
         self._ledger = ledger
         self._gzip = gzip
+        self._hsts = f"max-age={hsts_seconds}" if hsts_seconds else ""
 
     async def __call__(self, http: web.BaseRequest) -> web.StreamResponse:
         """aiohttp's handler: answers a request, and never raises for what a client sends."""
@@ -140,8 +148,13 @@ class Dispatcher:
             _log.exception("request failed", method=http.method)
             answer = Answer(500, b"The server failed to answer. The failure was logged.\n")
         answer.headers["X-Request-Id"] = entry.request_id
+        # What people store and what errors quote is never to be taken for a page.
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        if self._hsts and http.secure:
+            answer.headers["Strict-Transport-Security"] = self._hsts
         response = await self._send(http, answer, close=wire.leaves_doubt)
-        entry.status, entry.sent = answer.status, response.body_length
+        if http.transport is not None and not http.transport.is_closing():
+            entry.status, entry.sent = answer.status, response.body_length or len(answer.body)
         return response
 
     async def _answer(self, request: Request) -> Answer:
@@ -179,7 +192,7 @@ class Dispatcher:
             answer.body = (error.message + "\n").encode("utf-8", "replace")
             answer.headers["Content-Type"] = "text/plain; charset=utf-8"
         if isinstance(error, SignInRequired):
-            challenge = self.authenticator.challenge(http.remote, tls=http.secure)
+            challenge = self.authenticator.challenge(http.remote or None, tls=http.secure)
             if challenge is None:
                 answer.status = 403
                 answer.body = b"Signing in needs TLS here.\n"
@@ -236,15 +249,33 @@ class Dispatcher:
         try:
             async for chunk in answer.stream:
                 await response.write(chunk)
-        except (asyncio.CancelledError, ConnectionError):
+            await response.write_eof()
+        except ConnectionError:
+            # The client has gone. Raised further, aiohttp would log it as a failure of ours.
+            return response
+        except asyncio.CancelledError:
             raise
         except Exception as error:
             _log.warning("answer broken off", error=type(error).__name__)
-            if http.transport is not None:
-                http.transport.abort()
-            raise ConnectionResetError("the answer was broken off") from error
-        await response.write_eof()
+            _reset(http)
         return response
+
+
+def _reset(http: web.BaseRequest) -> None:
+    """Break the connection in a way that nobody takes for the end of the answer.
+
+    Where an answer has no chunks (HTTP/1.0, which proxies speak), the end of the connection is its end: only a reset
+    tells that something is missing.
+    """
+    transport = http.transport
+    if transport is None:
+        return
+    ours = transport.get_extra_info("socket")
+    if ours is not None and ours.family != socket.AF_UNIX:
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(ours.fileno())) as same:
+            # To linger for no time: what is not sent yet is thrown away, and the peer gets a reset.
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 _NAMED = {"inbox": Kind.INBOX, "outbox": Kind.OUTBOX, "notification": Kind.NOTIFICATIONS}

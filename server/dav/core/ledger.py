@@ -78,7 +78,7 @@ class Entry:
         self.request: Request | None = None
         self.status = ABORTED
         self.sent = 0
-        """Bytes."""
+        """Bytes of the answer: of a body that is whole, before it is compressed; of a stream, all that was sent."""
         self.costs = Costs()
         self.began = time.perf_counter()
 

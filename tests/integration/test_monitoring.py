@@ -1,0 +1,243 @@
+"""Health, metrics and logs of a real server with two workers."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.server_process import ServerProcess, free_port, running
+
+PATIENCE = 30.0
+PEOPLE = {
+    "principals": [
+        {"kind": "individual", "name": "ada", "display_name": "Secret Name", "password": "pw-ada"},
+        {"kind": "individual", "name": "root", "password": "pw-root", "roles": ["admin"]},
+    ]
+}
+PROPFIND = "<propfind xmlns='DAV:'><prop><getetag/></prop></propfind>"
+SYNC = "<sync-collection xmlns='DAV:'><sync-token>{}</sync-token><sync-level>1</sync-level><prop/></sync-collection>"
+EVENT = (
+    "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Test//EN\r\nBEGIN:VEVENT\r\nUID:a\r\nDTSTAMP:20260101T000000Z\r\n"
+    "DTSTART:20260101T100000Z\r\nSUMMARY:Very Private\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+)
+
+
+def ask(
+    port: int, method: str, path: str, body: str = "", *, who: str = "", agent: str = "", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    if who:
+        sent["Authorization"] = "Basic " + base64.b64encode(f"{who}:pw-{who}".encode()).decode()
+    if agent:
+        sent["User-Agent"] = agent
+    try:
+        connection.request(method, path, body.encode() or None, sent)
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+
+
+class Monitored:
+    """A server with a port for monitoring."""
+
+    def __init__(self, process: ServerProcess) -> None:
+        self.process = process
+        self.port = process.port
+        self.monitoring = int(str(process.settings["metrics_port"]))
+
+    def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        status, headers, body = ask(self.monitoring, "GET", "/metrics")
+        assert status == 200
+        assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+        }
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of the samples of a name that have these labels."""
+        wanted = set(labels.items())
+        return sum(value for (found, has), value in self.metrics().items() if found == name and wanted <= has)
+
+    def grows(self, name: str, by: float, **labels: str) -> Callable[[], bool]:
+        before = self.value(name, **labels)
+        return lambda: self.value(name, **labels) == before + by
+
+    def workers(self) -> list[psutil.Process]:
+        assert self.process.process is not None
+        children = psutil.Process(self.process.process.pid).children()
+        return [child for child in children if "server.worker" in " ".join(child.cmdline())]
+
+    def log(self) -> str:
+        return self.process.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
+    folder = tmp_path_factory.mktemp("monitoring")
+    (folder / "people.json").write_text(json.dumps(PEOPLE))
+    settings = {"workers": 2, "metrics_port": free_port(), "access_log": True, "slow_request": 0.000001}
+    made = ServerProcess(folder / "data", folder / "server.log", settings)
+    made.command("principals", "load", str(folder / "people.json"))
+    with running(made):
+        yield Monitored(made)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+@pytest.mark.parametrize("own", [True, False])
+def test_health_is_told_to_everyone(server: Monitored, path: str, own: bool) -> None:
+    port = server.monitoring if own else server.port
+    status, headers, body = ask(port, "GET", path)
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    assert json.loads(body)["status"] in ("alive", "ready")
+    assert ask(port, "HEAD", path)[::2] == (200, b"")
+    status, headers, _ = ask(port, "PUT", path, "x")
+    assert (status, headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_metrics_are_for_administrators_on_the_main_port(server: Monitored) -> None:
+    assert ask(server.port, "GET", "/metrics")[0] == 401
+    assert ask(server.port, "GET", "/metrics", who="ada")[0] == 403
+    status, _, body = ask(server.port, "GET", "/metrics", who="root")
+    assert status == 200
+    assert b"koyomi_requests_total" in body
+
+
+def test_requests_are_counted_over_all_workers(server: Monitored) -> None:
+    kinds = {"method": "PROPFIND", "report": "", "client": "davx5"}
+    counted = server.grows("koyomi_requests_total", 40, **kinds, status="207")
+    timed = server.grows("koyomi_request_duration_seconds_count", 40, **kinds)
+    statements = server.value("koyomi_request_statements_total", method="PROPFIND")
+    connections = []
+    for _ in range(4):  # each of the two workers has some of them
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+        connection.connect()
+        connections.append(connection)
+    token = base64.b64encode(b"ada:pw-ada").decode()
+    for _ in range(10):
+        for connection in connections:
+            connection.request(
+                "PROPFIND", "/calendars/users/ada/calendar/", PROPFIND,
+                {"Depth": "1", "Authorization": f"Basic {token}", "User-Agent": "DAVx5/4.4 (dav4jvm; okhttp/4.12.0)"},
+            )  # fmt: skip
+            answer = connection.getresponse()
+            assert answer.status == 207
+            answer.read()
+    until(counted)
+    until(timed)
+    assert server.value("koyomi_request_statements_total", method="PROPFIND") >= statements + 40
+    until(lambda: server.value("koyomi_connections") >= 4)
+    for connection in connections:
+        connection.close()
+    assert server.value("koyomi_request_database_seconds_total", method="PROPFIND") > 0
+    assert server.value("koyomi_database_up") == 1
+
+
+def test_counts_survive_a_worker_and_its_end_is_counted(server: Monitored) -> None:
+    refused = server.grows("koyomi_refusals_total", 3, error="InvalidSyncToken")
+    for _ in range(3):
+        status, _, _ = ask(
+            server.port, "REPORT", "/calendars/users/ada/calendar/", SYNC.format("koyomi-sync:c-1-1-999999"), who="ada"
+        )
+        assert status == 403
+    until(refused)
+    requests = server.value("koyomi_requests_total", report="sync-collection")
+    assert requests >= 3
+    died = server.grows("koyomi_worker_starts_total", 1, reason="died")
+    os.kill(server.workers()[0].pid, signal.SIGKILL)
+    until(died)
+    assert server.value("koyomi_requests_total", report="sync-collection") == requests
+    assert refused()
+    replaced = server.grows("koyomi_worker_starts_total", 2, reason="replaced")
+    assert server.process.process is not None
+    server.process.process.send_signal(signal.SIGUSR2)
+    until(replaced)
+    assert server.value("koyomi_requests_total", report="sync-collection") == requests
+
+
+def test_wrong_passwords_are_counted(server: Monitored) -> None:
+    failed = server.grows("koyomi_sign_in_failures_total", 1)
+    header = "Basic " + base64.b64encode(b"ada:no").decode()
+    assert ask(server.port, "GET", "/", Authorization=header)[0] == 401
+    until(failed)
+
+
+def test_unknown_methods_and_reports_make_no_new_labels(server: Monitored) -> None:
+    for n, method in enumerate(("PATCH", "LINK", "SEARCH", "NOTIFY", "PURGE")):
+        ask(server.port, method, "/", who="ada")
+        ask(server.port, "REPORT", "/calendars/users/ada/calendar/", f"<x{n} xmlns='urn:x'/>", who="ada")
+    until(lambda: server.value("koyomi_requests_total", method="other") >= 5)
+    until(lambda: server.value("koyomi_requests_total", report="other") >= 5)
+    assert not [labels for _, labels in server.metrics() if "PATCH" in str(labels) or "x1" in str(labels)]
+
+
+def test_the_log_has_what_was_done_and_nothing_that_is_secret(server: Monitored) -> None:
+    agent = "Thunderbird/128.0"
+    place = "/calendars/users/ada/calendar/private-name.ics"
+    status, headers, _ = ask(server.port, "PUT", place, EVENT, who="ada", agent=agent, Content_Type="text/calendar")
+    assert status == 201
+    request_id = headers["X-Request-Id"]
+    ask(server.port, "GET", place, who="ada")
+
+    def lines() -> list[dict[str, object]]:
+        found = (json.loads(line) for line in server.log().splitlines() if line.startswith("{"))
+        return [line for line in found if line.get("request_id") == request_id]
+
+    until(lambda: len(lines()) >= 2)
+    access, slow = sorted(lines(), key=lambda line: str(line["event"]))
+    assert (access["event"], slow["event"], slow["level"]) == ("request", "slow_request", "warning")
+    expected = {"method": "PUT", "client": "thunderbird", "status": 201, "report": "", "tree": "calendars"}
+    assert {name: access[name] for name in expected} == expected
+    assert isinstance(access["principal_id"], int)
+    assert access["address"] == "127.0.0.1"
+    assert int(str(access["statements"])) >= 1
+    assert float(str(access["database_ms"])) > 0
+    assert float(str(access["ms"])) > float(str(access["database_ms"]))
+    for secret in ("pw-ada", "pw-root", "Very Private", "private-name", "Secret Name", "/users/ada"):
+        assert secret not in server.log()
+
+
+def test_readiness_tells_that_the_database_is_away(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    server = ServerProcess(data, tmp_path / "server.log", {"workers": 1, "metrics_port": free_port()})
+    with running(server):
+        monitoring = int(str(server.settings["metrics_port"]))
+        assert ask(monitoring, "GET", "/readyz")[0] == 200
+        (postmaster,) = [int(path.read_text().split()[0]) for path in data.rglob("postmaster.pid")]
+        # Suspended, not ended: the server would start it again.
+        os.kill(postmaster, signal.SIGSTOP)
+        suspended = [postmaster]
+        try:
+            for child in psutil.Process(postmaster).children():
+                child.suspend()
+                suspended.append(child.pid)
+            until(lambda: ask(monitoring, "GET", "/readyz")[0] == 503)
+            assert json.loads(ask(monitoring, "GET", "/readyz")[2])["reasons"]
+            assert ask(server.port, "GET", "/readyz")[0] == 503
+            assert ask(monitoring, "GET", "/healthz")[0] == 200
+            status, _, body = ask(monitoring, "GET", "/metrics")
+            assert (status, b"koyomi_database_up 0.0" in body) == (200, True)
+        finally:
+            for pid in suspended:
+                os.kill(pid, signal.SIGCONT)
+        until(lambda: ask(monitoring, "GET", "/readyz")[0] == 200)
