@@ -119,7 +119,8 @@ def parse(raw: str, prefix: str = "") -> Path:
         segment = part if "%" not in part and part.isascii() else _decode(part)
         if segment in (".", ".."):
             raise BadRequest("A path may not have dot segments.")
-        if len(segment) > MAX_SEGMENT or any(character in segment for character in "/\x00"):
+        size = len(segment) if segment.isascii() else len(segment.encode())
+        if size > MAX_SEGMENT or any(character in segment for character in "/\x00"):
             raise BadRequest("A path segment is too long or has a character that is not allowed.")
         if not segment.isprintable() and any(ord(character) < 32 or ord(character) == 127 for character in segment):
             raise BadRequest("A path segment has a control character.")
@@ -130,5 +131,5 @@ def parse(raw: str, prefix: str = "") -> Path:
 def _decode(part: str) -> str:
     try:
         return unquote_to_bytes(part).decode("utf-8")
-    except UnicodeDecodeError:
+    except UnicodeError:  # also of raw bytes, which aiohttp gives as surrogates
         raise BadRequest("A path segment is not UTF-8.") from None

@@ -11,10 +11,11 @@ from multidict import MultiMapping
 
 from server.auth import policy
 from server.dav.core import paths, xml
+from server.dav.core.errors import Refused
 from server.dav.core.paths import Path
 from server.dav.core.resource import Resource, from_resolution, parent_of, reached
 from server.dav.core.xml import Element
-from server.errors import AccessDenied, BadRequest, NotFound
+from server.errors import AccessDenied, BadRequest, NotFound, ResourceTooLarge
 from server.storage import Cause, Principal, Resolution, Storage, Target
 
 if TYPE_CHECKING:
@@ -241,8 +242,12 @@ class Request:
         return await self.wire.read(limit)
 
     async def xml(self) -> Element | None:
-        """The body as XML whatever its Content-Type says; None when there is none. Raises `BadRequest`."""
-        data = await self.wire.read(self.site.limits.max_xml_size)
+        """The body as XML whatever its Content-Type says; None when there is none. Raises `BadRequest`, `Refused`."""
+        limit = self.site.limits.max_xml_size
+        try:
+            data = await self.wire.read(limit)
+        except ResourceTooLarge:
+            raise Refused(413, message=f"An XML body has at most {limit} bytes.") from None
         if not data.strip():
             return None
         return xml.parse(data)

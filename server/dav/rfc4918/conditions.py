@@ -15,6 +15,14 @@ from server.errors import AccessDenied, BadRequest, NotFound, PreconditionFailed
 MAX_CONDITIONS = 500
 """Conditions allowed in one If header."""
 
+_CONDITIONS = (
+    "If",
+    "If-Match",
+    "If-None-Match",
+    "If-Modified-Since",
+    "If-Unmodified-Since",
+    "If-Schedule-Tag-Match",
+)
 _TAG = re.compile(r'\s*(?:(\*)|((?:W/)?"[^"]*"))\s*(?:,|$)')
 _IF = re.compile(r"\s*(?:(?P<open>\()|(?P<close>\))|(?P<no>Not\b)|<(?P<uri>[^>]*)>|\[(?P<tag>[^\]]*)\])", re.IGNORECASE)
 
@@ -26,6 +34,8 @@ class State:
     etag: str | None
     """With its quotes; None where nothing exists."""
     modified: datetime | None = None
+    schedule_tag: str | None = None
+    """Without quotes; None for what has none (RFC 6638 §3.2.10)."""
     tokens: frozenset[str] = frozenset()
     """State tokens: the sync token of a collection (RFC 6578 §5)."""
 
@@ -59,7 +69,8 @@ def state_of(request: Request, resource: Resource | None) -> State:
     token = request.site.registry.by_kind[resource.kind].get(dav("sync-token"))
     value = token.render(request, resource) if token is not None else None
     tokens = frozenset() if value is None else frozenset((value,))
-    return State(entity_tag(resource), last_modified(resource), tokens)
+    schedule_tag = resource.object.schedule_tag if resource.object is not None else None
+    return State(entity_tag(resource), last_modified(resource), schedule_tag, tokens)
 
 
 async def check(request: Request, resource: Resource | None) -> bool:
@@ -68,13 +79,15 @@ async def check(request: Request, resource: Resource | None) -> bool:
     Raises `PreconditionFailed`, `BadRequest`.
     """
     headers = request.headers
-    if not any(
-        name in headers for name in ("If", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
-    ):
+    if not any(name in headers for name in _CONDITIONS):
         return False
     state = state_of(request, resource)
     if "If" in headers and not await _if_header(request, headers["If"], state):
         raise PreconditionFailed("No list of the If header holds.")
+    if "If-Schedule-Tag-Match" in headers:
+        tag = state.schedule_tag
+        if tag is None or headers["If-Schedule-Tag-Match"].strip() != f'"{tag}"':
+            raise PreconditionFailed("The Schedule-Tag is not that of If-Schedule-Tag-Match.")
     reading = request.method in ("GET", "HEAD")
     if "If-Match" in headers:
         tags = _tags(request.header_list("If-Match"))
