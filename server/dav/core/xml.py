@@ -15,12 +15,18 @@ _PARSER = etree.XMLParser(
 )
 
 
+MAX_TAGS = 200_000
+"""Tags of a request body: a tree of a million empty elements would take over 100 MiB."""
+
+
 def parse(body: bytes) -> Element:
     """The root element of a request body. Raises `BadRequest`.
 
     libxml2 itself refuses more than 256 levels of nesting and texts over 10 MB; the size of the whole is bounded by the
     reader of the body.
     """
+    if body.count(b"<") > MAX_TAGS:
+        raise BadRequest("The XML body has too many elements.")
     try:
         root = etree.fromstring(body, _PARSER)
     except (etree.XMLSyntaxError, ValueError, LookupError) as error:
