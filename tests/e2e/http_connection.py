@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -34,6 +35,8 @@ class Connection:
     name: str
     password: str
     host: str = "127.0.0.1"
+    receive_buffer: int | None = None
+    """Bytes that the system keeps for us while we do not read; its own choice if None."""
     _streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = field(default=None, repr=False)
 
     async def request(
@@ -61,8 +64,7 @@ class Connection:
     ) -> None:
         """Send a request without waiting for the answer."""
         body = body.encode() if isinstance(body, str) else body
-        credentials = base64.b64encode(f"{self.name}:{self.password}".encode()).decode()
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}:{self.port}", f"Authorization: Basic {credentials}"]
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}:{self.port}", f"Authorization: {self.authorization}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if body or method in ("PUT", "POST"):
             lines.append(f"Content-Length: {len(body)}")
@@ -91,8 +93,22 @@ class Connection:
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The streams; connects first if there are none."""
         if self._streams is None:
-            self._streams = await asyncio.open_connection(self.host, self.port, limit=1 << 20)
+            self._streams = await self._connect()
         return self._streams
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.receive_buffer is None:
+            return await asyncio.open_connection(self.host, self.port, limit=1 << 20)
+        ours = socket.socket()
+        ours.setblocking(False)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
+        await asyncio.get_running_loop().sock_connect(ours, (self.host, self.port))
+        return await asyncio.open_connection(sock=ours, limit=self.receive_buffer)
+
+    @property
+    def authorization(self) -> str:
+        """The value of the header that signs in."""
+        return "Basic " + base64.b64encode(f"{self.name}:{self.password}".encode()).decode()
 
     @property
     def local_port(self) -> int:

@@ -1,4 +1,4 @@
-"""What one worker answered holds on all of them at once; what the database cannot answer is said, and passes by itself."""
+"""What one worker answered holds on all at once; what the database cannot answer is said, and passes by itself."""
 
 from __future__ import annotations
 
@@ -180,15 +180,14 @@ def refusals(replies: Sequence[Reply]) -> int:
 
 async def test_an_overloaded_database_is_unavailable_and_recovers(server: ServerProcess) -> None:
     await recovered(server)
-    async with processes.database(server) as connection:
-        async with connection.transaction():
-            await connection.execute(
-                "select from home h join principal p on p.id = h.principal_id where p.name = 'eve' for update of h"
-            )
-            # Every worker's connections wait for the row.
-            replies = await requests(server, 30)
-            assert refusals(replies) >= 10
-            assert all(reply.status == 503 for reply in replies[::3]), "a write went past the lock"
+    async with processes.database(server) as connection, connection.transaction():
+        await connection.execute(
+            "select from home h join principal p on p.id = h.principal_id where p.name = 'eve' for update of h"
+        )
+        # Every worker's connections wait for the row.
+        replies = await requests(server, 30)
+        assert refusals(replies) >= 10
+        assert all(reply.status == 503 for reply in replies[::3]), "a write went past the lock"
     await recovered(server)
 
 
