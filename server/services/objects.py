@@ -7,7 +7,6 @@ before the transaction, so that it is short.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 from server.calendar.calendar_object import CalendarObject, read_calendar_object
 from server.calendar.materialise import materialise
 from server.contacts.vcard import AddressObject, read_address_object
+from server.costs import computed
 from server.errors import NotFound, UidConflict, UnsupportedComponent, WriteConflict
 from server.limits import Limits
 from server.storage import (
@@ -31,7 +31,7 @@ from server.storage import (
 )
 
 LARGE = 64 * 1024
-"""Bytes from which a text is read off the event loop."""
+"""Bytes from which a text is read off the event loop; one with a rule always is, since rules can be made to be slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +103,9 @@ class Objects:
 
     async def read(self, collection: Collection, body: bytes, existing: Object | None) -> ObjectContent:
         """What is stored of a text: validated, with its occurrences unless they are those of `existing`."""
-        if len(body) < LARGE:
+        if len(body) < LARGE and b"RRULE" not in body.upper():
             return self._read(collection, body, existing)
-        return await asyncio.to_thread(self._read, collection, body, existing)
+        return await computed(self._read, collection, body, existing)
 
     def _read(self, collection: Collection, body: bytes, existing: Object | None) -> ObjectContent:
         if collection.kind == "addressbook":
