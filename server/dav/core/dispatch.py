@@ -142,7 +142,10 @@ class Dispatcher:
         except KoyomiError as error:
             self._ledger.refused(error)
             answer = self._refuse(http, request, error)
-        except (asyncio.CancelledError, ConnectionError):
+        except ConnectionError:
+            # The client has gone, and what is answered reaches nobody. Raised, aiohttp logs it as a failure of ours.
+            return web.Response(status=400)
+        except asyncio.CancelledError:
             raise
         except Exception:
             _log.exception("request failed", method=http.method)
