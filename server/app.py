@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from server import maintenance
 from server.auth.authenticate import Authenticator
 from server.dav.core.dispatch import Dispatcher
 from server.dav.core.ledger import Ledger
@@ -39,12 +40,16 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
     metrics.worker_starts.labels(post.reason).inc()
     async with _parts(settings, dsn, metrics) as parts:
         server = _server(parts.dispatcher)
-        sampling = asyncio.create_task(metrics.keep_written(lambda: parts.sample(post.number, len(server.connections))))
+        tasks = [
+            asyncio.create_task(metrics.keep_written(lambda: parts.sample(post.number, len(server.connections)))),
+            asyncio.create_task(maintenance.keep(dsn, settings)),
+        ]
         try:
             yield Served(server, web.Server(parts.health.monitored(), access_log=None))
         finally:
-            sampling.cancel()
-            await asyncio.wait([sampling])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
 
 @asynccontextmanager

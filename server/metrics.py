@@ -89,7 +89,7 @@ class Metrics:
         self.registry = own = CollectorRegistry()
         kind, request = ("method", "report"), ("method", "report", "client")
         self.durations = Histogram(
-            "koyomi_request_duration_seconds", "From the head of a request until its answer is ready or, where it is streamed, sent.", request,
+            "koyomi_request_duration_seconds", "Until the answer is ready or, where it is streamed, sent.", request,
             buckets=SECONDS, registry=own,
         )  # fmt: skip
         self.requests = Counter("koyomi_requests", "Requests, by status.", (*request, "status"), registry=own)

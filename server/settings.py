@@ -124,6 +124,12 @@ class Settings(BaseModel):
         gt=0,
         le=3600,
     )
+    database_unsafe: bool = _option(
+        False,
+        "Data",
+        "Serve even on a database whose settings let it lose acknowledged writes or be damaged by a power failure "
+        "(fsync, full_page_writes or synchronous_commit off).",
+    )
     page_size: int = _option(1000, "Data", "Rows that one statement reads of a long listing.", ge=10, le=10_000)
     sync_token_days: int = _option(
         180,

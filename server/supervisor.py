@@ -85,9 +85,9 @@ async def _serve(settings: Settings) -> int:
                 postgres = embedded(settings.data, binaries=settings.postgres_bin, progress=_tell)
                 dsn = (await signals.unless_stopped(stack.enter_async_context(postgres))).dsn()
             # Not at the top: only `koyomi serve` itself needs a driver, and only for a moment.
-            from storage_plugins.postgres.migrations import migrate
+            from server.preparation import prepare
 
-            await signals.unless_stopped(migrate(dsn))
+            await signals.unless_stopped(prepare(dsn, settings))
             job = Job(APP, (settings, dsn), settings.stop_timeout, settings.log_level, settings.log_format, tls)
             places = " and ".join(url_of(listener, tls=tls is not None) for listener in listeners)
             return await supervise(

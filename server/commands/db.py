@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 
 import click
 
+from server.calendar import iana
 from server.commands.options import with_settings
 from server.commands.session import open_database
 from server.errors import DatabaseError
 from server.services.objects import etag_of
 from server.settings import Settings
+from storage_plugins.postgres import occurrence_jobs
 from storage_plugins.postgres.check import check as differences
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.migrations import migrate, schema_state
@@ -22,7 +25,7 @@ _SAMPLE = 100
 
 @click.group
 def db() -> None:
-    """The database: bring it to this version, check it."""
+    """The database: bring it to this version, check it, compute what is derived anew."""
 
 
 @db.command
@@ -35,6 +38,39 @@ async def upgrade(settings: Settings, finish: bool) -> None:
     for name in done:
         click.echo(f"Applied {name}.")
     click.echo("The database is up to date.")
+
+
+@db.command
+@click.option("--dry-run", is_flag=True, help="Only say who is affected.")
+@click.option("--all", "everything", is_flag=True, help="All objects, whatever changed.")
+@with_settings()
+async def reexpand(settings: Settings, dry_run: bool, everything: bool) -> None:
+    """Compute stored occurrences anew after an update of the time-zone data, as servers do by themselves.
+
+    Says which zones changed and whose calendars have events in them. May run while the server does.
+    """
+    async with open_database(settings) as dsn:
+        if not dry_run:
+            await migrate(dsn)
+        database = Database(dsn, DatabaseLimits(statement_timeout=_STATEMENT_TIMEOUT), application="koyomi reexpand")
+        await database.open()
+        try:
+            found = await (occurrence_jobs.zone_data if dry_run else occurrence_jobs.use_zone_data)(database)
+            click.echo(f"Zone data: {iana.version()} here, occurrences from {found.stored}.")
+            if found.changed:
+                click.echo(f"Changed: {', '.join(sorted(found.changed))}.")
+                for name, objects in await occurrence_jobs.affected(database, found.changed):
+                    click.echo(f"{name}: {objects}")
+            if dry_run:
+                return
+            now, done = datetime.now(UTC), 0
+            if everything:
+                done = await occurrence_jobs.reexpand(database, now, None)
+            if everything or not found.current:
+                done += await occurrence_jobs.follow_zone_data(database, now)
+            click.echo(f"{done} objects were computed anew.")
+        finally:
+            await database.close()
 
 
 @db.command

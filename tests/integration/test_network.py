@@ -66,11 +66,13 @@ class TlsServer(ServerProcess):
 
 
 def serial(files: Files, port: int) -> str:
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain:
-        with files.context().wrap_socket(plain, server_hostname="localhost") as secured:
-            found = secured.getpeercert()
-            assert found is not None
-            return str(found["serialNumber"])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain,
+        files.context().wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        found = secured.getpeercert()
+        assert found is not None
+        return str(found["serialNumber"])
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +106,9 @@ def test_over_tls_people_sign_in_and_browsers_are_told_to_stay(secured: tuple[Tl
 
 
 @pytest.mark.parametrize(
-    ("version", "works"), [(ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, True)]
-)  # fmt: skip
+    ("version", "works"),
+    [(ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, True)],
+)
 def test_tls_1_2_and_1_3_are_spoken(secured: tuple[TlsServer, Files], version: ssl.TLSVersion, works: bool) -> None:
     server, files = secured
     assert speaks(server.port, files, version) is works
@@ -116,9 +119,11 @@ def speaks(port: int, files: Files, version: ssl.TLSVersion) -> bool:
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = version
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain:
-            with context.wrap_socket(plain, server_hostname="localhost"):
-                return True
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain,
+            context.wrap_socket(plain, server_hostname="localhost"),
+        ):
+            return True
     except ssl.SSLError:
         return False
 

@@ -1,0 +1,84 @@
+"""What a server does for itself from time to time: forget what has had its time, and keep occurrences ahead of now.
+
+All workers of all servers try; the one that holds an advisory lock does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import structlog
+
+from server.errors import KoyomiError
+from server.settings import Settings
+from storage_plugins.postgres.database import Connection, Database, DatabaseLimits, connect
+from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.maintenance import forget_deleted, prune_outbox, prune_tombstones
+from storage_plugins.postgres.occurrence_jobs import follow_zone_data, roll_horizon
+
+INTERVAL = 600.0
+"""Seconds between two rounds."""
+OUTBOX_AGE = timedelta(days=7)
+"""How long what happened is kept for those who were not told yet."""
+_FIRST = 20.0
+"""Seconds after its start before which a worker tries for the first time."""
+_LOCK = 0x6B6F796F6D6A
+"""Key of the advisory lock."""
+_LIMITS = DatabaseLimits(connections=2, acquire_timeout=30.0, connect_timeout=10.0, statement_timeout=300.0)
+
+log = structlog.get_logger()
+
+
+async def keep(dsn: str, settings: Settings) -> None:
+    """Maintain a database until cancelled."""
+    await asyncio.sleep(_FIRST * (0.5 + random.random()))  # noqa: S311 - no secret
+    while True:
+        try:
+            await maintain(dsn, settings)
+        except (KoyomiError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("maintenance_failed", reason=type(error).__name__)
+        await asyncio.sleep(INTERVAL * (0.8 + 0.4 * random.random()))  # noqa: S311
+
+
+async def maintain(dsn: str, settings: Settings) -> dict[str, int] | None:
+    """One round; gives how many rows each job dealt with, None where another process is at it."""
+    lock = await connect(dsn, application="koyomi maintenance")
+    try:
+        if not await lock.fetchval("select pg_try_advisory_lock($1)", _LOCK):
+            return None
+        database = Database(dsn, _LIMITS, application="koyomi maintenance")
+        await database.open()
+        try:
+            return await _round(database, settings, lock)
+        finally:
+            await database.close()
+    finally:
+        await lock.close(timeout=5.0)
+
+
+async def _round(database: Database, settings: Settings, lock: Connection) -> dict[str, int]:
+    now = datetime.now(UTC)
+    restore = timedelta(days=settings.restore_days)
+    # What can be restored needs its tombstone.
+    retention = max(timedelta(days=settings.sync_token_days), restore + timedelta(days=1))
+    jobs: dict[str, Callable[[], Awaitable[int]]] = {
+        "zone_data": lambda: follow_zone_data(database, now),
+        "horizon": lambda: roll_horizon(database, now),
+        "outbox": lambda: prune_outbox(database, OUTBOX_AGE),
+        "deleted": lambda: forget_deleted(database, restore),
+        "tombstones": lambda: prune_tombstones(database, retention),
+        "sign_in_failures": lambda: PostgresDirectory(database).forget_failures(settings.sign_in_window),
+    }
+    done: dict[str, int] = {}
+    for name, job in jobs.items():
+        if lock.is_closed():
+            # Another may hold it by now.
+            break
+        done[name] = await job()
+    if any(done.values()):
+        log.info("maintained", **{name: count for name, count in done.items() if count})
+    return done

@@ -1,0 +1,212 @@
+"""Stored occurrences are computed anew: those of endless series as time goes by, and those of zones that changed.
+
+Neither changes what a client sees, so neither takes a revision. Objects are read in pages and computed outside of a
+transaction; one that was changed or deleted meanwhile is left alone, since its writer has computed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from server.calendar import iana
+from server.calendar.component import parse_calendar
+from server.calendar.materialise import materialise
+from server.calendar.occurrences import Materialised
+from server.errors import DatabaseError, KoyomiError
+from storage_plugins.postgres import occurrence_rows
+from storage_plugins.postgres.database import Database
+
+_PAGE = 50
+_COLUMNS = "o.home_id, o.id, o.collection_id, o.revision, o.text"
+# Of what an object's occurrences cover, a third lies ahead at least: of three years, one.
+_HORIZON = f"""
+    select {_COLUMNS}, o.expanded_until from object o
+    where o.expanded_until < $1::timestamptz + interval '366 days' and o.deleted_revision is null
+      and o.expanded_until > o.expanded_from
+      and o.expanded_until - $1::timestamptz < (o.expanded_until - o.expanded_from) / 3
+      and (o.expanded_until, o.home_id, o.id) > ($2, $3, $4)
+    order by o.expanded_until, o.home_id, o.id limit $5
+"""  # noqa: S608 - no value of anybody's
+_OF_ZONES = f"""
+    select {_COLUMNS} from object o
+    where o.tzids && $1::text[] and o.deleted_revision is null and (o.home_id, o.id) > ($2, $3)
+    order by o.home_id, o.id limit $4
+"""  # noqa: S608
+_ALL = f"""
+    select {_COLUMNS} from object o
+    where o.component <> 'VCARD' and o.deleted_revision is null and (o.home_id, o.id) > ($1, $2)
+    order by o.home_id, o.id limit $3
+"""  # noqa: S608
+_AFFECTED = """
+    select p.name, count(*) as objects from object o
+    join home h on h.id = o.home_id join principal p on p.id = h.principal_id
+    where o.tzids && $1::text[] and o.deleted_revision is null group by p.name order by p.name
+"""
+_LOCK = """
+    select from object o
+    where o.home_id = $1 and o.id = $2 and o.revision = $3 and o.deleted_revision is null for no key update
+"""
+_UPDATE = """
+    update object set span_start = $3, span_end = $4, endless = $5, expanded_from = $6, expanded_until = $7, tzids = $8
+    where home_id = $1 and id = $2
+"""
+_REPLACE = "select koyomi_replace_occurrences_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, null)"
+
+_log = logging.getLogger(__name__)
+
+
+# -- the horizon ------------------------------------------------------------------------------------------------------
+
+
+async def roll_horizon(database: Database, now: datetime) -> int:
+    """Compute the series anew whose stored occurrences soon end; gives how many."""
+    rolled = 0
+    place: tuple[object, ...] = (datetime.min.replace(tzinfo=UTC), 0, 0)
+    while True:
+        rows = await database.fetch(_HORIZON, now, *place, _PAGE)
+        rolled += await _compute(database, rows, now)
+        if len(rows) < _PAGE:
+            return rolled
+        place = (rows[-1]["expanded_until"], rows[-1]["home_id"], rows[-1]["id"])
+
+
+# -- zone data --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneData:
+    """The zone data of this server, against what the stored occurrences were computed from."""
+
+    stored: str
+    """Version that they were computed from."""
+    newest: str
+    """The newest version that a server has started with."""
+    changed: frozenset[str]
+    """Names of zones that differ between the stored version and this server's."""
+
+    @property
+    def current(self) -> bool:
+        """Whether nothing is left to be computed anew."""
+        return self.stored == iana.version()
+
+
+async def zone_data(database: Database) -> ZoneData:
+    """Compare, without changing anything."""
+    row = await database.fetchrow("select tz_version, tz_newest, tz_digests from installation")
+    if row is None:
+        raise DatabaseError("The database has no row in `installation`.")
+    stored, newest, digests = row
+    ours = iana.version()
+    changed: frozenset[str] = frozenset()
+    if stored is not None and stored != ours:
+        known = digests or {}
+        changed = frozenset(name for name, digest in iana.digests().items() if known.get(name) != digest)
+    return ZoneData(stored or ours, max(newest or "", stored or "", ours), changed)
+
+
+async def use_zone_data(database: Database) -> ZoneData:
+    """Begin to use this server's zone data. Raises `DatabaseError` when the occurrences come from newer data.
+
+    From then on servers with older data refuse to start, so that two never answer differently for long.
+    """
+    found = await zone_data(database)
+    ours = iana.version()
+    if found.newest > ours:
+        raise DatabaseError(
+            f"The database was used with zone data {found.newest}, and this server has {ours} only; "
+            "update it: pip install --upgrade tzdata"
+        )
+    await database.fetch(
+        "update installation set tz_newest = $1, tz_version = coalesce(tz_version, $1), "
+        "tz_digests = case when tz_version is null then $2 else tz_digests end "
+        "where tz_newest is distinct from $1 or tz_version is null",
+        ours,
+        iana.digests(),
+    )
+    return found
+
+
+async def affected(database: Database, zones: Collection[str]) -> list[tuple[str, int]]:
+    """Names of the principals that have objects in these zones, with how many."""
+    return [(str(row[0]), int(row[1])) for row in await database.fetch(_AFFECTED, sorted(zones))]
+
+
+async def reexpand(
+    database: Database,
+    now: datetime,
+    zones: Collection[str] | None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Compute the objects of these zones anew, or all of them (None); gives how many.
+
+    `progress` is told how many there have been. Can be stopped at any point and repeated.
+    """
+    done = 0
+    async for rows in _pages(database, zones):
+        done += await _compute(database, rows, now)
+        progress(done)
+    return done
+
+
+async def follow_zone_data(database: Database, now: datetime) -> int:
+    """Compute anew what the update of the zone data changed, and note that this is done; gives how many objects."""
+    found = await zone_data(database)
+    if found.current or found.newest > iana.version():
+        return 0
+    done = await reexpand(database, now, found.changed)
+    await database.fetch(
+        "update installation set tz_version = $1, tz_digests = $2 where tz_newest = $1", iana.version(), iana.digests()
+    )
+    return done
+
+
+async def _pages(database: Database, zones: Collection[str] | None) -> AsyncIterator[Sequence[Any]]:
+    place = (0, 0)
+    while True:
+        if zones is None:
+            rows = await database.fetch(_ALL, *place, _PAGE)
+        else:
+            rows = await database.fetch(_OF_ZONES, sorted(zones), *place, _PAGE)
+        yield rows
+        if len(rows) < _PAGE:
+            return
+        place = (rows[-1]["home_id"], rows[-1]["id"])
+
+
+# -- computing --------------------------------------------------------------------------------------------------------
+
+
+async def _compute(database: Database, rows: Sequence[Any], now: datetime) -> int:
+    done = 0
+    for row in rows:
+        found = await asyncio.to_thread(_materialised, row["text"], now)
+        if found is None:
+            _log.warning("object %d of home %d cannot be expanded any more", row["id"], row["home_id"])
+        elif await _store(database, row, found):
+            done += 1
+    return done
+
+
+def _materialised(text: str, now: datetime) -> Materialised | None:
+    try:
+        return materialise(parse_calendar(text), now)
+    except KoyomiError:
+        return None
+
+
+async def _store(database: Database, row: Any, found: Materialised) -> bool:
+    """Put the occurrences in the place of the stored ones; False when the object has changed since it was read."""
+    home_id, object_id = row["home_id"], row["id"]
+    arguments = occurrence_rows.arguments(found)
+    async with database.transaction() as connection:
+        if await connection.fetchrow(_LOCK, home_id, object_id, row["revision"]) is None:
+            return False
+        await connection.execute("delete from occurrence where home_id = $1 and object_id = $2", home_id, object_id)
+        await connection.execute(_REPLACE, home_id, row["collection_id"], object_id, *arguments[6:17])
+        await connection.execute(_UPDATE, home_id, object_id, *arguments[1:6], list(found.zones) or None)
+    return True
