@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import asyncpg
 import psutil
 
-from storage_plugins.postgres.embedded import embedded
+from storage_plugins.postgres.embedded import Cluster, embedded
 from tests.server_process import ServerProcess
 
 
@@ -45,11 +47,17 @@ def worker_of(server: ServerProcess, client_port: int) -> int:
     raise LookupError(f"no worker holds the connection from port {client_port}")
 
 
+def cluster(server: ServerProcess) -> AbstractAsyncContextManager[Cluster]:
+    """The server's embedded PostgreSQL."""
+    programs = server.environment.get("KOYOMI_POSTGRES_BIN")
+    return embedded(server.data, binaries=Path(programs) if programs else None)
+
+
 @contextlib.asynccontextmanager
 async def database(server: ServerProcess) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of our own to the server's embedded PostgreSQL."""
-    async with embedded(server.data, binaries=server.settings.get("postgres_bin")) as cluster:
-        connection = await asyncpg.connect(cluster.dsn())
+    """A connection of our own to it."""
+    async with cluster(server) as joined:
+        connection = await asyncpg.connect(joined.dsn())
         try:
             yield connection
         finally:

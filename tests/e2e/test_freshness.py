@@ -14,7 +14,6 @@ import psutil
 import pytest
 
 from server.storage import Change
-from storage_plugins.postgres.embedded import embedded
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.e2e import processes
 from tests.e2e.calendar_texts import event
@@ -94,7 +93,7 @@ async def test_a_read_sees_what_was_answered_before_it_on_every_worker(server: S
 
 async def test_every_worker_hears_of_every_worker(server: ServerProcess) -> None:
     loop = asyncio.get_running_loop()
-    async with embedded(server.data) as cluster, contextlib.AsyncExitStack() as stack:
+    async with processes.cluster(server) as cluster, contextlib.AsyncExitStack() as stack:
         heard: list[dict[int, float]] = []
         for _ in range(2):
             storage = await stack.enter_async_context(PostgresStorage(cluster.dsn()))
