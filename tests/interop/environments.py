@@ -18,6 +18,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "build" / "interop"
 
 CALDAV = ("caldav==3.6.0",)
 VDIRSYNCER = ("vdirsyncer==0.21.0", "khal==0.14.1")
+TESTER = ("caldav-server-tester==1.7.0", "caldav==3.6.0", "vobject", "pytz")
 RADICALE = ("radicale==3.9.0",)
 
 
