@@ -56,6 +56,8 @@ class PostgresDirectory:
                        select coalesce(max(extract(epoch from f.blocked_until - now())), 0)::float8
                        from signin_failure f
                        where (f.scope, f.key) in (('address', $3), ('account', coalesce(l.id::text, $4)))
+                         -- A wait of no length is none, also for a statement that began before it was counted.
+                         and f.blocked_until > f.last_at
                    ) as wait,
                    (
                        select f.failures from signin_failure f
