@@ -96,6 +96,17 @@ class Access(Protocol):
         Raises `WriteConflict`, `NotFound`.
         """
 
+    async def share(
+        self, home: Home, collection: Collection, principal_id: int, rights: ShareRights | None, cause: Cause
+    ) -> None:
+        """Share a home's own collection with a person or a group, or end that (None).
+
+        But for `free-busy` it appears in the homes of all concerned. Raises `NotFound` where there is nothing to end.
+        """
+
+    async def inform_sharees(self, limit: int) -> int:
+        """Touch what other homes show of collections that changed; of `limit` events at most, gives of how many."""
+
     async def delegates(self, principal_id: int) -> list[Delegation]:
         """Who acts for a principal, by name."""
 

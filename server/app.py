@@ -16,6 +16,7 @@ from server.dav.core.ledger import Ledger
 from server.dav.core.registry import build
 from server.dav.core.request import Site
 from server.dav.standards import standards
+from server.events.sharees import keep_informed
 from server.health import Health
 from server.metrics import Metrics
 from server.services.collections import Collections
@@ -102,12 +103,14 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
         directory = PostgresDirectory(storage.database)
         authenticator = Authenticator.from_settings(settings, directory)
         health = Health(storage, metrics)
+        access = PostgresAccess(storage)
+        informing = asyncio.create_task(keep_informed(access, storage))
         try:
             site = Site(
                 registry=build([*standards(installation), health.standard()]),
                 storage=storage,
                 directory=directory,
-                access=PostgresAccess(storage),
+                access=access,
                 objects=Objects(storage, settings.limits),
                 collections=Collections(storage, settings.limits),
                 limits=settings.limits,
@@ -126,4 +129,6 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             dispatcher = Dispatcher(site, authenticator, ledger, gzip=settings.gzip, hsts_seconds=settings.hsts_seconds)
             yield _Parts(dispatcher, health, metrics, storage, authenticator)
         finally:
+            informing.cancel()
+            await asyncio.wait([informing])
             authenticator.close()

@@ -16,6 +16,7 @@ COMMANDS = {
     "principals": ("server.commands.principals:principals", "Load people, groups, rooms and equipment from a file."),
     "import": ("server.commands.import_:import_", "Import .ics and .vcf files, folders, and Radicale's data."),
     "export": ("server.commands.export:export", "Export calendars and contacts to files and folders."),
+    "share": ("server.commands.share:share", "Share calendars and address books with people and groups."),
     "db": ("server.commands.db:db", "Bring the database to this version, check it."),
     "version": ("server.commands.version:version", "Print the version of Koyomi and of what it rests on."),
 }

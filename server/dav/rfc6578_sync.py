@@ -280,33 +280,25 @@ async def sync_home(request: Request, home: Resource, asked: Asked) -> Answer:
     """Revision, rank among those of one revision, response."""
     for item in changed:
         child = collection_of(home, item)
-        text = (
-            status_response(request.url(child.href), 404)
-            if item.deleted_revision is not None
-            else describe(request, child, asked.wanted)
-        )
+        if item.deleted_revision is not None:
+            text = status_response(request.url(child.href), 404)
+        elif asked.infinite and not traversed(child):
+            text = refusal(request, child)
+        else:
+            text = describe(request, child, asked.wanted)
         rows.append((item.binding_revision, 1, text))
     if not asked.infinite:
         return cut(request, home, rows, since, asked.limit)
     inner = [collection_of(home, item) for item in changed if item.deleted_revision is None]
+    inner = [child for child in inner if traversed(child)]
     if asked.limit is None:
         head = "".join(text for _, _, text in sorted(rows))
         return await paged(request, head, with_tail(home_members(request, inner, asked.wanted, since), tail(now)))
     for child in inner:
-        if not traversed(child):
-            if not (since.members_only and child_revision(child) == since.revision):
-                rows.append((child_revision(child), 0, refusal(request, child)))
-            continue
         changes = Changes(request, child, asked.wanted, since)
         members = await limited_rows(request, child, changes, since.revision, asked.limit)
         rows += [(row[changes.revision_at], 0, changes.write(row)) for row in members]
     return cut(request, home, rows, since, asked.limit)
-
-
-def child_revision(child: Resource) -> int:
-    """The revision of a collection as a member of its home."""
-    assert child.collection is not None
-    return child.collection.binding_revision
 
 
 def traversed(child: Resource) -> bool:
@@ -317,7 +309,7 @@ def traversed(child: Resource) -> bool:
 
 
 def refusal(request: Request, child: Resource) -> str:
-    """The row of a collection that is not looked into."""
+    """The row of a changed collection that is not looked into, in place of its own."""
     return status_response(request.url(child.href), 403, names.element(dav("sync-traversal-supported")))
 
 
@@ -326,9 +318,6 @@ async def home_members(
 ) -> AsyncIterator[str]:
     """The changed members of changed collections."""
     for child in collections:
-        if not traversed(child):
-            yield refusal(request, child)
-            continue
         async for page in all_changes(request, child, wanted, since):
             yield page
 

@@ -40,8 +40,9 @@ class Collections:
         if collection.kind in PERMANENT:
             raise AccessDenied(collection.name, "{DAV:}unbind")
         replacement = None
-        if collection.kind == "addressbook":
-            books = [item for item in await self._storage.collections(home, viewer) if item.kind == "addressbook"]
+        if collection.kind == "addressbook" and collection.rights == "owner":
+            shown = await self._storage.collections(home, viewer)
+            books = [item for item in shown if item.kind == "addressbook" and item.rights == "owner"]
             if [item.id for item in books] == [collection.id]:
                 replacement = DEFAULT_ADDRESS_BOOK
         return await self._storage.delete_collection(home, collection, cause, replacement=replacement)

@@ -8,7 +8,7 @@ from typing import Any
 from server.access import AccessList, AclEntry, Delegation, PrincipalSearch, Share
 from server.directory import name_key
 from server.errors import NotFound
-from server.storage import Ace, Cause, Collection, DelegateRights, Home, Principal, PrincipalKind
+from server.storage import Ace, Cause, Collection, DelegateRights, Home, Principal, PrincipalKind, ShareRights
 from storage_plugins.postgres.database import Connection
 from storage_plugins.postgres.principal_search import query
 from storage_plugins.postgres.principal_writes import leave_trace, lock
@@ -70,6 +70,35 @@ class PostgresAccess:
             cause.request_id,
         )
         return self._storage.announce(home.id, collection.id, int(revision))
+
+    # sharing
+
+    async def share(
+        self, home: Home, collection: Collection, principal_id: int, rights: ShareRights | None, cause: Cause
+    ) -> None:
+        """See `Access`."""
+        homes = await self._database.fetchval(
+            "select koyomi_share_1($1, $2, $3, $4, $5, $6, $7)",
+            home.id,
+            collection.id,
+            principal_id,
+            rights,
+            cause.principal_id,
+            cause.origin,
+            cause.request_id,
+        )
+        self._tell(homes)
+
+    async def inform_sharees(self, limit: int) -> int:
+        """See `Access`."""
+        row = await self._database.fetchrow("select * from koyomi_touch_bindings_1($1)", limit)
+        assert row is not None
+        self._tell(row[1])
+        return row[0] or 0
+
+    def _tell(self, homes: Sequence[int]) -> None:
+        for home_id in homes:
+            self._storage.announce(home_id, None, 0)
 
     # delegates and groups
 

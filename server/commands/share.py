@@ -1,0 +1,40 @@
+"""`koyomi share`: calendars and address books, shared with people and groups."""
+
+from __future__ import annotations
+
+import click
+
+from server.commands.options import with_settings
+from server.commands.session import CAUSE, open_storage
+from server.commands.user import table
+from server.services.sharing import Sharing
+from server.settings import Settings
+from server.storage import ShareRights
+from storage_plugins.postgres.access import PostgresAccess
+
+
+@click.command
+@click.argument("calendar", metavar="OWNER/CALENDAR")
+@click.option("--with", "whom", metavar="NAME", help="The person or group.")
+@click.option("--rights", type=click.Choice(["read", "write", "free-busy"]), help="What they may do (default: read).")
+@click.option("--remove", is_flag=True, help="End the sharing with them.")
+@with_settings()
+async def share(settings: Settings, calendar: str, whom: str | None, rights: ShareRights | None, remove: bool) -> None:
+    """Share a calendar or an address book; without --with, list with whom it is shared.
+
+    It appears in the home of everybody concerned, under a name of its own. With the rights free-busy nothing appears,
+    but they can ask when its owner is busy.
+    """
+    if (whom is None and (rights or remove)) or (rights and remove):
+        raise click.UsageError("Say with whom, and either --rights or --remove.")
+    async with open_storage(settings) as session:
+        sharing = Sharing(session.storage, session.directory, PostgresAccess(session.storage))
+        if whom is None:
+            shares = await sharing.shares(calendar)
+            click.echo(table(("NAME", "KIND", "RIGHTS"), [(s.whom.name, s.whom.kind, s.rights) for s in shares]))
+        elif remove:
+            await sharing.unshare(calendar, whom, CAUSE)
+            click.echo(f"{calendar} is no longer shared with {whom}.")
+        else:
+            await sharing.share(calendar, whom, rights or "read", CAUSE)
+            click.echo(f"Shared {calendar} with {whom}: {rights or 'read'}.")

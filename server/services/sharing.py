@@ -1,0 +1,63 @@
+"""Sharing calendars and address books with people and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.access import Access, Share
+from server.directory import Directory
+from server.errors import BadRequest, NotFound
+from server.services.principals import find
+from server.storage import Cause, Collection, Home, HomeKind, ShareRights, Storage, Target
+
+SHARED_KINDS: tuple[HomeKind, ...] = ("calendar", "addressbook")
+
+
+class Sharing:
+    """Who has what of whom."""
+
+    def __init__(self, storage: Storage, directory: Directory, access: Access) -> None:
+        self._storage = storage
+        self._directory = directory
+        self._access = access
+
+    async def find(self, place: str) -> tuple[Home, Collection]:
+        """The collection that `OWNER/NAME` names; of a calendar and an address book of one name, the calendar.
+
+        Raises `BadRequest`, `NotFound`.
+        """
+        owner_name, _, name = place.strip("/").rpartition("/")
+        if not owner_name or not name:
+            raise BadRequest("A calendar is named by its owner and its own name: OWNER/CALENDAR.")
+        owner = await find(self._directory, owner_name)
+        for kind in SHARED_KINDS:
+            found = await self._storage.resolve(owner.id, Target(owner.uid, "uid", kind, name))
+            if found.home is not None and found.collection is not None:
+                if found.collection.kind != kind or found.collection.rights != "owner":
+                    raise BadRequest(f"{place} cannot be shared: only one's own calendars and address books can.")
+                return found.home, found.collection
+        raise NotFound(f"{owner.name} has no calendar or address book named {name}.")
+
+    async def share(self, place: str, whom: str, rights: ShareRights, cause: Cause) -> None:
+        """Share a collection; a second time changes the rights. Raises `BadRequest`, `NotFound`."""
+        home, collection = await self.find(place)
+        principal = await find(self._directory, whom)
+        if principal.id == home.principal_id:
+            raise BadRequest(f"{principal.name} is the owner.")
+        if rights == "free-busy" and collection.kind != "calendar":
+            raise BadRequest("Only calendars have free-busy time.")
+        await self._access.share(home, collection, principal.id, rights, cause)
+
+    async def unshare(self, place: str, whom: str, cause: Cause) -> None:
+        """End the sharing with somebody. Raises `NotFound` where there is none."""
+        home, collection = await self.find(place)
+        principal = await find(self._directory, whom)
+        try:
+            await self._access.share(home, collection, principal.id, None, cause)
+        except NotFound:
+            raise NotFound(f"{place} is not shared with {principal.name}.") from None
+
+    async def shares(self, place: str) -> Sequence[Share]:
+        """With whom a collection is shared."""
+        home, collection = await self.find(place)
+        return (await self._access.access_list(home, collection)).shares
