@@ -143,12 +143,11 @@ def _zone_keys(zones: CalendarZones, rows: Iterable[Occurrence]) -> tuple[str, .
 def row_of(instance: Instance) -> Occurrence:
     """The row of an instance."""
     start = instance.start
-    matches_from, matches_until = instance.matching
     return Occurrence(
         start=instance.start_utc,
         end=max(instance.end_utc, instance.start_utc),
-        matches_from=matches_from,
-        matches_until=matches_until,
+        matches_from=instance.matches_from,
+        matches_until=instance.matches_until,
         local_start=start.local,
         tzid=None if start.zone is None else start.zone.key,
         kind=start.kind,

@@ -88,7 +88,7 @@ class Series:
         if self.endless:
             return None
         if not self._counted:
-            self._last_counted(LAST_LOCAL)
+            self._last_counted(min(self._limit, LAST_LOCAL - SECOND) + SECOND)
         reach = timedelta(seconds=self._unit or DAY_SECONDS) * min(self.rule.interval, 10**6)
         end = min(self._limit, LAST_LOCAL - SECOND)
         while end > self.start:
@@ -123,7 +123,8 @@ class Series:
         from_ordinal = datetime.fromordinal
         first_day, last_day = start.toordinal(), end.toordinal()
         for days in self._days.periods(first_day, last_day):
-            spend(len(days) * len(times) + 1 if not self._positions else len(self._positions) + len(days) + 1)
+            found = len(self._positions) + len(days) if self._positions else len(days) * len(times)
+            spend(found + self._days.period_cost)
             if not days:
                 continue
             if self._positions:
@@ -276,7 +277,7 @@ class Series:
         first_day, last_day = start.toordinal(), end.toordinal()
         number = 0
         for days in self._days.periods(first_day, last_day):
-            self.work.spend()
+            self.work.spend(self._days.period_cost)
             if not days:
                 continue
             if days[0] > first_day and days[-1] < last_day:

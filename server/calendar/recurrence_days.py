@@ -87,6 +87,11 @@ class DayRule:
             self.months or self.week_numbers or self.year_days or self.month_days or self.weekdays or self.nth_weekdays
         )
 
+        looks_at_days = freq in (Frequency.MONTHLY, Frequency.WEEKLY) and bool(self.year_days or self.week_numbers)
+        looks_at_days |= freq is Frequency.WEEKLY and bool(self.months or self.month_days)
+        self.period_cost = 10 if looks_at_days else 1
+        """The work for a period without days: more where each candidate is looked at."""
+
     # -- periods, by a number of their own per frequency: the year, months since year 0, weeks, days -----------------
 
     def period_of(self, ordinal: int) -> int:

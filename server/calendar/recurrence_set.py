@@ -50,22 +50,26 @@ class Instance(NamedTuple):
     end_utc: datetime
     recurrence_id: str
     """As `Occurrence.recurrence_id`."""
-    has_period: bool = False
+    has_period: bool
     """Its length comes from an RDATE."""
+    matches_from: datetime | None
+    """As `Occurrence.matches_from`; floating times and dates as if in UTC."""
+    matches_until: datetime | None
 
-    @property
-    def matching(self) -> tuple[datetime | None, datetime | None]:
-        """(matches_from, matches_until): see `server.calendar.occurrences.Occurrence`."""
-        if self.has_period and self.end_utc > self.start_utc:
-            return self.start_utc, self.end_utc
-        return self.times.matching(self.start_utc, self.end_utc, self.start.kind)
-
-    def overlaps(self, start: datetime | None, end: datetime | None) -> bool:
+    def overlaps(self, start: datetime, end: datetime) -> bool:
         """Whether it overlaps a window by RFC 4791 §9.9, floating times and dates as if in UTC."""
-        matches_from, matches_until = self.matching
-        return (end is None or matches_from is None or matches_from < end) and (
-            start is None or matches_until is None or matches_until > start
+        return (self.matches_from is None or self.matches_from < end) and (
+            self.matches_until is None or self.matches_until > start
         )
+
+
+def _made(
+    times: ComponentTimes, start: Moment, start_utc: datetime, end_utc: datetime, key: str, has_period: bool = False
+) -> Instance:
+    """The instance of a component at a time."""
+    if has_period and end_utc > start_utc:
+        return Instance(times, start, start_utc, end_utc, key, True, start_utc, end_utc)
+    return Instance(times, start, start_utc, end_utc, key, has_period, *times.matching(start_utc, end_utc, start.kind))
 
 
 class _Date(NamedTuple):
@@ -245,7 +249,7 @@ class RecurrenceSet:
 
     def first(self) -> datetime | None:
         """No instance matches before this time; None when a task's are unbounded."""
-        found = [instance.matching[0] for instance in self._outermost()]
+        found = [instance.matches_from for instance in self._outermost()]
         return None if not found or None in found else min(time for time in found if time is not None)
 
     def last(self) -> datetime | None:
@@ -253,14 +257,14 @@ class RecurrenceSet:
 
         :raises TooManyInstances: when the work is used up.
         """
-        found = [instance.matching[1] for instance in self._outermost()]
+        found = [instance.matches_until for instance in self._outermost()]
         if self.master is not None and self._anchor is not None:
             for series in self._series:
                 local = series.last()
                 if local is not None:
                     last = Moment(local, self._anchor.kind, self._anchor.zone)
                     instance = self._instance(last.utc, last)
-                    found.append(instance.matching[1])
+                    found.append(instance.matches_until)
         return None if not found or None in found else max(time for time in found if time is not None)
 
     def _outermost(self) -> list[Instance]:
@@ -349,7 +353,7 @@ class RecurrenceSet:
             return None
         start_utc = start.utc
         end_utc = override.times.end_of(start, start_utc)
-        return Instance(override.times, start, start_utc, end_utc, instance_id(override.id_utc, override.recurrence_id))
+        return _made(override.times, start, start_utc, end_utc, instance_id(override.id_utc, override.recurrence_id))
 
     def _instance(self, id_utc: datetime, item: Moment | _Date) -> Instance:
         """The instance with an original start, described by the master or by a range."""
@@ -365,14 +369,14 @@ class RecurrenceSet:
         moved = Moment(later(_local_in(start, id_utc, anchor), shift), anchor.kind, anchor.zone)
         moved_utc = moved.utc
         end_utc = override.times.end_of(moved, moved_utc)
-        return Instance(override.times, moved, moved_utc, end_utc, instance_id(id_utc, start))
+        return _made(override.times, moved, moved_utc, end_utc, instance_id(id_utc, start))
 
     def _described(
         self, id_utc: datetime, start: Moment, times: ComponentTimes, period_end: datetime | None
     ) -> Instance:
         end_utc = period_end or times.end_of(start, id_utc)
         key = instance_id(id_utc, start) if self.recurs else ""
-        return Instance(times, start, id_utc, end_utc, key, period_end is not None)
+        return _made(times, start, id_utc, end_utc, key, period_end is not None)
 
 
 def instance_id(id_utc: datetime, original: Moment) -> str:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import IntEnum
+from functools import lru_cache
 
 from server.calendar.values import parse_calendar_time
 from server.errors import InvalidCalendarData
@@ -22,6 +23,9 @@ WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 """Names by number: Monday is 0, as in Python."""
 
 MAX_COUNT = 10**9
+
+_KEPT_LENGTH = 200
+"""Rules of this length and shorter are kept parsed: each is needed again at once, and most are alike."""
 
 
 class Frequency(IntEnum):
@@ -64,6 +68,10 @@ def parse_rule(text: str) -> RecurrenceRule:
 
     :raises InvalidCalendarData: with the reason, for what is no rule or has no single meaning.
     """
+    return _parsed_and_kept(text) if len(text) <= _KEPT_LENGTH else _parsed(text)
+
+
+def _parsed(text: str) -> RecurrenceRule:
     parts: dict[str, str] = {}
     for part in text.upper().split(";"):
         name, _, value = part.partition("=")
@@ -102,6 +110,9 @@ def parse_rule(text: str) -> RecurrenceRule:
     if parts:
         raise InvalidCalendarData(f"A recurrence rule has the unknown part {next(iter(parts))[:20]!r}.")
     return rule
+
+
+_parsed_and_kept = lru_cache(maxsize=1024)(_parsed)
 
 
 def _positive(name: str, text: str, least: int) -> int:

@@ -85,7 +85,7 @@ def is_settled(rule: RecurrenceRule) -> bool:
         or (rule.by_year_day and freq in (Frequency.MONTHLY, Frequency.WEEKLY))
         or (rule.by_month_day and freq is Frequency.WEEKLY)
         or (rule.by_day and any(o for o, _ in rule.by_day) and any(not o for o, _ in rule.by_day))
-        or (rule.by_set_pos and freq >= Frequency.HOURLY)
+        or (rule.by_set_pos and freq >= Frequency.WEEKLY and freq is not Frequency.DAILY)
         or (any(o for o, _ in rule.by_day) and (rule.by_year_day or rule.by_month_day))
         or (any(abs(o) > 5 for o, _ in rule.by_day) and rule.by_month)
     )
