@@ -110,15 +110,22 @@ async def make_person(
 async def new_person(served: Served) -> AsyncIterator[NewPerson]:
     """Makes people, rooms and groups."""
     made: list[Person] = []
+    administrators: set[int] = set()
 
     async def make(name: str = "", **options: object) -> Person:
         person = await make_person(served, name, **options)  # type: ignore[arg-type]
+        if options.get("roles"):
+            administrators.add(person.id)
         made.append(person)
         return person
 
     yield make
     for person in made:
         person.http.close()
+    # whoever may do everything is in everybody's access control lists
+    dismissed = [PrincipalChange(person.id, roles=frozenset()) for person in made if person.id in administrators]
+    if dismissed:
+        await PostgresDirectory(served.storage.database).write_principals(dismissed, Cause(None, "test"))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
