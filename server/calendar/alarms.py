@@ -14,6 +14,9 @@ from server.errors import InvalidCalendarData
 
 MAX_REPEAT = 10**6
 
+_LONGEST = 366 * 9999 * 86400
+"""Seconds; no alarm rings on for longer."""
+
 
 def alarm_triggers(components: Iterable[tuple[int, Component]]) -> tuple[AlarmTrigger, ...]:
     """The triggers of the alarms of components, which come with their index among the calendar's components.
@@ -58,7 +61,7 @@ def _repetition(alarm: Component) -> tuple[int, int]:
         return 0, 0
     if not (text.isascii() and text.isdigit()) or interval <= 0:
         return 0, 0
-    return min(int(text[:9]), MAX_REPEAT), interval
+    return min(int(text[:9]), MAX_REPEAT, _LONGEST // interval), interval
 
 
 def first_ring(trigger: AlarmTrigger, start: datetime, end: datetime, zone: Zone | None) -> datetime:

@@ -123,11 +123,11 @@ class Materialised:
     """VEVENT, VTODO, VJOURNAL, VFREEBUSY or VAVAILABILITY."""
     occurrences: tuple[Occurrence, ...]
     span_start: datetime | None
-    """The least `matches_from` of all instances; None is unbounded."""
+    """Not after the least `matches_from` of all instances; None is unbounded."""
     span_end: datetime | None
-    """The greatest `matches_until` of all instances; None is unbounded, by what the instance is or as `endless`."""
+    """Not before the greatest `matches_until` of all instances; None is unbounded: what the instance is, or `endless`."""
     endless: bool
-    """Instances go on for ever."""
+    """Instances go on for ever, or for longer than can be computed with bounded work."""
     expanded_from: datetime | None
     expanded_until: datetime | None
     alarms: tuple[AlarmTrigger, ...]
