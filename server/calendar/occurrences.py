@@ -125,7 +125,7 @@ class Materialised:
     span_start: datetime | None
     """Not after the least `matches_from` of all instances; None is unbounded."""
     span_end: datetime | None
-    """Not before the greatest `matches_until` of all instances; None is unbounded: what the instance is, or `endless`."""
+    """Not before the greatest `matches_until` of all instances; None is unbounded, also when `endless`."""
     endless: bool
     """Instances go on for ever, or for longer than can be computed with bounded work."""
     expanded_from: datetime | None
