@@ -206,7 +206,6 @@ declare
     v_row record;
     v_revision bigint;
     v_groups bigint[];
-    v_deleted bigint[];
 begin
     homes := '{}';
     if not pg_try_advisory_xact_lock(hashtextextended('koyomi touch bindings', 0)) then
@@ -220,21 +219,23 @@ begin
         order by o.xid, o.id limit p_limit
     )
     select count(*), array_agg(distinct subject_id) filter (where kind = 'principal-members'),
-           array_agg(distinct collection_id) filter (where kind in ('collection-deleted', 'collection-restored')),
            (array_agg(xid order by xid desc, id desc))[1], (array_agg(id order by xid desc, id desc))[1]
-    into rows_read, v_groups, v_deleted, v_xid, v_id from page;
+    into rows_read, v_groups, v_xid, v_id from page;
     if rows_read = 0 then
         return;
     end if;
-    -- A member that came or went, a collection that is gone: other homes show it then, or no longer.
+    -- A member that came or went, a collection that is gone or there again: other homes show it then, or no longer.
     for v_row in
         select distinct s.home_id, s.collection_id from share s
         where v_groups is not null and s.principal_id in (
             select unnest(koyomi_groups_of_1(g) || g) from unnest(v_groups) as g
         )
         union
-        select b.collection_home_id, b.collection_id from binding b
-        where b.collection_id = any(v_deleted) and b.home_id <> b.collection_home_id and b.deleted_revision is null
+        -- One that is restored is created, with its shares.
+        select s.home_id, s.collection_id from outbox o
+        join share s on s.home_id = o.home_id and s.collection_id = o.collection_id
+        where (o.xid, o.id) > (v_from_xid, v_from_id) and (o.xid, o.id) <= (v_xid, v_id)
+          and o.kind in ('collection-deleted', 'collection-created')
         order by 2
     loop
         homes := homes || koyomi_bind_shared_1(v_row.home_id, v_row.collection_id, null, 'sharing', '');

@@ -216,6 +216,7 @@ async def test_a_calendar_that_is_deleted_disappears(person: Person, other: Pers
     assert (await person.http("DELETE", f"{person.home}team/")).status == 204
     assert await shown(other) == []
     await eventually(lambda: _reports(other, home, place))
+    assert (await other.sync(other.home, home))[place].status == 404
 
 
 async def test_address_books(person: Person, other: Person, share: Share) -> None:

@@ -16,6 +16,7 @@ from tests.integration.storage.catalogue import describe
 GLOBAL = {
     "app_password",
     "audit_seal",
+    "consumer_position",
     "delegate",
     "identity",
     "installation",
