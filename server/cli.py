@@ -17,7 +17,10 @@ COMMANDS = {
     "import": ("server.commands.import_:import_", "Import .ics and .vcf files, folders, and Radicale's data."),
     "export": ("server.commands.export:export", "Export calendars and contacts to files and folders."),
     "share": ("server.commands.share:share", "Share calendars and address books with people and groups."),
+    "backup": ("server.commands.backup:backup", "Back the database up, while the server runs."),
+    "restore": ("server.commands.restore:restore", "Restore a backup, or what somebody deleted."),
     "db": ("server.commands.db:db", "Bring the database to this version, check it."),
+    "doctor": ("server.commands.doctor:doctor", "Look for what is wrong, and say what mends it."),
     "version": ("server.commands.version:version", "Print the version of Koyomi and of what it rests on."),
 }
 """Name to where the command is and what it does, in the order of `koyomi --help`."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
 from server.calendar import iana
 from server.commands.options import with_settings
 from server.commands.session import open_database
-from server.errors import DatabaseError
+from server.errors import ConfigurationError, DatabaseError
 from server.services.objects import etag_of
 from server.settings import Settings
 from storage_plugins.postgres import occurrence_jobs
 from storage_plugins.postgres.check import check as differences
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.migrations import migrate, schema_state
+from storage_plugins.postgres.restoring import upgrade_postgresql
 
 _STATEMENT_TIMEOUT = 600.0
 """Seconds that one statement of a check may take."""
@@ -38,6 +40,33 @@ async def upgrade(settings: Settings, finish: bool) -> None:
     for name in done:
         click.echo(f"Applied {name}.")
     click.echo("The database is up to date.")
+
+
+@db.command("upgrade-postgres")
+@click.option(
+    "--old-bin",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the programs of the version that made the data.  [looked for]",
+)
+@with_settings()
+async def upgrade_postgres(settings: Settings, old_bin: Path | None) -> None:
+    """Move the embedded PostgreSQL to the major version that is installed now.
+
+    No server may run meanwhile. Clients notice nothing; the old data are kept until you remove them.
+    """
+    if settings.database.get_secret_value():
+        raise ConfigurationError("The database is not the embedded one: upgrade it as its administrator does")
+    before = await upgrade_postgresql(
+        settings.data,
+        binaries=settings.postgres_bin,
+        old_binaries=old_bin,
+        tell=lambda line: click.echo(line, err=True),
+    )
+    if before is None:
+        click.echo("The data are of the installed version already.")
+    else:
+        click.echo(f"Moved. The old data are in {before}; remove them when all is well.")
 
 
 @db.command

@@ -64,7 +64,8 @@ def postgresql_conf(*, folder: Path, socket_folder: Path, durable: bool, memory:
 
 def pg_hba_conf() -> str:
     """Who may connect: by the socket, the accounts of `pg_ident.conf`, without passwords."""
-    return f"local all {ROLE} peer map={ROLE}\n"
+    # A copy for a backup comes as replication.
+    return "".join(f"local {database} {ROLE} peer map={ROLE}\n" for database in ("all", "replication"))
 
 
 def pg_ident_conf(accounts: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -105,6 +106,49 @@ class Launcher:
         if self._users is not None:
             with self._starting():
                 self._leave()
+
+    # -- other data ---------------------------------------------------------------------------------------------------
+
+    def put_in_place(
+        self, binaries: Binaries, make: Callable[[Path, Account, Binaries], None], *, replace: bool
+    ) -> Path | None:
+        """Have `make` fill an empty folder, which is then the data directory; gives where the former one was put.
+
+        PostgreSQL must not run. Raises `ConfigurationError` if it does, or if there is a data directory and `replace`
+        does not allow to put it aside.
+        """
+        self._prepare_folder()
+        with self._starting():
+            if self._living():
+                raise ConfigurationError(f"The PostgreSQL in {self._folder} is in use: stop the server first")
+            exists = self._cluster.is_dir() and any(self._cluster.iterdir())
+            if exists and not replace:
+                raise ConfigurationError(
+                    f"There are data in {self._folder} already; name another folder with --data, or put them aside: "
+                    "--replace"
+                )
+            account = self._reaching_account()
+            unfinished = self._cluster.with_name("cluster.unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(mode=0o700)
+            os.chown(unfinished, account.uid, account.gid)
+            try:
+                make(unfinished, account, self._reachable_binaries(binaries, account))
+            except BaseException:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise
+            aside = self._cluster.with_name(time.strftime("cluster.before-%Y%m%dT%H%M%SZ", time.gmtime()))
+            if exists:
+                self._cluster.rename(aside)
+            unfinished.rename(self._cluster)
+            return aside if exists else None
+
+    def put_back(self, former: Path | None) -> None:
+        """Undo `put_in_place`."""
+        with self._starting():
+            shutil.rmtree(self._cluster)
+            if former is not None:
+                former.rename(self._cluster)
 
     # -- locks --------------------------------------------------------------------------------------------------------
 

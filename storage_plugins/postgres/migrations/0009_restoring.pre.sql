@@ -30,14 +30,15 @@ begin
     if found then
         raise exception using errcode = 'KY006', message = 'name is taken';
     end if;
-    select 1 + max(b.incarnation) into v_incarnation from binding b
+    -- The binding that it had may be another collection's by now: how often it was bound is not known, but the time is.
+    select greatest(extract(epoch from v_now)::bigint, 1 + max(b.incarnation)) into v_incarnation from binding b
     where (b.home_id = p_home_id and b.name = p_name)
        or (b.collection_home_id = p_home_id and b.collection_id = p_collection_id);
     delete from binding b where b.home_id = p_home_id and b.name = p_name;
     insert into binding (
         home_id, name, collection_home_id, collection_id, incarnation, created_revision, revision
     ) values (
-        p_home_id, p_name, p_home_id, p_collection_id, coalesce(v_incarnation, 1), v_revision, v_revision
+        p_home_id, p_name, p_home_id, p_collection_id, v_incarnation, v_revision, v_revision
     );
     insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
     values (p_home_id, v_revision, 'collection-created', p_collection_id, p_principal_id, p_origin, p_request_id);

@@ -1,0 +1,63 @@
+"""`koyomi doctor`: what is wrong, and what mends it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from server.commands.options import with_settings
+from server.commands.session import open_database
+from server.commands.user import read_password
+from server.diagnosis import discovery, installation
+from server.diagnosis.findings import Finding, problem
+from server.errors import KoyomiError
+from server.settings import Settings
+
+_SIGNS = {"ok": "ok     ", "warning": "WARNING", "problem": "PROBLEM"}
+
+
+@click.command
+@click.option("--url", metavar="URL", help="Address that clients are given.  [external_url, else this machine's]")
+@click.option("--user", "name", metavar="NAME", help="A person as whom to look for principal and homes.")
+@click.option("--password-stdin", is_flag=True, help="Read the person's password from the standard input.")
+@with_settings()
+async def doctor(settings: Settings, url: str | None, name: str | None, password_stdin: bool) -> None:
+    """Look at settings, database, certificates, clocks and zone data, and find the way as a client does.
+
+    The server should be running: --url is asked through whatever proxy stands before it. Changes nothing. Exits with 1
+    when there is a problem.
+    """
+    login = None if name is None else discovery.Login(name, read_password(password_stdin))
+    found = [
+        *installation.look_at_settings(settings),
+        *installation.look_at_certificate(settings),
+        *installation.look_at_data_folder(settings),
+        *await _database(settings),
+        *await asyncio.to_thread(lambda: list(discovery.look(url or _address(settings), login))),
+    ]
+    for each in found:
+        mend = f"\n        -> {each.mend}" if each.mend else ""
+        click.echo(f"{_SIGNS[each.level]} {each.subject}: {each.said}{mend}")
+    problems = sum(each.level == "problem" for each in found)
+    click.echo("All is well." if not problems else f"{problems} {'problem' if problems == 1 else 'problems'}.")
+    if problems:
+        sys.exit(1)
+
+
+async def _database(settings: Settings) -> list[Finding]:
+    try:
+        async with open_database(settings) as dsn:
+            return await installation.look_at_database(settings, dsn)
+    except KoyomiError as error:
+        return [problem("database", error.message)]
+
+
+def _address(settings: Settings) -> str:
+    """Where the server is reached, as the settings have it."""
+    if settings.external_url:
+        return settings.external_url
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    scheme = "https" if settings.tls_cert else "http"
+    return f"{scheme}://[{host}]:{settings.port}" if ":" in host else f"{scheme}://{host}:{settings.port}"

@@ -1,0 +1,142 @@
+"""`koyomi restore`: a whole database from a backup, or what somebody deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from server.commands.options import with_settings
+from server.commands.session import CAUSE, Session, open_storage
+from server.directory import PrincipalRecord
+from server.errors import AlreadyExists, BadRequest
+from server.services.objects import Objects
+from server.services.restoring import restore_object
+from server.settings import Settings
+from storage_plugins.postgres.backup import read_manifest
+from storage_plugins.postgres.deleted import deleted_collections, deleted_objects, restore_collection
+from storage_plugins.postgres.restoring import restore_embedded, restore_external
+
+
+@click.command
+@click.option("--from", "source", type=click.Path(path_type=Path), metavar="FOLDER", help="The backup to restore.")
+@click.option("--replace", is_flag=True, help="Put aside (an external database: remove) what there is.")
+@click.option("--user", "owner", metavar="NAME", help="Whose calendars and address books.")
+@click.option("--list", "listing", is_flag=True, help="Only list what can be restored.")
+@click.option("--object", "objects", type=int, multiple=True, metavar="ID", help="Restore an event, task or card.")
+@click.option(
+    "--calendar", "collections", type=int, multiple=True, metavar="ID", help="Restore a calendar or address book."
+)
+@click.option("--as", "name", metavar="NAME", help="Name of the restored calendar in URLs.  [as it was]")
+@with_settings()
+async def restore(
+    settings: Settings,
+    source: Path | None,
+    replace: bool,
+    owner: str | None,
+    listing: bool,
+    objects: Sequence[int],
+    collections: Sequence[int],
+    name: str | None,
+) -> None:
+    """Restore a backup (--from), or what a person deleted (--user).
+
+    A backup is restored while no server runs on the data. All clients synchronise anew afterwards, since they know
+    things that the backup does not.
+
+    What was deleted can be restored for restore_days while the server runs: --user NAME lists it with ids. Clients see
+    it appear again.
+    """
+    if (source is None) == (owner is None):
+        raise click.UsageError("Either --from FOLDER or --user NAME is needed.")
+    if source is not None:
+        await _from_backup(settings, source, replace)
+        return
+    if name is not None and len(collections) != 1:
+        raise click.UsageError("--as is for one --calendar.")
+    async with open_storage(settings) as session:
+        found = await session.directory.principal(str(owner))
+        if found is None:
+            raise BadRequest(f"Nobody is called {owner}.")
+        for collection in collections:
+            await _restore_collection(session, found, collection, name)
+        for each in objects:
+            await _restore_object(session, settings, found, each)
+        if listing or not (objects or collections):
+            await _list(session, found)
+
+
+async def _from_backup(settings: Settings, source: Path, replace: bool) -> None:
+    backup = read_manifest(source)
+
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
+    dsn = settings.database.get_secret_value()
+    before: Path | None = None
+    if dsn:
+        await restore_external(backup, source, dsn, programs_setting=settings.postgres_bin, replace=replace, tell=tell)
+    else:
+        before = await restore_embedded(
+            backup, source, settings.data, binaries=settings.postgres_bin, replace=replace, tell=tell
+        )
+    click.echo(f"Restored the state of {backup.made_at}. Clients will synchronise anew.")
+    if before is not None:
+        click.echo(f"What was there before is in {before}; remove it when it is not needed any more.")
+
+
+async def _list(session: Session, owner: PrincipalRecord) -> None:
+    database, principal_id = session.storage.database, owner.id
+    collections = await deleted_collections(database, principal_id)
+    objects = await deleted_objects(database, principal_id)
+    for each in collections:
+        click.echo(f"--calendar {each.id}  {_day(each.deleted_at)}  {each.name or '?'}/ ({each.members} entries)")
+    for item in objects:
+        gone = "" if item.collection_alive else "  (its calendar was deleted)"
+        click.echo(
+            f"--object {item.id}  {_day(item.deleted_at)}  {item.component}  {item.collection or '?'}/{item.name}{gone}"
+        )
+    if not collections and not objects:
+        click.echo("Nothing that was deleted can be restored.")
+
+
+def _day(when: datetime) -> str:
+    return when.strftime("%Y-%m-%d %H:%M")
+
+
+async def _restore_collection(session: Session, owner: PrincipalRecord, id_: int, name: str | None) -> None:
+    found = await deleted_collections(session.storage.database, owner.id, id_)
+    if not found:
+        raise BadRequest(f"No deleted calendar of {owner.name} has the id {id_}.")
+    wanted = name or found[0].name
+    if wanted is None:
+        raise BadRequest("Its name was taken since: name it differently with --as.")
+    try:
+        await restore_collection(session.storage.database, found[0], wanted, CAUSE)
+    except AlreadyExists:
+        raise BadRequest(f"{owner.name} has another {wanted} now: name it differently with --as.") from None
+    click.echo(f"Restored {wanted} with {found[0].members} entries.")
+
+
+async def _restore_object(session: Session, settings: Settings, owner: PrincipalRecord, id_: int) -> None:
+    found = await deleted_objects(session.storage.database, owner.id, id_)
+    if not found:
+        raise BadRequest(f"Nothing that {owner.name} deleted has the id {id_}.")
+    item = found[0]
+    if item.collection is None or not item.collection_alive:
+        raise BadRequest("Its calendar was deleted too: restore that first, with --calendar.")
+    name = await restore_object(
+        session.storage,
+        Objects(session.storage, settings.limits),
+        owner.uid,
+        item.home,
+        item.collection,
+        item.name,
+        item.id,
+        item.text,
+        item.properties,
+        CAUSE,
+    )
+    click.echo(f"Restored {item.collection}/{name}.")

@@ -1,0 +1,1 @@
+"""What `koyomi doctor` looks at."""

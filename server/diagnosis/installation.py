@@ -1,0 +1,178 @@
+"""The installation itself: settings, certificate, data folder, zone data, database."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+from server.calendar import iana
+from server.diagnosis.findings import Finding, ok, problem, warning
+from server.errors import KoyomiError
+from server.settings import Settings
+from server.supervisor import tls_files
+from server.tls import validity
+from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.durability import dangers
+from storage_plugins.postgres.migrations import schema_state
+from storage_plugins.postgres.occurrence_jobs import zone_data
+
+_SOON = timedelta(days=14)
+_SPACE = 1 << 30
+_BESIDE = 15
+"""Connections to the database beside the workers' pools: notifications, maintenance, commands, and some for root."""
+
+
+def look_at_settings(settings: Settings) -> Iterator[Finding]:
+    """Settings that contradict each other."""
+    subject = "settings"
+    behind_proxy = bool(settings.trusted_proxies or settings.unix_socket)
+    seen: list[Finding] = []
+    if settings.basic_auth_insecure:
+        seen.append(warning(subject, "basic_auth_insecure lets passwords cross the network readable", "use TLS"))
+    if not (_is_local(settings.host) or settings.tls_cert or behind_proxy or settings.basic_auth_insecure):
+        seen.append(
+            problem(
+                subject,
+                f"host is {settings.host}, but without TLS nobody elsewhere can sign in",
+                "set tls_cert and tls_key, or trusted_proxies to the network of the proxy that adds TLS",
+            )
+        )
+    if settings.external_url.startswith("https:") and not (settings.tls_cert or behind_proxy):
+        seen.append(
+            problem(
+                subject,
+                "external_url is https, but no proxy is trusted and there is no certificate",
+                "set trusted_proxies to the network of the proxy that adds TLS, such as 127.0.0.1/32",
+            )
+        )
+    if settings.external_url.startswith("http:") and not _is_local(settings.host):
+        seen.append(warning(subject, "external_url is http: clients refuse, or warn", "use https"))
+    seen += [
+        problem(
+            subject,
+            f"trusted_proxies has {network}: everyone may claim any address (and name)",
+            "name the proxy's own address",
+        )
+        for network in settings.trusted_proxies
+        if network.prefixlen == 0
+    ]
+    yield from seen or [ok(subject, "make sense together")]
+
+
+def look_at_certificate(settings: Settings) -> Iterator[Finding]:
+    """Whether the files fit each other, and how long the certificate lasts."""
+    files = tls_files(settings)
+    if files is None:
+        return
+    subject = "certificate"
+    try:
+        files.context()
+        first, last = validity(files.certificate)
+    except KoyomiError as error:
+        yield problem(subject, error.message, "name the files of a certificate and its key in tls_cert and tls_key")
+        return
+    yield expiry(subject, first, last)
+
+
+def expiry(subject: str, first: datetime | None, last: datetime) -> Finding:
+    """What the dates of a certificate mean now."""
+    now = datetime.now(UTC)
+    mend = "renew it, and send the server SIGHUP"
+    if first is not None and first > now:
+        return problem(subject, f"is not valid before {first:%Y-%m-%d %H:%M} UTC", "look at this machine's clock")
+    if last <= now:
+        return problem(subject, f"has expired on {last:%Y-%m-%d %H:%M} UTC", mend)
+    if last - now < _SOON:
+        return warning(subject, f"expires on {last:%Y-%m-%d %H:%M} UTC", mend)
+    return ok(subject, f"is valid until {last:%Y-%m-%d}")
+
+
+def look_at_data_folder(settings: Settings) -> Iterator[Finding]:
+    """Room on the disk."""
+    if settings.database.get_secret_value():
+        return
+    place = settings.data.resolve()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    said = f"{free / (1 << 30):.1f} GiB are free for {settings.data}"
+    mend = "make room: without it PostgreSQL stops"
+    yield ok("disk", said) if free >= _SPACE else problem("disk", said, mend)
+
+
+async def look_at_database(settings: Settings, dsn: str) -> list[Finding]:
+    """The database's version, tables, durability, room for connections, clock, and the zone data."""
+    subject = "database"
+    found: list[Finding] = []
+    try:
+        found += [
+            problem(subject, said, "ALTER SYSTEM SET … = on; SELECT pg_reload_conf()") for said in await dangers(dsn)
+        ]
+        database = Database(dsn, application="koyomi doctor")
+        await database.open()
+    except KoyomiError as error:
+        return [problem(subject, error.message, "look at the setting database, and whether PostgreSQL runs")]
+    try:
+        async with database.transaction() as connection:
+            version = connection.get_server_version()
+            state = await schema_state(connection)
+        if state.newer:
+            found.append(
+                problem(subject, f"the tables are of a newer Koyomi ({', '.join(state.newer)})", "update this one")
+            )
+        elif not state.usable:
+            found.append(warning(subject, "the tables are of an older Koyomi, or missing", "koyomi db upgrade"))
+            return found
+        row = await database.fetchrow(
+            "select current_setting('server_encoding'), current_setting('max_connections')::integer, "
+            "extract(epoch from clock_timestamp())"
+        )
+        assert row is not None
+        encoding, connections, clock = row
+        if encoding != "UTF8":
+            found.append(problem(subject, f"its encoding is {encoding}", "make one with ENCODING 'UTF8'"))
+        needed = settings.workers * settings.database_pool_size + _BESIDE
+        if connections < needed:
+            found.append(
+                warning(
+                    subject,
+                    f"it takes {connections} connections, and {needed} may be wanted",
+                    "raise max_connections, or lower database_pool_size or workers",
+                )
+            )
+        apart = abs(time.time() - float(clock))
+        if apart > 5:
+            found.append(
+                problem("clocks", f"this machine's and the database's differ by {apart:.0f} s", "run NTP on both")
+            )
+        found.append(ok(subject, f"PostgreSQL {version.major}.{version.minor}, tables of this version"))
+        found += await _zones(database)
+    except KoyomiError as error:
+        found.append(problem(subject, error.message))
+    finally:
+        await database.close()
+    return found
+
+
+async def _zones(database: Database) -> list[Finding]:
+    subject, ours = "time zones", iana.version()
+    data = await zone_data(database)
+    if data.newest > ours:
+        said = f"the database was used with {data.newest}, and here is {ours}: this server will not start"
+        return [problem(subject, said, "pip install --upgrade tzdata")]
+    if data.changed:
+        said = f"events are from {data.stored}; {len(data.changed)} zones changed in {ours}"
+        return [warning(subject, said, "the server sees to it, or koyomi db reexpand")]
+    if datetime.now(UTC).year - iana.data_year() > 1:
+        return [warning(subject, f"the zone data are of {ours}", "pip install --upgrade tzdata")]
+    return [ok(subject, f"zone data {ours}")]
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
