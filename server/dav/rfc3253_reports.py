@@ -11,6 +11,7 @@ from server.dav.core.names import dav
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import EVERY, Resource
+from server.errors import AccessDenied
 
 
 async def report(request: Request) -> Answer:
@@ -18,10 +19,12 @@ async def report(request: Request) -> Answer:
     root = await request.demand_xml()
     name = str(root.tag)
     request.report = name
-    resource = await request.resource(need=request.site.registry.report_privileges.get(name, dav("read")))
+    need = request.site.registry.report_privileges.get(name, dav("read"))
+    resource = await request.resource(need=need)
     kinds, handler = request.site.registry.reports.get(name, (frozenset(), None))
     if handler is None or resource.kind not in kinds:
-        request.require(resource, dav("read"))
+        if dav("read") not in request.privileges(resource):
+            raise AccessDenied(resource.href, need)
         raise Refused(403, dav("supported-report"), "The resource does not offer this report (RFC 3253 §3.6).")
     return await handler(request, resource, root)
 

@@ -72,6 +72,7 @@ async def free_name(request: Request, kind: Kind | None) -> Resolution:
     path = request.path
     try:
         found = await request.look_up(need=dav("bind"))
+        request.demand_sight(path, found, dav("bind"))
     except NotFound:
         raise Refused(403, LOCATIONS[kind or _tree_kind(request)], "Collections lie directly in a home.") from None
     try:

@@ -149,12 +149,12 @@ class Request:
         try:
             found = from_resolution(path, resolution)
         except NotFound:
-            self._demand_sight(path, resolution, need)
+            self.demand_sight(path, resolution, need)
             raise
         self.require(parent_of(found) if on_parent else found, need)
         return found
 
-    def _demand_sight(self, path: Path, found: Resolution, need: str) -> None:
+    def demand_sight(self, path: Path, found: Resolution, need: str) -> None:
         """Raises `AccessDenied` where the person may not learn what is missing."""
         if found.home is None or found.collection is None:
             return
