@@ -76,6 +76,8 @@ class Series:
 
     def generates(self, local: datetime) -> bool:
         """Whether the rule by itself, DTSTART or not, has an instance at a local time."""
+        if local >= LAST_LOCAL:
+            return False
         if not self._counted:
             self._last_counted(local + SECOND)
         return local <= self._limit and next(self._existing(local, local + SECOND), None) is not None

@@ -110,7 +110,7 @@ def test_dateutil(rule: RecurrenceRule, start: datetime) -> None:
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Sydney", "Asia/Tokyo", "UTC")
 plain_rules = rules((Frequency.YEARLY, Frequency.MONTHLY, Frequency.WEEKLY, Frequency.DAILY)).filter(
-    lambda rule: len(rule.by_hour) < 2
+    lambda rule: not rule.by_hour  # so that no instance reaches over a change of offset
 )
 
 
