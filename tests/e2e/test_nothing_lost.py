@@ -153,7 +153,7 @@ class Killer:
         if self.random.random() < 0.3:
             await asyncio.sleep(self.random.random())
         else:
-            enough = counts["answered"] + self.random.randrange(20, 200)
+            enough = counts["answered"] + self.random.randrange(20, 120)
             await processes.until(lambda: counts["answered"] >= enough)
 
     async def strike(self, kind: str) -> None:
