@@ -181,6 +181,9 @@ def _selection(element: Element, depth: int) -> CompSelection:
     if depth > MAX_DEPTH:
         raise InvalidFilter(f"Components are nested more than {MAX_DEPTH} deep.")
     children = parts(element, CALDAV, _IN_COMP)
+    if not children and name_of(element).upper() == "VTIMEZONE":
+        # §7.8.1 asks so for zones and gets them whole; without TZID and rules they would mean nothing
+        return CompSelection(name_of(element), True, (), True, ())
     return CompSelection(
         name_of(element),
         any(local == "allprop" for local, _ in children),
