@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from server.calendar.component import Component
-from server.calendar.component_times import as_utc, later
-from server.calendar.occurrences import AlarmTrigger
+from server.calendar.component_times import as_utc
+from server.calendar.occurrences import AlarmTrigger, later
 from server.calendar.values import property_duration, property_time
 from server.calendar.zones import Zone
 from server.errors import InvalidCalendarData

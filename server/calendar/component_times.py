@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from server.calendar.component import Component
 from server.calendar.contentline import Property
-from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind
+from server.calendar.occurrences import Busy, Kind, later
 from server.calendar.values import CalendarTime, Duration, property_duration, property_time
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.zones import UTC_ZONE, Zone
@@ -41,15 +41,6 @@ def as_utc(local: datetime, zone: Zone | None) -> datetime:
 def as_local(utc: datetime, zone: Zone | None) -> datetime:
     """The inverse of `as_utc` (naive)."""
     return utc.replace(tzinfo=None) if zone is None else zone.to_local(utc)
-
-
-def later(time: datetime, by: timedelta) -> datetime:
-    """The sum, cut to the years 1 to 9999."""
-    try:
-        return time + by
-    except OverflowError:
-        bound = LATEST if by > _ZERO else EARLIEST
-        return bound if time.tzinfo is not None else bound.replace(tzinfo=None)
 
 
 def moment(time: CalendarTime, zones: CalendarZones) -> Moment:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import islice
 
 from server.calendar.component import Component
-from server.calendar.component_times import later, moment
+from server.calendar.component_times import moment
 from server.calendar.contentline import Property, encode_parameter, fold
 from server.calendar.materialise import (
     availability_row,
@@ -21,7 +21,7 @@ from server.calendar.materialise import (
     rows_within,
     timeless_task_row,
 )
-from server.calendar.occurrences import Kind, resolve
+from server.calendar.occurrences import Kind, later, resolve
 from server.calendar.recurrence_set import Instance, RecurrenceSet
 from server.calendar.values import CalendarTime, Duration, Period, property_times
 from server.calendar.vtimezone import CalendarZones

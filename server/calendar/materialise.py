@@ -13,9 +13,9 @@ from itertools import islice
 
 from server.calendar.alarms import alarm_triggers
 from server.calendar.component import Component
-from server.calendar.component_times import Length, later, moment
+from server.calendar.component_times import Length, moment
 from server.calendar.contentline import Property
-from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind, Materialised, Occurrence, resolve
+from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind, Materialised, Occurrence, later, resolve
 from server.calendar.recurrence_set import Instance, RecurrenceSet
 from server.calendar.values import CalendarTime, Period, property_duration, property_time, property_times
 from server.calendar.vtimezone import CalendarZones

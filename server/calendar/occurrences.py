@@ -140,6 +140,15 @@ class Materialised:
         return self.expanded_from is None and self.expanded_until is None
 
 
+def later(time: datetime, by: timedelta) -> datetime:
+    """The sum, cut to the years 1 to 9999."""
+    try:
+        return time + by
+    except OverflowError:
+        bound = LATEST if by > timedelta(0) else EARLIEST
+        return bound if time.tzinfo is not None else bound.replace(tzinfo=None)
+
+
 def resolve(occurrence: Occurrence, zone: Zone) -> Occurrence:
     """The occurrence with the place that a zone gives to floating times and dates (RFC 4791 §7.3, §9.9)."""
     if occurrence.kind is Kind.TIMED:
@@ -148,7 +157,7 @@ def resolve(occurrence: Occurrence, zone: Zone) -> Occurrence:
     end = zone.to_utc(occurrence.end.replace(tzinfo=None))
     matches_from, matches_until = occurrence.matches_from, occurrence.matches_until
     if matches_from is not None:
-        matches_from = start + (matches_from - occurrence.start)
+        matches_from = later(start, matches_from - occurrence.start)
     if matches_until is not None:
-        matches_until = end + (matches_until - occurrence.end)
+        matches_until = later(end, matches_until - occurrence.end)
     return replace(occurrence, start=start, end=end, matches_from=matches_from, matches_until=matches_until)

@@ -25,10 +25,9 @@ from server.calendar.component_times import (
     Moment,
     as_local,
     component_times,
-    later,
     moment,
 )
-from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind
+from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind, later
 from server.calendar.recurrence import LAST_LOCAL, Series
 from server.calendar.rrule import parse_rule
 from server.calendar.values import CalendarTime, Period, property_time, property_times

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 from server.calendar.alarms import alarm_trigger, first_ring, rings_within
 from server.calendar.component import Component
-from server.calendar.component_times import Moment, later, moment
+from server.calendar.component_times import Moment, moment
 from server.calendar.contentline import Property
 from server.calendar.filters import TimeRange
 from server.calendar.materialise import availability_row, freebusy_rows, rows_within, timeless_task_row
-from server.calendar.occurrences import EARLIEST, LATEST, AlarmTrigger, Kind, Occurrence
+from server.calendar.occurrences import EARLIEST, LATEST, AlarmTrigger, Kind, Occurrence, later
 from server.calendar.recurrence_set import RecurrenceSet
 from server.calendar.values import CalendarTime, Period, property_time, property_times
 from server.calendar.vtimezone import CalendarZones

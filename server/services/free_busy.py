@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from server.calendar.component import parse_calendar
-from server.calendar.component_times import later
 from server.calendar.freebusy import BusyPeriod, busy_of_object, merge, unavailable
-from server.calendar.occurrences import FLOATING_MARGIN
+from server.calendar.occurrences import FLOATING_MARGIN, later
 from server.calendar.zones import Zone
 from server.costs import computed
 from server.services.time_ranges import PAGE, zone_of_calendar

@@ -9,9 +9,8 @@ from functools import lru_cache
 
 from server.calendar.calendar_object import read_timezone
 from server.calendar.component import Component, parse_calendar
-from server.calendar.component_times import later
 from server.calendar.filters import TimeRange
-from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind, Occurrence, resolve
+from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind, Occurrence, later, resolve
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.vtimezone import zone_of_component
 from server.calendar.zones import UTC_ZONE, Zone
@@ -87,7 +86,7 @@ class StoredOccurrences:
 
     time_range: TimeRange
     by_object: Mapping[int, Sequence[Occurrence]]
-    """In order of start and recurrence id, with their place on the time line."""
+    """In order of start and recurrence id; floating times and dates as they are stored, without a place."""
     unexpanded: frozenset[int]
     """Objects of which not all that overlap the window is stored."""
     revision: int
@@ -106,9 +105,9 @@ async def stored_in(storage: Storage, collection: Collection, time_range: TimeRa
     rows, partial = await storage.occurrences(collection, window.start, window.end)
     found: dict[int, list[Occurrence]] = {}
     for object_id, occurrence in rows:
-        here = placed(occurrence, zone)
-        if here.overlaps(time_range.start, time_range.end):
-            found.setdefault(object_id, []).append(here)
+        # kept as it is stored: written out in its place, a floating time or a date would be another one
+        if placed(occurrence, zone).overlaps(time_range.start, time_range.end):
+            found.setdefault(object_id, []).append(occurrence)
     for occurrences in found.values():
         occurrences.sort(key=lambda item: (item.start, item.recurrence_id))
     return StoredOccurrences(time_range, found, frozenset(partial), collection.revision)

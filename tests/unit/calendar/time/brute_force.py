@@ -7,6 +7,7 @@ BYSETPOS chooses among those of a period; then COUNT and UNTIL.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from calendar import isleap, monthrange
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,19 +18,23 @@ from itertools import groupby
 from server.calendar.rrule import Frequency, RecurrenceRule
 
 
-@lru_cache(100_000)
 def week_of(day: date, wkst: int) -> tuple[int, int]:
-    """Year and number of the week of a day, and its count from the end, by counting days of the week in each year."""
-    start = day - timedelta(days=(day.weekday() - wkst) % 7)
+    """Year and number of the week of a day, by counting days of the week in each year."""
+    return _numbered(day - timedelta(days=(day.weekday() - wkst) % 7))
+
+
+@lru_cache(100_000)
+def _year_of(start: date) -> int:
+    """The year that has at least four of the days of a week."""
     years = [(start + timedelta(days=number)).year for number in range(7)]
-    year = max(set(years), key=years.count)
-    number = 1
-    while True:
-        before = start - timedelta(days=7 * number)
-        years = [(before + timedelta(days=more)).year for more in range(7)]
-        if max(set(years), key=years.count) != year:
-            return year, number
-        number += 1
+    return max(set(years), key=years.count)
+
+
+@lru_cache(100_000)
+def _numbered(start: date) -> tuple[int, int]:
+    before = start - timedelta(days=7)
+    year = _year_of(start)
+    return year, _numbered(before)[1] + 1 if _year_of(before) == year else 1
 
 
 @lru_cache(10_000)
@@ -106,10 +111,22 @@ def period_of(rule: RecurrenceRule, time: datetime) -> int:
 
 def times_of_day(rule: RecurrenceRule, start: datetime) -> list[timedelta]:
     freq = rule.freq
-    hours = rule.by_hour or (range(24) if freq >= Frequency.HOURLY else (start.hour,))
-    minutes = rule.by_minute or (range(60) if freq >= Frequency.MINUTELY else (start.minute,))
-    seconds = rule.by_second or (range(60) if freq >= Frequency.SECONDLY else (start.second,))
+    return _all_times(
+        rule.by_hour or (tuple(range(24)) if freq >= Frequency.HOURLY else (start.hour,)),
+        rule.by_minute or (tuple(range(60)) if freq >= Frequency.MINUTELY else (start.minute,)),
+        rule.by_second or (tuple(range(60)) if freq >= Frequency.SECONDLY else (start.second,)),
+    )
+
+
+@lru_cache(16)
+def _all_times(hours: tuple[int, ...], minutes: tuple[int, ...], seconds: tuple[int, ...]) -> list[timedelta]:
     return [timedelta(hours=h, minutes=m, seconds=s) for h in hours for m in minutes for s in seconds]
+
+
+def near(times: list[timedelta], start: timedelta, end: timedelta) -> list[timedelta]:
+    """Those of the hours that a window touches: whole periods of HOURLY and shorter frequencies."""
+    hour = timedelta(hours=1)
+    return times[bisect_left(times, start // hour * hour) : bisect_left(times, -(-end // hour) * hour)]
 
 
 def chosen(rule: RecurrenceRule, candidates: list[datetime]) -> list[datetime]:
@@ -147,7 +164,11 @@ def _generated(rule: RecurrenceRule, start: datetime, end: datetime) -> Iterator
     days = [first + timedelta(days=number) for number in range((end.date() - first).days + reach + 1)]
     times = times_of_day(rule, start)
     candidates = (
-        datetime(day.year, day.month, day.day) + time for day in days if day_fits(full, day) for time in times
+        midnight + time
+        for day in days
+        if day_fits(full, day)
+        for midnight in (datetime(day.year, day.month, day.day),)
+        for time in (times if rule.freq < Frequency.HOURLY else near(times, start - midnight, end - midnight))
     )
     base = period_of(full, start)
     for period, group in groupby(candidates, lambda candidate: period_of(full, candidate)):

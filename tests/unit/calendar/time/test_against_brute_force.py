@@ -1,6 +1,6 @@
 """The recurrence engine against the brute-force evaluation.
 
-`KOYOMI_RULES=100000 pytest tests/unit/calendar/time/test_against_brute_force.py` looks at more rules than CI does.
+`python -m tests.unit.calendar.time.many_rules 100000` looks at many more rules than CI does.
 """
 
 from __future__ import annotations
