@@ -213,7 +213,7 @@ async def test_7_8_2_partial_retrieval_of_recurring_events(person: Person, work:
 
 
 async def test_7_8_3_expanded_retrieval_of_recurring_events(person: Person, work: str) -> None:
-    """The RFC prints the times in UTC without their Z (its erratum 1848)."""
+    """The RFC prints the times in UTC without their Z."""
     answer = await ask(
         person,
         work,
@@ -292,7 +292,7 @@ async def test_7_8_4_partial_retrieval_of_stored_free_busy_components(person: Pe
 
 
 async def test_7_8_5_retrieval_of_to_dos_by_alarm_time_range(person: Person, work: str) -> None:
-    """The example with a DUE at noon; in Appendix B it is a date, and an alarm has no start to be related to."""
+    """The example with the DUE of its answer and RELATED=END: the task has no start to relate an alarm to."""
     due = OBJECTS["abcd5.ics"].replace("DUE;VALUE=DATE:20060106", "DUE;TZID=US/Eastern:20060106T120000")
     due = due.replace("BEGIN:VTODO", EASTERN.replace("\n", "\r\n") + "BEGIN:VTODO").replace(
         "RELATED=START", "RELATED=END"
