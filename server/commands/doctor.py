@@ -29,7 +29,7 @@ async def doctor(settings: Settings, url: str | None, name: str | None, password
     The server should be running: --url is asked through whatever proxy stands before it. Changes nothing. Exits with 1
     when there is a problem.
     """
-    login = None if name is None else discovery.Login(name, read_password(password_stdin))
+    login = None if name is None else discovery.Login(name, read_password(password_stdin, new=False))
     found = [
         *installation.look_at_settings(settings),
         *installation.look_at_certificate(settings),

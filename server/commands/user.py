@@ -23,13 +23,13 @@ def user() -> None:
     """People: add, list, rename, delete; their passwords and app passwords."""
 
 
-def read_password(from_stdin: bool) -> str:
-    """A password from the first line of the standard input, or asked for twice without showing it."""
+def read_password(from_stdin: bool, *, new: bool = True) -> str:
+    """A password from the first line of the standard input, or asked for without showing it; a new one twice."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
         raise click.UsageError("There is no terminal to ask on: use --password-stdin or --generate.")
-    password: str = click.prompt("Password", hide_input=True, confirmation_prompt="The same again")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt="The same again" if new else False)
     return password
 
 

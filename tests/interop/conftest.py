@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.fixtures.postgres import cluster, postgres_binaries, short_folder
 from tests.server_process import ServerProcess, running
+
+__all__ = ["cluster", "postgres_binaries", "short_folder"]
 
 _numbers = itertools.count(1)
 
