@@ -15,14 +15,27 @@ from collections.abc import Iterator
 
 from server.errors import InvalidCalendarData
 
-_EOL = r"\r{0,2}\n"
+
+def possessive(group: str) -> str:
+    """The pattern of any number of a group, into which no match goes back: `(?:group)*+`.
+
+    Before 3.11.5, as in Debian 12, Python goes on from a wrong place when the last repeat of such a group fails after
+    something repeated in it. Two levels, so that long texts keep little for going back, which never happens.
+    """
+    return f"(?>(?:(?>(?:{group}){{1,500}}))*)"
+
+
+# What is written `(?:...)*+` below can fail only where nothing in the group was repeated before (see `possessive`).
+_EOL = r"(?:\n|\r\n|\r\r\n)"
 _LINE = re.compile(rf"([A-Za-z0-9_.-]++)([:;])([^\r\n]*+(?:{_EOL}[ \t][^\r\n]*+)*+)(?:{_EOL}|\Z)")
 _LINE_OR_ODD = re.compile(_LINE.pattern + r"|[\s\S]")
-_BLANK = re.compile(rf"(?:[ \t]*+{_EOL})++[ \t]*+\Z|(?:[ \t]*+{_EOL})++|[ \t]++\Z")
+_BLANK_LINE = rf"[ \t]*+{_EOL}"
+_BLANK_LINES = _BLANK_LINE + possessive(_BLANK_LINE)
+_BLANK = re.compile(rf"{_BLANK_LINES}[ \t]*+\Z|{_BLANK_LINES}|[ \t]++\Z")
 _FOLD = re.compile(rf"{_EOL}[ \t]")
 _FOLDED_LINE = re.compile(rf"[^\r\n]++(?:{_EOL}[ \t][^\r\n]*+)*+(?:{_EOL}|\Z)")
 _PHYSICAL_LINE = re.compile(rf"([^\r\n]*+)(?:{_EOL}|\Z)")
-_UP_TO_VALUE = re.compile(r'((?:[^":]++|"[^"]*+")*+):')
+_UP_TO_VALUE = re.compile("(" + possessive(r'[^":]++|"[^"]*+"') + "):")
 _PARAMETER = re.compile(r'(?:[^";]++|"[^"]*+"?)++')
 _PARAMETER_VALUE = re.compile(r'(?:[^",]++|"[^"]*+"?)++|(?<=,)(?=,|\Z)|\A(?=,|\Z)')
 _CIRCUMFLEX = re.compile(r"\^(['n^])")

@@ -20,7 +20,7 @@ from server.calendar.contentline import Property, content_lines, fold
 from server.errors import InvalidCalendarData
 
 _LINE = re.compile(
-    rb"^(?:\xef\xbb\xbf)?(BEGIN|END|UID|TZID|METHOD)(?=[:;])([^\r\n]*+(?:\r{0,2}\n[ \t][^\r\n]*+)*+)",
+    rb"^(?:\xef\xbb\xbf)?(BEGIN|END|UID|TZID|METHOD)(?=[:;])([^\r\n]*+(?:(?:\n|\r\n|\r\r\n)[ \t][^\r\n]*+)*+)",
     re.IGNORECASE | re.MULTILINE,
 )
 _LINE_NUMBER = re.compile(r"\b([Ll]ine) (\d+)")

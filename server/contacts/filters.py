@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from server.calendar.contentline import Property, content_lines
+from server.calendar.contentline import Property, content_lines, possessive
 from server.collation import UNICODE_CASEMAP, MatchType, check_collation, matcher
 from server.contacts.properties import parameter_values, readings, split_name
 from server.errors import InvalidFilter
@@ -32,6 +32,7 @@ MAX_NEEDLE = 10_000
 """Characters of the text of one text match."""
 
 _NAME = re.compile(r"[A-Z0-9_-]+")
+_GROUPS = possessive(r"[A-Z0-9_-]*+\.")
 _FOLDED_NAME = re.compile(r"\n[A-Za-z0-9_.-]++\r*+\n[ \t]")
 
 
@@ -137,9 +138,7 @@ def _line_finder(names: Iterable[str]) -> Callable[[str], list[Property]]:
     if not plain_names:
         return lambda card: []
     alternation = "|".join(re.escape(name) for name in sorted(plain_names))
-    wanted = re.compile(
-        rf"\n(?:[A-Z0-9_-]*+\.)*+(?:{alternation})[:;][^\n]*+(?:\n[ \t][^\n]*+)*+", re.IGNORECASE | re.ASCII
-    )
+    wanted = re.compile(rf"\n{_GROUPS}(?:{alternation})[:;][^\n]*+(?:\n[ \t][^\n]*+)*+", re.IGNORECASE | re.ASCII)
 
     def find(card: str) -> list[Property]:
         if _FOLDED_NAME.search(card) or _has_soft_line_breaks(card):
