@@ -25,7 +25,8 @@ from server.errors import KoyomiError
 
 random.seed(20260901)
 pieces = ["A", "B:", "\r", "\n", "\r\n", " ", "\t", ";", ":", '"', "X=", "=", ",", "\\", "QUOTED-PRINTABLE", "é",
-          "TZID=a", "DTSTART", "a.TEL:1", "TEL:1", "BEGIN:VEVENT\r\n", "END:VEVENT\r\n", "UID:", "BEGIN:VCARD\n", "END:VCARD\n"]
+          "TZID=a", "DTSTART", "a.TEL:1", "TEL:1", "BEGIN:VEVENT\r\n", "END:VEVENT\r\n",
+          "UID:", "BEGIN:VCARD\n", "END:VCARD\n"]
 matches = compiled(CardFilter((PropFilter("TEL", text_matches=(TextMatch("1"),)),)))
 found = hashlib.sha256()
 lines = 0
