@@ -22,6 +22,7 @@ from server.metrics import Metrics
 from server.services.collections import Collections
 from server.services.objects import Objects
 from server.settings import Settings
+from server.tracing import Tracing
 from server.worker import Post, Served
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.database import DatabaseLimits
@@ -103,6 +104,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
         directory = PostgresDirectory(storage.database)
         authenticator = Authenticator.from_settings(settings, directory)
         health = Health(storage, metrics)
+        tracing = Tracing() if settings.traces else None
         access = PostgresAccess(storage)
         informing = asyncio.create_task(keep_informed(access, storage))
         try:
@@ -125,6 +127,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 metrics=metrics,
                 access_log=settings.access_log,
                 slow=settings.slow_request,
+                tracing=tracing,
             )
             dispatcher = Dispatcher(site, authenticator, ledger, gzip=settings.gzip, hsts_seconds=settings.hsts_seconds)
             yield _Parts(dispatcher, health, metrics, storage, authenticator)
@@ -132,3 +135,5 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             informing.cancel()
             await asyncio.wait([informing])
             authenticator.close()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)

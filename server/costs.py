@@ -18,7 +18,12 @@ _T = TypeVar("_T")
 class Costs:
     """An account."""
 
-    def __init__(self) -> None:
+    __slots__ = ("database_seconds", "expansion_seconds", "rows", "statements", "timeline")
+
+    def __init__(self, *, timeline: bool = False) -> None:
+        """`timeline`: note each statement and expansion by itself, for traces."""
+        self.timeline: list[tuple[str, float, float, int]] | None = [] if timeline else None
+        """Kind, begin (`time.perf_counter`), seconds and rows of each."""
         self.statements = 0
         self.rows = 0
         """That statements gave."""
@@ -32,6 +37,8 @@ class Costs:
         self.statements += 1
         self.rows += rows
         self.database_seconds += seconds
+        if self.timeline is not None:
+            self.timeline.append(("SQL", time.perf_counter() - seconds, seconds, rows))
 
 
 current: ContextVar[Costs | None] = ContextVar("costs", default=None)
@@ -46,4 +53,7 @@ async def computed(work: Callable[_P, _T], *arguments: _P.args, **named: _P.kwar
     finally:
         account = current.get()
         if account is not None:
-            account.expansion_seconds += time.perf_counter() - began
+            seconds = time.perf_counter() - began
+            account.expansion_seconds += seconds
+            if account.timeline is not None:
+                account.timeline.append(("expansion", began, seconds, 0))

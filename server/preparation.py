@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from server.errors import ConfigurationError
 from server.settings import Settings
 from storage_plugins.postgres.database import Database
@@ -12,6 +14,8 @@ from storage_plugins.postgres.occurrence_jobs import use_zone_data
 
 async def prepare(dsn: str, settings: Settings) -> None:
     """Bring a database to this version. Raises `ConfigurationError`, `DatabaseError`, `Unavailable`."""
+    if settings.traces and find_spec("opentelemetry.sdk") is None:
+        raise ConfigurationError("traces needs OpenTelemetry; install it: pip install 'koyomi-server[otel]'")
     if not settings.database_unsafe:
         await _demand_durability(dsn)
     await migrate(dsn)

@@ -379,6 +379,13 @@ class Settings(BaseModel):
         "what it cost. Neither paths nor contents.",
     )
 
+    traces: bool = _option(
+        False,
+        "Log",
+        "Send OpenTelemetry traces of requests and statements, as OTEL_EXPORTER_OTLP_ENDPOINT and other variables of "
+        "OpenTelemetry say. Needs the package's extra otel.",
+    )
+
     # -- monitoring ---------------------------------------------------------------------------------------------------
 
     metrics_host: str = _option(

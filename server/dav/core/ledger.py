@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from server.auth.client_address import ClientAddresses
     from server.dav.core.request import Request
     from server.metrics import Metrics
+    from server.tracing import Tracing
 
 ABORTED = 499
 """Stands for the status of a request whose client went away, or whose answer was broken off."""
@@ -44,6 +45,7 @@ class Ledger:
         metrics: Metrics | None = None,
         access_log: bool = False,
         slow: float = 1.0,
+        tracing: Tracing | None = None,
     ) -> None:
         """`methods` and `reports` (qualified names) are those that are told apart.
 
@@ -55,6 +57,7 @@ class Ledger:
         self.metrics = metrics
         self.access_log = access_log
         self.slow = slow
+        self.tracing = tracing
 
     def open(self, http: web.BaseRequest, request_id: str) -> Entry:
         """Begin with a request."""
@@ -79,7 +82,7 @@ class Entry:
         self.status = ABORTED
         self.sent = 0
         """Bytes of the answer: of a body that is whole, before it is compressed; of a stream, all that was sent."""
-        self.costs = Costs()
+        self.costs = Costs(timeline=ledger.tracing is not None)
         self.began = time.perf_counter()
 
     def __enter__(self) -> Self:
@@ -91,7 +94,8 @@ class Entry:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        seconds = time.perf_counter() - self.began
+        ended = time.perf_counter()
+        seconds = ended - self.began
         ledger = self._ledger
         if ledger.metrics is not None:
             ledger.metrics.request((self._method, self._report, self._client), self.status, seconds, self.costs)
@@ -99,6 +103,11 @@ class Entry:
             _log.info("request", **self._facts(seconds))
         if seconds > ledger.slow:
             _log.warning("slow_request", **self._facts(seconds))
+        if ledger.tracing is not None:
+            trusted = ledger.addresses.is_trusted(self._http.remote or None)
+            parent = self._http.headers if trusted else None
+            facts = {**self._facts(seconds), "request_id": self.request_id}
+            ledger.tracing.request(self.costs, self.began, ended, facts, parent)
 
     @property
     def _method(self) -> str:
