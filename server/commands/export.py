@@ -55,6 +55,7 @@ async def export(
         with _progress(await exporter.count(people, chosen)) as exporter.progress:
             if destination == "-":
                 await exporter.stream(chosen[0], sys.stdout.buffer)
+                sys.stdout.buffer.flush()  # a reader that has gone is met here, where click ends quietly
             elif stream:
                 with _new_file(path) as file:
                     await exporter.stream(chosen[0], file)

@@ -69,7 +69,7 @@ class Importer:
         refuse: Callable[[Refused], None],
         progress: Callable[[int], None] = lambda octets: None,
     ) -> None:
-        """`refuse` hears of everything that is not taken, `progress` of the octets of each file that is done."""
+        """`refuse` hears of everything that is not taken, `progress` of octets that are done, all files together."""
         self._storage = storage
         self._directory = directory
         self._hasher = hasher
@@ -131,7 +131,11 @@ class Importer:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for file in source.files:
+                    left = file.size
                     for item in self._items(file):
+                        step = min(len(item.body), left)
+                        left -= step
+                        self._progress(step)
                         name = source.collection or _DEFAULTS.get(item.component, "calendar")
                         try:
                             place = await targets.find(file.kind, name)
@@ -143,7 +147,7 @@ class Importer:
                         await free.acquire()
                         task = tasks.create_task(self._item(place, item, source.keep_names))
                         task.add_done_callback(lambda _: free.release())
-                    self._progress(file.size)
+                    self._progress(left)
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
