@@ -46,6 +46,8 @@ JOB_LENGTH = 4
 """Bytes of the length (big-endian) that the parent sends first, before the pickled `Job` and `Post`."""
 
 _PR_SET_PDEATHSIG = 1
+_FIRST_REQUEST_SECONDS = 0.5
+"""How long a worker that is stopped waits for the first requests of the connections that it took last."""
 _GRACE_SECONDS = 5.0
 """How much longer than its requests a worker may take to end."""
 
@@ -145,6 +147,9 @@ async def run_worker(job: Job, post: Post, channel: socket.socket) -> None:
         channel.sendall(READY)
         await stop.wait()
         await acceptor.close()
+        if server.connections:
+            # Taken just before, and the request is on its way: it is answered, not cut off.
+            await asyncio.sleep(min(_FIRST_REQUEST_SECONDS, job.stop_timeout))
         server.pre_shutdown()
         try:
             await asyncio.wait_for(server.shutdown(job.stop_timeout), job.stop_timeout + _GRACE_SECONDS)
