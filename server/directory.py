@@ -10,12 +10,12 @@ name of another, so that whoever signs in with it is one person.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from server.storage import Cause, DelegateRights, Principal, PrincipalKind
+from server.storage import Cause, DelegateRights, HomeKind, Principal, PrincipalKind
 
 FailureScope = Literal["address", "account"]
 
@@ -171,6 +171,19 @@ class AppPassword:
     revoked_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """A collection that goes from the home of one person to that of another."""
+
+    id: int
+    home_id: int
+    to_home_id: int
+    home: HomeKind
+    name: str | None
+    """How its own home shows it; None of one that was deleted and goes over to be restored there."""
+    members: int
+
+
 @runtime_checkable
 class Directory(Protocol):
     """What signing in and the care of principals need of a database."""
@@ -242,6 +255,18 @@ class Directory(Protocol):
 
         Without `purge` what is in its homes stays, where no client reaches it, until a later call with `purge`. With it
         everything goes, in batches of transactions; a call that was broken off is ended by another. Raises `NotFound`.
+        """
+
+    async def handovers(self, principal_id: int, to_principal_id: int) -> list[Handover]:
+        """The calendars and address books of a person that are still to go to another, deleted ones that can be
+        restored among them. Raises `InvalidPrincipal` when handing them over to somebody else was begun."""
+
+    def hand_over(self, handover: Handover, owner: str, cause: Cause) -> AsyncIterator[int]:
+        """Hand over one collection, in batches of transactions; yields how many members each has copied.
+
+        It appears in the other home when it is whole, under a free name, with a displayname that names the `owner`
+        whose it was; whoever it is shared with keeps it. What was broken off is ended by another call. Raises
+        `NotFound`.
         """
 
     # app passwords

@@ -11,7 +11,7 @@ import click
 from server.auth import app_passwords
 from server.commands.options import with_settings
 from server.commands.session import CAUSE, open_storage
-from server.directory import name_key
+from server.directory import Directory, Handover, name_key
 from server.services import principals
 from server.settings import Settings
 
@@ -153,20 +153,51 @@ async def rename(settings: Settings, name: str, new_name: str, display_name: str
 
 @user.command
 @click.argument("name")
+@click.option("--transfer-to", "heir", metavar="OTHER", help="Give it to another person, with all who share it.")
 @click.option("--purge", is_flag=True, help="Delete all that the person has too; it cannot be brought back.")
-@click.option("--keep", is_flag=True, help="Keep it, out of reach, until it is purged by the person's id.")
+@click.option("--keep", is_flag=True, help="Keep it, out of reach, until it goes by the person's id.")
 @with_settings()
-async def delete(settings: Settings, name: str, purge: bool, keep: bool) -> None:
-    """Delete a person; what becomes of all that they have must be said: --keep or --purge."""
-    if purge == keep:
-        raise click.UsageError("Say what becomes of the person's calendars and address books: --keep or --purge.")
+async def delete(settings: Settings, name: str, heir: str | None, purge: bool, keep: bool) -> None:
+    """Delete a person; what becomes of all that they have must be said: --transfer-to, --keep or --purge.
+
+    What goes to OTHER appears there calendar by calendar, under names that tell whose it was. It can be broken off and
+    repeated.
+    """
+    if (heir is not None) + purge + keep != 1:
+        raise click.UsageError(
+            "Say what becomes of the person's calendars and address books: --transfer-to OTHER, --keep or --purge."
+        )
     async with open_storage(settings) as session:
         person = await principals.find(session.directory, name, "individual", deleted=True)
-        await principals.delete(session.directory, person.uid, CAUSE, purge=purge)
-    if purge:
+        if heir is None:
+            await principals.delete(session.directory, person.uid, CAUSE, purge=purge)
+        else:
+            await _hand_over(session.directory, person.uid, heir)
+    if heir is not None:
+        click.echo(f"Deleted {person.name}; {heir} has all that they had.")
+    elif purge:
         click.echo(f"Deleted {person.name} and all that they had.")
     else:
         click.echo(f"Deleted {person.name}. To delete what is kept: koyomi user delete --purge {person.uid}")
+
+
+async def _hand_over(directory: Directory, uid: str, heir: str) -> None:
+    click.echo(f"If this is broken off, go on with: koyomi user delete {uid} --transfer-to {heir}", err=True)
+    of_how_many = copied = 0
+
+    def tell(handover: Handover) -> None:
+        nonlocal of_how_many, copied
+        of_how_many, copied = handover.members, 0
+        what = "calendar" if handover.home == "calendar" else "address book"
+        click.echo(f"Handing over the {what} {handover.name or '(deleted)'}: {handover.members} entries", err=True)
+
+    def progress(members: int) -> None:
+        nonlocal copied
+        copied += members
+        if members and of_how_many > copied:
+            click.echo(f"  {copied} of {of_how_many}", err=True)
+
+    await principals.hand_over(directory, uid, heir, CAUSE, tell=tell, progress=progress)
 
 
 @user.group("app-password")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from server.auth import app_passwords, passwords
 from server.auth.passwords import PasswordHasher
-from server.directory import AppPassword, Directory, PrincipalChange, PrincipalRecord, name_key
+from server.directory import AppPassword, Directory, Handover, PrincipalChange, PrincipalRecord, name_key
 from server.errors import InvalidPrincipal, NotFound
 from server.storage import Cause, PrincipalKind
 
@@ -166,6 +167,40 @@ async def delete(directory: Directory, name: str, cause: Cause, *, purge: bool) 
     principal = await find(directory, name, deleted=True)
     await directory.delete_principal(principal.id, cause, purge=purge)
     return principal
+
+
+async def hand_over(
+    directory: Directory,
+    name: str,
+    whom: str,
+    cause: Cause,
+    *,
+    tell: Callable[[Handover], None] = lambda handover: None,
+    progress: Callable[[int], None] = lambda members: None,
+) -> PrincipalRecord:
+    """Delete a person, after everything in their homes has gone over to somebody else; see `Directory.hand_over`.
+
+    They cannot sign in from the beginning. `tell` hears of each collection before it goes, `progress` how many members
+    of it were copied. What was broken off is ended by another call; once the name is gone, by the id. Raises
+    `InvalidPrincipal`, `NotFound`.
+    """
+    person = await find(directory, name, "individual", deleted=True)
+    other = await find(directory, whom, "individual")
+    if person.id == other.id:
+        raise InvalidPrincipal("Nobody can take over what is their own.")
+    if person.disabled_at is None:
+        await directory.handovers(person.id, other.id)
+        await directory.write_principals([PrincipalChange(person.id, disabled=True)], cause)
+    # Whoever acted for them can make calendars until all delegations have ended.
+    for hide in (True, False):
+        for handover in await directory.handovers(person.id, other.id):
+            tell(handover)
+            async for copied in directory.hand_over(handover, person.display_name or person.name, cause):
+                progress(copied)
+        if hide:
+            await directory.delete_principal(person.id, cause, purge=False)
+    await directory.delete_principal(person.id, cause, purge=True)
+    return person
 
 
 async def add_app_password(

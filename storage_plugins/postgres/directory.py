@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
 import asyncpg
@@ -11,6 +11,7 @@ from server.directory import (
     AppPassword,
     AppPasswordHash,
     FailureScope,
+    Handover,
     PrincipalChange,
     PrincipalRecord,
     RelationChange,
@@ -21,6 +22,7 @@ from server.directory import (
 )
 from server.errors import AlreadyExists, NotFound
 from server.storage import Cause, Principal, PrincipalKind
+from storage_plugins.postgres import handover as handing_over
 from storage_plugins.postgres import principal_removal, principal_writes
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.principal_writes import leave_trace
@@ -239,9 +241,19 @@ class PostgresDirectory:
     async def delete_principal(self, principal_id: int, cause: Cause, *, purge: bool) -> None:
         """See `Directory`."""
         async with self._database.transaction() as connection:
+            if purge:
+                await handing_over.require_none(connection, principal_id)
             await principal_removal.hide(connection, principal_id, cause)
         if purge:
             await principal_removal.purge(self._database, principal_id, cause)
+
+    async def handovers(self, principal_id: int, to_principal_id: int) -> list[Handover]:
+        """See `Directory`."""
+        return await handing_over.handovers(self._database, principal_id, to_principal_id)
+
+    def hand_over(self, handover: Handover, owner: str, cause: Cause) -> AsyncIterator[int]:
+        """See `Directory`."""
+        return handing_over.hand_over(self._database, handover, owner, cause)
 
     # app passwords
 

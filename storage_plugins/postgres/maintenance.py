@@ -106,6 +106,8 @@ _DROP_COLLECTIONS = """
         limit $2
     ), shares as (
         delete from share where (home_id, collection_id) in (select home_id, id from old)
+    ), declined as (
+        delete from share_declined where (home_id, collection_id) in (select home_id, id from old)
     ), aces as (
         delete from ace where (home_id, collection_id) in (select home_id, id from old)
     ), views as (

@@ -103,6 +103,7 @@ async def _remove_homes(connection: Connection, homes: list[int]) -> None:
         homes,
     )
     # What requests that were under way wrote since the batches goes too.
-    for table in (*_IN_BATCHES, "share", "ace", "collection_view", "binding", "collection"):
+    await connection.execute("delete from handover where to_home_id = any($1::bigint[])", homes)
+    for table in (*_IN_BATCHES, "share", "share_declined", "ace", "collection_view", "binding", "collection"):
         await connection.execute(f"delete from {table} where home_id = any($1::bigint[])", homes)  # noqa: S608
     await connection.execute("delete from home where id = any($1::bigint[])", homes)

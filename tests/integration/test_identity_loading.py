@@ -218,6 +218,21 @@ def test_the_life_of_a_person(koyomi: Koyomi) -> None:
     assert koyomi("db", "check", "--all").stdout == "Nothing differs.\n"
 
 
+def test_a_person_gives_all_to_another(koyomi: Koyomi) -> None:
+    for name in ("anna", "bob", "carl"):
+        koyomi("user", "add", name, "--no-password")
+    koyomi("share", "anna/calendar", "--with", "carl", "--rights", "read")
+    koyomi("user", "delete", "anna", "--transfer-to", "bob", "--purge", code=2)
+    assert "no person named nobody" in koyomi("user", "delete", "anna", "--transfer-to", "nobody", code=1).output
+    assert "their own" in koyomi("user", "delete", "anna", "--transfer-to", "Anna", code=1).output
+    done = koyomi("user", "delete", "anna", "--transfer-to", "bob")
+    assert done.stdout == "Deleted anna; bob has all that they had.\n"
+    assert "Handing over the calendar calendar: 0 entries" in done.stderr
+    assert "carl" in koyomi("share", "bob/calendar-2").stdout
+    assert [line.split()[0] for line in koyomi("user", "list").stdout.splitlines()] == ["NAME", "bob", "carl"]
+    assert koyomi("db", "check", "--all").stdout == "Nothing differs.\n"
+
+
 def test_app_passwords(koyomi: Koyomi) -> None:
     koyomi("user", "add", "anna", "--no-password")
     made = koyomi("user", "app-password", "add", "anna", "My phone", "--days", "3")

@@ -76,6 +76,7 @@ RUN_HERE = {
     "koyomi db reexpand": "test_commands_that_work_beside_the_server",
     "koyomi backup": "test_commands_that_work_beside_the_server",
     "koyomi restore --user": "test_commands_that_work_beside_the_server",
+    "koyomi user delete": "test_people_leave",
     "koyomi doctor": "test_commands_that_work_beside_the_server",
     "curl http": "test_commands_that_work_beside_the_server",
     "pip install --target": "test_the_programs_of_another_postgresql",
@@ -203,6 +204,14 @@ def test_commands_that_work_beside_the_server(server: ServerProcess, tmp_path: P
     backup = block("koyomi backup").replace("/backups/", f"{tmp_path}/").replace("/var/lib/koyomi-restored", "restored")
     assert "Clients will synchronise anew." in shell(backup, environment, tmp_path)
     assert (tmp_path / "restored" / "postgres" / "cluster").is_dir()
+
+
+def test_people_leave(server: ServerProcess, tmp_path: Path) -> None:
+    lines = block("koyomi user delete").splitlines()
+    for name, line in zip(("bert", "carl", "dora"), lines, strict=True):
+        shell(f"koyomi user add {name} --no-password", server.environment, tmp_path)
+        shown = shell(line.replace("NAME", name).replace("OTHER", "ada"), server.environment, tmp_path)
+        assert f"Deleted {name}" in shown
 
 
 def test_an_external_database(cluster: Cluster, tmp_path: Path) -> None:

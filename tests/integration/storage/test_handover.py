@@ -1,0 +1,320 @@
+"""What a person had goes over to somebody else when they are deleted."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_asyncio
+
+from server.directory import PrincipalChange
+from server.errors import InvalidPrincipal, NotFound
+from server.services import principals
+from server.storage import Ace, NewCollection, PropertyChanges
+from storage_plugins.postgres import handover as handing_over
+from storage_plugins.postgres.access import PostgresAccess
+from storage_plugins.postgres.deleted import deleted_collections, deleted_objects, restore_collection
+from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.maintenance import prune_tombstones
+from storage_plugins.postgres.storage import PostgresStorage
+from tests.integration.storage.conftest import Person, assert_consistent, make_person
+from tests.integration.storage.test_maintenance import DAY, age
+from tests.integration.storage.values import CAUSE, LIMITS, content, state
+
+DISPLAYNAME = "{DAV:}displayname"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def storage(database):
+    """A storage on a database of its own: what is purged is looked for in whole tables."""
+    async with PostgresStorage(database, notify=False) as opened:
+        yield opened
+        await assert_consistent(opened)
+
+
+@pytest.fixture
+def directory(storage):
+    return PostgresDirectory(storage.database)
+
+
+@pytest.fixture
+def access(storage):
+    return PostgresAccess(storage)
+
+
+async def names(storage, person: Person, kind="calendar") -> set[str]:
+    """The calendars, or address books, that a home shows."""
+    found = await storage.collections(await person.home(kind), person.id)
+    return {each.name for each in found if each.kind == kind}
+
+
+async def texts(storage, collection) -> dict[str, str]:
+    rows = await storage.database.fetch(
+        "select name, text from object where home_id = $1 and collection_id = $2 and deleted_revision is null",
+        collection.home_id,
+        collection.id,
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def put(storage, collection, name, *, uid=None, expected=None, occurrences=1):
+    text = content(uid or name, occurrences=occurrences)
+    return await storage.put_object(collection, name, text, expected, LIMITS, CAUSE)
+
+
+async def rows_of(storage, principal_id: int) -> int:
+    """Rows that are left of a person's homes."""
+    tables = await storage.database.fetch(
+        "select table_name from information_schema.columns where column_name = 'home_id' and table_schema = 'public' "
+        "and table_name not in ('audit', 'outbox')"
+    )
+    left = 0
+    for (table,) in tables:
+        left += await storage.database.fetchval(
+            f"select count(*) from {table} where home_id not in (select id from home)"  # noqa: S608
+        )
+    assert await storage.database.fetchval("select count(*) from principal where id = $1", principal_id) == 0
+    return left
+
+
+async def test_everything_goes_over_under_free_names(storage, directory):
+    ada, bob = await make_person(storage), await make_person(storage)
+    work = await storage.create_collection(
+        await ada.home(), NewCollection("work", "calendar", properties={DISPLAYNAME: "<d>A &amp; B</d>"}), LIMITS, CAUSE
+    )
+    for number in range(3):
+        await put(storage, await ada.collection(), f"{number}.ics", occurrences=4)
+    kept = await put(storage, work, "kept.ics")
+    await storage.put_object(await bob.collection(), "0.ics", content("bobs"), None, LIMITS, CAUSE)
+    card = content("card", occurrences=None, component="VCARD")
+    book = await ada.collection("addressbook", "addressbook")
+    await storage.put_object(book, "c.vcf", card, None, LIMITS, CAUSE)
+
+    told = []
+    await principals.hand_over(
+        directory, ada.name, bob.name, CAUSE, tell=lambda each: told.append((each.home, each.name, each.members))
+    )
+
+    assert sorted(told) == [
+        ("addressbook", "addressbook", 1),
+        ("calendar", "calendar", 3),
+        ("calendar", "tasks", 0),
+        ("calendar", "work", 1),
+    ]
+    assert await names(storage, bob) == {"calendar", "tasks", "calendar-2", "tasks-2", "work"}
+    assert await names(storage, bob, "addressbook") == {"addressbook", "addressbook-2"}
+    taken = await bob.collection("calendar-2")
+    assert set(await texts(storage, taken)) == {"0.ics", "1.ics", "2.ics"}
+    assert taken.rights == "owner"
+    title = ada.name.title()
+    assert taken.properties[DISPLAYNAME] == f'<displayname xmlns="DAV:">calendar ({title})</displayname>'
+    taken = await bob.collection("work")
+    assert taken.properties[DISPLAYNAME] == f"<d>A &amp; B ({title})</d>"
+    assert taken.id == work.id, "with the same DAV:resource-id"
+    home = await bob.home()
+    assert await storage.database.fetchval("select id from object where name = 'kept.ics'") == kept.id
+    assert await storage.database.fetchval("select count(*) from occurrence where home_id = $1", home.id) == 14
+    assert await storage.database.fetchval("select count(*) from alarm where home_id = $1", home.id) == 5
+    revisions = await storage.database.fetch(
+        "select revision from object where home_id = $1 union all select revision from binding where home_id = $1",
+        home.id,
+    )
+    assert max(row[0] for row in revisions) <= home.revision
+    assert home.infinite_sync_floor > 0, "tokens of infinite depth have not seen the members"
+    with pytest.raises(NotFound):
+        await principals.find(directory, ada.uid, deleted=True)
+    assert await rows_of(storage, ada.id) == 0
+
+
+async def test_what_changes_while_it_is_copied_is_copied_again(storage, directory):
+    ada, bob = await make_person(storage), await make_person(storage)
+    calendar = await ada.collection()
+    tasks = await ada.collection("tasks")
+    written = {name: await put(storage, calendar, name) for name in "abcdefg"}
+    for one in await directory.handovers(ada.id, bob.id):
+        if one.name == "calendar":
+            async for _ in handing_over.hand_over(storage.database, one, "Ada", CAUSE, batch=4):
+                break
+    assert await names(storage, bob) == {"calendar", "tasks"}, "half of it is not shown"
+    await assert_consistent(storage)
+    # In what was copied, in what was not, and both.
+    await put(storage, calendar, "a", expected=state(written["a"]), occurrences=7)
+    await storage.delete_object(calendar, "b", state(written["b"]), CAUSE)
+    await storage.delete_object(calendar, "g", state(written["g"]), CAUSE)
+    await put(storage, calendar, "z", uid="b")
+    await storage.delete_object(calendar, "c", state(written["c"]), CAUSE)
+    await put(storage, calendar, "c", uid="another")
+    await storage.move_object(calendar, "d", state(written["d"]), tasks, "d", None, LIMITS, CAUSE)
+    await storage.move_object(calendar, "e", state(written["e"]), calendar, "y", None, LIMITS, CAUSE)
+    await storage.set_object_properties(
+        calendar, "f", state(written["f"]), PropertyChanges({"{x}note": "<note/>"}), CAUSE
+    )
+    before = {name: await texts(storage, await ada.collection(name)) for name in ("calendar", "tasks")}
+
+    await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+
+    for name, found in before.items():
+        assert await texts(storage, await bob.collection(f"{name}-2")) == found
+    home = await bob.home()
+    counted = "select count(*) from occurrence where home_id = $1"
+    assert await storage.database.fetchval(counted, home.id) == 7 + len("zcdyf")
+    (note,) = await storage.database.fetch("select properties from object where name = 'f'")
+    assert note[0] == {"{x}note": "<note/>"}
+    assert {each.name for each in await deleted_objects(storage.database, bob.id)} == {"b", "c", "g"}
+    assert await rows_of(storage, ada.id) == 0
+
+
+@pytest.mark.parametrize("after", range(1, 9))
+async def test_it_is_ended_after_it_was_broken_off(storage, directory, monkeypatch, after):
+    ada, bob = await make_person(storage), await make_person(storage)
+    for name in "abcde":
+        await put(storage, await ada.collection(), name)
+    begun = 0
+    transaction = storage.database.transaction
+
+    class Killed(Exception):
+        pass
+
+    def killed():
+        nonlocal begun
+        begun += 1
+        if begun > after:
+            raise Killed
+        return transaction()
+
+    monkeypatch.setattr(handing_over, "BATCH", 2)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(storage.database, "transaction", killed)
+        await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+    await assert_consistent(storage)
+    assert (await directory.principal(ada.name)).disabled_at is not None
+    await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+    assert await names(storage, bob) == {"calendar", "tasks", "calendar-2", "tasks-2"}
+    assert set(await texts(storage, await bob.collection("calendar-2"))) == set("abcde")
+    assert await rows_of(storage, ada.id) == 0
+
+
+async def test_begun_with_one_it_is_not_ended_with_another(storage, directory):
+    ada, bob, eve = [await make_person(storage) for _ in range(3)]
+    await put(storage, await ada.collection(), "a")
+    one = next(each for each in await directory.handovers(ada.id, bob.id) if each.name == "calendar")
+    async for _ in directory.hand_over(one, "Ada", CAUSE):
+        break
+    with pytest.raises(InvalidPrincipal, match="somebody else"):
+        await principals.hand_over(directory, ada.name, eve.name, CAUSE)
+    assert (await directory.principal(ada.name)).disabled_at is None
+    with pytest.raises(InvalidPrincipal, match="somebody else"):
+        await principals.delete(directory, ada.name, CAUSE, purge=True)
+    # But when the other is deleted.
+    await principals.delete(directory, bob.name, CAUSE, purge=True)
+    await principals.hand_over(directory, ada.name, eve.name, CAUSE)
+    assert set(await texts(storage, await eve.collection("calendar-2"))) == {"a"}
+
+
+async def test_only_to_somebody_else_who_is_there(storage, directory):
+    ada, room = await make_person(storage), await make_person(storage, "room")
+    for whom in (ada.name, room.name, "nobody"):
+        with pytest.raises((InvalidPrincipal, NotFound)):
+            await principals.hand_over(directory, ada.name, whom, CAUSE)
+    assert (await directory.principal(ada.name)).disabled_at is None
+
+
+async def test_who_shares_it_keeps_it(storage, directory, access):
+    ada, bob, eve, dora = [await make_person(storage) for _ in range(4)]
+    home, calendar = await ada.home(), await ada.collection()
+    await put(storage, calendar, "a")
+    await access.share(home, calendar, eve.id, "write", CAUSE)
+    await access.share(home, calendar, dora.id, "free-busy", CAUSE)
+    await access.set_acl(home, await ada.collection(), [Ace(0, dora.id, True, ("{DAV:}read",))], CAUSE)
+    (shown,) = await names(storage, eve) - {"calendar", "tasks"}
+    before = await eve.collection(shown)
+    changes = PropertyChanges({DISPLAYNAME: "<displayname xmlns='DAV:'>Mine</displayname>"})
+    await storage.set_collection_properties(await eve.home(), before, changes, eve.id, CAUSE)
+    seen = (await eve.home()).revision
+
+    await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+
+    after = await eve.collection(shown)
+    assert after.rights == "write"
+    assert after.incarnation > before.incarnation, "tokens of the other home's revisions end"
+    assert after.properties[DISPLAYNAME] == "<displayname xmlns='DAV:'>Mine</displayname>"
+    _, changed = await storage.home_changes(await eve.home(), eve.id, seen)
+    assert [each.name for each in changed] == [shown]
+    await put(storage, after, "b")
+    taken = await bob.collection("calendar-2")
+    assert set(await texts(storage, taken)) == {"a", "b"}
+    granted = await access.access_list(await bob.home(), taken)
+    assert {(each.whom.id, each.rights) for each in granted.shares} == {(eve.id, "write"), (dora.id, "free-busy")}
+    assert [entry.privileges for entry in granted.entries] == [("{DAV:}read",)]
+    # The consumer finds everything as it should be.
+    while await access.inform_sharees(100):
+        pass
+    assert await names(storage, eve) == {"calendar", "tasks", shown}
+
+
+async def test_what_was_shared_with_the_new_owner_stays_where_it_was(storage, directory, access):
+    ada, bob = await make_person(storage), await make_person(storage)
+    await put(storage, await ada.collection(), "a")
+    await access.share(await ada.home(), await ada.collection(), bob.id, "read", CAUSE)
+    (shown,) = await names(storage, bob) - {"calendar", "tasks"}
+    before = await bob.collection(shown)
+    await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+    assert await names(storage, bob) == {"calendar", "tasks", "tasks-2", shown}
+    after = await bob.collection(shown)
+    assert after.rights == "owner"
+    assert after.properties == before.properties
+    assert set(await texts(storage, after)) == {"a"}
+    assert (await access.access_list(await bob.home(), after)).shares == ()
+    await put(storage, after, "b")
+    changes = PropertyChanges({DISPLAYNAME: "<x>New</x>"})
+    await storage.set_collection_properties(await bob.home(), after, changes, bob.id, CAUSE)
+    assert (await bob.collection(shown)).properties[DISPLAYNAME] == "<x>New</x>"
+
+
+async def test_what_was_deleted_can_be_restored_by_the_new_owner(storage, directory):
+    ada, bob = await make_person(storage), await make_person(storage)
+    home = await ada.home()
+    old = await storage.create_collection(home, NewCollection("old", "calendar"), LIMITS, CAUSE)
+    await put(storage, old, "in old")
+    await storage.delete_collection(home, await ada.collection("old"), CAUSE)
+    gone = await put(storage, await ada.collection(), "gone")
+    await storage.delete_object(await ada.collection(), "gone", state(gone), CAUSE)
+    await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+    (deleted,) = await deleted_collections(storage.database, bob.id)
+    assert (deleted.id, deleted.members) == (old.id, 1)
+    (item,) = await deleted_objects(storage.database, bob.id)
+    assert (item.name, item.collection) == ("gone", "calendar-2")
+    await restore_collection(storage.database, deleted, "old", CAUSE)
+    assert set(await texts(storage, await bob.collection("old"))) == {"in old"}
+
+
+async def test_a_person_whose_data_were_kept_can_be_handed_over_later(storage, directory):
+    ada, bob = await make_person(storage), await make_person(storage)
+    await put(storage, await ada.collection(), "a")
+    await principals.delete(directory, ada.name, CAUSE, purge=False)
+    await principals.hand_over(directory, ada.uid, bob.name, CAUSE)
+    assert set(await texts(storage, await bob.collection("calendar-2"))) == {"a"}
+
+
+async def test_what_was_declined_hinders_neither_purging_nor_forgetting(storage, directory, access):
+    ada, eve = await make_person(storage), await make_person(storage)
+    home = await ada.home()
+    for name in ("one", "two"):
+        made = await storage.create_collection(home, NewCollection(name, "calendar"), LIMITS, CAUSE)
+        await access.share(home, made, eve.id, "read", CAUSE)
+    for name in await names(storage, eve) - {"calendar", "tasks"}:
+        await storage.delete_collection(await eve.home(), await eve.collection(name), CAUSE)
+    assert await storage.database.fetchval("select count(*) from share_declined") == 2
+    await storage.delete_collection(home, await ada.collection("one"), CAUSE)
+    await age(storage, 400)
+    await prune_tombstones(storage.database, 100 * DAY)
+    await age(storage, 1)
+    await prune_tombstones(storage.database, 100 * DAY)
+    assert await storage.database.fetchval("select count(*) from share_declined") == 1
+    await principals.delete(directory, ada.name, CAUSE, purge=True)
+    assert await rows_of(storage, ada.id) == 0
+
+
+async def test_its_name_is_free_afterwards(storage, directory):
+    ada, bob = await make_person(storage), await make_person(storage)
+    await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+    change = PrincipalChange(kind="individual", name=ada.name, uid="new")
+    await directory.write_principals([change], CAUSE)
