@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from server.calendar.occurrences import Busy, Materialised, Occurrence
+    from server.calendar.occurrences import Busy, Materialised, Occurrence, Timing
 
 PrincipalKind = Literal["individual", "group", "room", "resource"]
 HomeKind = Literal["calendar", "addressbook"]
@@ -327,6 +327,18 @@ class Overlapping:
     """Ids of objects whose stored occurrences do not cover the window."""
 
 
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """When the objects of a calendar occur in a window (RFC 4791 §9.9)."""
+
+    timed: Sequence[tuple[int, Timing]]
+    """Those that overlap it, by the id of their object; in no order."""
+    floating: Sequence[tuple[int, Occurrence]]
+    """Floating times and dates that do in some zone; their busy type is not told."""
+    unexpanded: Sequence[int]
+    """Ids of objects whose stored occurrences do not cover the window."""
+
+
 ANYTHING = Change(0, None, 0)
 """What a worker hears when it may have missed changes: the database was away, or there were too many to tell."""
 
@@ -383,15 +395,10 @@ class Storage(Protocol):
     ) -> Sequence[Row]:
         """Members with `after` < revision <= `up_to`, tombstones included, by revision."""
 
-    async def occurrences(
-        self, collection: Collection, start: datetime | None, end: datetime | None
-    ) -> tuple[Sequence[tuple[int, Occurrence]], Sequence[int]]:
-        """What may lie in a window (None: unbounded) by object id; and objects that are not expanded as far.
-
-        Floating times and dates come for a caller who decides in some zone: the window has to be widened for them by
-        `FLOATING_MARGIN`. The occurrences of the objects named last are not all stored for this window: the caller
-        computes them from the text.
-        """
+    async def timings(
+        self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> Timings:
+        """When the objects of a calendar occur in `window`; floating times are looked for in `floating`."""
 
     async def overlapping(
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import importlib
 import os
 import pickle
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 READY = b"r"
+_GARBAGE_THRESHOLD = 10_000
+"""New objects after which cycles are looked for among them; answers make many that die without."""
 """What a worker sends to its parent when it accepts connections."""
 STOP = b"s"
 """What the parent sends to make it finish its requests and end."""
@@ -144,6 +147,10 @@ async def run_worker(job: Job, post: Post, channel: socket.socket) -> None:
                 stack.push_async_callback(
                     _close, await loop.create_server(served.monitors, sock=socket.socket(fileno=descriptor))
                 )
+        # What is there now stays for good: the collector need not look at it again and again (pauses of 28 ms).
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GARBAGE_THRESHOLD)
         channel.sendall(READY)
         await stop.wait()
         await acceptor.close()

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import lru_cache
 
 from server.calendar.expand import duration_line, recurrence_id_line, time_line, written_time
-from server.calendar.occurrences import Occurrence
+from server.calendar.occurrences import Kind, Timing
 from server.calendar.values import parse_duration
 from server.errors import InvalidCalendarData
 
@@ -21,8 +21,10 @@ _LINE = re.compile(
     r"\n(BEGIN|END|D(?:TSTART|TEND|URATION)|R(?:RULE|DATE|ECURRENCE-ID)|EX(?:DATE|RULE))"
     r'((?:;[^:"\r\n]*(?:"[^"\r\n]*"[^:"\r\n]*)*)?):([^\r\n]*)\r?(?:\n|\Z)([ \t][^\n]*(?:\n|\Z))*'
 )
-_ODD = re.compile(r"\n(?:[a-z]|\r?\n|[A-Za-z-]+\r?\n[ \t])")
-"""A name in lower case, a blank line, or a name that is folded."""
+_ODD = re.compile(
+    r"\n(?:[a-z\r\n]|[A-Z-]++(?:[\r\n]|(?<=\nBEGIN)(?!:[A-Z-]++\r?\n)|(?<=\nEND)(?!:[A-Z-]++(?:\r?\n|\Z))))"
+)
+"""A name in lower case, a blank line, a name that is folded, or a component whose name is not plain."""
 _REMOVED = frozenset(("RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"))
 _BEGIN = "BEGIN:VCALENDAR"
 
@@ -48,36 +50,38 @@ class _Template:
     """Parameters and value of DURATION, where there is no DTEND."""
 
 
-def expand_stored(text: str, occurrences: Sequence[Occurrence]) -> str | None:
+def expand_stored(text: str, timings: Sequence[Timing]) -> str | None:
     """The instances of an event, each a VEVENT of its own with times in UTC.
 
-    :param occurrences: those that overlap the window, in order of start and recurrence id.
+    :param timings: of those that overlap the window, in order of place on the time line and recurrence id.
     :return: None where the text has to be read as a whole: use `expand` then.
     """
     outer = None if _is_odd(text) else _parts(text)
     if outer is None:
         return None
     start, parts, tail = outer
-    frame = []
+    pieces = []
     position = start
     for part in parts:
-        frame.append(text[position : part.start])
+        pieces.append(text[position : part.start])
         position = part.end
-    frame.append(text[position : tail[0]])
+    pieces.append(text[position : tail[0]])
     templates: dict[int, _Template] = {}
-    for occurrence in occurrences:
-        if occurrence.component not in templates:
-            template = _template(text, parts[occurrence.component]) if occurrence.component < len(parts) else None
+    for timing in timings:
+        template = templates.get(timing.component)
+        if template is None:
+            template = _template(text, parts[timing.component]) if timing.component < len(parts) else None
             if template is None:
                 return None
-            templates[occurrence.component] = template
-    body = [_instance(occurrence, templates[occurrence.component]) for occurrence in occurrences]
-    return "".join((*frame, *body, text[tail[0] : tail[1]]))
+            templates[timing.component] = template
+        pieces.append(_instance(timing, template))
+    pieces.append(text[tail[0] : tail[1]])
+    return "".join(pieces)
 
 
 def _is_odd(text: str) -> bool:
     """Whether lines cannot be told from one another by the simple patterns used here."""
-    return text.count("\r") != text.count("\r\n") or "=PERIOD" in text or _ODD.search(text) is not None
+    return "\r\r" in text or _ODD.search(text) is not None
 
 
 def _parts(text: str) -> tuple[int, list[_Part], tuple[int, int]] | None:
@@ -85,29 +89,43 @@ def _parts(text: str) -> tuple[int, list[_Part], tuple[int, int]] | None:
     start = text.find(_BEGIN, 0, len(_BEGIN) + 1)
     if start < 0:
         return None
-    depth = 1
+    part: _Part | None = None
     parts: list[_Part] = []
     at = start
     while (match := _LINE.search(text, at)) is not None:
         name, parameters, value, fold = match.groups()
         first, after = match.start() + 1, match.end()
+        if name == "BEGIN":
+            inner = part is not None
+            if not inner:
+                parts.append(part := _Part(value, first))
+            if inner or value == "VTIMEZONE":
+                closed = _end_of(text, value, after - 1)
+                if closed is None:
+                    return None
+                after = closed
+                if not inner:
+                    parts[-1].end, part = after, None
+        elif name == "END":
+            if part is None:
+                return start, parts, (first, after)
+            part.end, part = after, None
+        elif part is not None:
+            part.lines.append((name, first, after, parameters, value))
+        if (fold is not None and name not in _REMOVED) or (name == "RDATE" and "PERIOD" in parameters.upper()):
+            return None
         # The line end that closes this line opens the next.
         at = after - 1
-        if name == "BEGIN":
-            depth += 1
-            if depth == 2:
-                parts.append(_Part(value.strip().upper(), first))
-        elif name == "END":
-            depth -= 1
-            if depth == 1:
-                parts[-1].end = after
-            elif depth == 0:
-                return start, parts, (first, after)
-        elif depth == 2 and parts[-1].name != "VTIMEZONE":
-            parts[-1].lines.append((name, first, after, parameters, value))
-        if fold is not None and name not in _REMOVED:
-            return None
     return None
+
+
+def _end_of(text: str, name: str, at: int) -> int | None:
+    """Behind the END line of a component of which the lines begin at `at`; None if others of its name are in it."""
+    end = text.find(f"\nEND:{name}\r\n", at)
+    length = len(name) + 7
+    if end < 0:
+        end, length = text.find(f"\nEND:{name}\n", at), len(name) + 6
+    return None if end < 0 or text.find(f"\nBEGIN:{name}", at, end) >= 0 else end + length
 
 
 def _template(text: str, part: _Part) -> _Template | None:
@@ -141,16 +159,21 @@ def _length(value: str) -> timedelta | None:
         return None
 
 
-def _instance(occurrence: Occurrence, template: _Template) -> str:
-    kind = occurrence.kind
-    lines = [template.before, time_line("DTSTART", written_time(occurrence.start, kind), kind)]
+def _instance(timing: Timing, template: _Template) -> str:
+    start, recurrence_id, end, kind, _ = timing
+    if kind is Kind.TIMED and template.has_end:
+        # nearly all are this; what the general way below gives
+        line = f"RECURRENCE-ID:{recurrence_id}\r\n" if recurrence_id else ""
+        times = f"DTSTART:{written_time(start, kind)}\r\nDTEND:{written_time(end, kind)}\r\n"
+        return f"{template.before}{times}{line}{template.after}"
+    lines = [template.before, time_line("DTSTART", written_time(start, kind), kind)]
     if template.has_end:
-        lines.append(time_line("DTEND", written_time(occurrence.end, kind), kind))
+        lines.append(time_line("DTEND", written_time(end, kind), kind))
     elif template.duration is not None:
         parameters, value = template.duration
-        exact = occurrence.end - occurrence.start
+        exact = end - start
         lines.append(duration_line(parameters, value if _length(value) == exact else None, exact))
-    if occurrence.recurrence_id:
-        lines.append(recurrence_id_line(occurrence.recurrence_id))
+    if recurrence_id:
+        lines.append(recurrence_id_line(recurrence_id))
     lines.append(template.after)
     return "".join(lines)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from server.calendar.zones import Zone
@@ -77,6 +77,17 @@ class Occurrence:
             and (end is None or self.matches_from is None or self.matches_from < end)
             and (start is None or self.matches_until is None or self.matches_until > start)
         )
+
+
+class Timing(NamedTuple):
+    """What of an occurrence is needed to write it out. Those of one object are ordered as answers have them."""
+
+    start: datetime
+    """Like `end` as in the occurrence: floating times and dates without a place."""
+    recurrence_id: str
+    end: datetime
+    kind: Kind
+    component: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from functools import lru_cache
 from server.calendar.calendar_object import read_timezone
 from server.calendar.component import Component, parse_calendar
 from server.calendar.filters import TimeRange
-from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind, Occurrence, later, resolve
+from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind, Timing, later, resolve
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.vtimezone import zone_of_component
 from server.calendar.zones import UTC_ZONE, Zone
 from server.costs import computed
 from server.errors import InvalidData
-from server.storage import Collection, Row, Storage
+from server.storage import Collection, Row, Storage, Timings
 
 PAGE = 50
 """Texts that are read at once."""
@@ -44,11 +44,6 @@ def widened(time_range: TimeRange) -> TimeRange:
         None if time_range.start is None else later(time_range.start, -FLOATING_MARGIN),
         None if time_range.end is None else later(time_range.end, FLOATING_MARGIN),
     )
-
-
-def placed(occurrence: Occurrence, zone: Zone) -> Occurrence:
-    """The occurrence with its place on the time line."""
-    return occurrence if occurrence.kind is Kind.TIMED else resolve(occurrence, zone)
 
 
 async def objects_in(
@@ -85,14 +80,14 @@ class StoredOccurrences:
     """The stored occurrences of a calendar that overlap a window."""
 
     time_range: TimeRange
-    by_object: Mapping[int, Sequence[Occurrence]]
-    """In order of start and recurrence id; floating times and dates as they are stored, without a place."""
+    by_object: Mapping[int, Sequence[Timing]]
+    """As `timings_by_object` gives them."""
     unexpanded: frozenset[int]
     """Objects of which not all that overlap the window is stored."""
     revision: int
     """Objects with a later revision may have changed since."""
 
-    def of(self, object_id: int, revision: int) -> Sequence[Occurrence] | None:
+    def of(self, object_id: int, revision: int) -> Sequence[Timing] | None:
         """All occurrences of an object in the window; None where they are not known for its revision."""
         if revision > self.revision or object_id in self.unexpanded:
             return None
@@ -101,16 +96,38 @@ class StoredOccurrences:
 
 async def stored_in(storage: Storage, collection: Collection, time_range: TimeRange, zone: Zone) -> StoredOccurrences:
     """The occurrences that overlap a window, as far as they are stored. `collection` was read before."""
-    window = widened(time_range)
-    rows, partial = await storage.occurrences(collection, window.start, window.end)
-    found: dict[int, list[Occurrence]] = {}
-    for object_id, occurrence in rows:
-        # kept as it is stored: written out in its place, a floating time or a date would be another one
-        if placed(occurrence, zone).overlaps(time_range.start, time_range.end):
-            found.setdefault(object_id, []).append(occurrence)
-    for occurrences in found.values():
-        occurrences.sort(key=lambda item: (item.start, item.recurrence_id))
-    return StoredOccurrences(time_range, found, frozenset(partial), collection.revision)
+    found = await storage.timings(collection, _bounds(time_range), _bounds(widened(time_range)))
+    return StoredOccurrences(
+        time_range, timings_by_object(found, time_range, zone), frozenset(found.unexpanded), collection.revision
+    )
+
+
+def timings_by_object(found: Timings, time_range: TimeRange, zone: Zone) -> dict[int, list[Timing]]:
+    """What overlaps a window, in order of place on the time line and recurrence id.
+
+    Times stay as they are stored: written out in its place, a floating time or a date would be another one.
+    """
+    by_object: dict[int, list[Timing]] = {}
+    for object_id, timing in found.timed:
+        if object_id in by_object:
+            by_object[object_id].append(timing)
+        else:
+            by_object[object_id] = [timing]
+    mixed: set[int] = set()
+    for object_id, item in found.floating:
+        if resolve(item, zone).overlaps(time_range.start, time_range.end):
+            timing = Timing(item.start, item.recurrence_id, item.end, item.kind, item.component)
+            by_object.setdefault(object_id, []).append(timing)
+            mixed.add(object_id)
+
+    def place(timing: Timing) -> tuple[datetime, str]:
+        timed = timing.kind is Kind.TIMED
+        return timing.start if timed else zone.to_utc(timing.start.replace(tzinfo=None)), timing.recurrence_id
+
+    for object_id, timings in by_object.items():
+        if len(timings) > 1:
+            timings.sort(key=place if object_id in mixed else None)
+    return by_object
 
 
 def _bounds(time_range: TimeRange) -> tuple[datetime, datetime]:

@@ -11,15 +11,11 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind, Occurrence
-from server.storage import BusyTimes, MemberColumn, Overlapping
+from server.calendar.occurrences import Busy, Kind, Occurrence, Timing
+from server.storage import BusyTimes, MemberColumn, Overlapping, Timings
 from storage_plugins.postgres.members import member_columns
 from storage_plugins.postgres.occurrence_rows import BUSY, KINDS
 
-_COLUMNS = (
-    "c.object_id, c.start_at, c.end_at, c.matches_from, c.matches_until, c.local_start, c.tzid, c.kind, c.busy, "
-    "c.recurrence_id, c.component, c.matches"
-)
 _PARTIAL = -1
 """In the place of the kind: the object's occurrences in the window are not all stored."""
 
@@ -51,13 +47,20 @@ def _unexpanded(columns: str, start: str, end: str) -> str:
     )
 
 
-IN_WINDOW = " union all ".join(
+_MATCHING = (
+    "and c.kind = 0 and c.matches and coalesce(c.matches_from < $4, true) and coalesce(c.matches_until > $3, true)"
+)
+"""Of timed occurrences, those that overlap the window by RFC 4791 §9.9; what each holds is in the arguments."""
+_TIMING = "c.object_id, c.kind, c.start_at, c.recurrence_id, c.end_at, c.component"
+
+TIMINGS = " union all ".join(
     (
-        _stored(_COLUMNS, "$3", "$4"),
-        _unexpanded(f"o.id, null, null, null, null, null, null, {_PARTIAL}, 0, '', 0, true", "$3", "$4"),
+        _stored(f"{_TIMING}, null::timestamptz, null::timestamptz", "$3", "$4", _MATCHING),
+        _stored(f"{_TIMING}, c.matches_from, c.matches_until", "$5", "$6", "and c.kind <> 0 and c.matches"),
+        _unexpanded(f"o.id, {_PARTIAL}, null, '', null, 0, null, null", "$5", "$6"),
     )
 )
-"""Arguments: home, collection, start and end of the window."""
+"""Arguments: home, collection, start and end of the window, and of the window in which floating times are found."""
 
 OVERLAPPING = " union all ".join(
     (
@@ -67,8 +70,7 @@ OVERLAPPING = " union all ".join(
             "c.object_id",
             "$3",
             "$4",
-            "and c.kind = 0 and c.matches and coalesce(c.matches_from < $4, true) "
-            "and coalesce(c.matches_until > $3, true)",
+            _MATCHING,
         )
         + ") as t",
         _stored(
@@ -80,7 +82,7 @@ OVERLAPPING = " union all ".join(
         _unexpanded(f"o.id, {_PARTIAL}, null, null, null, null", "$5", "$6"),
     )
 )
-"""Arguments as of `BUSY_IN_WINDOW`. Of timed occurrences only that there are some is told."""
+"""Arguments as of `TIMINGS`. Of timed occurrences only that there are some is told."""
 
 BUSY_IN_WINDOW = " union all ".join(
     (
@@ -94,9 +96,8 @@ BUSY_IN_WINDOW = " union all ".join(
         _unexpanded(f"{_PARTIAL}, 0, null, null, o.id", "$5", "$6"),
     )
 )
-"""Arguments: home, collection, start and end of the window, and of the window in which floating times are found.
-
-Timed occurrences are merged by the database, so that what it sends grows with the answer and not with the calendar.
+"""Arguments as of `TIMINGS`. Timed occurrences are merged by the database, so that what it sends
+grows with the answer and not with the calendar.
 """
 
 
@@ -111,11 +112,6 @@ def _by_id(names: tuple[MemberColumn, ...]) -> str:
 def by_id(columns: Sequence[MemberColumn]) -> str:
     """Arguments: home, collection, ids of objects."""
     return _by_id(tuple(columns))
-
-
-def window(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
-    """A window's bounds as arguments; None is unbounded."""
-    return start or EARLIEST, end or LATEST
 
 
 def overlapping(rows: Sequence[Any]) -> Overlapping:
@@ -149,16 +145,20 @@ def busy(rows: Sequence[Any]) -> BusyTimes:
     return BusyTimes(merged, floating, partial)
 
 
-def occurrences(rows: Sequence[Any]) -> tuple[list[tuple[int, Occurrence]], list[int]]:
-    """Occurrences with the ids of their objects, and the ids of objects that have to be expanded for the window."""
-    found: list[tuple[int, Occurrence]] = []
+def timings(rows: Sequence[Any]) -> Timings:
+    """What `TIMINGS` gave."""
+    timed: list[tuple[int, Timing]] = []
+    floating: list[tuple[int, Occurrence]] = []
     partial: list[int] = []
-    for object_id, start, end, since, until, local, tzid, kind, busy, recurrence, component, matches in rows:
-        if kind == _PARTIAL:
+    for object_id, kind, start, recurrence_id, end, component, since, until in rows:
+        if kind == 0:
+            timed.append((object_id, Timing(start, recurrence_id, end, Kind.TIMED, component)))
+        elif kind == _PARTIAL:
             partial.append(object_id)
         else:
+            local = start.replace(tzinfo=None)
             occurrence = Occurrence(
-                start, end, since, until, local, tzid, KINDS[kind], BUSY[busy], recurrence, component, matches
+                start, end, since, until, local, None, KINDS[kind], Busy.FREE, recurrence_id, component
             )
-            found.append((object_id, occurrence))
-    return found, partial
+            floating.append((object_id, occurrence))
+    return Timings(timed, floating, partial)

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import asyncpg
 
-from server.calendar.occurrences import Occurrence
 from server.errors import DatabaseError, NotFound, Unavailable
 from server.storage import (
     BusyTimes,
@@ -23,6 +22,7 @@ from server.storage import (
     Resolution,
     Row,
     Target,
+    Timings,
 )
 from storage_plugins.postgres import columnwise, members, occurrence_reads, resolve
 from storage_plugins.postgres.collection_writes import CollectionWrites
@@ -169,14 +169,12 @@ class PostgresStorage(MemberWrites, CollectionWrites):
         page = await self.database.fetchrow(columnwise.aggregate(names, statement), *arguments)
         return columnwise.rows(names, page)
 
-    async def occurrences(
-        self, collection: Collection, start: datetime | None, end: datetime | None
-    ) -> tuple[Sequence[tuple[int, Occurrence]], Sequence[int]]:
-        """What may lie in a window, by object id; and the objects whose stored occurrences do not cover it."""
-        return occurrence_reads.occurrences(
-            await self.database.fetch(
-                occurrence_reads.IN_WINDOW, collection.home_id, collection.id, *occurrence_reads.window(start, end)
-            )
+    async def timings(
+        self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> Timings:
+        """When the objects of a calendar occur in `window`; floating times are looked for in `floating`."""
+        return occurrence_reads.timings(
+            await self.database.fetch(occurrence_reads.TIMINGS, collection.home_id, collection.id, *window, *floating)
         )
 
     async def overlapping(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from server.dav.core import names
 from server.dav.core.errors import Refused
 from server.dav.core.paths import encode, is_plain
-from server.dav.core.registry import MemberValue, Property
+from server.dav.core.registry import MemberValue, Property, TakesLong
 from server.dav.core.request import Answer
 from server.dav.core.resource import member_kind
 from server.storage import MemberColumn, Row
@@ -126,6 +126,10 @@ def present(request: Request, resource: Resource, *, allprop: bool) -> list[str]
     return out + [name for name in stored if name not in known]
 
 
+_Part = tuple[str, str, str, tuple[int, ...], Callable[..., str | None] | None]
+"""Of a value: markup before, behind and without it, where its columns stand in a row, and what writes it."""
+
+
 class MemberWriter:
     """Writes members of one collection from rows: what to write is decided once, not for each row."""
 
@@ -151,7 +155,8 @@ class MemberWriter:
         self.missing: list[str] = []
         any_member = replace(collection, kind=member_kind(collection.kind))
         self.dead: list[str] = []
-        self.parts: list[tuple[str, str, str, tuple[int, ...], Callable[..., str | None] | None]] = []
+        self.parts: list[_Part] = []
+        attempts: list[_Part] = []
 
         def index(column: MemberColumn) -> int:
             if column not in columns:
@@ -183,15 +188,19 @@ class MemberWriter:
                 value = item.member
             assert value is not None
             where = tuple(index(column) for column in value.columns)
-            self.parts.append((start + value.before, value.after + end, empty, where, value.render))
+            part = (start + value.before, value.after + end, empty, where)
+            self.parts.append((*part, value.render))
+            attempts.append((*part, value.attempt or value.render))
         self.constants = "".join(constant_found)
         self.properties_at = index("properties") if self.dead or every_dead else -1
         for column in more_columns:
             index(column)
         self.columns: tuple[MemberColumn, ...] = tuple(columns)
         self.template = self._template()
-        self.heavy = any(value.heavy for value in (special or {}).values())
+        heavy = [value for value in (special or {}).values() if value.heavy]
+        self.heavy = bool(heavy)
         """Whether writing a page parses texts."""
+        self._attempts = attempts if heavy and all(value.attempt for value in heavy) else None
 
     def _template(self) -> str | None:
         """A format for whole rows, when every property wanted is a plain column and is asked for once."""
@@ -217,21 +226,30 @@ class MemberWriter:
             return "".join([template % tuple(row[:end]) for row in rows])
         return "".join([template % (names.escape(encode(row[0])), *row[1:end]) for row in rows])
 
-    def one(self, row: Row) -> str:
-        """The response of an existing member."""
+    def light_page(self, rows: Sequence[Row]) -> str | None:
+        """What `page` gives, of a writer that is heavy; None where it has to be written off the event loop."""
+        if self._attempts is None:
+            return None
+        try:
+            return "".join([self.one(row, self._attempts) for row in rows])
+        except TakesLong:
+            return None
+
+    def one(self, row: Row, parts: Sequence[_Part] | None = None) -> str:
+        """The response of an existing member; `parts` are others than usual."""
         if self.template is not None:
             return self.template % (names.escape(encode(row[0])), *row[1 : len(self.parts) + 1])
         try:
-            return response(self.prefix + encode(row[0]), self.propstats(row))
+            return response(self.prefix + encode(row[0]), self.propstats(row, parts))
         except Refused as error:
             precondition = names.element(error.precondition) if error.precondition else ""
             return status_response(self.prefix + encode(row[0]), error.status, precondition)
 
-    def propstats(self, row: Row) -> str:
-        """The propstats of an existing member."""
+    def propstats(self, row: Row, parts: Sequence[_Part] | None = None) -> str:
+        """The propstats of an existing member; `parts` are others than usual."""
         found = [self.constants] if self.constants else []
         missing = list(self.missing)
-        for start, end, empty, where, render in self.parts:
+        for start, end, empty, where, render in self.parts if parts is None else parts:
             values = [row[at] for at in where]
             value = values[0] if render is None else render(*values)
             if value is None:

@@ -94,7 +94,11 @@ async def written(writer: MemberWriter, rows: Sequence[Row], selection: Selectio
     def work() -> str:
         return writer.page(tested(writer, rows, selection.test))
 
-    return await computed(work) if selection.heavy or writer.heavy else work()
+    if not (selection.heavy or writer.heavy):
+        return work()
+    if not selection.heavy and (page := writer.light_page(tested(writer, rows, selection.test))) is not None:
+        return page
+    return await computed(work)
 
 
 def tested(writer: MemberWriter, rows: Sequence[Row], test: Test | None) -> Sequence[Row]:

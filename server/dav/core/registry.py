@@ -30,6 +30,10 @@ Getter = Callable[["Request", "Resource", dict[str, str]], Awaitable["Answer"]]
 """Answers GET of a collection; the headers given (ETag, Last-Modified) belong into the answer."""
 
 
+class TakesLong(Exception):
+    """A value cannot be given without work that would keep the event loop."""
+
+
 @dataclass(frozen=True, slots=True)
 class MemberValue:
     """How a property of a collection's members is read from rows, without a resource for each."""
@@ -42,6 +46,8 @@ class MemberValue:
     """Markup around the value."""
     heavy: bool = False
     """Whether rendering parses texts, and so is done off the event loop."""
+    attempt: Callable[..., str] | None = None
+    """Gives what a heavy `render` gives where that takes a moment only; raises `TakesLong` elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from server.calendar.partial import select
 from server.calendar.zones import Zone
 from server.dav.core import xml
 from server.dav.core.names import caldav, dav, escape
-from server.dav.core.registry import MemberValue
+from server.dav.core.registry import MemberValue, TakesLong
 from server.dav.core.request import Request
 from server.dav.core.resource import Kind
 from server.dav.rfc4791.filter_xml import CalendarDataRequest, read_calendar_data
@@ -23,6 +23,8 @@ from server.storage import Collection
 
 CALENDAR_DATA = caldav("calendar-data")
 WHOLE = MemberValue(("text",), escape)
+_LIGHT = 50_000
+"""Characters of an object's expansion, about; longer ones are written off the event loop."""
 
 
 def asked_for(request: Request, root: xml.Element) -> tuple[list[str], CalendarDataRequest | None]:
@@ -54,8 +56,8 @@ def reader(data: CalendarDataRequest | None, zone: Zone, stored: StoredOccurrenc
         return WHOLE
 
     def render(text: str, object_id: int, revision: int) -> str:
-        occurrences = None if stored is None else stored.of(object_id, revision)
-        expanded = None if occurrences is None else expand_stored(text, occurrences)
+        timings = None if stored is None else stored.of(object_id, revision)
+        expanded = None if timings is None else expand_stored(text, timings)
         if expanded is None:
             expanded = edited(text)
         return escape(expanded if data.selection is None else select(expanded, data.selection))
@@ -68,7 +70,16 @@ def reader(data: CalendarDataRequest | None, zone: Zone, stored: StoredOccurrenc
             text = limit_freebusy_set(text, parse_calendar(text), *_bounds(data.limit_freebusy_set))
         return text
 
-    return MemberValue(("text", "id", "revision"), render, heavy=True)
+    def attempt(text: str, object_id: int, revision: int) -> str:
+        timings = None if stored is None or data.selection is not None else stored.of(object_id, revision)
+        if timings is None or len(text) * (1 + len(timings)) > _LIGHT:
+            raise TakesLong
+        expanded = expand_stored(text, timings)
+        if expanded is None:
+            raise TakesLong
+        return escape(expanded)
+
+    return MemberValue(("text", "id", "revision"), render, heavy=True, attempt=attempt)
 
 
 def _bounds(window: TimeRange) -> tuple[datetime, datetime]:

@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from server.calendar.component import parse_calendar
+from server.calendar.expand import expand
+from server.calendar.zones import UTC_ZONE
 from tests.integration.dav.client import Reply
 from tests.integration.dav.multistatus import caldav, dav
 from tests.integration.dav.person import Person, calendar, event, task, xml
@@ -658,6 +661,45 @@ async def test_7_10_objects_have_no_free_busy(person: Person) -> None:
 )
 async def test_7_10_wrong_time_ranges(person: Person, inner: str) -> None:
     (await person.report(person.calendar, "C:free-busy-query", inner)).refused(400)
+
+
+async def test_9_6_5_every_way_to_expand_gives_the_same(person: Person) -> None:
+    """From stored occurrences at once, off the event loop where the text is long, from the text where it is unusual."""
+    start, end = datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 6, 8, tzinfo=UTC)
+    daily = ":20260601T090000Z", "RRULE:FREQ=DAILY"
+    long = "".join(f"\r\n {number:060}" for number in range(1000))
+    texts = {
+        "plain.ics": timed(*daily, uid="plain"),
+        "long.ics": timed(*daily, f"DESCRIPTION:{long}", uid="long"),
+        "unusual.ics": timed(*daily, "x-lower:case", uid="unusual"),
+        "zoned-property.ics": timed(*daily, "X-SEEN;TZID=Europe/Berlin:20260601T090000", uid="zoned-property"),
+        "floating.ics": timed(":20260601T233000", "RRULE:FREQ=DAILY", uid="floating"),
+    }
+    for name, text in texts.items():
+        await person.has(person.calendar + name, text)
+    asked = window("20260601T000000Z", "20260608T000000Z", "C:expand")
+    found = await data_of(person, person.calendar, asked, in_component(asked.replace("C:expand", "C:time-range")))
+    for name, text in texts.items():
+        assert found[name] == expand(text, parse_calendar(text), start, end, UTC_ZONE).splitlines(), name
+    assert found.keys() == texts.keys()
+
+
+async def test_9_6_5_floating_and_zoned_instances_stand_in_order_of_time(person: Person) -> None:
+    """A floating override among zoned instances has its place by the time zone that the query names."""
+    text = calendar(
+        *("BEGIN:VEVENT", "UID:1", "DTSTAMP:20260101T000000Z", "DTSTART:20260601T090000Z", "DURATION:PT1H"),
+        *("RRULE:FREQ=HOURLY;COUNT=4", "END:VEVENT", "BEGIN:VEVENT", "UID:1", "DTSTAMP:20260101T000000Z"),
+        *("RECURRENCE-ID:20260601T090000Z", "DTSTART:20260601T073000", "DURATION:PT1H", "END:VEVENT"),
+    )
+    await person.has(person.calendar + "mixed.ics", text)
+    asked = window("20260601T000000Z", "20260602T000000Z", "C:expand")
+    condition = in_component(asked.replace("C:expand", "C:time-range"))
+    for zone, first in (("Etc/UTC", True), ("America/New_York", False)):
+        choice = f"{condition}<C:timezone-id>{zone}</C:timezone-id>"
+        lines = (await data_of(person, person.calendar, asked, choice))["mixed.ics"]
+        starts = [line.removeprefix("DTSTART:") for line in lines if line.startswith("DTSTART")]
+        floating = starts.index("20260601T073000")
+        assert floating == (0 if first else 2), (zone, starts)  # 07:30 in New York is 11:30 in UTC
 
 
 @pytest.mark.parametrize("name", ["C:expand", "C:limit-recurrence-set", "C:limit-freebusy-set"])

@@ -24,7 +24,9 @@ STATEMENTS = {
     "uid holder": (members.UID_HOLDER, 3),
     "of component": (members.of_component(COLUMNS, "VAVAILABILITY"), 2),
     "by id": (occurrence_reads.by_id(COLUMNS), 3),
-    "in window": (occurrence_reads.IN_WINDOW, 4),
+    "timings": (occurrence_reads.TIMINGS, 6),
+    "overlapping": (occurrence_reads.OVERLAPPING, 6),
+    "busy": (occurrence_reads.BUSY_IN_WINDOW, 6),
     "collections": (statements._COLLECTIONS, 2),
     "home changes": (statements._HOME_CHANGES, 3),
     **{
@@ -50,7 +52,7 @@ EXPECTED = {
     "uid holder": {"object_uid", None},
     "of component": {"object_availability", None},
     "by id": {"object_pkey", None},
-    "in window": {"occurrence_window", "object_partial", None},
+    **dict.fromkeys(("timings", "overlapping", "busy"), {"occurrence_window", "object_partial", None}),
 }
 """The indexes that a statement may use; None is a node without one."""
 

@@ -12,9 +12,12 @@ from server.calendar.component import parse_calendar
 from server.calendar.component_times import as_utc
 from server.calendar.expand import expand
 from server.calendar.expand_stored import expand_stored
+from server.calendar.filters import TimeRange
 from server.calendar.materialise import materialise
-from server.calendar.occurrences import Occurrence, resolve
+from server.calendar.occurrences import Kind, Timing
 from server.calendar.zones import UTC_ZONE, Zone
+from server.services.time_ranges import timings_by_object
+from server.storage import Timings
 from tests.unit.calendar.time.test_consistency import NOW, PLACES, is_expanded, objects, some
 from tests.unit.calendar.time.texts import calendar_text, event
 
@@ -22,11 +25,16 @@ ALARM = ("BEGIN:VALARM", "ACTION:AUDIO", "TRIGGER:-PT15M", "REPEAT:2", "DURATION
 WEEK = (datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 30, tzinfo=UTC))
 
 
-def stored(text: str, start: datetime, end: datetime, zone: Zone = UTC_ZONE, now: datetime = NOW) -> list[Occurrence]:
-    """The occurrences that overlap a window, as they come from the database."""
-    placed = [resolve(row, zone) for row in materialise(parse_calendar(text), now).occurrences]
-    found = [row for row in placed if row.overlaps(start, end)]
-    return sorted(found, key=lambda row: (row.start, row.recurrence_id))
+def stored(text: str, start: datetime, end: datetime, zone: Zone = UTC_ZONE, now: datetime = NOW) -> list[Timing]:
+    """When the object occurs in a window, as it comes from the database."""
+    rows = [row for row in materialise(parse_calendar(text), now).occurrences if row.matches]
+    timed = [
+        (1, Timing(row.start, row.recurrence_id, row.end, row.kind, row.component))
+        for row in reversed(rows)
+        if row.kind is Kind.TIMED and row.overlaps(start, end)
+    ]
+    floating = [(1, row) for row in reversed(rows) if row.kind is not Kind.TIMED]
+    return timings_by_object(Timings(timed, floating, ()), TimeRange(start, end), zone).get(1, [])
 
 
 @some
@@ -78,6 +86,9 @@ UNCOMMON = {
     "a folded start": event("DTSTART:2026112\r\n 4T090000Z"),
     "a folded name": event("DTSTART:20261124T090000Z", "RDA\r\n TE:20261125T090000Z"),
     "periods": event("DTSTART:20261124T090000Z", "RDATE;VALUE=PERIOD:20261125T090000Z/PT2H"),
+    "periods in lower case": event("DTSTART:20261124T090000Z", "RDATE;value=period:20261125T090000Z/PT2H"),
+    "a component whose name ends in a space": event("DTSTART:20261124T090000Z", "BEGIN:X-A ", "END:X-A"),
+    "a component in one of its name": event("DTSTART:20261124T090000Z", "BEGIN:X-A", "BEGIN:X-A", "END:X-A", "END:X-A"),
     "a blank line": event("DTSTART:20261124T090000Z", "", "SUMMARY:x"),
 }
 
