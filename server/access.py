@@ -5,7 +5,7 @@ A sibling of `server.storage` and `server.directory`, whose rules hold here too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -107,22 +107,24 @@ class Access(Protocol):
     async def inform_sharees(self, limit: int) -> int:
         """Touch what other homes show of collections that changed; of `limit` events at most, gives of how many."""
 
-    async def delegates(self, principal_id: int) -> list[Delegation]:
-        """Who acts for a principal, by name."""
+    async def delegates(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Delegation]]:
+        """Who acts for each of these principals, by name."""
 
     async def set_delegates(
         self, principal_id: int, rights: DelegateRights, delegates: frozenset[int], cause: Cause
     ) -> None:
         """Replace the delegates of a principal that have these rights. Raises `NotFound`."""
 
-    async def delegators(self, principal_id: int, *, through_groups: bool) -> list[Delegation]:
-        """For whom a principal acts, also as a member of groups if so asked, by name."""
+    async def delegators(
+        self, principal_ids: Sequence[int], *, through_groups: bool
+    ) -> Mapping[int, Sequence[Delegation]]:
+        """For whom each of these principals acts, also as a member of groups if so asked, by name."""
 
-    async def all_groups_of(self, principal_id: int) -> list[Principal]:
-        """The groups that a principal belongs to, directly and through other groups, by name."""
+    async def all_groups_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
+        """The groups that each of these principals belongs to, directly and through other groups, by name."""
 
-    async def all_members_of(self, principal_id: int) -> list[Principal]:
-        """Who belongs to a group, directly and through other groups, those groups included; by name."""
+    async def all_members_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
+        """Who belongs to each of these groups, directly and through other groups, those included; by name."""
 
     async def principals_at(self, uids: Sequence[str], names: Sequence[tuple[PrincipalKind, str]]) -> list[Principal]:
         """The principals that have one of these stable ids, or a name of the kind that it was asked for as."""

@@ -229,11 +229,11 @@ class Directory(Protocol):
     ) -> list[PrincipalRecord]:
         """The principals that have one of the ids, names or addresses (`name_key`s)."""
 
-    async def groups_of(self, principal_id: int) -> list[Principal]:
-        """The groups that a principal is a direct member of, by name."""
+    async def groups_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
+        """The groups that each of these principals is a direct member of, by name."""
 
-    async def members_of(self, principal_id: int) -> list[Principal]:
-        """The direct members of a group, by name."""
+    async def members_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
+        """The direct members of each of these groups, by name."""
 
     async def administrators(self) -> list[Principal]:
         """Everybody who has the role `admin`, by name."""

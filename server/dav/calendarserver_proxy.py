@@ -5,7 +5,7 @@ Also CS:expanded-group-member-set and CS:expanded-group-membership, which follow
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from server.dav.core import names, xml
 from server.dav.core.errors import Refused
@@ -13,7 +13,7 @@ from server.dav.core.names import calendarserver, dav
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import DELEGATES, EVERY, Kind, Resource, delegates_href, principal_href
-from server.dav.principals import at
+from server.dav.principals import at, owners
 from server.storage import DelegateRights, Principal
 
 MAX_DELEGATES = 1000
@@ -37,11 +37,13 @@ def _empty(request: Request, resource: Resource) -> str:
     return ""
 
 
-async def _load_delegates(request: Request, resource: Resource) -> str:
-    assert resource.owner is not None
-    rights = _rights(resource)
-    delegations = await request.site.access.delegates(resource.owner.id)
-    return _hrefs(request, (item.principal for item in delegations if item.rights == rights))
+async def _load_delegates(request: Request, resources: Sequence[Resource]) -> list[str]:
+    ids = owners(resources)
+    delegations = await request.site.access.delegates(ids)
+    return [
+        _hrefs(request, (item.principal for item in delegations[id_] if item.rights == _rights(resource)))
+        for id_, resource in zip(ids, resources, strict=True)
+    ]
 
 
 async def _read_delegates(request: Request, resource: Resource, element: xml.Element) -> str:
@@ -74,30 +76,35 @@ def _own_url_by_name(request: Request, resource: Resource) -> str:
     return names.href(request.url(delegates_href(resource.owner, _rights(resource), by_uid=False)))
 
 
-async def _load_delegators(request: Request, resource: Resource, rights: DelegateRights) -> str:
-    assert resource.owner is not None
-    delegators = await request.site.access.delegators(resource.owner.id, through_groups=True)
-    return _hrefs(request, (item.principal for item in delegators if item.rights == rights))
+async def _load_delegators(request: Request, resources: Sequence[Resource], rights: DelegateRights) -> list[str]:
+    ids = owners(resources)
+    delegators = await request.site.access.delegators(ids, through_groups=True)
+    return [_hrefs(request, (item.principal for item in delegators[id_] if item.rights == rights)) for id_ in ids]
 
 
-async def _load_reads_for(request: Request, resource: Resource) -> str:
-    return await _load_delegators(request, resource, "read")
+async def _load_reads_for(request: Request, resources: Sequence[Resource]) -> list[str]:
+    return await _load_delegators(request, resources, "read")
 
 
-async def _load_writes_for(request: Request, resource: Resource) -> str:
-    return await _load_delegators(request, resource, "write")
+async def _load_writes_for(request: Request, resources: Sequence[Resource]) -> list[str]:
+    return await _load_delegators(request, resources, "write")
 
 
-async def _load_all_members(request: Request, resource: Resource) -> str:
-    assert resource.owner is not None
-    return _hrefs(request, await request.site.access.all_members_of(resource.owner.id))
+async def _load_all_members(request: Request, resources: Sequence[Resource]) -> list[str]:
+    ids = owners(resources)
+    members = await request.site.access.all_members_of(ids)
+    return [_hrefs(request, members[id_]) for id_ in ids]
 
 
-async def _load_all_groups(request: Request, resource: Resource) -> str:
-    assert resource.owner is not None
-    groups = _hrefs(request, await request.site.access.all_groups_of(resource.owner.id))
-    delegators = await request.site.access.delegators(resource.owner.id, through_groups=True)
-    return groups + "".join(names.href(request.url(delegates_href(item.principal, item.rights))) for item in delegators)
+async def _load_all_groups(request: Request, resources: Sequence[Resource]) -> list[str]:
+    ids = owners(resources)
+    groups = await request.site.access.all_groups_of(ids)
+    delegators = await request.site.access.delegators(ids, through_groups=True)
+    return [
+        _hrefs(request, groups[id_])
+        + "".join(names.href(request.url(delegates_href(item.principal, item.rights))) for item in delegators[id_])
+        for id_ in ids
+    ]
 
 
 STANDARD = Standard(

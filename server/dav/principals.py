@@ -9,11 +9,16 @@ from server.dav.core.multistatus import describe, status_response
 from server.dav.core.names import dav
 from server.dav.core.paths import FOLDER_KINDS, Path
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource, delegates_href, principal_href
+from server.dav.core.resource import Kind, Resource, delegates_href, delegates_of, principal_href
 from server.dav.rfc4918.propfind import names_in
 from server.directory import name_key
 from server.errors import BadRequest
 from server.storage import DelegateRights, Principal
+
+
+def owners(resources: Sequence[Resource]) -> list[int]:
+    """The ids of the principals that resources are, or are groups of delegates of."""
+    return [resource.owner.id for resource in resources if resource.owner is not None]
 
 
 async def at(request: Request, hrefs: Iterable[str]) -> dict[str, Principal]:
@@ -45,6 +50,28 @@ async def at(request: Request, hrefs: Iterable[str]) -> dict[str, Principal]:
     return out
 
 
+async def resources_at(request: Request, hrefs: Iterable[str]) -> dict[str, Resource]:
+    """Principals and groups of delegates that exist, by the hrefs that name them; one statement."""
+    named: dict[str, tuple[str, str]] = {}
+    """The principal's href and the name of the group, empty for the principal itself."""
+    for href in hrefs:
+        try:
+            path = request.parse_href(href)
+        except BadRequest:
+            continue
+        group = path.segments[3] if len(path.segments) == 4 else ""
+        named[href] = (request.url(path.parent().href), group) if group else (href, "")
+    principals = await at(request, (owner for owner, _ in named.values()))
+    out = {}
+    for href, (owner, group) in named.items():
+        if owner in principals:
+            found = resource_of(principals[owner], request.parse_href(owner).segments[1] == "__uids__")
+            for each in (found, *delegates_of(found)):
+                if group == ("" if each is found else each.name):
+                    out[href] = each
+    return out
+
+
 def resource_of(principal: Principal, by_uid: bool = True) -> Resource:
     """The resource of a principal."""
     return Resource(Kind.PRINCIPAL, principal_href(principal, by_uid), by_uid, principal)
@@ -70,11 +97,12 @@ def demand_depth_zero(request: Request) -> None:
         raise BadRequest("The depth of this report is 0.")
 
 
-async def describe_one(request: Request, resource: Resource, wanted: Sequence[str] | None) -> str:
-    """The response of one resource of several, with the properties asked for, or that it is there."""
+async def describe_all(request: Request, resources: Sequence[Resource], wanted: Sequence[str] | None) -> list[str]:
+    """The responses of resources, with the properties asked for, or that they are there.
+
+    What the properties need is read for all of them together.
+    """
     if wanted is None:
-        return status_response(request.url(resource.href), 200)
-    request.loaded.clear()
-    request.facts.clear()
-    await request.prepare(resource, wanted)
-    return describe(request, resource, wanted)
+        return [status_response(request.url(resource.href), 200) for resource in resources]
+    await request.prepare(resources, wanted)
+    return [describe(request, resource, wanted) for resource in resources]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 from lxml import etree
@@ -14,7 +15,7 @@ from server.dav.core.names import dav
 from server.dav.core.registry import Standard
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import EVERY, Resource
-from server.dav.principals import at, resource_of
+from server.dav.principals import resources_at
 from server.errors import AccessDenied, BadRequest, NotFound
 
 MAX_PROPERTIES = 200
@@ -37,7 +38,8 @@ async def expand_property(request: Request, resource: Resource, root: xml.Elemen
     asked = read(root)
     if _count(asked) > MAX_PROPERTIES:
         raise BadRequest(f"The body names at most {MAX_PROPERTIES} properties.")
-    return answer(request, await Expansion(request).of(resource, resource.href, asked))
+    (response,) = await Expansion(request).of([(resource.href, resource)], asked)
+    return answer(request, etree.tostring(response, encoding="unicode"))
 
 
 def read(element: xml.Element) -> tuple[Asked, ...]:
@@ -59,73 +61,86 @@ def _count(asked: Sequence[Asked]) -> int:
 
 
 class Expansion:
-    """An answer in the making."""
+    """An answer in the making: all resources of one depth are read together."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.left = MAX_EXPANDED
 
-    async def of(self, resource: Resource, href: str, asked: Sequence[Asked]) -> str:
-        """The response of a resource under the URL that it was found by."""
+    async def of(self, resources: Sequence[tuple[str, Resource]], asked: Sequence[Asked]) -> list[xml.Element]:
+        """The responses of resources under the URLs that they were found by."""
         request = self.request
         wanted = list(dict.fromkeys(item.name for item in asked))
-        request.loaded.clear()
-        request.facts.clear()
-        await request.prepare(resource, wanted)
-        text = describe(request, resource, wanted)
-        inner = {item.name: item.inner for item in asked if item.inner}
-        if not inner:
-            return _under(request.url(href), text)
-        root = etree.fromstring(f"<r {names.DECLARATIONS}>{text}</r>".encode())
-        response = root[0]
-        for propstat in response.iterchildren(dav("propstat")):
-            if xml.text_of(propstat.find(dav("status"))) != _OK:
-                continue
-            for value in propstat.iterchildren(dav("prop")):
-                for element in xml.elements(value):
-                    if element.tag in inner:
-                        await self._replace(element, inner[str(element.tag)])
-        found = response.find(dav("href"))
-        assert found is not None
-        found.text = request.url(href)
-        return etree.tostring(response, encoding="unicode")
+        await request.prepare([resource for _, resource in resources], wanted)
+        responses = []
+        for href, resource in resources:
+            response = _element(describe(request, resource, wanted))
+            found = response.find(dav("href"))
+            assert found is not None
+            found.text = request.url(href)
+            responses.append(response)
+        for name, inner in {item.name: item.inner for item in asked if item.inner}.items():
+            hrefs = [href for response in responses for href in _hrefs(response, name)]
+            self.left -= len(hrefs)
+            self._demand(self.left >= 0)
+            await self._replace(hrefs, inner)
+        return responses
 
-    async def _replace(self, element: xml.Element, asked: Sequence[Asked]) -> None:
+    async def _replace(self, items: Sequence[xml.Element], asked: Sequence[Asked]) -> None:
         """Puts responses in the places of hrefs."""
-        hrefs = [item for item in element.iter(dav("href")) if item.getparent() is not None]
-        self.left -= len(hrefs)
-        if self.left < 0:
-            raise Refused(507, dav("number-of-matches-within-limits"), "The answer would be too long.")
-        principals = await at(self.request, (xml.text_of(item) for item in hrefs))
-        for item in hrefs:
-            href = xml.text_of(item)
-            principal = principals.get(href)
-            if principal is not None:
-                by_uid = self.request.parse_href(href).segments[1] == "__uids__"
-                text = await self.of(resource_of(principal, by_uid), self.request.parse_href(href).href + "/", asked)
+        hrefs = list(dict.fromkeys(xml.text_of(item) for item in items))
+        principals = await resources_at(self.request, hrefs)
+        found: dict[str, tuple[str, Resource]] = {}
+        responses: dict[str, xml.Element] = {}
+        for href in hrefs:
+            if href in principals:
+                found[href] = (self.request.parse_href(href).href + "/", principals[href])
+                continue
+            resource = await self._elsewhere(href)
+            if isinstance(resource, str):
+                responses[href] = _element(resource)
             else:
-                text = await self._elsewhere(href, asked)
+                found[href] = (resource.href, resource)
+        if found:
+            responses.update(zip(found, await self.of(list(found.values()), asked), strict=True))
+        # A resource that several hrefs lead to was read once, and is written for each.
+        sizes = {href: sum(1 for _ in response.iter(dav("response"))) for href, response in responses.items()}
+        self._demand(sum(sizes[xml.text_of(item)] for item in items) <= MAX_EXPANDED)
+        for item in items:
             parent = item.getparent()
             assert parent is not None
-            parent.replace(item, etree.fromstring(f"<r {names.DECLARATIONS}>{text}</r>".encode())[0])
+            parent.replace(item, deepcopy(responses[xml.text_of(item)]))
 
-    async def _elsewhere(self, href: str, asked: Sequence[Asked]) -> str:
-        """The response of what is no principal; one that may not be read does not show what it is."""
+    @staticmethod
+    def _demand(short_enough: bool) -> None:
+        if not short_enough:
+            raise Refused(507, dav("number-of-matches-within-limits"), "The answer would be too long.")
+
+    async def _elsewhere(self, href: str) -> Resource | str:
+        """What is no principal, or the response of what may not be read: that does not show what it is."""
         request = self.request
         try:
-            path = request.parse_href(href)
-            resource = await request.resource(path)
+            return await request.resource(request.parse_href(href))
         except AccessDenied:
             return status_response(href, 403, names.element(dav("need-privileges")))
         except (NotFound, BadRequest):
             return status_response(href, 404)
-        return await self.of(resource, resource.href, asked)
 
 
-def _under(href: str, response: str) -> str:
-    """A response whose href is written as it was found."""
-    start = response.index("<D:href>") + len("<D:href>")
-    return response[:start] + names.escape(href) + response[response.index("</D:href>") :]
+def _hrefs(response: xml.Element, name: str) -> list[xml.Element]:
+    """The hrefs in a property that was found."""
+    return [
+        href
+        for propstat in response.iterchildren(dav("propstat"))
+        if xml.text_of(propstat.find(dav("status"))) == _OK
+        for prop in propstat.iterchildren(dav("prop"))
+        for value in prop.iterchildren(name)
+        for href in value.iter(dav("href"))
+    ]
+
+
+def _element(response: str) -> xml.Element:
+    return etree.fromstring(f"<r {names.DECLARATIONS}>{response}</r>".encode())[0]
 
 
 STANDARD = Standard("RFC 3253 §3.8", reports=((dav("expand-property"), EVERY, expand_property),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from server.dav import rfc3744_acl as acl
@@ -10,6 +11,7 @@ from server.dav.core.names import caldav, dav
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import DELEGATES, EVERY, OWNED, Kind, Resource, delegates_href, principal_href
+from server.dav.principals import owners
 from server.storage import Principal
 
 PRINCIPALS = frozenset({Kind.PRINCIPAL})
@@ -94,19 +96,22 @@ def _href(request: Request, principal: Principal) -> str:
     return names.href(request.url(principal_href(principal)))
 
 
-async def _load_members(request: Request, resource: Resource) -> str | None:
-    if resource.owner is None:
-        return None
-    return "".join(_href(request, item) for item in await request.site.directory.members_of(resource.owner.id))
+async def _load_members(request: Request, resources: Sequence[Resource]) -> list[str]:
+    ids = owners(resources)
+    members = await request.site.directory.members_of(ids)
+    return ["".join(_href(request, item) for item in members[id_]) for id_ in ids]
 
 
-async def _load_groups(request: Request, resource: Resource) -> str | None:
-    """The groups that it is a direct member of, those of delegates too (caldav-proxy §5.2)."""
-    if resource.owner is None:
-        return None
-    groups = "".join(_href(request, item) for item in await request.site.directory.groups_of(resource.owner.id))
-    delegators = await request.site.access.delegators(resource.owner.id, through_groups=False)
-    return groups + "".join(names.href(request.url(delegates_href(item.principal, item.rights))) for item in delegators)
+async def _load_groups(request: Request, resources: Sequence[Resource]) -> list[str]:
+    """The groups that each is a direct member of, those of delegates too (caldav-proxy §5.2)."""
+    ids = owners(resources)
+    groups = await request.site.directory.groups_of(ids)
+    delegators = await request.site.access.delegators(ids, through_groups=False)
+    return [
+        "".join(_href(request, item) for item in groups[id_])
+        + "".join(names.href(request.url(delegates_href(item.principal, item.rights))) for item in delegators[id_])
+        for id_ in ids
+    ]
 
 
 STANDARD = Standard(

@@ -47,22 +47,31 @@ def ace(
     return f"<D:ace><D:principal>{principal}</D:principal><D:{verb}>{what}</D:{verb}>{more}</D:ace>"
 
 
-async def load(request: Request, resource: Resource) -> None:
-    """Finds out what the lists of a resource, and of those listed with it, need."""
-    if resource.home is None:
-        return
-    administrators = tuple(await request.site.directory.administrators())
-    collection = resource.collection
-    foreign = collection is not None and collection.home_id != resource.home.id
-    granted = AccessList((), ()) if foreign else await request.site.access.access_list(resource.home, collection)
-    request.facts[_FACTS] = Facts(administrators, granted)
+async def load(request: Request, resources: Sequence[Resource]) -> list[None]:
+    """Finds out what the lists of resources, and of those listed with them, need: once for each home."""
+    homes = {resource.home.id: resource.home for resource in resources if resource.home is not None}
+    administrators = tuple(await request.site.directory.administrators()) if homes else ()
+    for home in homes.values():
+        inside = [
+            resource.collection for resource in resources if resource.home is not None and resource.home.id == home.id
+        ]
+        own = {item.id: item for item in inside if item is not None and item.home_id == home.id}
+        if len(own) == 1 and None not in inside:
+            granted = await request.site.access.access_list(home, *own.values())
+        elif own or None in inside:
+            granted = await request.site.access.access_list(home, None)
+        else:
+            # What is only shown here has its list where it lies.
+            granted = AccessList((), ())
+        request.facts[_FACTS, home.id] = Facts(administrators, granted)
+    return [None] * len(resources)
 
 
 def render(request: Request, resource: Resource) -> str | None:
     """The entries of a resource, in the order in which they count."""
     if resource.kind not in OWNED or resource.owner is None:
         return ace("<D:authenticated/>", (dav("read"),))
-    facts = request.facts.get(_FACTS)
+    facts = None if resource.home is None else request.facts.get((_FACTS, resource.home.id))
     if not isinstance(facts, Facts):
         return None
     out = [ace(_href(request, holder), _held(request, resource, holder)) for holder in _holders(resource, facts)]
@@ -125,8 +134,9 @@ def principals_in(resource: Resource, facts: Facts) -> list[Principal]:
 
 async def facts_of(request: Request, resource: Resource) -> Facts:
     """What the list of a resource is made of."""
-    await load(request, resource)
-    found = request.facts[_FACTS]
+    await load(request, [resource])
+    assert resource.home is not None
+    found = request.facts[_FACTS, resource.home.id]
     assert isinstance(found, Facts)
     return found
 

@@ -8,7 +8,7 @@ from lxml import etree
 
 from server.dav import rfc3744_acl
 from server.dav.core import names, xml
-from server.dav.core.multistatus import MemberWriter, answer, describe, paged
+from server.dav.core.multistatus import MemberWriter, answer, describe, paged, status_response
 from server.dav.core.names import dav
 from server.dav.core.paths import FOLDER_KINDS
 from server.dav.core.registry import Standard
@@ -27,7 +27,7 @@ from server.dav.core.resource import (
 from server.dav.principals import (
     delegates_resource,
     demand_depth_zero,
-    describe_one,
+    describe_all,
     read_prop,
     resource_of,
 )
@@ -46,7 +46,7 @@ async def acl_principal_prop_set(request: Request, resource: Resource, root: xml
     found = [resource_of(principal) for principal in rfc3744_acl.principals_in(resource, facts)]
     if resource.kind in rfc3744_acl.WITH_DELEGATES and resource.owner is not None:
         found += [delegates_resource(resource.owner, rights) for rights in _RIGHTS]
-    return answer(request, *[await describe_one(request, item, wanted) for item in found])
+    return answer(request, *await describe_all(request, found, wanted))
 
 
 async def principal_match(request: Request, resource: Resource, root: xml.Element) -> Answer:
@@ -58,7 +58,7 @@ async def principal_match(request: Request, resource: Resource, root: xml.Elemen
         raise BadRequest("The body has one of DAV:self and DAV:principal-property.")
     if selectors[0].tag == dav("self"):
         found = await own_principals(request, resource) if resource.kind is Kind.PRINCIPALS else []
-        return answer(request, *[await describe_one(request, item, wanted) for item in found])
+        return answer(request, *await describe_all(request, found, wanted))
     inner = xml.elements(selectors[0])
     if len(inner) != 1:
         raise BadRequest("DAV:principal-property names one property.")
@@ -68,8 +68,8 @@ async def principal_match(request: Request, resource: Resource, root: xml.Elemen
 async def own_principals(request: Request, folder: Resource) -> list[Resource]:
     """The person, their groups, and the groups of delegates that they belong to, as far as a folder has them."""
     person = request.person
-    groups = await request.site.access.all_groups_of(person.id)
-    delegators = await request.site.access.delegators(person.id, through_groups=True)
+    groups = (await request.site.access.all_groups_of([person.id]))[person.id]
+    delegators = (await request.site.access.delegators([person.id], through_groups=True))[person.id]
     kind = FOLDER_KINDS.get(folder.name)
     everybody = folder.href == "/principals/" or folder.by_uid
     by_uid = kind is None
@@ -91,11 +91,14 @@ async def naming(request: Request, resource: Resource, name: str, wanted: Sequen
         children = [collection_of(resource, item) for item in shown]
     elif resource.kind in COLLECTIONS:
         children = [resource]
+    await request.prepare(children, (name, *(wanted or ())))
+    await request.prepare_members(resource, (name, *(wanted or ())))
     for child in children:
-        if child is not resource and await names_any(request, child, name, own):
-            yield await describe_one(request, child, wanted)
+        named = names_any(request, child, name, own)
+        if child is not resource and named:
+            yield status_response(request.url(child.href), 200) if wanted is None else describe(request, child, wanted)
         item = request.site.registry.by_kind[member_kind(child.kind)].get(name)
-        if item is not None and item.same_for_members and await names_any(request, child, name, own):
+        if item is not None and item.same_for_members and named:
             async for page in members(request, child, wanted or (dav("resourcetype"),)):
                 yield page
 
@@ -104,8 +107,6 @@ async def members(request: Request, collection: Resource, wanted: Sequence[str])
     """The responses of all members of a collection."""
     assert collection.collection is not None
     known = request.site.registry.by_kind[member_kind(collection.kind)]
-    request.facts.clear()
-    await request.prepare(collection, wanted)
     writer = MemberWriter(request, collection, wanted, known)
     after: str | None = None
     size = request.site.page_size
@@ -121,8 +122,8 @@ async def members(request: Request, collection: Resource, wanted: Sequence[str])
 async def hrefs_of(request: Request) -> frozenset[str]:
     """The URLs of all principals that the person is, in both forms."""
     person = request.person
-    groups = await request.site.access.all_groups_of(person.id)
-    delegators = await request.site.access.delegators(person.id, through_groups=True)
+    groups = (await request.site.access.all_groups_of([person.id]))[person.id]
+    delegators = (await request.site.access.delegators([person.id], through_groups=True))[person.id]
     found = set()
     for by_uid in (True, False):
         found |= {principal_href(item, by_uid) for item in (person, *groups)}
@@ -130,11 +131,8 @@ async def hrefs_of(request: Request) -> frozenset[str]:
     return frozenset(request.url(href) for href in found)
 
 
-async def names_any(request: Request, resource: Resource, name: str, hrefs: frozenset[str]) -> bool:
-    """Whether a property that the person may read has one of these hrefs."""
-    request.loaded.clear()
-    request.facts.clear()
-    await request.prepare(resource, (name,))
+def names_any(request: Request, resource: Resource, name: str, hrefs: frozenset[str]) -> bool:
+    """Whether a property that the person may read, and that was prepared, has one of these hrefs."""
     text = describe(request, resource, (name,))
     root = etree.fromstring(f"<r {names.DECLARATIONS}>{text}</r>".encode())
     good = [item for item in root.iter(dav("propstat")) if " 200 " in xml.text_of(item.find(dav("status")))]

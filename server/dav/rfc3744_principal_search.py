@@ -16,7 +16,7 @@ from server.dav.core.paths import FOLDER_KINDS, Path, parse
 from server.dav.core.registry import Standard
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import EVERY, Kind, Resource
-from server.dav.principals import demand_depth_zero, describe_one, read_prop, resource_of
+from server.dav.principals import demand_depth_zero, describe_all, read_prop, resource_of
 from server.errors import BadRequest
 from server.storage import PrincipalKind
 
@@ -68,7 +68,7 @@ async def found(
 ) -> Answer:
     """The responses of what a search finds, with a row that says so where the limit cuts it off."""
     principals = await request.site.access.search(search, limit + 1)
-    rows = [await describe_one(request, resource_of(item, by_uid), wanted) for item in principals[:limit]]
+    rows = await describe_all(request, [resource_of(item, by_uid) for item in principals[:limit]], wanted)
     if len(principals) > limit:
         precondition = names.element(dav("number-of-matches-within-limits"))
         rows.append(status_response(request.url(resource.href), 507, precondition))

@@ -119,6 +119,7 @@ def resume(resource: Resource, asked: Asked) -> Token:
 async def sync_collection(request: Request, resource: Resource, root: xml.Element) -> Answer:
     """Answers the report."""
     asked = read(request, root)
+    await request.prepare_members(resource, asked.wanted)
     if resource.collection is None:
         return await sync_home(request, resource, asked)
     since = resume(resource, asked)

@@ -102,26 +102,30 @@ class PostgresAccess:
 
     # delegates and groups
 
-    async def delegates(self, principal_id: int) -> list[Delegation]:
+    async def delegates(self, principal_ids: Sequence[int]) -> dict[int, list[Delegation]]:
         """See `Access`."""
         return await self._delegations(
-            "join delegate d on d.delegate_id = p.id where d.principal_id = $1", principal_id
+            "join principal p on p.id = d.delegate_id where d.principal_id = w.id", principal_ids
         )
 
-    async def delegators(self, principal_id: int, *, through_groups: bool) -> list[Delegation]:
+    async def delegators(self, principal_ids: Sequence[int], *, through_groups: bool) -> dict[int, list[Delegation]]:
         """See `Access`."""
-        concerned = "any(koyomi_groups_of_1($1) || $1)" if through_groups else "$1"
+        concerned = "any(koyomi_groups_of_1(w.id) || w.id)" if through_groups else "w.id"
         return await self._delegations(
-            f"join delegate d on d.principal_id = p.id where d.delegate_id = {concerned}", principal_id
+            f"join principal p on p.id = d.principal_id where d.delegate_id = {concerned}", principal_ids
         )
 
-    async def _delegations(self, condition: str, principal_id: int) -> list[Delegation]:
+    async def _delegations(self, condition: str, principal_ids: Sequence[int]) -> dict[int, list[Delegation]]:
         rows = await self._database.fetch(
-            f"select {PRINCIPAL}, d.rights from principal p {condition} and p.deleted_at is null "  # noqa: S608
-            "order by p.name_key, d.rights",
-            principal_id,
+            f"select distinct w.id, p.name_key, d.rights, {PRINCIPAL} "  # noqa: S608
+            f"from unnest($1::bigint[]) as w (id) cross join delegate d {condition} and p.deleted_at is null "
+            "order by 1, 2, 3",
+            list(principal_ids),
         )
-        return list(dict.fromkeys(Delegation(principal(row), row[_WIDTH]) for row in rows))
+        found: dict[int, list[Delegation]] = {id_: [] for id_ in principal_ids}
+        for row in rows:
+            found[row[0]].append(Delegation(principal(row[3:]), row[2]))
+        return found
 
     async def set_delegates(
         self, principal_id: int, rights: DelegateRights, delegates: frozenset[int], cause: Cause
@@ -148,25 +152,36 @@ class PostgresAccess:
             details = {"rights": rights, "delegates": ids}
             await leave_trace(connection, "principal-delegates", principal_id, cause, details)
 
-    async def all_groups_of(self, principal_id: int) -> list[Principal]:
+    async def all_groups_of(self, principal_ids: Sequence[int]) -> dict[int, list[Principal]]:
         """See `Access`."""
-        return await self._principals("p.id = any(koyomi_groups_of_1($1))", principal_id)
-
-    async def all_members_of(self, principal_id: int) -> list[Principal]:
-        """See `Access`."""
-        return await self._principals(
-            """
-            p.id in (
-                with recursive belongs (id) as (
-                    select m.member_id from membership m where m.group_id = $1
-                    union
-                    select m.member_id from belongs b join membership m on m.group_id = b.id
-                )
-                select id from belongs
-            )
-            """,
-            principal_id,
+        return await self._belonging(
+            "select w.id, unnest(koyomi_groups_of_1(w.id)) from unnest($1::bigint[]) as w (id)", principal_ids
         )
+
+    async def all_members_of(self, principal_ids: Sequence[int]) -> dict[int, list[Principal]]:
+        """See `Access`."""
+        return await self._belonging(
+            """
+            with recursive belongs (whole, id) as (
+                select m.group_id, m.member_id from membership m where m.group_id = any($1::bigint[])
+                union
+                select b.whole, m.member_id from belongs b join membership m on m.group_id = b.id
+            )
+            select whole, id from belongs
+            """,
+            principal_ids,
+        )
+
+    async def _belonging(self, pairs: str, principal_ids: Sequence[int]) -> dict[int, list[Principal]]:
+        rows = await self._database.fetch(
+            f"select r.whose, {PRINCIPAL} from ({pairs}) as r (whose, id) "  # noqa: S608
+            "join principal p on p.id = r.id and p.deleted_at is null order by p.name_key",
+            list(principal_ids),
+        )
+        found: dict[int, list[Principal]] = {id_: [] for id_ in principal_ids}
+        for row in rows:
+            found[row[0]].append(principal(row[1:]))
+        return found
 
     # looking up
 

@@ -203,28 +203,36 @@ class PostgresDirectory:
         )
         return [_record(row) for row in rows]
 
-    async def groups_of(self, principal_id: int) -> list[Principal]:
+    async def groups_of(self, principal_ids: Sequence[int]) -> dict[int, list[Principal]]:
         """See `Directory`."""
         return await self._related(
-            "join membership m on m.group_id = p.id where m.member_id = $1 and p.deleted_at is null", principal_id
+            "m.member_id",
+            "join membership m on m.group_id = p.id where m.member_id = any($1::bigint[])",
+            principal_ids,
         )
 
-    async def members_of(self, principal_id: int) -> list[Principal]:
+    async def members_of(self, principal_ids: Sequence[int]) -> dict[int, list[Principal]]:
         """See `Directory`."""
         return await self._related(
-            "join membership m on m.member_id = p.id where m.group_id = $1 and p.deleted_at is null", principal_id
+            "m.group_id", "join membership m on m.member_id = p.id where m.group_id = any($1::bigint[])", principal_ids
         )
 
     async def administrators(self) -> list[Principal]:
         """See `Directory`."""
-        return await self._related("where 'admin' = any(p.roles) and p.deleted_at is null")
+        return [Principal(*row[1:]) for row in await self._principals("0", "where 'admin' = any(p.roles)")]
 
-    async def _related(self, condition: str, *arguments: object) -> list[Principal]:
-        rows = await self._database.fetch(
-            f"select p.id, p.uid, p.kind, p.name, p.display_name from principal p {condition} order by p.name_key",  # noqa: S608
+    async def _related(self, whose: str, condition: str, principal_ids: Sequence[int]) -> dict[int, list[Principal]]:
+        found: dict[int, list[Principal]] = {id_: [] for id_ in principal_ids}
+        for row in await self._principals(whose, condition, list(principal_ids)):
+            found[row[0]].append(Principal(*row[1:]))
+        return found
+
+    async def _principals(self, whose: str, condition: str, *arguments: object) -> list[asyncpg.Record]:
+        return await self._database.fetch(
+            f"select {whose}, p.id, p.uid, p.kind, p.name, p.display_name from principal p {condition} "  # noqa: S608
+            "and p.deleted_at is null order by p.name_key",
             *arguments,
         )
-        return [Principal(*row) for row in rows]
 
     # writing principals
 

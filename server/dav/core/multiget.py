@@ -33,6 +33,7 @@ async def multiget(
         raise BadRequest("The body has no DAV:href.")
     if len(hrefs) > request.site.limits.max_multiget_hrefs:
         raise Refused(403, dav("number-of-matches-within-limits"), "There are too many hrefs.")
+    await request.prepare_members(resource, wanted)
     collections: dict[str, Collection] = {}
     if resource.collection is not None:
         collections[resource.collection.name] = resource.collection

@@ -104,7 +104,7 @@ def describe(request: Request, resource: Resource, wanted: Sequence[str]) -> str
             continue
         value = item.render(request, resource)
         if value is None:
-            value = request.loaded.get(name)
+            value = request.loaded.get((resource.href, name))
         if value is None:
             missing.append(names.tags(name)[2])
         else:
@@ -121,7 +121,11 @@ def present(request: Request, resource: Resource, *, allprop: bool) -> list[str]
         name
         for name, item in known.items()
         if (item.in_allprop or not allprop)
-        and ((item.stored and name in stored) or item.render(request, resource) is not None or name in request.loaded)
+        and (
+            (item.stored and name in stored)
+            or item.render(request, resource) is not None
+            or (resource.href, name) in request.loaded
+        )
     ]
     return out + [name for name in stored if name not in known]
 
@@ -178,8 +182,6 @@ class MemberWriter:
                     continue
                 if item.same_for_members:
                     constant = "" if names_only else item.render(request, any_member)
-                    if constant is None:
-                        constant = request.loaded.get(name)
                     if constant is not None:
                         constant_found.append(start + constant + end if constant else empty)
                     else:

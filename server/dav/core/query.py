@@ -54,6 +54,7 @@ async def run(request: Request, resource: Resource, query: Query) -> Answer:
     At depth 0 a collection has no members to be asked, at depth 1 (the default) a home has none but collections.
     """
     depth = request.depth("1")
+    await request.prepare_members(resource, query.wanted)
     if resource.kind in OBJECTS:
         return await paged(request, "", one_member(request, resource, query))
     collections: list[Resource] = []

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Render = Callable[["Request", "Resource"], str | None]
 """Markup inside the property's element; None where the resource does not have the property."""
-Load = Callable[["Request", "Resource"], Awaitable[str | None]]
+Load = Callable[["Request", "Sequence[Resource]"], Awaitable[Sequence[str | None]]]
+"""Takes all resources of one kind whose values are wanted, so that they are read together; gives a value for each."""
 Read = Callable[["Request", "Resource", Element], "str | Awaitable[str | None] | None"]
 """Checks a value that a client sets and gives the text to store (None: the property is removed). Raises `Refused`."""
 Write = Callable[["Request", "Resource", str], Awaitable[None]]

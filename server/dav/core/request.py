@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -94,9 +94,9 @@ class Request:
         """Where COPY and MOVE lead."""
         self.viewer: Principal | None = None
         self.request_id = ""
-        self.loaded: dict[str, str] = {}
-        """Values of properties that needed more than the resource."""
-        self.facts: dict[str, object] = {}
+        self.loaded: dict[tuple[str, str], str] = {}
+        """Values of properties that needed more than the resource, by its href and the property's name."""
+        self.facts: dict[object, object] = {}
         """What loading a property found out, for those whose value differs from one listed resource to the next."""
         self.report = ""
         """The report asked for, for metrics and logs."""
@@ -175,14 +175,28 @@ class Request:
         """The path of an href in a body or header. Raises `BadRequest`."""
         return paths.parse(href.strip(), self.site.prefix)
 
-    async def prepare(self, resource: Resource, wanted: Iterable[str]) -> None:
-        """Read what properties of a resource need beyond the resource itself."""
+    async def prepare(self, resources: Sequence[Resource], wanted: Sequence[str]) -> None:
+        """Read what properties of resources need beyond the resources themselves, of all that are of a kind at once."""
+        for kind in {resource.kind for resource in resources}:
+            known = self.site.registry.by_kind[kind]
+            alike: list[Resource] | None = None
+            for name in wanted:
+                item = known.get(name)
+                if item is None or item.load is None:
+                    continue
+                if alike is None:
+                    alike = [resource for resource in resources if resource.kind is kind]
+                for resource, value in zip(alike, await item.load(self, alike), strict=True):
+                    if value is not None:
+                        self.loaded[resource.href, name] = value
+
+    async def prepare_members(self, holder: Resource, wanted: Sequence[str]) -> None:
+        """The same for the members of a collection, or all that lies in a home: it is read once for all of them."""
+        properties = self.site.registry.properties
         for name in wanted:
-            item = self.site.registry.by_kind[resource.kind].get(name)
-            if item is not None and item.load is not None:
-                value = await item.load(self, resource)
-                if value is not None:
-                    self.loaded[name] = value
+            item = properties.get(name)
+            if item is not None and item.load is not None and item.same_for_members:
+                await item.load(self, [holder])
 
     def url(self, href: str) -> str:
         """An href as clients see it."""

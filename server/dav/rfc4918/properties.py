@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -104,8 +105,8 @@ def _getcontentlength(request: Request, resource: Resource) -> str | None:
     return None
 
 
-async def _load_contentlength(request: Request, resource: Resource) -> str | None:
-    return str(len(await home_listing(request, resource))) if resource.kind in HOMES else None
+async def _load_contentlength(request: Request, resources: Sequence[Resource]) -> list[str | None]:
+    return [str(len(await home_listing(request, each))) if each.kind in HOMES else None for each in resources]
 
 
 PROPERTIES = (

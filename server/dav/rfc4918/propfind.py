@@ -93,7 +93,7 @@ async def propfind(request: Request) -> Answer:
     if resource.kind not in OBJECTS and depth == "infinity":
         raise Refused(403, dav("propfind-finite-depth"))
     render = names_only if wanted.kind == PROPNAME else describe
-    await request.prepare(resource, wanted.to_load(request, resource))
+    await request.prepare([resource], wanted.to_load(request, resource))
     own = "" if depth == "1" and request.noroot else render(request, resource, wanted.of(request, resource))
     if depth == "0" or resource.kind in OBJECTS:
         return answer(request, own)
@@ -106,21 +106,15 @@ async def propfind(request: Request) -> Answer:
             for item in await request.site.storage.collections(resource.home, request.person.id)
         ]
     elif resource.kind is Kind.PRINCIPAL:
-        return answer(request, own, *[await delegates(request, child, wanted) for child in delegates_of(resource)])
+        children = delegates_of(resource)
+        for child in children:
+            await request.prepare([child], wanted.to_load(request, child))
     else:
         children = [
             replace(resource, href=f"{resource.href}{name}/", kind=_below(resource, name), by_uid=name == "__uids__")
             for name in fixed_children(resource.href)
         ]
     return answer(request, own, *(render(request, child, wanted.of(request, child)) for child in children))
-
-
-async def delegates(request: Request, child: Resource, wanted: Wanted) -> str:
-    """The response of a group of delegates, whose members no other resource has."""
-    request.loaded.clear()
-    await request.prepare(child, wanted.to_load(request, child))
-    render = names_only if wanted.kind == PROPNAME else describe
-    return render(request, child, wanted.of(request, child))
 
 
 def _below(resource: Resource, name: str) -> Kind:
