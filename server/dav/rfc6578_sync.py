@@ -27,6 +27,9 @@ from server.storage import Row
 _TOKEN = re.compile(r"koyomi-sync:(c|h)-(\d{1,18})-(\d{1,18})-(\d{1,18})(m?)(?:-(\d{1,18}))?\Z")
 
 
+LEVEL, TOKEN, LIMIT, PROP = dav("sync-level"), dav("sync-token"), dav("limit"), dav("prop")
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """A sync token."""
@@ -78,20 +81,20 @@ class Asked:
 
 def read(request: Request, root: xml.Element) -> Asked:
     """Reads the report's body (§6.1). Raises `BadRequest`."""
-    level = xml.text_of(root.find(dav("sync-level"))) or request.depth("1")
+    parts = {child.tag: child for child in reversed(xml.elements(root))}
+    level = xml.text_of(parts.get(LEVEL)) or request.depth("1")
     if level not in ("0", "1", "infinite", "infinity"):
         raise BadRequest("DAV:sync-level is 1 or infinite.")
     limit: int | None = None
-    results = root.find(f"{dav('limit')}/{dav('nresults')}")
+    results = parts[LIMIT].find(dav("nresults")) if LIMIT in parts else None
     if results is not None:
         text = xml.text_of(results)
         if not text.isascii() or not text.isdecimal() or len(text) > 9 or int(text) < 1:
             raise BadRequest("DAV:nresults is a positive number.")
         # What is limited is held in memory: no more of it than of a page (§3.6 lets the server truncate earlier).
         limit = min(int(text), request.site.page_size)
-    prop = root.find(dav("prop"))
-    wanted = [] if prop is None else names_in(prop)
-    return Asked(xml.text_of(root.find(dav("sync-token"))), level.startswith("inf"), limit, wanted)
+    wanted = names_in(parts[PROP]) if PROP in parts else []
+    return Asked(xml.text_of(parts.get(TOKEN)), level.startswith("inf"), limit, wanted)
 
 
 def resume(resource: Resource, asked: Asked) -> Token:

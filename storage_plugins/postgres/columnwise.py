@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
+from server.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
 from server.storage import MemberColumn, Row
 
 _TEXTS = frozenset({"name", "etag", "component"})
-"""Columns that are never null and hold no line end: they come joined."""
+"""Columns that are never null and hold no control character: they come joined."""
 _VALUES = frozenset({"id", "size", "revision", "deleted_revision", "created_at", "modified_at"})
 """Columns that come as arrays."""
 
@@ -25,9 +26,20 @@ def is_columnwise(columns: tuple[MemberColumn, ...]) -> bool:
 
 
 @cache
+def _are_texts(columns: tuple[MemberColumn, ...]) -> bool:
+    return _TEXTS.issuperset(columns)
+
+
+@cache
 def aggregate(columns: tuple[MemberColumn, ...], rows: str) -> str:
     """The statement that gives the page of the statement `rows`, which selects these columns, in its order."""
-    parts = [f"string_agg(q.{column}, E'\\n')" if column in _TEXTS else f"array_agg(q.{column})" for column in columns]
+    if _are_texts(columns):
+        joined = f" || '{BETWEEN_VALUES}' || ".join(f"q.{column}" for column in columns)
+        return f"select string_agg({joined}, '{BETWEEN_ROWS}') from ({rows}) as q"  # noqa: S608 - a fixed list
+    parts = [
+        f"string_agg(q.{column}, '{BETWEEN_ROWS}')" if column in _TEXTS else f"array_agg(q.{column})"
+        for column in columns
+    ]
     return f"select {', '.join(parts)} from ({rows}) as q"  # noqa: S608 - columns are a fixed list
 
 
@@ -36,5 +48,9 @@ def rows(columns: tuple[MemberColumn, ...], page: Iterable[Any] | None) -> Seque
     values = () if page is None else tuple(page)
     if not values or values[0] is None:
         return []
-    lists = [value.split("\n") if column in _TEXTS else value for column, value in zip(columns, values, strict=True)]
+    if _are_texts(columns):
+        return JoinedRows(values[0])
+    lists = [
+        value.split(BETWEEN_ROWS) if column in _TEXTS else value for column, value in zip(columns, values, strict=True)
+    ]
     return list(zip(*lists, strict=True))

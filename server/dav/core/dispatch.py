@@ -12,7 +12,7 @@ import struct
 from typing import TYPE_CHECKING, cast
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import StreamReader, hdrs, web
 
 from server.dav.core import errors as translation
 from server.dav.core.codings import accepts_gzip, decode
@@ -78,17 +78,14 @@ class HttpWire:
         if self._awaited and http.transport is not None:
             self._awaited = False
             http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        parts = []
-        size = 0
+        content = http.content
         try:
-            async for chunk in http.content.iter_any():
-                size += len(chunk)
-                if size > limit:
-                    raise ResourceTooLarge
-                parts.append(chunk)
+            # Small ones mostly came with the headers: then nothing is waited for.
+            body = content.read_nowait() if content.is_eof() else await _awaited_body(content, limit)
         except (web.RequestPayloadError, ValueError) as error:
             raise BadRequest("The body of the request is broken.") from error
-        body = b"".join(parts)
+        if len(body) > limit:
+            raise ResourceTooLarge
         codings = self.headers.get("Content-Encoding")
         return decode(body, codings, limit) if codings else body
 
@@ -111,6 +108,18 @@ class HttpWire:
                 return found
             authenticator.forget(sign_in)
         raise SignInRequired
+
+
+async def _awaited_body(content: StreamReader, limit: int) -> bytes:
+    """A body as it comes in, until it ends or is longer than `limit` bytes. Raises `ResourceTooLarge`."""
+    parts = []
+    size = 0
+    async for chunk in content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            raise ResourceTooLarge
+        parts.append(chunk)
+    return b"".join(parts)
 
 
 class Dispatcher:

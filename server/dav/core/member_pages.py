@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
+from server.joined_rows import JoinedRows
 from server.storage import Collection, MemberColumn, Row
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ async def member_pages(
     while True:
         rows = await request.site.storage.members(collection, columns, after=after, limit=size + 1)
         more = len(rows) > size
-        rows = rows[:size] if more else rows
+        if more:
+            rows = rows.without_last() if isinstance(rows, JoinedRows) else rows[:size]
         if rows:
             yield rows
             after = rows[-1][0]

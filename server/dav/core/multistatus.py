@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from server.dav.core import names
 from server.dav.core.errors import Refused
-from server.dav.core.paths import encode, is_plain
+from server.dav.core.paths import encode, is_plain, is_plain_but
 from server.dav.core.registry import MemberValue, Property, TakesLong
 from server.dav.core.request import Answer
 from server.dav.core.resource import member_kind
+from server.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
 from server.storage import MemberColumn, Row
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "application/xml; charset=utf-8"
 OPEN = f"{names.PROLOGUE}<D:multistatus {names.DECLARATIONS}>"
 CLOSE = "</D:multistatus>"
+
+SEPARATORS = (BETWEEN_ROWS + BETWEEN_VALUES).encode()
 
 STATUS = {
     200: "HTTP/1.1 200 OK",
@@ -157,7 +160,7 @@ class MemberWriter:
         columns: list[MemberColumn] = ["name"]
         constant_found: list[str] = []
         self.missing: list[str] = []
-        any_member = replace(collection, kind=member_kind(collection.kind))
+        any_member: Resource | None = None
         self.dead: list[str] = []
         self.parts: list[_Part] = []
         attempts: list[_Part] = []
@@ -167,7 +170,6 @@ class MemberWriter:
                 columns.append(column)
             return columns.index(column)
 
-        privileges = request.privileges(collection)
         self.denied: list[str] = []
         for name in wanted:
             value = special.get(name) if special else None
@@ -177,10 +179,11 @@ class MemberWriter:
                 self.dead.append(name)
                 continue
             if value is None and item is not None:
-                if item.privilege != "{DAV:}read" and item.privilege not in privileges:
+                if item.privilege != "{DAV:}read" and item.privilege not in request.privileges(collection):
                     self.denied.append(empty)
                     continue
                 if item.same_for_members:
+                    any_member = any_member or replace(collection, kind=member_kind(collection.kind))
                     constant = "" if names_only else item.render(request, any_member)
                     if constant is not None:
                         constant_found.append(start + constant + end if constant else empty)
@@ -198,32 +201,36 @@ class MemberWriter:
         for column in more_columns:
             index(column)
         self.columns: tuple[MemberColumn, ...] = tuple(columns)
-        self.template = self._template()
+        self.markup = self._markup()
+        self.template = None if self.markup is None else "%s".join(text.replace("%", "%%") for text in self.markup)
+        """A format for whole rows."""
         heavy = [value for value in (special or {}).values() if value.heavy]
         self.heavy = bool(heavy)
         """Whether writing a page parses texts."""
         self._attempts = attempts if heavy and all(value.attempt for value in heavy) else None
 
-    def _template(self) -> str | None:
-        """A format for whole rows, when every property wanted is a plain column and is asked for once."""
+    def _markup(self) -> list[str] | None:
+        """What stands around the values of a row, when every property wanted is a plain column and asked for once."""
         special_case = self.dead or self.missing or self.denied or self.every_dead or self.names_only
         if special_case or any(render or len(at) != 1 for _, _, _, at, render in self.parts):
             return None
         if [at[0] for _, _, _, at, _ in self.parts] != list(range(1, len(self.parts) + 1)):
             return None
-        inner = "".join(f"{start}%s{end}" for start, end, *_ in self.parts) + self.constants.replace("%", "%%")
-        href = names.escape(self.prefix).replace("%", "%%")
-        return (
-            f"<D:response><D:href>{href}%s</D:href><D:propstat><D:prop>{inner}</D:prop>"
-            f"<D:status>{STATUS[200]}</D:status></D:propstat></D:response>"
-        )
+        markup = [f"<D:response><D:href>{names.escape(self.prefix)}", "</D:href><D:propstat><D:prop>"]
+        for start, end, *_ in self.parts:
+            markup[-1] += start
+            markup.append(end)
+        markup[-1] += f"{self.constants}</D:prop><D:status>{STATUS[200]}</D:status></D:propstat></D:response>"
+        return markup
 
     def page(self, rows: Sequence[Row]) -> str:
         """The responses of existing members."""
         template = self.template
-        if template is None:
+        if template is None or self.markup is None:
             return "".join([self.one(row) for row in rows])
         end = len(self.parts) + 1
+        if isinstance(rows, JoinedRows) and end == len(self.columns) == 2 and is_plain_but(rows.text, SEPARATORS):
+            return joined(self.markup, rows.text)
         if is_plain("".join([row[0] for row in rows])):
             return "".join([template % tuple(row[:end]) for row in rows])
         return "".join([template % (names.escape(encode(row[0])), *row[1:end]) for row in rows])
@@ -269,6 +276,16 @@ class MemberWriter:
         if self.names_only:
             return propstat("".join(found), 200)
         return propstats(found, missing, self.denied, minimal=self.minimal)
+
+
+def joined(markup: Sequence[str], text: str) -> str:
+    """Rows of two values that stand as they are, with the markup around them.
+
+    Bytes are replaced twice as fast as characters.
+    """
+    before, between, after = (part.encode() for part in markup)
+    rows = text.encode().replace(BETWEEN_ROWS.encode(), after + before)
+    return b"".join((before, rows.replace(BETWEEN_VALUES.encode(), between), after)).decode()
 
 
 def answer(request: Request, *fragments: str, headers: Mapping[str, str] | None = None) -> Answer:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from string import ascii_letters, digits
 from typing import Literal
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -32,11 +33,21 @@ ADD_MEMBER = ";add-member"
 MAX_SEGMENT = 1000
 """Bytes of a segment in UTF-8, decoded."""
 _PLAIN = re.compile(r"[A-Za-z0-9._~@-]+\Z")
+_PLAIN_CHARACTERS = (ascii_letters + digits + "._~@-").encode()
+_USUAL = re.compile(r"(?:/(?!\.)[A-Za-z0-9._~@-]{1,200})+(/?)\Z")
+"""Paths that stand in their one spelling as they are, as nearly all do."""
+_FORBIDDEN = re.compile(r"[/\x00-\x1f\x7f]")
+"""Characters that a decoded segment may not have."""
 
 
 def is_plain(text: str) -> bool:
     """Whether segments with these characters stand in hrefs as they are."""
     return _PLAIN.match(text) is not None
+
+
+def is_plain_but(text: str, others: bytes) -> bool:
+    """Whether a long text has such characters only, and those named."""
+    return not text.encode("utf-8", "surrogatepass").translate(None, _PLAIN_CHARACTERS + others)
 
 
 def encode(segment: str) -> str:
@@ -112,6 +123,8 @@ def parse(raw: str, prefix: str = "") -> Path:
         raw = raw.partition("?")[0].partition("#")[0]
     if prefix and (raw == prefix or raw.startswith(prefix + "/")):
         raw = raw[len(prefix) :] or "/"
+    if usual := _USUAL.match(raw):
+        return _path(raw, slash=bool(usual[1]))
     segments = []
     for part in raw.split("/"):
         if not part:
@@ -120,12 +133,20 @@ def parse(raw: str, prefix: str = "") -> Path:
         if segment in (".", ".."):
             raise BadRequest("A path may not have dot segments.")
         size = len(segment) if segment.isascii() else len(segment.encode())
-        if size > MAX_SEGMENT or any(character in segment for character in "/\x00"):
+        if size > MAX_SEGMENT or _FORBIDDEN.search(segment):
             raise BadRequest("A path segment is too long or has a character that is not allowed.")
-        if not segment.isprintable() and any(ord(character) < 32 or ord(character) == 127 for character in segment):
-            raise BadRequest("A path segment has a control character.")
         segments.append(segment)
     return Path(tuple(segments), raw.endswith("/"))
+
+
+def _path(raw: str, *, slash: bool) -> Path:
+    """The path that is spelled as it stands."""
+    href = raw[:-1] if slash else raw
+    path = Path.__new__(Path)
+    object.__setattr__(path, "segments", tuple(href[1:].split("/")))
+    object.__setattr__(path, "slash", slash)
+    object.__setattr__(path, "href", href)
+    return path
 
 
 def _decode(part: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from multidict import MultiMapping
@@ -27,6 +26,10 @@ if TYPE_CHECKING:
     from server.services.objects import Objects
 
 Headers = MultiMapping[str]
+
+_NONE: frozenset[str] = frozenset()
+_REPEATED = ("PROPFIND", "REPORT")
+"""Methods that an app sends again and again with the same body."""
 
 
 @dataclass(slots=True)
@@ -98,6 +101,7 @@ class Request:
         """Values of properties that needed more than the resource, by its href and the property's name."""
         self.facts: dict[object, object] = {}
         """What loading a property found out, for those whose value differs from one listed resource to the next."""
+        self._preferences: frozenset[str] | None = None
         self.report = ""
         """The report asked for, for metrics and logs."""
 
@@ -218,9 +222,14 @@ class Request:
             raise BadRequest("Depth is 0, 1 or infinity.")
         return value
 
-    @cached_property
+    @property
     def preferences(self) -> frozenset[str]:
         """Preferences of the Prefer header that are known here, and Brief as `return=minimal` (RFC 7240, RFC 8144)."""
+        if self._preferences is None:
+            self._preferences = self._preferred() if "Prefer" in self.headers or "Brief" in self.headers else _NONE
+        return self._preferences
+
+    def _preferred(self) -> frozenset[str]:
         prefer = self.header_list("Prefer")
         found = set()
         if prefer:
@@ -264,7 +273,7 @@ class Request:
             raise Refused(413, message=f"An XML body has at most {limit} bytes.") from None
         if not data.strip():
             return None
-        return xml.parse(data)
+        return xml.parse_again(data) if self.method in _REPEATED else xml.parse(data)
 
     async def demand_xml(self, *roots: str) -> Element:
         """The body as XML with one of these root elements. Raises `BadRequest`."""

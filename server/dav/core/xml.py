@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeAlias
 
 from lxml import etree
@@ -15,6 +16,8 @@ _PARSER = etree.XMLParser(
 )
 
 
+REMEMBERED_SIZE = 1500
+"""Bytes up to which bodies are remembered."""
 MAX_TAGS = 200_000
 """Tags of a request body: a tree of a million empty elements would take over 100 MiB."""
 
@@ -36,6 +39,17 @@ def parse(body: bytes) -> Element:
     if root.getroottree().docinfo.internalDTD is not None:
         raise BadRequest("A document type declaration is not allowed.")
     return root
+
+
+_remembered = lru_cache(256)(parse)
+
+
+def parse_again(body: bytes) -> Element:
+    """The root element of a request body that may have come before; the tree is not to be changed. Raises `BadRequest`.
+
+    Apps ask for the same properties again and again: short bodies are remembered with their trees.
+    """
+    return _remembered(body) if len(body) <= REMEMBERED_SIZE else parse(body)
 
 
 def elements(parent: Element) -> list[Element]:
