@@ -1,7 +1,7 @@
 """The reports principal-property-search (RFC 3744 §9.4) and principal-search-property-set (§9.5).
 
 With what macOS and iOS send besides: `test` and `type` on the report, `match-type` and `caseless` on DAV:match, and
-CS:limit.
+CS:limit; and CS:first-name and CS:last-name, which they search by and ask for.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from server.dav.core import names, xml
 from server.dav.core.multistatus import CONTENT_TYPE, answer, status_response
 from server.dav.core.names import caldav, calendarserver, dav
 from server.dav.core.paths import FOLDER_KINDS, Path, parse
-from server.dav.core.registry import Standard
+from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import EVERY, Kind, Resource
 from server.dav.principals import demand_depth_zero, describe_all, read_prop, resource_of
@@ -38,6 +38,23 @@ _SEARCHABLE = {
     caldav("calendar-user-address-set"): "Calendar user address",
     caldav("calendar-user-type"): "Kind",
 }
+
+
+def _first_name(request: Request, resource: Resource) -> str | None:
+    return _part_of_name(resource, 0)
+
+
+def _last_name(request: Request, resource: Resource) -> str | None:
+    return _part_of_name(resource, -1)
+
+
+def _part_of_name(resource: Resource, at: int) -> str | None:
+    """The first or last word of a person's name, as the search takes them: the directory knows no other parts."""
+    owner = resource.owner
+    if owner is None or owner.kind != "individual":
+        return None
+    words = (owner.display_name or owner.name).split(" ")
+    return names.escape(words[at])
 
 
 async def principal_property_search(request: Request, resource: Resource, root: xml.Element) -> Answer:
@@ -169,6 +186,10 @@ async def principal_search_property_set(request: Request, resource: Resource, ro
 
 STANDARD = Standard(
     "RFC 3744 §9.4",
+    properties=(
+        Property(calendarserver("first-name"), frozenset({Kind.PRINCIPAL}), _first_name),
+        Property(calendarserver("last-name"), frozenset({Kind.PRINCIPAL}), _last_name),
+    ),
     reports=(
         (dav("principal-property-search"), EVERY, principal_property_search),
         (dav("principal-search-property-set"), frozenset({Kind.PRINCIPALS}), principal_search_property_set),

@@ -43,6 +43,9 @@ def _condition(term: Term, arguments: list[object]) -> str:
             f"(' ' || translate(p.display_key, '-.,()/''', '       ') like {at} or p.name_key like {begins} "
             f"or exists (select from principal_address a where a.principal_id = p.id and a.address_key like {begins}))"
         )
+    if term.field in ("first-name", "last-name"):
+        # Who is no person has no such properties.
+        return f"(p.kind = 'individual' and {_COLUMNS[term.field][0 if term.caseless else 1]} like {at})"
     return f"{_COLUMNS[term.field][0 if term.caseless else 1]} like {at}"
 
 
