@@ -14,6 +14,7 @@ from server.errors import BadRequest, NotFound
 from server.services.sharing import Sharing
 from server.storage import Cause, ShareRights
 from storage_plugins.postgres.access import PostgresAccess
+from storage_plugins.postgres.deleted import deleted_collections, restore_collection
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import apple, caldav, dav
@@ -258,3 +259,44 @@ async def test_what_cannot_be_shared(person: Person, other: Person, sharing: Sha
     assert [(item.whom.name, item.rights) for item in await sharing.shares(f"{person.name}/calendar")] == [
         (other.name, "read")
     ]
+
+
+@pytest.mark.parametrize("heard", [False, True], ids=["before sharees' homes have heard", "after that"])
+async def test_a_calendar_that_is_restored_is_shared_again(
+    person: Person, other: Person, new_person: NewPerson, share: Share, served: Served, heard: bool
+) -> None:
+    reader = await new_person()
+    await person.http("MKCALENDAR", f"{person.home}team/")
+    await person.has(f"{person.home}team/1.ics", event("1"))
+    await share(person, other, "write", "team")
+    await share(person, reader, "read", "team")
+    (place,) = await shown(other)
+    await other.set(place, "<D:displayname>Our team</D:displayname>")
+    before = (await other.sync(place)).token or ""
+    assert (await person.http("DELETE", f"{person.home}team/")).status == 204
+    assert await shown(other) == []
+    (deleted,) = await deleted_collections(served.storage.database, person.id)
+
+    async def unbound() -> bool:
+        sql = "select count(*) from binding where collection_id = $1 and deleted_revision is null"
+        return not await served.storage.database.fetchval(sql, deleted.id)
+
+    if heard:
+        await eventually(unbound)
+    home = (await other.sync(other.home)).token or ""
+    await restore_collection(served.storage.database, deleted, "team", CAUSE)
+    await eventually(lambda: _reports(other, home, place))
+    assert await shown(other) == [place], "under the name that it had"
+    assert await other.prop(place, "D:displayname") == "Our team"
+    await other.has(f"{place}2.ics", event("2"))
+    body = f"<D:sync-token>{before}</D:sync-token><D:sync-level>1</D:sync-level><D:prop><D:getetag/></D:prop>"
+    reply = await other.report(place, "D:sync-collection", body, "0")
+    if heard:
+        reply.refused(403, dav("valid-sync-token"))
+    else:
+        assert reply.multistatus.hrefs == [f"{place}2.ics"], "it has lost nothing"
+    assert (await other.sync(place)).hrefs == [f"{place}1.ics", f"{place}2.ics"]
+    await eventually(lambda: shown(reader))
+    (again,) = await shown(reader)
+    assert (await reader.http("GET", f"{again}2.ics")).status == 200
+    (await reader.put(f"{again}3.ics", event("3"))).refused(403, dav("need-privileges"))
