@@ -11,6 +11,7 @@ from aiohttp import web
 
 from server import maintenance
 from server.auth.authenticate import Authenticator
+from server.connections import Connections
 from server.dav.core.dispatch import Dispatcher
 from server.dav.core.ledger import Ledger
 from server.dav.core.registry import build
@@ -29,11 +30,6 @@ from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
 
-MAX_HEADER = 32 * 1024
-"""Bytes of a request line or of one header field."""
-KEEP_ALIVE = 75.0
-"""Seconds that an idle connection is kept open."""
-
 
 @asynccontextmanager
 async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Served]:
@@ -41,13 +37,14 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
     metrics = Metrics()
     metrics.worker_starts.labels(post.reason).inc()
     async with _parts(settings, dsn, metrics) as parts:
-        server = _server(parts.dispatcher)
+        server = Connections(parts.dispatcher, metrics)
         tasks = [
             asyncio.create_task(metrics.keep_written(lambda: parts.sample(post.number, len(server.connections)))),
+            asyncio.create_task(metrics.watch_event_loop()),
             asyncio.create_task(maintenance.keep(dsn, settings)),
         ]
         try:
-            yield Served(server, web.Server(parts.health.monitored(), access_log=None))
+            yield Served(server, Connections(parts.health.monitored(), metrics))
         finally:
             for task in tasks:
                 task.cancel()
@@ -57,8 +54,9 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
 @asynccontextmanager
 async def application(settings: Settings, dsn: str) -> AsyncIterator[web.Server]:
     """The HTTP server of one worker on the database `dsn`, to be given sockets by the caller."""
-    async with _parts(settings, dsn, Metrics()) as parts:
-        yield _server(parts.dispatcher)
+    metrics = Metrics()
+    async with _parts(settings, dsn, metrics) as parts:
+        yield Connections(parts.dispatcher, metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +77,6 @@ class _Parts:
         metrics.pool_waiting.set(database.waiting)
         metrics.rise(metrics.pool_waits, database.waits)
         metrics.rise(metrics.sign_in_failures, self.authenticator.failures)
-
-
-def _server(dispatcher: Dispatcher) -> web.Server:
-    return web.Server(
-        dispatcher,
-        access_log=None,
-        auto_decompress=False,
-        keepalive_timeout=KEEP_ALIVE,
-        max_line_size=MAX_HEADER,
-        max_field_size=MAX_HEADER,
-    )
 
 
 @asynccontextmanager

@@ -32,6 +32,10 @@ class BadRequest(KoyomiError):
     """The request cannot be understood."""
 
 
+class RequestTimedOut(KoyomiError):
+    """The body of the request did not come in time."""
+
+
 class AccessDenied(KoyomiError):
     """A privilege is needed that the signed-in person does not have."""
 

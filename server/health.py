@@ -126,4 +126,5 @@ def _json(status: int, value: dict[str, object]) -> Answer:
 
 
 def _not_allowed() -> Answer:
-    return Answer(405, b"", {"Allow": ", ".join(_METHODS)})
+    allowed = ", ".join(_METHODS)
+    return Answer(405, f"Only {allowed} can be done here.\n".encode(), {"Allow": allowed, "Content-Type": "text/plain"})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,13 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Bounds of durations."""
 
+LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Bounds of event loops' lags, in seconds."""
+
 WRITTEN_EVERY = 1.0
 """Seconds."""
+WATCHED_EVERY = 0.05
+"""Seconds between looks at the event loop's lag: what blocks it for longer is seen, less what was left of them."""
 
 Key = tuple[str, str, str]
 """Method, report and family of clients."""
@@ -120,6 +126,13 @@ class Metrics:
             "koyomi_database_pool_waiting", "Callers that wait for a connection.", registry=own,
             multiprocess_mode="sum",
         )  # fmt: skip
+        self.malformed = Counter(
+            "koyomi_malformed_requests", "What came on connections and could not be read as HTTP.", registry=own
+        )
+        self.lag = Histogram(
+            "koyomi_event_loop_lag_seconds", "How much later than due the event loop gets to what waits.",
+            buckets=LAGS, registry=own,
+        )  # fmt: skip
         self.connections = Gauge(
             "koyomi_connections", "Connections of clients.", ("worker",), registry=own, multiprocess_mode="sum"
         )
@@ -167,6 +180,13 @@ class Metrics:
         finally:
             sample()
             _write()
+
+    async def watch_event_loop(self) -> None:
+        """Measure how late the event loop is, again and again until cancelled."""
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(WATCHED_EVERY)
+            self.lag.observe(max(0.0, time.monotonic() - began - WATCHED_EVERY))
 
     def text(self, now: Sequence[tuple[str, str, float]] = ()) -> bytes:
         """All workers' counters in Prometheus's text format, and `now`: gauges (name, help, value) of this moment."""

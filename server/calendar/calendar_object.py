@@ -192,7 +192,7 @@ def _sort_components(tree: Component) -> tuple[list[Component], frozenset[str]]:
         elif child.name == "VTIMEZONE":
             definitions.append(folded_tzid(_tzid_of(child)))
         elif child.name in _INNER_COMPONENTS:
-            raise InvalidCalendarData(f"Line {child.line}: a VCALENDAR has no {child.name}.", child.line)
+            raise InvalidCalendarData(f"Line {child.line}: a VCALENDAR has no {child.name[:40]}.", child.line)
         else:
             unknown = unknown or child
     if not components:

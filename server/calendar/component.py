@@ -106,7 +106,7 @@ def parse_components(
         elif line.name == "END":
             name = line.value.strip().upper()
             if not open_components or open_components[-1].name != name:
-                expected = f"END:{open_components[-1].name} is due" if open_components else "nothing is open"
+                expected = f"END:{open_components[-1].name[:40]} is due" if open_components else "nothing is open"
                 raise InvalidCalendarData(f"Line {line.line} is END:{name[:40]} where {expected}.", line.line)
             open_components.pop().end = line.end
             properties = open_components[-1].properties if open_components else None
@@ -119,7 +119,9 @@ def parse_components(
             properties.append(line)
     if open_components:
         missing = open_components[-1]
-        raise InvalidCalendarData(f"The {missing.name} that begins in line {missing.line} has no end.", missing.line)
+        raise InvalidCalendarData(
+            f"The {missing.name[:40]} that begins in line {missing.line} has no end.", missing.line
+        )
     return outermost
 
 

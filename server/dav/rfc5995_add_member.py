@@ -23,7 +23,7 @@ async def post(request: Request) -> Answer:
     """Answers POST to the add-member URL of a collection."""
     found = await request.look_up(need=dav("bind"))
     if not request.path.add_member:
-        raise Refused(405)
+        raise Refused(405, message="POST adds members to a collection, at its DAV:add-member URL (RFC 5995).")
     if found.collection is None or found.home is None or found.owner is None:
         raise ParentMissing
     collection = Path(request.path.segments[:4], True)

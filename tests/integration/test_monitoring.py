@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -241,3 +242,36 @@ def test_readiness_tells_that_the_database_is_away(tmp_path: Path) -> None:
             for pid in suspended:
                 os.kill(pid, signal.SIGCONT)
         until(lambda: ask(monitoring, "GET", "/readyz")[0] == 200)
+
+
+def test_what_is_no_http_is_counted_and_logged_without_its_content(server: Monitored) -> None:
+    counted = server.grows("koyomi_malformed_requests_total", 2)
+    for data in (b"hidden\r\n\r\n", b"GET http://[hidden HTTP/1.1\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
+            connection.sendall(data)
+            assert connection.recv(100).startswith(b"HTTP/1.0 400")
+    until(counted)
+    log = server.log()
+    assert "hidden" not in log
+    assert "Traceback" not in log
+    lines = [json.loads(line) for line in log.splitlines() if "request_malformed" in line]
+    assert [(line["level"], line["address"], line["error"]) for line in lines] == [
+        ("info", "127.0.0.1", "BadHttpMethod"),
+        ("info", "127.0.0.1", "InvalidURLError"),
+    ]
+
+
+def test_the_lag_of_the_event_loops_is_measured(server: Monitored) -> None:
+    def late() -> float:
+        """Samples above a quarter of a second."""
+        found = server.metrics()
+        counts = [value for (name, _), value in found.items() if name == "koyomi_event_loop_lag_seconds_count"]
+        bound = ("koyomi_event_loop_lag_seconds_bucket", frozenset({("le", "0.25")}))
+        return sum(counts) - found[bound]
+
+    before = late()
+    for worker in server.workers():
+        worker.suspend()
+        time.sleep(0.4)
+        worker.resume()
+    until(lambda: late() >= before + 2)

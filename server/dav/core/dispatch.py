@@ -21,6 +21,7 @@ from server.dav.core.resource import Kind
 from server.errors import (
     BadRequest,
     KoyomiError,
+    RequestTimedOut,
     ResourceTooLarge,
     SignInDelayed,
     SignInRequired,
@@ -39,6 +40,10 @@ GZIP_FROM = 1024
 """Bytes from which an answer is compressed for those who accept it."""
 MAX_DRAIN = 1 << 20
 """Bytes of a refused body that are read to keep the connection."""
+PATIENCE = 60.0
+"""Seconds that a body may take, and again for every `PIECE` of it that has come."""
+PIECE = 64 * 1024
+"""Bytes."""
 
 _log = structlog.get_logger(__name__)
 
@@ -54,6 +59,7 @@ class HttpWire:
         self._dispatcher = dispatcher
         self._body: bytes | None = None
         self._awaited = self.headers.get("Expect", "").lower() == "100-continue"
+        self._late = False
 
     @property
     def has_body(self) -> bool:
@@ -84,6 +90,9 @@ class HttpWire:
             body = content.read_nowait() if content.is_eof() else await _awaited_body(content, limit)
         except (web.RequestPayloadError, ValueError) as error:
             raise BadRequest("The body of the request is broken.") from error
+        except TimeoutError:
+            self._late = True
+            raise RequestTimedOut from None
         if len(body) > limit:
             raise ResourceTooLarge
         codings = self.headers.get("Content-Encoding")
@@ -91,10 +100,10 @@ class HttpWire:
 
     @property
     def leaves_doubt(self) -> bool:
-        """Whether the body may or may not still come: the client waits for a 100 (Continue) that it never gets, or
-        there is more than is worth reading."""
+        """Whether the body may or may not still come: the client waits for a 100 (Continue) that it never gets, there
+        is more than is worth reading, or it was waited for long enough."""
         content = self.http.content
-        return not content.is_eof() and (self._awaited or (self.http.content_length or 0) > MAX_DRAIN)
+        return not content.is_eof() and (self._awaited or self._late or (self.http.content_length or 0) > MAX_DRAIN)
 
     async def viewer(self, target: Target | None, *, text: bool) -> Resolution:
         """Runs the request's query as who signed in, once more when the sign-in in memory is old."""
@@ -111,14 +120,21 @@ class HttpWire:
 
 
 async def _awaited_body(content: StreamReader, limit: int) -> bytes:
-    """A body as it comes in, until it ends or is longer than `limit` bytes. Raises `ResourceTooLarge`."""
+    """A body as it comes in, until it ends or is longer than `limit` bytes.
+
+    Raises `ResourceTooLarge`, and `TimeoutError` where it stops coming.
+    """
     parts = []
-    size = 0
-    async for chunk in content.iter_any():
-        size += len(chunk)
-        if size > limit:
-            raise ResourceTooLarge
-        parts.append(chunk)
+    size = counted = 0
+    async with asyncio.timeout(PATIENCE) as patience:
+        async for chunk in content.iter_any():
+            size += len(chunk)
+            if size > limit:
+                raise ResourceTooLarge
+            parts.append(chunk)
+            if size - counted >= PIECE:
+                counted = size
+                patience.reschedule(asyncio.get_running_loop().time() + PATIENCE)
     return b"".join(parts)
 
 
@@ -176,7 +192,9 @@ class Dispatcher:
             return await open_to_all(request)
         if method is None:
             await request.look_up(need="{DAV:}read")
-            raise translation.Refused(501 if request.method not in _KNOWN else 405)
+            if request.method in _KNOWN:
+                raise translation.Refused(405, message="This method is not offered here.")
+            raise translation.Refused(501, message="There is no such method.")
         if request.method in _WITHOUT_BODY and request.wire.has_body:
             raise translation.Refused(415, message=f"A body of {request.method} is not understood (RFC 4918 §8.4).")
         for attempt in range(ATTEMPTS):
@@ -201,7 +219,7 @@ class Dispatcher:
             answer.body = body.encode("utf-8", "replace")
             answer.headers["Content-Type"] = "application/xml; charset=utf-8"
         else:
-            answer.body = (error.message + "\n").encode("utf-8", "replace")
+            answer.body = (translation.reason(error) + "\n").encode("utf-8", "replace")
             answer.headers["Content-Type"] = "text/plain; charset=utf-8"
         if isinstance(error, SignInRequired):
             challenge = self.authenticator.challenge(http.remote or None, tls=http.secure)

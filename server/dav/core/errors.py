@@ -24,6 +24,7 @@ class Translation:
 TABLE: dict[type[errors.KoyomiError], Translation] = {
     errors.NotFound: Translation(404),
     errors.BadRequest: Translation(400),
+    errors.RequestTimedOut: Translation(408),
     errors.AccessDenied: Translation(403, dav("need-privileges")),
     errors.SignInRequired: Translation(401),
     errors.SignInDelayed: Translation(429),
@@ -53,6 +54,12 @@ TABLE: dict[type[errors.KoyomiError], Translation] = {
     errors.InvalidSyncToken: Translation(403, dav("valid-sync-token")),
     errors.SyncTraversalRefused: Translation(403, dav("sync-traversal-supported")),
 }
+
+
+MAX_ELEMENT = 4096
+"""Characters of an element that is quoted in an error."""
+MAX_REASON = 1000
+"""Characters of what is said about an error."""
 
 
 class Refused(errors.KoyomiError):
@@ -100,10 +107,17 @@ def _inner(error: errors.KoyomiError, collection_href: str) -> str:
     if isinstance(error, errors.UidConflict):
         return names.href(collection_href + encode(error.name)) if error.name is not None else ""
     if isinstance(error, errors.UnsupportedFilter):
-        return error.element or ""
+        # a large one costs more to send back than it tells
+        return error.element if error.element and len(error.element) <= MAX_ELEMENT else names.escape(reason(error))
     if isinstance(error, errors.InvalidData):
-        return names.escape(error.message if error.line is None else f"line {error.line}: {error.message}")
+        told = error.line is None or error.message.startswith(f"Line {error.line}")
+        return names.escape(reason(error) if told else f"line {error.line}: {reason(error)}")
     return ""
+
+
+def reason(error: errors.KoyomiError) -> str:
+    """What is wrong, in words; shortened where what a client sent makes it long."""
+    return error.message if len(error.message) <= MAX_REASON else error.message[:MAX_REASON] + " …"
 
 
 def label(error: errors.KoyomiError) -> str:

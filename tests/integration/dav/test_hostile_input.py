@@ -85,6 +85,9 @@ BODIES = {
     "no such date": event("1").replace("20260601T090000Z", "20261301T250000Z").encode(),
     "no such rule": event("1", "x", "RRULE:FREQ=NEVER").encode(),
     "HTML": b"<html><body>sign in</body></html>",
+    "long name of a component": event("1", "x", "BEGIN:" + "X" * 9000).encode(),
+    "long name of a component without end": f"BEGIN:VCALENDAR\r\nBEGIN:{'X' * 9000}\r\n".encode(),
+    "long name of a component in the wrong place": event("1").replace("VEVENT", "X" * 9000).encode(),
     "a card": card("1").encode(),
 }
 
@@ -203,6 +206,31 @@ async def test_headers_that_are_beside_the_point(person: Person, headers: dict[s
     for path in (f"{person.calendar}1.ics", person.calendar):
         assert (await person.http("GET", path, **headers)).status < 500
     assert (await person.http("PUT", f"{person.calendar}1.ics", event("1"), **headers)).status < 500
+
+
+async def test_what_is_quoted_is_short(person: Person) -> None:
+    """A reason is for people: it does not send back what came."""
+    many = "<D:prop><D:getetag/></D:prop>" * 3000
+    inner = f'<D:prop/><C:filter><C:comp-filter name="VCALENDAR">{many}</C:comp-filter></C:filter>'
+    reply = await person.report(person.calendar, "C:calendar-query", inner)
+    assert 400 <= reply.status < 500
+    assert len(reply.body) < 5000
+    assert "is not known" in reply.text
+
+
+async def test_a_reason_tells_the_line_once(person: Person) -> None:
+    reply = await person.put(
+        f"{person.calendar}1.ics", event("1").replace("BEGIN:VEVENT", "METHOD:REQUEST\r\nBEGIN:VEVENT")
+    )
+    assert reply.text.lower().count("line 4") == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "LOCK", "PURGE"])
+async def test_a_method_that_is_not_offered_is_told_in_words(person: Person, method: str) -> None:
+    reply = await person.http(method, person.calendar)
+    assert reply.status in (405, 501)
+    assert "protocol itself" not in reply.text
+    assert len(reply.text.split()) >= 4
 
 
 # -- below HTTP --------------------------------------------------------------------------------------------------------
