@@ -15,6 +15,7 @@ from server.errors import ConfigurationError, DatabaseError
 from server.services.objects import etag_of
 from server.settings import Settings
 from storage_plugins.postgres import occurrence_jobs
+from storage_plugins.postgres.audit_chain import verify
 from storage_plugins.postgres.check import check as differences
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.migrations import migrate, schema_state
@@ -109,7 +110,8 @@ async def reexpand(settings: Settings, dry_run: bool, everything: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Check all homes; reads every object once.")
 @with_settings()
 async def check(settings: Settings, homes: int, everything: bool) -> None:
-    """Compare what is derived (counts, sizes, ETags, revisions) with what it is derived from.
+    """Compare what is derived (counts, sizes, ETags, revisions) with what it is derived from, and the audit with its
+    seals.
 
     Changes nothing, and may run while the server does. Exits with 1 when something differs.
     """
@@ -127,6 +129,9 @@ async def check(settings: Settings, homes: int, everything: bool) -> None:
                 click.echo(
                     f"Home {each.home_id}: {each.subject}: {each.what} is {each.stored}, should be {each.computed}."
                 )
+            async for broken in verify(database):
+                found += 1
+                click.echo(f"Audit rows {broken.after_id + 1} to {broken.last_id}: {broken.what}.")
         finally:
             await database.close()
     click.echo("Nothing differs." if not found else f"{found} values differ.")
