@@ -61,11 +61,18 @@ def busy_of_object(
     events = [pair for pair in enumerate(calendar.components) if pair[1].name == "VEVENT"]
     if events:
         recurrences = RecurrenceSet(events, zones, work or Work())
-        found += [
-            BusyPeriod(row.start, row.end, row.busy)
-            for row, _ in rows_within(recurrences, start, end, zone)
-            if row.busy is not Busy.FREE and row.start < row.end
-        ]
+        if recurrences.floating_margin:
+            found += [
+                BusyPeriod(row.start, row.end, row.busy)
+                for row, _ in rows_within(recurrences, start, end, zone)
+                if row.busy is not Busy.FREE and row.start < row.end
+            ]
+        else:
+            found += [
+                BusyPeriod(instance.start_utc, instance.end_utc, instance.times.busy)
+                for instance in recurrences.instances(start, end)
+                if instance.times.busy is not Busy.FREE and instance.start_utc < instance.end_utc
+            ]
     for component in calendar.components:
         if component.name == "VFREEBUSY":
             for busy, begin, finish in freebusy_periods(component, zones):

@@ -33,7 +33,7 @@ from server.calendar.rrule import parse_rule
 from server.calendar.values import CalendarTime, Period, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
-from server.calendar.zones import Zone
+from server.calendar.zones import UTC_ZONE, Zone
 
 _ZERO = timedelta(0)
 _NEARBY = timedelta(hours=26)
@@ -218,16 +218,25 @@ class RecurrenceSet:
         if self.master is None or self._anchor is None:
             return
         ids_from, ids_until = self._ids_of(of)
-        longest = max((times.length.longest for times in self._describing()), default=_ZERO)
-        latest = max((item.end_utc - item.start_utc for item in self._dates if item.end_utc), default=_ZERO)
-        shifts = [override.shift for override in self._ranges if override.shift is not None]
-        least = timedelta(days=1) if self._anchor.kind is Kind.DATE else timedelta(seconds=2)
-        back = max(longest, latest, least) + max([*shifts, _ZERO]) + (_NEARBY if shifts else _ZERO)
-        ahead = max([-shift for shift in shifts] + [_ZERO]) + (_NEARBY if shifts else timedelta(seconds=2))
+        back, ahead = self._reach()
         for id_utc, item in self._starts(max(later(start, -back), ids_from), min(later(end, ahead), ids_until)):
             instance = self._instance(id_utc, item)
             if instance.overlaps(start, end):
                 yield instance
+
+    def _reach(self) -> tuple[timedelta, timedelta]:
+        """How far before a window, and behind it, the original starts of instances that overlap it may lie."""
+        assert self.master is not None
+        assert self._anchor is not None
+        least = timedelta(days=1) if self._anchor.kind is Kind.DATE else timedelta(seconds=2)
+        if not self._ranges and not self._dates:
+            return max(self.master.length.longest, least), timedelta(seconds=2)
+        longest = max((times.length.longest for times in self._describing()), default=_ZERO)
+        latest = max((item.end_utc - item.start_utc for item in self._dates if item.end_utc), default=_ZERO)
+        shifts = [override.shift for override in self._ranges if override.shift is not None]
+        back = max(longest, latest, least) + max([*shifts, _ZERO]) + (_NEARBY if shifts else _ZERO)
+        ahead = max([-shift for shift in shifts] + [_ZERO]) + (_NEARBY if shifts else timedelta(seconds=2))
+        return back, ahead
 
     def _ids_of(self, component: Component | None) -> tuple[datetime, datetime]:
         """From when to when the original starts lie that a component describes, besides that of its own override."""
@@ -380,11 +389,11 @@ class RecurrenceSet:
 
 def instance_id(id_utc: datetime, original: Moment) -> str:
     """The canonical text of an instance's original start: see `Occurrence.recurrence_id`."""
-    iso = id_utc.isoformat()
-    day = f"{iso[:4]}{iso[5:7]}{iso[8:10]}"
+    day = "%04d%02d%02d" % (id_utc.year, id_utc.month, id_utc.day)  # noqa: UP031 - half the time of a format string
     if original.kind is Kind.DATE:
         return day
-    return f"{day}T{iso[11:13]}{iso[14:16]}{iso[17:19]}{'' if original.kind is Kind.FLOATING else 'Z'}"
+    clock = "T%02d%02d%02d" % (id_utc.hour, id_utc.minute, id_utc.second)  # noqa: UP031
+    return day + clock if original.kind is Kind.FLOATING else f"{day}{clock}Z"
 
 
 def _local_in(start: Moment, start_utc: datetime, other: Moment) -> datetime:
@@ -396,8 +405,8 @@ def _local_in(start: Moment, start_utc: datetime, other: Moment) -> datetime:
 
 def _local_bounds(start: datetime, end: datetime, zone: Zone | None) -> tuple[datetime, datetime]:
     """A range of local times that holds all whose UTC times lie in a window."""
-    if zone is None:
-        return start.replace(tzinfo=None), end.replace(tzinfo=None)
+    if zone is None or zone is UTC_ZONE:
+        return start.replace(tzinfo=None), min(end.replace(tzinfo=None), LAST_LOCAL)
     earliest = min(zone.offset_at(later(start, by)) for by in (-_NEARBY, _ZERO, _NEARBY))
     latest = max(zone.offset_at(later(end, by)) for by in (-_NEARBY, _ZERO, _NEARBY))
     return later(start.replace(tzinfo=None), earliest), min(later(end.replace(tzinfo=None), latest), LAST_LOCAL)
