@@ -73,12 +73,8 @@ class CalendarObject:
     """The components with RECURRENCE-ID, in the order of the text."""
     organizer: str | None
     """The calendar user address, as sent."""
-    attendee_count: int
-    """The most attendees that one component has."""
     tzids: tuple[str, ...]
     """The TZIDs by which its times are given, sorted."""
-    tzids_without_definition: tuple[str, ...]
-    """Those of `tzids` whose VTIMEZONE is missing: names that are known."""
     time_key: str
     """Equal for two texts when everything that concerns time is the same: a change of the one into the other leaves
     occurrences and alarms as they are."""
@@ -127,10 +123,11 @@ def read_calendar_object(body: bytes, limits: Limits) -> CalendarObject:
     for candidate in components:
         for part in candidate.walk() if candidate.components else (candidate,):
             _check_component(part, limits, used)
-    missing = [tzid for tzid in used if folded_tzid(tzid) not in definitions]
-    for tzid in missing:
-        if named_zone(tzid) is None:
+    for tzid in used:
+        if folded_tzid(tzid) not in definitions and named_zone(tzid) is None:
             raise UnknownTimezone(tzid, used[tzid])
+    for candidate in components:
+        _check_attendees(candidate, limits)
     uid = _common_uid(components, limits)
     master, overrides = _recurrence_set(components)
     shown = master or components[0]
@@ -143,9 +140,7 @@ def read_calendar_object(body: bytes, limits: Limits) -> CalendarObject:
         master=master,
         overrides=overrides,
         organizer=organizer.value.strip() if organizer else None,
-        attendee_count=max(_attendee_count(candidate, limits) for candidate in components),
         tzids=tuple(sorted(used)),
-        tzids_without_definition=tuple(sorted(missing)),
         time_key=_time_key(text, tree),
     )
 
@@ -351,7 +346,7 @@ def _recurrence_set(components: list[Component]) -> tuple[Component | None, tupl
     return master, tuple(overrides.values())
 
 
-def _attendee_count(component: Component, limits: Limits) -> int:
+def _check_attendees(component: Component, limits: Limits) -> None:
     count = 0
     for prop in component.properties:
         if prop.name == "ATTENDEE":
@@ -359,7 +354,6 @@ def _attendee_count(component: Component, limits: Limits) -> int:
             if count > limits.max_attendees:
                 message = f"There are more than {limits.max_attendees} attendees (line {prop.line})."
                 raise TooManyAttendees(message, prop.line)
-    return count
 
 
 def _time_key(text: str, tree: Component) -> str:

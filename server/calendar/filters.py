@@ -312,14 +312,6 @@ def is_unconditional(comp_filter: CompFilter) -> bool:
     return not (comp_filter.is_not_defined or comp_filter.prop_filters or comp_filter.comp_filters)
 
 
-def plain_component(comp_filter: CompFilter) -> str | None:
-    """The type of component when a filter asks for nothing but that, such as `VEVENT`."""
-    found = alternatives(comp_filter)
-    if found is None or len(found) != 1 or not found[0].exact or found[0].time_range is not None:
-        return None
-    return found[0].component
-
-
 def _wanted_uid(comp_filter: CompFilter) -> str | None:
     """The text that the UID must contain, when a filter of a component demands one octet by octet."""
     if comp_filter.test == "anyof":

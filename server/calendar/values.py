@@ -22,7 +22,6 @@ _DURATION = re.compile(
     re.IGNORECASE,
 )
 _UTC_OFFSET = re.compile(r"([+-])([0-9]{2}):?([0-9]{2})(?::?([0-9]{2}))?")
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 MAX_DURATION_DAYS = 9999 * 366
 """A longer duration reaches no date that can be written."""
@@ -166,23 +165,6 @@ def parse_utc_offset(value: str) -> timedelta:
         raise InvalidCalendarData(f"{value[:40]!r} is no offset from UTC.")
     offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds or 0))
     return -offset if sign == "-" else offset
-
-
-def parse_integer(value: str) -> int:
-    """An INTEGER (RFC 5545 §3.3.8), of at most 18 digits."""
-    if not _INTEGER.fullmatch(value.strip()):
-        raise InvalidCalendarData(f"{value[:40]!r} is no integer.")
-    return int(value)
-
-
-def parse_boolean(value: str) -> bool:
-    """A BOOLEAN (RFC 5545 §3.3.2)."""
-    match value.strip().upper():
-        case "TRUE":
-            return True
-        case "FALSE":
-            return False
-    raise InvalidCalendarData(f"{value[:40]!r} is neither TRUE nor FALSE.")
 
 
 def property_time(prop: Property) -> CalendarTime:

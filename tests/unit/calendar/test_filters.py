@@ -21,7 +21,6 @@ from server.calendar.filters import (
     is_unconditional,
     matches,
     parse_time_range,
-    plain_component,
 )
 from server.errors import InvalidFilter, UnsupportedCollation
 from tests.unit.calendar.texts import BERLIN, calendar, event, todo
@@ -248,15 +247,6 @@ def test_alternatives():
     assert alternatives(query(CompFilter("VTIMEZONE"))) is None
     assert is_unconditional(query())
     assert not is_unconditional(query(CompFilter("VEVENT")))
-    assert plain_component(query(CompFilter("VEVENT"))) == "VEVENT"
-    for other in (
-        query(),
-        query(CompFilter("VEVENT", time_range=RANGE)),
-        query(CompFilter("VEVENT"), CompFilter("VTODO")),
-        of_event(uid),
-        query(CompFilter("VEVENT"), prop_filters=(PropFilter("METHOD"),)),
-    ):
-        assert plain_component(other) is None
 
 
 prop_filters = st.builds(
