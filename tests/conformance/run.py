@@ -70,6 +70,7 @@ def main() -> int:
     parser.add_argument("--baseline", type=Path, help="list of tests that must pass")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the list of tests that pass")
     parser.add_argument("--workers", type=int, default=2, help="worker processes of the server")
+    parser.add_argument("--all", action="store_true", help="run every file with all features that the suite knows")
     out = ROOT / "build" / "conformance"
     parser.add_argument("--out", type=Path, default=out, help="folder for data and results; emptied first")
     parser.add_argument("names", nargs="*", metavar="NAME", help="run these files of the suite instead of the list")
@@ -89,9 +90,11 @@ def main() -> int:
     server = ServerProcess(out / "data", out / "server.log", settings)
     print(server.command("principals", "load", str(CONFORMANCE / "accounts.json")), end="", flush=True)
     command = [sys.executable, "-m", "davtester", "--suite", options.suite, "--url", server.url, "--waits", "10,0.1,1"]
-    command += ["--serverinfo", CONFORMANCE / "serverinfo.xml", "--features", options.features]
-    command += ["--excused", options.excused, "--json", results, "--trace", out / "traces"]
-    command += options.names or ["--files", options.files]
+    command += ["--serverinfo", CONFORMANCE / "serverinfo.xml", "--json", results, "--trace", out / "traces"]
+    if not options.all:
+        command += ["--features", options.features, "--excused", options.excused]
+    if options.names or not options.all:
+        command += options.names or ["--files", options.files]
     with running(server):
         environment = os.environ | {"PYTHONPATH": str(CONFORMANCE), "PYTHONDONTWRITEBYTECODE": "1"}
         status = subprocess.run([str(word) for word in command], env=environment, check=False).returncode
