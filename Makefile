@@ -21,7 +21,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 run: .venv/installed ## Serve on http://127.0.0.1:5232 (first with a demo organisation), data under ./var
-	@[ -e "$(DATA)" ] || $(BIN)/koyomi demo --data "$(DATA)"
+	@[ -e "$(DATA)" ] || $(BIN)/koyomi demo --data "$(DATA)" $(ARGS)
 	@exec $(BIN)/koyomi serve --data "$(DATA)" $(ARGS)
 
 install: .venv/installed ## Make .venv and install Koyomi's core

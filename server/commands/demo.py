@@ -11,7 +11,7 @@ import click
 
 from server.commands import demo_content
 from server.commands.demo_content import PEOPLE, ROOMS, Member
-from server.commands.options import with_settings
+from server.commands.options import with_serving_settings
 from server.commands.session import CAUSE, Session, open_storage
 from server.commands.user import generate_password, table
 from server.errors import DatabaseError
@@ -23,11 +23,12 @@ from server.storage import HomeKind, Target
 
 
 @click.command
-@with_settings()
+@with_serving_settings
 async def demo(settings: Settings) -> None:
     """Fill a demo organisation: people with random passwords, rooms, calendars, tasks and contacts.
 
-    Prints the URL, how to sign in and how to connect apps. A second run changes nothing.
+    Prints the URL, how to sign in and how to connect apps; the options that the server will be started with tell it
+    where that will be. A second run changes nothing.
     """
     async with open_storage(settings) as session:
         if await _is_there(session):

@@ -7,9 +7,26 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from server.settings import Settings
+
+
+def with_serving_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of `koyomi serve`, and `settings` as its only argument."""
+
+    @click.option("--host", help="Address to listen on.  [127.0.0.1]")
+    @click.option("--port", help="Port to listen on; 0 lets the system choose.  [5232]")
+    @click.option("--workers", metavar="N", help="Processes that serve requests.  [one for each core]")
+    @with_settings("host", "port", "workers")
+    @functools.wraps(command)
+    def run(settings: Settings) -> Any:
+        return command(settings)
+
+    return run
 
 
 def with_settings(*overriding: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
