@@ -5,7 +5,7 @@ A sibling of `server.storage` and `server.directory`, whose rules hold here too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -18,7 +18,9 @@ from server.storage import (
     Principal,
     PrincipalClass,
     PrincipalKind,
+    SharedObject,
     ShareRights,
+    Views,
 )
 
 
@@ -101,7 +103,14 @@ class Access(Protocol):
     ) -> None:
         """Share a home's own collection with a person or a group, or end that (None).
 
-        But for `free-busy` it appears in the homes of all concerned. Raises `NotFound` where there is nothing to end.
+        But for `free-busy` it appears in the homes of all concerned. Raises `NotFound` where there is nothing to end,
+        `WriteConflict` for a calendar whose views are not rendered.
+        """
+
+    async def render_views(self, home: Home, collection: Collection, render: Callable[[SharedObject], Views]) -> int:
+        """Give a calendar views and render what was not yet, in batches; gives of how many objects.
+
+        From its beginning on, whoever writes an object there renders it.
         """
 
     async def inform_sharees(self, limit: int) -> int:

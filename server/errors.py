@@ -46,6 +46,10 @@ class AccessDenied(KoyomiError):
         """Qualified name, such as `{DAV:}read`."""
 
 
+class PersonalOnly(KoyomiError):
+    """Only what each person keeps for themselves may be changed here: alarms, transparency and their like."""
+
+
 class SignInRequired(KoyomiError):
     """Signing in is required."""
 

@@ -105,6 +105,10 @@ class Collection:
     """href of a subscribed collection (CS:source)."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """Every other settable and dead property, in the viewer's view: `{ns}local` to the XML element as text."""
+    views: bool = False
+    """Whether its objects have a neutral text and views, since it is shared."""
+    view: int | None = None
+    """Whose view of the members this is (a principal's id); None: the owner's, or there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,8 @@ class Object:
     """Hash of what concerns time: equal keys mean equal occurrences."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """Dead properties."""
+    view_revision: int = 0
+    """Latest revision of the view in which this is the object; 0 where there is none."""
     text: str | None = None
     """What the client sent; read only where asked for."""
 
@@ -242,6 +248,60 @@ class ObjectContent:
     tzids: tuple[str, ...] = ()
     materialised: Materialised | None = None
     """Occurrences and alarms; None leaves those that are stored alone (equal time key) or means none (cards)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectView:
+    """An object as one person sees it with whom its calendar is shared."""
+
+    principal_id: int
+    etag: str
+    text: str
+    size: int
+    personal: str
+    """What is this person's own (`server.calendar.personal`)."""
+    busy: tuple[Busy, ...] | None = None
+    """What each component of VCALENDAR makes busy; None: the same as for the owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """An object as others than the owner see it."""
+
+    neutral_etag: str
+    neutral_text: str | None
+    """For those without a view; None: the object's own text."""
+    neutral_busy: tuple[Busy, ...] | None
+    """As `ObjectView.busy`."""
+    views: tuple[ObjectView, ...] = ()
+    based_on: tuple[int, int] = (0, 0)
+    """How many views there were, and their latest revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedObject:
+    """What is stored of an object in a calendar with views."""
+
+    id: int
+    revision: int
+    text: str
+    """The owner's."""
+    neutral_text: str | None
+    """What sharees without a view see; None: the owner's text."""
+    personal: Mapping[int, str]
+    """The personal parts of those who have views, by principal."""
+    views_revision: int
+    """The latest revision of a view; 0 where there is none."""
+
+    @property
+    def neutral(self) -> str:
+        """The text without anybody's personal parts."""
+        return self.text if self.neutral_text is None else self.neutral_text
+
+    @property
+    def state(self) -> tuple[int, int]:
+        """`Views.based_on` for a write that was decided by this."""
+        return len(self.personal), self.views_revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,11 +493,29 @@ class Storage(Protocol):
         expected: ObjectState | None,
         limits: WriteLimits,
         cause: Cause,
+        views: Views | None = None,
     ) -> Written:
-        """Create or replace a member; creates nothing when any of it fails.
+        """Create or replace a member; creates nothing when any of it fails. `views` for calendars that have them.
 
         Raises `WriteConflict` (name, collection or home is no longer as expected), `UidConflict`, `QuotaExceeded`,
         `TooManyMembers`, `NotFound` (the collection is gone).
+        """
+
+    async def shared_object(self, collection: Collection, object_id: int) -> SharedObject | None:
+        """What is stored of an object in a calendar with views."""
+
+    async def put_view(
+        self,
+        collection: Collection,
+        name: str,
+        view: ObjectView,
+        expected: ObjectState,
+        view_revision: int,
+        cause: Cause,
+    ) -> Written:
+        """Set what one person sees of a member, which stays as it is; `view_revision` is that of the view until now.
+
+        Only this person's home and collection get a new revision. Raises `WriteConflict`, `NotFound`.
         """
 
     async def delete_object(self, collection: Collection, name: str, expected: ObjectState, cause: Cause) -> int:
@@ -468,6 +546,27 @@ class Storage(Protocol):
         cause: Cause,
     ) -> Written:
         """Copy a member with its dead properties and occurrences; may replace what has the name."""
+
+    async def transfer_text(
+        self,
+        source: Collection,
+        source_name: str,
+        source_state: ObjectState,
+        destination: Collection,
+        name: str,
+        content: ObjectContent,
+        expected: ObjectState | None,
+        properties: Mapping[str, str],
+        limits: WriteLimits,
+        cause: Cause,
+        views: Views | None,
+        *,
+        keep: bool,
+    ) -> Written:
+        """Put what was read of a member into another collection, and unless `keep` delete it, in one transaction.
+
+        For calendars with views, where a text is another one for everybody. Raises what `put_object` raises.
+        """
 
     async def set_object_properties(
         self, collection: Collection, name: str, state: ObjectState, changes: PropertyChanges, cause: Cause

@@ -100,6 +100,21 @@ def may_keep_view(viewer: Principal, owner: Principal | None, collection: Collec
     return others and READ in held
 
 
+def may_keep_own_parts(
+    viewer: Principal, owner: Principal | None, collection: Collection, grants: Grants = NO_GRANTS
+) -> bool:
+    """Whether somebody may change what the owner of a home keeps for themselves in objects that are only shown there.
+
+    Those who read it may: the sharee, and whoever may write in all of the sharee's home.
+    """
+    if collection.view is None or owner is None or collection.view != owner.id:
+        return False
+    if relation(viewer, owner) != "other":
+        return True
+    concerned = grants.groups | {viewer.id}
+    return any(rights == "write" and delegate in concerned for delegate, rights in grants.delegates)
+
+
 def expanded(names: Iterable[str]) -> frozenset[str]:
     """Privileges with all that they contain."""
     found: set[str] = set()

@@ -12,7 +12,7 @@ from server.calendar import iana
 from server.commands.options import with_settings
 from server.commands.session import open_database
 from server.errors import ConfigurationError, DatabaseError
-from server.services.objects import etag_of
+from server.services.etags import etag_of
 from server.settings import Settings
 from storage_plugins.postgres import occurrence_jobs
 from storage_plugins.postgres.audit_chain import verify

@@ -7,8 +7,7 @@ before the transaction, so that it is short.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,8 +15,10 @@ from server.calendar.calendar_object import CalendarObject, read_calendar_object
 from server.calendar.materialise import materialise
 from server.contacts.vcard import AddressObject, read_address_object
 from server.costs import computed
-from server.errors import NotFound, UidConflict, UnsupportedComponent, WriteConflict
+from server.errors import NotFound, PersonalOnly, UidConflict, UnsupportedComponent, WriteConflict
 from server.limits import Limits
+from server.services import views
+from server.services.etags import etag_of
 from server.storage import (
     Cause,
     Collection,
@@ -25,7 +26,9 @@ from server.storage import (
     ObjectContent,
     ObjectState,
     PropertyChanges,
+    SharedObject,
     Storage,
+    Views,
     WriteLimits,
     Written,
 )
@@ -45,11 +48,6 @@ class Put:
     """Whether what is stored is what was sent, byte by byte; only then may the answer carry the ETag (RFC 4791
     §5.3.4)."""
     written: Written
-
-
-def etag_of(text: bytes) -> str:
-    """The ETag of a text: a hash of its bytes, so that equal contents have equal tags wherever they lie."""
-    return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def state_of(member: Object | None) -> ObjectState | None:
@@ -76,30 +74,112 @@ class Objects:
         self._limits = limits
         self._now = now
 
-    async def put(self, collection: Collection, name: str, body: bytes, existing: Object | None, cause: Cause) -> Put:
-        """Create a member or replace `existing`.
+    async def put(
+        self,
+        collection: Collection,
+        name: str,
+        body: bytes,
+        existing: Object | None,
+        cause: Cause,
+        *,
+        personal_only: bool = False,
+    ) -> Put:
+        """Create a member or replace `existing`. What a sharee puts is taken apart: personal parts are their own.
 
         Raises what reading the text raises (`InvalidData` and its kinds), `UnsupportedComponent`, `UidConflict` with
-        the name of the member that has the UID, `QuotaExceeded`, `TooManyMembers`, `WriteConflict`.
+        the name of the member that has the UID, `QuotaExceeded`, `TooManyMembers`, `WriteConflict`, `PersonalOnly` if
+        it is `personal_only` and what all share would change.
         """
-        return await self.store(collection, name, await self.read(collection, body, existing), existing, cause)
+        content = await self.read(collection, body, existing)
+        return await self.store(collection, name, content, existing, cause, personal_only=personal_only)
 
     async def store(
-        self, collection: Collection, name: str, content: ObjectContent, existing: Object | None, cause: Cause
+        self,
+        collection: Collection,
+        name: str,
+        content: ObjectContent,
+        existing: Object | None,
+        cause: Cause,
+        *,
+        personal_only: bool = False,
     ) -> Put:
         """Create a member or replace `existing` by what `read` gave. Raises what `put` raises, but for the reading."""
         if existing is not None and existing.uid != content.uid:
             raise UidConflict(existing.name, "Another UID may not replace the one of the resource.")
-        try:
-            written = await self._storage.put_object(
-                collection, name, content, state_of(existing), write_limits(self._limits), cause
+        if collection.views:
+            return await self._store_shared(collection, name, content, existing, cause, personal_only)
+        if personal_only:
+            raise PersonalOnly
+        written = await self._write(collection, name, content, existing, cause)
+        return Put(existing is None, content.etag, True, written)
+
+    async def _store_shared(
+        self,
+        collection: Collection,
+        name: str,
+        content: ObjectContent,
+        existing: Object | None,
+        cause: Cause,
+        personal_only: bool,
+    ) -> Put:
+        """As `store`, in a calendar with views."""
+        stored = await self._stored(collection, existing)
+        personal, based_on = ({}, (0, 0)) if stored is None else (stored.personal, stored.state)
+        if collection.view is None:
+            rendered = await computed(views.views_of, content.text, personal, based_on)
+            written = await self._write(collection, name, content, existing, cause, rendered)
+            return Put(existing is None, content.etag, True, written)
+        decision = await computed(views.decide, collection.view, content.text, stored)
+        view = decision.view
+        as_sent = view.text == content.text
+        if decision.owner_text is None:
+            assert existing is not None
+            state = ObjectState(existing.id, existing.revision)
+            written = await self._ended(
+                self._storage.put_view(collection, name, view, state, existing.view_revision, cause)
             )
-        except NotFound:
-            # The collection has ended since it was looked up; the next look says so.
-            raise WriteConflict from None
+            return Put(False, view.etag, as_sent, written)
+        if personal_only:
+            raise PersonalOnly
+        if decision.owner_text != content.text:
+            content = await self.read(collection, decision.owner_text.encode(), existing)
+        rendered = await computed(views.views_of, content.text, personal, based_on, view)
+        written = await self._write(collection, name, content, existing, cause, rendered)
+        return Put(existing is None, view.etag, as_sent, written)
+
+    async def _stored(self, collection: Collection, existing: Object | None) -> SharedObject | None:
+        """What is stored of an object in a calendar with views."""
+        if existing is None:
+            return None
+        stored = await self._storage.shared_object(collection, existing.id)
+        if stored is None or stored.revision != existing.revision:
+            raise WriteConflict
+        return stored
+
+    async def _write(
+        self,
+        collection: Collection,
+        name: str,
+        content: ObjectContent,
+        existing: Object | None,
+        cause: Cause,
+        rendered: Views | None = None,
+    ) -> Written:
+        limits = write_limits(self._limits)
+        try:
+            return await self._ended(
+                self._storage.put_object(collection, name, content, state_of(existing), limits, cause, rendered)
+            )
         except UidConflict:
             raise UidConflict(await self._storage.uid_holder(collection, content.uid)) from None
-        return Put(existing is None, content.etag, True, written)
+
+    @staticmethod
+    async def _ended(act: Awaitable[Written]) -> Written:
+        """A write; its collection may have ended since it was looked up, and the next look says so."""
+        try:
+            return await act
+        except NotFound:
+            raise WriteConflict from None
 
     async def read(self, collection: Collection, body: bytes, existing: Object | None) -> ObjectContent:
         """What is stored of a text: validated, with its occurrences unless they are those of `existing`."""
@@ -141,24 +221,60 @@ class Objects:
             raise UnsupportedComponent(f"The calendar takes {', '.join(destination.components)} only.")
         if replaced is not None and replaced.uid != member.uid:
             raise UidConflict(replaced.name, "Another UID may not replace the one of the resource.")
-        act = self._storage.copy_object if keep else self._storage.move_object
+        state = ObjectState(member.id, member.revision)
+        limits = write_limits(self._limits)
         try:
-            written = await act(
-                source,
-                member.name,
-                ObjectState(member.id, member.revision),
-                destination,
-                name,
-                state_of(replaced),
-                write_limits(self._limits),
-                cause,
-            )
+            if (source.views or destination.views) and (keep or source.id != destination.id):
+                return await self._transfer_shared(source, member, destination, name, replaced, cause, keep)
+            act = self._storage.copy_object if keep else self._storage.move_object
+            written = await act(source, member.name, state, destination, name, state_of(replaced), limits, cause)
         except NotFound:
             # One of the collections has ended since they were looked up; the next look says which.
             raise WriteConflict from None
         except UidConflict:
             raise UidConflict(await self._storage.uid_holder(destination, member.uid)) from None
         return Put(replaced is None, member.etag, True, written)
+
+    async def _transfer_shared(
+        self,
+        source: Collection,
+        member: Object,
+        destination: Collection,
+        name: str,
+        replaced: Object | None,
+        cause: Cause,
+        keep: bool,
+    ) -> Put:
+        """What is copied or moved is what whoever does it sees, as if they put it there; a new resource."""
+        rows = await self._storage.members_by_id(source, [member.id], ("text",))
+        if not rows:
+            raise WriteConflict
+        text = seen = str(rows[0][0])
+        rendered = None
+        if destination.views:
+            stored = await self._stored(destination, replaced)
+            personal, based_on = ({}, (0, 0)) if stored is None else (stored.personal, stored.state)
+            view = None
+            if destination.view is not None:
+                decision = await computed(views.decide, destination.view, text, None)
+                view, text = decision.view, decision.owner_text or text
+            rendered = await computed(views.views_of, text, personal, based_on, view)
+        content = await self.read(destination, text.encode(), None)
+        written = await self._storage.transfer_text(
+            source,
+            member.name,
+            ObjectState(member.id, member.revision),
+            destination,
+            name,
+            content,
+            state_of(replaced),
+            member.properties,
+            write_limits(self._limits),
+            cause,
+            rendered,
+            keep=keep,
+        )
+        return Put(replaced is None, etag_of(seen.encode()), True, written)
 
     async def set_properties(
         self, collection: Collection, member: Object, changes: PropertyChanges, cause: Cause

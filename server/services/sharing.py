@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from server.access import Access, Share
 from server.directory import Directory
-from server.errors import BadRequest, NotFound
+from server.errors import BadRequest, NotFound, WriteConflict
 from server.services.principals import find
+from server.services.views import render
 from server.storage import Cause, Collection, Home, HomeKind, ShareRights, Storage, Target
 
 SHARED_KINDS: tuple[HomeKind, ...] = ("calendar", "addressbook")
+_ATTEMPTS = 10
 
 
 class Sharing:
@@ -46,7 +48,18 @@ class Sharing:
             raise BadRequest(f"{principal.name} is the owner.")
         if rights == "free-busy" and collection.kind != "calendar":
             raise BadRequest("Only calendars have free-busy time.")
-        await self._access.share(home, collection, principal.id, rights, cause)
+        if collection.kind != "calendar" or rights == "free-busy":
+            await self._access.share(home, collection, principal.id, rights, cause)
+            return
+        for _ in range(_ATTEMPTS):
+            await self._access.render_views(home, collection, render)
+            try:
+                await self._access.share(home, collection, principal.id, rights, cause)
+            except WriteConflict:
+                # Somebody ended the last sharing meanwhile, and with it the views.
+                continue
+            return
+        raise WriteConflict
 
     async def unshare(self, place: str, whom: str, cause: Cause) -> None:
         """End the sharing with somebody. Raises `NotFound` where there is none."""

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from server.access import AccessList, AclEntry, Delegation, PrincipalSearch, Share
 from server.directory import name_key
 from server.errors import NotFound
-from server.storage import Ace, Cause, Collection, DelegateRights, Home, Principal, PrincipalKind, ShareRights
+from server.storage import (
+    Ace,
+    Cause,
+    Collection,
+    DelegateRights,
+    Home,
+    Principal,
+    PrincipalKind,
+    SharedObject,
+    ShareRights,
+    Views,
+)
 from storage_plugins.postgres.database import Connection
 from storage_plugins.postgres.principal_search import query
 from storage_plugins.postgres.principal_writes import leave_trace, lock
 from storage_plugins.postgres.storage import PostgresStorage
+from storage_plugins.postgres.views import render_all
 
 PRINCIPAL = (
     "p.id, p.uid, p.kind, p.name, p.display_name, "
@@ -78,7 +90,7 @@ class PostgresAccess:
     ) -> None:
         """See `Access`."""
         homes = await self._database.fetchval(
-            "select koyomi_share_1($1, $2, $3, $4, $5, $6, $7)",
+            "select koyomi_share_2($1, $2, $3, $4, $5, $6, $7)",
             home.id,
             collection.id,
             principal_id,
@@ -88,6 +100,10 @@ class PostgresAccess:
             cause.request_id,
         )
         self._tell(homes)
+
+    async def render_views(self, home: Home, collection: Collection, render: Callable[[SharedObject], Views]) -> int:
+        """See `Access`."""
+        return await render_all(self._database, home.id, collection.id, render)
 
     async def inform_sharees(self, limit: int) -> int:
         """See `Access`."""

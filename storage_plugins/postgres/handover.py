@@ -347,7 +347,7 @@ async def _show(connection: Connection, handover: Handover, alive: bool, cause: 
     shown = await connection.fetch(
         """
         update binding set
-            collection_home_id = home_id, rights = 'owner', incarnation = incarnation + 1,
+            collection_home_id = home_id, rights = 'owner', incarnation = incarnation + 1, view_revision = 0,
             revision = case when deleted_revision is null then $4 else revision end
         where home_id = $1 and collection_home_id = $2 and collection_id = $3
         returning deleted_revision
@@ -420,6 +420,7 @@ async def _move_bindings(connection: Connection, handover: Handover, cause: Caus
         update binding b set
             collection_home_id = $3,
             incarnation = incarnation + 1,
+            view_revision = 0,
             revision = coalesce(
                 (select n.revision from unnest($4::bigint[], $5::bigint[]) as n (id, revision)
                  where n.id = b.home_id and b.deleted_revision is null),

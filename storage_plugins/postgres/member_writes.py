@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import asyncpg
 
-from server.errors import BadRequest
+from server.errors import BadRequest, WriteConflict
 from server.storage import (
     Cause,
     Collection,
     ObjectContent,
     ObjectState,
+    ObjectView,
     PropertyChanges,
+    Views,
     WriteLimits,
     Written,
 )
 from storage_plugins.postgres import occurrence_rows
+from storage_plugins.postgres import views as view_rows
 from storage_plugins.postgres.writing import Writing, based_on, by, call, place, split
 
-_PUT_OBJECT = call("koyomi_put_object_1", 40)
+_PUT_OBJECT = call("koyomi_put_object_2", 47)
+_PUT_VIEW = call("koyomi_put_view_1", 17)
 _DELETE_OBJECT = call("koyomi_delete_object_1", 10)
-_TRANSFER_OBJECT = call("koyomi_transfer_object_1", 21)
+_TRANSFER_OBJECT = call("koyomi_transfer_object_2", 21)
+_LOCK_OBJECTS = """
+    select o.id, o.revision from object o where o.home_id = any($1::bigint[]) and o.id = any($2::bigint[])
+    order by o.id for no key update
+"""
+_LOCK_HOMES = "select from home h where h.id = any($1::bigint[]) order by h.id for no key update"
+_SET_PROPERTIES = "update object set properties = $3 where home_id = $1 and id = $2"
 _SET_OBJECT_PROPERTIES = call("koyomi_set_object_properties_1", 12)
 
 
@@ -34,28 +46,37 @@ class MemberWrites(Writing):
         expected: ObjectState | None,
         limits: WriteLimits,
         cause: Cause,
+        views: Views | None = None,
     ) -> Written:
         """Create or replace a member. Raises as `Storage.put_object` says."""
+        arguments = self._put_arguments(collection, name, content, expected, limits, cause, views)
+        return self._written(collection, await self._write(_PUT_OBJECT, *arguments))
+
+    async def put_view(
+        self,
+        collection: Collection,
+        name: str,
+        view: ObjectView,
+        expected: ObjectState,
+        view_revision: int,
+        cause: Cause,
+    ) -> Written:
+        """Set what one person sees of a member, which stays as it is."""
         row = await self._write(
-            _PUT_OBJECT,
+            _PUT_VIEW,
             *place(collection),
             name,
             *based_on(expected),
-            content.uid,
-            content.component,
-            content.etag,
-            content.schedule_tag,
-            content.size,
-            content.time_key,
-            content.text,
-            dict(content.summary) or None,
-            content.tzids or None,
-            limits.quota_bytes,
-            limits.max_members,
-            self._restore_days,
+            view.principal_id,
+            view_revision,
+            view.etag,
+            view.size,
+            view.personal,
+            view.text,
+            view_rows.busy_numbers(view.busy),
             *by(cause),
-            *occurrence_rows.arguments(content.materialised),
         )
+        self._changed(row[3], collection.id, row[0])
         return self._written(collection, row)
 
     async def delete_object(self, collection: Collection, name: str, expected: ObjectState, cause: Cause) -> int:
@@ -106,6 +127,75 @@ class MemberWrites(Writing):
             *by(cause),
         )
         return self._changed(collection.home_id, collection.id, row[0])
+
+    async def transfer_text(
+        self,
+        source: Collection,
+        source_name: str,
+        source_state: ObjectState,
+        destination: Collection,
+        name: str,
+        content: ObjectContent,
+        expected: ObjectState | None,
+        properties: Mapping[str, str],
+        limits: WriteLimits,
+        cause: Cause,
+        views: Views | None,
+        *,
+        keep: bool,
+    ) -> Written:
+        """Put what was read of a member into another collection, and unless `keep` delete it, in one transaction."""
+        arguments = self._put_arguments(destination, name, content, expected, limits, cause, views)
+        async with self.database.transaction() as connection:
+            ids = [source_state.id] if expected is None else [source_state.id, expected.id]
+            homes = [source.home_id, destination.home_id]
+            held = await connection.fetch(_LOCK_OBJECTS, homes, ids)
+            if (source_state.id, source_state.revision) not in {(row[0], row[1]) for row in held}:
+                raise WriteConflict
+            await connection.execute(_LOCK_HOMES, homes)
+            if not keep:
+                deleted = await connection.fetchval(
+                    _DELETE_OBJECT, *place(source), source_name, *based_on(source_state), *by(cause)
+                )
+            row = await connection.fetchrow(_PUT_OBJECT, *arguments)
+            if row is None:
+                raise WriteConflict
+            if properties:
+                await connection.execute(_SET_PROPERTIES, destination.home_id, row[1], dict(properties))
+        if not keep:
+            self._changed(source.home_id, source.id, deleted)
+        return self._written(destination, row)
+
+    def _put_arguments(
+        self,
+        collection: Collection,
+        name: str,
+        content: ObjectContent,
+        expected: ObjectState | None,
+        limits: WriteLimits,
+        cause: Cause,
+        views: Views | None,
+    ) -> tuple[object, ...]:
+        return (
+            *place(collection),
+            name,
+            *based_on(expected),
+            content.uid,
+            content.component,
+            content.etag,
+            content.schedule_tag,
+            content.size,
+            content.time_key,
+            content.text,
+            dict(content.summary) or None,
+            content.tzids or None,
+            limits.quota_bytes,
+            limits.max_members,
+            self._restore_days,
+            *by(cause),
+            *occurrence_rows.arguments(content.materialised),
+            *view_rows.arguments(views),
+        )
 
     async def _transfer(
         self,

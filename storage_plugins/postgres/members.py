@@ -7,44 +7,52 @@ from functools import cache
 from typing import get_args
 
 from server.storage import MemberColumn
+from storage_plugins.postgres import views
 
 _COLUMNS = frozenset(get_args(MemberColumn))
 _RARE = frozenset({"VAVAILABILITY"})
 
 
 @cache
-def member_columns(names: tuple[str, ...]) -> str:
-    """Columns of the object `o` for a select list."""
+def member_columns(names: tuple[str, ...], *, viewed: bool = False) -> str:
+    """Columns of the object `o` for a select list; as the view `v` has them if `viewed`."""
     unknown = set(names) - _COLUMNS
     if unknown or not names:
         raise ValueError(f"not columns of a member: {sorted(unknown)}")
-    return ", ".join(f"o.{name}" for name in names)
+    return ", ".join(f"{views.viewed(name)} as {name}" if viewed else f"o.{name}" for name in names)
+
+
+def _object(viewer: str, *, viewed: bool) -> str:
+    """What a statement reads from."""
+    return "object o" + (views.joined(viewer) if viewed else "")
 
 
 @cache
-def _page(names: tuple[str, ...]) -> str:
+def _page(names: tuple[str, ...], *, viewed: bool) -> str:
     return (
-        f"select {member_columns(names)} from object o where o.home_id = $1 and o.collection_id = $2 and o.name > $3 "  # noqa: S608
-        "and o.deleted_revision is null order by o.name limit $4"
+        f"select {member_columns(names, viewed=viewed)} from {_object('$5', viewed=viewed)} "  # noqa: S608
+        "where o.home_id = $1 and o.collection_id = $2 and o.name > $3 and o.deleted_revision is null "
+        "order by o.name limit $4"
     )
 
 
 @cache
-def _named(names: tuple[str, ...]) -> str:
+def _named(names: tuple[str, ...], *, viewed: bool) -> str:
     return (
-        f"select o.collection_id, o.name, {member_columns(names)} "  # noqa: S608
-        "from object o where o.home_id = $1 and o.collection_id = $2 and o.name = any($3::text[]) "
-        "and o.deleted_revision is null"
+        f"select o.collection_id, o.name, {member_columns(names, viewed=viewed)} "  # noqa: S608
+        f"from {_object('$4', viewed=viewed)} where o.home_id = $1 and o.collection_id = $2 "
+        "and o.name = any($3::text[]) and o.deleted_revision is null"
     )
 
 
 @cache
-def _named_anywhere(names: tuple[str, ...]) -> str:
+def _named_anywhere(names: tuple[str, ...], *, viewed: bool) -> str:
     # The limit keeps this a lookup for each name, even in a plan that was made while the tables were empty.
     return (
         "select o.* from unnest($1::bigint[], $2::bigint[], $3::text[]) as m (home_id, collection_id, name) "  # noqa: S608
-        f"cross join lateral (select o.collection_id as its_collection, o.name as its_name, {member_columns(names)} "
-        "from object o where o.home_id = m.home_id and o.collection_id = m.collection_id and o.name = m.name "
+        "cross join lateral (select o.collection_id as its_collection, o.name as its_name, "
+        f"{member_columns(names, viewed=viewed)} from {_object('$4', viewed=viewed)} "
+        "where o.home_id = m.home_id and o.collection_id = m.collection_id and o.name = m.name "
         "and o.deleted_revision is null limit 1) as o"
     )
 
@@ -58,13 +66,30 @@ def _changed(names: tuple[str, ...]) -> str:
 
 
 @cache
-def _of_component(names: tuple[str, ...], component: str) -> str:
+def _changed_in_view(names: tuple[str, ...]) -> str:
+    """What changed for everybody, and what changed for one person only, each by an index of its own."""
+    join = views.joined("$6")
+    return (
+        f"select {member_columns(names, viewed=True)} from ("  # noqa: S608
+        f"(select o.id, o.revision as at from object o{join} where o.home_id = $1 and o.collection_id = $2 "
+        "and o.revision > $3 and o.revision <= $4 and coalesce(v.revision, 0) <= o.revision "
+        "order by o.revision limit $5) union all "
+        "(select o.id, v.revision from object_view v join object o on o.home_id = v.home_id and o.id = v.object_id "
+        "where v.home_id = $1 and v.principal_id = $6 and v.revision > $3 and v.revision <= $4 "
+        "and o.collection_id = $2 and v.revision > o.revision order by v.revision limit $5) "
+        f"order by 2 limit $5) as c join object o on o.home_id = $1 and o.id = c.id{join} order by c.at"
+    )
+
+
+@cache
+def _of_component(names: tuple[str, ...], component: str, *, viewed: bool) -> str:
     # Written out: with a parameter in its place, the index of the rare ones could not be used.
     if component not in _RARE:
         raise ValueError(f"there is no index of {component}")
     return (
-        f"select {member_columns(names)} from object o where o.home_id = $1 and o.collection_id = $2 "  # noqa: S608
-        f"and o.component = '{component}' and o.deleted_revision is null order by o.name"
+        f"select {member_columns(names, viewed=viewed)} from {_object('$3', viewed=viewed)} "  # noqa: S608
+        f"where o.home_id = $1 and o.collection_id = $2 and o.component = '{component}' "
+        "and o.deleted_revision is null order by o.name"
     )
 
 
@@ -74,26 +99,29 @@ UID_HOLDER = (
 )
 
 
-def page(columns: Sequence[MemberColumn]) -> str:
-    """Arguments: home, collection, name behind which the page starts, limit."""
-    return _page(tuple(columns))
+def page(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
+    """Arguments: home, collection, name behind which the page starts, limit; whose view it is if `viewed`."""
+    return _page(tuple(columns), viewed=viewed)
 
 
-def named(columns: Sequence[MemberColumn]) -> str:
-    """Arguments: home, collection, names. Rows begin with collection and name."""
-    return _named(tuple(columns))
+def named(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
+    """Arguments: home, collection, names; whose view it is if `viewed`. Rows begin with collection and name."""
+    return _named(tuple(columns), viewed=viewed)
 
 
-def named_anywhere(columns: Sequence[MemberColumn]) -> str:
-    """Arguments: arrays of homes, collections and names. Rows begin with collection and name."""
-    return _named_anywhere(tuple(columns))
+def named_anywhere(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
+    """Arguments: arrays of homes, collections and names; whose view it is if `viewed`.
+
+    Rows begin with collection and name.
+    """
+    return _named_anywhere(tuple(columns), viewed=viewed)
 
 
-def of_component(columns: Sequence[MemberColumn], component: str) -> str:
-    """Arguments: home, collection."""
-    return _of_component(tuple(columns), component)
+def of_component(columns: Sequence[MemberColumn], component: str, *, viewed: bool = False) -> str:
+    """Arguments: home, collection; whose view it is if `viewed`."""
+    return _of_component(tuple(columns), component, viewed=viewed)
 
 
-def changed(columns: Sequence[MemberColumn]) -> str:
-    """Arguments: home, collection, revision behind which the page starts, last revision, limit."""
-    return _changed(tuple(columns))
+def changed(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
+    """Arguments: home, collection, revision behind which the page starts, last revision, limit; whose view if so."""
+    return _changed_in_view(tuple(columns)) if viewed else _changed(tuple(columns))

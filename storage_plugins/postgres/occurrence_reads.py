@@ -6,13 +6,14 @@ the objects of which the window is not all stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from server.calendar.occurrences import Busy, Kind, Occurrence, Timing
 from server.storage import BusyTimes, MemberColumn, Overlapping, Timings
+from storage_plugins.postgres import views
 from storage_plugins.postgres.members import member_columns
 from storage_plugins.postgres.occurrence_rows import BUSY, KINDS
 
@@ -24,10 +25,10 @@ _CLASSES = ((0, "24 hours"), (1, "744 hours"), (2, None))
 """The length classes with the longest range of each."""
 
 
-def _stored(columns: str, start: str, end: str, condition: str = "") -> str:
+def _stored(columns: str, start: str, end: str, condition: str = "", *, source: str = "occurrence c") -> str:
     """Occurrences whose range touches a window: a range of the index for each length class."""
     return " union all ".join(
-        f"select {columns} from occurrence c where c.home_id = $1 and c.collection_id = $2 "  # noqa: S608
+        f"select {columns} from {source} where c.home_id = $1 and c.collection_id = $2 "  # noqa: S608
         f"and c.length_class = {number} and c.range_start < {end} "
         + (f"and c.range_start >= {start}::timestamptz - interval '{longest}' " if longest else "")
         + f"and c.range_end > {start} {condition}"
@@ -84,81 +85,100 @@ OVERLAPPING = " union all ".join(
 )
 """Arguments as of `TIMINGS`. Of timed occurrences only that there are some is told."""
 
-BUSY_IN_WINDOW = " union all ".join(
-    (
-        "select 0::smallint as kind, m.busy, lower(m.period), upper(m.period), 0::bigint from ("  # noqa: S608
-        "select t.busy, unnest(range_agg(tstzrange(t.start_at, t.end_at))) as period from ("
-        + _stored(
-            "c.busy, c.start_at, c.end_at", "$3", "$4", "and c.kind = 0 and c.busy <> 0 and c.start_at < c.end_at"
+
+def _busy_in_window(stored: Callable[..., str], busy: str) -> str:
+    """`stored` gives the occurrences `c`, `busy` is the column that says of what type they are."""
+    return " union all ".join(
+        (
+            "select 0::smallint as kind, m.busy, lower(m.period), upper(m.period), 0::bigint from ("  # noqa: S608
+            "select t.busy, unnest(range_agg(tstzrange(t.start_at, t.end_at))) as period from ("
+            + stored(
+                f"{busy} as busy, c.start_at, c.end_at",
+                "$3",
+                "$4",
+                f"and c.kind = 0 and {busy} <> 0 and c.start_at < c.end_at",
+            )
+            + ") as t group by t.busy) as m",
+            stored(
+                f"c.kind, {busy}, c.start_at, c.end_at, c.object_id", "$5", "$6", f"and c.kind <> 0 and {busy} <> 0"
+            ),
+            _unexpanded(f"{_PARTIAL}, 0, null, null, o.id", "$5", "$6"),
         )
-        + ") as t group by t.busy) as m",
-        _stored("c.kind, c.busy, c.start_at, c.end_at, c.object_id", "$5", "$6", "and c.kind <> 0 and c.busy <> 0"),
-        _unexpanded(f"{_PARTIAL}, 0, null, null, o.id", "$5", "$6"),
     )
-)
+
+
+BUSY_IN_WINDOW = _busy_in_window(_stored, "c.busy")
 """Arguments as of `TIMINGS`. Timed occurrences are merged by the database, so that what it sends
 grows with the answer and not with the calendar.
 """
 
+_VIEW = views.joined("$7")
+BUSY_IN_VIEW = _busy_in_window(
+    partial(_stored, source=f"occurrence c join object o on o.home_id = c.home_id and o.id = c.object_id{_VIEW}"),
+    "coalesce((case when v.object_id is null then o.neutral_busy else v.busy end)[c.component + 1], c.busy)",
+)
+"""Arguments as of `BUSY_IN_WINDOW`, and whose view it is."""
+
 
 @cache
-def _by_id(names: tuple[MemberColumn, ...]) -> str:
+def _by_id(names: tuple[MemberColumn, ...], *, viewed: bool) -> str:
     return (
-        f"select {member_columns(names)} from object o where o.home_id = $1 and o.id = any($3::bigint[]) "  # noqa: S608
-        "and o.collection_id = $2 and o.deleted_revision is null order by o.name"
+        f"select {member_columns(names, viewed=viewed)} from object o{views.joined('$4') if viewed else ''} "  # noqa: S608
+        "where o.home_id = $1 and o.id = any($3::bigint[]) and o.collection_id = $2 and o.deleted_revision is null "
+        "order by o.name"
     )
 
 
-def by_id(columns: Sequence[MemberColumn]) -> str:
-    """Arguments: home, collection, ids of objects."""
-    return _by_id(tuple(columns))
+def by_id(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
+    """Arguments: home, collection, ids of objects; whose view it is if `viewed`."""
+    return _by_id(tuple(columns), viewed=viewed)
 
 
 def overlapping(rows: Sequence[Any]) -> Overlapping:
     """What `OVERLAPPING` gave."""
     objects: list[int] = []
     floating: list[tuple[int, Occurrence]] = []
-    partial: list[int] = []
+    unexpanded: list[int] = []
     for object_id, kind, start, end, since, until in rows:
         if kind == 0:
             objects.append(object_id)
         elif kind == _PARTIAL:
-            partial.append(object_id)
+            unexpanded.append(object_id)
         else:
             local = start.replace(tzinfo=None)
             floating.append(
                 (object_id, Occurrence(start, end, since, until, local, None, KINDS[kind], Busy.FREE, "", 0))
             )
-    return Overlapping(objects, floating, partial)
+    return Overlapping(objects, floating, unexpanded)
 
 
 def busy(rows: Sequence[Any]) -> BusyTimes:
     """What `BUSY_IN_WINDOW` gave."""
     merged: list[tuple[Busy, datetime, datetime]] = []
     floating: list[tuple[Busy, datetime, datetime]] = []
-    partial: list[int] = []
+    unexpanded: list[int] = []
     for kind, number, start, end, object_id in rows:
         if kind == _PARTIAL:
-            partial.append(object_id)
+            unexpanded.append(object_id)
         else:
             (merged if KINDS[kind] is Kind.TIMED else floating).append((BUSY[number], start, end))
-    return BusyTimes(merged, floating, partial)
+    return BusyTimes(merged, floating, unexpanded)
 
 
 def timings(rows: Sequence[Any]) -> Timings:
     """What `TIMINGS` gave."""
     timed: list[tuple[int, Timing]] = []
     floating: list[tuple[int, Occurrence]] = []
-    partial: list[int] = []
+    unexpanded: list[int] = []
     for object_id, kind, start, recurrence_id, end, component, since, until in rows:
         if kind == 0:
             timed.append((object_id, Timing(start, recurrence_id, end, Kind.TIMED, component)))
         elif kind == _PARTIAL:
-            partial.append(object_id)
+            unexpanded.append(object_id)
         else:
             local = start.replace(tzinfo=None)
             occurrence = Occurrence(
                 start, end, since, until, local, None, KINDS[kind], Busy.FREE, recurrence_id, component
             )
             floating.append((object_id, occurrence))
-    return Timings(timed, floating, partial)
+    return Timings(timed, floating, unexpanded)

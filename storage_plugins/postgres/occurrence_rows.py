@@ -1,4 +1,4 @@
-"""Occurrences and alarms as the arguments of `koyomi_put_object_1`: one array for each column."""
+"""Occurrences and alarms as the arguments of `koyomi_put_object_2`: one array for each column."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTHING = (False, None, None, None, None, None, *[None] * 12)
 
 
 def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
-    """The last arguments of `koyomi_put_object_1`, from `p_materialised` on."""
+    """Arguments of `koyomi_put_object_2`, from `p_materialised` to `p_alarms`."""
     if materialised is None:
         return _NOTHING
     rows = materialised.occurrences
@@ -41,6 +41,11 @@ def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
         [row.recurrence_id for row in rows],
         [_alarm(alarm) for alarm in materialised.alarms] or None,
     )
+
+
+def busy_number(busy: Busy) -> int:
+    """The number in column `busy`."""
+    return _BUSY_NUMBERS[busy]
 
 
 def _alarm(alarm: AlarmTrigger) -> dict[str, Any]:

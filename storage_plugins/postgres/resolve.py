@@ -12,7 +12,7 @@ from typing import Any
 
 from server.directory import name_key
 from server.storage import Collection, Home, HomeKind, Object, Principal, Resolution, Target
-from storage_plugins.postgres import grants
+from storage_plugins.postgres import grants, views
 
 BINDING_REVISION = (
     "case when b.deleted_revision is null and b.home_id = b.collection_home_id "
@@ -20,22 +20,23 @@ BINDING_REVISION = (
 )
 """Latest revision of a collection as a member of the home that shows it; of its own, what is in it counts too."""
 COLLECTION = (
-    "c.home_id, c.id, b.name, c.kind, b.rights, c.components, greatest(c.revision, w.revision), "
+    "c.home_id, c.id, b.name, c.kind, b.rights, c.components, greatest(c.revision, w.revision, b.view_revision), "
     f"{BINDING_REVISION}, b.incarnation, c.sync_floor, c.member_count, c.used_bytes, c.created_at, c.modified_at, "
-    "b.deleted_revision, c.timezone, c.source, c.properties, w.properties"
+    "b.deleted_revision, c.timezone, c.source, c.properties, w.properties, c.views"
 )
 """Columns of a collection `c` shown by the binding `b` in the view `w`, as `collection` reads them."""
 _HOME = (
     "h.id, h.revision, h.incarnation, h.used_bytes, p.quota_bytes, h.sync_floor, h.infinite_sync_floor, h.created_at, "
     "h.modified_at, h.properties"
 )
+
 _OBJECT = (
     "o.id, o.name, o.uid, o.component, o.etag, o.schedule_tag, o.size, o.revision, o.created_at, o.modified_at, "
-    "o.time_key, o.properties"
+    "o.time_key, o.properties, 0::bigint"
 )
 _HOME_AT = 4
 _COLLECTION_AT = _HOME_AT + 11
-_OBJECT_AT = _COLLECTION_AT + 19
+_OBJECT_AT = _COLLECTION_AT + 20
 
 PRINCIPALS = """
     select p.id, p.xmin, p.uid, p.kind, p.name, p.display_name,
@@ -137,18 +138,19 @@ def resolution(row: Any, target: Target | None, viewer: Principal | None, owner:
     granted = grants.grants(row[_COLLECTION_AT - 1])
     if width == _COLLECTION_AT or row[_COLLECTION_AT] is None:
         return Resolution(viewer, owner, home, grants=granted)
-    found = collection(row[_COLLECTION_AT:_OBJECT_AT])
+    found = collection(row[_COLLECTION_AT:_OBJECT_AT], owner.id)
     if width == _OBJECT_AT or row[_OBJECT_AT] is None:
         return Resolution(viewer, owner, home, found, grants=granted)
-    return Resolution(viewer, owner, home, found, _object(row[_OBJECT_AT:]), granted)
+    return Resolution(viewer, owner, home, found, member(row[_OBJECT_AT:]), granted)
 
 
-def collection(row: Any) -> Collection:
-    """A collection from the columns of `COLLECTION`."""
-    properties, view = row[17], row[18]
-    if view:
-        properties = {**properties, **view} if properties else view
-    values: list[Any] = [*row[:5], tuple(row[5]), *row[6:17], properties or {}]
+def collection(row: Any, shown_to: int) -> Collection:
+    """A collection from the columns of `COLLECTION`, in the home of the principal `shown_to`."""
+    properties, own = row[17], row[18]
+    if own:
+        properties = {**properties, **own} if properties else own
+    view = shown_to if row[4] != "owner" and row[3] == "calendar" else None
+    values: list[Any] = [*row[:5], tuple(row[5]), *row[6:17], properties or {}, row[19], view]
     return Collection(*values)
 
 
@@ -157,6 +159,19 @@ def _home(row: Any, kind: HomeKind, owner: Principal) -> Home:
     return Home(*values)
 
 
-def _object(row: Any) -> Object:
+@cache
+def in_view(*, text: bool) -> str:
+    """The statement that reads a member of another's calendar as somebody sees it. Arguments: home, collection, name,
+    whose view."""
+    return (
+        f"select o.id, o.name, o.uid, o.component, {views.viewed('etag')}, o.schedule_tag, {views.viewed('size')}, "  # noqa: S608
+        f"o.revision, o.created_at, {views.viewed('modified_at')}, o.time_key, o.properties, coalesce(v.revision, 0)"
+        f"{', ' + views.viewed('text') if text else ''} from object o{views.joined('$4')} "
+        "where o.home_id = $1 and o.collection_id = $2 and o.name = $3 and o.deleted_revision is null"
+    )
+
+
+def member(row: Any) -> Object:
+    """An object from the columns of `in_view`."""
     values: list[Any] = [*row[:11], row[11] or {}, *row[12:]]
     return Object(*values)

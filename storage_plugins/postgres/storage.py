@@ -21,10 +21,11 @@ from server.storage import (
     Overlapping,
     Resolution,
     Row,
+    SharedObject,
     Target,
     Timings,
 )
-from storage_plugins.postgres import columnwise, members, occurrence_reads, resolve
+from storage_plugins.postgres import columnwise, members, occurrence_reads, resolve, views
 from storage_plugins.postgres.collection_writes import CollectionWrites
 from storage_plugins.postgres.database import DEFAULT_LIMITS, Database, DatabaseLimits
 from storage_plugins.postgres.member_writes import MemberWrites
@@ -102,7 +103,16 @@ class PostgresStorage(MemberWrites, CollectionWrites):
             read = [self._principals.add(found) for found in await self.database.fetch(resolve.PRINCIPALS, missing)]
             by_id = {principal.id: principal for principal in read}
             asking, owner = asking or by_id.get(row[0]), owner or by_id.get(row[2])
-        return resolve.resolution(row, target, asking, owner)
+        found = resolve.resolution(row, target, asking, owner)
+        if found.object is None or found.collection is None or found.collection.view is None:
+            return found
+        return await self._in_view(found, found.collection, found.object.name, text=text)
+
+    async def _in_view(self, found: Resolution, collection: Collection, name: str, *, text: bool) -> Resolution:
+        """What was found of another's calendar, with the object as the home that shows it sees it."""
+        place = collection.home_id, collection.id, name
+        row = await self.database.fetchrow(resolve.in_view(text=text), *place, collection.view)
+        return replace(found, object=None if row is None else resolve.member(row))
 
     async def installation(self) -> UUID:
         """The id of this installation's data."""
@@ -113,7 +123,8 @@ class PostgresStorage(MemberWrites, CollectionWrites):
 
     async def collections(self, home: Home, viewer: int) -> list[Collection]:
         """The collections that a home shows, by name, in the viewer's view."""
-        return [resolve.collection(row) for row in await self.database.fetch(_COLLECTIONS, home.id, viewer)]
+        rows = await self.database.fetch(_COLLECTIONS, home.id, viewer)
+        return [resolve.collection(row, home.principal_id) for row in rows]
 
     async def home_changes(self, home: Home, viewer: int, after: int) -> tuple[Home, list[Collection]]:
         """A home, and its collections that changed after a revision, in one snapshot."""
@@ -128,39 +139,52 @@ class PostgresStorage(MemberWrites, CollectionWrites):
             sync_floor=sync_floor,
             infinite_sync_floor=infinite_sync_floor,
         )
-        return now, [resolve.collection(row[4:]) for row in rows if row[4] is not None]
+        return now, [resolve.collection(row[4:], home.principal_id) for row in rows if row[4] is not None]
 
     async def members(
         self, collection: Collection, columns: Sequence[MemberColumn], *, after: str | None, limit: int
     ) -> Sequence[Row]:
         """A page of the members in order of names, those behind the name `after`."""
-        return await self._page(columns, members.page(columns), collection.home_id, collection.id, after or "", limit)
+        sql = members.page(columns, viewed=collection.view is not None)
+        whose = _viewer(collection)
+        return await self._page(columns, sql, collection.home_id, collection.id, after or "", limit, *whose)
 
     async def members_named(
         self, named: Sequence[tuple[Collection, str]], columns: Sequence[MemberColumn]
     ) -> Mapping[tuple[int, str], Row]:
         """The members of those names that exist, by (collection id, name)."""
-        if not named:
-            return {}
-        first = named[0][0]
-        names = [name for _, name in named]
-        if all(collection.id == first.id for collection, _ in named):
-            rows = await self.database.fetch(members.named(columns), first.home_id, first.id, names)
-        else:
-            rows = await self.database.fetch(
-                members.named_anywhere(columns),
-                [collection.home_id for collection, _ in named],
-                [collection.id for collection, _ in named],
-                names,
-            )
+        by_view: dict[int | None, list[tuple[Collection, str]]] = {}
+        for collection, name in named:
+            by_view.setdefault(collection.view, []).append((collection, name))
+        rows: list[asyncpg.Record] = []
+        for view, asked in by_view.items():
+            rows += await self._named(asked, columns, view)
         return {(row[0], row[1]): row[2:] for row in rows}
+
+    async def _named(
+        self, asked: Sequence[tuple[Collection, str]], columns: Sequence[MemberColumn], view: int | None
+    ) -> Sequence[asyncpg.Record]:
+        first = asked[0][0]
+        names = [name for _, name in asked]
+        viewed, whose = view is not None, _viewer(first)
+        if all(collection.id == first.id for collection, _ in asked):
+            sql = members.named(columns, viewed=viewed)
+            return await self.database.fetch(sql, first.home_id, first.id, names, *whose)
+        return await self.database.fetch(
+            members.named_anywhere(columns, viewed=viewed),
+            [collection.home_id for collection, _ in asked],
+            [collection.id for collection, _ in asked],
+            names,
+            *whose,
+        )
 
     async def members_changed(
         self, collection: Collection, columns: Sequence[MemberColumn], *, after: int, up_to: int, limit: int
     ) -> Sequence[Row]:
         """Members with `after` < revision <= `up_to`, tombstones included, by revision."""
-        statement = members.changed(columns)
-        return await self._page(columns, statement, collection.home_id, collection.id, after, up_to, limit)
+        sql = members.changed(columns, viewed=collection.view is not None)
+        whose = _viewer(collection)
+        return await self._page(columns, sql, collection.home_id, collection.id, after, up_to, limit, *whose)
 
     async def _page(self, columns: Sequence[MemberColumn], statement: str, *arguments: object) -> Sequence[Row]:
         names = tuple(columns)
@@ -191,26 +215,30 @@ class PostgresStorage(MemberWrites, CollectionWrites):
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
     ) -> BusyTimes:
         """When the objects of a calendar are busy in `window`; floating times are looked for in `floating`."""
-        rows = await self.database.fetch(
-            occurrence_reads.BUSY_IN_WINDOW, collection.home_id, collection.id, *window, *floating
-        )
+        sql = occurrence_reads.BUSY_IN_WINDOW if collection.view is None else occurrence_reads.BUSY_IN_VIEW
+        whose = _viewer(collection)
+        rows = await self.database.fetch(sql, collection.home_id, collection.id, *window, *floating, *whose)
         return occurrence_reads.busy(rows)
 
     async def members_by_id(
         self, collection: Collection, ids: Sequence[int], columns: Sequence[MemberColumn]
     ) -> Sequence[Row]:
         """The members with these ids that still exist, in order of names."""
-        return _rows(
-            await self.database.fetch(occurrence_reads.by_id(columns), collection.home_id, collection.id, list(ids))
-        )
+        sql = occurrence_reads.by_id(columns, viewed=collection.view is not None)
+        whose = _viewer(collection)
+        return _rows(await self.database.fetch(sql, collection.home_id, collection.id, list(ids), *whose))
 
     async def members_of_component(
         self, collection: Collection, component: str, columns: Sequence[MemberColumn]
     ) -> Sequence[Row]:
         """All members that hold a component of a rare type, in order of names."""
-        return _rows(
-            await self.database.fetch(members.of_component(columns, component), collection.home_id, collection.id)
-        )
+        sql = members.of_component(columns, component, viewed=collection.view is not None)
+        return _rows(await self.database.fetch(sql, collection.home_id, collection.id, *_viewer(collection)))
+
+    async def shared_object(self, collection: Collection, object_id: int) -> SharedObject | None:
+        """What is stored of an object in a calendar with views."""
+        row = await self.database.fetchrow(views.SHARED_OBJECT, collection.home_id, collection.id, object_id)
+        return None if row is None else views.shared_object(row)
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
         """The name of the member that has this UID."""
@@ -236,6 +264,11 @@ class PostgresStorage(MemberWrites, CollectionWrites):
     def announce(self, home_id: int, collection_id: int | None, revision: int) -> int:
         """Tell other workers of a change that another part of this plugin has committed; gives the revision."""
         return self._changed(home_id, collection_id, revision)
+
+
+def _viewer(collection: Collection) -> tuple[int, ...]:
+    """The last argument of statements that read a view."""
+    return () if collection.view is None else (collection.view,)
 
 
 def _rows(records: list[asyncpg.Record]) -> Sequence[Row]:

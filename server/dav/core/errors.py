@@ -26,6 +26,7 @@ TABLE: dict[type[errors.KoyomiError], Translation] = {
     errors.BadRequest: Translation(400),
     errors.RequestTimedOut: Translation(408),
     errors.AccessDenied: Translation(403, dav("need-privileges")),
+    errors.PersonalOnly: Translation(403, dav("need-privileges")),
     errors.SignInRequired: Translation(401),
     errors.SignInDelayed: Translation(429),
     errors.PreconditionFailed: Translation(412),

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from email.message import Message
 
+from server.auth import policy
 from server.dav.core.errors import Refused
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Resource, collection_in, from_resolution
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.get import member
 from server.dav.rfc4918.properties import http_date
-from server.errors import AccessDenied, BadRequest, NotFound, ParentMissing, PreconditionFailed, UnsupportedMediaType
+from server.errors import (
+    AccessDenied,
+    BadRequest,
+    NotFound,
+    ParentMissing,
+    PersonalOnly,
+    PreconditionFailed,
+    UnsupportedMediaType,
+)
 from server.services.objects import Put
 from server.storage import Collection, Resolution
 
@@ -34,7 +43,7 @@ async def put(request: Request) -> Answer:
     if found.owner is None or found.home is None or found.collection is None or depth != 5:
         raise ParentMissing
     resource = resource_or_none(request, found)
-    demand_writable(request, found, resource)
+    personal_only = demand_writable(request, found, resource)
     try:
         await conditions.check(request, resource)
     except PreconditionFailed:
@@ -44,7 +53,13 @@ async def put(request: Request) -> Answer:
     check_media_type(request, found.collection)
     body = await request.body(request.site.limits.max_resource_size)
     name = path.segments[4]
-    result = await request.site.objects.put(found.collection, name, body, found.object, request.cause())
+    try:
+        result = await request.site.objects.put(
+            found.collection, name, body, found.object, request.cause(), personal_only=personal_only
+        )
+    except PersonalOnly as error:
+        parent = path.parent().href + "/"
+        raise AccessDenied(parent, "{DAV:}write-content", error.message) from None
     return await written(request, result, None)
 
 
@@ -56,8 +71,8 @@ def resource_or_none(request: Request, found: Resolution) -> Resource | None:
         return None
 
 
-def demand_writable(request: Request, found: Resolution, resource: Resource | None) -> None:
-    """Raises `AccessDenied` or `Refused` where members cannot be put."""
+def demand_writable(request: Request, found: Resolution, resource: Resource | None) -> bool:
+    """Whether only what one keeps for oneself may change. Raises `AccessDenied` where members cannot be put."""
     collection = found.collection
     assert collection is not None
     need = "{DAV:}bind" if resource is None else "{DAV:}write-content"
@@ -65,7 +80,14 @@ def demand_writable(request: Request, found: Resolution, resource: Resource | No
     assert parent is not None
     if collection.kind not in MEDIA_TYPES or collection.source is not None:
         raise AccessDenied(parent.href, need)
+    if (
+        resource is not None
+        and need not in request.privileges(parent)
+        and policy.may_keep_own_parts(request.person, found.owner, collection, found.grants)
+    ):
+        return True
     request.require(parent, need)
+    return False
 
 
 def check_media_type(request: Request, collection: Collection) -> None:

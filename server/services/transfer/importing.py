@@ -28,7 +28,8 @@ from server.errors import (
     WriteConflict,
 )
 from server.limits import Limits
-from server.services.objects import Objects, etag_of
+from server.services.etags import etag_of
+from server.services.objects import Objects
 from server.services.principals_loading import load_principals
 from server.services.transfer.items import Item, Titles, can_be_name, name_of, read_items, read_titles
 from server.services.transfer.places import Known, Made, Place, Places
@@ -230,7 +231,11 @@ class Importer:
         collection = place.collection
         kind: HomeKind = "addressbook" if collection.kind == "addressbook" else "calendar"
         target = Target(place.owner.uid, "uid", kind, collection.name, name)
-        return (await self._storage.resolve(place.owner.id, target, text=True)).object
+        found = await self._storage.resolve(place.owner.id, target, text=True)
+        if found.collection is not None:
+            # As it is now: it may have been shared since.
+            place.collection = found.collection
+        return found.object
 
 
 class _Targets:

@@ -13,8 +13,10 @@ import pytest_asyncio
 
 from server.app import application
 from server.directory import PrincipalChange
+from server.services.sharing import Sharing
 from server.settings import Settings
-from server.storage import Cause, PrincipalKind
+from server.storage import Cause, PrincipalKind, ShareRights
+from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.embedded import Cluster
@@ -22,6 +24,7 @@ from storage_plugins.postgres.storage import PostgresStorage
 from tests.fixtures.postgres import create_database, drop_database
 from tests.integration.dav.client import Client
 from tests.integration.dav.person import Person
+from tests.integration.dav.sharing import CAUSE, Share
 
 _numbers = itertools.count(1)
 SIGNED_IN = {"trusted_proxies": ["127.0.0.1/32"], "remote_user_header": "Remote-User"}
@@ -132,3 +135,27 @@ async def new_person(served: Served) -> AsyncIterator[NewPerson]:
 async def person(new_person: NewPerson) -> Person:
     """Someone with the homes that everybody begins with."""
     return await new_person()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def other(new_person: NewPerson) -> Person:
+    """Somebody else."""
+    return await new_person()
+
+
+@pytest.fixture
+def sharing(served: Served) -> Sharing:
+    directory = PostgresDirectory(served.storage.database)
+    return Sharing(served.storage, directory, PostgresAccess(served.storage))
+
+
+@pytest.fixture
+def share(sharing: Sharing) -> Share:
+    async def act(owner: Person, whom: Person, rights: ShareRights | None, name: str = "calendar") -> None:
+        place = f"{owner.name}/{name}"
+        if rights is None:
+            await sharing.unshare(place, whom.name, CAUSE)
+        else:
+            await sharing.share(place, whom.name, rights, CAUSE)
+
+    return act

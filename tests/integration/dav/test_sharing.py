@@ -2,67 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from typing import Protocol
-
 import pytest
-import pytest_asyncio
 
 from server.directory import RelationChange
 from server.errors import BadRequest, NotFound
 from server.services.sharing import Sharing
-from server.storage import Cause, ShareRights
-from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.deleted import deleted_collections, restore_collection
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import apple, caldav, dav
 from tests.integration.dav.person import Person, event
-
-CAUSE = Cause(None, "test")
-
-
-class Share(Protocol):
-    async def __call__(
-        self, owner: Person, whom: Person, rights: ShareRights | None, name: str = "calendar"
-    ) -> None: ...
-
-
-@pytest.fixture
-def sharing(served: Served) -> Sharing:
-    directory = PostgresDirectory(served.storage.database)
-    return Sharing(served.storage, directory, PostgresAccess(served.storage))
-
-
-@pytest.fixture
-def share(sharing: Sharing) -> Share:
-    async def act(owner: Person, whom: Person, rights: ShareRights | None, name: str = "calendar") -> None:
-        place = f"{owner.name}/{name}"
-        if rights is None:
-            await sharing.unshare(place, whom.name, CAUSE)
-        else:
-            await sharing.share(place, whom.name, rights, CAUSE)
-
-    return act
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def other(new_person: NewPerson) -> Person:
-    return await new_person()
-
-
-async def shown(person: Person, home: str = "") -> list[str]:
-    """What a home shows of others."""
-    own = {"calendar", "tasks", "inbox", "outbox", "notification", "addressbook"}
-    hrefs = await person.names(home or person.home)
-    return [href for href in hrefs if href.rstrip("/").rpartition("/")[2] not in own]
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not await condition():  # type: ignore[misc]
-            await asyncio.sleep(0.05)
+from tests.integration.dav.sharing import CAUSE, Share, eventually, shown
 
 
 async def test_reading(person: Person, other: Person, share: Share) -> None:

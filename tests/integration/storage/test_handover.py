@@ -8,7 +8,7 @@ import pytest_asyncio
 from server.directory import PrincipalChange
 from server.errors import InvalidPrincipal, NotFound
 from server.services import principals
-from server.storage import Ace, NewCollection, PropertyChanges
+from server.storage import Ace, NewCollection, ObjectView, PropertyChanges, Views
 from storage_plugins.postgres import handover as handing_over
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.deleted import deleted_collections, deleted_objects, restore_collection
@@ -17,7 +17,7 @@ from storage_plugins.postgres.maintenance import prune_tombstones
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.conftest import Person, assert_consistent, make_person
 from tests.integration.storage.test_maintenance import DAY, age
-from tests.integration.storage.values import CAUSE, LIMITS, content, state
+from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state
 
 DISPLAYNAME = "{DAV:}displayname"
 
@@ -57,7 +57,14 @@ async def texts(storage, collection) -> dict[str, str]:
 
 async def put(storage, collection, name, *, uid=None, expected=None, occurrences=1):
     text = content(uid or name, occurrences=occurrences)
-    return await storage.put_object(collection, name, text, expected, LIMITS, CAUSE)
+    views = Views(text.etag, None, None) if collection.views else None
+    return await storage.put_object(collection, name, text, expected, LIMITS, CAUSE, views)
+
+
+async def share(access, home, collection, principal_id, rights):
+    """Share a calendar in which nobody has anything personal."""
+    await access.render_views(home, collection, lambda stored: Views(etag_of(stored.text.encode()), None, None))
+    await access.share(home, collection, principal_id, rights, CAUSE)
 
 
 async def rows_of(storage, principal_id: int) -> int:
@@ -220,12 +227,17 @@ async def test_only_to_somebody_else_who_is_there(storage, directory):
 async def test_who_shares_it_keeps_it(storage, directory, access):
     ada, bob, eve, dora = [await make_person(storage) for _ in range(4)]
     home, calendar = await ada.home(), await ada.collection()
-    await put(storage, calendar, "a")
-    await access.share(home, calendar, eve.id, "write", CAUSE)
+    for _ in range(50):
+        # The revisions of the new home begin below those of the old one.
+        await storage.set_home_properties(home, PropertyChanges({"{x}y": "<y/>"}), CAUSE)
+    first = await put(storage, calendar, "a")
+    await share(access, home, calendar, eve.id, "write")
     await access.share(home, calendar, dora.id, "free-busy", CAUSE)
     await access.set_acl(home, await ada.collection(), [Ace(0, dora.id, True, ("{DAV:}read",))], CAUSE)
     (shown,) = await names(storage, eve) - {"calendar", "tasks"}
     before = await eve.collection(shown)
+    view = ObjectView(eve.id, "own", "own", 3, "")
+    await storage.put_view(before, "a", view, state(first), 0, CAUSE)
     changes = PropertyChanges({DISPLAYNAME: "<displayname xmlns='DAV:'>Mine</displayname>"})
     await storage.set_collection_properties(await eve.home(), before, changes, eve.id, CAUSE)
     seen = (await eve.home()).revision
@@ -238,7 +250,11 @@ async def test_who_shares_it_keeps_it(storage, directory, access):
     assert after.properties[DISPLAYNAME] == "<displayname xmlns='DAV:'>Mine</displayname>"
     _, changed = await storage.home_changes(await eve.home(), eve.id, seen)
     assert [each.name for each in changed] == [shown]
+    seen_by_eve = await storage.members(after, ("name", "text"), after=None, limit=9)
+    assert [tuple(row) for row in seen_by_eve] == [("a", "own")]
     await put(storage, after, "b")
+    later = await storage.members_changed(after, ("name",), after=after.revision, up_to=2**62, limit=9)
+    assert [row[0] for row in later] == ["b"], "a token of now sees what comes"
     taken = await bob.collection("calendar-2")
     assert set(await texts(storage, taken)) == {"a", "b"}
     granted = await access.access_list(await bob.home(), taken)
@@ -253,7 +269,7 @@ async def test_who_shares_it_keeps_it(storage, directory, access):
 async def test_what_was_shared_with_the_new_owner_stays_where_it_was(storage, directory, access):
     ada, bob = await make_person(storage), await make_person(storage)
     await put(storage, await ada.collection(), "a")
-    await access.share(await ada.home(), await ada.collection(), bob.id, "read", CAUSE)
+    await share(access, await ada.home(), await ada.collection(), bob.id, "read")
     (shown,) = await names(storage, bob) - {"calendar", "tasks"}
     before = await bob.collection(shown)
     await principals.hand_over(directory, ada.name, bob.name, CAUSE)
@@ -299,7 +315,7 @@ async def test_what_was_declined_hinders_neither_purging_nor_forgetting(storage,
     home = await ada.home()
     for name in ("one", "two"):
         made = await storage.create_collection(home, NewCollection(name, "calendar"), LIMITS, CAUSE)
-        await access.share(home, made, eve.id, "read", CAUSE)
+        await share(access, home, made, eve.id, "read")
     for name in await names(storage, eve) - {"calendar", "tasks"}:
         await storage.delete_collection(await eve.home(), await eve.collection(name), CAUSE)
     assert await storage.database.fetchval("select count(*) from share_declined") == 2

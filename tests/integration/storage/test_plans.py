@@ -8,7 +8,7 @@ import json
 import pytest
 
 from server.storage import NewCollection, ObjectState, PropertyChanges, Target
-from storage_plugins.postgres import members, occurrence_reads, resolve
+from storage_plugins.postgres import members, occurrence_reads, resolve, views
 from storage_plugins.postgres import storage as statements
 from storage_plugins.postgres.database import DatabaseLimits
 from tests.integration.storage.conftest import make_person
@@ -27,6 +27,14 @@ STATEMENTS = {
     "timings": (occurrence_reads.TIMINGS, 6),
     "overlapping": (occurrence_reads.OVERLAPPING, 6),
     "busy": (occurrence_reads.BUSY_IN_WINDOW, 6),
+    "page in view": (members.page(COLUMNS, viewed=True), 5),
+    "etags in view": (members.page(("name", "etag"), viewed=True), 5),
+    "named in view": (members.named(COLUMNS, viewed=True), 4),
+    "named anywhere in view": (members.named_anywhere(COLUMNS, viewed=True), 4),
+    "changed in view": (members.changed(COLUMNS, viewed=True), 6),
+    "by id in view": (occurrence_reads.by_id(COLUMNS, viewed=True), 4),
+    "busy in view": (occurrence_reads.BUSY_IN_VIEW, 7),
+    "shared object": (views.SHARED_OBJECT, 3),
     "collections": (statements._COLLECTIONS, 2),
     "home changes": (statements._HOME_CHANGES, 3),
     **{
@@ -53,6 +61,10 @@ EXPECTED = {
     "of component": {"object_availability", None},
     "by id": {"object_pkey", None},
     **dict.fromkeys(("timings", "overlapping", "busy"), {"occurrence_window", "object_partial", None}),
+    "page in view": {"object_name", "object_view_pkey", None},
+    "etags in view": {"object_name", "object_view_pkey", None},
+    "changed in view": {"object_revision", "object_pkey", "object_view_pkey", "object_view_revision", None},
+    "by id in view": {"object_pkey", "object_view_pkey", None},
 }
 """The indexes that a statement may use; None is a node without one."""
 
@@ -83,6 +95,15 @@ async def fill(storage, members=10_000):
                at + interval '1 hour', at at time zone 'UTC', ''
         from object o cross join lateral (select timestamptz '2026-01-01' + o.revision * interval '1 hour' as at) as t
         where o.home_id = $1 and o.deleted_revision is null
+        """,
+        calendar.home_id,
+    )
+    await storage.database.fetch(
+        """
+        insert into object_view (home_id, object_id, principal_id, revision, etag, size, personal, text)
+        select o.home_id, o.id, p.id, o.revision + p.id, 'etag', 4, '', 'text'
+        from object o cross join (select id from principal order by id limit 5) as p
+        where o.home_id = $1 and o.deleted_revision is null and o.revision % 3 = 0
         """,
         calendar.home_id,
     )

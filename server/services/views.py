@@ -1,0 +1,94 @@
+"""What each person with whom a calendar is shared sees of an object; worked out whenever somebody writes it.
+
+The owner has a text of their own, with their alarms and transparency. Everybody else has a view, or sees the neutral
+text: what is shared and nobody's personal parts (`server.calendar.personal`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from server.calendar.occurrences import Busy
+from server.calendar.personal import busy_types, compose, neutral, same_order, same_shared, split
+from server.errors import ResourceTooLarge
+from server.services.etags import etag_of
+from server.storage import ObjectView, SharedObject, Views
+
+MAX_PERSONAL = 256 * 1024
+"""Bytes of what one person may keep of their own in one object: it counts against nobody's quota."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a text that a sharee puts means."""
+
+    owner_text: str | None
+    """What the owner's text is to be; None: it stays, since only personal parts changed."""
+    view: ObjectView
+    """What the sharee sees from now on."""
+
+
+def render(stored: SharedObject) -> Views:
+    """The neutral text and all views of an object as it is stored."""
+    return views_of(stored.text, stored.personal, stored.state)
+
+
+def views_of(
+    owner_text: str, personal: Mapping[int, str], based_on: tuple[int, int] = (0, 0), own: ObjectView | None = None
+) -> Views:
+    """The neutral text and all views of an object whose owner's text is given.
+
+    `personal` are the parts of those who have views; `own` is a view that is known already.
+    """
+    shared = neutral(owner_text)
+    owner_busy = busy_types(owner_text)
+    views = [
+        view_of(principal, shared, part, owner_busy)
+        for principal, part in personal.items()
+        if own is None or principal != own.principal_id
+    ]
+    if own is not None:
+        views.append(own)
+    differs = shared != owner_text
+    return Views(
+        etag_of(shared.encode()),
+        shared if differs else None,
+        _different(shared, owner_busy) if differs else None,
+        tuple(views),
+        based_on,
+    )
+
+
+def view_of(principal: int, shared: str, personal: str, owner_busy: tuple[Busy, ...]) -> ObjectView:
+    """What somebody sees with personal parts of their own."""
+    return _view(principal, compose(shared, personal), personal, owner_busy)
+
+
+def decide(principal: int, text: str, stored: SharedObject | None) -> Decision:
+    """What it means that a sharee puts a text in the place of an object, or (None) as a new one.
+
+    The owner keeps what is theirs; of a new object they have the shared part. What the sharee sees is what they put,
+    unless its components stand in another order than the owner's. Raises `InvalidCalendarData`, `ResourceTooLarge`.
+    """
+    put = split(text)
+    if len(put.personal) > MAX_PERSONAL:
+        raise ResourceTooLarge("Alarms and other personal parts are too large.")
+    if stored is None:
+        return Decision(put.shared, _view(principal, text, put.personal, busy_types(put.shared)))
+    if same_shared(put.shared, stored.neutral):
+        seen = text if same_order(text, stored.text) else compose(stored.neutral, put.personal)
+        return Decision(None, _view(principal, seen, put.personal, busy_types(stored.text)))
+    owner_text = compose(put.shared, split(stored.text).personal)
+    return Decision(owner_text, _view(principal, text, put.personal, busy_types(owner_text)))
+
+
+def _view(principal: int, text: str, personal: str, owner_busy: tuple[Busy, ...]) -> ObjectView:
+    data = text.encode()
+    return ObjectView(principal, etag_of(data), text, len(data), personal, _different(text, owner_busy))
+
+
+def _different(text: str, owner_busy: tuple[Busy, ...]) -> tuple[Busy, ...] | None:
+    """What the components of a text make busy, unless it is the same as for the owner."""
+    busy = busy_types(text)
+    return None if busy == owner_busy else busy
