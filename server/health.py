@@ -68,7 +68,7 @@ class Health:
                 return _json(200, {"status": "ready"})
             return _json(503, {"status": "not ready", "reasons": [obstacle]})
         if path == "/metrics":
-            body = self._metrics.text(await self._momentary())
+            body = await self._metrics.text(await self._momentary())
             return Answer(200, body, {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
         return _json(404, {"status": "not found"})
 

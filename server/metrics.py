@@ -188,13 +188,9 @@ class Metrics:
             await asyncio.sleep(WATCHED_EVERY)
             self.lag.observe(max(0.0, time.monotonic() - began - WATCHED_EVERY))
 
-    def text(self, now: Sequence[tuple[str, str, float]] = ()) -> bytes:
+    async def text(self, now: Sequence[tuple[str, str, float]] = ()) -> bytes:
         """All workers' counters in Prometheus's text format, and `now`: gauges (name, help, value) of this moment."""
         _write()
-        registry = self.registry
-        if self._folder is not None:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
         momentary = CollectorRegistry()
         for name, described, value in now:
             values_were, values.ValueClass = values.ValueClass, values.MutexValue
@@ -202,4 +198,13 @@ class Metrics:
                 Gauge(name, described, registry=momentary).set(value)
             finally:
                 values.ValueClass = values_were
-        return generate_latest(registry) + generate_latest(momentary)
+        # Reading what all workers have written takes long enough to keep requests waiting.
+        lasting = await asyncio.to_thread(self._lasting)
+        return lasting + generate_latest(momentary)
+
+    def _lasting(self) -> bytes:
+        if self._folder is None:
+            return generate_latest(self.registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

@@ -36,6 +36,10 @@ def parse(body: bytes) -> Element:
         raise BadRequest(f"The body is not well-formed XML: {str(error)[:200]}") from None
     if root is None:
         raise BadRequest("The body has no XML element.")
+    # lxml forgets of namespaces that are wrong when something harmless is odd later on.
+    wrong = _PARSER.error_log.filter_from_errors()
+    if wrong:
+        raise BadRequest(f"The body is not well-formed XML: {wrong[0].message[:200]}")
     if root.getroottree().docinfo.internalDTD is not None:
         raise BadRequest("A document type declaration is not allowed.")
     return root

@@ -155,6 +155,9 @@ _PERIODS = (
 
 _DATED = ("DT", "RDATE", "EXDATE", "RECUR", "DUE", "BDAY", "REV")
 
+_LARGE = 200_000
+"""Bytes of a text that is large enough."""
+
 LineMutation = Callable[[list[bytes], Random], None]
 
 
@@ -325,6 +328,8 @@ LINES: dict[str, LineMutation] = {
 
 
 def mutate_lines(message: Message, chance: Random, mutation: LineMutation) -> None:
+    if len(message.body) > _LARGE:
+        return
     lines = message.body.split(b"\r\n")
     mutation(lines, chance)
     message.body = b"\r\n".join(lines)
@@ -342,7 +347,7 @@ def folding(message: Message, chance: Random) -> None:
             (b"\r\n ", b"\r\n\t", b"\n ", b"\r ", b"\r\n  ", b"\r\n\r\n ", b"\r\n \r\n ", b"\r\n\xc2\xa0", b"\r\n \r\n")
         )
         body = body[:at] + fold + body[at:]
-    if chance.random() < 0.05:
+    if chance.random() < 0.05 and len(body) < _LARGE:
         body = b"\r\n ".join(bytes((byte,)) for byte in body)
     message.body = body
 

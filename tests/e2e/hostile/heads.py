@@ -250,7 +250,7 @@ def coded_body(message: Message, chance: Random) -> None:
     elif kind == 1:
         raw = zlib.compress(raw, 1)
     elif kind == 2:
-        raw = gzip.compress(raw + b" " * chance.choice((100_000, 20_000_000)), 1)
+        raw = gzip.compress(raw + b" " * (20_000_000 if chance.random() < 0.05 else 100_000), 1)
     elif kind == 4:
         raw = gzip.compress(gzip.compress(raw, 1), 1)
     elif kind == 5:

@@ -36,8 +36,8 @@ WARM_UP = 3000
 """Requests before memory is measured: what is cached and pooled is there by then."""
 MORE_MEMORY = 96 * 2**20
 """Bytes by which a worker may have grown at the end: what the allocator keeps, not what grows with the requests."""
-HARD_LAG = 1.0
-"""Seconds; a busy machine may delay a loop, but not for as long as that."""
+HARD_LAG = 2.5
+"""Seconds; a busy machine may delay a loop for longer than is wanted, but not for as long as that."""
 _PROGRESS = 30.0
 
 

@@ -160,7 +160,8 @@ class Line:
                 self.close()
                 self._fail(pending[answered][0], f"no answer within {PATIENCE:g} s")
                 answered += 1
-            except (EOFError, OSError, ValueError, asyncio.LimitOverrunError) as error:
+            except (EOFError, OSError, ValueError, RuntimeError, asyncio.LimitOverrunError) as error:
+                # RuntimeError: uvloop, of a connection that was closed meanwhile
                 self.close()
                 if not answered and fresh:
                     fruitless += 1
@@ -190,7 +191,7 @@ class Line:
                             break
             finally:
                 writer.close()
-        except (TimeoutError, EOFError, OSError, ValueError, asyncio.LimitOverrunError):
+        except (TimeoutError, EOFError, OSError, ValueError, RuntimeError, asyncio.LimitOverrunError):
             pass
         if not replies:
             self.tally.sent += 1

@@ -299,14 +299,14 @@ def repeat_child(root: Node, chance: Random) -> None:
     node = _parent(root, chance)
     if node.children:
         at = chance.randrange(len(node.children))
-        times = chance.choice((1, 1, 2, 3, 20, 120))
+        times = chance.choice((1, 1, 1, 1, 2, 2, 3, 5, 20, 120))
         node.children[at:at] = [node.children[at]] * times
 
 
 def very_many_children(root: Node, chance: Random) -> None:
     node = _parent(root, chance)
     name = chance.choice(("D:href", "X:p{}", "C:prop", "D:ace", "D:property", "C:comp-filter", "D:getetag"))
-    node.children += [Node(name.format(number), []) for number in range(chance.choice((300, 3000)))]
+    node.children += [Node(name.format(number), []) for number in range(3000 if chance.random() < 0.1 else 300)]
 
 
 def swap_children(root: Node, chance: Random) -> None:

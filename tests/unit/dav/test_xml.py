@@ -18,6 +18,8 @@ REFUSED = {
     "an unknown encoding": b'<?xml version="1.0" encoding="x-none"?><a/>',
     "invalid UTF-8": b"<a>\xff\xfe</a>",
     "a NUL": b"<a>\x00</a>",
+    "an undeclared prefix": b"<a><D:b/></a>",
+    "an undeclared prefix, and something odd after it": b'<a><D:b/><c xmlns="relative"/></a>',
 }
 
 
