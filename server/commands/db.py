@@ -14,7 +14,7 @@ from server.commands.session import open_database
 from server.errors import ConfigurationError, DatabaseError
 from server.services.etags import etag_of
 from server.settings import Settings
-from storage_plugins.postgres import occurrence_jobs
+from storage_plugins.postgres import dump, occurrence_jobs
 from storage_plugins.postgres.audit_chain import verify
 from storage_plugins.postgres.check import check as differences
 from storage_plugins.postgres.database import Database, DatabaseLimits
@@ -68,6 +68,20 @@ async def upgrade_postgres(settings: Settings, old_bin: Path | None) -> None:
         click.echo("The data are of the installed version already.")
     else:
         click.echo(f"Moved. The old data are in {before}; remove them when all is well.")
+
+
+@db.command
+@with_settings()
+async def restored(settings: Settings) -> None:
+    """Say that the database was restored by PostgreSQL's own means, such as a copy of its cluster.
+
+    Clients know more than the server then: their sync tokens end, and they synchronise anew. No server may run.
+    """
+    async with open_database(settings) as dsn:
+        await dump.demand_unused(dsn)
+        await migrate(dsn)
+        await dump.begin_incarnation(dsn)
+    click.echo("Clients will synchronise anew.")
 
 
 @db.command

@@ -31,8 +31,11 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PEOPLE = {"principals": [{"kind": "individual", "name": "ada", "password": "pw"}]}
 PATIENCE = 60.0
-ELSEWHERE = ("URL=http://127.0.0.1:5232 NAME=ada PASSWORD=secret",)
-"""First lines of blocks that other modules run: `test_readme`."""
+ELSEWHERE = (
+    "URL=http://127.0.0.1:5232 NAME=ada PASSWORD=secret",
+    "tar -xzf /backups/2026-11-24/base.tar.gz -C /var/lib/postgresql/restored",
+)
+"""First lines of blocks that other modules run: `test_readme`, `test_backup_of_own_postgres`."""
 
 
 @dataclass(frozen=True, slots=True)
