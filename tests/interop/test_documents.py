@@ -34,8 +34,9 @@ PATIENCE = 60.0
 ELSEWHERE = (
     "URL=http://127.0.0.1:5232 NAME=ada PASSWORD=secret",
     "tar -xzf /backups/2026-11-24/base.tar.gz -C /var/lib/postgresql/restored",
+    ".venv/bin/python -m tests.e2e.hostile.many_requests 1000000 --seed 1",
 )
-"""First lines of blocks that other modules run: `test_readme`, `test_backup_of_own_postgres`."""
+"""First lines of blocks that other modules run: `test_readme`, `test_backup_of_own_postgres`, `test_hostile_requests`."""
 
 
 @dataclass(frozen=True, slots=True)
