@@ -36,7 +36,8 @@ ELSEWHERE = (
     "tar -xzf /backups/2026-11-24/base.tar.gz -C /var/lib/postgresql/restored",
     ".venv/bin/python -m tests.e2e.hostile.many_requests 1000000 --seed 1",
 )
-"""First lines of blocks that other modules run: `test_readme`, `test_backup_of_own_postgres`, `test_hostile_requests`."""
+"""First lines of blocks that other modules run: `test_readme`, `test_backup_of_own_postgres`, `test_hostile_requests`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
