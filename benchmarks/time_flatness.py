@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import contextlib
 import http.client
 import json
 import tempfile
@@ -107,13 +108,16 @@ def fill(server: ServerProcess, size: int, today: datetime, folder: Path) -> Non
 
 
 def cpu_seconds(roots: Sequence[int]) -> float:
-    """CPU that process trees have used."""
-    found: dict[int, psutil.Process] = {}
+    """CPU that process trees have used, with that of processes of theirs that have ended."""
+    total = 0.0
     for root in roots:
         process = psutil.Process(root)
-        for each in (process, *process.children(recursive=True)):
-            found[each.pid] = each
-    return sum(sum(process.cpu_times()[:2]) for process in found.values())
+        total += sum(process.cpu_times()[:4])
+        for child in process.children(recursive=True):
+            if child.pid not in roots:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    total += sum(child.cpu_times()[:4])
+    return total
 
 
 class Client:

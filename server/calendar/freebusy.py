@@ -68,11 +68,7 @@ def busy_of_object(
                 if row.busy is not Busy.FREE and row.start < row.end
             ]
         else:
-            found += [
-                BusyPeriod(instance.start_utc, instance.end_utc, instance.times.busy)
-                for instance in recurrences.instances(start, end)
-                if instance.times.busy is not Busy.FREE and instance.start_utc < instance.end_utc
-            ]
+            found += [BusyPeriod(*times) for times in recurrences.busy_times(start, end)]
     for component in calendar.components:
         if component.name == "VFREEBUSY":
             for busy, begin, finish in freebusy_periods(component, zones):

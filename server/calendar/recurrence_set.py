@@ -27,7 +27,7 @@ from server.calendar.component_times import (
     component_times,
     moment,
 )
-from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind, later
+from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Busy, Kind, later
 from server.calendar.recurrence import LAST_LOCAL, Series
 from server.calendar.rrule import parse_rule
 from server.calendar.values import CalendarTime, Period, property_time, property_times
@@ -223,6 +223,28 @@ class RecurrenceSet:
             instance = self._instance(id_utc, item)
             if instance.overlaps(start, end):
                 yield instance
+
+    def busy_times(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime, Busy]]:
+        """Start, end and type of the instances in a window that make somebody busy, in no particular order.
+
+        What `instances` gives, without what free-busy does not need. Floating times and dates count as if in UTC.
+
+        :raises TooManyInstances: when the work is used up.
+        """
+        times = self.master
+        if times is None or self._overrides or self._dates:
+            for instance in self.instances(start, end):
+                if instance.times.busy is not Busy.FREE and instance.start_utc < instance.end_utc:
+                    yield instance.start_utc, instance.end_utc, instance.times.busy
+            return
+        if self._anchor is None or times.busy is Busy.FREE:
+            return
+        back, ahead = self._reach()
+        for begin, item in self._starts(later(start, -back), later(end, ahead)):
+            assert isinstance(item, Moment)
+            finish = times.end_of(item, begin)
+            if begin < finish and begin < end and finish > start:
+                yield begin, finish, times.busy
 
     def _reach(self) -> tuple[timedelta, timedelta]:
         """How far before a window, and behind it, the original starts of instances that overlap it may lie."""
