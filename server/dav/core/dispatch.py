@@ -254,12 +254,12 @@ class Dispatcher:
         compress = self._gzip and accepts_gzip(http.headers.get("Accept-Encoding", ""))
         if answer.stream is None:
             response = web.Response(status=answer.status, body=answer.body or None, headers=answer.headers)
-            if compress and len(answer.body) >= GZIP_FROM:
-                response.enable_compression(web.ContentCoding.gzip)
-                response.headers.add("Vary", "Accept-Encoding")
             if http.method == "HEAD":
                 response.headers[hdrs.CONTENT_LENGTH] = str(len(answer.body))
                 response.body = None
+            elif compress and len(answer.body) >= GZIP_FROM:
+                response.enable_compression(web.ContentCoding.gzip)
+                response.headers.add("Vary", "Accept-Encoding")
             if close:
                 response.force_close()
             return response

@@ -4,7 +4,7 @@
 
 Each example of hypothesis is a batch: it chooses templates, families of mutations, how many there are in one request,
 and the seed from which the requests of the batch are made, since drawing every choice of every request would cost more
-than answering them. Ends at once on Ctrl-C or SIGTERM, with what was found until then.
+than answering them. Ends after the batch on Ctrl-C or SIGTERM, with what was found until then.
 """
 
 from __future__ import annotations
@@ -39,10 +39,6 @@ MORE_MEMORY = 96 * 2**20
 HARD_LAG = 2.5
 """Seconds; a busy machine may delay a loop for longer than is wanted, but not for as long as that."""
 _PROGRESS = 30.0
-
-
-class Stopped(BaseException):
-    """The run is to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +90,7 @@ def besiege(siege: Siege, runner: asyncio.Runner, total: int, chosen: int, told:
     @given(batch=batches)
     def attack(batch: Batch) -> None:
         nonlocal spoken
-        if siege.tally.sent >= total:
+        if siege.stopping or siege.tally.sent >= total:
             return
         runner.run(siege.attack(batch.recipes(min(BATCH, total - siege.tally.sent))))
         if time.monotonic() - spoken > _PROGRESS:
@@ -106,7 +102,7 @@ def besiege(siege: Siege, runner: asyncio.Runner, total: int, chosen: int, told:
                 f"probe {siege.worst_probe * 1000:.0f} ms"
             )
 
-    while siege.tally.sent < total:
+    while siege.tally.sent < total and not siege.stopping:
         attack()
 
 
@@ -183,8 +179,6 @@ def run(siege: Siege, total: int, chosen: int, told: Callable[[str], object]) ->
         runner.run(probes.__aenter__())
         try:
             besiege(siege, runner, total, chosen, told)
-        except (KeyboardInterrupt, Stopped):
-            told("stopped")
         finally:
             runner.run(probes.__aexit__(None, None, None))
         told(summary(siege, runner, time.monotonic() - began))
@@ -193,22 +187,24 @@ def run(siege: Siege, total: int, chosen: int, told: Callable[[str], object]) ->
     return found
 
 
-def _stop(_number: int, _frame: object) -> None:
-    raise Stopped
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("requests", nargs="?", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, _stop)
     with tempfile.TemporaryDirectory(prefix="koyomi-hostile-") as name:
         folder = Path(name)
         folder.chmod(0o711)
         server = server_for(folder / "data", folder / "server.log")
         with running(server):
-            found = run(Siege(server), arguments.requests, arguments.seed, lambda text: print(text, flush=True))
+            siege = Siege(server)
+
+            def stop(_number: int, _frame: object) -> None:
+                siege.stopping = True
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, stop)
+            found = run(siege, arguments.requests, arguments.seed, lambda text: print(text, flush=True))
     print(*found, "nothing is wrong" if not found else f"{len(found)} findings", sep="\n")
     sys.exit(bool(found))
 

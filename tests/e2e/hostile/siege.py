@@ -60,6 +60,8 @@ class Siege:
     probes: int = 0
     memory_before: dict[int, int] = field(default_factory=dict)
     victims_before: dict[str, bytes] = field(default_factory=dict)
+    stopping: bool = False
+    """Whether the run is to end."""
     _renewed_at: int = 0
 
     async def prepare(self) -> None:

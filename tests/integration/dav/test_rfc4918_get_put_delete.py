@@ -289,7 +289,7 @@ async def test_refusals_say_what_is_wrong_and_where(person: Person) -> None:
     broken = "\r\n".join([*lines[:6], "no property", *lines[6:]])
     found = (await person.put(path, broken)).refused(403, caldav("valid-calendar-data"))
     assert found is not None
-    assert (found.text or "").startswith("line 7:")
+    assert (found.text or "").startswith("Line 7 ")
     for text, precondition in (
         ("", "valid-calendar-data"),
         ("BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n", "valid-calendar-object-resource"),
@@ -357,3 +357,20 @@ async def test_no_uid_conflict_names_the_other(person: Person) -> None:
         assert [item.text for item in found] == [f"{by_name}a%20b"]
         assert (await person.http("DELETE", f"{folder}a%20b")).status == 204
         await person.has(f"{folder}other", make("1"))
+
+
+@pytest.mark.parametrize("coding", ["", "gzip"])
+async def test_head_of_something_long(person: Person, coding: str) -> None:
+    """What GET would be compressed for is told by its length alone, and nothing comes after the headers."""
+    path = f"{person.calendar}long.ics"
+    text = event("long", "x" * 5000)
+    await person.has(path, text)
+    for _ in range(2):
+        reply = await person.http("HEAD", path, Accept_Encoding=coding)
+        assert (reply.status, reply.headers["Content-Length"]) == (200, str(len(text)))
+        assert (await person.http("HEAD", person.calendar, Accept_Encoding=coding)).status == 200
+    connection = await Connection.open(person.http.port)
+    for target in (path, person.calendar, path):
+        await connection.send(person.http.message("HEAD", target, Accept_Encoding=coding))
+        assert (await connection.reply("HEAD")).status == 200
+    connection.close()
