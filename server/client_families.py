@@ -39,12 +39,18 @@ _FAMILIES = (
 )
 FAMILIES = tuple(dict.fromkeys(family for _, family in _FAMILIES))
 OTHER, NONE = "other", "none"
+_LOOKED_AT = 400
+"""Characters of a User-Agent."""
+
+
+def family(user_agent: str) -> str:
+    """The family of a client; `other` for one that is not known, `none` where nothing is said."""
+    return _family(user_agent[:_LOOKED_AT])
 
 
 @lru_cache(1024)
-def family(user_agent: str) -> str:
-    """The family of a client; `other` for one that is not known, `none` where nothing is said."""
-    folded = user_agent[:400].lower()
+def _family(user_agent: str) -> str:
+    folded = user_agent.lower()
     if not folded.strip():
         return NONE
     return next((name for sign, name in _FAMILIES if sign in folded), OTHER)

@@ -26,6 +26,10 @@ KEY_PREFIX = "rules:"
 
 _FIRST_YEAR = 1899
 _TABLE_YEAR = 2100
+_ORDINARY_PARTS = 500
+"""Observances, rules and dates of a zone that is kept."""
+_ORDINARY_LIST = 4
+"""Commas in one of its rules."""
 _WORK = 60_000
 
 
@@ -74,18 +78,33 @@ def observances(component: Component) -> tuple[Observance, ...]:
     return tuple(sorted(found, key=lambda item: (item.start, item.offset_from, item.offset_to, item.rules, item.dates)))
 
 
-@lru_cache(maxsize=512)
 def zone_of_rules(parts: tuple[Observance, ...]) -> Zone:
     """The zone that observances describe; its key is a hash of them.
 
     :raises InvalidCalendarData: for a recurrence rule that is none.
     :raises TooManyInstances: when there are more changes than any zone has.
     """
+    return _kept_zone_of_rules(parts) if _are_ordinary(parts) else _zone_of_rules(parts)
+
+
+def _are_ordinary(parts: tuple[Observance, ...]) -> bool:
+    """Whether the zone is of a size that is worth keeping: a few changes a year, as all that there are have."""
+    rules = [rule for part in parts for rule in part.rules]
+    return len(rules) + sum(len(part.dates) for part in parts) + len(parts) <= _ORDINARY_PARTS and all(
+        "FREQ=YEARLY" in rule and rule.count(",") <= _ORDINARY_LIST and ("BYMONTH=" in rule or "BY" not in rule)
+        for rule in rules
+    )
+
+
+def _zone_of_rules(parts: tuple[Observance, ...]) -> Zone:
     work = Work(_WORK)
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()
     transitions = _onsets(parts, datetime(_FIRST_YEAR, 1, 1), datetime(_TABLE_YEAR, 1, 1), work)
     first_offset = min(parts, key=lambda part: part.start).offset_from
     return Zone(KEY_PREFIX + digest[:24], first_offset, transitions, _yearly(parts))
+
+
+_kept_zone_of_rules = lru_cache(maxsize=512)(_zone_of_rules)
 
 
 def _yearly(parts: tuple[Observance, ...]) -> Callable[[int], Sequence[Transition]] | None:
@@ -172,11 +191,17 @@ def zone_of_component(component: Component, since: int | None = None) -> Zone:
     return _followed_zone(observances(component), data_year() if since is None else since)
 
 
-@lru_cache(maxsize=512)
 def _followed_zone(parts: tuple[Observance, ...], since: int) -> Zone:
     """The zone of the database with the rules of some observances, else the zone that they describe."""
+    return _kept_followed_zone(parts, since) if _are_ordinary(parts) else _find_followed_zone(parts, since)
+
+
+def _find_followed_zone(parts: tuple[Observance, ...], since: int) -> Zone:
     own = zone_of_rules(parts)
     return zone_with_rules_of(own, since) or own
+
+
+_kept_followed_zone = lru_cache(maxsize=512)(_find_followed_zone)
 
 
 def _plain(tzid: str) -> str:

@@ -22,10 +22,20 @@ PAGE = 50
 """Texts that are read at once."""
 
 
-@lru_cache(maxsize=256)
+_KEPT_LENGTH = 10_000
+"""Characters of a text up to which its zone is kept; those of the whole history of a zone are shorter."""
+
+
 def zone_of_text(text: str) -> Zone:
     """The zone of a CALDAV:calendar-timezone or CALDAV:timezone. Raises `InvalidCalendarData`."""
+    return _kept_zone_of_text(text) if len(text) <= _KEPT_LENGTH else _zone_of_text(text)
+
+
+def _zone_of_text(text: str) -> Zone:
     return zone_of_component(read_timezone(text)[1])
+
+
+_kept_zone_of_text = lru_cache(maxsize=256)(_zone_of_text)
 
 
 def zone_of_calendar(collection: Collection) -> Zone:

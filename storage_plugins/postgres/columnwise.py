@@ -7,7 +7,7 @@ and database together), since neither side handles each value for itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from server.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
@@ -19,18 +19,18 @@ _VALUES = frozenset({"id", "size", "revision", "deleted_revision", "created_at",
 """Columns that come as arrays."""
 
 
-@cache
+@lru_cache(256)
 def is_columnwise(columns: tuple[MemberColumn, ...]) -> bool:
     """Whether a page of these columns can be fetched so."""
     return all(column in _TEXTS or column in _VALUES for column in columns)
 
 
-@cache
+@lru_cache(256)
 def _are_texts(columns: tuple[MemberColumn, ...]) -> bool:
     return _TEXTS.issuperset(columns)
 
 
-@cache
+@lru_cache(256)
 def aggregate(columns: tuple[MemberColumn, ...], rows: str) -> str:
     """The statement that gives the page of the statement `rows`, which selects these columns, in its order."""
     if _are_texts(columns):

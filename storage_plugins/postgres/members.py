@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import get_args
 
 from server.storage import MemberColumn
@@ -13,7 +13,7 @@ _COLUMNS = frozenset(get_args(MemberColumn))
 _RARE = frozenset({"VAVAILABILITY"})
 
 
-@cache
+@lru_cache(256)
 def member_columns(names: tuple[str, ...], *, viewed: bool = False) -> str:
     """Columns of the object `o` for a select list; as the view `v` has them if `viewed`."""
     unknown = set(names) - _COLUMNS
@@ -27,7 +27,7 @@ def _object(viewer: str, *, viewed: bool) -> str:
     return "object o" + (views.joined(viewer) if viewed else "")
 
 
-@cache
+@lru_cache(256)
 def _page(names: tuple[str, ...], *, viewed: bool) -> str:
     return (
         f"select {member_columns(names, viewed=viewed)} from {_object('$5', viewed=viewed)} "  # noqa: S608
@@ -36,7 +36,7 @@ def _page(names: tuple[str, ...], *, viewed: bool) -> str:
     )
 
 
-@cache
+@lru_cache(256)
 def _named(names: tuple[str, ...], *, viewed: bool) -> str:
     return (
         f"select o.collection_id, o.name, {member_columns(names, viewed=viewed)} "  # noqa: S608
@@ -45,7 +45,7 @@ def _named(names: tuple[str, ...], *, viewed: bool) -> str:
     )
 
 
-@cache
+@lru_cache(256)
 def _named_anywhere(names: tuple[str, ...], *, viewed: bool) -> str:
     # The limit keeps this a lookup for each name, even in a plan that was made while the tables were empty.
     return (
@@ -57,7 +57,7 @@ def _named_anywhere(names: tuple[str, ...], *, viewed: bool) -> str:
     )
 
 
-@cache
+@lru_cache(256)
 def _changed(names: tuple[str, ...]) -> str:
     return (
         f"select {member_columns(names)} from object o where o.home_id = $1 and o.collection_id = $2 "  # noqa: S608
@@ -65,7 +65,7 @@ def _changed(names: tuple[str, ...]) -> str:
     )
 
 
-@cache
+@lru_cache(256)
 def _changed_in_view(names: tuple[str, ...]) -> str:
     """What changed for everybody, and what changed for one person only, each by an index of its own."""
     join = views.joined("$6")
@@ -81,7 +81,7 @@ def _changed_in_view(names: tuple[str, ...]) -> str:
     )
 
 
-@cache
+@lru_cache(256)
 def _of_component(names: tuple[str, ...], component: str, *, viewed: bool) -> str:
     # Written out: with a parameter in its place, the index of the rare ones could not be used.
     if component not in _RARE:

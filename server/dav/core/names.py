@@ -20,6 +20,8 @@ DECLARATIONS = " ".join(f'xmlns:{prefix}="{namespace}"' for namespace, prefix in
 """Attributes of a root element that declare every prefix used in fragments."""
 
 PROLOGUE = '<?xml version="1.0" encoding="utf-8"?>\n'
+KEPT_LENGTH = 200
+"""Characters of a qualified name up to which its tags are kept: clients choose names, and long ones fill memory."""
 
 
 def dav(local: str) -> str:
@@ -55,9 +57,12 @@ def split(name: str) -> tuple[str, str]:
     return "", name
 
 
-@lru_cache(maxsize=1024)
 def tags(name: str) -> tuple[str, str, str]:
     """How an element is written: start tag, end tag, and the empty element."""
+    return _kept_tags(name) if len(name) <= KEPT_LENGTH else _tags(name)
+
+
+def _tags(name: str) -> tuple[str, str, str]:
     namespace, local = split(name)
     prefix = PREFIXES.get(namespace)
     if prefix:
@@ -65,6 +70,9 @@ def tags(name: str) -> tuple[str, str, str]:
     else:
         qualified, declaration = local, f' xmlns="{escape_attribute(namespace)}"'
     return f"<{qualified}{declaration}>", f"</{qualified}>", f"<{qualified}{declaration}/>"
+
+
+_kept_tags = lru_cache(maxsize=1024)(_tags)
 
 
 def element(name: str, inner: str = "") -> str:

@@ -224,3 +224,29 @@ def test_a_definition_with_a_change_every_few_minutes_is_refused() -> None:
     rule = "RRULE:FREQ=DAILY;BYMINUTE=" + ",".join(map(str, range(0, 60, 2))) + ";BYHOUR=1,2,3,4,5,6,7"
     with pytest.raises(TooManyInstances):
         zone_of_component(parse_components(vtimezone("x", ("STANDARD", "19000101T000000", "+0100", "+0200", rule)))[0])
+
+
+@pytest.mark.parametrize(
+    ("definition", "kept"),
+    [
+        (EUROPE, True),
+        (NEW_YORK, True),
+        (MOON, True),
+        ((("STANDARD", "20200101T000000", "+0100", "+0017", "RRULE:FREQ=DAILY;INTERVAL=30"),), False),
+        ((("STANDARD", "20200101T000000", "+0100", "+0018", "RRULE:FREQ=MONTHLY"),), False),
+        ((("STANDARD", "20200101T000000", "+0100", "+0019", "RRULE:FREQ=YEARLY;BYDAY=MO"),), False),
+        (tuple(("STANDARD", f"20200101T0000{n:02}", "+0100", f"+00{n:02}", "") for n in range(60)), True),
+        (
+            tuple(("STANDARD", f"20{n // 60:02}0101T0000{n % 60:02}", "+0100", "+0019", "") for n in range(501)),
+            False,
+        ),
+    ],
+)
+def test_zones_that_are_large_are_not_kept_in_memory(
+    definition: tuple[tuple[str, str, str, str, str], ...], kept: bool
+) -> None:
+    """There are as many as somebody makes up."""
+    parts = observances(parse_components(vtimezone("Custom", *definition))[0])
+    zone = zone_of_rules(parts)
+    assert (zone_of_rules(parts) is zone) is kept
+    assert zone_of_rules(parts).key == zone.key
