@@ -14,12 +14,14 @@ import asyncpg
 import structlog
 
 from server.errors import KoyomiError
+from server.services.views import render
 from server.settings import Settings
 from storage_plugins.postgres.audit_chain import seal
 from storage_plugins.postgres.database import Connection, Database, DatabaseLimits, connect
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.maintenance import forget_deleted, prune_outbox, prune_tombstones
 from storage_plugins.postgres.occurrence_jobs import follow_zone_data, roll_horizon
+from storage_plugins.postgres.views import prune_views, render_shared
 
 INTERVAL = 600.0
 """Seconds between two rounds."""
@@ -79,6 +81,8 @@ async def _round(database: Database, settings: Settings, lock: Connection) -> di
         "horizon": lambda: roll_horizon(database, now),
         "outbox": lambda: prune_outbox(database, OUTBOX_AGE),
         "deleted": lambda: forget_deleted(database, restore),
+        "shared": lambda: render_shared(database, render),
+        "views": lambda: prune_views(database, restore),
         "tombstones": lambda: prune_tombstones(database, retention),
         "sign_in_failures": lambda: PostgresDirectory(database).forget_failures(settings.sign_in_window),
         # Last, since it waits for transactions that are under way.

@@ -427,6 +427,9 @@ class Storage(Protocol):
     async def resolve(self, viewer: int | None, target: Target | None, *, text: bool = False) -> Resolution:
         """Who asks (principal id `viewer`) and what `target` names, in one statement."""
 
+    async def seen_by(self, found: Resolution, sharee: int, *, text: bool = False) -> Resolution:
+        """What `resolve` found in the home of a calendar's owner, in the view of somebody it is shared with."""
+
     async def installation(self) -> UUID:
         """The id of this installation's data, from which resource ids are made."""
 

@@ -100,6 +100,16 @@ def may_keep_view(viewer: Principal, owner: Principal | None, collection: Collec
     return others and READ in held
 
 
+def sees_as_sharee(viewer: Principal, owner: Principal | None, collection: Collection, grants: Grants) -> bool:
+    """Whether somebody sees a calendar by its owner's URL as they see it in their own home: whoever it is shared with
+    does, but for those who act for the owner.
+    """
+    if not collection.views or collection.view is not None or relation(viewer, owner) != "other":
+        return False
+    concerned = grants.groups | {viewer.id}
+    return READ in _by_sharing(concerned, grants, collection.id) and not _by_delegation(concerned, grants)
+
+
 def may_keep_own_parts(
     viewer: Principal, owner: Principal | None, collection: Collection, grants: Grants = NO_GRANTS
 ) -> bool:

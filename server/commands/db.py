@@ -13,6 +13,7 @@ from server.commands.options import with_settings
 from server.commands.session import open_database
 from server.errors import ConfigurationError, DatabaseError
 from server.services.etags import etag_of
+from server.services.views import render
 from server.settings import Settings
 from storage_plugins.postgres import dump, occurrence_jobs
 from storage_plugins.postgres.audit_chain import verify
@@ -124,8 +125,8 @@ async def reexpand(settings: Settings, dry_run: bool, everything: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Check all homes; reads every object once.")
 @with_settings()
 async def check(settings: Settings, homes: int, everything: bool) -> None:
-    """Compare what is derived (counts, sizes, ETags, revisions) with what it is derived from, and the audit with its
-    seals.
+    """Compare what is derived (counts, sizes, ETags, revisions, views) with what it is derived from, and the audit with
+    its seals.
 
     Changes nothing, and may run while the server does. Exits with 1 when something differs.
     """
@@ -138,7 +139,7 @@ async def check(settings: Settings, homes: int, everything: bool) -> None:
                 state = await schema_state(connection)
             if not state.usable:
                 raise DatabaseError("The tables are not those of this version: run koyomi db upgrade.")
-            async for each in differences(database, etag_of, sample=None if everything else homes):
+            async for each in differences(database, etag_of, render, sample=None if everything else homes):
                 found += 1
                 click.echo(
                     f"Home {each.home_id}: {each.subject}: {each.what} is {each.stored}, should be {each.computed}."

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
+from server.storage import SharedObject, Views
 from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.views import busy_numbers, shared_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +90,36 @@ _TEXTS = """
     select o.home_id, o.id, o.size, o.etag, o.text from object o
     where o.home_id = $1 and o.id > $2 and o.deleted_revision is null order by o.id limit $3
 """
+_SHARED = """
+    select o.neutral_etag, o.neutral_text, o.neutral_busy, s.* from (
+        select o.id from object o join collection c on c.home_id = o.home_id and c.id = o.collection_id
+        where o.home_id = $1 and o.id > $2 and o.deleted_revision is null and c.views and c.views_rendered
+        order by o.id limit $3
+    ) as n
+    join object o on o.home_id = $1 and o.id = n.id
+    cross join lateral (
+        select o.id, o.revision, o.text, o.neutral_text, coalesce(max(v.revision), 0),
+               jsonb_object_agg(v.principal_id, v.personal) filter (where v.principal_id is not null),
+               jsonb_object_agg(v.principal_id, jsonb_build_array(v.etag, v.size, v.text, v.busy))
+                   filter (where v.principal_id is not null)
+        from object_view v where v.home_id = o.home_id and v.object_id = o.id
+    ) as s
+    order by o.id
+"""
 
 
 async def check(
-    database: Database, etag_of: Callable[[bytes], str], *, sample: int | None = None, batch: int = 200
+    database: Database,
+    etag_of: Callable[[bytes], str],
+    render: Callable[[SharedObject], Views] | None = None,
+    *,
+    sample: int | None = None,
+    batch: int = 200,
 ) -> AsyncIterator[Difference]:
     """Give every difference in all homes, or in `sample` homes taken at random.
 
-    `etag_of` computes the ETag of a text. Holds at most `batch` texts at once.
+    `etag_of` computes the ETag of a text, `render` what others see of an object; without it that is not compared.
+    Holds at most `batch` texts at once.
     """
     async for homes in _homes(database, sample, batch):
         for sql in _CHECKS:
@@ -104,6 +128,9 @@ async def check(
         for home in homes:
             async for difference in _check_texts(database, home, etag_of, batch):
                 yield difference
+            if render is not None:
+                async for difference in _check_views(database, home, etag_of, render, batch):
+                    yield difference
 
 
 async def _homes(database: Database, sample: int | None, batch: int) -> AsyncIterator[list[int]]:
@@ -128,3 +155,38 @@ async def _check_texts(
             if (computed := etag_of(data)) != etag:
                 yield Difference(home_id, f"object {id_}", "etag", etag, computed)
         last = rows[-1][1]
+
+
+async def _check_views(
+    database: Database,
+    home: int,
+    etag_of: Callable[[bytes], str],
+    render: Callable[[SharedObject], Views],
+    batch: int,
+) -> AsyncIterator[Difference]:
+    """What others than the owner see. The text of a view may be written in another way than it would be rendered."""
+    last = 0
+    while rows := await database.fetch(_SHARED, home, last, batch):
+        for etag, text, busy, *object_, views in rows:
+            found = shared_object(object_)
+            should_be = render(found)
+            subject = f"object {found.id}"
+            for what, stored, computed in (
+                ("neutral_etag", etag, should_be.neutral_etag),
+                ("neutral_text", text, should_be.neutral_text),
+                ("neutral_busy", busy, busy_numbers(should_be.neutral_busy)),
+            ):
+                if stored != computed:
+                    yield Difference(home, subject, what, str(stored), str(computed))
+            for view in should_be.views:
+                seen_etag, size, seen, seen_busy = views[str(view.principal_id)]
+                subject = f"object {found.id} as principal {view.principal_id} sees it"
+                data = seen.encode()
+                for what, stored, computed in (
+                    ("etag", seen_etag, etag_of(data)),
+                    ("size", str(size), str(len(data))),
+                    ("busy", seen_busy, busy_numbers(view.busy)),
+                ):
+                    if stored != computed:
+                        yield Difference(home, subject, what, str(stored), str(computed))
+            last = found.id

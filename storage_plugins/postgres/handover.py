@@ -247,7 +247,7 @@ async def _take_place(connection: Connection, handover: Handover, owner: str, ca
         """
         update handover v set finished_at = clock_timestamp() from collection c
         where v.home_id = $1 and v.collection_id = $2 and c.home_id = v.home_id and c.id = v.collection_id
-        returning c.deleted_at, c.properties, c.timezone, c.source, c.components
+        returning c.deleted_at, c.properties, c.timezone, c.source, c.components, c.views
         """,
         home_id,
         id_,
@@ -288,7 +288,9 @@ async def _take_place(connection: Connection, handover: Handover, owner: str, ca
             from before b where h.id = $1
         )
         update collection set revision = $3, modified_at = clock_timestamp(), properties = $4, timezone = $5,
-            source = $6, components = $7, deleted_at = $8
+            source = $6, components = $7, deleted_at = $8,
+            -- What was copied before it was shared is rendered by a job.
+            views = $9, views_rendered = false
         where home_id = $1 and id = $2
         """,
         to_home_id,
@@ -299,6 +301,7 @@ async def _take_place(connection: Connection, handover: Handover, owner: str, ca
         source["source"],
         source["components"],
         source["deleted_at"],
+        source["views"],
     )
     await _move_bindings(connection, handover, cause)
     await _leave(connection, handover, cause)

@@ -159,6 +159,14 @@ def _home(row: Any, kind: HomeKind, owner: Principal) -> Home:
     return Home(*values)
 
 
+VIEW_REVISION = (
+    "select max(b.view_revision) from home h join binding b on b.home_id = h.id "
+    "where h.principal_id = $3 and h.kind = 'calendar' and b.collection_home_id = $1 and b.collection_id = $2 "
+    "and b.deleted_revision is null"
+)
+"""Arguments: home, collection, and who shows it in their home."""
+
+
 @cache
 def in_view(*, text: bool) -> str:
     """The statement that reads a member of another's calendar as somebody sees it. Arguments: home, collection, name,

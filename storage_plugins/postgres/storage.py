@@ -104,15 +104,27 @@ class PostgresStorage(MemberWrites, CollectionWrites):
             by_id = {principal.id: principal for principal in read}
             asking, owner = asking or by_id.get(row[0]), owner or by_id.get(row[2])
         found = resolve.resolution(row, target, asking, owner)
-        if found.object is None or found.collection is None or found.collection.view is None:
+        if found.collection is None or found.collection.view is None:
             return found
-        return await self._in_view(found, found.collection, found.object.name, text=text)
+        return await self._in_view(found, found.collection, text=text)
 
-    async def _in_view(self, found: Resolution, collection: Collection, name: str, *, text: bool) -> Resolution:
-        """What was found of another's calendar, with the object as the home that shows it sees it."""
-        place = collection.home_id, collection.id, name
+    async def seen_by(self, found: Resolution, sharee: int, *, text: bool = False) -> Resolution:
+        """What `resolve` found in the home of a calendar's owner, in the view of somebody it is shared with."""
+        if found.collection is None:
+            return found
+        latest = await self.database.fetchval(
+            resolve.VIEW_REVISION, found.collection.home_id, found.collection.id, sharee
+        )
+        collection = replace(found.collection, view=sharee, revision=max(found.collection.revision, latest or 0))
+        return await self._in_view(found, collection, text=text)
+
+    async def _in_view(self, found: Resolution, collection: Collection, *, text: bool) -> Resolution:
+        """What was found of another's calendar, with the object as the person sees it whose view it is."""
+        if found.object is None:
+            return replace(found, collection=collection)
+        place = collection.home_id, collection.id, found.object.name
         row = await self.database.fetchrow(resolve.in_view(text=text), *place, collection.view)
-        return replace(found, object=None if row is None else resolve.member(row))
+        return replace(found, collection=collection, object=None if row is None else resolve.member(row))
 
     async def installation(self) -> UUID:
         """The id of this installation's data."""

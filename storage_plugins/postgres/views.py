@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from server.calendar.occurrences import Busy
@@ -32,6 +33,28 @@ _UNRENDERED = (
     "left join object_view v on v.home_id = o.home_id and v.object_id = o.id "
     "group by o.home_id, o.id, o.revision, o.text order by o.id"
 )
+_RENDERED = "update collection set views_rendered = true where home_id = $1 and id = $2 and views"
+_NOT_RENDERED = """
+    select distinct c.home_id, c.id from share s join collection c on c.home_id = s.home_id and c.id = s.collection_id
+    where s.rights <> 'free-busy' and c.kind = 'calendar' and c.deleted_at is null
+      and not (c.views and c.views_rendered)
+"""
+_PRUNE = """
+    delete from object_view where (home_id, object_id, principal_id) in (
+        select v.home_id, v.object_id, v.principal_id
+        from binding b
+        join home h on h.id = b.home_id
+        join object_view v on v.home_id = b.collection_home_id and v.principal_id = h.principal_id
+        join object o on o.home_id = v.home_id and o.id = v.object_id and o.collection_id = b.collection_id
+        where b.deleted_at < clock_timestamp() - $1::interval and b.home_id <> b.collection_home_id
+          and not exists (
+              select from binding l
+              where l.home_id = b.home_id and l.collection_home_id = b.collection_home_id
+                and l.collection_id = b.collection_id and l.deleted_revision is null
+          )
+        limit $2
+    )
+"""
 _RENDER = "select koyomi_render_1($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _NONE = (False, None, None, None, None, None, None)
 
@@ -106,4 +129,24 @@ async def render_all(
             stored = await database.fetchval(_RENDER, home_id, found.id, found.revision, *rendered(render(found)))
             done += bool(stored)
         last = rows[-1][0]
+    await database.fetch(_RENDERED, home_id, collection_id)
     return done
+
+
+async def render_shared(database: Database, render: Callable[[SharedObject], Views]) -> int:
+    """Render calendars that were shared before there were views, or whose rendering was broken off; of how many."""
+    found = await database.fetch(_NOT_RENDERED)
+    for home_id, collection_id in found:
+        await render_all(database, home_id, collection_id, render)
+    return len(found)
+
+
+async def prune_views(database: Database, age: timedelta, *, batch: int = 500) -> int:
+    """Delete the views of those who have not seen the calendar for longer than `age`; gives how many."""
+    total = 0
+    while True:
+        async with database.transaction() as connection:
+            done = int((await connection.execute(_PRUNE, age, batch)).rsplit(" ", 1)[-1])
+        total += done
+        if done < batch:
+            return total

@@ -139,6 +139,10 @@ class Request:
             )
             if policy.READ not in held and need not in held:
                 raise AccessDenied(path.href, need)
+            if found.collection is not None and policy.sees_as_sharee(
+                self.person, found.owner, found.collection, found.grants
+            ):
+                found = await self.site.storage.seen_by(found, self.person.id, text=text)
         return found
 
     async def resource(

@@ -8,13 +8,14 @@ import pytest
 
 from server.costs import Costs
 from server.directory import RelationChange
-from server.storage import Cause, Collection, Home, Target
+from server.storage import Cause
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav.client import Reply
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import Multistatus, dav
 from tests.integration.dav.person import Person, card, event, xml
+from tests.integration.dav.sharing import Share
 
 CAUSE = Cause(None, "test")
 OF_PRINCIPALS = (
@@ -105,16 +106,18 @@ async def calendarserver(person: Person, group: Person, everybody: list[Person])
 
 @pytest.mark.parametrize("report", [expand, search, listed, matching, calendarserver], ids=lambda each: each.__name__)
 async def test_principals(
-    served: Served, new_person: NewPerson, statements: Callable[[], int], report: Callable[..., Awaitable[Reply]]
+    served: Served,
+    new_person: NewPerson,
+    statements: Callable[[], int],
+    share: Share,
+    report: Callable[..., Awaitable[Reply]],
 ) -> None:
-    access = PostgresAccess(served.storage)
     needed = []
     for count in (2, 9):
         group, members = await crowd(served, new_person, count)
         person = members[0]
-        home, calendar = await _calendar(served, person)
         for each in members[1:]:
-            await access.share(home, calendar, each.id, "read", CAUSE)
+            await share(person, each, "read")
         await person.http("OPTIONS", person.home)
         await report(person, group, members)
         statements()
@@ -124,13 +127,6 @@ async def test_principals(
         names = members if report not in (matching, calendarserver) else members[:1]
         assert all(each.name.title() in reply.text for each in names)
     assert 1 < needed[0] == needed[1] <= 20
-
-
-async def _calendar(served: Served, person: Person) -> tuple[Home, Collection]:
-    found = await served.storage.resolve(person.id, Target(person.uid, "uid", "calendar", "calendar"))
-    assert found.home is not None
-    assert found.collection is not None
-    return found.home, found.collection
 
 
 async def test_an_expansion_is_bounded(served: Served, new_person: NewPerson) -> None:
@@ -148,15 +144,13 @@ def acls(reply: Multistatus, hrefs: list[str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", ["calendar", "addressbook"])
 async def test_access_control_lists_in_every_report(
-    served: Served, person: Person, new_person: NewPerson, statements: Callable[[], int], kind: str
+    person: Person, other: Person, share: Share, statements: Callable[[], int], kind: str
 ) -> None:
-    other = await new_person()
-    access = PostgresAccess(served.storage)
     path, home, text, space = (
         (person.calendar, person.home, event, "C") if kind == "calendar" else (person.book, person.books, card, "A")
     )
     if kind == "calendar":
-        await access.share(*await _calendar(served, person), other.id, "read", CAUSE)
+        await share(person, other, "read")
     hrefs = [f"{path}{number}.{'ics' if kind == 'calendar' else 'vcf'}" for number in range(5)]
     for number, href in enumerate(hrefs):
         await person.has(href, text(str(number)))
@@ -181,11 +175,8 @@ async def test_access_control_lists_in_every_report(
     assert (await person.sync(home, props="<D:acl/>"))[path].found[dav("acl")] == of_collection
 
 
-async def test_who_may_not_read_the_list_does_not_in_reports(
-    served: Served, person: Person, new_person: NewPerson
-) -> None:
-    other = await new_person()
-    await PostgresAccess(served.storage).share(*await _calendar(served, person), other.id, "read", CAUSE)
+async def test_who_may_not_read_the_list_does_not_in_reports(person: Person, other: Person, share: Share) -> None:
+    await share(person, other, "read")
     await person.has(f"{person.calendar}1.ics", event("1"))
     reply = await other.sync(person.calendar, props="<D:acl/><D:getetag/>")
     member = reply[f"{person.calendar}1.ics"]

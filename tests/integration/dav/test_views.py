@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
 
+from server.services.etags import etag_of
+from server.services.views import render
+from storage_plugins.postgres.check import check
+from storage_plugins.postgres.views import prune_views, render_shared
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import caldav, dav
 from tests.integration.dav.person import Person, calendar, event
@@ -384,6 +389,101 @@ async def test_delegates_have_the_view_of_whom_they_act_for(three: Three, new_pe
     await writing.has(f"{three.readers}1.ics", mine)
     assert (await three.texts())[2] == mine
     assert (await writing.sync(three.readers, token)).hrefs == [f"{three.readers}1.ics"]
+
+
+async def test_by_the_owners_url_a_sharee_sees_their_view(three: Three) -> None:
+    mine = event("1", "Meeting", *EARLY)
+    assert (await three.writer.http("GET", f"{three.owners}1.ics")).text == event("1")
+    before = await three.states()
+    token = (await three.writer.sync(three.owners)).token or ""
+    etag = await three.writer.has(f"{three.owners}1.ics", mine, If_Match=before[1][0])
+    assert await three.texts() == [event("1", "Meeting", FREE, *ALARM), mine, event("1")]
+    after = await three.states()
+    assert (after[0], after[2]) == (before[0], before[2])
+    assert after[1][0] == etag
+    assert (await three.writer.http("GET", f"{three.owners}1.ics")).etag == etag
+    assert (await three.writer.sync(three.owners, token)).hrefs == [f"{three.owners}1.ics"]
+    assert (await three.writer.sync(three.writers, before[1][2])).hrefs == [f"{three.writers}1.ics"]
+    (await three.reader.put(f"{three.owners}1.ics", event("1", "Changed"))).refused(403, dav("need-privileges"))
+
+
+async def test_who_acts_for_the_owner_sees_what_the_owner_sees(three: Three, new_person: NewPerson) -> None:
+    delegate = await new_person()
+    members = f"<D:group-member-set><D:href>{delegate.principal}</D:href></D:group-member-set>"
+    await three.owner.set(f"{three.owner.principal}calendar-proxy-write/", members)
+    assert (await delegate.http("GET", f"{three.owners}1.ics")).text == event("1", "Meeting", FREE, *ALARM)
+    await delegate.has(f"{three.owners}1.ics", event("1", "Moved", *EARLY))
+    assert await three.texts() == [event("1", "Moved", *EARLY), event("1", "Moved"), event("1", "Moved")]
+
+
+async def test_calendars_that_were_shared_before_there_were_views(
+    person: Person, other: Person, served: Served
+) -> None:
+    await person.has(f"{person.calendar}1.ics", event("1", "Meeting", *ALARM))
+    database = served.storage.database
+    await database.fetch(
+        """
+        select koyomi_share_1(c.home_id, c.id, $2, 'read', null, 'test', '')
+        from home h join collection c on c.home_id = h.id join binding b on b.home_id = h.id and b.collection_id = c.id
+        where h.principal_id = $1 and h.kind = 'calendar' and b.name = 'calendar'
+        """,
+        person.id,
+        other.id,
+    )
+    (place,) = await shown(other)
+    assert (await other.http("GET", f"{place}1.ics")).text == event("1", "Meeting", *ALARM)
+    assert await render_shared(database, render) >= 1
+    assert (await other.http("GET", f"{place}1.ics")).text == event("1")
+    await other.has(f"{place}1.ics", event("1", "Meeting", *EARLY))
+    assert await render_shared(database, render) == 0
+
+
+async def test_views_end_some_time_after_the_sharing(three: Three, share: Share, served: Served) -> None:
+    await three.reader.has(f"{three.readers}1.ics", event("1", "Meeting", *EARLY))
+    await three.writer.has(f"{three.writers}1.ics", event("1", "Meeting", *EARLY))
+    database = served.storage.database
+    await share(three.owner, three.reader, None)
+
+    async def who_has_views() -> set[int]:
+        rows = await database.fetch(
+            "select principal_id from object_view where principal_id = any($1::bigint[])",
+            [three.reader.id, three.writer.id],
+        )
+        return {row[0] for row in rows}
+
+    await prune_views(database, timedelta(days=1))
+    assert await who_has_views() == {three.reader.id, three.writer.id}
+    await database.fetch(
+        """
+        update binding b set deleted_at = deleted_at - interval '2 days'
+        from home h where h.id = b.home_id and h.principal_id = $1 and deleted_at is not null
+        """,
+        three.reader.id,
+    )
+    await prune_views(database, timedelta(days=1))
+    assert await who_has_views() == {three.writer.id}
+
+
+async def test_the_check_compares_views(three: Three, served: Served) -> None:
+    await three.reader.has(f"{three.readers}1.ics", event("1", "Meeting", FREE))
+    await three.owner.has(f"{three.owners}2.ics", event("2", "Other", *ALARM))
+    database = served.storage.database
+    home = await database.fetchval("select home_id from share where principal_id = $1", three.reader.id)
+
+    async def found() -> set[str]:
+        return {each.what async for each in check(database, etag_of, render) if each.home_id == home}
+
+    assert [each async for each in check(database, etag_of, render)] == [], "also what other tests left"
+    changed = "update object_view set text = text || 'x', busy = '{1}' where principal_id = $1"
+    await database.fetch(changed, three.reader.id)
+    assert await found() == {"etag", "size", "busy"}
+    await three.owner.has(f"{three.owners}1.ics", event("1"))
+    assert await found() == set()
+    await database.fetch("update object set neutral_text = null, neutral_busy = '{1}' where home_id = $1", home)
+    assert await found() == {"neutral_text", "neutral_busy"}
+    await three.owner.http("DELETE", f"{three.owners}2.ics")
+    await three.owner.has(f"{three.owners}1.ics", event("1", "Meeting", *ALARM))
+    assert await found() == set()
 
 
 async def test_sharing_while_others_write(person: Person, other: Person, share: Share, served: Served) -> None:
