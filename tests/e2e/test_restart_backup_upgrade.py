@@ -1,7 +1,7 @@
 """Sixteen clients write on while the server is restarted, moved beside a new one, backed up, and PostgreSQL upgraded.
 
 Unlike with kills nothing is in doubt here: a write that was not answered was not carried out either. Clients that
-synchronise go on, and begin anew only when a backup was restored.
+synchronise go on, and begin anew only when a backup was restored; so does vdirsyncer, with a folder of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import shutil
 import signal
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from tests.e2e.conftest import load_people
 from tests.e2e.http_connection import Connection
 from tests.e2e.sync_client import SyncClient, listing
 from tests.e2e.test_nothing_lost import CLIENTS, PEOPLE, Client, Member, follow
+from tests.e2e.vdirsyncer_copy import VdirsyncerCopy
 from tests.server_process import ServerProcess, free_port, running
 
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
@@ -51,6 +53,7 @@ class Load:
     clients: list[Client]
     copies: list[SyncClient]
     counts: Counter[str]
+    folder: VdirsyncerCopy
 
     @property
     def members(self) -> list[CertainMember]:
@@ -65,6 +68,7 @@ class Load:
         """Send everything to another port, from the next connection on."""
         for http in [*(client.http for client in self.clients), *(copy.http for copy in self.copies)]:
             http.port = port
+        self.folder.port = port
 
 
 @contextlib.asynccontextmanager
@@ -77,8 +81,9 @@ async def writing(server: ServerProcess) -> AsyncIterator[Load]:
     copies = [
         SyncClient(Connection(server.port, name, name), f"/calendars/users/{name}/", infinite=True) for name in PEOPLE
     ]
-    load, over = Load(clients, copies, counts), asyncio.Event()
-    async with asyncio.TaskGroup() as group:
+    folder = VdirsyncerCopy(Path(tempfile.mkdtemp(dir=server.data.parent)), PEOPLE[0], server.port)
+    load, over = Load(clients, copies, counts, folder), asyncio.Event()
+    async with folder.going_on(), asyncio.TaskGroup() as group:
         for client in clients:
             group.create_task(client.write())
         for copy in copies:
@@ -97,7 +102,8 @@ async def writing(server: ServerProcess) -> AsyncIterator[Load]:
             pass
         assert copy.known == await listing(copy.http, copy.href, infinite=True)
         copy.http.drop()
-    print(dict(counts))
+    await folder.ends_equal()
+    print(dict(counts), f"vdirsyncer: {len(folder.own)} runs, {folder.failed} failed")
 
 
 def replaced(server: ServerProcess, before: set[int]) -> bool:
@@ -175,6 +181,8 @@ async def test_a_backup_taken_under_load(server_folder: Path, kind: str) -> None
             assert copy.restarts == before + 1
             assert copy.known == await listing(copy.http, copy.href, infinite=True)
             copy.http.drop()
+        # What it had sent since the backup is gone there, and so here.
+        await load.folder.ends_equal(complete=False)
 
 
 async def test_another_major_version_of_postgresql_between_two_writes(server_folder: Path) -> None:
