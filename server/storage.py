@@ -468,6 +468,12 @@ class Storage(Protocol):
     ) -> Overlapping:
         """Which objects of a calendar overlap `window`; floating times are looked for in `floating`."""
 
+    async def ringing(self, collection: Collection, window: tuple[datetime, datetime]) -> Sequence[int] | None:
+        """Ids of the objects of a calendar that may have an alarm that rings in a window, no others than these do.
+
+        None where that is not known: for somebody who has alarms of their own.
+        """
+
     async def busy_times(
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
     ) -> BusyTimes:

@@ -131,6 +131,8 @@ class Alternative:
     exact: bool
     """Whether every such object matches; otherwise `matches` has to look at it. A time range is then all that is asked
     of the component, so that one overlapping occurrence is enough."""
+    alarm_range: TimeRange | None = None
+    """An alarm of the component rings in this."""
 
 
 def parse_time_range(start: str | None, end: str | None) -> TimeRange:
@@ -257,6 +259,8 @@ def _has_property(prop_filter: PropFilter, path: tuple[Component, ...], in_time_
     if prop_filter.is_not_defined:
         return not candidates
     text_match, time_range, param_filters = prop_filter.text_match, prop_filter.time_range, prop_filter.param_filters
+    if not candidates and time_range is not None and text_match is None:
+        candidates = _standing_for(name, path[-1])
     combine = any if prop_filter.test == "anyof" else all
     for prop in candidates:
         results = [_has_parameter(child, prop) for child in param_filters]
@@ -267,6 +271,13 @@ def _has_property(prop_filter: PropFilter, path: tuple[Component, ...], in_time_
         if not results or combine(results):
             return True
     return False
+
+
+def _standing_for(name: str, component: Component) -> list[Property]:
+    """DURATION where there is no DTEND or DUE: a time range tests the end that it gives (RFC 4791 §9.9)."""
+    if (component.name, name) not in (("VEVENT", "DTEND"), ("VTODO", "DUE")) or component.first("DTSTART") is None:
+        return []
+    return component.all("DURATION")
 
 
 def _has_parameter(param_filter: ParamFilter, prop: Property) -> bool:
@@ -302,6 +313,7 @@ def alternatives(comp_filter: CompFilter) -> tuple[Alternative, ...] | None:
             time_range=child.time_range,
             uid_contains=_wanted_uid(child),
             exact=not child.prop_filters and not child.comp_filters and not comp_filter.prop_filters,
+            alarm_range=_wanted_alarm(child),
         )
         for child in children
     )
@@ -310,6 +322,14 @@ def alternatives(comp_filter: CompFilter) -> tuple[Alternative, ...] | None:
 def is_unconditional(comp_filter: CompFilter) -> bool:
     """Whether every calendar object matches."""
     return not (comp_filter.is_not_defined or comp_filter.prop_filters or comp_filter.comp_filters)
+
+
+def _wanted_alarm(comp_filter: CompFilter) -> TimeRange | None:
+    """When an alarm must ring, where a filter of a component demands that."""
+    if comp_filter.test == "anyof" or comp_filter.name.upper() not in _LEVELS["VALARM"]:
+        return None
+    alarms = [child for child in comp_filter.comp_filters if child.name.upper() == "VALARM"]
+    return next((child.time_range for child in alarms if child.time_range is not None), None)
 
 
 def _wanted_uid(comp_filter: CompFilter) -> str | None:

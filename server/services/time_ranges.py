@@ -85,6 +85,12 @@ async def objects_in(
     return frozenset(found)
 
 
+async def ringing_in(storage: Storage, collection: Collection, time_range: TimeRange) -> frozenset[int] | None:
+    """Ids of the objects of which an alarm may ring in a window, wherever floating times lie; None: any object's."""
+    found = await storage.ringing(collection, _bounds(time_range))
+    return None if found is None else frozenset(found)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredOccurrences:
     """The stored occurrences of a calendar that overlap a window."""

@@ -25,7 +25,7 @@ _CLASSES = ((0, "24 hours"), (1, "744 hours"), (2, None))
 """The length classes with the longest range of each."""
 
 
-def _stored(columns: str, start: str, end: str, condition: str = "", *, source: str = "occurrence c") -> str:
+def stored(columns: str, start: str, end: str, condition: str = "", *, source: str = "occurrence c") -> str:
     """Occurrences whose range touches a window: a range of the index for each length class."""
     return " union all ".join(
         f"select {columns} from {source} where c.home_id = $1 and c.collection_id = $2 "  # noqa: S608
@@ -56,8 +56,8 @@ _TIMING = "c.object_id, c.kind, c.start_at, c.recurrence_id, c.end_at, c.compone
 
 TIMINGS = " union all ".join(
     (
-        _stored(f"{_TIMING}, null::timestamptz, null::timestamptz", "$3", "$4", _MATCHING),
-        _stored(f"{_TIMING}, c.matches_from, c.matches_until", "$5", "$6", "and c.kind <> 0 and c.matches"),
+        stored(f"{_TIMING}, null::timestamptz, null::timestamptz", "$3", "$4", _MATCHING),
+        stored(f"{_TIMING}, c.matches_from, c.matches_until", "$5", "$6", "and c.kind <> 0 and c.matches"),
         _unexpanded(f"o.id, {_PARTIAL}, null, '', null, 0, null, null", "$5", "$6"),
     )
 )
@@ -67,14 +67,14 @@ OVERLAPPING = " union all ".join(
     (
         "select distinct t.object_id, 0::smallint as kind, null::timestamptz, null::timestamptz, null::timestamptz, "  # noqa: S608
         "null::timestamptz from ("
-        + _stored(
+        + stored(
             "c.object_id",
             "$3",
             "$4",
             _MATCHING,
         )
         + ") as t",
-        _stored(
+        stored(
             "c.object_id, c.kind, c.start_at, c.end_at, c.matches_from, c.matches_until",
             "$5",
             "$6",
@@ -107,14 +107,14 @@ def _busy_in_window(stored: Callable[..., str], busy: str) -> str:
     )
 
 
-BUSY_IN_WINDOW = _busy_in_window(_stored, "c.busy")
+BUSY_IN_WINDOW = _busy_in_window(stored, "c.busy")
 """Arguments as of `TIMINGS`. Timed occurrences are merged by the database, so that what it sends
 grows with the answer and not with the calendar.
 """
 
 _VIEW = views.joined("$7")
 BUSY_IN_VIEW = _busy_in_window(
-    partial(_stored, source=f"occurrence c join object o on o.home_id = c.home_id and o.id = c.object_id{_VIEW}"),
+    partial(stored, source=f"occurrence c join object o on o.home_id = c.home_id and o.id = c.object_id{_VIEW}"),
     "coalesce((case when v.object_id is null then o.neutral_busy else v.busy end)[c.component + 1], c.busy)",
 )
 """Arguments as of `BUSY_IN_WINDOW`, and whose view it is."""

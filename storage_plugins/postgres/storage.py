@@ -25,7 +25,7 @@ from server.storage import (
     Target,
     Timings,
 )
-from storage_plugins.postgres import columnwise, members, occurrence_reads, resolve, views
+from storage_plugins.postgres import alarm_reads, columnwise, members, occurrence_reads, resolve, views
 from storage_plugins.postgres.collection_writes import CollectionWrites
 from storage_plugins.postgres.database import DEFAULT_LIMITS, Database, DatabaseLimits
 from storage_plugins.postgres.member_writes import MemberWrites
@@ -222,6 +222,13 @@ class PostgresStorage(MemberWrites, CollectionWrites):
                 occurrence_reads.OVERLAPPING, collection.home_id, collection.id, *window, *floating
             )
         )
+
+    async def ringing(self, collection: Collection, window: tuple[datetime, datetime]) -> Sequence[int] | None:
+        """Ids of the objects of a calendar that may have an alarm that rings in a window, no others than these do."""
+        if collection.view is not None:
+            return None
+        rows = await self.database.fetch(alarm_reads.RINGING, collection.home_id, collection.id, *window)
+        return [row[0] for row in rows]
 
     async def busy_times(
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]

@@ -19,7 +19,14 @@ from server.dav.core.resource import Kind, Resource
 from server.dav.rfc4791.calendar_data import CALENDAR_DATA, asked_for, reader
 from server.dav.rfc4791.filter_xml import CalendarQuery, read_query
 from server.errors import InvalidData
-from server.services.time_ranges import StoredOccurrences, objects_in, stored_in, zone_of_calendar, zone_of_text
+from server.services.time_ranges import (
+    StoredOccurrences,
+    objects_in,
+    ringing_in,
+    stored_in,
+    zone_of_calendar,
+    zone_of_text,
+)
 from server.storage import Collection, MemberColumn, Row
 
 CALENDARS = frozenset({Kind.CALENDAR})
@@ -91,10 +98,7 @@ async def selection(
         return Selection(None, by_text, heavy=True)
     within: dict[Alternative, frozenset[int] | None] = {}
     for choice in choices:
-        window = choice.time_range
-        within[choice] = (
-            None if window is None else await objects_in(request.site.storage, collection, window, zone, stored)
-        )
+        within[choice] = await _candidates(request, collection, choice, zone, stored)
 
     def test(row: Row, where: Mapping[MemberColumn, int]) -> bool:
         found = [
@@ -109,6 +113,19 @@ async def selection(
     if len(windows) < len(within):
         return Selection(None, test, heavy)
     return Selection(sorted(frozenset().union(*windows)), test, heavy)
+
+
+async def _candidates(
+    request: Request, collection: Collection, choice: Alternative, zone: Zone, stored: StoredOccurrences | None
+) -> frozenset[int] | None:
+    """Ids of the objects that fulfil what an alternative asks by time; None: it asks nothing."""
+    storage, found = request.site.storage, None
+    if choice.time_range is not None:
+        found = await objects_in(storage, collection, choice.time_range, zone, stored)
+    if choice.alarm_range is not None:
+        ringing = await ringing_in(storage, collection, choice.alarm_range)
+        found = ringing if found is None else found if ringing is None else found & ringing
+    return found
 
 
 def text_test(comp_filter: CompFilter, zone: Zone) -> Test:

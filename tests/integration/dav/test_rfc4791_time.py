@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from server.calendar.component import parse_calendar
 from server.calendar.expand import expand
+from server.calendar.filters import CompFilter, TimeRange, matches
+from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.zones import UTC_ZONE
 from tests.integration.dav.client import Reply
 from tests.integration.dav.multistatus import caldav, dav
@@ -588,6 +590,84 @@ async def test_9_9_alarms_of_events(person: Person) -> None:
         condition = in_component(f'<C:comp-filter name="VALARM">{window(start, end)}</C:comp-filter>')
         reply = await person.report(person.calendar, "C:calendar-query", f"<D:prop><D:getetag/></D:prop>{condition}")
         assert reply.multistatus.hrefs == ([f"{person.calendar}1.ics"] if there else []), start
+
+
+def rings(trigger: str, *more: str) -> tuple[str, ...]:
+    return ("BEGIN:VALARM", "ACTION:AUDIO", f"TRIGGER{trigger}", *more, "END:VALARM")
+
+
+ALARMS = {
+    "before": timed(":20260601T090000Z", *rings(":-PT15M")),
+    "at the end": timed(":20260601T090000Z", *rings(";RELATED=END:PT0S")),
+    "a day before": timed(";TZID=Europe/Berlin:20260330T090000", *rings(":-P1D")),
+    "weeks before": timed(":20260601T090000Z", *rings(":-P3W")),
+    "a year after": timed(":20260601T090000Z", *rings(":P366D")),
+    "at a time": timed(":20300601T090000Z", *rings(";VALUE=DATE-TIME:20260605T090000Z")),
+    "at a time, repeated": timed(
+        ":20300601T090000Z", *rings(";VALUE=DATE-TIME:20260501T090000Z", "REPEAT:40", "DURATION:P1D")
+    ),
+    "repeated for days": timed(":20260601T090000Z", *rings(":-PT1H", "REPEAT:72", "DURATION:PT1H")),
+    "floating": timed(":20260601T093000", *rings(":-PT30M")),
+    "a date": timed(";VALUE=DATE:20260601", *rings(":-PT9H"), lasting="P1D"),
+    "endless": timed(":20200601T090000Z", "RRULE:FREQ=WEEKLY", *rings(":-P8D")),
+    "endless, repeated": timed(
+        ":20200601T090000Z", "RRULE:FREQ=MONTHLY", *rings(":-PT5M", "REPEAT:3", "DURATION:PT6H")
+    ),
+    "some beyond what is computed": timed(":20260601T090000Z", *rings(":-P1100000D")),
+    "none": timed(":20260601T090000Z"),
+    "of one override": calendar(
+        *("BEGIN:VEVENT", "UID:1", "DTSTAMP:20260101T000000Z", "DTSTART:20260601T090000Z", "DURATION:PT1H"),
+        *("RRULE:FREQ=DAILY;COUNT=4", "END:VEVENT", "BEGIN:VEVENT", "UID:1", "DTSTAMP:20260101T000000Z"),
+        *("RECURRENCE-ID:20260602T090000Z", "DTSTART:20260602T170000Z", "DURATION:PT1H", *rings(":-PT1H")),
+        "END:VEVENT",
+    ),
+}
+RINGING = [
+    (start, end)
+    for start, hours in (
+        *((datetime(2026, 6, 1, 7), 1), (datetime(2026, 6, 1, 8), 1), (datetime(2026, 6, 1, 9), 1)),
+        *((datetime(2026, 3, 29, 6), 1), (datetime(2026, 3, 29, 7), 1), (datetime(2026, 5, 11, 8), 2)),
+        *((datetime(2027, 6, 2, 8), 2), (datetime(2026, 6, 5, 8), 2), (datetime(2026, 5, 20, 8, 30), 1)),
+        *((datetime(2026, 6, 3, 0), 24), (datetime(2026, 6, 2, 15), 2), (datetime(2026, 5, 31, 14), 2)),
+        *((datetime(2056, 6, 1, 0), 24), (datetime(2056, 6, 4, 0), 24 * 7), (datetime(1990, 1, 1), 24 * 365)),
+        (datetime(2000, 1, 1), 24 * 365 * 60),
+    )
+    for end in (start + timedelta(hours=hours),)
+]
+
+
+async def test_9_9_alarms_are_found_as_the_texts_say(person: Person) -> None:
+    """From the stored triggers, whatever their offsets are, the objects are found that a look at each text finds."""
+    texts = {
+        f"{number:02}.ics": text.replace("UID:1\r\n", f"UID:{number}\r\n")
+        for number, text in enumerate(ALARMS.values())
+    }
+    for name, text in texts.items():
+        await person.has(person.calendar + name, text)
+    for start, end in RINGING:
+        asked = TimeRange(start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
+        alarm = CompFilter("VALARM", time_range=asked)
+        wanted = CompFilter("VCALENDAR", comp_filters=(CompFilter("VEVENT", comp_filters=(alarm,)),))
+        bounds = [f"{time:%Y%m%dT%H%M%SZ}".rjust(16, "0") for time in (start, end)]
+        condition = in_component(f'<C:comp-filter name="VALARM">{window(*bounds)}</C:comp-filter>')
+        reply = await person.report(person.calendar, "C:calendar-query", f"<D:prop><D:getetag/></D:prop>{condition}")
+        found = [href.removeprefix(person.calendar) for href in reply.multistatus.hrefs]
+        trees = {name: parse_calendar(text) for name, text in texts.items()}
+        assert found == [
+            name for name, tree in trees.items() if matches(wanted, tree, TimeRangeMatcher(tree, UTC_ZONE))
+        ], (start, end)
+
+
+async def test_9_9_the_end_that_a_duration_gives_stands_for_one_that_is_not_there(person: Person) -> None:
+    await person.has(f"{person.calendar}1.ics", timed(":20260601T090000Z", lasting="PT2H"))
+    await person.has(f"{person.tasks}1.ics", task("1", "DTSTART:20260601T090000Z", "DURATION:PT2H"))
+    for path, component, name in ((person.calendar, "VEVENT", "DTEND"), (person.tasks, "VTODO", "DUE")):
+        for start, there in (("20260601T110000Z", True), ("20260601T110001Z", False), ("20260601T090000Z", False)):
+            end = start[:13] + "59Z" if start != "20260601T090000Z" else "20260601T110000Z"
+            condition = f'<C:prop-filter name="{name}">{window(start, end)}</C:prop-filter>'
+            body = f"<D:prop><D:getetag/></D:prop>{in_component(condition, component)}"
+            reply = await person.report(path, "C:calendar-query", body)
+            assert reply.multistatus.hrefs == ([f"{path}1.ics"] if there else []), (name, start)
 
 
 async def test_9_9_time_range_of_properties(person: Person) -> None:

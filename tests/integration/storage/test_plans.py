@@ -8,7 +8,7 @@ import json
 import pytest
 
 from server.storage import NewCollection, ObjectState, PropertyChanges, Target
-from storage_plugins.postgres import members, occurrence_reads, resolve, views
+from storage_plugins.postgres import alarm_reads, members, occurrence_reads, resolve, views
 from storage_plugins.postgres import storage as statements
 from storage_plugins.postgres.database import DatabaseLimits
 from tests.integration.storage.conftest import make_person
@@ -25,6 +25,7 @@ STATEMENTS = {
     "of component": (members.of_component(COLUMNS, "VAVAILABILITY"), 2),
     "by id": (occurrence_reads.by_id(COLUMNS), 3),
     "timings": (occurrence_reads.TIMINGS, 6),
+    "ringing": (alarm_reads.RINGING, 4),
     "overlapping": (occurrence_reads.OVERLAPPING, 6),
     "busy": (occurrence_reads.BUSY_IN_WINDOW, 6),
     "page in view": (members.page(COLUMNS, viewed=True), 5),
