@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from server.calendar.component import MAX_DEPTH, Component, parse_calendar
 from server.calendar.component_times import busy_of
@@ -236,7 +237,8 @@ def _personal_runs(personal: str) -> dict[_Key, list[tuple[_Place, bool, str]]]:
     return found
 
 
-def _canonical(component: Component) -> tuple[object, ...]:
+def _canonical(component: Component) -> tuple[Any, ...]:
+    """The shared lines of a component and of those below it, in an order of their own; comparable all the way down."""
     outermost = component.name == "VCALENDAR"
     holder = component.name in _HOLDERS
     lines = sorted(
@@ -245,7 +247,7 @@ def _canonical(component: Component) -> tuple[object, ...]:
         if not (line.name in _BOOKKEEPING or (holder and is_personal(line.name)))
     )
     below = sorted(
-        (child.name, repr(_canonical(child)))
+        (child.name, _canonical(child))
         for child in component.components
         if not ((outermost and child.name == "VTIMEZONE") or (holder and child.name == "VALARM"))
     )

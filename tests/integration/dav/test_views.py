@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -529,3 +531,89 @@ async def test_both_write_at_the_same_time(three: Three) -> None:
     assert writers == event("1", "Turn 14")
     last = ("BEGIN:VALARM", "ACTION:DISPLAY", "DESCRIPTION:14", "TRIGGER:-PT5M", "END:VALARM")
     assert readers == event("1", "Turn 14", *last)
+
+
+class Copy:
+    """What a client knows of a calendar by RFC 6578."""
+
+    def __init__(self, person: Person, place: str) -> None:
+        self.person = person
+        self.place = place
+        self.token = ""
+        self.known: dict[str, str] = {}
+
+    async def sync(self, limit: int | None = None) -> bool:
+        """Ask once; gives whether there is more."""
+        reply = await self.person.sync(self.place, self.token, limit=limit)
+        more = False
+        for href in reply.hrefs:
+            if href == self.place:
+                more = True
+            elif reply[href].status == 404:
+                self.known.pop(href, None)
+            else:
+                self.known[href] = reply[href].found[dav("getetag")]
+        self.token = reply.token or ""
+        return more
+
+
+@pytest.mark.parametrize("seed", [1, 2, random.SystemRandom().randrange(10, 10**6)])
+async def test_everybodys_copy_becomes_what_they_see(three: Three, served: Served, seed: int) -> None:
+    """Whatever the three write at the same time: by synchronisation each learns of their own state, and all of it."""
+    names = [f"{number}.ics" for number in range(4)]
+    fine = {200, 201, 204, 403, 404, 412}
+    over = asyncio.Event()
+    done: Counter[tuple[int, str, int]] = Counter()
+    for who, _ in three.places:
+        assert (await who.http("MKCALENDAR", f"{who.home}private/")).status == 201
+
+    async def write(number: int) -> None:
+        chance = random.Random(f"{seed} {number}")
+        who, place = three.places[number]
+        who = replace(who, http=served.client(Remote_User=who.name))
+        for turn in range(60):
+            name = chance.choice(names)
+            own = chance.choice([(), ALARM, EARLY, (FREE,), (FREE, *ALARM)])
+            act = chance.choice(["both", "own", "own", "own", "delete", "move", "copy"])
+            if act == "delete" and chance.random() < 0.5:
+                reply = await who.http("DELETE", place + name)
+            elif act in ("move", "copy"):
+                other = chance.choice([place, f"{who.home}private/"]) + chance.choice(names)
+                source, destination = chance.sample([place + name, other], 2)
+                if source == destination:
+                    continue
+                reply = await who.http(act.upper(), source, Destination=destination)
+            elif act == "own":
+                seen = await who.http("GET", place + name)
+                if seen.status == 404:
+                    continue
+                summary = next(line for line in seen.text.splitlines() if line.startswith("SUMMARY:"))
+                text = event(name, summary.removeprefix("SUMMARY:"), *own)
+                reply = await who.put(place + name, text, If_Match=seen.etag)
+            else:
+                reply = await who.put(place + name, event(name, f"{number} {turn}", *own))
+            assert reply.status in fine, (seed, act, reply.status, reply.body)
+            done[number, act, reply.status] += 1
+        who.http.close()
+
+    async def read(number: int) -> Copy:
+        chance = random.Random(f"{seed} reader {number}")
+        who, place = three.places[number]
+        copy = Copy(replace(who, http=served.client(Remote_User=who.name)), place)
+        while not over.is_set():
+            await copy.sync(chance.choice([None, 1, 2]))
+        while await copy.sync(1):
+            pass
+        seen = await copy.person.propfind(place, "D:getetag", depth="1")
+        assert copy.known == {href: seen[href].found[dav("getetag")] for href in seen.hrefs if href != place}, seed
+        copy.person.http.close()
+        return copy
+
+    readers = [asyncio.create_task(read(number)) for number in range(3)]
+    await asyncio.gather(*(write(number) for number in range(3)))
+    over.set()
+    await asyncio.gather(*readers)
+    changed = Counter(act for _, act, status in done.elements() if status in (201, 204))
+    assert changed["own"], (seed, done)
+    assert changed["both"], (seed, done)
+    assert [each async for each in check(served.storage.database, etag_of, render)] == []
