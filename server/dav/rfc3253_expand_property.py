@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import islice
 
 from lxml import etree
 
@@ -35,9 +36,10 @@ class Asked:
 
 async def expand_property(request: Request, resource: Resource, root: xml.Element) -> Answer:
     """Answers the report on one resource."""
-    asked = read(root)
-    if _count(asked) > MAX_PROPERTIES:
+    # Counted before they are read, which takes longer.
+    if sum(1 for _ in islice(root.iter(dav("property")), MAX_PROPERTIES + 1)) > MAX_PROPERTIES:
         raise BadRequest(f"The body names at most {MAX_PROPERTIES} properties.")
+    asked = read(root)
     (response,) = await Expansion(request).of([(resource.href, resource)], asked)
     return answer(request, etree.tostring(response, encoding="unicode"))
 
@@ -54,10 +56,6 @@ def read(element: xml.Element) -> tuple[Asked, ...]:
             raise BadRequest("A DAV:property has the name of an XML element.") from None
         out.append(Asked(qualified, read(item)))
     return tuple(out)
-
-
-def _count(asked: Sequence[Asked]) -> int:
-    return sum(1 + _count(item.inner) for item in asked)
 
 
 class Expansion:

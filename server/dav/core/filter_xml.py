@@ -6,6 +6,7 @@ condition in it were not there: an unknown one is refused, never ignored.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Literal
 
 from server.dav.core.names import split
@@ -13,6 +14,16 @@ from server.dav.core.xml import Element, elements, to_fragment
 from server.errors import InvalidFilter, UnsupportedFilter
 
 Test = Literal["anyof", "allof"]
+
+
+MAX_ELEMENTS = 2000
+"""Elements of a filter; more conditions than are allowed take fewer."""
+
+
+def bound(filter_: Element) -> None:
+    """See that a filter is of a size that is worth reading. Raises `InvalidFilter`."""
+    if sum(1 for _ in islice(filter_.iter(), MAX_ELEMENTS + 2)) > MAX_ELEMENTS + 1:
+        raise InvalidFilter(f"The filter has more than {MAX_ELEMENTS} elements.")
 
 
 def conditions(parent: Element, namespace: str, allowed: frozenset[str]) -> list[tuple[str, Element]]:

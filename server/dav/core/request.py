@@ -277,6 +277,8 @@ class Request:
             raise Refused(413, message=f"An XML body has at most {limit} bytes.") from None
         if not data.strip():
             return None
+        if len(data) >= xml.LARGE:
+            return await xml.parse_large(data)
         return xml.parse_again(data) if self.method in _REPEATED else xml.parse(data)
 
     async def demand_xml(self, *roots: str) -> Element:

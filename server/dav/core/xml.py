@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -11,18 +12,25 @@ from server.errors import BadRequest
 
 Element: TypeAlias = etree._Element
 
-_PARSER = etree.XMLParser(
-    resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True, huge_tree=False
-)
+
+def _parser() -> etree.XMLParser:
+    return etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True, huge_tree=False
+    )
+
+
+_PARSER = _parser()
 
 
 REMEMBERED_SIZE = 1500
 """Bytes up to which bodies are remembered."""
+LARGE = 200_000
+"""Bytes from which a body is read off the event loop."""
 MAX_TAGS = 200_000
 """Tags of a request body: a tree of a million empty elements would take over 100 MiB."""
 
 
-def parse(body: bytes) -> Element:
+def parse(body: bytes, parser: etree.XMLParser = _PARSER) -> Element:
     """The root element of a request body. Raises `BadRequest`.
 
     libxml2 itself refuses more than 256 levels of nesting and texts over 10 MB; the size of the whole is bounded by the
@@ -31,18 +39,23 @@ def parse(body: bytes) -> Element:
     if body.count(b"<") > MAX_TAGS:
         raise BadRequest("The XML body has too many elements.")
     try:
-        root = etree.fromstring(body, _PARSER)
+        root = etree.fromstring(body, parser)
     except (etree.XMLSyntaxError, ValueError, LookupError) as error:
         raise BadRequest(f"The body is not well-formed XML: {str(error)[:200]}") from None
     if root is None:
         raise BadRequest("The body has no XML element.")
     # lxml forgets of namespaces that are wrong when something harmless is odd later on.
-    wrong = _PARSER.error_log.filter_from_errors()
+    wrong = parser.error_log.filter_from_errors()
     if wrong:
         raise BadRequest(f"The body is not well-formed XML: {wrong[0].message[:200]}")
     if root.getroottree().docinfo.internalDTD is not None:
         raise BadRequest("A document type declaration is not allowed.")
     return root
+
+
+async def parse_large(body: bytes) -> Element:
+    """The root element of a body that takes long to read; others are answered meanwhile. Raises `BadRequest`."""
+    return await asyncio.to_thread(parse, body, _parser())
 
 
 _remembered = lru_cache(256)(parse)

@@ -19,7 +19,17 @@ from server.calendar.filters import (
 )
 from server.calendar.partial import CompSelection, check_selection
 from server.collation import ASCII_CASEMAP
-from server.dav.core.filter_xml import collation_of, conditions, name_of, needle_of, only, parts, test_of, yes_or_no
+from server.dav.core.filter_xml import (
+    bound,
+    collation_of,
+    conditions,
+    name_of,
+    needle_of,
+    only,
+    parts,
+    test_of,
+    yes_or_no,
+)
 from server.dav.core.names import CALDAV, caldav
 from server.dav.core.xml import Element, text_of, to_fragment
 from server.errors import InvalidFilter, UnsupportedFilter, UnsupportedMediaType
@@ -78,6 +88,7 @@ def read_query(root: Element) -> CalendarQuery:
 
 def read_filter(element: Element) -> CompFilter:
     """A CALDAV:filter (RFC 4791 §9.7). Raises as `read_query` does."""
+    bound(element)
     outermost = only([child for _, child in conditions(element, CALDAV, _IN_FILTER)])
     if outermost is None:
         raise InvalidFilter("The filter is empty.")

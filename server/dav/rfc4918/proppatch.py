@@ -17,6 +17,8 @@ from server.dav.rfc4918 import conditions
 from server.errors import AccessDenied, BadRequest
 from server.storage import PERSONAL_PROPERTIES, PropertyChanges
 
+MAX_INSTRUCTIONS = 1000
+"""Properties that one request may set or remove."""
 PROTECTED = names.element(dav("cannot-modify-protected-property"))
 TIMEZONE = names.caldav("calendar-timezone")
 COMPONENTS = names.caldav("supported-calendar-component-set")
@@ -37,12 +39,22 @@ class Instructions:
     refused: dict[str, tuple[int, str, str]] = field(default_factory=dict)
     """Status, precondition markup and description by name."""
 
-    async def take(self, request: Request, resource: Resource, element: xml.Element, *, creating: bool) -> None:
-        """Take one property element of a `DAV:set`."""
+    taken: int = 0
+
+    def _name(self, element: xml.Element) -> str:
+        """The property of the next instruction. Raises `BadRequest` for one too many, whatever the others name."""
+        self.taken += 1
+        if self.taken > MAX_INSTRUCTIONS:
+            raise BadRequest(f"At most {MAX_INSTRUCTIONS} properties can be set or removed at once.")
         name = str(element.tag)
         if name not in self.names:
             self.names.append(name)
         self.refused.pop(name, None)
+        return name
+
+    async def take(self, request: Request, resource: Resource, element: xml.Element, *, creating: bool) -> None:
+        """Take one property element of a `DAV:set`. Raises `BadRequest`."""
+        name = self._name(element)
         item = known_as(request, resource, name)
         limits = request.site.limits
         if item is not None:
@@ -76,11 +88,11 @@ class Instructions:
         return value if value is None or isinstance(value, str) else await value
 
     def remove(self, request: Request, resource: Resource, element: xml.Element) -> None:
-        """Take one property element of a `DAV:remove`; one that is not there is removed with success."""
-        name = str(element.tag)
-        if name not in self.names:
-            self.names.append(name)
-        self.refused.pop(name, None)
+        """Take one property element of a `DAV:remove`; one that is not there is removed with success.
+
+        Raises `BadRequest`.
+        """
+        name = self._name(element)
         item = known_as(request, resource, name)
         if item is not None and (item.read is None or item.creation_only):
             self.refused[name] = (403, PROTECTED, "")

@@ -8,7 +8,17 @@ from typing import get_args
 from server.collation import UNICODE_CASEMAP, MatchType
 from server.contacts.filters import CardFilter, ParamFilter, PropFilter, TextMatch, check_filter
 from server.contacts.partial import AddressDataSelection, PropertySelection
-from server.dav.core.filter_xml import collation_of, conditions, name_of, needle_of, only, parts, test_of, yes_or_no
+from server.dav.core.filter_xml import (
+    bound,
+    collation_of,
+    conditions,
+    name_of,
+    needle_of,
+    only,
+    parts,
+    test_of,
+    yes_or_no,
+)
 from server.dav.core.names import CARDDAV, carddav
 from server.dav.core.xml import Element, text_of
 from server.errors import BadRequest, InvalidFilter, UnsupportedMediaType
@@ -61,6 +71,7 @@ def read_query(root: Element) -> AddressbookQuery:
 
 def read_filter(element: Element) -> CardFilter:
     """A CARDDAV:filter (RFC 6352 §10.5). Raises as `read_query` does."""
+    bound(element)
     card_filter = CardFilter(
         test_of(element) or "anyof",
         tuple(_prop_filter(child) for _, child in conditions(element, CARDDAV, _IN_FILTER)),

@@ -208,9 +208,42 @@ async def test_headers_that_are_beside_the_point(person: Person, headers: dict[s
     assert (await person.http("PUT", f"{person.calendar}1.ics", event("1"), **headers)).status < 500
 
 
+MANY = {
+    "properties set": ("PROPPATCH", "D:propertyupdate", "<D:set><D:prop>{}</D:prop></D:set>", "<X:p{}/>"),
+    "one property set": ("PROPPATCH", "D:propertyupdate", "<D:set><D:prop>{}</D:prop></D:set>", "<X:p/>"),
+    "properties removed": ("PROPPATCH", "D:propertyupdate", "<D:remove><D:prop>{}</D:prop></D:remove>", "<X:p{}/>"),
+    "properties of a calendar": ("MKCALENDAR", "C:mkcalendar", "<D:set><D:prop>{}</D:prop></D:set>", "<X:p{}/>"),
+    "conditions": (
+        "REPORT",
+        "C:calendar-query",
+        '<C:filter><C:comp-filter name="VCALENDAR">{}</C:comp-filter></C:filter>',
+        '<C:comp-filter name="VEVENT"/>',
+    ),
+    "properties to expand": ("REPORT", "D:expand-property", "{}", '<D:property name="displayname"/>'),
+    "entries of an ACL": (
+        "ACL",
+        "D:acl",
+        "{}",
+        "<D:ace><D:principal><D:all/></D:principal><D:grant><D:privilege><D:read/></D:privilege></D:grant></D:ace>",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+async def test_very_many_of_something_are_refused_before_they_are_looked_at(person: Person, what: str) -> None:
+    """What is done for each, and again for each of the others, would keep everybody waiting for minutes."""
+    method, root, around, one = MANY[what]
+    inner = around.format("".join(one.format(number) for number in range(20_000)))
+    path = person.calendar if method != "MKCALENDAR" else f"{person.home}many/"
+    async with asyncio.timeout(30):
+        reply = await person.http(method, path, xml(root, inner), Depth="0")
+    assert reply.status in (400, 403)
+    assert len(reply.body) < 5000
+
+
 async def test_what_is_quoted_is_short(person: Person) -> None:
     """A reason is for people: it does not send back what came."""
-    many = "<D:prop><D:getetag/></D:prop>" * 3000
+    many = "<D:prop><D:getetag/></D:prop>" * 900
     inner = f'<D:prop/><C:filter><C:comp-filter name="VCALENDAR">{many}</C:comp-filter></C:filter>'
     reply = await person.report(person.calendar, "C:calendar-query", inner)
     assert 400 <= reply.status < 500
