@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 READY = b"r"
+_SWITCH_SECONDS = 0.001
+"""How long the event loop waits, each time, for a thread that computes something large."""
 _GARBAGE_THRESHOLD = 10_000
 """New objects after which cycles are looked for among them; answers make many that die without."""
 """What a worker sends to its parent when it accepts connections."""
@@ -157,6 +159,7 @@ async def run_worker(job: Job, post: Post, channel: socket.socket) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GARBAGE_THRESHOLD)
+        sys.setswitchinterval(_SWITCH_SECONDS)
         channel.sendall(READY)
         await stop.wait()
         await acceptor.close()

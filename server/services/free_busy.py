@@ -52,7 +52,9 @@ async def busy_in(storage: Storage, calendar: Collection, start: datetime, end: 
 
 
 def _busy(texts: Iterable[str], start: datetime, end: datetime, zone: Zone) -> list[BusyPeriod]:
-    return [period for text in texts for period in busy_of_object(parse_calendar(text), start, end, zone)]
+    # merged here too, off the event loop: what remains is little, even of a rule for every second
+    found = (period for text in texts for period in busy_of_object(parse_calendar(text), start, end, zone))
+    return merge(found, start, end)
 
 
 def _unavailable(texts: Iterable[str], start: datetime, end: datetime, zone: Zone) -> list[BusyPeriod]:
