@@ -9,7 +9,7 @@ from itertools import islice
 
 from lxml import etree
 
-from server.dav.core import names, xml
+from server.dav.core import names, xml, xml_trees
 from server.dav.core.errors import Refused
 from server.dav.core.multistatus import STATUS, answer, describe, status_response
 from server.dav.core.names import dav
@@ -138,7 +138,7 @@ def _hrefs(response: xml.Element, name: str) -> list[xml.Element]:
 
 
 def _element(response: str) -> xml.Element:
-    return etree.fromstring(f"<r {names.DECLARATIONS}>{response}</r>".encode())[0]
+    return xml_trees.read(f"<r {names.DECLARATIONS}>{response}</r>".encode())[0]
 
 
 STANDARD = Standard("RFC 3253 §3.8", reports=((dav("expand-property"), EVERY, expand_property),))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from lxml import etree
-
 from server.dav import rfc3744_acl
-from server.dav.core import names, xml
+from server.dav.core import names, xml, xml_trees
 from server.dav.core.multistatus import MemberWriter, answer, describe, paged, status_response
 from server.dav.core.names import dav
 from server.dav.core.paths import FOLDER_KINDS
@@ -134,7 +132,7 @@ async def hrefs_of(request: Request) -> frozenset[str]:
 def names_any(request: Request, resource: Resource, name: str, hrefs: frozenset[str]) -> bool:
     """Whether a property that the person may read, and that was prepared, has one of these hrefs."""
     text = describe(request, resource, (name,))
-    root = etree.fromstring(f"<r {names.DECLARATIONS}>{text}</r>".encode())
+    root = xml_trees.read(f"<r {names.DECLARATIONS}>{text}</r>".encode())
     good = [item for item in root.iter(dav("propstat")) if " 200 " in xml.text_of(item.find(dav("status")))]
     return any(xml.text_of(href) in hrefs for item in good for href in item.iter(dav("href")))
 

@@ -8,19 +8,10 @@ from typing import TypeAlias
 
 from lxml import etree
 
+from server.dav.core import xml_trees
 from server.errors import BadRequest
 
 Element: TypeAlias = etree._Element
-
-
-def _parser() -> etree.XMLParser:
-    return etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True, huge_tree=False
-    )
-
-
-_PARSER = _parser()
-
 
 REMEMBERED_SIZE = 1500
 """Bytes up to which bodies are remembered."""
@@ -30,7 +21,7 @@ MAX_TAGS = 200_000
 """Tags of a request body: a tree of a million empty elements would take over 100 MiB."""
 
 
-def parse(body: bytes, parser: etree.XMLParser = _PARSER) -> Element:
+def parse(body: bytes) -> Element:
     """The root element of a request body. Raises `BadRequest`.
 
     libxml2 itself refuses more than 256 levels of nesting and texts over 10 MB; the size of the whole is bounded by the
@@ -38,24 +29,12 @@ def parse(body: bytes, parser: etree.XMLParser = _PARSER) -> Element:
     """
     if body.count(b"<") > MAX_TAGS:
         raise BadRequest("The XML body has too many elements.")
-    try:
-        root = etree.fromstring(body, parser)
-    except (etree.XMLSyntaxError, ValueError, LookupError) as error:
-        raise BadRequest(f"The body is not well-formed XML: {str(error)[:200]}") from None
-    if root is None:
-        raise BadRequest("The body has no XML element.")
-    # lxml forgets of namespaces that are wrong when something harmless is odd later on.
-    wrong = parser.error_log.filter_from_errors()
-    if wrong:
-        raise BadRequest(f"The body is not well-formed XML: {wrong[0].message[:200]}")
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise BadRequest("A document type declaration is not allowed.")
-    return root
+    return xml_trees.read(body)
 
 
 async def parse_large(body: bytes) -> Element:
     """The root element of a body that takes long to read; others are answered meanwhile. Raises `BadRequest`."""
-    return await asyncio.to_thread(parse, body, _parser())
+    return await asyncio.to_thread(parse, body)
 
 
 _remembered = lru_cache(256)(parse)
@@ -90,7 +69,7 @@ def to_fragment(element: Element) -> str:
     `xml:lang` in scope is kept as an attribute (RFC 4918 §4.3).
     """
     text = etree.tostring(element, encoding="utf-8", with_tail=False)
-    copy = etree.fromstring(text)
+    copy = xml_trees.read(text)
     language = element.xpath("string(ancestor-or-self::*[@xml:lang][1]/@xml:lang)")
     if language:
         copy.set("{http://www.w3.org/XML/1998/namespace}lang", str(language))
@@ -101,4 +80,4 @@ def to_fragment(element: Element) -> str:
 
 def inner_text(fragment: str) -> str:
     """Character data of a stored fragment."""
-    return "".join(str(part) for part in etree.fromstring(fragment.encode()).itertext())
+    return "".join(str(part) for part in xml_trees.read(fragment.encode()).itertext())
