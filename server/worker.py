@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from server import log as logs
+from server import memory
 from server.errors import ConfigurationError, KoyomiError
 from server.listening import Acceptor, Counts
 from server.tls import TlsFiles
@@ -51,11 +52,6 @@ JOB_LENGTH = 4
 """Bytes of the length (big-endian) that the parent sends first, before the pickled `Job` and `Post`."""
 
 _PR_SET_PDEATHSIG = 1
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT_MEMORY = 32 << 20
-"""Bytes of free memory that a worker keeps instead of giving them back at once."""
-_LARGE_BLOCK = 4 << 20
-"""Bytes from which a block of memory is fetched from the system by itself."""
 _FIRST_REQUEST_SECONDS = 0.5
 """How long a worker that is stopped waits for the first requests of the connections that it took last."""
 _GRACE_SECONDS = 5.0
@@ -119,7 +115,7 @@ def main() -> None:
     length = int.from_bytes(channel.recv(JOB_LENGTH, socket.MSG_WAITALL), "big")
     # From our own parent, through a channel that nobody else has.
     job, post = pickle.loads(channel.recv(length, socket.MSG_WAITALL))  # noqa: S301
-    _keep_memory()
+    memory.keep()
     logs.configure(job.log_level, job.log_format)
     import uvloop
 
@@ -146,6 +142,8 @@ async def run_worker(job: Job, post: Post, channel: socket.socket) -> None:
     module, _, name = job.app.partition(":")
     app: App = getattr(importlib.import_module(module), name)
     async with app(post, *job.arguments) as served, contextlib.AsyncExitStack() as stack:
+        giving_back = asyncio.create_task(memory.give_back())
+        stack.callback(giving_back.cancel)
         server = served.clients
         acceptor = Acceptor(listeners, server, Counts(post.counts, post.workers), post.number, tls)
         acceptor.start()
@@ -197,17 +195,6 @@ def _listen_to_parent(
     except OSError:
         pass
     os._exit(1)
-
-
-def _keep_memory() -> None:
-    """Have the C library keep memory that is free for the next answer, where it knows how to.
-
-    It would give back what a listing took and fetch it anew, page by page, for the next: of the time that a listing of
-    a thousand members took, a third (measured).
-    """
-    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_MEMORY)
 
 
 def _end_with(parent: int) -> None:

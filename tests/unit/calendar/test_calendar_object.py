@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from server.calendar.calendar_object import MAX_SUMMARY_LENGTH, CalendarObject, read_calendar_object, read_timezone
 from server.calendar.component import MAX_DEPTH
+from server.calendar.work import DEFAULT_WORK
 from server.errors import (
     DateTimeTooEarly,
     DateTimeTooLate,
@@ -16,6 +17,7 @@ from server.errors import (
     InvalidData,
     ResourceTooLarge,
     TooManyAttendees,
+    TooManyInstances,
     UnknownTimezone,
     UnsupportedComponent,
 )
@@ -210,6 +212,13 @@ def test_unknown_zone_comes_before_uids():
 
 def test_components_of_no_calendar():
     assert refused(UnsupportedComponent, calendar(component("VPOLL", "SUMMARY:a"))) == 4
+
+
+def test_more_dates_than_can_be_looked_at_are_not_read():
+    dates = ",".join(["not a date"] * 1000)
+    lines = "\n".join([f"EXDATE:{dates}"] * (DEFAULT_WORK // 1000))
+    refused(InvalidCalendarData, calendar(event(f"RRULE:FREQ=DAILY\n{lines}")))
+    refused(TooManyInstances, calendar(event(f"RRULE:FREQ=DAILY\n{lines}\nRDATE:not a date")))
 
 
 def test_limits():
