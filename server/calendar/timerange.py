@@ -82,7 +82,10 @@ class TimeRangeMatcher:
         if self._recurrence_set is None:
             alike = [pair for pair in enumerate(self._calendar.components) if pair[1].name == component.name]
             self._recurrence_set = RecurrenceSet(alike, self._zones, self._work)
-        rows = rows_within(self._recurrence_set, start or EARLIEST, end or LATEST, self._zone, component)
+        begin, finish = start or EARLIEST, end or LATEST
+        if test is None and not self._recurrence_set.floating_margin:
+            return next(self._recurrence_set.instances(begin, finish, component), None) is not None
+        rows = rows_within(self._recurrence_set, begin, finish, self._zone, component)
         return any(test is None or test(row) for row, _ in rows)
 
     def _alarm_in_range(self, component: Component, alarm: Component, time_range: TimeRange) -> bool:
