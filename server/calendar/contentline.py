@@ -51,6 +51,9 @@ _VALUE_WITHOUT_COLON = frozenset(("DTSTART", "DTEND", "DUE", "RECURRENCE-ID", "R
 """Properties whose values are dates and times: an unquoted colon can only belong to TZID."""
 
 BOM = "\ufeff"
+MAX_MARKS = 1_000_000
+"""Lines, and quotation marks, of one text. One match of a pattern may go over all of them, and no other thread runs
+meanwhile: of ten million it takes a quarter of a second."""
 
 
 class Property:
@@ -104,8 +107,12 @@ class Property:
 def decode(body: bytes) -> str:
     """The text of a body in UTF-8, a byte order mark included.
 
-    :raises InvalidCalendarData: for what is not UTF-8 or holds characters that neither iCalendar nor XML can carry.
+    :raises InvalidCalendarData: for what is not UTF-8 or holds characters that neither iCalendar nor XML can carry, and
+        for more lines or quotation marks than `MAX_MARKS`.
     """
+    for mark, what in (b"\n", "lines"), (b'"', "quotation marks"):
+        if body.count(mark) > MAX_MARKS:
+            raise InvalidCalendarData(f"There are more than {MAX_MARKS} {what}.")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:

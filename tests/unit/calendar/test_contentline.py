@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.calendar.contentline import (
+    MAX_MARKS,
     content_lines,
     decode,
     decode_parameter,
@@ -36,6 +37,13 @@ def refused(text: str) -> int | None:
     with pytest.raises(InvalidCalendarData) as caught:
         list(content_lines(text))
     return caught.value.line
+
+
+@pytest.mark.parametrize("mark", ["\n", '"'])
+def test_more_than_one_match_may_go_over_is_refused(mark):
+    assert decode(mark.encode() * MAX_MARKS) == mark * MAX_MARKS
+    with pytest.raises(InvalidCalendarData, match="more than"):
+        decode(mark.encode() * (MAX_MARKS + 1))
 
 
 def test_name_parameters_value():
