@@ -44,10 +44,10 @@ class JoinedRows(Sequence[Row]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[Row]: ...
     def __getitem__(self, index: int | slice) -> Any:
-        if index == -1 and self._rows is None:
-            return self.text[self.text.rfind(BETWEEN_ROWS) + 1 :].split(BETWEEN_VALUES)
+        # What pages ask for is found without looking at all rows: the last one, and all but that.
+        last = self.text.rfind(BETWEEN_ROWS)
+        if index == -1:
+            return self.text[last + 1 :].split(BETWEEN_VALUES)
+        if index == slice(None, -1):
+            return JoinedRows(self.text[:last]) if last >= 0 else []
         return self.rows[index]
-
-    def without_last(self) -> JoinedRows:
-        """All rows but the last, of at least two."""
-        return JoinedRows(self.text[: self.text.rindex(BETWEEN_ROWS)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
-from server.joined_rows import JoinedRows
 from server.storage import Collection, MemberColumn, Row
 
 if TYPE_CHECKING:
@@ -27,8 +26,7 @@ async def member_pages(
     while True:
         rows = await request.site.storage.members(collection, columns, after=after, limit=size + 1)
         more = len(rows) > size
-        if more:
-            rows = rows.without_last() if isinstance(rows, JoinedRows) else rows[:size]
+        rows = rows[:-1] if more else rows
         if rows:
             yield rows
             after = rows[-1][0]

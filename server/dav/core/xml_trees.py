@@ -15,7 +15,7 @@ from lxml import etree
 
 from server.errors import BadRequest
 
-MAX_TAGS = 4096
+MAX_KNOWN = 4096
 """Different tags that are remembered; an app has some dozens."""
 MAX_TAG = 400
 """Bytes of such a tag, with its attributes and namespaces."""
@@ -44,7 +44,7 @@ def _is_familiar(text: bytes) -> bool:
     if not all(map(_is_plain, tags)):
         return False
     new = {_VALUE.sub(rb"\1", tag) for tag in tags} - _seen
-    if len(_seen) + len(new) > MAX_TAGS:
+    if len(_seen) + len(new) > MAX_KNOWN:
         return False
     _seen.update(new)
     return True
