@@ -4,6 +4,10 @@
 
 alter table collection add column views boolean not null default false;
 
+-- Whether all objects of a calendar with views have been rendered. Nobody sees a calendar that is shared before it is;
+-- those that were shared before there were views are rendered by a job.
+alter table collection add column views_rendered boolean not null default false;
+
 -- What the components of the text make busy (numbers as in occurrence.busy) for sharees without a view, by their index;
 -- null where it is the same as for the owner.
 alter table object add column neutral_busy smallint[];
@@ -224,7 +228,7 @@ begin
 end $$;
 
 -- Set what one person sees of an object, where the object itself stays as it is. Takes a revision that only this
--- person's home shows. Locks the two homes, in order of their ids.
+-- person's home shows: their own binding, also when they came by the owner's URL. Locks the two homes, in order of ids.
 create function koyomi_put_view_1(
     p_home_id bigint, p_collection_id bigint, p_binding text, p_incarnation bigint, p_name text,
     p_expected_id bigint, p_expected_revision bigint,
@@ -266,11 +270,8 @@ begin
     update home h set revision = h.revision + 1, modified_at = clock_timestamp() where h.id = v_sharee
     returning h.revision, h.modified_at into v_sharee_revision, v_now;
     update binding b set view_revision = v_revision, revision = v_sharee_revision
-    where b.home_id = v_sharee and b.name = p_binding and b.incarnation = p_incarnation
-      and b.collection_home_id = p_home_id and b.collection_id = p_collection_id and b.deleted_revision is null;
-    if not found then
-        raise exception using errcode = 'KY001', message = 'binding changed';
-    end if;
+    where b.home_id = v_sharee and b.collection_home_id = p_home_id and b.collection_id = p_collection_id
+      and b.deleted_revision is null;
     insert into object_view as v (
         home_id, object_id, principal_id, revision, modified_at, etag, size, personal, text, busy
     ) values (
@@ -345,7 +346,7 @@ end $$;
 create function koyomi_begin_views_1(p_home_id bigint, p_collection_id bigint) returns boolean language plpgsql as $$
 begin
     perform pg_advisory_xact_lock(p_collection_id);
-    update collection c set views = true
+    update collection c set views = true, views_rendered = false
     where c.home_id = p_home_id and c.id = p_collection_id and c.kind = 'calendar' and not c.views;
     return found;
 end $$;
