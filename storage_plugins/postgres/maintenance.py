@@ -35,12 +35,13 @@ _FORGET_TRASH = """
         order by deleted_at limit $2 for update skip locked
     )
 """
-# Members of collections that were deleted long ago: their rows go with all that hangs on them.
+# Members of collections that were deleted long ago: their rows go with all that hangs on them. The lock keeps a
+# collection from being restored meanwhile.
 _FORGET_MEMBERS = """
-    with old as (
+    with old as materialized (
         select o.home_id, o.id from collection c
         join object o on o.home_id = c.home_id and o.collection_id = c.id
-        where c.deleted_at < clock_timestamp() - $1::interval limit $2
+        where c.deleted_at < clock_timestamp() - $1::interval limit $2 for no key update of c skip locked
     ), occurrences as (
         delete from occurrence where (home_id, object_id) in (select home_id, id from old)
     ), alarms as (
@@ -98,12 +99,12 @@ _DROP_BINDINGS = """
     )
 """
 _DROP_COLLECTIONS = """
-    with old as (
+    with old as materialized (
         select c.home_id, c.id from collection c
         where c.deleted_at < clock_timestamp() - $1::interval
           and not exists (select from binding b where b.collection_home_id = c.home_id and b.collection_id = c.id)
           and not exists (select from object o where o.home_id = c.home_id and o.collection_id = c.id)
-        limit $2
+        limit $2 for update of c skip locked
     ), shares as (
         delete from share where (home_id, collection_id) in (select home_id, id from old)
     ), declined as (

@@ -39,9 +39,10 @@ _NOT_RENDERED = """
     where s.rights <> 'free-busy' and c.kind = 'calendar' and c.deleted_at is null
       and not (c.views and c.views_rendered)
 """
+# A view that its person writes while this runs has another revision then, and stays.
 _PRUNE = """
-    delete from object_view where (home_id, object_id, principal_id) in (
-        select v.home_id, v.object_id, v.principal_id
+    with old as materialized (
+        select v.home_id, v.object_id, v.principal_id, v.revision
         from binding b
         join home h on h.id = b.home_id
         join object_view v on v.home_id = b.collection_home_id and v.principal_id = h.principal_id
@@ -54,6 +55,9 @@ _PRUNE = """
           )
         limit $2
     )
+    delete from object_view v using old
+    where v.home_id = old.home_id and v.object_id = old.object_id and v.principal_id = old.principal_id
+      and v.revision = old.revision
 """
 _RENDER = "select koyomi_render_1($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _NONE = (False, None, None, None, None, None, None)
