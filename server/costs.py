@@ -5,14 +5,8 @@ Whoever answers a request begins an account; what is done for it, in tasks and t
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 class Costs:
@@ -43,17 +37,3 @@ class Costs:
 
 current: ContextVar[Costs | None] = ContextVar("costs", default=None)
 """The account of the request that is being answered."""
-
-
-async def computed(work: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
-    """Parse or expand texts in a thread, so that the event loop is free meanwhile."""
-    began = time.perf_counter()
-    try:
-        return await asyncio.to_thread(work, *arguments, **named)
-    finally:
-        account = current.get()
-        if account is not None:
-            seconds = time.perf_counter() - began
-            account.expansion_seconds += seconds
-            if account.timeline is not None:
-                account.timeline.append(("expansion", began, seconds, 0))

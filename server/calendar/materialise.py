@@ -38,6 +38,7 @@ _STRETCHES = (
     (timedelta(0), timedelta(hours=1)),
 )
 _RECURRING = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
+_OF_SERIES = frozenset(("RRULE", "EXRULE", "RDATE", "EXDATE", "FREEBUSY", "RECURRENCE-ID"))
 
 
 def materialise(calendar: Component, now: datetime) -> Materialised:
@@ -63,6 +64,11 @@ def materialise(calendar: Component, now: datetime) -> Materialised:
         elif name == "VAVAILABILITY":
             rows.append(availability_row(component, index, zones))
     return _whole(name, rows, components, zones)
+
+
+def is_single(calendar: Component) -> bool:
+    """Whether `materialise` takes no longer than for one event: no component has a rule, or dates of a series."""
+    return all(prop.name not in _OF_SERIES for component in calendar.walk() for prop in component.properties)
 
 
 def _materialise_recurring(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.calendar.calendar_object import read_calendar_object
+from server.computing import computed
 from server.dav.core import names, xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav
@@ -17,10 +18,11 @@ def _nothing(request: Request, resource: Resource) -> None:
     return None
 
 
-def _read(request: Request, resource: Resource, element: Element) -> str:
+async def _read(request: Request, resource: Resource, element: Element) -> str:
     """The value is an iCalendar object with VAVAILABILITY components only (§7.2.4)."""
+    text = (element.text or "").strip().encode() + b"\r\n"
     try:
-        component = read_calendar_object((element.text or "").strip().encode() + b"\r\n", request.site.limits).component
+        component = (await computed(read_calendar_object, text, request.site.limits)).component
         message = "The value holds VAVAILABILITY."
     except InvalidData as error:
         component, message = "", error.message

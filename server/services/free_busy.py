@@ -9,7 +9,7 @@ from server.calendar.component import parse_calendar
 from server.calendar.freebusy import BusyPeriod, busy_of_object, merge, unavailable
 from server.calendar.occurrences import FLOATING_MARGIN, later
 from server.calendar.zones import Zone
-from server.costs import computed
+from server.computing import computed
 from server.services.time_ranges import PAGE, zone_of_calendar
 from server.storage import Collection, Storage
 
@@ -26,14 +26,14 @@ async def busy_periods(
     for calendar in calendars:
         found += await busy_in(storage, calendar, start, end)
     if availability and calendars:
-        zone = zone_of_calendar(calendars[0])
+        zone = await zone_of_calendar(calendars[0])
         found += await computed(_unavailable, availability, start, end, zone)
     return merge(found, start, end)
 
 
 async def busy_in(storage: Storage, calendar: Collection, start: datetime, end: datetime) -> list[BusyPeriod]:
     """What one calendar makes busy in a window; neither merged nor clipped."""
-    zone = zone_of_calendar(calendar)
+    zone = await zone_of_calendar(calendar)
     wide = (later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN))
     times = await storage.busy_times(calendar, (start, end), wide)
     found = [BusyPeriod(begin, finish, busy) for busy, begin, finish in times.merged]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from server.calendar.calendar_object import CalendarObject, read_calendar_object
-from server.calendar.materialise import materialise
+from server.calendar.materialise import is_single, materialise
+from server.computing import computed
 from server.contacts.vcard import AddressObject, read_address_object
-from server.costs import computed
 from server.errors import NotFound, PersonalOnly, UidConflict, UnsupportedComponent, WriteConflict
 from server.limits import Limits
 from server.services import views
@@ -33,8 +33,8 @@ from server.storage import (
     Written,
 )
 
-LARGE = 64 * 1024
-"""Bytes from which a text is read off the event loop; one with a rule always is, since rules can be made to be slow."""
+LARGE = 16 * 1024
+"""Bytes from which a text is parsed off the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,19 +182,38 @@ class Objects:
             raise WriteConflict from None
 
     async def read(self, collection: Collection, body: bytes, existing: Object | None) -> ObjectContent:
-        """What is stored of a text: validated, with its occurrences unless they are those of `existing`."""
-        if len(body) < LARGE and b"RRULE" not in body.upper():
-            return self._read(collection, body, existing)
-        return await computed(self._read, collection, body, existing)
+        """What is stored of a text: validated, with its occurrences unless they are those of `existing`.
+
+        Large texts are parsed off the event loop. What was parsed decides where the occurrences are computed: those of
+        an object that recurs, or brings rules for its zones, off the loop too.
+        """
+        if len(body) >= LARGE:
+            return await computed(self._read, collection, body, existing)
+        if collection.kind == "addressbook":
+            return _card_content(read_address_object(body, self._limits), body)
+        found = self._calendar_object(collection, body)
+        if self._unchanged(found, existing) or is_single(found.tree):
+            return self._content(found, body, existing)
+        return await computed(self._content, found, body, existing)
 
     def _read(self, collection: Collection, body: bytes, existing: Object | None) -> ObjectContent:
         if collection.kind == "addressbook":
             return _card_content(read_address_object(body, self._limits), body)
+        return self._content(self._calendar_object(collection, body), body, existing)
+
+    def _calendar_object(self, collection: Collection, body: bytes) -> CalendarObject:
         found = read_calendar_object(body, self._limits)
         if collection.components and found.component not in collection.components:
             raise UnsupportedComponent(f"This calendar takes {', '.join(collection.components)} only.")
-        unchanged = existing is not None and existing.time_key == found.time_key
-        return _calendar_content(found, body, None if unchanged else self._now())
+        return found
+
+    @staticmethod
+    def _unchanged(found: CalendarObject, existing: Object | None) -> bool:
+        """Whether the occurrences stored of `existing` are those of a text."""
+        return existing is not None and existing.time_key == found.time_key
+
+    def _content(self, found: CalendarObject, body: bytes, existing: Object | None) -> ObjectContent:
+        return _calendar_content(found, body, None if self._unchanged(found, existing) else self._now())
 
     async def delete(self, collection: Collection, existing: Object, cause: Cause) -> int:
         """Delete a member; it can be restored for a while. Gives the revision."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 from server.calendar.calendar_object import read_timezone
 from server.calendar.component import Component, parse_calendar
@@ -14,7 +13,7 @@ from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind,
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.vtimezone import zone_of_component
 from server.calendar.zones import UTC_ZONE, Zone
-from server.costs import computed
+from server.computing import computed
 from server.errors import InvalidData
 from server.storage import Collection, Row, Storage, Timings
 
@@ -24,26 +23,36 @@ PAGE = 50
 
 _KEPT_LENGTH = 10_000
 """Characters of a text up to which its zone is kept; those of the whole history of a zone are shorter."""
+_KEPT = 256
+"""Zones that are kept."""
+_zones: dict[str, Zone] = {}
 
 
-def zone_of_text(text: str) -> Zone:
-    """The zone of a CALDAV:calendar-timezone or CALDAV:timezone. Raises `InvalidCalendarData`."""
-    return _kept_zone_of_text(text) if len(text) <= _KEPT_LENGTH else _zone_of_text(text)
+async def zone_of_text(text: str) -> Zone:
+    """The zone of a CALDAV:calendar-timezone or CALDAV:timezone; what is not kept is read off the event loop.
+
+    Raises `InvalidCalendarData`, `TooManyInstances`.
+    """
+    zone = _zones.get(text)
+    if zone is None:
+        zone = await computed(_zone_of_text, text)
+        if len(text) <= _KEPT_LENGTH:
+            while len(_zones) >= _KEPT:
+                del _zones[next(iter(_zones))]
+            _zones[text] = zone
+    return zone
 
 
 def _zone_of_text(text: str) -> Zone:
     return zone_of_component(read_timezone(text)[1])
 
 
-_kept_zone_of_text = lru_cache(maxsize=256)(_zone_of_text)
-
-
-def zone_of_calendar(collection: Collection) -> Zone:
+async def zone_of_calendar(collection: Collection) -> Zone:
     """What gives floating times and dates of a calendar their place, where a request does not say (RFC 4791 §5.2.2)."""
     if collection.timezone is None:
         return UTC_ZONE
     try:
-        return zone_of_text(collection.timezone)
+        return await zone_of_text(collection.timezone)
     except InvalidData:
         return UTC_ZONE
 

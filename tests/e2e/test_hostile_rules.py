@@ -1,4 +1,4 @@
-"""Rules that would take for ever: they are taken with a bounded answer or refused, and others are served meanwhile."""
+"""Rules that would take too long are stored with a bounded answer or refused, and others are served meanwhile."""
 
 from __future__ import annotations
 
@@ -57,6 +57,12 @@ def texts() -> dict[str, str]:
         head, tail = event(name, rule="FREQ=SECONDLY").split("RRULE:FREQ=SECONDLY\r\n")
         rule = "RRULE:FREQ=SECONDLY\r\n" if name == "exdates" else ""
         found[name] = head + rule + "".join(line + "\r\n" for line in lines) + tail
+    # In these two nothing but the parsed text tells that there is a rule.
+    head, end, tail = event("exrules").partition("END:VEVENT")
+    dates = "".join(line + "\r\n" for line in _dates("RDATE", 1500))
+    found["exrules"] = head + dates + "EXRULE:FREQ=SECONDLY;INTERVAL=7\r\n" * 600 + end + tail
+    head, end, tail = event("folded").partition("END:VEVENT")
+    found["folded"] = head + "RRU\r\n LE:FREQ=SECONDLY\r\n" + "EXRU\r\n LE:FREQ=SECONDLY\r\n" * 5 + end + tail
     return found
 
 
@@ -73,6 +79,9 @@ def query(name: str, year: int) -> str:
     )
 
 
+_TYPES = {"PUT": "text/calendar", "REPORT": "application/xml"}
+
+
 @pytest.fixture(scope="module")
 async def server(server_folder: Path) -> AsyncIterator[ServerProcess]:
     """One worker."""
@@ -82,43 +91,55 @@ async def server(server_folder: Path) -> AsyncIterator[ServerProcess]:
         yield process
 
 
+_NOISE = 0.1
+"""Seconds that a request may wait on a busy machine although nothing blocks the event loop."""
+_ATTEMPTS = 3
+"""A wait that is too long counts if it occurs each time that the request is sent."""
+
+
 async def test_others_are_served_while_rules_are_computed(server: ServerProcess) -> None:
-    """Each is answered, none with an error of the server's own; the longest wait of another is printed (pytest -s)."""
+    """No request of another waits longer than a tenth of the hostile request's own time; nothing is answered by 5xx."""
     hostile = Connection(server.port, "hostile", "hostile")
     quiet = Connection(server.port, "quiet", "quiet")
     assert (await quiet.request("PUT", QUIET, event("1"))).status == 201
-    done = asyncio.Event()
-    waits: list[tuple[float, str]] = []
-    current = ""
+    waits: list[float] = []
 
-    async def ask() -> None:
+    async def ask(done: asyncio.Event) -> None:
         while not done.is_set():
             began = time.perf_counter()
             assert (await quiet.request("GET", QUIET)).status == 200
-            waits.append((time.perf_counter() - began, current))
-            await asyncio.sleep(0.005)
+            waits.append(time.perf_counter() - began)
+            await asyncio.sleep(0.002)
 
-    asking = asyncio.create_task(ask())
-    statuses: dict[str, int] = {}
-    try:
-        for name, text in texts().items():
-            current = f"PUT {name}"
-            began = time.perf_counter()
-            statuses[current] = (await hostile.request("PUT", f"{HOSTILE}{name}.ics", text)).status
-            print(f"{current}: {statuses[current]} in {time.perf_counter() - began:.2f} s")
-        for name in ("query", "expand", "free-busy"):
-            for year in (2026, 2300):
-                current = f"{name} of {year}"
-                began = time.perf_counter()
-                headers = {"Depth": "1", "Content-Type": "application/xml"}
-                reply = await hostile.request("REPORT", HOSTILE, query(name, year), headers)
-                statuses[current] = reply.status
-                print(f"{current}: {reply.status} in {time.perf_counter() - began:.2f} s, {len(reply.body)} bytes")
-    finally:
+    async def measured(method: str, path: str, body: str) -> tuple[int, float, float]:
+        """Status, own time and the longest wait of another."""
+        waits.clear()
+        done = asyncio.Event()
+        asking = asyncio.create_task(ask(done))
+        await asyncio.sleep(0.02)
+        began = time.perf_counter()
+        reply = await hostile.request(method, path, body, {"Depth": "1", "Content-Type": _TYPES[method]})
+        own = time.perf_counter() - began
         done.set()
         await asking
-    worst = sorted(waits, reverse=True)
-    print("longest waits of another, ms:", *(f"{seconds * 1e3:.0f} ({during})" for seconds, during in worst[:8]))
-    print("median, ms:", f"{worst[len(worst) // 2][0] * 1e3:.1f}", "of", len(worst))
-    assert all(status in (200, 201, 207, 403, 413, 507) for status in statuses.values()), statuses
-    assert len(waits) > len(statuses)
+        return reply.status, own, max(waits)
+
+    requests = [(f"PUT {name}", "PUT", f"{HOSTILE}{name}.ics", text) for name, text in texts().items()]
+    for name in ("query", "expand", "free-busy"):
+        requests += [(f"{name} of {year}", "REPORT", HOSTILE, query(name, year)) for year in (2026, 2300)]
+    statuses: dict[str, int] = {}
+    too_long: dict[str, list[tuple[float, float]]] = {}
+    for what, method, path, body in requests:
+        found: list[tuple[float, float]] = []
+        while len(found) < _ATTEMPTS:
+            statuses[what], own, longest = await measured(method, path, body)
+            print(f"{what}: {statuses[what]} in {own:.2f} s; longest wait of another {longest * 1e3:.0f} ms")
+            if longest <= max(own / 10, _NOISE):
+                break
+            found.append((own, longest))
+            if method == "PUT":
+                await hostile.request("DELETE", path)  # what is put again unchanged is not computed again
+        else:
+            too_long[what] = found
+    assert all(status in (200, 201, 204, 207, 403, 413, 507) for status in statuses.values()), statuses
+    assert not too_long

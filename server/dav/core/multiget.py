@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from server.costs import computed
+from server.computing import computed
 from server.dav.core import xml
 from server.dav.core.errors import Refused
 from server.dav.core.multistatus import MemberWriter, paged, status_response
@@ -18,7 +18,7 @@ from server.directory import name_key
 from server.errors import BadRequest
 from server.storage import Collection, Row
 
-Special = Callable[[Collection], Mapping[str, MemberValue]]
+Special = Callable[[Collection], Awaitable[Mapping[str, MemberValue]]]
 """How the data property of a collection's members is read."""
 PAGE = 100
 """Members that one statement fetches with their texts."""
@@ -64,7 +64,7 @@ async def pages(
                 continue
             key = path.segments[:4]
             if key not in writers:
-                writers[key] = writer_for(request, resource, collection, path, wanted, special)
+                writers[key] = await writer_for(request, resource, collection, path, wanted, special)
             parts.append((path, collection, writers[key]))
             asked.append((collection, path.segments[4]))
         columns = next(iter(writers.values())).columns if writers else ("name",)
@@ -108,7 +108,7 @@ def member_path(request: Request, resource: Resource, href: str) -> Path | None:
     return path
 
 
-def writer_for(
+async def writer_for(
     request: Request,
     resource: Resource,
     collection: Collection,
@@ -120,4 +120,4 @@ def writer_for(
     home = replace(resource, href=path.parent().parent().href + "/", collection=None, object=None)
     holder = collection_of(home, collection)
     known = request.site.registry.by_kind[member_kind(holder.kind)]
-    return MemberWriter(request, holder, wanted, known, special(collection))
+    return MemberWriter(request, holder, wanted, known, await special(collection))

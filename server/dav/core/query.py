@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from server.costs import computed
+from server.computing import computed
 from server.dav.core import names
 from server.dav.core.member_pages import member_pages, page_size
 from server.dav.core.multistatus import MemberWriter, paged, status_response

@@ -89,6 +89,6 @@ def _bounds(window: TimeRange) -> tuple[datetime, datetime]:
     return window.start, window.end
 
 
-def readers(data: CalendarDataRequest | None, collection: Collection) -> Mapping[str, MemberValue]:
+async def readers(data: CalendarDataRequest | None, collection: Collection) -> Mapping[str, MemberValue]:
     """How calendar-data of a calendar's members is read where the request names no time zone."""
-    return {CALENDAR_DATA: reader(data, zone_of_calendar(collection))}
+    return {CALENDAR_DATA: reader(data, await zone_of_calendar(collection))}

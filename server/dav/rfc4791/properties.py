@@ -6,6 +6,7 @@ from datetime import datetime
 
 from server import collation
 from server.calendar.calendar_object import CALENDAR_COMPONENTS, read_timezone
+from server.computing import computed
 from server.dav.core import names, xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, calendarserver
@@ -33,10 +34,10 @@ def _timezone(request: Request, resource: Resource) -> str | None:
     return names.escape(resource.collection.timezone) if resource.collection.timezone else None
 
 
-def _read_timezone(request: Request, resource: Resource, element: Element) -> str:
+async def _read_timezone(request: Request, resource: Resource, element: Element) -> str:
     text = element.text or ""
     try:
-        read_timezone(text)
+        await computed(read_timezone, text)
     except InvalidData as error:
         raise Refused(403, caldav("valid-calendar-data"), error.message, names.escape(error.message)) from None
     return text

@@ -36,14 +36,14 @@ async def calendar_query(request: Request, resource: Resource, root: xml.Element
     """Answers the report."""
     wanted, data = asked_for(request, root)
     asked = read_query(root)
-    own_zone = zone_of_request(asked)
+    own_zone = await zone_of_request(asked)
     choices = () if is_unconditional(asked.comp_filter) else alternatives(asked.comp_filter)
 
-    def zone_for(collection: Collection) -> Zone:
-        return own_zone if own_zone is not None else zone_of_calendar(collection)
+    async def zone_for(collection: Collection) -> Zone:
+        return own_zone if own_zone is not None else await zone_of_calendar(collection)
 
     async def select(collection: Collection) -> Selection:
-        zone = zone_for(collection)
+        zone = await zone_for(collection)
         stored = None
         if data is not None and data.expand is not None:
             stored = await stored_in(request.site.storage, collection, data.expand, zone)
@@ -62,11 +62,11 @@ async def calendar_query(request: Request, resource: Resource, root: xml.Element
     return await run(request, resource, query)
 
 
-def zone_of_request(asked: CalendarQuery) -> Zone | None:
+async def zone_of_request(asked: CalendarQuery) -> Zone | None:
     """The zone that a query names for floating times and dates (RFC 4791 §9.8, RFC 7809 §6.2)."""
     if asked.timezone is not None:
         try:
-            return zone_of_text(asked.timezone)
+            return await zone_of_text(asked.timezone)
         except InvalidData as error:
             raise Refused(403, caldav("valid-calendar-data"), error.message, escape(error.message)) from None
     if asked.timezone_id is not None:

@@ -41,4 +41,5 @@ def asked_for(request: Request, root: xml.Element) -> tuple[list[str], MemberVal
             raise Refused(415, carddav("supported-address-data-conversion"))
         return escape(select(text, selection) if selection.properties else text)
 
-    return wanted, MemberValue(("text",), render)
+    parses = version is not None or bool(selection.properties)
+    return wanted, MemberValue(("text",), render, heavy=parses)

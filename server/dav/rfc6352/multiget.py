@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from server.dav.core import xml
 from server.dav.core.multiget import multiget
+from server.dav.core.registry import MemberValue
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Resource
 from server.dav.rfc6352.address_data import ADDRESS_DATA, asked_for
+from server.storage import Collection
 
 
 async def addressbook_multiget(request: Request, resource: Resource, root: xml.Element) -> Answer:
     """Answers the report."""
     wanted, data = asked_for(request, root)
-    return await multiget(request, resource, root, wanted, lambda _: {ADDRESS_DATA: data})
+
+    async def special(collection: Collection) -> Mapping[str, MemberValue]:
+        return {ADDRESS_DATA: data}
+
+    return await multiget(request, resource, root, wanted, special)
