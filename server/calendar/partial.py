@@ -15,10 +15,11 @@ MAX_SELECTED = 1000
 
 @dataclass(frozen=True, slots=True)
 class CompSelection:
-    """A CALDAV:comp element: what is wanted of the components of a name.
+    """A CALDAV:comp element: what is wanted of the components of a name (RFC 4791 §9.6.1).
 
-    Names are compared without regard to case. Without any property (or component) named, and without `all_properties`
-    (or `all_components`), there is none.
+    Names are compared without regard to case. An empty selection means the whole component, as the VTIMEZONE in the
+    example of RFC 4791 §7.8.1. With anything named, what is not named is left out: properties without a component
+    mean no components, and the other way round.
     """
 
     name: str
@@ -59,21 +60,39 @@ def check_selection(selection: CompSelection) -> None:
         waiting.extend((child, depth + 1) for child in current.components)
 
 
-def select(text: str, selection: CompSelection) -> str:
+def is_whole(selection: CompSelection) -> bool:
+    """Whether a selection of VCALENDAR leaves nothing out."""
+    return _level(selection) == _WHOLE
+
+
+def select(text: str, selection: CompSelection, *, expanded: bool = False) -> str:
     """The parts of a calendar object's text that a selection wants, which `check_selection` has accepted.
 
     Kept lines keep their spelling, folds and line ends; BEGIN and END of a wanted component are always kept.
 
+    :param expanded: whether the components are instances of CALDAV:expand. Those keep RECURRENCE-ID even if the
+        selection does not name it (RFC 4791 §9.6.5).
     :raises InvalidCalendarData: when the text cannot be read, which a stored text can.
     """
-    wanted = _Level(None, {selection.name.upper(): _level(selection)})
-    if wanted.components == {"VCALENDAR": _WHOLE}:
+    level = _level(selection)
+    if level == _WHOLE:
         return text
-    return "".join(_selected(text, wanted))
+    if expanded and level.components is not None:
+        level = _Level(level.properties, {name: _identified(part) for name, part in level.components.items()})
+    return "".join(_selected(text, _Level(None, {selection.name.upper(): level})))
+
+
+def _identified(level: _Level) -> _Level:
+    """The same level, with RECURRENCE-ID among its properties."""
+    if level.properties is None:
+        return level
+    return _Level({"RECURRENCE-ID": False, **level.properties}, level.components)
 
 
 def _level(selection: CompSelection) -> _Level:
     """A selection by folded names; several of a name are put together."""
+    if selection == CompSelection(selection.name):
+        return _WHOLE
     properties: dict[str, bool] | None = None
     if not selection.all_properties:
         properties = {}

@@ -60,7 +60,9 @@ def reader(data: CalendarDataRequest | None, zone: Zone, stored: StoredOccurrenc
         expanded = None if timings is None else expand_stored(text, timings)
         if expanded is None:
             expanded = edited(text)
-        return escape(expanded if data.selection is None else select(expanded, data.selection))
+        if data.selection is None:
+            return escape(expanded)
+        return escape(select(expanded, data.selection, expanded=data.expand is not None))
 
     def edited(text: str) -> str:
         for edit, window in ((expand, data.expand), (limit_recurrence_set, data.limit_recurrence_set)):

@@ -17,7 +17,7 @@ from server.calendar.filters import (
     check_filter,
     parse_time_range,
 )
-from server.calendar.partial import CompSelection, check_selection
+from server.calendar.partial import CompSelection, check_selection, is_whole
 from server.collation import ASCII_CASEMAP
 from server.dav.core.filter_xml import (
     bound,
@@ -124,6 +124,8 @@ def read_calendar_data(element: Element) -> CalendarDataRequest:
     selection = None if comp is None else _selection(comp, 1)
     if selection is not None:
         check_selection(selection)
+        if is_whole(selection):
+            selection = None
     found = CalendarDataRequest(
         selection, _window(one("expand")), _window(one("limit-recurrence-set")), _window(one("limit-freebusy-set"))
     )
@@ -192,9 +194,6 @@ def _selection(element: Element, depth: int) -> CompSelection:
     if depth > MAX_DEPTH:
         raise InvalidFilter(f"Components are nested more than {MAX_DEPTH} deep.")
     children = parts(element, CALDAV, _IN_COMP)
-    if not children and name_of(element).upper() == "VTIMEZONE":
-        # §7.8.1 asks so for zones and gets them whole; without TZID and rules they would mean nothing
-        return CompSelection(name_of(element), True, (), True, ())
     return CompSelection(
         name_of(element),
         any(local == "allprop" for local, _ in children),

@@ -371,6 +371,61 @@ async def test_9_6_partial_retrieval(person: Person, work: str) -> None:
     assert "BEGIN:VTIMEZONE" in lines
 
 
+async def data_of(person: Person, path: str, data: str) -> str:
+    """The calendar-data of one object in a calendar-multiget and, the same, in a calendar-query."""
+    collection = path[: path.rindex("/") + 1]
+    multiget = await person.report(collection, "C:calendar-multiget", f"<D:prop>{data}</D:prop><D:href>{path}</D:href>")
+    text = multiget.multistatus.only.found[DATA]
+    queried = (await ask(person, collection, query("", data))).multistatus
+    assert queried[path].found[DATA] == text
+    return text
+
+
+async def test_9_6_1_an_empty_comp_is_the_whole_component(person: Person) -> None:
+    alarm = ("BEGIN:VALARM", "TRIGGER:-PT1M", "ACTION:AUDIO", "END:VALARM")
+    path = f"{person.calendar}1.ics"
+    text = event("1", "a", *alarm)
+    await person.has(path, text)
+    whole = text.replace("\r\n", "\n").strip()
+    inner = whole[whole.index("BEGIN:VEVENT") : whole.index("END:VCALENDAR")]
+    calendar_data = '<C:calendar-data><C:comp name="VCALENDAR">{}</C:comp>{}</C:calendar-data>'.format
+    expand = '<C:expand start="20000101T000000Z" end="20500101T000000Z"/>'
+    for selection, expected in (
+        ("", whole),
+        ("<C:allprop/><C:allcomp/>", whole),
+        ('<C:allprop/><C:comp name="VEVENT"/>', whole),
+        ('<C:comp name="VEVENT"/>', f"BEGIN:VCALENDAR\n{inner}END:VCALENDAR"),
+        ("<C:allcomp/>", f"BEGIN:VCALENDAR\n{inner}END:VCALENDAR"),
+        ('<C:prop name="VERSION"/>', "BEGIN:VCALENDAR\nVERSION:2.0\nEND:VCALENDAR"),
+        (
+            '<C:comp name="VEVENT"><C:prop name="SUMMARY"/></C:comp>',
+            "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:a\nEND:VEVENT\nEND:VCALENDAR",
+        ),
+        (
+            '<C:comp name="VEVENT"><C:prop name="SUMMARY"/><C:comp name="VALARM"/></C:comp>',
+            "\n".join(("BEGIN:VCALENDAR", "BEGIN:VEVENT", "SUMMARY:a", *alarm, "END:VEVENT", "END:VCALENDAR")),
+        ),
+    ):
+        assert await data_of(person, path, calendar_data(selection, "")) == expected, selection
+    expanded = await data_of(person, path, f"<C:calendar-data>{expand}</C:calendar-data>")
+    assert "BEGIN:VEVENT" in expanded
+    assert await data_of(person, path, calendar_data("", expand)) == expanded
+    limited = expand.replace("C:expand", "C:limit-recurrence-set")
+    assert await data_of(person, path, calendar_data("", limited)) == whole
+
+
+async def test_9_6_5_an_instance_keeps_its_recurrence_id(person: Person) -> None:
+    path = f"{person.calendar}1.ics"
+    await person.has(path, event("1", "a", "RRULE:FREQ=DAILY;COUNT=2"))
+    data = (
+        '<C:calendar-data><C:comp name="VCALENDAR"><C:comp name="VEVENT"><C:prop name="SUMMARY"/></C:comp></C:comp>'
+        '<C:expand start="20000101T000000Z" end="20500101T000000Z"/></C:calendar-data>'
+    )
+    names = [line.partition(":")[0] for line in (await data_of(person, path, data)).split("\n")]
+    instance = ["BEGIN", "RECURRENCE-ID", "SUMMARY", "END"]
+    assert names == ["BEGIN", *instance, *instance, "END"]
+
+
 async def test_9_6_novalue_and_allcomp(person: Person) -> None:
     await person.has(
         f"{person.calendar}1.ics", event("1", "secret", "BEGIN:VALARM", "TRIGGER:-PT1M", "ACTION:AUDIO", "END:VALARM")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.calendar.component import Component, parse_calendar
-from server.calendar.partial import CompSelection, check_selection, select
+from server.calendar.partial import CompSelection, check_selection, is_whole, select
 from server.errors import InvalidFilter
 from tests.unit.calendar.texts import BERLIN, calendar, crlf, event
 
@@ -27,20 +27,55 @@ def test_all():
 
 
 def test_named_properties_of_named_components():
-    """The example of RFC 4791 §7.8.1: VERSION, one component with some properties, and VTIMEZONE without any."""
+    """The example of RFC 4791 §7.8.1: VERSION, one component with some properties, and the whole VTIMEZONE."""
     selection = wanted(
         CompSelection("vevent", properties=(("summary", False), ("UID", False), ("RECURRENCE-ID", False))),
         CompSelection("VTIMEZONE"),
         properties=(("VERSION", False),),
     )
     assert select(TEXT, selection) == crlf(
-        "BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VTIMEZONE\nEND:VTIMEZONE\nBEGIN:VEVENT\nUID:1@example.com\n"
+        f"BEGIN:VCALENDAR\nVERSION:2.0\n{BERLIN}\nBEGIN:VEVENT\nUID:1@example.com\n"
         "SUMMARY:a text that is folded he\n re\nEND:VEVENT\nEND:VCALENDAR\n"
     )
 
 
-def test_nothing_of_the_calendar():
-    assert select(TEXT, wanted()) == "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"
+def test_an_empty_selection_is_the_whole_component():
+    assert select(TEXT, wanted()) == TEXT
+    assert is_whole(wanted())
+    assert is_whole(wanted(all_properties=True, all_components=True))
+    assert not is_whole(wanted(CompSelection("VEVENT")))
+    version_and_event = wanted(CompSelection("VEVENT"), properties=(("VERSION", False),))
+    start, end = TEXT.index("BEGIN:VEVENT"), TEXT.index("END:VCALENDAR")
+    assert select(TEXT, version_and_event) == "".join(
+        ("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n", TEXT[start:end], "END:VCALENDAR\r\n")
+    )
+
+
+def test_what_is_not_named_beside_something_named_is_left_out():
+    only_properties = wanted(CompSelection("VEVENT", properties=(("SUMMARY", False),)))
+    summary = "SUMMARY:a text that is folded he\n re\n"
+    assert select(TEXT, only_properties) == crlf(f"BEGIN:VCALENDAR\nBEGIN:VEVENT\n{summary}END:VEVENT\nEND:VCALENDAR\n")
+    alarm = "BEGIN:VALARM\nACTION:DISPLAY\nTRIGGER:-PT5M\nEND:VALARM\n"
+    with_alarm = wanted(
+        CompSelection("VEVENT", properties=(("SUMMARY", False),), components=(CompSelection("VALARM"),))
+    )
+    assert select(TEXT, with_alarm) == crlf(
+        f"BEGIN:VCALENDAR\nBEGIN:VEVENT\n{summary}{alarm}END:VEVENT\nEND:VCALENDAR\n"
+    )
+    assert (
+        select(TEXT, wanted(properties=(("VERSION", False),))) == "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR\r\n"
+    )
+
+
+def test_instances_keep_their_recurrence_id():
+    """RFC 4791 §9.6.5."""
+    instances = calendar(event("SUMMARY:first"), event("RECURRENCE-ID:20260112T090000Z\nSUMMARY:second"))
+    summaries = wanted(CompSelection("vevent", properties=(("SUMMARY", False),)))
+    second = "BEGIN:VEVENT\n{}SUMMARY:second\nEND:VEVENT\nEND:VCALENDAR\n"
+    assert select(instances, summaries, expanded=True).endswith(crlf(second.format("RECURRENCE-ID:20260112T090000Z\n")))
+    assert select(instances, summaries).endswith(crlf(second.format("")))
+    without_value = wanted(CompSelection("VEVENT", properties=(("SUMMARY", False), ("RECURRENCE-ID", True))))
+    assert select(instances, without_value, expanded=True).endswith(crlf(second.format("RECURRENCE-ID:\n")))
 
 
 def test_whole_components_without_properties_of_the_calendar():
@@ -120,6 +155,8 @@ selections = st.recursive(
 def pruned(component: Component, parts: list[CompSelection] | None) -> list[str]:
     """What RFC 4791 §9.6 leaves of a component: a slow reading of the text."""
     lines = [f"BEGIN:{component.name}"]
+    if parts is not None and any(part == CompSelection(part.name) for part in parts):
+        parts = None
     every = parts is None or any(part.all_properties for part in parts)
     names = {name.upper() for part in parts or () for name, _ in part.properties}
     lines += [f"{prop.name}:{prop.value}" for prop in component.properties if every or prop.name in names]

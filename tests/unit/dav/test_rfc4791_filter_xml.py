@@ -8,7 +8,13 @@ from lxml import etree
 from server.calendar.filters import CompFilter, ParamFilter, PropFilter, TextMatch, TimeRange
 from server.calendar.partial import CompSelection
 from server.dav.core.xml import parse
-from server.dav.rfc4791.filter_xml import read_calendar_data, read_filter, read_query, read_time_range
+from server.dav.rfc4791.filter_xml import (
+    CalendarDataRequest,
+    read_calendar_data,
+    read_filter,
+    read_query,
+    read_time_range,
+)
 from server.errors import InvalidFilter, KoyomiError, UnsupportedCollation, UnsupportedFilter, UnsupportedMediaType
 
 NAMESPACE = "urn:ietf:params:xml:ns:caldav"
@@ -225,6 +231,9 @@ def test_calendar_data():
     assert read_calendar_data(element(f"<calendar-data><expand {WINDOW}/></calendar-data>")).expand == TimeRange(
         START, END
     )
+    for whole in ('<comp name="VCALENDAR"/>', '<comp name="vcalendar"><allprop/><allcomp/></comp>'):
+        data = element(f"<calendar-data>{whole}<expand {WINDOW}/></calendar-data>")
+        assert read_calendar_data(data) == CalendarDataRequest(None, TimeRange(START, END), None, None)
 
 
 @pytest.mark.parametrize(
