@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import unicodedata
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -9,7 +10,7 @@ from typing import Literal, get_args
 from server.errors import UnsupportedCollation
 
 MatchType = Literal["equals", "contains", "starts-with", "ends-with"]
-"""RFC 6352 §10.5.4; CalDAV knows `contains` only."""
+"""RFC 6352 §10.5.4; CalDAV has it by calendar-query-extended."""
 
 MATCH_TYPES: tuple[str, ...] = get_args(MatchType)
 
@@ -33,6 +34,12 @@ class _UnicodeCasemap(dict[int, str]):
 
 
 _unicode_casemap = _UnicodeCasemap()
+_ASCII_LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
+
+
+def ascii_lower(text: str) -> str:
+    """The text with the letters of ASCII in lower case, and no others."""
+    return text.translate(_ASCII_LOWER)
 
 
 def _octets(text: str) -> bytes:

@@ -177,10 +177,10 @@ class InvalidFilter(KoyomiError):
 class UnsupportedFilter(KoyomiError):
     """The filter names something that cannot be filtered by."""
 
-    def __init__(self, message: str | None = None, element: str | None = None) -> None:
+    def __init__(self, message: str, element: str) -> None:
         super().__init__(message)
         self.element = element
-        """The offending filter element as XML text, when known (RFC 4791 §7.8, RFC 6352 §8.6)."""
+        """The refused component, property or parameter filter as XML text (RFC 4791 §7.8, RFC 6352 §8.6)."""
 
 
 class UnsupportedCollation(KoyomiError):

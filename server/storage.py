@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 if TYPE_CHECKING:
+    from server.calendar.filter_plan import UidSearch
     from server.calendar.occurrences import Busy, Materialised, Occurrence, Timing
 
 PrincipalKind = Literal["individual", "group", "room", "resource"]
@@ -444,9 +445,18 @@ class Storage(Protocol):
         """
 
     async def members(
-        self, collection: Collection, columns: Sequence[MemberColumn], *, after: str | None, limit: int
+        self,
+        collection: Collection,
+        columns: Sequence[MemberColumn],
+        *,
+        after: str | None,
+        limit: int,
+        components: Sequence[str] | None = None,
     ) -> Sequence[Row]:
-        """A page of the members in order of names (by code points), those behind the name `after`."""
+        """A page of the members in order of names (by code points), those behind the name `after`.
+
+        `components`: only members of these component types; None: all.
+        """
 
     async def members_named(
         self, members: Sequence[tuple[Collection, str]], columns: Sequence[MemberColumn]
@@ -480,14 +490,22 @@ class Storage(Protocol):
         """When the objects of a calendar are busy in `window`; floating times are looked for in `floating`."""
 
     async def members_by_id(
-        self, collection: Collection, ids: Sequence[int], columns: Sequence[MemberColumn]
+        self,
+        collection: Collection,
+        ids: Sequence[int],
+        columns: Sequence[MemberColumn],
+        *,
+        components: Sequence[str] | None = None,
     ) -> Sequence[Row]:
-        """The members with these ids that still exist, in order of names."""
+        """The members with these ids that still exist, in order of names; `components` as in `members`."""
 
     async def members_of_component(
         self, collection: Collection, component: str, columns: Sequence[MemberColumn]
     ) -> Sequence[Row]:
         """All members that hold a component of a rare type, in order of names."""
+
+    async def uids(self, collection: Collection, search: UidSearch | None) -> Sequence[tuple[int, str]]:
+        """Id and UID of the members whose UID a search finds; None: of all members."""
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
         """The name of the member that has this UID."""

@@ -1,23 +1,23 @@
 """Filters of calendar-query as values, and what matches them (RFC 4791 §9.7).
 
-calendarserver's query-extended is part of it: `test` says how the children of a filter combine, and several component
-filters may stand side by side in that of VCALENDAR, where one of them suffices unless `test` is `allof`.
-
-Time ranges are evaluated by a function that the caller brings. `alternatives` says what columns can answer, so that
-only filters that ask for more need the text of objects.
+The extension calendar-query-extended is part of it: `test` says how the children of a filter combine, and a text match
+has a match type. Time ranges are evaluated by a function that the caller brings. What columns can answer without the
+text of an object is in `server.calendar.filter_plan`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Literal, Protocol
 
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.calendar.component import Component
 from server.calendar.contentline import Property
-from server.collation import ASCII_CASEMAP, OCTET, check_collation, matcher
+from server.collation import ASCII_CASEMAP, MatchType, check_collation, matcher
 from server.errors import InvalidFilter
 
 Test = Literal["anyof", "allof"]
@@ -36,6 +36,8 @@ _LEVELS: dict[str, frozenset[str]] = {
     "VALARM": frozenset(("VEVENT", "VTODO", "AVAILABLE")),
 }
 """The components of the standards, with those that may hold them; others may be anywhere."""
+
+COMPONENTS_WITH_ALARMS = _LEVELS["VALARM"]
 
 _WITH_TIME_RANGE = CALENDAR_COMPONENTS | {"VALARM"}
 _PROPERTIES_WITH_TIME_RANGE = frozenset(
@@ -65,11 +67,15 @@ class TimeRange:
 
 @dataclass(frozen=True, slots=True)
 class TextMatch:
-    """RFC 4791 §9.7.5: the value contains the text, or does not, when `negate`."""
+    """RFC 4791 §9.7.5: the value contains the text, or does not, when `negate`.
+
+    `match_type` is of calendar-query-extended, as RFC 6352 §10.5.4 has it.
+    """
 
     text: str
     collation: str = ASCII_CASEMAP
     negate: bool = False
+    match_type: MatchType = "contains"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +103,7 @@ class PropFilter:
 class CompFilter:
     """RFC 4791 §9.7.1. The outermost is that of VCALENDAR.
 
-    `test` says how property and component filters combine; the time range must match in any case. Without it all must
-    match, except that within VCALENDAR one of the component filters suffices.
+    `test` says how property and component filters combine; the time range must match in any case.
     """
 
     name: str
@@ -106,7 +111,7 @@ class CompFilter:
     time_range: TimeRange | None = None
     prop_filters: tuple[PropFilter, ...] = ()
     comp_filters: tuple[CompFilter, ...] = ()
-    test: Test | None = None
+    test: Test = "allof"
 
 
 class TimeRangeTest(Protocol):
@@ -118,21 +123,6 @@ class TimeRangeTest(Protocol):
     def __call__(self, path: tuple[Component, ...], prop: Property | None, time_range: TimeRange, /) -> bool:
         """The answer for the last component of the path, or for `prop`."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """Objects of which columns can say that they may match: those of a component, perhaps within a time range."""
-
-    component: str
-    time_range: TimeRange | None
-    uid_contains: str | None
-    """The UID contains this, octet by octet."""
-    exact: bool
-    """Whether every such object matches; otherwise `matches` has to look at it. A time range is then all that is asked
-    of the component, so that one overlapping occurrence is enough."""
-    alarm_range: TimeRange | None = None
-    """An alarm of the component rings in this."""
 
 
 def parse_time_range(start: str | None, end: str | None) -> TimeRange:
@@ -241,15 +231,8 @@ def _component_matches(comp_filter: CompFilter, path: tuple[Component, ...], in_
             return not candidates
         return any(_component_matches(child, (*path, candidate), in_time_range) for candidate in candidates)
 
-    if comp_filter.test == "anyof":
-        return any(map(has_property, prop_filters)) or any(map(has_component, comp_filters))
-    if not all(map(has_property, prop_filters)):
-        return False
-    if comp_filter.test is None and component.name == "VCALENDAR":
-        wanted = [child for child in comp_filters if not child.is_not_defined]
-        unwanted = [child for child in comp_filters if child.is_not_defined]
-        return all(map(has_component, unwanted)) and (not wanted or any(map(has_component, wanted)))
-    return all(map(has_component, comp_filters))
+    combine = any if comp_filter.test == "anyof" else all
+    return combine(chain(map(has_property, prop_filters), map(has_component, comp_filters)))
 
 
 def _has_property(prop_filter: PropFilter, path: tuple[Component, ...], in_time_range: TimeRangeTest) -> bool:
@@ -265,7 +248,8 @@ def _has_property(prop_filter: PropFilter, path: tuple[Component, ...], in_time_
     for prop in candidates:
         results = [_has_parameter(child, prop) for child in param_filters]
         if text_match is not None:
-            results.append(_text_matches(text_match, [prop.text]))
+            # The UID is compared as it identifies the object: without spaces around it.
+            results.append(text_matches(text_match, [prop.text.strip() if name == "UID" else prop.text]))
         if time_range is not None:
             results.append(in_time_range(path, prop, time_range))
         if not results or combine(results):
@@ -284,62 +268,10 @@ def _has_parameter(param_filter: ParamFilter, prop: Property) -> bool:
     values = prop.params.get(param_filter.name.upper()) if prop.parameter_text else None
     if values is None or param_filter.is_not_defined:
         return param_filter.is_not_defined and values is None
-    return param_filter.text_match is None or _text_matches(param_filter.text_match, values)
+    return param_filter.text_match is None or text_matches(param_filter.text_match, values)
 
 
-def _text_matches(text_match: TextMatch, values: list[str]) -> bool:
-    """Whether one of the values contains the text; when negated, whether none does."""
-    contains = matcher(text_match.collation, "contains", text_match.text)
-    return any(map(contains, values)) != text_match.negate
-
-
-def alternatives(comp_filter: CompFilter) -> tuple[Alternative, ...] | None:
-    """The objects among which all that match a filter are to be found; None when that may be any object.
-
-    An object that no alternative covers does not match; one that an exact alternative covers does.
-    """
-    children = comp_filter.comp_filters
-    if comp_filter.is_not_defined:
-        return ()
-    if not children or any(child.is_not_defined or child.name.upper() not in CALENDAR_COMPONENTS for child in children):
-        return None
-    if (comp_filter.prop_filters and comp_filter.test == "anyof") or (
-        comp_filter.test == "allof" and len(children) > 1
-    ):
-        return None
-    return tuple(
-        Alternative(
-            component=child.name.upper(),
-            time_range=child.time_range,
-            uid_contains=_wanted_uid(child),
-            exact=not child.prop_filters and not child.comp_filters and not comp_filter.prop_filters,
-            alarm_range=_wanted_alarm(child),
-        )
-        for child in children
-    )
-
-
-def is_unconditional(comp_filter: CompFilter) -> bool:
-    """Whether every calendar object matches."""
-    return not (comp_filter.is_not_defined or comp_filter.prop_filters or comp_filter.comp_filters)
-
-
-def _wanted_alarm(comp_filter: CompFilter) -> TimeRange | None:
-    """When an alarm must ring, where a filter of a component demands that."""
-    if comp_filter.test == "anyof" or comp_filter.name.upper() not in _LEVELS["VALARM"]:
-        return None
-    alarms = [child for child in comp_filter.comp_filters if child.name.upper() == "VALARM"]
-    return next((child.time_range for child in alarms if child.time_range is not None), None)
-
-
-def _wanted_uid(comp_filter: CompFilter) -> str | None:
-    """The text that the UID must contain, when a filter of a component demands one octet by octet."""
-    if comp_filter.test == "anyof":
-        return None
-    for prop in comp_filter.prop_filters:
-        match = prop.text_match
-        if prop.name.upper() == "UID" and match and match.collation == OCTET and not match.negate:
-            needle = match.text.strip()
-            if needle == match.text and needle and prop.test == "allof":
-                return needle
-    return None
+def text_matches(text_match: TextMatch, values: Iterable[str]) -> bool:
+    """Whether one of the values matches the text; when negated, whether none does."""
+    is_match = matcher(text_match.collation, text_match.match_type, text_match.text)
+    return any(map(is_match, values)) != text_match.negate

@@ -71,10 +71,13 @@ async def objects_in(
     time_range: TimeRange,
     zone: Zone,
     stored: StoredOccurrences | None = None,
+    *,
+    components: Sequence[str] | None = None,
 ) -> frozenset[int]:
     """Ids of the objects with an occurrence that overlaps a window (RFC 4791 §9.9).
 
-    `stored` is what was read already, used if it is of the same window and zone.
+    `stored` is what was read already, used if it is of the same window and zone. Of objects whose occurrences are not
+    all stored, only those of the types in `components` are read; None: all.
     Raises `TooManyInstances` when a rule takes too much work in the window.
     """
     if stored is not None and stored.time_range == time_range:
@@ -89,7 +92,7 @@ async def objects_in(
         unexpanded = list(overlapping.unexpanded)
     left = [object_id for object_id in unexpanded if object_id not in found]
     for at in range(0, len(left), PAGE):
-        texts = await storage.members_by_id(collection, left[at : at + PAGE], ("id", "text"))
+        texts = await storage.members_by_id(collection, left[at : at + PAGE], ("id", "text"), components=components)
         found.update(await computed(_overlapping, texts, time_range, zone))
     return frozenset(found)
 

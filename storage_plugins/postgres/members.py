@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import get_args
 
+from server.calendar.filter_plan import UidSearch
+from server.collation import ascii_lower
 from server.storage import MemberColumn
 from storage_plugins.postgres import views
 
@@ -27,12 +29,26 @@ def _object(viewer: str, *, viewed: bool) -> str:
     return "object o" + (views.joined(viewer) if viewed else "")
 
 
+def _of_types(number: int, *, of_components: bool) -> str:
+    """A condition on the component type; `number` is that of the argument."""
+    return f"and o.component = any(${number}::text[]) " if of_components else ""
+
+
 @lru_cache(256)
-def _page(names: tuple[str, ...], *, viewed: bool) -> str:
+def _page(names: tuple[str, ...], *, viewed: bool, of_components: bool) -> str:
     return (
         f"select {member_columns(names, viewed=viewed)} from {_object('$5', viewed=viewed)} "  # noqa: S608
         "where o.home_id = $1 and o.collection_id = $2 and o.name > $3 and o.deleted_revision is null "
-        "order by o.name limit $4"
+        f"{_of_types(6 if viewed else 5, of_components=of_components)}order by o.name limit $4"
+    )
+
+
+@lru_cache(256)
+def _by_id(names: tuple[str, ...], *, viewed: bool, of_components: bool) -> str:
+    return (
+        f"select {member_columns(names, viewed=viewed)} from {_object('$4', viewed=viewed)} "  # noqa: S608
+        "where o.home_id = $1 and o.id = any($3::bigint[]) and o.collection_id = $2 and o.deleted_revision is null "
+        f"{_of_types(5 if viewed else 4, of_components=of_components)}order by o.name"
     )
 
 
@@ -99,9 +115,32 @@ UID_HOLDER = (
 )
 
 
-def page(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
-    """Arguments: home, collection, name behind which the page starts, limit; whose view it is if `viewed`."""
-    return _page(tuple(columns), viewed=viewed)
+_UIDS = "select o.id, o.uid from object o where o.home_id = $1 and o.collection_id = $2 and o.deleted_revision is null"
+
+
+def page(columns: Sequence[MemberColumn], *, viewed: bool = False, of_components: bool = False) -> str:
+    """Arguments: home, collection, name behind which the page starts, limit; whose view it is if `viewed`.
+
+    With `of_components` component types come last.
+    """
+    return _page(tuple(columns), viewed=viewed, of_components=of_components)
+
+
+def by_id(columns: Sequence[MemberColumn], *, viewed: bool = False, of_components: bool = False) -> str:
+    """Arguments: home, collection, ids of objects; whose view it is if `viewed`; then as of `page`."""
+    return _by_id(tuple(columns), viewed=viewed, of_components=of_components)
+
+
+def uids(search: UidSearch | None) -> tuple[str, tuple[str, ...]]:
+    """The statement that reads ids and UIDs, and its arguments beside home and collection.
+
+    An exact UID is an index lookup. Others are compared one by one, without reading a text.
+    """
+    if search is None:
+        return _UIDS, ()
+    uid, text = ("lower(o.uid)", ascii_lower(search.text)) if search.ignore_case else ("o.uid", search.text)
+    condition = f"{uid} = $3" if search.match == "equals" else f"position($3 in {uid}) > 0"
+    return f"{_UIDS} and {condition}", (text,)
 
 
 def named(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:

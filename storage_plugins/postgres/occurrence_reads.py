@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from server.calendar.occurrences import Busy, Kind, Occurrence, Timing
-from server.storage import BusyTimes, MemberColumn, Overlapping, Timings
+from server.storage import BusyTimes, Overlapping, Timings
 from storage_plugins.postgres import views
-from storage_plugins.postgres.members import member_columns
 from storage_plugins.postgres.occurrence_rows import BUSY, KINDS
 
 _PARTIAL = -1
@@ -118,20 +117,6 @@ BUSY_IN_VIEW = _busy_in_window(
     "coalesce((case when v.object_id is null then o.neutral_busy else v.busy end)[c.component + 1], c.busy)",
 )
 """Arguments as of `BUSY_IN_WINDOW`, and whose view it is."""
-
-
-@cache
-def _by_id(names: tuple[MemberColumn, ...], *, viewed: bool) -> str:
-    return (
-        f"select {member_columns(names, viewed=viewed)} from object o{views.joined('$4') if viewed else ''} "  # noqa: S608
-        "where o.home_id = $1 and o.id = any($3::bigint[]) and o.collection_id = $2 and o.deleted_revision is null "
-        "order by o.name"
-    )
-
-
-def by_id(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
-    """Arguments: home, collection, ids of objects; whose view it is if `viewed`."""
-    return _by_id(tuple(columns), viewed=viewed)
 
 
 def overlapping(rows: Sequence[Any]) -> Overlapping:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
+from server.calendar.filter_plan import UidSearch
 from server.errors import DatabaseError, NotFound, Unavailable
 from server.storage import (
     BusyTimes,
@@ -154,12 +155,18 @@ class PostgresStorage(MemberWrites, CollectionWrites):
         return now, [resolve.collection(row[4:], home.principal_id) for row in rows if row[4] is not None]
 
     async def members(
-        self, collection: Collection, columns: Sequence[MemberColumn], *, after: str | None, limit: int
+        self,
+        collection: Collection,
+        columns: Sequence[MemberColumn],
+        *,
+        after: str | None,
+        limit: int,
+        components: Sequence[str] | None = None,
     ) -> Sequence[Row]:
         """A page of the members in order of names, those behind the name `after`."""
-        sql = members.page(columns, viewed=collection.view is not None)
-        whose = _viewer(collection)
-        return await self._page(columns, sql, collection.home_id, collection.id, after or "", limit, *whose)
+        sql = members.page(columns, viewed=collection.view is not None, of_components=components is not None)
+        more = (*_viewer(collection), *_component_types(components))
+        return await self._page(columns, sql, collection.home_id, collection.id, after or "", limit, *more)
 
     async def members_named(
         self, named: Sequence[tuple[Collection, str]], columns: Sequence[MemberColumn]
@@ -240,12 +247,17 @@ class PostgresStorage(MemberWrites, CollectionWrites):
         return occurrence_reads.busy(rows)
 
     async def members_by_id(
-        self, collection: Collection, ids: Sequence[int], columns: Sequence[MemberColumn]
+        self,
+        collection: Collection,
+        ids: Sequence[int],
+        columns: Sequence[MemberColumn],
+        *,
+        components: Sequence[str] | None = None,
     ) -> Sequence[Row]:
         """The members with these ids that still exist, in order of names."""
-        sql = occurrence_reads.by_id(columns, viewed=collection.view is not None)
-        whose = _viewer(collection)
-        return _rows(await self.database.fetch(sql, collection.home_id, collection.id, list(ids), *whose))
+        sql = members.by_id(columns, viewed=collection.view is not None, of_components=components is not None)
+        more = (*_viewer(collection), *_component_types(components))
+        return _rows(await self.database.fetch(sql, collection.home_id, collection.id, list(ids), *more))
 
     async def members_of_component(
         self, collection: Collection, component: str, columns: Sequence[MemberColumn]
@@ -258,6 +270,12 @@ class PostgresStorage(MemberWrites, CollectionWrites):
         """What is stored of an object in a calendar with views."""
         row = await self.database.fetchrow(views.SHARED_OBJECT, collection.home_id, collection.id, object_id)
         return None if row is None else views.shared_object(row)
+
+    async def uids(self, collection: Collection, search: UidSearch | None) -> Sequence[tuple[int, str]]:
+        """Id and UID of the members whose UID a search finds; None: of all members."""
+        sql, arguments = members.uids(search)
+        rows = await self.database.fetch(sql, collection.home_id, collection.id, *arguments)
+        return [(row[0], row[1]) for row in rows]
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
         """The name of the member that has this UID."""
@@ -288,6 +306,11 @@ class PostgresStorage(MemberWrites, CollectionWrites):
 def _viewer(collection: Collection) -> tuple[int, ...]:
     """The last argument of statements that read a view."""
     return () if collection.view is None else (collection.view,)
+
+
+def _component_types(components: Sequence[str] | None) -> tuple[list[str], ...]:
+    """The last argument of statements that read members of some component types."""
+    return () if components is None else (list(components),)
 
 
 def _rows(records: list[asyncpg.Record]) -> Sequence[Row]:

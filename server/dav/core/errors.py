@@ -57,8 +57,6 @@ TABLE: dict[type[errors.KoyomiError], Translation] = {
 }
 
 
-MAX_ELEMENT = 4096
-"""Characters of an element that is quoted in an error."""
 MAX_REASON = 1000
 """Characters of what is said about an error."""
 
@@ -108,8 +106,7 @@ def _inner(error: errors.KoyomiError, collection_href: str) -> str:
     if isinstance(error, errors.UidConflict):
         return names.href(collection_href + encode(error.name)) if error.name is not None else ""
     if isinstance(error, errors.UnsupportedFilter):
-        # a large one costs more to send back than it tells
-        return error.element if error.element and len(error.element) <= MAX_ELEMENT else names.escape(reason(error))
+        return error.element
     if isinstance(error, errors.InvalidData):
         told = error.line is None or error.message.startswith(f"Line {error.line}")
         return names.escape(reason(error) if told else f"line {error.line}: {reason(error)}")

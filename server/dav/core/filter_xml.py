@@ -7,8 +7,9 @@ condition in it were not there: an unknown one is refused, never ignored.
 from __future__ import annotations
 
 from itertools import islice
-from typing import Literal
+from typing import Literal, get_args
 
+from server.collation import MatchType
 from server.dav.core.names import split
 from server.dav.core.xml import Element, elements, to_fragment
 from server.errors import InvalidFilter, UnsupportedFilter
@@ -18,6 +19,11 @@ Test = Literal["anyof", "allof"]
 
 MAX_ELEMENTS = 2000
 """Elements of a filter; more conditions than are allowed take fewer."""
+
+MAX_QUOTED = 4096
+"""Characters of a refused filter that the answer quotes."""
+
+_MATCH_TYPES: dict[str, MatchType] = {name: name for name in get_args(MatchType)}
 
 
 def bound(filter_: Element) -> None:
@@ -29,14 +35,31 @@ def bound(filter_: Element) -> None:
 def conditions(parent: Element, namespace: str, allowed: frozenset[str]) -> list[tuple[str, Element]]:
     """The child elements with their local names, all of which must be among those allowed.
 
-    :raises InvalidFilter: for another element of the namespace.
+    :raises InvalidFilter: for another element of the namespace, and for anything else directly in CALDAV:filter or
+        CARDDAV:filter.
     :raises UnsupportedFilter: for an element of another namespace; it carries the filter that holds it.
     """
     for element in elements(parent):
         owner, local = split(element.tag)
         if owner != namespace:
-            raise UnsupportedFilter(f"The condition {local[:40]} is not known.", to_fragment(parent))
+            if split(parent.tag)[1] == "filter":
+                raise InvalidFilter(f"A {local[:40]} cannot stand in a filter.")
+            raise unsupported(parent, f"The condition {local[:40]} is not known.")
     return parts(parent, namespace, allowed)
+
+
+def unsupported(condition: Element, message: str) -> UnsupportedFilter:
+    """The refusal of a component, property or parameter filter, which it quotes (RFC 4791 §7.8, RFC 6352 §8.6).
+
+    A large one is quoted without its content.
+    """
+    quoted = to_fragment(condition)
+    if len(quoted) > MAX_QUOTED:
+        name, namespace = condition.get("name", ""), split(condition.tag)[0]
+        attributes = {"name": name} if len(name) <= MAX_QUOTED // 10 else {}
+        empty = condition.makeelement(condition.tag, attributes, nsmap={"F": namespace})
+        quoted = to_fragment(empty)
+    return UnsupportedFilter(message, quoted)
 
 
 def parts(parent: Element, namespace: str, allowed: frozenset[str]) -> list[tuple[str, Element]]:
@@ -63,11 +86,9 @@ def name_of(element: Element) -> str:
     return name
 
 
-def test_of(element: Element) -> Test | None:
-    """The attribute `test`, None without it. Raises `InvalidFilter` for another value than `anyof` and `allof`."""
-    test = element.get("test")
-    if test is None:
-        return None
+def test_of(element: Element, default: Test) -> Test:
+    """The attribute `test`. Raises `InvalidFilter` for another value than `anyof` and `allof`."""
+    test = element.get("test", default)
     if test == "anyof":
         return "anyof"
     if test == "allof":
@@ -87,6 +108,18 @@ def collation_of(element: Element, default: str) -> str:
     """The attribute `collation`; `default` without it or when it asks for the default (RFC 4790 §3.1)."""
     collation = element.get("collation", "default").strip()
     return default if collation == "default" else collation
+
+
+def match_type_of(element: Element, condition: Element) -> MatchType:
+    """The attribute `match-type` of a text match in a property or parameter filter, `contains` without it.
+
+    :raises UnsupportedFilter: for a match type that is not known: without it the filter would find too much.
+    """
+    match_type = element.get("match-type", "contains")
+    found = _MATCH_TYPES.get(match_type)
+    if found is None:
+        raise unsupported(condition, f"The match-type {match_type[:40]!r} is not one of {', '.join(_MATCH_TYPES)}.")
+    return found
 
 
 def needle_of(element: Element) -> str:

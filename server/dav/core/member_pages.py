@@ -18,13 +18,19 @@ def page_size(request: Request, columns: Sequence[MemberColumn]) -> int:
 
 
 async def member_pages(
-    request: Request, collection: Collection, columns: Sequence[MemberColumn]
+    request: Request,
+    collection: Collection,
+    columns: Sequence[MemberColumn],
+    *,
+    components: Sequence[str] | None = None,
 ) -> AsyncIterator[Sequence[Row]]:
-    """Pages of rows, none of them empty. `columns` starts with the name."""
+    """Pages of rows, none of them empty, of members of the component types. `columns` starts with the name."""
     size = page_size(request, columns)
     after: str | None = None
     while True:
-        rows = await request.site.storage.members(collection, columns, after=after, limit=size + 1)
+        rows = await request.site.storage.members(
+            collection, columns, after=after, limit=size + 1, components=components
+        )
         more = len(rows) > size
         rows = rows[:-1] if more else rows
         if rows:

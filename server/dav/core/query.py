@@ -31,6 +31,8 @@ class Selection:
     """Whether the test parses texts, and so is done off the event loop."""
     special: Mapping[str, MemberValue] = field(default_factory=dict)
     """How the data property is read."""
+    components: Sequence[str] | None = None
+    """The component types of the only members to be looked at; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ async def one_member(request: Request, resource: Resource, query: Query) -> Asyn
         yield ""
         return
     writer = writer_for(request, holder, query, selection)
-    found = await request.site.storage.members_by_id(collection, [member.id], writer.columns)
+    found = await request.site.storage.members_by_id(
+        collection, [member.id], writer.columns, components=selection.components
+    )
     yield await written(writer, found, selection)
 
 
@@ -115,12 +119,14 @@ async def pages_of(
 ) -> AsyncIterator[Sequence[Row]]:
     """Rows of the members that may match."""
     if selection.ids is None:
-        async for rows in member_pages(request, collection, columns):
+        async for rows in member_pages(request, collection, columns, components=selection.components):
             yield rows
         return
     size = page_size(request, columns)
     for at in range(0, len(selection.ids), size):
-        yield await request.site.storage.members_by_id(collection, selection.ids[at : at + size], columns)
+        yield await request.site.storage.members_by_id(
+            collection, selection.ids[at : at + size], columns, components=selection.components
+        )
 
 
 async def matching(

@@ -22,6 +22,9 @@ IN_HOME = frozenset(
     }
 )
 
+TOKENS = ("calendar-access", "calendar-query-extended")
+"""The second says that component filters may stand side by side, and that `test` and `match-type` are known."""
+
 STANDARD = Standard(
     "RFC 4791",
     properties=PROPERTIES,
@@ -41,5 +44,5 @@ STANDARD = Standard(
     ),
     report_privileges=((caldav("free-busy-query"), caldav("read-free-busy")),),
     getters=((Kind.CALENDAR, get_calendar),),
-    tokens=(("calendar-access", IN_HOME | {Kind.PRINCIPAL, Kind.ROOT}),),
+    tokens=tuple((token, IN_HOME | {Kind.PRINCIPAL, Kind.ROOT}) for token in TOKENS),
 )

@@ -1,6 +1,7 @@
 """The XML of a calendar-query's filter and of calendar-data, as values (RFC 4791 §9.6 to §9.9).
 
-calendarserver's query-extended is part of it: `test` on component and property filters.
+The extension calendar-query-extended is part of it: `test` on component and property filters, `match-type` on text
+matches.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from server.dav.core.filter_xml import (
     bound,
     collation_of,
     conditions,
+    match_type_of,
     name_of,
     needle_of,
     only,
@@ -31,8 +33,8 @@ from server.dav.core.filter_xml import (
     yes_or_no,
 )
 from server.dav.core.names import CALDAV, caldav
-from server.dav.core.xml import Element, text_of, to_fragment
-from server.errors import InvalidFilter, UnsupportedFilter, UnsupportedMediaType
+from server.dav.core.xml import Element, text_of
+from server.errors import InvalidFilter, UnsupportedMediaType
 
 _IN_FILTER = frozenset(("comp-filter",))
 _IN_COMP_FILTER = frozenset(("is-not-defined", "time-range", "prop-filter", "comp-filter"))
@@ -144,7 +146,7 @@ def _comp_filter(element: Element, depth: int) -> CompFilter:
         _time_range(children),
         tuple(_prop_filter(child) for local, child in children if local == "prop-filter"),
         tuple(_comp_filter(child, depth + 1) for local, child in children if local == "comp-filter"),
-        test_of(element),
+        test_of(element, "allof"),
     )
 
 
@@ -154,15 +156,16 @@ def _prop_filter(element: Element) -> PropFilter:
         name_of(element),
         any(local == "is-not-defined" for local, _ in children),
         _time_range(children),
-        _text_match(children),
+        _text_match(children, element),
         tuple(_param_filter(child) for local, child in children if local == "param-filter"),
-        test_of(element) or "allof",
+        test_of(element, "allof"),
     )
 
 
 def _param_filter(element: Element) -> ParamFilter:
     children = conditions(element, CALDAV, _IN_PARAM_FILTER)
-    return ParamFilter(name_of(element), any(local == "is-not-defined" for local, _ in children), _text_match(children))
+    is_not_defined = any(local == "is-not-defined" for local, _ in children)
+    return ParamFilter(name_of(element), is_not_defined, _text_match(children, element))
 
 
 def _time_range(children: list[tuple[str, Element]]) -> TimeRange | None:
@@ -170,14 +173,17 @@ def _time_range(children: list[tuple[str, Element]]) -> TimeRange | None:
     return None if element is None else read_time_range(element)
 
 
-def _text_match(children: list[tuple[str, Element]]) -> TextMatch | None:
+def _text_match(children: list[tuple[str, Element]], condition: Element) -> TextMatch | None:
+    """The text match of a property or parameter filter."""
     element = only([child for local, child in children if local == "text-match"])
     if element is None:
         return None
-    if element.get("match-type", "contains") != "contains":
-        # CardDAV has it (RFC 6352 §10.5.4); answered as if it were not there, it would find too much.
-        raise UnsupportedFilter("CalDAV's text-match has no match-type.", to_fragment(element))
-    return TextMatch(needle_of(element), collation_of(element, ASCII_CASEMAP), yes_or_no(element, "negate-condition"))
+    return TextMatch(
+        needle_of(element),
+        collation_of(element, ASCII_CASEMAP),
+        yes_or_no(element, "negate-condition"),
+        match_type_of(element, condition),
+    )
 
 
 def _window(element: Element | None) -> TimeRange | None:

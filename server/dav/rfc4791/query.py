@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.calendar.component import parse_calendar
-from server.calendar.filters import Alternative, CompFilter, alternatives, is_unconditional, matches
+from server.calendar.filter_plan import Alternative, alternatives, covers_uid, is_unconditional, uid_search
+from server.calendar.filters import CompFilter, matches
 from server.calendar.iana import named_zone
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.zones import Zone
@@ -37,7 +39,7 @@ async def calendar_query(request: Request, resource: Resource, root: xml.Element
     wanted, data = asked_for(request, root)
     asked = read_query(root)
     own_zone = await zone_of_request(asked)
-    choices = () if is_unconditional(asked.comp_filter) else alternatives(asked.comp_filter)
+    plan = None if is_unconditional(asked.comp_filter) else alternatives(asked.comp_filter)
 
     async def zone_for(collection: Collection) -> Zone:
         return own_zone if own_zone is not None else await zone_of_calendar(collection)
@@ -48,18 +50,12 @@ async def calendar_query(request: Request, resource: Resource, root: xml.Element
         if data is not None and data.expand is not None:
             stored = await stored_in(request.site.storage, collection, data.expand, zone)
         special = {CALENDAR_DATA: reader(data, zone, stored)}
-        if is_unconditional(asked.comp_filter):
+        if plan is None:
             return Selection(special=special)
-        found = await selection(request, collection, asked.comp_filter, choices, zone, stored)
+        found = await selection(request, collection, asked.comp_filter, plan, zone, stored)
         return replace(found, special=special)
 
-    query = Query(
-        wanted,
-        select,
-        columns_for(choices),
-        CALENDARS,
-    )
-    return await run(request, resource, query)
+    return await run(request, resource, Query(wanted, select, columns_for(plan), CALENDARS))
 
 
 async def zone_of_request(asked: CalendarQuery) -> Zone | None:
@@ -77,55 +73,67 @@ async def zone_of_request(asked: CalendarQuery) -> Zone | None:
     return None
 
 
-def columns_for(choices: tuple[Alternative, ...] | None) -> tuple[MemberColumn, ...]:
-    """What the test needs: the text only where other columns do not tell."""
-    if choices is None or any(not choice.exact for choice in choices):
-        return ("id", "component", "text")
-    return ("id", "component")
+def columns_for(plan: Sequence[Alternative] | None) -> tuple[MemberColumn, ...]:
+    """What the test of each member needs: the text only where other columns do not tell."""
+    if plan is None or not needs_test(plan):
+        return ()
+    return ("id", "component") if all(choice.exact for choice in plan) else ("id", "component", "text")
+
+
+def needs_test(plan: Sequence[Alternative]) -> bool:
+    """Whether some of the members that a plan selects do not match."""
+    inexact = any(not choice.exact for choice in plan)
+    return inexact or (len(plan) > 1 and any(choice.is_narrow for choice in plan))
 
 
 async def selection(
     request: Request,
     collection: Collection,
     comp_filter: CompFilter,
-    choices: tuple[Alternative, ...] | None,
+    plan: Sequence[Alternative],
     zone: Zone,
     stored: StoredOccurrences | None,
 ) -> Selection:
     """What of a calendar may match, and how that is decided."""
+    if not plan:
+        return Selection(ids=())
+    within = {choice: await candidates(request, collection, choice, zone, stored) for choice in plan}
+    windows = [ids for ids in within.values() if ids is not None]
+    ids = sorted(frozenset().union(*windows)) if len(windows) == len(within) else None
+    names = {choice.component for choice in plan}
+    components = None if names == CALENDAR_COMPONENTS else sorted(names)
+    if not needs_test(plan):
+        return Selection(ids, components=components)
     by_text = text_test(comp_filter, zone)
-    if choices is None:
-        return Selection(None, by_text, heavy=True)
-    within: dict[Alternative, frozenset[int] | None] = {}
-    for choice in choices:
-        within[choice] = await _candidates(request, collection, choice, zone, stored)
 
     def test(row: Row, where: Mapping[MemberColumn, int]) -> bool:
         found = [
             choice
-            for choice, ids in within.items()
-            if choice.component == row[where["component"]] and (ids is None or row[where["id"]] in ids)
+            for choice, among in within.items()
+            if choice.component == row[where["component"]] and (among is None or row[where["id"]] in among)
         ]
         return any(choice.exact for choice in found) or (bool(found) and by_text(row, where))
 
-    heavy = any(not choice.exact for choice in choices)
-    windows = [ids for ids in within.values() if ids is not None]
-    if len(windows) < len(within):
-        return Selection(None, test, heavy)
-    return Selection(sorted(frozenset().union(*windows)), test, heavy)
+    return Selection(ids, test, heavy=any(not choice.exact for choice in plan), components=components)
 
 
-async def _candidates(
+async def candidates(
     request: Request, collection: Collection, choice: Alternative, zone: Zone, stored: StoredOccurrences | None
 ) -> frozenset[int] | None:
-    """Ids of the objects that fulfil what an alternative asks by time; None: it asks nothing."""
-    storage, found = request.site.storage, None
+    """Ids of the objects that fulfil what an alternative asks beside the component; None: it asks nothing."""
+    storage = request.site.storage
+    found: list[frozenset[int]] = []
+    if choice.uid:
+        rows = await storage.uids(collection, uid_search(choice.uid))
+        found.append(frozenset(row[0] for row in rows if covers_uid(choice, row[1])))
     if choice.time_range is not None:
-        found = await objects_in(storage, collection, choice.time_range, zone, stored)
+        component = (choice.component,)
+        found.append(await objects_in(storage, collection, choice.time_range, zone, stored, components=component))
     if choice.alarm_range is not None:
         ringing = await ringing_in(storage, collection, choice.alarm_range)
-        found = ringing if found is None else found if ringing is None else found & ringing
-    return found
+        if ringing is not None:
+            found.append(ringing)
+    return frozenset.intersection(*found) if found else None
 
 
 def text_test(comp_filter: CompFilter, zone: Zone) -> Test:

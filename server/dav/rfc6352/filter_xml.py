@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
 
-from server.collation import UNICODE_CASEMAP, MatchType
+from server.collation import UNICODE_CASEMAP
 from server.contacts.filters import CardFilter, ParamFilter, PropFilter, TextMatch, check_filter
 from server.contacts.partial import AddressDataSelection, PropertySelection
 from server.dav.core.filter_xml import (
     bound,
     collation_of,
     conditions,
+    match_type_of,
     name_of,
     needle_of,
     only,
@@ -26,7 +26,6 @@ from server.errors import BadRequest, InvalidFilter, UnsupportedMediaType
 MAX_SELECTED = 1000
 """Properties in one address-data."""
 
-_MATCH_TYPES: dict[str, MatchType] = {name: name for name in get_args(MatchType)}
 _VCARD_TYPES = frozenset(("text/vcard", "text/x-vcard", "text/directory"))
 _VERSIONS = frozenset(("2.1", "3.0", "4.0"))
 _LARGEST_LIMIT = 10**9
@@ -73,7 +72,7 @@ def read_filter(element: Element) -> CardFilter:
     """A CARDDAV:filter (RFC 6352 §10.5). Raises as `read_query` does."""
     bound(element)
     card_filter = CardFilter(
-        test_of(element) or "anyof",
+        test_of(element, "anyof"),
         tuple(_prop_filter(child) for _, child in conditions(element, CARDDAV, _IN_FILTER)),
     )
     check_filter(card_filter)
@@ -84,9 +83,9 @@ def _prop_filter(element: Element) -> PropFilter:
     children = conditions(element, CARDDAV, _IN_PROP_FILTER)
     return PropFilter(
         name_of(element),
-        test_of(element) or "anyof",
+        test_of(element, "anyof"),
         any(local == "is-not-defined" for local, _ in children),
-        tuple(_text_match(child) for local, child in children if local == "text-match"),
+        tuple(_text_match(child, element) for local, child in children if local == "text-match"),
         tuple(_param_filter(child) for local, child in children if local == "param-filter"),
     )
 
@@ -97,18 +96,16 @@ def _param_filter(element: Element) -> ParamFilter:
     return ParamFilter(
         name_of(element),
         any(local == "is-not-defined" for local, _ in children),
-        None if text_match is None else _text_match(text_match),
+        None if text_match is None else _text_match(text_match, element),
     )
 
 
-def _text_match(element: Element) -> TextMatch:
-    match_type = element.get("match-type", "contains")
-    if match_type not in _MATCH_TYPES:
-        raise InvalidFilter(f"The match-type {match_type[:40]!r} is not one of {', '.join(_MATCH_TYPES)}.")
+def _text_match(element: Element, condition: Element) -> TextMatch:
+    """A text match of a property or parameter filter."""
     return TextMatch(
         needle_of(element),
         collation_of(element, UNICODE_CASEMAP),
-        _MATCH_TYPES[match_type],
+        match_type_of(element, condition),
         yes_or_no(element, "negate-condition"),
     )
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from server.calendar.filter_plan import UidSearch
 from server.storage import NewCollection, ObjectState, PropertyChanges, Target
 from storage_plugins.postgres import alarm_reads, members, occurrence_reads, resolve, views
 from storage_plugins.postgres import storage as statements
@@ -23,7 +24,13 @@ STATEMENTS = {
     "changed": (members.changed(COLUMNS), 5),
     "uid holder": (members.UID_HOLDER, 3),
     "of component": (members.of_component(COLUMNS, "VAVAILABILITY"), 2),
-    "by id": (occurrence_reads.by_id(COLUMNS), 3),
+    "by id": (members.by_id(COLUMNS), 3),
+    "page of components": (members.page(COLUMNS, of_components=True), 5),
+    "by id of components": (members.by_id(COLUMNS, of_components=True), 4),
+    "uids": (members.uids(None)[0], 2),
+    "uid equals": (members.uids(UidSearch("a", "equals", ignore_case=False))[0], 3),
+    "uid equals in any case": (members.uids(UidSearch("a", "equals", ignore_case=True))[0], 3),
+    "uid contains": (members.uids(UidSearch("a", "contains", ignore_case=False))[0], 3),
     "timings": (occurrence_reads.TIMINGS, 6),
     "ringing": (alarm_reads.RINGING, 4),
     "overlapping": (occurrence_reads.OVERLAPPING, 6),
@@ -33,7 +40,9 @@ STATEMENTS = {
     "named in view": (members.named(COLUMNS, viewed=True), 4),
     "named anywhere in view": (members.named_anywhere(COLUMNS, viewed=True), 4),
     "changed in view": (members.changed(COLUMNS, viewed=True), 6),
-    "by id in view": (occurrence_reads.by_id(COLUMNS, viewed=True), 4),
+    "by id in view": (members.by_id(COLUMNS, viewed=True), 4),
+    "page of components in view": (members.page(COLUMNS, viewed=True, of_components=True), 6),
+    "by id of components in view": (members.by_id(COLUMNS, viewed=True, of_components=True), 5),
     "busy in view": (occurrence_reads.BUSY_IN_VIEW, 7),
     "shared object": (views.SHARED_OBJECT, 3),
     "collections": (statements._COLLECTIONS, 2),
@@ -61,11 +70,16 @@ EXPECTED = {
     "uid holder": {"object_uid", None},
     "of component": {"object_availability", None},
     "by id": {"object_pkey", None},
+    "page of components": {"object_name", None},
+    "by id of components": {"object_pkey", None},
+    "uid equals": {"object_uid", None},
     **dict.fromkeys(("timings", "overlapping", "busy"), {"occurrence_window", "object_partial", None}),
     "page in view": {"object_name", "object_view_pkey", None},
     "etags in view": {"object_name", "object_view_pkey", None},
     "changed in view": {"object_revision", "object_pkey", "object_view_pkey", "object_view_revision", None},
     "by id in view": {"object_pkey", "object_view_pkey", None},
+    "page of components in view": {"object_name", "object_view_pkey", None},
+    "by id of components in view": {"object_pkey", "object_view_pkey", None},
 }
 """The indexes that a statement may use; None is a node without one."""
 
@@ -145,7 +159,7 @@ async def test_pages_are_not_sorted(database):
     async with statements.PostgresStorage(database, notify=False) as storage:
         await fill(storage)
         await storage.database.fetch("analyze")
-        for name in ("page", "etags", "changed"):
+        for name in ("page", "etags", "changed", "page of components"):
             sql, count = STATEMENTS[name]
             async with storage.database.transaction() as connection:
                 plan = await explain(connection, sql, ", ".join(["null"] * count))
@@ -160,6 +174,17 @@ async def test_a_listing_of_etags_reads_the_index_alone(database):
         async with storage.database.transaction() as connection:
             plan = await explain(connection, STATEMENTS["etags"][0], f"{calendar.home_id}, {calendar.id}, '', 1000")
         assert [node["Node Type"] for node in plan] == ["Limit", "Index Only Scan"]
+
+
+async def test_an_exact_uid_is_one_lookup(database):
+    async with statements.PostgresStorage(database, notify=False) as storage:
+        await fill(storage)
+        await storage.database.fetch("analyze")
+        sql, count = STATEMENTS["uid equals"]
+        async with storage.database.transaction() as connection:
+            (node,) = await explain(connection, sql, ", ".join(["null"] * count))
+        assert node["Index Name"] == "object_uid"
+        assert "uid = $3" in node["Index Cond"]
 
 
 async def test_writes_use_indexes(database):

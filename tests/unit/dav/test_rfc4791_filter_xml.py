@@ -111,7 +111,7 @@ def test_filters(inner, expected):
 
 
 def test_components_side_by_side():
-    """calendarserver's query-extended."""
+    """The extension calendar-query-extended."""
     found = read_filter(
         element(
             '<filter><comp-filter name="VCALENDAR" test="anyof"><comp-filter name="VEVENT"/><comp-filter name="VTODO" '
@@ -121,6 +121,7 @@ def test_components_side_by_side():
     assert found == CompFilter(
         "VCALENDAR", comp_filters=(CompFilter("VEVENT"), CompFilter("VTODO", test="allof")), test="anyof"
     )
+    assert CompFilter("VCALENDAR").test == CompFilter("VTODO").test == "allof"
 
 
 def test_queries_with_their_time_zone():
@@ -139,6 +140,7 @@ def test_queries_with_their_time_zone():
     [
         "",
         "<filter/>",
+        '<filter><comp-filter name="VCALENDAR"/><X:near/></filter>',
         in_vevent("") * 2,
         '<filter><comp-filter name="VCALENDAR"/><comp-filter name="VCALENDAR"/></filter>',
         '<filter><comp-filter name="VEVENT"/></filter>',
@@ -176,13 +178,38 @@ def test_filters_that_are_not_valid(inner):
     [
         ("<X:near/>", "comp-filter"),
         ('<prop-filter name="LOCATION"><X:near/></prop-filter>', "prop-filter"),
-        ('<prop-filter name="UID"><text-match match-type="equals">x</text-match></prop-filter>', "text-match"),
+        ('<prop-filter name="UID"><text-match match-type="like">x</text-match></prop-filter>', "prop-filter"),
+        (
+            '<prop-filter name="ATTENDEE"><param-filter name="CN"><text-match match-type="">x</text-match>'
+            "</param-filter></prop-filter>",
+            "param-filter",
+        ),
     ],
 )
 def test_conditions_that_are_not_known_are_named(inner, named):
     with pytest.raises(UnsupportedFilter) as caught:
         read_filter(element(in_vevent(inner)))
     assert etree.fromstring(caught.value.element).tag == f"{{{NAMESPACE}}}{named}"
+
+
+def test_a_large_filter_that_is_refused_is_quoted_without_its_content():
+    parameters = '<param-filter name="X"/>' * 190
+    inner = f'<prop-filter name="UID"><text-match match-type="like">{"x" * 5000}</text-match>{parameters}</prop-filter>'
+    with pytest.raises(UnsupportedFilter) as caught:
+        read_filter(element(in_vevent(inner)))
+    quoted = etree.fromstring(caught.value.element)
+    assert (quoted.tag, dict(quoted.attrib), len(quoted)) == (f"{{{NAMESPACE}}}prop-filter", {"name": "UID"}, 0)
+
+
+@pytest.mark.parametrize("match_type", ["contains", "equals", "starts-with", "ends-with"])
+def test_match_types(match_type):
+    """The extension calendar-query-extended, as RFC 6352 §10.5.4 has it."""
+    match = f'<text-match match-type="{match_type}" negate-condition="yes" collation="i;octet">x</text-match>'
+    inner = f'<prop-filter name="ATTENDEE">{match}<param-filter name="CN">{match}</param-filter></prop-filter>'
+    expected = TextMatch("x", "i;octet", True, match_type)
+    assert read_filter(element(in_vevent(inner))) == vevent(
+        prop_filters=(PropFilter("ATTENDEE", text_match=expected, param_filters=(ParamFilter("CN", False, expected),)),)
+    )
 
 
 def test_collations():

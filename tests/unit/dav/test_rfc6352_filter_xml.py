@@ -119,7 +119,7 @@ def test_limits_that_are_no_number(number):
         "<filter><text-match>x</text-match></filter>",
         '<filter><prop-filter name="FN"><prop-filter name="FN"/></prop-filter></filter>',
         '<filter><prop-filter name="FN"><is-not-defined/><text-match>x</text-match></prop-filter></filter>',
-        '<filter><prop-filter name="FN"><text-match match-type="endswith">x</text-match></prop-filter></filter>',
+        '<filter><prop-filter name="FN"/><X:sounds-like>x</X:sounds-like></filter>',
         '<filter><prop-filter name="FN"><text-match negate-condition="true">x</text-match></prop-filter></filter>',
         '<filter><prop-filter name="FN"><text-match>x<is-not-defined/></text-match></prop-filter></filter>',
         '<filter><prop-filter name="FN"><param-filter/></prop-filter></filter>',
@@ -135,11 +135,23 @@ def test_filters_that_are_not_valid(inner):
         query(inner)
 
 
-def test_conditions_that_are_not_known_are_named():
+@pytest.mark.parametrize(
+    ("inner", "refused"),
+    [
+        ("<X:sounds-like>x</X:sounds-like>", ("prop-filter", "FN")),
+        ('<text-match match-type="endswith">x</text-match>', ("prop-filter", "FN")),
+        (
+            '<param-filter name="TYPE"><text-match match-type="like">x</text-match></param-filter>',
+            ("param-filter", "TYPE"),
+        ),
+    ],
+)
+def test_conditions_that_are_not_known_are_named(inner, refused):
+    """RFC 6352 §8.6, CARDDAV:supported-filter."""
     with pytest.raises(UnsupportedFilter) as caught:
-        query('<filter><prop-filter name="FN"><X:sounds-like>x</X:sounds-like></prop-filter></filter>')
+        query(f'<filter><prop-filter name="FN">{inner}</prop-filter></filter>')
     named = etree.fromstring(caught.value.element)
-    assert (named.tag, named.get("name")) == (f"{{{NAMESPACE}}}prop-filter", "FN")
+    assert (named.tag, named.get("name")) == (f"{{{NAMESPACE}}}{refused[0]}", refused[1])
 
 
 @pytest.mark.parametrize("collation", ["i;nonsense", "i;*", ""])
