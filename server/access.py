@@ -103,8 +103,8 @@ class Access(Protocol):
     ) -> None:
         """Share a home's own collection with a person or a group, or end that (None).
 
-        But for `free-busy` it appears in the homes of all concerned. Raises `NotFound` where there is nothing to end,
-        `WriteConflict` for a calendar whose views are not rendered.
+        Except for `free-busy` the collection then appears in the homes of all concerned, in batches. Raises `NotFound`
+        where there is nothing to end, `WriteConflict` for a calendar whose views are not rendered.
         """
 
     async def render_views(self, home: Home, collection: Collection, render: Callable[[SharedObject], Views]) -> int:
@@ -113,8 +113,14 @@ class Access(Protocol):
         From its beginning on, whoever writes an object there renders it.
         """
 
-    async def inform_sharees(self, limit: int) -> int:
-        """Touch what other homes show of collections that changed; of `limit` events at most, gives of how many."""
+    async def plan_fan_out(self) -> bool:
+        """Find out which changes other homes have to learn of; returns whether batches of homes wait."""
+
+    async def fan_out(self) -> bool:
+        """Pass changes of shared collections on to the next homes; returns False where none waited.
+
+        A batch is a short transaction. Batches can be stopped at any point and repeated.
+        """
 
     async def delegates(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Delegation]]:
         """Who acts for each of these principals, by name."""

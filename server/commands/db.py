@@ -81,6 +81,7 @@ async def restored(settings: Settings) -> None:
     async with open_database(settings) as dsn:
         await dump.demand_unused(dsn)
         await migrate(dsn)
+        await dump.settle(dsn)
         await dump.begin_incarnation(dsn)
     click.echo("Clients will synchronise anew.")
 

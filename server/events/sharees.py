@@ -1,46 +1,59 @@
-"""The consumer that tells sharees' homes of changes in what was shared with them."""
+"""The consumer that passes changes of shared collections on to the sharees' homes."""
 
 from __future__ import annotations
 
 import asyncio
-
-import structlog
+import time
 
 from server.access import Access
-from server.errors import KoyomiError
+from server.background import run_forever
 from server.storage import Change, Storage
 
-BATCH = 500
-"""Events that one transaction deals with."""
 PAUSE = 0.25
-"""Seconds in which changes add up before they are dealt with."""
+"""Seconds in which changes add up before they are passed on."""
 POLL = 2.0
-"""Seconds after which is looked again even if nothing was heard: an event counts when older transactions have ended."""
-
-log = structlog.get_logger()
+"""Seconds after which the outbox is read even if no change was announced: rows become final late."""
 
 
 async def keep_informed(access: Access, storage: Storage) -> None:
-    """Deal with what happens until cancelled. All workers try; one at a time does it."""
+    """Pass changes on until cancelled. All workers try; one at a time reads the outbox."""
     changed = asyncio.Event()
 
     def hear(change: Change) -> None:
         changed.set()
 
+    more = False
+
+    async def step() -> None:
+        nonlocal more
+        if not more:
+            await _wait(changed)
+        more = False
+        more = await inform(access)
+
     end = storage.subscribe(hear)
     try:
-        while True:
-            try:
-                async with asyncio.timeout(POLL):
-                    await changed.wait()
-            except TimeoutError:
-                pass
-            await asyncio.sleep(PAUSE)
-            changed.clear()
-            try:
-                while await access.inform_sharees(BATCH) == BATCH:
-                    pass
-            except KoyomiError as error:
-                log.warning("sharees_not_informed", reason=type(error).__name__)
+        await run_forever("sharees", step)
     finally:
         end()
+
+
+async def inform(access: Access) -> bool:
+    """Read what has changed and pass it on for `PAUSE` seconds; returns whether there is more to do."""
+    if not await access.plan_fan_out():
+        return False
+    until = time.monotonic() + PAUSE
+    while await access.fan_out():
+        if time.monotonic() > until:
+            return True
+    return False
+
+
+async def _wait(changed: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(POLL):
+            await changed.wait()
+    except TimeoutError:
+        pass
+    await asyncio.sleep(PAUSE)
+    changed.clear()

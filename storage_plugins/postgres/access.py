@@ -20,6 +20,7 @@ from server.storage import (
     ShareRights,
     Views,
 )
+from storage_plugins.postgres import fan_out
 from storage_plugins.postgres.database import Connection
 from storage_plugins.postgres.principal_search import query
 from storage_plugins.postgres.principal_writes import leave_trace, lock
@@ -89,8 +90,8 @@ class PostgresAccess:
         self, home: Home, collection: Collection, principal_id: int, rights: ShareRights | None, cause: Cause
     ) -> None:
         """See `Access`."""
-        homes = await self._database.fetchval(
-            "select koyomi_share_2($1, $2, $3, $4, $5, $6, $7)",
+        await self._database.fetchval(
+            "select koyomi_share_3($1, $2, $3, $4, $5, $6, $7)",
             home.id,
             collection.id,
             principal_id,
@@ -99,18 +100,34 @@ class PostgresAccess:
             cause.origin,
             cause.request_id,
         )
-        self._tell(homes)
+        # Servers go on with it where this process is stopped.
+        more = True
+        while more:
+            more = await self._bind(home.id, collection.id, cause)
 
     async def render_views(self, home: Home, collection: Collection, render: Callable[[SharedObject], Views]) -> int:
         """See `Access`."""
         return await render_all(self._database, home.id, collection.id, render)
 
-    async def inform_sharees(self, limit: int) -> int:
+    async def plan_fan_out(self) -> bool:
         """See `Access`."""
-        row = await self._database.fetchrow("select * from koyomi_touch_bindings_1($1)", limit)
-        assert row is not None
-        self._tell(row[1])
-        return row[0] or 0
+        return await fan_out.plan(self._database)
+
+    async def fan_out(self) -> bool:
+        """See `Access`."""
+        touched = await fan_out.touch(self._database)
+        self._tell(touched or ())
+        claimed = await fan_out.claim(self._database)
+        if claimed is not None:
+            await self._bind(*claimed, Cause(None, "sharing"))
+        return touched is not None or claimed is not None
+
+    async def _bind(self, home_id: int, collection_id: int, cause: Cause) -> bool:
+        homes, more = await fan_out.bind(
+            self._database, home_id, collection_id, cause.principal_id, cause.origin, cause.request_id
+        )
+        self._tell(homes)
+        return more
 
     def _tell(self, homes: Sequence[int]) -> None:
         for home_id in homes:

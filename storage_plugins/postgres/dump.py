@@ -67,15 +67,20 @@ class _Understood:
 
 
 async def settle(dsn: str) -> None:
-    """What a loaded database needs: transaction ids of the cluster that it came from mean nothing here.
+    """Replace the transaction ids in a loaded database: those of another cluster mean nothing in this one.
 
-    Rows of the outbox would wait for ids that are not given out yet.
+    Outbox rows that all consumers have read go. The rest becomes final, and consumers read it from its beginning.
+    Without this they would wait until the ids of the new cluster have passed those of the old one.
     """
     session = await _session(dsn)
     try:
         async with session.transaction():
+            await session.execute(
+                "delete from outbox where (xid, id) <= "
+                "(select p.xid, p.id from consumer_position p where not p.anew order by p.xid, p.id limit 1)"
+            )
             await session.execute("update outbox set xid = '3'::xid8 where xid <> '3'::xid8")
-            await session.execute("update audit set xid = '3'::xid8 where xid <> '3'::xid8")
+            await session.execute("update consumer_position set xid = '0'::xid8, id = 0")
         await session.execute("analyze")
     finally:
         await session.close(timeout=5.0)

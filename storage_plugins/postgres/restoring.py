@@ -77,12 +77,12 @@ async def restore_embedded(
 async def _begin(dsn: str) -> None:
     """What a restored database needs before it is served from."""
     await migrate(dsn)
+    await dump.settle(dsn)
     await dump.begin_incarnation(dsn)
 
 
 async def _load(programs: ClientPrograms, source: Path, dsn: str, tell: Tell) -> None:
     await asyncio.to_thread(dump.load, programs, source, dsn, counting(tell))
-    await dump.settle(dsn)
 
 
 # -- another major version --------------------------------------------------------------------------------------------
@@ -122,6 +122,8 @@ async def upgrade_postgresql(
                 await _load(programs, source, cluster.dsn(), tell)
                 if await _counts(cluster.dsn()) != counted:
                     raise DatabaseError("The loaded database differs from the old one; the old one was kept")
+                await migrate(cluster.dsn())
+                await dump.settle(cluster.dsn())
         except BaseException:
             await asyncio.to_thread(launcher.put_back, before)
             raise

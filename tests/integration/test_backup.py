@@ -8,18 +8,27 @@ import http.client
 import json
 import os
 import re
+import time
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from storage_plugins.postgres.client_programs import connection
-from storage_plugins.postgres.embedded import Cluster
+from storage_plugins.postgres.embedded import Cluster, embedded
 from tests.fixtures.postgres import create_database, drop_database
 from tests.server_process import ServerProcess, running
 
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 PEOPLE = {"principals": [{"kind": "individual", "name": "ada", "password": "pw"}]}
+TEAM = {
+    "principals": [
+        {"kind": "individual", "name": "ada", "password": "pw"},
+        {"kind": "individual", "name": "bea", "password": "pw"},
+        {"kind": "individual", "name": "cem", "password": "pw"},
+        {"kind": "group", "name": "team", "id": "team", "members": ["bea"]},
+    ]
+}
 CALENDAR = "/calendars/users/ada/calendar/"
 SYNC = (
     "<sync-collection xmlns='DAV:'><sync-token>{}</sync-token><sync-level>1</sync-level>"
@@ -36,15 +45,16 @@ def event(uid: str, summary: str = "") -> str:
 
 
 class Client:
-    """Ada's."""
+    """Ada's, or somebody else's."""
 
-    def __init__(self, server: ServerProcess) -> None:
+    def __init__(self, server: ServerProcess, name: str = "ada") -> None:
         self.port = server.port
+        self.name = name
         self.token = ""
 
     def ask(self, method: str, path: str, body: str = "", depth: str = "") -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        credentials = base64.b64encode(b"ada:pw").decode()
+        credentials = base64.b64encode(f"{self.name}:pw".encode()).decode()
         kind = "text/calendar" if body.startswith("BEGIN") else "application/xml"
         headers = {"Authorization": f"Basic {credentials}", "Content-Type": kind}
         headers |= {"Depth": depth} if depth else {}
@@ -76,6 +86,64 @@ class Client:
             "end='20260106T000000Z'/></C:comp-filter></C:comp-filter></C:filter></C:calendar-query>"
         )
         return set(re.findall(rf"<D:href>{folder}([^<]+)</D:href>", self.ask("REPORT", folder, query, "1")[1]))
+
+
+class Sharee(Client):
+    """Sees Ada's calendar in their own home."""
+
+    def hears(self) -> set[str]:
+        """What the home's sync reports next; waits until there is something."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            status, found = self.sync(f"/calendars/users/{self.name}/")
+            assert status == 207
+            if found:
+                return found
+            time.sleep(0.2)
+        return set()
+
+
+def share_with_team(server: ServerProcess, folder: Path) -> None:
+    """Load people and a group, and share Ada's calendar with the group."""
+    (folder / "people.json").write_text(json.dumps(TEAM))
+    server.command("principals", "load", str(folder / "people.json"))
+    server.command("share", "ada/calendar", "--with", "team", "--rights", "write")
+
+
+async def spend_transactions(data: Path, binaries: Path | None) -> None:
+    """Let the transaction ids of an embedded PostgreSQL run far ahead of those of a new one."""
+    async with embedded(data, binaries=binaries) as cluster:
+        session = await asyncpg.connect(cluster.dsn())
+        try:
+            await session.execute(
+                "do $$ begin for i in 1..5000 loop perform pg_current_xact_id(); commit; end loop; end $$"
+            )
+        finally:
+            await session.close()
+
+
+def let_the_consumer_read(server: ServerProcess) -> None:
+    """Write, and wait until the consumer has passed the write on."""
+    bea = Sharee(server, "bea")
+    assert bea.hears()
+    Client(server).put("0.ics")
+    assert bea.hears()
+
+
+def demand_that_sharees_hear(server: ServerProcess, folder: Path) -> None:
+    """A write, a new member of the group and a second write reach the sharees' homes."""
+    owner, bea, cem = Client(server), Sharee(server, "bea"), Sharee(server, "cem")
+    before, own = bea.hears(), cem.hears()
+    owner.put("after.ics")
+    (shown,) = bea.hears()
+    assert shown in before
+    team = json.loads(json.dumps(TEAM))
+    team["principals"][-1]["members"].append("cem")
+    (folder / "larger.json").write_text(json.dumps(team))
+    server.command("principals", "load", str(folder / "larger.json"))
+    (place,) = cem.hears()
+    assert place not in own
+    assert cem.get("after.ics", f"/calendars/users/cem/{place}") is not None
 
 
 @pytest.fixture
@@ -140,6 +208,27 @@ def test_a_backup_taken_while_the_server_runs_is_restored_elsewhere(
         assert client.get("7.ics")
 
 
+async def test_sharees_hear_of_changes_after_sql_was_restored(
+    tmp_path: Path, external: str, postgres_binaries: Path | None
+) -> None:
+    backup = tmp_path / "backup"
+    origin = ServerProcess(tmp_path / "data", tmp_path / "origin.log", {"workers": 1})
+    with running(origin):
+        share_with_team(origin, tmp_path)
+        await spend_transactions(origin.data, postgres_binaries)
+        let_the_consumer_read(origin)
+        origin.command("backup", str(backup), "--sql")
+    other = ServerProcess(tmp_path / "elsewhere", tmp_path / "other.log", {"workers": 1})
+    other.command("restore", "--from", str(backup))
+    with running(other):
+        demand_that_sharees_hear(other, tmp_path)
+    settings = {"workers": 1, "database": external, "database_unsafe": "true"}
+    server = ServerProcess(tmp_path / "none", tmp_path / "external.log", settings)
+    server.command("restore", "--from", str(backup))
+    with running(server):
+        demand_that_sharees_hear(server, tmp_path)
+
+
 def test_a_damaged_or_unfinished_backup_is_refused_and_nothing_changes(origin: ServerProcess, tmp_path: Path) -> None:
     backup = tmp_path / "backup"
     with running(origin):
@@ -202,13 +291,14 @@ async def test_an_external_database_is_restored_too(origin: ServerProcess, tmp_p
         await session.close()
 
 
-def test_the_embedded_postgresql_moves_to_another_major_version(tmp_path: Path) -> None:
+async def test_the_embedded_postgresql_moves_to_another_major_version(tmp_path: Path) -> None:
     if not (POSTGRES_15 / "postgres").exists():
         pytest.skip("PostgreSQL 15 is not installed")
-    (tmp_path / "people.json").write_text(json.dumps(PEOPLE))
     old = ServerProcess(tmp_path / "data", tmp_path / "old.log", {"workers": 1, "postgres_bin": POSTGRES_15})
-    old.command("principals", "load", str(tmp_path / "people.json"))
     with running(old):
+        share_with_team(old, tmp_path)
+        await spend_transactions(old.data, POSTGRES_15)
+        let_the_consumer_read(old)
         client = Client(old)
         for number in range(10):
             client.put(f"{number}.ics")
@@ -232,6 +322,7 @@ def test_the_embedded_postgresql_moves_to_another_major_version(tmp_path: Path) 
         client.put("new.ics")
         assert client.sync() == (207, {"new.ics"})
         assert client.found_by_time() == {f"{number}.ics" for number in range(10)} | {"after.ics", "new.ics"}
+        demand_that_sharees_hear(new, tmp_path)
 
 
 def test_what_was_deleted_is_restored_while_the_server_runs(origin: ServerProcess) -> None:

@@ -261,7 +261,7 @@ async def test_who_shares_it_keeps_it(storage, directory, access):
     assert {(each.whom.id, each.rights) for each in granted.shares} == {(eve.id, "write"), (dora.id, "free-busy")}
     assert [entry.privileges for entry in granted.entries] == [("{DAV:}read",)]
     # The consumer finds everything as it should be.
-    while await access.inform_sharees(100):
+    while await access.plan_fan_out() and await access.fan_out():
         pass
     assert await names(storage, eve) == {"calendar", "tasks", shown}
 

@@ -1,0 +1,65 @@
+"""Passing changes of shared collections on to the homes that show them, in batches (migration 0020).
+
+Each function is one short transaction. They may run in several processes at once and be stopped at any point.
+"""
+
+from __future__ import annotations
+
+from storage_plugins.postgres.database import Database
+
+EVENTS = 500
+"""Rows of the outbox that one transaction reads."""
+HOMES = 200
+"""Homes that one transaction locks at most."""
+
+# The claim is a transaction of its own: a collection whose batch fails goes to the end of the queue and stops no other.
+_CLAIM = """
+    update fan_out f set worked_at = clock_timestamp()
+    from (
+        select home_id, collection_id, task from fan_out
+        where task in ('bind', 'check') order by worked_at limit 1 for update skip locked
+    ) as next
+    where f.home_id = next.home_id and f.collection_id = next.collection_id and f.task = next.task
+    returning f.home_id, f.collection_id
+"""
+
+
+async def plan(database: Database) -> bool:
+    """Store what the unread rows of the outbox ask for; returns whether batches wait."""
+    while True:
+        row = await database.fetchrow("select * from koyomi_plan_fan_out_1($1)", EVENTS)
+        assert row is not None
+        if row[0] < EVENTS:
+            return bool(row[1])
+
+
+async def touch(database: Database) -> list[int] | None:
+    """Touch the next bindings of collections that changed; returns their homes, None where there are none to touch."""
+    found: list[int] | None = await database.fetchval("select koyomi_touch_bindings_2($1)", HOMES)
+    return found
+
+
+async def claim(database: Database) -> tuple[int, int] | None:
+    """The home and id of the collection whose bindings have waited longest; None where none wait."""
+    row = await database.fetchrow(_CLAIM)
+    return None if row is None else (row[0], row[1])
+
+
+async def bind(
+    database: Database, home_id: int, collection_id: int, principal_id: int | None, origin: str, request_id: str
+) -> tuple[list[int], bool]:
+    """Make the next bindings of a collection those that its shares ask for.
+
+    Returns the homes that changed, and whether more bindings of the collection wait.
+    """
+    row = await database.fetchrow(
+        "select * from koyomi_bind_shared_2($1, $2, $3, $4, $5, $6)",
+        home_id,
+        collection_id,
+        HOMES,
+        principal_id,
+        origin,
+        request_id,
+    )
+    assert row is not None
+    return list(row[0]), row[1]
