@@ -31,7 +31,7 @@ from server.errors import (
 from server.storage import Resolution, Target
 
 if TYPE_CHECKING:
-    from server.auth.authenticate import Authenticator
+    from server.auth.authenticate import Authenticator, SignIn
     from server.dav.core.ledger import Entry, Ledger
 
 ATTEMPTS = 12
@@ -39,7 +39,13 @@ ATTEMPTS = 12
 GZIP_FROM = 1024
 """Bytes from which an answer is compressed for those who accept it."""
 MAX_DRAIN = 1 << 20
-"""Bytes of a refused body that are read to keep the connection."""
+"""Bytes of a refused body that are read to keep the connection of a client that is signed in."""
+MAX_DISCARDED = 64 * 1024
+"""The same for a client that is not signed in; a longer body closes the connection."""
+DISCARD_SECONDS = 5.0
+"""Seconds in which the unread body of a client that is not signed in must arrive."""
+CLOSE_SECONDS = 1.0
+"""Seconds between the end of the answer and the close of a connection on which more comes than is read."""
 PATIENCE = 60.0
 """Seconds that a body may take, and again for every `PIECE` of it that has come."""
 PIECE = 64 * 1024
@@ -60,6 +66,7 @@ class HttpWire:
         self._body: bytes | None = None
         self._awaited = self.headers.get("Expect", "").lower() == "100-continue"
         self._late = False
+        self._sign_in: SignIn | None = None
 
     @property
     def has_body(self) -> bool:
@@ -102,19 +109,38 @@ class HttpWire:
     def leaves_doubt(self) -> bool:
         """Whether the body may or may not still come: the client waits for a 100 (Continue) that it never gets, there
         is more than is worth reading, or it was waited for long enough."""
-        content = self.http.content
-        return not content.is_eof() and (self._awaited or self._late or (self.http.content_length or 0) > MAX_DRAIN)
+        limit = MAX_DRAIN if self.is_signed_in else MAX_DISCARDED
+        return self.is_unread and (self._awaited or self._late or (self.http.content_length or 0) > limit)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether a part of the body has not been received."""
+        return not self.http.content.is_eof()
+
+    @property
+    def is_signed_in(self) -> bool:
+        """Whether the request came with credentials that were accepted."""
+        return self._sign_in is not None
+
+    async def sign_in(self) -> None:
+        """Verify the credentials; those verified lately cost no statement. Raises `SignInRequired`, `SignInDelayed`."""
+        await self._authenticate()
+
+    async def _authenticate(self) -> SignIn:
+        self._sign_in = await self._dispatcher.authenticator.authenticate(
+            self.headers, self.http.remote or None, tls=self.http.secure
+        )
+        return self._sign_in
 
     async def viewer(self, target: Target | None, *, text: bool) -> Resolution:
-        """Runs the request's query as who signed in, once more when the sign-in in memory is old."""
+        """Runs the request's query as the person signed in; signs in again if the cached sign-in is stale."""
         authenticator = self._dispatcher.authenticator
-        peer = self.http.remote or None
-        tls = self.http.secure
         for _ in range(3):
-            sign_in = await authenticator.authenticate(self.headers, peer, tls=tls)
+            sign_in = self._sign_in or await self._authenticate()
             found = await self._dispatcher.site.storage.resolve(sign_in.principal_id, target, text=text)
             if authenticator.still_holds(sign_in, found.viewer):
                 return found
+            self._sign_in = None
             authenticator.forget(sign_in)
         raise SignInRequired
 
@@ -154,19 +180,19 @@ class Dispatcher:
     async def __call__(self, http: web.BaseRequest) -> web.StreamResponse:
         """aiohttp's handler: answers a request, and never raises for what a client sends."""
         request_id = secrets.token_hex(6)
-        with self._ledger.open(http, request_id) as entry:
-            return await self._respond(http, entry)
-
-    async def _respond(self, http: web.BaseRequest, entry: Entry) -> web.StreamResponse:
-        request: Request | None = None
         wire = HttpWire(http, self)
+        with self._ledger.open(http, request_id) as entry:
+            response = await self._respond(http, wire, entry)
+        if wire.is_unread and not wire.is_signed_in:
+            await _discard(http, response)
+        return response
+
+    async def _respond(self, http: web.BaseRequest, wire: HttpWire, entry: Entry) -> web.StreamResponse:
         try:
-            request = entry.request = Request(wire, self.site)
-            request.request_id = entry.request_id
-            answer = await self._answer(request)
+            answer = await self._answer(wire, entry)
         except KoyomiError as error:
             self._ledger.refused(error)
-            answer = self._refuse(http, request, error)
+            answer = self._refuse(http, entry.request, error)
         except ConnectionError:
             # The client has gone, and what is answered reaches nobody. Raised, aiohttp logs it as a failure of ours.
             return web.Response(status=400)
@@ -185,11 +211,19 @@ class Dispatcher:
             entry.status, entry.sent = answer.status, response.body_length or len(answer.body)
         return response
 
-    async def _answer(self, request: Request) -> Answer:
+    def _open(self, wire: HttpWire, entry: Entry) -> Request:
+        request = entry.request = Request(wire, self.site)
+        request.request_id = entry.request_id
+        return request
+
+    async def _answer(self, wire: HttpWire, entry: Entry) -> Answer:
+        """The answer to a request whose body nobody reads before the sign-in."""
+        request = self._open(wire, entry)
         method = self.site.registry.methods.get(request.method)
         open_to_all = self.site.registry.open_paths.get(request.path.href)
         if open_to_all is not None:
             return await open_to_all(request)
+        await wire.sign_in()
         if method is None:
             await request.look_up(need="{DAV:}read")
             if request.method in _KNOWN:
@@ -199,7 +233,8 @@ class Dispatcher:
             raise translation.Refused(415, message=f"A body of {request.method} is not understood (RFC 4918 §8.4).")
         for attempt in range(ATTEMPTS):
             try:
-                return await method(request)
+                # A repeated handler gets a request that the first run has not touched.
+                return await method(request if attempt == 0 else self._open(wire, entry))
             except WriteConflict:
                 if attempt == ATTEMPTS - 1:
                     raise Unavailable("Too many others write at the same time.", retry_after=1) from None
@@ -289,6 +324,27 @@ class Dispatcher:
             _log.warning("answer broken off", error=type(error).__name__)
             _reset(http)
         return response
+
+
+async def _discard(http: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Send the answer, then drop the body that was not read; one longer than `MAX_DISCARDED` closes the connection."""
+    content, left = http.content, MAX_DISCARDED
+    with contextlib.suppress(ConnectionError, TimeoutError, web.RequestPayloadError, ValueError):
+        await response.prepare(http)
+        await response.write_eof()
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while left > 0 and not content.is_eof():
+                left -= len(await content.readany())
+    transport = http.transport
+    if content.is_eof() or transport is None:
+        return
+    response.force_close()
+    # A close with unread data resets the connection, and the client may lose the answer: it first gets time to read it.
+    with contextlib.suppress(OSError, RuntimeError):
+        if transport.can_write_eof():
+            transport.write_eof()
+    await asyncio.sleep(CLOSE_SECONDS)
+    transport.close()
 
 
 def _reset(http: web.BaseRequest) -> None:

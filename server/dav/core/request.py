@@ -77,7 +77,7 @@ class Wire(Protocol):
         """The body. Raises `server.errors.ResourceTooLarge` for one above `limit` bytes."""
 
     async def viewer(self, target: Target | None, *, text: bool) -> Resolution:
-        """Runs the request's query as the person who signed in, signing in anew where the cached sign-in is old.
+        """Runs the request's query as the person signed in; signs in again if the cached sign-in is stale.
 
         Raises `SignInRequired`.
         """
@@ -96,6 +96,8 @@ class Request:
         self.destination: Path | None = None
         """Where COPY and MOVE lead."""
         self.viewer: Principal | None = None
+        self._looked_up: tuple[Target | None, Resolution] | None = None
+        """The lookup that confirmed the sign-in before the body was read, for the next `look_up` of the same target."""
         self.request_id = ""
         self.loaded: dict[tuple[str, str], str] = {}
         """Values of properties that needed more than the resource, by its href and the property's name."""
@@ -131,8 +133,7 @@ class Request:
         """
         path = path or self.path
         target = path.target()
-        found = await self.wire.viewer(target, text=text)
-        self.viewer = found.viewer
+        found = await self._resolve(target, text=text)
         if target is not None and target.home is not None and found.owner is not None:
             held = policy.privileges(
                 self.person, found.owner, reached(path.tree, found), found.collection, found.grants
@@ -143,6 +144,14 @@ class Request:
                 self.person, found.owner, found.collection, found.grants
             ):
                 found = await self.site.storage.seen_by(found, self.person.id, text=text)
+        return found
+
+    async def _resolve(self, target: Target | None, *, text: bool) -> Resolution:
+        earlier, self._looked_up = self._looked_up, None
+        if earlier is not None and earlier[0] == target and not text:
+            return earlier[1]
+        found = await self.wire.viewer(target, text=text)
+        self.viewer = found.viewer
         return found
 
     async def resource(
@@ -265,21 +274,28 @@ class Request:
     # -- body ---------------------------------------------------------------------------------------------------------
 
     async def body(self, limit: int) -> bytes:
-        """The body, at most `limit` bytes."""
+        """The body, at most `limit` bytes; of a person whose sign-in the database has confirmed.
+
+        The confirming statement is the request's own lookup, which the next `look_up` takes over.
+        """
+        if self.viewer is None:
+            try:
+                target = self.path.target()
+            except NotFound:
+                target = None
+            self._looked_up = target, await self._resolve(target, text=False)
         return await self.wire.read(limit)
 
     async def xml(self) -> Element | None:
         """The body as XML whatever its Content-Type says; None when there is none. Raises `BadRequest`, `Refused`."""
         limit = self.site.limits.max_xml_size
         try:
-            data = await self.wire.read(limit)
+            data = await self.body(limit)
         except ResourceTooLarge:
             raise Refused(413, message=f"An XML body has at most {limit} bytes.") from None
         if not data.strip():
             return None
-        if len(data) >= xml.LARGE:
-            return await xml.parse_large(data)
-        return xml.parse_again(data) if self.method in _REPEATED else xml.parse(data)
+        return await xml.parse_body(data, again=self.method in _REPEATED)
 
     async def demand_xml(self, *roots: str) -> Element:
         """The body as XML with one of these root elements. Raises `BadRequest`."""

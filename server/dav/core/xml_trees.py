@@ -17,6 +17,8 @@ from server.errors import BadRequest
 
 MAX_KNOWN = 4096
 """Different tags that are remembered; an app has some dozens."""
+MAX_NEW = 256
+"""Different tags that one text may add to them."""
 MAX_TAG = 400
 """Bytes of such a tag, with its attributes and namespaces."""
 
@@ -33,14 +35,16 @@ _seen: set[bytes] = set()
 
 def read(text: bytes) -> etree._Element:
     """The root element of a text. Raises `BadRequest` when it is not well-formed, or has a document type."""
-    return _read(text) if _is_familiar(text) else _read_apart(text)
+    return _read(text) if is_familiar(text) else _read_apart(text)
 
 
-def _is_familiar(text: bytes) -> bool:
+def is_familiar(text: bytes) -> bool:
     """Whether reading a text adds no names, or such as there is room for."""
     if not text.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") or _OTHER_MARKUP.search(text):
         return False
     tags = {piece.partition(b">")[0] for piece in text.split(b"<")[1:]} - _seen
+    if len(tags) > MAX_NEW:
+        return False
     if not all(map(_is_plain, tags)):
         return False
     new = {_VALUE.sub(rb"\1", tag) for tag in tags} - _seen

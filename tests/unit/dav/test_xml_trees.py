@@ -58,7 +58,7 @@ def test_reads_what_libxml2_reads(inner: str, before: str) -> None:
     ],
 )  # fmt: skip
 def test_what_may_hide_names_is_read_apart(text: bytes) -> None:
-    assert not xml_trees._is_familiar(text)
+    assert not xml_trees.is_familiar(text)
 
 
 def test_values_of_attributes_are_no_names() -> None:
