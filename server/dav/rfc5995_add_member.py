@@ -26,15 +26,14 @@ async def post(request: Request) -> Answer:
         raise Refused(405, message="POST adds members to a collection, at its DAV:add-member URL (RFC 5995).")
     if found.collection is None or found.home is None or found.owner is None:
         raise ParentMissing
-    collection = Path(request.path.segments[:4], True)
-    request.path = Path((*request.path.segments[:4], new_name(found.collection.kind)), False)
-    demand_writable(request, found, None)
+    name = new_name(found.collection.kind)
+    path = Path((*request.path.segments[:4], name), False)
+    demand_writable(request, path, found, None)
     await conditions.check(request, None)
     check_media_type(request, found.collection)
     body = await request.body(request.site.limits.max_resource_size)
-    name = request.path.segments[4]
     result = await request.site.objects.put(found.collection, name, body, None, request.cause())
-    return await written(request, result, request.url(f"{collection.href}/{name}"))
+    return await written(request, path, result, request.url(path.href))
 
 
 def new_name(kind: str) -> str:

@@ -125,11 +125,13 @@ class Request:
         self.viewer = (await self.wire.viewer(None, text=False)).viewer
         return self.person
 
-    async def look_up(self, path: Path | None = None, *, need: str, text: bool = False) -> Resolution:
+    async def look_up(
+        self, path: Path | None = None, *, need: str, or_need: str = policy.READ, text: bool = False
+    ) -> Resolution:
         """What storage knows of a path, the request's own by default.
 
-        In a home that the person may not read every path raises `AccessDenied`, whether it names something or not, but
-        for those in a collection where they have `need`, the privilege that the error names.
+        In a home that the person may not read every path raises `AccessDenied`, whether it names something or not,
+        except in a collection where they have `need`, the privilege that the error names, or `or_need`.
         """
         path = path or self.path
         target = path.target()
@@ -138,7 +140,7 @@ class Request:
             held = policy.privileges(
                 self.person, found.owner, reached(path.tree, found), found.collection, found.grants
             )
-            if policy.READ not in held and need not in held:
+            if held.isdisjoint((policy.READ, need, or_need)):
                 raise AccessDenied(path.href, need)
             if found.collection is not None and policy.sees_as_sharee(
                 self.person, found.owner, found.collection, found.grants
@@ -161,15 +163,19 @@ class Request:
 
         Raises `NotFound`, `AccessDenied`.
         """
+        found = await self.find(path, need=need, text=text)
+        self.require(parent_of(found) if on_parent else found, need)
+        return found
+
+    async def find(self, path: Path | None = None, *, need: str, text: bool = False) -> Resource:
+        """The resource at a path, for a caller that checks the privilege itself. Raises `NotFound`, `AccessDenied`."""
         path = path or self.path
         resolution = await self.look_up(path, need=need, text=text)
         try:
-            found = from_resolution(path, resolution)
+            return from_resolution(path, resolution)
         except NotFound:
             self.demand_sight(path, resolution, need)
             raise
-        self.require(parent_of(found) if on_parent else found, need)
-        return found
 
     def demand_sight(self, path: Path, found: Resolution, need: str) -> None:
         """Raises `AccessDenied` where the person may not learn what is missing."""

@@ -35,7 +35,7 @@ async def transfer(request: Request, *, keep: bool) -> Answer:
     if destination.href == request.path.href:
         raise Refused(403, message="Source and destination are the same resource (RFC 4918 §9.8.5).")
     await conditions.check(request, source)
-    found = await request.look_up(destination, need=dav("bind"))
+    found = await request.look_up(destination, need=dav("bind"), or_need=dav("write-content" if keep else "bind"))
     try:
         existing: Resource | None = from_resolution(destination, found)
     except NotFound:
@@ -104,9 +104,7 @@ async def transfer_member(
         request.cause(),
         keep=keep,
     )
-    if request.representation:
-        request.path = destination
-    return await written(request, result, request.url(destination.href) if result.created else None)
+    return await written(request, destination, result, request.url(destination.href) if result.created else None)
 
 
 async def transfer_collection(

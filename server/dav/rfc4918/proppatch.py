@@ -169,7 +169,7 @@ async def read_creation(request: Request, resource: Resource, props: Iterable[xm
 
 async def proppatch(request: Request) -> Answer:
     """Answers PROPPATCH."""
-    resource = await request.resource()
+    resource = await request.find(need=dav("write-properties"))
     await conditions.check(request, resource)
     root = await request.demand_xml(dav("propertyupdate"))
     instructions = await read_update(request, resource, root)

@@ -6,6 +6,7 @@ from email.message import Message
 
 from server.auth import policy
 from server.dav.core.errors import Refused
+from server.dav.core.paths import Path
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Resource, collection_in, from_resolution
 from server.dav.rfc4918 import conditions
@@ -14,6 +15,7 @@ from server.dav.rfc4918.properties import http_date
 from server.errors import (
     AccessDenied,
     BadRequest,
+    KoyomiError,
     NotFound,
     ParentMissing,
     PersonalOnly,
@@ -37,19 +39,20 @@ async def put(request: Request) -> Answer:
     if depth < 5 or path.add_member:
         await request.resource(need="{DAV:}write-content")
         raise Refused(405, message="A collection has no content to put.")
-    found = await request.look_up(need="{DAV:}bind")
+    found = await request.look_up(need="{DAV:}bind", or_need="{DAV:}write-content")
     if "Content-Range" in request.headers:
         raise BadRequest("A part of the content cannot be put (RFC 9110 §14.5).")
     if found.owner is None or found.home is None or found.collection is None or depth != 5:
         raise ParentMissing
     resource = resource_or_none(request, found)
-    personal_only = demand_writable(request, found, resource)
+    personal_only = demand_writable(request, path, found, resource)
     try:
         await conditions.check(request, resource)
     except PreconditionFailed:
-        if request.representation and resource is not None:
-            return await current(request, 412)
-        raise
+        shown = await current(request, path, 412) if request.representation and resource is not None else None
+        if shown is None:
+            raise
+        return shown
     check_media_type(request, found.collection)
     body = await request.body(request.site.limits.max_resource_size)
     name = path.segments[4]
@@ -60,7 +63,7 @@ async def put(request: Request) -> Answer:
     except PersonalOnly as error:
         parent = path.parent().href + "/"
         raise AccessDenied(parent, "{DAV:}write-content", error.message) from None
-    return await written(request, result, None)
+    return await written(request, path, result, None)
 
 
 def resource_or_none(request: Request, found: Resolution) -> Resource | None:
@@ -71,12 +74,12 @@ def resource_or_none(request: Request, found: Resolution) -> Resource | None:
         return None
 
 
-def demand_writable(request: Request, found: Resolution, resource: Resource | None) -> bool:
-    """Whether only what one keeps for oneself may change. Raises `AccessDenied` where members cannot be put."""
+def demand_writable(request: Request, path: Path, found: Resolution, resource: Resource | None) -> bool:
+    """Whether a PUT at `path` may change personal parts only. Raises `AccessDenied` where members cannot be put."""
     collection = found.collection
     assert collection is not None
     need = "{DAV:}bind" if resource is None else "{DAV:}write-content"
-    parent = collection_in(request.path, found)
+    parent = collection_in(path, found)
     assert parent is not None
     if collection.kind not in MEDIA_TYPES or collection.source is not None:
         raise AccessDenied(parent.href, need)
@@ -110,11 +113,14 @@ def check_media_type(request: Request, collection: Collection) -> None:
         raise Refused(403, precondition, "The charset is UTF-8.")
 
 
-async def written(request: Request, result: Put, location: str | None) -> Answer:
-    """The answer to a member that was put, copied or moved; with its text where that is preferred (RFC 8144 §2.2)."""
-    if request.representation:
-        answer = await current(request, 201 if result.created else 200)
-    else:
+async def written(request: Request, path: Path, result: Put, location: str | None) -> Answer:
+    """The answer to a member that was put, copied or moved to `path`; with its text where that is preferred.
+
+    The preference is ignored where the text cannot be read any more, or not by this person: the write has been
+    committed, and its answer is a success (RFC 8144 §2.2, RFC 7240 §2).
+    """
+    answer = await current(request, path, 201 if result.created else 200) if request.representation else None
+    if answer is None:
         answer = Answer(201 if result.created else 204)
         if result.as_sent:
             answer.headers["ETag"] = f'"{result.etag}"'
@@ -124,9 +130,12 @@ async def written(request: Request, result: Put, location: str | None) -> Answer
     return answer
 
 
-async def current(request: Request, status: int) -> Answer:
-    """The member at the request's path as it is now, with a status of a write."""
-    resource = await request.resource(text=True)
+async def current(request: Request, path: Path, status: int) -> Answer | None:
+    """The member at a path as it is now, with a status of a write; None where it cannot be read."""
+    try:
+        resource = await request.resource(path, text=True)
+    except KoyomiError:
+        return None
     answer = member(resource, {"ETag": conditions.entity_tag(resource), "Content-Location": request.url(resource.href)})
     answer.status = status
     answer.headers["Preference-Applied"] = "return=representation"

@@ -65,6 +65,54 @@ async def test_binding_without_reading_shows_nothing(person: Person, new_person:
             (await other.http(method, person.calendar + name)).refused(403, dav("need-privileges"))
 
 
+async def test_binding_without_reading_is_a_success_even_where_the_text_is_asked_for(
+    person: Person, new_person: NewPerson
+) -> None:
+    """The preference for a representation is ignored where the text may not be read (RFC 8144 §2.2)."""
+    other = await new_person()
+    await acl(person, person.calendar, ace(href(other), "D:bind"))
+    wanted = {"Prefer": "return=representation", "Content_Type": "text/calendar"}
+    await other.has(f"{other.calendar}1.ics", event("copied"))
+    for method, path, body, more in (
+        ("PUT", f"{person.calendar}put.ics", event("put"), {}),
+        ("POST", f"{person.calendar};add-member", event("post"), {}),
+        ("COPY", f"{other.calendar}1.ics", "", {"Destination": f"{person.calendar}copied.ics"}),
+    ):
+        reply = await other.http(method, path, body, **wanted, **more)
+        assert (reply.status, reply.body) == (201, b"")
+        assert "Preference-Applied" not in reply.headers
+    assert len(await person.names(person.calendar)) == 3
+
+
+async def test_write_content_alone_changes_what_is_there(person: Person, new_person: NewPerson) -> None:
+    other = await new_person()
+    await person.has(f"{person.calendar}1.ics", event("1"))
+    await other.has(f"{other.calendar}1.ics", event("1", "Copied"))
+    await acl(person, person.calendar, ace(href(other), "D:write-content"))
+    path = f"{person.calendar}1.ics"
+    assert (await other.put(path, event("1", "Changed"))).status == 204
+    assert (await person.http("GET", path)).text == event("1", "Changed")
+    assert (await other.http("COPY", f"{other.calendar}1.ics", Destination=path)).status == 204
+    assert (await person.http("GET", path)).text == event("1", "Copied")
+    for reply in (
+        await other.put(f"{person.calendar}new.ics", event("new")),
+        await other.http("COPY", f"{other.calendar}1.ics", Destination=f"{person.calendar}new.ics"),
+        await other.http("MOVE", f"{other.calendar}1.ics", Destination=path),
+        await other.http("GET", path),
+        await other.http("DELETE", path),
+        await other.proppatch(person.calendar, "<D:set><D:prop><X:note>1</X:note></D:prop></D:set>"),
+    ):
+        reply.refused(403, dav("need-privileges"))
+
+
+async def test_write_properties_alone_sets_properties(person: Person, new_person: NewPerson) -> None:
+    other = await new_person()
+    await acl(person, person.calendar, ace(href(other), "D:write-properties"))
+    assert set((await other.set(person.calendar, "<X:note>1</X:note>")).props) == {200}
+    assert await person.prop(person.calendar, "X:note") == "1"
+    (await other.http("PROPFIND", person.calendar, Depth="0")).refused(403, dav("need-privileges"))
+
+
 async def test_groups_count_through_groups(person: Person, new_person: NewPerson, served: Served) -> None:
     other = await new_person()
     inner, outer = await new_person(kind="group"), await new_person(kind="group")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.integration.dav.client import Connection
+from server.services.objects import Objects, Put
+from tests.integration.dav.client import Client, Connection
 from tests.integration.dav.conftest import Served
 from tests.integration.dav.multistatus import caldav, dav
 from tests.integration.dav.person import Person, calendar, card, event, xml
@@ -208,6 +211,28 @@ async def test_8144_b_6_put_with_representation(person: Person) -> None:
     assert failed.headers["Preference-Applied"] == "return=representation"
     plain = await person.put(path, event("1", "Third"), If_Match=created.etag)
     plain.refused(412)
+
+
+async def test_8144_2_2_a_member_deleted_meanwhile_was_put_all_the_same(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another client deletes the member between the write and the read of its representation."""
+    path, put = f"{person.calendar}1.ics", Objects.put
+
+    async def put_and_deleted(self: Objects, *arguments: Any, **named: Any) -> Put:
+        found = await put(self, *arguments, **named)
+        deleting = Client(person.http.port, person.http.headers)
+        assert (await deleting("DELETE", path)).status == 204
+        deleting.close()
+        return found
+
+    monkeypatch.setattr(Objects, "put", put_and_deleted)
+    client = Client(person.http.port, person.http.headers)
+    media = {"Content_Type": "text/calendar", "Prefer": "return=representation"}
+    reply = await client("PUT", path, event("1"), **media)
+    client.close()
+    assert (reply.status, reply.body) == (201, b"")
+    assert not await person.exists(path)
 
 
 async def test_8144_3_1_copy_and_move_with_representation(person: Person) -> None:
