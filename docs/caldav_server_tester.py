@@ -18,8 +18,6 @@ OTHERWISE = {
     "principal-search": "is asked at /: people are searched for below /principals/, or where the body says so",
     "principal-search.by-name.self": "the same",
     "principal-search.list-all": "the same",
-    "save-load.journal.mixed-calendar": "a calendar made without supported-calendar-component-set takes events only",
-    "save-load.todo.mixed-calendar": "the same: Apple's apps take a list of tasks for one when it holds nothing else",
     "scheduling": "RFC 6638 is not offered yet",
     "search.text.comp-type-optional": "a prop-filter below VCALENDAR is about VCALENDAR's properties (RFC 4791 §9.7.2)",
     "search.time-range.comp-type-optional": "VCALENDAR has no time-range (RFC 4791 §9.9)",

@@ -42,12 +42,17 @@ class AccessDenied(KoyomiError):
     def __init__(self, href: str, privilege: str, message: str | None = None) -> None:
         super().__init__(message)
         self.href = href
+        """The path of the resource that lacks the privilege, without a proxy's prefix."""
         self.privilege = privilege
         """Qualified name, such as `{DAV:}read`."""
 
 
 class PersonalOnly(KoyomiError):
     """Only what each person keeps for themselves may be changed here: alarms, transparency and their like."""
+
+
+class PermanentCollection(KoyomiError):
+    """Every home keeps this collection: it is not deleted, replaced, copied or moved."""
 
 
 class SignInRequired(KoyomiError):

@@ -30,7 +30,7 @@ Rights = Literal["owner", "write", "read"]
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A person, group, room or piece of equipment."""
+    """A person, group, room or piece of equipment, always with all of its fields."""
 
     id: int
     """Internal key; never shown."""
@@ -39,10 +39,10 @@ class Principal:
     kind: PrincipalKind
     name: str
     display_name: str
-    emails: tuple[str, ...] = ()
-    roles: frozenset[str] = frozenset()
-    disabled: bool = False
-    credential_version: int = 0
+    emails: tuple[str, ...]
+    roles: frozenset[str]
+    disabled: bool
+    credential_version: int
     """Moves when a password, an app password or the right to sign in changes."""
 
     @property

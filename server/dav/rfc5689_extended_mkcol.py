@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.dav.core import multistatus, names, xml
 from server.dav.core.errors import Refused
 from server.dav.core.multistatus import CONTENT_TYPE, propstat
@@ -136,12 +137,12 @@ async def create(
 
 
 def new_collection(request: Request, kind: Kind, wanted: Instructions, *, subscribed: bool) -> NewCollection:
-    """What storage is to make. A calendar takes events only unless it is asked for something else."""
+    """What storage creates. A calendar without a component set takes all components (RFC 4791 §5.2.3)."""
     name = request.path.segments[3]
     properties = {key: value for key, value in wanted.properties.items() if value is not None}
     if kind is Kind.ADDRESSBOOK:
         return NewCollection(name, "addressbook", properties=properties)
-    components = wanted.components or ("VEVENT",)
+    components = wanted.components or tuple(sorted(CALENDAR_COMPONENTS))
     source = wanted.source or ("" if subscribed else None)
     return NewCollection(name, "calendar", components, wanted.timezone or None, source, properties)
 

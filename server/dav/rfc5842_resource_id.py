@@ -9,7 +9,9 @@ from uuid import UUID
 from server.dav.core.names import dav
 from server.dav.core.registry import MemberValue, Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import OWNED, Resource
+from server.dav.core.resource import DELEGATES, OWNED, Kind, Resource
+
+IDENTIFIED = OWNED | DELEGATES | {Kind.PRINCIPAL}
 
 
 def _urn(installation: bytes, what: str, number: int) -> str:
@@ -24,11 +26,13 @@ def _resource_id(request: Request, resource: Resource) -> str:
         return _urn(installation, "object", resource.object.id)
     if resource.collection is not None:
         return _urn(installation, "collection", resource.collection.id)
-    assert resource.home is not None
-    return _urn(installation, "home", resource.home.id)
+    if resource.home is not None:
+        return _urn(installation, "home", resource.home.id)
+    assert resource.owner is not None
+    return _urn(installation, resource.kind, resource.owner.id)
 
 
 def standard(installation: bytes) -> Standard:
     """The module's standard; member rows need the installation's id."""
     member = MemberValue(("id",), partial(_urn, installation, "object"))
-    return Standard("RFC 5842", properties=(Property(dav("resource-id"), OWNED, _resource_id, member),))
+    return Standard("RFC 5842", properties=(Property(dav("resource-id"), IDENTIFIED, _resource_id, member),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.errors import AccessDenied, AlreadyExists
+from server.errors import AlreadyExists, PermanentCollection
 from server.limits import Limits
 from server.services.objects import write_limits
 from server.storage import Cause, Collection, Home, NewCollection, PropertyChanges, Storage
@@ -36,9 +36,9 @@ class Collections:
         return await self._storage.set_home_properties(home, changes, cause)
 
     async def delete(self, home: Home, collection: Collection, viewer: int, cause: Cause) -> int:
-        """Delete a collection; it can be restored for a while. Raises `AccessDenied` for what every home has."""
+        """Delete a collection; it can be restored for a while. Raises `PermanentCollection`."""
         if collection.kind in PERMANENT:
-            raise AccessDenied(collection.name, "{DAV:}unbind")
+            raise PermanentCollection
         replacement = None
         if collection.kind == "addressbook" and collection.rights == "owner":
             shown = await self._storage.collections(home, viewer)
@@ -59,7 +59,7 @@ class Collections:
     ) -> int:
         """Copy a calendar or address book under another name of its home, with its properties.
 
-        Raises `AlreadyExists`, `QuotaExceeded`, `TooManyCollections`, `AccessDenied` for what every home has.
+        Raises `AlreadyExists`, `QuotaExceeded`, `TooManyCollections`, `PermanentCollection`.
         """
         self._demand_replaceable(collection, replaced)
         limits = write_limits(self._limits)
@@ -72,7 +72,7 @@ class Collections:
     ) -> int:
         """Give a collection another name in its home.
 
-        Raises `AlreadyExists`, `AccessDenied` for what every home has.
+        Raises `AlreadyExists`, `PermanentCollection`.
         """
         self._demand_replaceable(collection, replaced)
         return await self._storage.move_collection(home, collection, name, replaced, cause)
@@ -80,6 +80,6 @@ class Collections:
     @staticmethod
     def _demand_replaceable(collection: Collection, replaced: Collection | None) -> None:
         if collection.kind in PERMANENT or (replaced is not None and replaced.kind in PERMANENT):
-            raise AccessDenied(collection.name, "{DAV:}unbind")
+            raise PermanentCollection
         if replaced is not None and replaced.id == collection.id:
             raise AlreadyExists

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from server.access import AccessList, AclEntry, Delegation, PrincipalSearch, Share
 from server.directory import name_key
@@ -22,18 +21,11 @@ from server.storage import (
 )
 from storage_plugins.postgres import fan_out
 from storage_plugins.postgres.database import Connection
+from storage_plugins.postgres.principal_rows import PRINCIPAL, principal
 from storage_plugins.postgres.principal_search import query
 from storage_plugins.postgres.principal_writes import leave_trace, lock
 from storage_plugins.postgres.storage import PostgresStorage
 from storage_plugins.postgres.views import render_all
-
-PRINCIPAL = (
-    "p.id, p.uid, p.kind, p.name, p.display_name, "
-    "array(select a.address from principal_address a where a.principal_id = p.id order by a.position), p.roles, "
-    "p.disabled_at is not null, p.credential_version"
-)
-"""Columns of a principal `p`, as `principal` reads them."""
-_WIDTH = 9
 
 
 class PostgresAccess:
@@ -252,9 +244,3 @@ async def _require_principals(connection: Connection, ids: Sequence[int]) -> Non
     )
     if known != len(set(ids)):
         raise NotFound("There is no such principal.")
-
-
-def principal(row: Any) -> Principal:
-    """A principal from the columns of `PRINCIPAL`."""
-    id_, uid, kind, name, display_name, addresses, roles, disabled, version = row[:_WIDTH]
-    return Principal(id_, uid, kind, name, display_name, tuple(addresses), frozenset(roles), disabled, version)

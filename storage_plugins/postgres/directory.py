@@ -25,6 +25,7 @@ from server.storage import Cause, Principal, PrincipalKind
 from storage_plugins.postgres import handover as handing_over
 from storage_plugins.postgres import principal_removal, principal_writes
 from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.principal_rows import PRINCIPAL, principal
 from storage_plugins.postgres.principal_writes import leave_trace
 
 _RECORD = """
@@ -219,17 +220,17 @@ class PostgresDirectory:
 
     async def administrators(self) -> list[Principal]:
         """See `Directory`."""
-        return [Principal(*row[1:]) for row in await self._principals("0", "where 'admin' = any(p.roles)")]
+        return [principal(row[1:]) for row in await self._principals("0", "where 'admin' = any(p.roles)")]
 
     async def _related(self, whose: str, condition: str, principal_ids: Sequence[int]) -> dict[int, list[Principal]]:
         found: dict[int, list[Principal]] = {id_: [] for id_ in principal_ids}
         for row in await self._principals(whose, condition, list(principal_ids)):
-            found[row[0]].append(Principal(*row[1:]))
+            found[row[0]].append(principal(row[1:]))
         return found
 
     async def _principals(self, whose: str, condition: str, *arguments: object) -> list[asyncpg.Record]:
         return await self._database.fetch(
-            f"select {whose}, p.id, p.uid, p.kind, p.name, p.display_name from principal p {condition} "  # noqa: S608
+            f"select {whose}, {PRINCIPAL} from principal p {condition} "  # noqa: S608
             "and p.deleted_at is null order by p.name_key",
             *arguments,
         )

@@ -248,7 +248,7 @@ class Dispatcher:
         holder = ""
         if request is not None:
             holder = request.url((request.destination or request.path).parent().href + "/")
-        body = translation.body(error, card=card, collection_href=holder)
+        body = translation.body(error, card=card, collection_href=holder, prefix=self.site.prefix)
         answer = Answer(row.status)
         if body is not None:
             answer.body = body.encode("utf-8", "replace")

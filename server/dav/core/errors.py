@@ -27,6 +27,7 @@ TABLE: dict[type[errors.KoyomiError], Translation] = {
     errors.RequestTimedOut: Translation(408),
     errors.AccessDenied: Translation(403, dav("need-privileges")),
     errors.PersonalOnly: Translation(403, dav("need-privileges")),
+    errors.PermanentCollection: Translation(403),
     errors.SignInRequired: Translation(401),
     errors.SignInDelayed: Translation(429),
     errors.PreconditionFailed: Translation(412),
@@ -83,26 +84,27 @@ def translate(error: errors.KoyomiError) -> Translation:
     return Translation(500)
 
 
-def body(error: errors.KoyomiError, *, card: bool = False, collection_href: str = "") -> str | None:
+def body(error: errors.KoyomiError, *, card: bool = False, collection_href: str = "", prefix: str = "") -> str | None:
     """The `DAV:error` body; None where the status says all there is to say.
 
-    `card`: the request was for an address book. `collection_href` is where a conflicting UID's resource lies.
+    `card`: the request was for an address book. `collection_href` is where a conflicting UID's resource lies. `prefix`
+    is the path under which a proxy shows this server.
     """
     row = translate(error)
     precondition = row.card_precondition if card and row.card_precondition else row.precondition
     if precondition is None:
         return None
-    inner = _inner(error, collection_href)
+    inner = _inner(error, collection_href, prefix)
     return f"{names.PROLOGUE}<D:error {names.DECLARATIONS}>{names.element(precondition, inner)}</D:error>\n"
 
 
-def _inner(error: errors.KoyomiError, collection_href: str) -> str:
+def _inner(error: errors.KoyomiError, collection_href: str, prefix: str) -> str:
     """Markup inside the precondition element: what its RFC puts there, else what is wrong, and on which line."""
     if isinstance(error, Refused):
         return error.inner
     if isinstance(error, errors.AccessDenied):
         privilege = names.element(dav("privilege"), names.element(error.privilege))
-        return names.element(dav("resource"), names.href(error.href) + privilege)
+        return names.element(dav("resource"), names.href(prefix + error.href) + privilege)
     if isinstance(error, errors.UidConflict):
         return names.href(collection_href + encode(error.name)) if error.name is not None else ""
     if isinstance(error, errors.UnsupportedFilter):

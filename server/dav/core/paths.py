@@ -69,6 +69,11 @@ class Path:
         object.__setattr__(self, "href", "/" + "/".join(map(encode, self.segments)))
 
     @property
+    def url(self) -> str:
+        """The path in its one spelling, with a slash at the end where it was asked for with one."""
+        return self.href + "/" if self.slash and self.segments else self.href
+
+    @property
     def tree(self) -> str:
         """The first segment; empty for the root."""
         return self.segments[0] if self.segments else ""

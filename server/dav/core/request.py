@@ -141,7 +141,7 @@ class Request:
                 self.person, found.owner, reached(path.tree, found), found.collection, found.grants
             )
             if held.isdisjoint((policy.READ, need, or_need)):
-                raise AccessDenied(path.href, need)
+                raise AccessDenied(path.url, need)
             if found.collection is not None and policy.sees_as_sharee(
                 self.person, found.owner, found.collection, found.grants
             ):
@@ -183,7 +183,7 @@ class Request:
             return
         kind = reached(path.tree, found)
         if policy.READ not in policy.privileges(self.person, found.owner, kind, found.collection, found.grants):
-            raise AccessDenied(path.href, need)
+            raise AccessDenied(path.url, need)
 
     def require(self, resource: Resource, privilege: str) -> None:
         """Raises `AccessDenied` when the person lacks a privilege on a resource."""

@@ -7,14 +7,22 @@ from server.dav.core.names import caldav, dav
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Kind
 from server.dav.rfc5689_extended_mkcol import create, free_name
+from server.errors import AlreadyExists
 
 
 async def mkcalendar(request: Request) -> Answer:
-    """Answers MKCALENDAR."""
+    """Answers MKCALENDAR; 403 with DAV:resource-must-be-null where something is, whatever the body (§5.3.1)."""
+    try:
+        return await _mkcalendar(request)
+    except AlreadyExists:
+        raise Refused(403, dav("resource-must-be-null"), "There is something at this URL.") from None
+
+
+async def _mkcalendar(request: Request) -> Answer:
+    found = await free_name(request, Kind.CALENDAR)
     root = await request.xml()
     if root is not None and root.tag != caldav("mkcalendar"):
         raise Refused(415, message="The body of MKCALENDAR is CALDAV:mkcalendar.")
-    found = await free_name(request, Kind.CALENDAR)
     props = [] if root is None else [prop for item in root.findall(dav("set")) for prop in item.findall(dav("prop"))]
     for prop in props:
         for element in prop.findall(dav("resourcetype")):

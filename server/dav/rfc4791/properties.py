@@ -9,7 +9,7 @@ from server.calendar.calendar_object import CALENDAR_COMPONENTS, read_timezone
 from server.computing import computed
 from server.dav.core import names, xml
 from server.dav.core.errors import Refused
-from server.dav.core.names import caldav, calendarserver
+from server.dav.core.names import caldav
 from server.dav.core.registry import Property
 from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource, home_href
@@ -117,5 +117,5 @@ PROPERTIES = (
     Property(caldav("max-attendees-per-instance"), TAKING, _max_attendees),
     Property(caldav("supported-collation-set"), CALENDARS, _collations),
     Property(caldav("calendar-home-set"), frozenset({Kind.PRINCIPAL}), _calendar_home_set),
-    Property(calendarserver("supported-calendar-component-sets"), frozenset({Kind.CALENDAR_HOME}), _component_sets),
+    Property(caldav("supported-calendar-component-sets"), frozenset({Kind.CALENDAR_HOME}), _component_sets),
 )

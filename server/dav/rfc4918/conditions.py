@@ -10,7 +10,9 @@ from email.utils import parsedate_to_datetime
 from server.dav.core.names import dav
 from server.dav.core.request import Request
 from server.dav.core.resource import Resource, from_resolution
+from server.dav.rfc4918.listing import principal_listing
 from server.errors import AccessDenied, BadRequest, NotFound, PreconditionFailed
+from server.services.etags import etag_of
 
 MAX_CONDITIONS = 500
 """Conditions allowed in one If header."""
@@ -44,7 +46,8 @@ ABSENT = State(None)
 
 
 def entity_tag(resource: Resource) -> str:
-    """The ETag of a resource, with quotes; that of a collection moves with its members."""
+    """The ETag of a resource, with quotes; that of a collection moves with its members, that of a principal with its
+    page."""
     if resource.object is not None:
         return f'"{resource.object.etag}"'
     if resource.collection is not None:
@@ -52,7 +55,7 @@ def entity_tag(resource: Resource) -> str:
     if resource.home is not None:
         return f'"{resource.home.incarnation}-{resource.home.revision}"'
     if resource.owner is not None:
-        return f'"{resource.owner.id}-{resource.owner.credential_version}"'
+        return f'"{etag_of(principal_listing(resource))}"'
     return '"fixed"'
 
 

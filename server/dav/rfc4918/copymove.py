@@ -130,6 +130,8 @@ async def transfer_collection(
         raise Refused(403, location, "A collection lies directly in its owner's home.")
     if existing is not None and not overwrite:
         raise PreconditionFailed("There is something at the destination.")
+    if existing is not None and existing.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
+        raise AccessDenied(existing.href, dav("unbind"))
     request.require(replace(source, kind=home_kind(source.home), collection=None), dav("bind"))
     name = destination.segments[3]
     if keep:

@@ -31,12 +31,11 @@ def page(title: str, items: Iterable[tuple[str, str]]) -> bytes:
 
 
 async def home_listing(request: Request, resource: Resource) -> bytes:
-    """The page of a home."""
+    """The page of a home. It shows nothing of its owner: the ETag moves with the home alone."""
     assert resource.home is not None
-    assert resource.owner is not None
     children = await request.site.storage.collections(resource.home, request.person.id)
     return page(
-        resource.owner.display_name or resource.owner.name,
+        "Calendars" if resource.home.kind == "calendar" else "Address books",
         [(request.url(collection_of(resource, child).href), child.name) for child in children],
     )
 

@@ -78,8 +78,11 @@ async def served(dav_dsn: str, dav_storage: PostgresStorage) -> AsyncIterator[Se
         yield running
 
 
+Serve = Callable[..., contextlib.AbstractAsyncContextManager[Served]]
+
+
 @pytest.fixture
-def serve(dav_dsn: str, dav_storage: PostgresStorage) -> Callable[..., contextlib.AbstractAsyncContextManager[Served]]:
+def serve(dav_dsn: str, dav_storage: PostgresStorage) -> Serve:
     """Starts another server on the same data, with other settings."""
     return lambda **settings: serving(dav_dsn, dav_storage, **settings)
 

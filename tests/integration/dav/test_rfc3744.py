@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from tests.integration.dav.conftest import NewPerson
+from server.directory import PrincipalChange
+from server.storage import Cause
+from storage_plugins.postgres.directory import PostgresDirectory
+from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import caldav, dav, hrefs_in
 from tests.integration.dav.person import Person, card, event
+
+CAUSE = Cause(None, "test")
 
 
 def privileges(value: str) -> set[str]:
@@ -142,3 +147,33 @@ async def test_everybody_sees_principals(person: Person, new_person: NewPerson) 
     other = await new_person()
     found = await person.propfind(other.principal, "D:displayname", "C:calendar-home-set")
     assert set(found.only.props) == {200}
+
+
+async def test_9_2_principals_of_a_list_are_described_as_elsewhere(person: Person, new_person: NewPerson) -> None:
+    """Administrators, groups and members, too, with all that is known of them."""
+    admin = await new_person(roles=frozenset({"admin"}))
+    asked = ("D:displayname", "D:getetag", "C:calendar-user-address-set", "S:email-address-set", "D:principal-URL")
+    prop = f"<D:prop>{''.join(f'<{name}/>' for name in asked)}</D:prop>"
+    listed = (await person.report(person.calendar, "D:acl-principal-prop-set", prop, "0")).multistatus
+    for each in (person, admin):
+        alone = (await person.propfind(each.principal, *asked)).only
+        assert f"mailto:{each.name}@example.com" in alone.found[caldav("calendar-user-address-set")]
+        assert listed[each.principal].found == alone.found
+
+
+async def test_the_tag_of_a_principal_is_that_of_its_page(person: Person, served: Served) -> None:
+    """It moves with the name that is shown, and tells nothing of ids or passwords."""
+    directory = PostgresDirectory(served.storage.database)
+    before = await person.http("GET", person.principal)
+    assert str(person.id) not in before.etag.strip('"').split("-")
+    await directory.write_principals([PrincipalChange(person.id, password_hash="$argon2id$x")], CAUSE)
+    assert (await person.http("GET", person.principal, If_None_Match=before.etag)).status == 304
+    await directory.write_principals([PrincipalChange(person.id, display_name="Another Name")], CAUSE)
+    after = await person.http("GET", person.principal, If_None_Match=before.etag)
+    assert (after.status, "Another Name" in after.text) == (200, True)
+    assert await person.prop(person.principal, "D:getetag") == after.etag
+    # the page of a home does not show the name, and so needs no other tag
+    home = await person.http("GET", person.home)
+    await directory.write_principals([PrincipalChange(person.id, display_name="Third Name")], CAUSE)
+    again = await person.http("GET", person.home)
+    assert (again.etag, again.body) == (home.etag, home.body)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from tests.integration.dav.client import Client
 from tests.integration.dav.multistatus import apple, caldav, calendarserver, dav, hrefs_in
-from tests.integration.dav.person import Person, calendar, event, task, xml
+from tests.integration.dav.person import Person, calendar, card, event, task, xml
 
 TIMEZONE = """BEGIN:VCALENDAR
 PRODID:-//Example Corp.//CalDAV Client//EN
@@ -76,7 +79,66 @@ async def test_5_3_1_without_a_body(person: Person) -> None:
     path = f"{person.home}events/"
     reply = await person.http("MKCALENDAR", path)
     assert (reply.status, reply.body, reply.headers["Cache-Control"]) == (201, b"", "no-cache")
-    (await person.http("MKCALENDAR", path)).refused(405, dav("resource-must-be-null"))
+    (await person.http("MKCALENDAR", path)).refused(403, dav("resource-must-be-null"))
+
+
+async def test_5_3_1_there_may_be_nothing_at_the_url(person: Person) -> None:
+    """§1.3: 403 with the precondition, whatever is there and whatever the body asks for."""
+    await person.has(f"{person.calendar}1.ics", event("1"))
+    await person.has(f"{person.book}1.vcf", card("1"))
+    protected = xml("C:mkcalendar", "<D:set><D:prop><D:getetag>1</D:getetag></D:prop></D:set>")
+    for path in (
+        person.calendar,
+        f"{person.calendar}1.ics",
+        f"{person.home}inbox/",
+        f"{person.home}outbox/",
+        person.home,
+        person.book,
+        f"{person.book}1.vcf",
+        person.books,
+        person.principal,
+        "/calendars/",
+        "/",
+    ):
+        for body in ("", protected, xml("X:other"), "<broken"):
+            (await person.http("MKCALENDAR", path, body)).refused(403, dav("resource-must-be-null"))
+    assert (await person.http("MKCOL", person.calendar)).status == 405
+
+
+async def test_5_3_1_who_loses_a_race_is_told_the_same(person: Person) -> None:
+    clients = [Client(person.http.port, person.http.headers) for _ in range(6)]
+    for number in range(5):
+        path = f"{person.home}race{number}/"
+        replies = await asyncio.gather(*(client("MKCALENDAR", path) for client in clients))
+        assert sorted(reply.status for reply in replies) == [201, 403, 403, 403, 403, 403]
+        for reply in replies:
+            if reply.status == 403:
+                reply.refused(403, dav("resource-must-be-null"))
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize("method", ["MKCALENDAR", "MKCOL"])
+async def test_5_2_3_without_a_component_set_a_calendar_takes_all(person: Person, method: str) -> None:
+    path = f"{person.home}all/"
+    kind = "<D:set><D:prop><D:resourcetype><D:collection/><C:calendar/></D:resourcetype></D:prop></D:set>"
+    assert (await person.http(method, path, xml("D:mkcol", kind) if method == "MKCOL" else "")).status == 201
+    value = await person.prop(path, "C:supported-calendar-component-set")
+    assert all(f"name='{name}'" in value for name in ("VEVENT", "VTODO", "VJOURNAL", "VAVAILABILITY"))
+    assert (await person.put(f"{path}1.ics", event("1"))).status == 201
+    assert (await person.put(f"{path}2.ics", task("2"))).status == 201
+    journal = calendar("BEGIN:VJOURNAL", "UID:3", "DTSTAMP:20260101T000000Z", "SUMMARY:Notes", "END:VJOURNAL")
+    assert (await person.put(f"{path}3.ics", journal)).status == 201
+    # the calendars that everybody begins with stay lists of one kind
+    (await person.put(f"{person.calendar}2.ics", task("2"))).refused(403, caldav("supported-calendar-component"))
+    (await person.put(f"{person.tasks}1.ics", event("1"))).refused(403, caldav("supported-calendar-component"))
+
+
+async def test_what_a_home_offers_is_in_caldavs_namespace(person: Person) -> None:
+    value = await person.prop(person.home, "C:supported-calendar-component-sets")
+    assert value.count(f"<{caldav('supported-calendar-component-set')}") >= 3
+    found = await person.propfind(person.home, "S:supported-calendar-component-sets")
+    assert 404 in found.only.props
 
 
 async def test_5_3_1_1_what_cannot_be_set_leaves_nothing(person: Person) -> None:

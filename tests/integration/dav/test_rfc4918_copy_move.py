@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.dav.conftest import NewPerson
+from tests.integration.dav.conftest import NewPerson, Serve
 from tests.integration.dav.multistatus import caldav, carddav, dav
-from tests.integration.dav.person import Person, card, event, task
+from tests.integration.dav.person import Person, card, event, task, xml
 
 
 @pytest.fixture
 async def other(person: Person) -> str:
-    """A second calendar of the person."""
-    assert (await person.http("MKCALENDAR", f"{person.home}other/")).status == 201
+    """A second calendar of the person, of events."""
+    components = '<C:supported-calendar-component-set><C:comp name="VEVENT"/></C:supported-calendar-component-set>'
+    body = xml("C:mkcalendar", f"<D:set><D:prop>{components}</D:prop></D:set>")
+    assert (await person.http("MKCALENDAR", f"{person.home}other/", body)).status == 201
     return f"{person.home}other/"
 
 
@@ -240,3 +242,24 @@ async def test_quota_holds_for_copies(new_person: NewPerson) -> None:
     assert f"{person.home}new/" not in await person.names(person.home)
     reply = await person.http("MOVE", f"{person.calendar}1.ics", Destination=f"{person.home}other/1.ics")
     assert reply.status == 201, "a move needs no room"
+
+
+@pytest.mark.parametrize("method", ["COPY", "MOVE"])
+@pytest.mark.parametrize("prefix", ["", "/dav"])
+async def test_rfc3744_7_1_1_a_refusal_names_the_url_that_lacks_the_privilege(
+    person: Person, serve: Serve, method: str, prefix: str
+) -> None:
+    """What every home keeps is not replaced, nor copied or moved itself."""
+    async with serve(external_url=f"http://127.0.0.1{prefix}") as served:
+        client = served.client(Remote_User=person.name)
+        for source, target, lacking in (
+            (person.calendar, f"{person.home}inbox/", f"{person.home}inbox/"),
+            (person.calendar, f"{person.home}outbox/", f"{person.home}outbox/"),
+            (f"{person.home}inbox/", f"{person.home}new/", f"{person.home}inbox/"),
+            (person.home, f"{person.home}new/", person.home),
+        ):
+            reply = await client(method, prefix + source, Destination=prefix + target)
+            found = reply.refused(403, dav("need-privileges"))
+            assert found is not None
+            assert [element.text for element in found.iter(dav("href"))] == [prefix + lacking]
+        client.close()

@@ -96,7 +96,7 @@ async def test_methods_that_a_kind_of_resource_lacks_say_what_is_possible(person
         ("POST", person.home),
         ("POST", f"{person.calendar}1.ics"),
         ("PUT", person.calendar),
-        ("MKCALENDAR", person.calendar),
+        ("MKCOL", person.calendar),
     ):
         reply = await person.http(method, path, event("2") if method in ("PUT", "POST") else "")
         assert reply.status == 405

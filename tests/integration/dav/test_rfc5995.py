@@ -101,3 +101,12 @@ async def test_5842_3_1_resource_ids(person: Person) -> None:
     everything = await person.http("PROPFIND", person.calendar, xml("D:propfind", "<D:allprop/>"), Depth="1")
     for response in everything.multistatus.responses.values():
         assert dav("resource-id") not in response.found
+
+
+async def test_rfc5842_3_1_principals_have_an_id(person: Person, new_person: NewPerson) -> None:
+    other, group = await new_person(), await new_person(kind="group")
+    paths = [each.principal for each in (person, other, group)]
+    paths += [f"{person.principal}calendar-proxy-read/", f"{person.principal}calendar-proxy-write/", person.home]
+    ids = [hrefs_in(await person.prop(path, "D:resource-id"))[0] for path in paths]
+    assert len(set(ids)) == len(paths)
+    assert hrefs_in(await person.prop(f"/principals/users/{person.name}/", "D:resource-id")) == ids[:1]

@@ -79,7 +79,7 @@ async def test_a_changed_version_is_noticed_and_what_is_forgotten_is_verified_ag
     authenticator, hasher = make(DirectoryInMemory(person))
     headers = basic("anna", "anna's password")
     first = await authenticator.authenticate(headers, LOCAL)
-    viewer = Principal(7, "u", "individual", "anna", "Anna", credential_version=3)
+    viewer = Principal(7, "u", "individual", "anna", "Anna", (), frozenset(), False, 3)
     assert authenticator.still_holds(first, viewer)
     assert not authenticator.still_holds(first, replace(viewer, disabled=True))
     assert not authenticator.still_holds(first, None)

@@ -15,9 +15,9 @@ from server.dav.core.resource import Kind
 from server.storage import NO_GRANTS, Ace, Collection, Grants, Principal, Rights
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
-OWNER = Principal(1, "owner", "individual", "owner", "Owner")
-VIEWER = Principal(2, "viewer", "individual", "viewer", "Viewer")
-ADMIN = Principal(3, "admin", "individual", "admin", "Admin", roles=frozenset({"admin"}))
+OWNER = Principal(1, "owner", "individual", "owner", "Owner", (), frozenset(), False, 0)
+VIEWER = Principal(2, "viewer", "individual", "viewer", "Viewer", (), frozenset(), False, 0)
+ADMIN = Principal(3, "admin", "individual", "admin", "Admin", (), frozenset({"admin"}), False, 0)
 GROUP, OTHER = 10, 11
 CALENDAR = 100
 
