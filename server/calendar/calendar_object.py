@@ -64,7 +64,7 @@ class CalendarObject:
     """A calendar object resource that may be stored."""
 
     text: str
-    """Exactly what the client sent, a byte order mark included."""
+    """What the client sent, a byte order mark included; other folds only where a line was folded inside a character."""
     tree: Component
     """The VCALENDAR."""
     component: str

@@ -44,6 +44,11 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _TO_ESCAPE = re.compile(r"[\\;,]|\r\n?|\n")
 _UNESCAPED_COMMA = re.compile(r"((?:[^\\,]++|\\.?)*+)(,|\Z)", re.DOTALL)
 _UNESCAPED_SEMICOLON = re.compile(r"((?:[^\\;]++|\\.?)*+)(;|\Z)", re.DOTALL)
+_OCTET_FOLD = rb"(?:\n|\r\n|\r\r\n)[ \t]"
+_TORN_CHARACTER = re.compile(  # with a fold between two of its octets
+    rb"[\xc2-\xf4][\x80-\xbf]{0,2}(?:%(fold)s)(?:(?:%(fold)s)?[\x80-\xbf]){1,3}" % {b"fold": _OCTET_FOLD}
+)
+_OCTET_FOLDS = re.compile(_OCTET_FOLD)
 _CONTROLS = bytes(byte for byte in range(0x20) if byte not in b"\t\r\n")
 _NO_XML_CHARACTERS = (b"\xef\xbf\xbe", b"\xef\xbf\xbf")
 
@@ -107,6 +112,9 @@ class Property:
 def decode(body: bytes) -> str:
     """The text of a body in UTF-8, a byte order mark included.
 
+    Lines may be folded between the octets of one character (RFC 5545 §3.1): the text then has the fold in front of that
+    character, and differs from the body. Each line keeps its number.
+
     :raises InvalidCalendarData: for what is not UTF-8 or holds characters that neither iCalendar nor XML can carry, and
         for more lines or quotation marks than `MAX_MARKS`.
     """
@@ -115,9 +123,14 @@ def decode(body: bytes) -> str:
             raise InvalidCalendarData(f"There are more than {MAX_MARKS} {what}.")
     try:
         text = body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = body.count(b"\n", 0, error.start) + 1
-        raise InvalidCalendarData(f"This is not UTF-8: byte {body[error.start]:#04x} in line {line}.", line) from None
+    except UnicodeDecodeError:
+        body = join_characters(body)
+        try:
+            text = body.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = body.count(b"\n", 0, error.start) + 1
+            message = f"This is not UTF-8: byte {body[error.start]:#04x} in line {line}."
+            raise InvalidCalendarData(message, line) from None
     if len(body.translate(None, _CONTROLS)) != len(body):
         offset = next(index for index, byte in enumerate(body) if byte in _CONTROLS)
         line = body.count(b"\n", 0, offset) + 1
@@ -127,6 +140,19 @@ def decode(body: bytes) -> str:
             line = body.count(b"\n", 0, body.index(sequence)) + 1
             raise InvalidCalendarData(f"Line {line} holds a code point that is no character.", line)
     return text
+
+
+def join_characters(body: bytes) -> bytes:
+    """A body with every fold that stands between the octets of one UTF-8 character moved in front of that character.
+
+    Unfolding comes before decoding (RFC 5545 §3.1, RFC 6350 §3.2); the value of each line stays the same.
+    """
+    return _TORN_CHARACTER.sub(_with_folds_first, body)
+
+
+def _with_folds_first(match: re.Match[bytes]) -> bytes:
+    folds = b"".join(_OCTET_FOLDS.findall(match[0]))
+    return folds + _OCTET_FOLDS.sub(b"", match[0])
 
 
 def content_lines(text: str) -> Iterator[Property]:

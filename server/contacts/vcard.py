@@ -42,7 +42,7 @@ class AddressObject:
     """
 
     text: str
-    """What was sent, unchanged: encoded as UTF-8 it gives the same bytes."""
+    """What was sent; other folds only where a line was folded inside a character (RFC 6350 §3.2)."""
     version: Version
     uid: str
     kind: str

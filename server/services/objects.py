@@ -8,7 +8,7 @@ before the transaction, so that it is short.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from server.calendar.calendar_object import CalendarObject, read_calendar_object
@@ -91,7 +91,10 @@ class Objects:
         it is `personal_only` and what all share would change.
         """
         content = await self.read(collection, body, existing)
-        return await self.store(collection, name, content, existing, cause, personal_only=personal_only)
+        result = await self.store(collection, name, content, existing, cause, personal_only=personal_only)
+        if content.text.encode() != body:  # a line was folded inside a character
+            result = replace(result, as_sent=False)
+        return result
 
     async def store(
         self,
@@ -190,16 +193,16 @@ class Objects:
         if len(body) >= LARGE:
             return await computed(self._read, collection, body, existing)
         if collection.kind == "addressbook":
-            return _card_content(read_address_object(body, self._limits), body)
+            return _card_content(read_address_object(body, self._limits))
         found = self._calendar_object(collection, body)
         if self._unchanged(found, existing) or is_single(found.tree):
-            return self._content(found, body, existing)
-        return await computed(self._content, found, body, existing)
+            return self._content(found, existing)
+        return await computed(self._content, found, existing)
 
     def _read(self, collection: Collection, body: bytes, existing: Object | None) -> ObjectContent:
         if collection.kind == "addressbook":
-            return _card_content(read_address_object(body, self._limits), body)
-        return self._content(self._calendar_object(collection, body), body, existing)
+            return _card_content(read_address_object(body, self._limits))
+        return self._content(self._calendar_object(collection, body), existing)
 
     def _calendar_object(self, collection: Collection, body: bytes) -> CalendarObject:
         found = read_calendar_object(body, self._limits)
@@ -212,8 +215,8 @@ class Objects:
         """Whether the occurrences stored of `existing` are those of a text."""
         return existing is not None and existing.time_key == found.time_key
 
-    def _content(self, found: CalendarObject, body: bytes, existing: Object | None) -> ObjectContent:
-        return _calendar_content(found, body, None if self._unchanged(found, existing) else self._now())
+    def _content(self, found: CalendarObject, existing: Object | None) -> ObjectContent:
+        return _calendar_content(found, None if self._unchanged(found, existing) else self._now())
 
     async def delete(self, collection: Collection, existing: Object, cause: Cause) -> int:
         """Delete a member; it can be restored for a while. Gives the revision."""
@@ -303,7 +306,8 @@ class Objects:
         return await self._storage.set_object_properties(collection, member.name, state, changes, cause)
 
 
-def _card_content(card: AddressObject, body: bytes) -> ObjectContent:
+def _card_content(card: AddressObject) -> ObjectContent:
+    body = card.text.encode()
     return ObjectContent(
         uid=card.uid,
         component="VCARD",
@@ -315,8 +319,9 @@ def _card_content(card: AddressObject, body: bytes) -> ObjectContent:
     )
 
 
-def _calendar_content(found: CalendarObject, body: bytes, now: datetime | None) -> ObjectContent:
+def _calendar_content(found: CalendarObject, now: datetime | None) -> ObjectContent:
     """`now` is None where the stored occurrences hold."""
+    body = found.text.encode()
     return ObjectContent(
         uid=found.uid,
         component=found.component,

@@ -87,12 +87,12 @@ class Person:
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
-    async def put(self, path: str, text: str, **headers: str) -> Reply:
+    async def put(self, path: str, text: str | bytes, **headers: str) -> Reply:
         """PUT of a calendar object or a card."""
         media = "text/vcard" if path.startswith("/addressbooks/") else "text/calendar"
         return await self.http("PUT", path, text, **({"Content_Type": f"{media}; charset=utf-8"} | headers))
 
-    async def has(self, path: str, text: str, **headers: str) -> str:
+    async def has(self, path: str, text: str | bytes, **headers: str) -> str:
         """PUT that makes or changes something; gives the ETag."""
         reply = await self.put(path, text, **headers)
         assert reply.status in (201, 204), reply.body

@@ -27,6 +27,18 @@ async def test_get_gives_what_was_put_byte_by_byte(person: Person) -> None:
     assert (await person.http("GET", f"{person.book}1.vcf")).headers["Content-Type"] == "text/vcard; charset=utf-8"
 
 
+async def test_lines_folded_inside_a_character_are_stored_as_text(person: Person) -> None:
+    """RFC 5545 §3.1, RFC 6350 §3.2: folds are between octets. What is stored differs, so no ETag (RFC 4791 §5.3.4)."""
+    for path, content in ((f"{person.calendar}1.ics", event("1", "Café")), (f"{person.book}1.vcf", card("1", "Zoé"))):
+        torn = content.encode().replace(b"\xc3\xa9", b"\xc3\r\n \xa9")
+        created = await person.put(path, torn)
+        assert (created.status, "ETag" in created.headers) == (201, False)
+        assert (await person.put(path, torn)).status == 204
+        got = await person.http("GET", path)
+        assert got.body == content.replace("é", "\r\n é").encode()
+        assert await person.has(path, got.body) == got.etag
+
+
 async def test_8_6_etags_are_strong_and_stable(person: Person) -> None:
     path, other = f"{person.calendar}1.ics", f"{person.home}tasks2/1.ics"
     assert (await person.http("MKCALENDAR", f"{person.home}tasks2/")).status == 201

@@ -46,6 +46,25 @@ def test_more_than_one_match_may_go_over_is_refused(mark):
         decode(mark.encode() * (MAX_MARKS + 1))
 
 
+def test_a_fold_inside_a_character_moves_in_front_of_it():
+    assert decode(b"SUMMARY:Caf\xc3\r\n \xa9\r\nX:\xe2\n\t\x82\n \xacx") == "SUMMARY:Caf\r\n é\r\nX:\n\t\n €x"
+    with pytest.raises(InvalidCalendarData) as caught:
+        decode(b"A:\xc3\r\n \xa9\r\nB:\xe9")
+    assert caught.value.line == 3
+
+
+@given(st.lists(st.tuples(names, printable), max_size=5), st.lists(st.integers(0, 1000), max_size=20), st.data())
+def test_lines_may_be_folded_between_any_octets(written, places, data):
+    text = "".join(f"{name}:{value}\r\n" for name, value in written)
+    octets = text.encode()
+    for place in sorted({place % (len(octets) + 1) for place in places}, reverse=True):
+        before, after = octets[:place], octets[place:]
+        if before[-1:] not in (b"", b"\r", b"\n") and after[:1] not in (b"", b"\r", b"\n"):
+            octets = before + data.draw(st.sampled_from([b"\r\n ", b"\n\t", b"\r\r\n "])) + after
+    assert lines(decode(octets)) == lines(text)
+    assert decode(octets).count("\n") == octets.count(b"\n")
+
+
 def test_name_parameters_value():
     (line,) = content_lines('ATTENDEE;CN="Doe; Jane, Dr.";partstat=ACCEPTED:mailto:jane@example.com\r\n')
     assert (line.name, line.value) == ("ATTENDEE", "mailto:jane@example.com")
