@@ -155,10 +155,12 @@ def _with_folds_first(match: re.Match[bytes]) -> bytes:
     return folds + _OCTET_FOLDS.sub(b"", match[0])
 
 
-def content_lines(text: str) -> Iterator[Property]:
+def content_lines(text: str, strict: bool = True) -> Iterator[Property]:
     """The content lines of a text, in order; a byte order mark and blank lines are skipped.
 
-    :raises InvalidCalendarData: with the line, for a line that is not `name *(";" param) ":" value`.
+    Unless `strict`, a line that cannot be read comes with an empty name and no value.
+
+    :raises InvalidCalendarData: if `strict`, with the line, for a line that is not `name *(";" param) ":" value`.
     """
     position = 1 if text.startswith(BOM) else 0
     length = len(text)
@@ -179,7 +181,12 @@ def content_lines(text: str) -> Iterator[Property]:
             if separator == ":":
                 yield Property(name, "", rest, line, start, end)
                 continue
-            parameter_text, value = _split_parameters(name, rest, line)
+            try:
+                parameter_text, value = _split_parameters(name, rest, line)
+            except InvalidCalendarData:
+                if strict:
+                    raise
+                name = parameter_text = value = ""
             soft_break = value[-1:] == "=" and "QUOTED-PRINTABLE" in parameter_text.upper()
             if soft_break:
                 value, position = _join_soft_line_breaks(text, value, end)
@@ -193,7 +200,12 @@ def content_lines(text: str) -> Iterator[Property]:
                 number += text.count("\n", position, blank.end())
                 position = blank.end()
             else:
-                odd = _line_with_folded_name(text, position, number)
+                try:
+                    odd = _line_with_folded_name(text, position, number)
+                except InvalidCalendarData:
+                    if strict:
+                        raise
+                    odd = Property("", "", "", number, position, text.find("\n", position) + 1 or length)
                 number += text.count("\n", position, odd.end)
                 position = odd.end
                 yield odd

@@ -1,8 +1,8 @@
 """An iCalendar stream of many components taken apart into calendar object resources: exports, subscriptions.
 
 Components with one UID are one object (RFC 4791 §4.1), with the VTIMEZONEs that it refers to and without METHOD. Works
-on octets and looks at where components begin and end, so that a file may be larger than memory (an `mmap` does) and one
-broken component costs none of the others.
+on the content lines of the octets and keeps where components begin and end, so that a file may be larger than memory
+(an `mmap` does) and one broken component costs none of the others.
 """
 
 from __future__ import annotations
@@ -11,24 +11,27 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from mmap import mmap
 
 from server.calendar.aggregate import PRODUCT_ID, with_crlf
 from server.calendar.calendar_object import CALENDAR_COMPONENTS, folded_tzid
-from server.calendar.component import outline
+from server.calendar.component import MAX_DEPTH, outline, parse_components
 from server.calendar.contentline import Property, content_lines, fold
+from server.calendar.octet_lines import LARGEST, decoded, octet_lines, text_value
 from server.errors import InvalidCalendarData
 
-_LINE = re.compile(
-    rb"^(?:\xef\xbb\xbf)?(BEGIN|END|UID|TZID|METHOD)(?=[:;])([^\r\n]*+(?:(?:\n|\r\n|\r\r\n)[ \t][^\r\n]*+)*+)",
-    re.IGNORECASE | re.MULTILINE,
-)
 _LINE_NUMBER = re.compile(r"\b([Ll]ine) (\d+)")
 _KEPT = ("VERSION", "PRODID", "CALSCALE")
 _NEVER_INSIDE = CALENDAR_COMPONENTS | {"VTIMEZONE", "VCALENDAR"}
 """Components that stand in no other: where one begins, the one before it has ended, or should have."""
 _MAX_HEAD = 64 * 1024
 """Octets of a calendar's own properties that are looked at."""
+_LOOKED_AT = frozenset(("BEGIN", "END", "UID", "TZID", "METHOD"))
+_KEYS = {"VTIMEZONE": "TZID"}
+"""Properties that name a component, where it is not UID."""
+_OUTSIDE = -1
+"""In place of the number of its calendar, for a component that stands in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class _Span:
 @dataclass(slots=True)
 class _Calendar:
     start: int
-    head_end: int
+    head_end: int = 0
     zones: dict[str, _Span] = field(default_factory=dict)
 
 
@@ -88,9 +91,11 @@ class CalendarStream:
         self._data = data
         self._calendars: list[_Calendar] = []
         self._groups: dict[tuple[str, str], list[_Span]] = {}
+        self._outside: list[_Span] = []
         self._has_method = False
         self._zone_texts: dict[tuple[int, str], str] = {}
         self._scan()
+        self._is_whole = self._is_one_object()
 
     @property
     def components(self) -> frozenset[str]:
@@ -99,7 +104,7 @@ class CalendarStream:
 
     def __len__(self) -> int:
         """How many objects there are."""
-        return len(self._groups) if self._calendars else 1
+        return 1 if self._is_whole else len(self._groups) + len(self._outside)
 
     def properties(self) -> list[Property]:
         """The properties of the first VCALENDAR: its name, colour and the like. Without those that cannot be read."""
@@ -109,68 +114,87 @@ class CalendarStream:
         return self._head(first)
 
     def objects(self) -> Iterator[Part]:
-        """The objects, in the order in which the first component of each stands in the stream.
+        """The objects, in the order in which the first component of each stands in the stream, then what stands outside
+        of any VCALENDAR.
 
-        What holds no VCALENDAR at all, and what is one object already, comes as it is.
+        What is one object already comes as it is, and so does what holds no object and is no empty calendar either.
         """
-        single = len(self._calendars) == len(self._groups) == 1
-        if not self._calendars or (single and not self._has_method and next(iter(self._groups))[1][:1] == "="):
-            component, key = next(iter(self._groups)) if self._groups else ("", "=")
-            yield Part(component, bytes(self._data), key[1:], Lines(), True)
+        if self._is_whole:
+            component, key = next(iter(self._groups), ("", "="))
+            yield Part(component, self._data[:LARGEST], key[1:], Lines(), True)
             return
         for (component, key), spans in self._groups.items():
             yield self._part(component, key, spans)
+        for span in self._outside:
+            body = self._data[span.start : min(span.end, span.start + LARGEST)]
+            yield Part("", body, "", Lines(((1, span.line),)), False)
+
+    def _is_one_object(self) -> bool:
+        """Whether the stream comes as it is."""
+        if not self._calendars:
+            return True
+        if self._outside:
+            return False
+        if not self._groups:
+            return not self._is_readable()
+        return (
+            len(self._calendars) == len(self._groups) == 1
+            and not self._has_method
+            and next(iter(self._groups))[1][:1] == "="
+        )
+
+    def _is_readable(self) -> bool:
+        """Whether a stream that holds no object is understood."""
+        try:
+            outermost = parse_components(decoded(self._data[:LARGEST]))
+        except InvalidCalendarData:
+            return False
+        return all(component.name == "VCALENDAR" for component in outermost)
 
     # -- where everything lies ----------------------------------------------------------------------------------------
 
     def _scan(self) -> None:
-        data = self._data
         path: list[str] = []
         span: _Span | None = None
-        line, counted_to = 1, 0
-        for match in _LINE.finditer(data):
-            start = match.start(1)
-            keyword = match[1].upper()
-            if keyword == b"BEGIN" or (keyword == b"END" and path):
-                name = _name(match[2])
-                if len(path) > 1 and (name in _NEVER_INSIDE if keyword == b"BEGIN" else name == "VCALENDAR"):
-                    self._close(span, start)  # not ended: it goes as far as the next begins, and will be refused
-                    span, path = None, path[:1]
-                if keyword == b"END":
-                    if len(path) == 2 and span is not None:
-                        self._close(span, _after_line(data, match.end()))
-                        span = None
-                    path.pop()
-                    continue
-                if name == "VCALENDAR":
-                    path = []
-                    self._calendars.append(_Calendar(start, 0))
-                elif len(path) == 1:
-                    line += _newlines(data, counted_to, start)
-                    counted_to = start
-                    span = _Span(name, start, line, calendar=len(self._calendars) - 1)
-                    if not self._calendars[-1].head_end:
-                        self._calendars[-1].head_end = start
-                elif not path:
-                    continue  # a component outside of any VCALENDAR
-                path.append(name)
-            elif keyword == b"METHOD":
+        for line in octet_lines(self._data):
+            keyword = line.name
+            if keyword not in _LOOKED_AT:
+                continue
+            name = line.value.strip().upper()
+            if keyword == "BEGIN" and name == "VCALENDAR":
+                self._close(span, line.start)
+                span, path = None, [name]
+                self._calendars.append(_Calendar(line.start))
+            elif keyword == "BEGIN" and path:
+                if len(path) > 1 and name in _NEVER_INSIDE:
+                    self._close(span, line.start)  # not ended: it goes as far as the next begins, and will be refused
+                    path = path[:1]
+                if len(path) == 1:
+                    span = _Span(name, line.start, line.line, calendar=len(self._calendars) - 1)
+                    self._calendars[-1].head_end = self._calendars[-1].head_end or line.start
+                if len(path) <= MAX_DEPTH:
+                    path.append(name)
+            elif keyword == "BEGIN":
+                span = span or _Span(name, line.start, line.line, calendar=_OUTSIDE)
+            elif keyword == "END" and name in path:
+                depth = len(path) - 1 - path[::-1].index(name)
+                if depth < 2:
+                    self._close(span, line.end if depth else line.start)
+                    span = None
+                del path[depth:]
+            elif keyword == "METHOD":
                 self._has_method = self._has_method or len(path) == 1
-            elif (
-                span is not None
-                and len(path) == 2
-                and not span.uid
-                and keyword == (b"TZID" if span.name == "VTIMEZONE" else b"UID")
-            ):
-                span.uid = _value(match[0])
-        if span is not None:
-            self._close(span, len(data))
+            elif span is not None and len(path) == 2 and not span.uid and keyword == _KEYS.get(span.name, "UID"):
+                span.uid = text_value(line)
+        self._close(span, len(self._data))
 
     def _close(self, span: _Span | None, end: int) -> None:
         if span is None:
             return
         span.end = end
-        if span.name == "VTIMEZONE":
+        if span.calendar == _OUTSIDE:
+            self._outside.append(span)
+        elif span.name == "VTIMEZONE":
             self._calendars[span.calendar].zones.setdefault(folded_tzid(span.uid), span)
         else:
             key = f"={span.uid}" if span.uid else f"+{span.start}"
@@ -184,20 +208,19 @@ class CalendarStream:
             texts.setdefault(with_crlf(self._text(span)), span)
         uid = key[1:] if key[:1] == "=" else ""
         components = list(texts.items())
-        derived = not uid
-        if derived:
+        moved = [(1, 1)]
+        if not uid:
             text, span = components[0]
             uid = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-            head, separator, rest = text.partition("\r\n")
-            components = [(f"{head}{separator}UID:{uid}\r\n{rest}", span)]
+            text, moved = _with_uid(text, uid)
+            components = [(text, span)]
         body = [self._opening(self._calendars[spans[0].calendar])]
         line = body[0].count("\n") + 1
         segments = [(1, spans[0].line)]
         for text, span in [*self._zones(components), *components]:
-            segments.append((line, span.line))
             body.append(text)
-            if span is components[0][1] and derived:
-                segments.append((line + 2, span.line + 1))
+            for here, there in moved if span is components[0][1] else [(1, 1)]:
+                segments.append((line + here - 1, span.line + there - 1))
             line += text.count("\n")
         body.append("END:VCALENDAR\r\n")
         return Part(component, "".join(body).encode("utf-8", "surrogateescape"), uid, Lines(tuple(segments)), False)
@@ -231,20 +254,12 @@ class CalendarStream:
         return list(found.values())
 
     def _text(self, span: _Span) -> str:
-        return self._data[span.start : span.end].decode("utf-8", "surrogateescape")
+        return decoded(self._data[span.start : min(span.end, span.start + LARGEST)])
 
     def _head(self, calendar: _Calendar) -> list[Property]:
         end = calendar.head_end or len(self._data)
-        text = self._data[calendar.start : min(end, calendar.start + _MAX_HEAD)].decode("utf-8", "replace")
-        found: list[Property] = []
-        try:
-            for line in content_lines(text):
-                if line.name == "END":
-                    break
-                found.append(line)
-        except InvalidCalendarData:
-            pass
-        return found
+        text = decoded(self._data[calendar.start : min(end, calendar.start + _MAX_HEAD)])
+        return list(takewhile(lambda line: line.name != "END", content_lines(text, strict=False)))
 
 
 def same_components(one: str, other: str) -> bool:
@@ -256,36 +271,30 @@ def _components(text: str) -> set[str]:
     return {with_crlf(text[each.start : each.end]) for each in outline(text) if each.name != "VTIMEZONE"}
 
 
-def _name(value: bytes) -> str:
-    return re.sub(rb"\r{0,2}\n[ \t]", b"", value)[1:].strip().upper().decode("ascii", "replace")
-
-
-def _value(line: bytes) -> str:
-    """The value of a content line, as UIDs and TZIDs are compared; empty when it cannot be read."""
-    try:
-        return next(content_lines(line.decode("utf-8", "surrogateescape"))).text.strip()
-    except (InvalidCalendarData, StopIteration):
-        return ""
+def _with_uid(component: str, uid: str) -> tuple[str, list[tuple[int, int]]]:
+    """A component with a UID in place of empty ones, and pairs of lines: from the first on it is as from the second on
+    before."""
+    lines = content_lines(component, strict=False)
+    begin = next(lines).end
+    edits = [(begin, begin, f"UID:{uid}\r\n")]
+    depth = 0
+    for line in lines:
+        depth += (line.name == "BEGIN") - (line.name == "END")
+        if not depth and line.name == "UID":
+            edits.append((line.start, line.end, ""))
+    kept: list[str] = []
+    moved = [(1, 1)]
+    position, number = 0, 1
+    for start, end, text in edits:
+        kept.append(component[position:start] + text)
+        number += kept[-1].count("\n")
+        position = end
+        moved.append((number, component.count("\n", 0, end) + 1))
+    kept.append(component[position:])
+    return "".join(kept), moved
 
 
 def _tzids(text: str) -> list[str]:
     """The TZIDs that a component refers to, as they are compared."""
-    found: list[str] = []
-    try:
-        for line in content_lines(text):
-            tzid = line.parameter("TZID")
-            if tzid:
-                found.append(folded_tzid(tzid))
-    except InvalidCalendarData:
-        pass  # told when the object is read
-    return found
-
-
-def _after_line(data: bytes | mmap, position: int) -> int:
-    end = data.find(b"\n", position)
-    return len(data) if end < 0 else end + 1
-
-
-def _newlines(data: bytes | mmap, start: int, end: int) -> int:
-    step = 1 << 20
-    return sum(data[at : min(at + step, end)].count(b"\n") for at in range(start, end, step))
+    tzids = (line.parameter("TZID") for line in content_lines(text, strict=False))
+    return [folded_tzid(tzid) for tzid in tzids if tzid]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator
+from mmap import mmap
 
-from server.calendar.contentline import BOM, content_lines
-from server.contacts.properties import split_name
+from server.calendar.contentline import BOM, Property, content_lines
+from server.calendar.octet_lines import LARGEST, octet_lines
+from server.contacts.properties import is_agent, split_name
 from server.errors import InvalidAddressData, InvalidCalendarData
-
-_BOUNDARY = re.compile(r"^(?:\ufeff?(BEGIN)|END):VCARD[ \t]*(?:\r{0,2}\n|\r?\Z)", re.IGNORECASE | re.MULTILINE)
-_BEGIN = re.compile(r"[ \t\r\n\ufeff]*BEGIN:VCARD[ \t]*(\r{0,2}\n)", re.IGNORECASE)
 
 
 def concatenate(cards: Iterable[str]) -> str:
@@ -27,39 +25,55 @@ def concatenate(cards: Iterable[str]) -> str:
     return "".join(parts)
 
 
-def split_cards(text: str) -> Iterator[tuple[int, str]]:
+def split_cards(data: bytes | mmap) -> Iterator[tuple[int, bytes]]:
     """The cards of a file, each with the line it begins in (from 1), from BEGIN:VCARD to after END:VCARD, as they are.
 
-    What lies between cards is left out. Nothing is judged, so that one broken card costs none of the others: a card
-    that does not end goes as far as the next one begins, and `server.contacts.vcard` says what is wrong with it.
+    A card within a card (AGENT of vCard 2.1) stays there. Lines between cards are left out unless they end a card.
+    Nothing is judged, so that one broken card costs none of the others: a card that does not end goes as far as the
+    next one begins, one without a begin starts behind the one before, and `server.contacts.vcard` says what is wrong.
     """
-    start: int | None = None
-    counted_to, number = 0, 1
-    for match in _BOUNDARY.finditer(text):
-        if start is not None:
-            end = match.start() if match[1] else match.end()
-            yield number, text[start:end]
-            start = None
-        if match[1]:
-            start = match.start(1)
-            number += text.count("\n", counted_to, start)
-            counted_to = start
-    if start is not None:
-        yield number, text[start:]
+    first: Property | None = None
+    previous: Property | None = None
+    begun = False
+    inner = 0
+    for line in octet_lines(data):
+        is_card = line.name in ("BEGIN", "END") and line.value.strip().upper() == "VCARD"
+        if is_card and line.name == "BEGIN":
+            if begun and previous is not None and is_agent(previous):
+                inner += 1
+            else:
+                if begun and first is not None:
+                    yield first.line, data[first.start : min(line.start, first.start + LARGEST)]
+                first, begun, inner = line, True, 0
+        elif is_card and inner:
+            inner -= 1
+        elif is_card:
+            start = first or line
+            yield start.line, data[start.start : min(line.end, start.start + LARGEST)]
+            first, begun = None, False
+        elif first is None:
+            first = line
+        previous = line
+    if begun and first is not None:
+        yield first.line, data[first.start : first.start + LARGEST]
 
 
-def with_uid(card: str) -> str:
-    """A card with a UID: as it is, or with one derived from its text, so that importing it again finds it again.
+def with_uid(card: str) -> tuple[str, int]:
+    """A card with a UID, and in which line that was added; 0 for a card that has one and is as it was.
+
+    The UID is derived from the text, so that importing the card again finds it again.
 
     :raises InvalidAddressData: for a text that does not begin with BEGIN:VCARD or holds what is no content line.
     """
     try:
-        if any(split_name(line.name)[1] == "UID" and line.value.strip() for line in content_lines(card)):
-            return card
+        lines = list(content_lines(card))
     except InvalidCalendarData as error:
         raise InvalidAddressData(error.message, error.line) from None
-    begin = _BEGIN.match(card)
-    if begin is None:
+    if any(split_name(line.name)[1] == "UID" and line.value.strip() for line in lines):
+        return card, 0
+    if len(lines) < 2 or lines[0].name != "BEGIN" or lines[0].value.strip().upper() != "VCARD":
         raise InvalidAddressData("A vCard begins with BEGIN:VCARD.", 1)
+    begin = card[: lines[0].end]
     uid = hashlib.sha256(card.encode()).hexdigest()[:32]
-    return f"{card[: begin.end()]}UID:{uid}{begin[1]}{card[begin.end() :]}"
+    line_end = "\r\n" if begin.endswith("\r\n") else "\n"
+    return f"{begin}UID:{uid}{line_end}{card[lines[0].end :]}", begin.count("\n") + 1

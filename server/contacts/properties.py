@@ -42,6 +42,11 @@ def split_name(name: str) -> tuple[str, str]:
     return group, plain
 
 
+def is_agent(line: Property) -> bool:
+    """Whether this is an AGENT of vCard 2.1, whose value is the card that follows as lines of its own."""
+    return split_name(line.name)[1] == "AGENT" and not line.value.strip()
+
+
 def parameter_values(line: Property) -> dict[str, tuple[str, ...]]:
     """Values by upper-case parameter name; a list in quotes (`TYPE="voice,home"`, RFC 6350 §5.6) is a list for TYPE."""
     if not line.parameter_text:

@@ -7,7 +7,7 @@ second line: all of these are understood. Refused, with the line, is what is not
 without VERSION (it decides how values are read); and a card without UID or with two: RFC 6352 §5.1 demands it, it is
 what makes copies of a card recognisable, and every client that synchronises writes it. (An import may give a card a
 UID, see `server.contacts.aggregate`; a PUT must not change what was sent.) A card within a card (AGENT of vCard 2.1) is
-refused too: an address object is a single one.
+refused too: an address object is a single one (RFC 6352 §5.1).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from server.calendar.contentline import Property, content_lines, decode
-from server.contacts.properties import components, items, split_name, text
+from server.contacts.properties import components, is_agent, items, split_name, text
 from server.errors import InvalidAddressData, InvalidCalendarData, ResourceTooLarge, UnsupportedMediaType
 from server.limits import Limits
 
@@ -157,6 +157,11 @@ def _single_card(card: str) -> list[Property]:
                     f"Line {line.line}: only one vCard is allowed in an address object.", line.line
                 )
             elif line.name == "BEGIN":
+                if lines and is_agent(lines[-1]):
+                    message = (
+                        f"Line {line.line}: the vCard holds another one (AGENT of vCard 2.1); only one is allowed."
+                    )
+                    raise InvalidAddressData(message, line.line)
                 raise InvalidAddressData(f"Line {line.line}: a vCard begins before the one before it ends.", line.line)
             else:
                 raise InvalidAddressData("A vCard begins with BEGIN:VCARD.", line.line)

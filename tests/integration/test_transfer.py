@@ -12,10 +12,10 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server.calendar import octet_lines
 from server.cli import main
 from server.limits import Limits
 from server.services.objects import Objects, write_limits
-from server.services.transfer import items
 from server.services.transfer.collection_properties import text_property
 from server.services.transfer.exporting import Exporter
 from server.services.transfer.importing import Importer
@@ -202,7 +202,7 @@ def test_streams_come_back_as_the_same_objects(koyomi: Koyomi, tmp_path: Path) -
 
 
 def test_large_files_of_cards_are_read_in_blocks(koyomi: Koyomi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(items, "_BLOCK", 100)
+    monkeypatch.setattr(octet_lines, "_BLOCK", 100)
     texts = [card(f"u{number}", f"Name {number}") for number in range(50)]
     texts[20] = texts[20].replace("END:VCARD\r\n", "")
     texts[40] = texts[40].replace("VERSION:3.0", "VERSION:9")
@@ -213,6 +213,45 @@ def test_large_files_of_cards_are_read_in_blocks(koyomi: Koyomi, monkeypatch: py
     broken = lines.index("UID:u20")  # counted from 0; its card should end four lines on
     assert f"all.vcf:{broken + 4}: The vCard does not end" in result.stderr
     assert f"all.vcf:{lines.index('VERSION:9') + 1}: Version '9'" in result.stderr
+
+
+def test_lines_folded_anywhere_are_imported(koyomi: Koyomi) -> None:
+    text = calendar(event("a"), event("b", "SUMMARY:x"), event("", name="VTODO"))
+    for old, new in (
+        ("BEGIN:VEVENT", "BEGIN\r\n :VEVENT"), ("UID:a", "UID\r\n :a"), ("UID:b", "UI\r\n D:b"),
+        ("PRODID:x", "MET\r\n HOD:PUBLISH"), ("BEGIN:VTODO", "BEG\r\n IN:VTODO"),
+    ):  # fmt: skip
+        text = text.replace(old, new)
+    Path("folded.ics").write_text(text, newline="")
+    assert counts(koyomi("import", "--user", "ada", "folded.ics")).startswith("3 created")
+    assert counts(koyomi("import", "--user", "ada", "folded.ics")).startswith("0 created, 0 changed, 3 unchanged")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("x.ics", "BEGIN:VCALENDAR\r\nBEGN:VEVENT\r\nUID:a\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n", "x.ics:4: "),
+        ("x.ics", "BEGIN:VCALENDAR\r\nVERSION:2.0\r\n", "x.ics:1: The VCALENDAR that begins in line 1 has no end."),
+        ("x.ics", calendar() + event("a"), "x.ics:5: This is a VEVENT, not a VCALENDAR."),
+        ("x.vcf", "BEGN:VCARD\r\nFN:a\r\nEND:VCARD\r\n", "x.vcf:1: "),
+        ("x.vcf", "hello", "x.vcf:1: "),
+    ],
+)
+def test_a_file_of_which_nothing_is_understood_is_refused(koyomi: Koyomi, name: str, text: str, reason: str) -> None:
+    Path(name).write_text(text, newline="")
+    result = koyomi("import", "--user", "ada", name, code=1)
+    assert counts(result) == "0 created, 0 changed, 0 unchanged, 1 refused"
+    assert f"Refused: {reason}" in result.stderr
+
+
+def test_a_card_in_a_card_is_refused_with_it(koyomi: Koyomi) -> None:
+    """Neither is taken: an address object is a single card (RFC 6352 §5.1)."""
+    agent = card("b").replace("3.0", "2.1")
+    outer = card("a").replace("3.0", "2.1").replace("END:", f"AGENT:\r\n{agent}END:")
+    Path("x.vcf").write_text(card("c") + outer, newline="")
+    result = koyomi("import", "--user", "ada", "x.vcf", code=1)
+    assert counts(result) == "1 created, 0 changed, 0 unchanged, 1 refused"
+    assert "Refused: x.vcf:13: Line 13: the vCard holds another one (AGENT of vCard 2.1)" in result.stderr
 
 
 def test_address_books_in_utf_16_are_understood(koyomi: Koyomi) -> None:

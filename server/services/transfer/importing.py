@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.auth.passwords import PasswordHasher
+from server.calendar.octet_lines import decoded
 from server.calendar.stream import same_components
 from server.contacts.aggregate import concatenate
 from server.directory import Directory
@@ -174,6 +175,7 @@ class Importer:
         content = None
         if known is None or known.etag != etag:
             content = await self._objects.read(place.collection, item.body, None)
+            etag = content.etag
             known = place.by_uid.get(content.uid)
         if content is None or (known is not None and known.etag == etag):
             assert known is not None
@@ -287,7 +289,7 @@ def _free_name(place: Place, item: Item, content: ObjectContent, keep_name: bool
 
 def _same(item: Item, existing: Object) -> bool:
     """Whether an object taken out of a larger file is what is stored, but for what such a file does not keep."""
-    stored, taken = existing.text or "", item.body.decode()
+    stored, taken = existing.text or "", decoded(item.body)
     if item.component == "VCARD":
         return concatenate([stored]) == concatenate([taken])
     return same_components(stored, taken)

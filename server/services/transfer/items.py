@@ -13,17 +13,15 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
+from server.calendar.octet_lines import LARGEST, decoded
 from server.calendar.stream import CalendarStream, Lines
 from server.contacts.aggregate import split_cards, with_uid
 from server.errors import InvalidData
 from server.limits import Limits
 from server.services.transfer.sources import SourceFile
 
-_END_OF_CARD = re.compile(rb"END:VCARD\s*\Z", re.IGNORECASE)
 _BLOCK = 1024 * 1024
-"""Octets of cards that are looked at together."""
-_LARGEST_BLOCK = 64 * _BLOCK
-"""The same where no card ends; larger ones are refused anyway."""
+"""Characters that are converted at once."""
 _UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _SAFE_UID = re.compile(r"[A-Za-z0-9_@=+-][A-Za-z0-9._@=+-]{0,199}")
 
@@ -85,10 +83,10 @@ def read_items(file: SourceFile) -> Iterator[Item]:
     """The objects of a file. Raises `OSError`."""
     with ExitStack() as stack:
         opened = _opened(file.path, stack)
-        if file.kind == "addressbook":
-            yield from _cards(file.path, opened)
-        elif not file.size:
-            yield Item("", b"", "", Lines(), file.path, True, True)
+        if not file.size:
+            yield Item("VCARD" if file.kind == "addressbook" else "", b"", "", Lines(), file.path, True, True)
+        elif file.kind == "addressbook":
+            yield from _cards(file.path, _mapped(opened, stack))
         else:
             stream = CalendarStream(_mapped(opened, stack))
             for part in stream.objects():
@@ -116,52 +114,33 @@ def _mapped(file: IO[bytes], stack: ExitStack) -> mmap.mmap:
     return stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _cards(path: Path, file: IO[bytes]) -> Iterator[Item]:
-    cards = _split(file)
+def _cards(path: Path, data: mmap.mmap) -> Iterator[Item]:
+    cards = split_cards(data)
     first, second = next(cards, None), next(cards, None)
     if second is None:  # no more than one: as it is, unless it has no UID
         item = None if first is None else _card(path, *first, alone=True)
-        if item is not None and first is not None and item.body != first[0].encode("utf-8", "surrogateescape"):
+        if item is not None and first is not None and item.body != first[1]:
             yield item
             return
-        file.seek(0)
-        yield Item("VCARD", file.read(_LARGEST_BLOCK), "", Lines(), path, True, True)
+        yield Item("VCARD", data[:LARGEST], "", Lines(), path, True, True)
         return
-    for text, line in chain(filter(None, (first, second)), cards):
-        yield _card(path, text, line, alone=False)
+    for line, card in chain(filter(None, (first, second)), cards):
+        yield _card(path, line, card, alone=False)
 
 
-def _split(file: IO[bytes]) -> Iterator[tuple[str, int]]:
-    for block, line in _blocks(file):
-        for number, card in split_cards(block.decode("utf-8", "surrogateescape")):
-            yield card, line + number - 1
-
-
-def _card(path: Path, card: str, line: int, *, alone: bool) -> Item:
+def _card(path: Path, line: int, card: bytes, *, alone: bool) -> Item:
+    text = decoded(card)
+    added = 0
     try:
-        card.encode()
-        complete = with_uid(card)
+        text.encode()
+        text, added = with_uid(text)
     except (UnicodeEncodeError, InvalidData):
-        complete = card  # told when the card is read
+        pass  # reading the card says what is wrong with it
     segments: tuple[tuple[int, int], ...] = ((1, line),)
-    if complete != card:
-        segments = ((1, line), (3, line + 1))
-    return Item("VCARD", complete.encode("utf-8", "surrogateescape"), "", Lines(segments), path, alone, False)
-
-
-def _blocks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
-    """The file in blocks of whole cards, each with the line that it begins with."""
-    waiting: list[bytes] = []
-    size, first = 0, 1
-    for number, line in enumerate(file, 1):
-        waiting.append(line)
-        size += len(line)
-        if (size >= _BLOCK and _END_OF_CARD.match(line)) or size >= _LARGEST_BLOCK:
-            yield b"".join(waiting), first
-            waiting.clear()
-            size, first = 0, number + 1
-    if waiting:
-        yield b"".join(waiting), first
+    if added:
+        card = text.encode()
+        segments = ((1, line), (added + 1, line + added - 1))
+    return Item("VCARD", card, "", Lines(segments), path, alone, False)
 
 
 def name_of(uid: str, component: str) -> str:

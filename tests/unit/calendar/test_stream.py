@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.calendar import octet_lines
 from server.calendar.aggregate import aggregate
 from server.calendar.calendar_object import folded_tzid, read_calendar_object
+from server.calendar.contentline import content_lines, decode
 from server.calendar.stream import CalendarStream, Lines, Part, same_components
 from server.errors import InvalidCalendarData, InvalidData
 from server.limits import Limits
@@ -111,7 +113,33 @@ def test_what_is_no_calendar_comes_as_it_is(text: str) -> None:
 
 
 def test_an_empty_calendar_holds_nothing() -> None:
-    assert parts(calendar()) == parts(calendar(HERE)) == []
+    assert parts(calendar()) == parts(calendar(HERE)) == parts(calendar() + calendar()) == []
+
+
+@pytest.mark.parametrize("text", [calendar()[:-15], calendar("BEGN:VEVENT\r\nEND:VEVENT\r\n")])
+def test_a_calendar_of_which_nothing_is_understood_comes_as_it_is(text: str) -> None:
+    assert parts(text) == [Part("", text.encode(), "", Lines(), True)]
+
+
+def test_a_component_outside_of_a_calendar_comes_too() -> None:
+    first, second = parts(event("a") + calendar(event("b")))
+    assert (first.uid, second) == ("b", Part("", event("a").encode(), "", Lines(((1, 1),)), False))
+
+
+def test_an_end_too_many_costs_its_own_component_only() -> None:
+    texts = parts(calendar(event("a"), event("b", "END:VALARM"), event("c")))
+    assert [part.uid for part in texts] == ["a", "b", "c"]
+    with pytest.raises(InvalidCalendarData, match="END:VALARM"):
+        read_calendar_object(texts[1].body, Limits())
+
+
+def test_an_empty_uid_is_like_a_missing_one_and_lines_stay_those_of_the_file() -> None:
+    text = calendar(event("a"), event("", "UID\r\n :", "DUE:nonsense", "BEGIN:VALARM", "UID:", "END:VALARM"))
+    part = parts(text)[1]
+    with pytest.raises(InvalidData) as raised:
+        read_calendar_object(part.body, Limits())
+    assert part.lines.place(raised.value.line) == text.splitlines().index("DUE:nonsense") + 1
+    assert part.body.count(b"UID:") == 2  # its own, and the alarm's
 
 
 def test_octets_that_are_no_text_stay_in_their_object() -> None:
@@ -166,6 +194,25 @@ def test_objects_put_together_and_taken_apart_are_the_same(texts: list[str]) -> 
             folded_tzid(zone.text("TZID") or "") for zone in again.tree.children("VTIMEZONE")
         }
     assert parts("".join(aggregate([part.body.decode() for part in found], "A calendar"))) == found
+
+
+@given(objects(), st.lists(st.integers(0, 10_000), max_size=40), st.sampled_from([20, 1000, 1 << 20]))
+def test_lines_may_be_folded_between_any_octets(texts: list[str], places: list[int], block: int) -> None:
+    octets = "".join(aggregate(texts, "A calendar")).encode()
+    folded = octets
+    for place in sorted({place % len(octets) for place in places}, reverse=True):
+        if folded[place - 1 : place] not in (b"", b"\r", b"\n") and folded[place : place + 1] not in (b"\r", b"\n"):
+            folded = folded[:place] + b"\r\n " + folded[place:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(octet_lines, "_BLOCK", block)
+        found = list(CalendarStream(folded).objects())
+    expected = parts(octets.decode())
+    assert [(part.component, part.uid) for part in found] == [(part.component, part.uid) for part in expected]
+    for part, other in zip(found, expected, strict=True):
+        one, two = (list(content_lines(decode(each.body))) for each in (part, other))
+        assert [(line.name, line.params, line.value) for line in one] == [
+            (line.name, line.params, line.value) for line in two
+        ]
 
 
 @given(st.lists(st.sampled_from([
