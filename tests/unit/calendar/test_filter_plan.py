@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +22,7 @@ from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.zones import UTC_ZONE
 from server.collation import ascii_lower
 from server.limits import Limits
-from tests.unit.calendar.texts import BERLIN, calendar, event, todo
+from tests.unit.calendar.filter_strategies import calendar_filters, objects, text_matches, undefined
 
 RANGE = TimeRange(datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC))
 UID = TextMatch("1@example.com", "i;octet", match_type="equals")
@@ -35,10 +35,6 @@ def query(*children: CompFilter, **more: object) -> CompFilter:
 
 def of_event(*props: PropFilter, **more: object) -> CompFilter:
     return query(CompFilter("VEVENT", prop_filters=props, **more))  # type: ignore[arg-type]
-
-
-def undefined(name: str) -> CompFilter:
-    return CompFilter(name, is_not_defined=True)
 
 
 EVENT = Alternative("VEVENT")
@@ -117,76 +113,6 @@ def test_the_narrowest_search_of_uids():
     assert uid_search((part, octets)) == UidSearch("Exam", "contains", False)
     assert uid_search((part,)) == UidSearch("1@", "contains", True)
     assert uid_search((TextMatch("1", "i;unicode-casemap"), TextMatch("1", "i;octet", True))) is None
-
-
-# -- what is generated ------------------------------------------------------------------------------------------------
-
-START = datetime(2026, 1, 5, 9, tzinfo=UTC)
-"""DTSTART in the texts that `event` and `todo` make."""
-
-properties = st.lists(
-    st.sampled_from(("SUMMARY:Weekly", "STATUS:CONFIRMED", "STATUS:CANCELLED", "LOCATION:Room 1", "CATEGORIES:A,B")),
-    max_size=3,
-    unique_by=lambda line: line.partition(":")[0],
-)
-alarms = st.sampled_from(("", "BEGIN:VALARM\nACTION:DISPLAY\nTRIGGER:-PT5M\nEND:VALARM"))
-rules = st.sampled_from(("", "RRULE:FREQ=DAILY;COUNT=3", "RRULE:FREQ=WEEKLY"))
-
-
-@st.composite
-def objects(draw: st.DrawFn) -> str:
-    """Texts of calendar objects."""
-    make = draw(st.sampled_from((event, todo)))
-    lines = [*draw(properties), draw(rules), draw(alarms)]
-    parts = [make("\n".join(line for line in lines if line))]
-    if draw(st.booleans()):
-        parts.insert(0, BERLIN)
-    if draw(st.booleans()):
-        parts.append("BEGIN:X-NOTE\nX-A:b\nEND:X-NOTE")
-    return calendar(*parts)
-
-
-text_matches = st.builds(
-    TextMatch,
-    st.sampled_from(("1@", "1@EXAMPLE.com", "1@example.com", "weekly", "x", "2@", "")),
-    st.sampled_from(("i;octet", "i;ascii-casemap", "i;unicode-casemap")),
-    st.booleans(),
-    st.sampled_from(("contains", "equals", "starts-with", "ends-with")),
-)
-tests = st.sampled_from(("anyof", "allof"))
-ranges = st.integers(-3, 20).map(lambda days: TimeRange(START + timedelta(days), START + timedelta(days + 1)))
-param_filters = st.builds(ParamFilter, st.sampled_from(("X", "LANGUAGE")), st.booleans())
-prop_filters = st.builds(
-    PropFilter,
-    st.sampled_from(("UID", "SUMMARY", "LOCATION", "STATUS")),
-    text_match=st.none() | text_matches,
-    param_filters=st.lists(param_filters, max_size=1).map(tuple),
-    test=tests,
-) | st.builds(PropFilter, st.sampled_from(("UID", "SUMMARY")), is_not_defined=st.just(True))
-inner_filters = st.builds(CompFilter, st.just("VALARM"), time_range=st.none() | ranges) | st.just(undefined("VALARM"))
-
-
-@st.composite
-def component_filters(draw: st.DrawFn) -> CompFilter:
-    name = draw(st.sampled_from(("VEVENT", "VTODO", "VTIMEZONE", "VJOURNAL", "X-NOTE")))
-    if draw(st.integers(0, 3)) == 0:
-        return undefined(name)
-    return CompFilter(
-        name,
-        time_range=draw(st.none() | ranges) if name in KINDS else None,
-        prop_filters=tuple(draw(st.lists(prop_filters, max_size=2))),
-        comp_filters=tuple(draw(st.lists(inner_filters, max_size=1))) if name in ("VEVENT", "VTODO") else (),
-        test=draw(tests),
-    )
-
-
-calendar_filters = st.builds(
-    CompFilter,
-    st.just("VCALENDAR"),
-    prop_filters=st.lists(st.builds(PropFilter, st.sampled_from(("METHOD", "VERSION"))), max_size=1).map(tuple),
-    comp_filters=st.lists(component_filters(), max_size=3).map(tuple),
-    test=tests,
-)
 
 
 @settings(max_examples=400)

@@ -16,6 +16,7 @@ from server.dav.rfc4791.filter_xml import (
     read_time_range,
 )
 from server.errors import InvalidFilter, KoyomiError, UnsupportedCollation, UnsupportedFilter, UnsupportedMediaType
+from tests.unit.calendar.filter_strategies import as_xml, calendar_filters
 
 NAMESPACE = "urn:ietf:params:xml:ns:caldav"
 START, END = datetime(2006, 1, 4, tzinfo=UTC), datetime(2006, 1, 5, tzinfo=UTC)
@@ -108,6 +109,12 @@ def vevent(**others) -> CompFilter:
 )
 def test_filters(inner, expected):
     assert read_filter(element(in_vevent(inner))) == expected
+
+
+@given(calendar_filters)
+def test_any_filter_is_read_as_it_was_written(comp_filter):
+    written = as_xml(comp_filter).replace("<C:", "<").replace("</C:", "</")
+    assert read_filter(element(f"<filter>{written}</filter>")) == comp_filter
 
 
 def test_components_side_by_side():
