@@ -20,6 +20,7 @@ from server.storage import (
     PrincipalKind,
     SharedObject,
     ShareRights,
+    Unchanged,
     Views,
 )
 
@@ -92,10 +93,18 @@ class Access(Protocol):
     async def access_list(self, home: Home, collection: Collection | None) -> AccessList:
         """What was granted on a collection, or on every collection that lies in the home."""
 
-    async def set_acl(self, home: Home, collection: Collection, aces: Sequence[Ace], cause: Cause) -> int:
-        """Replace the access control list of a home's own collection; gives the revision.
+    async def set_acl(
+        self,
+        home: Home,
+        collection: Collection,
+        aces: Sequence[Ace],
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
+    ) -> int:
+        """Replace the access control list of a home's own collection; returns the revision.
 
-        Raises `WriteConflict`, `NotFound`.
+        Raises `WriteConflict`, also if one of the states in `unchanged` has changed, and `NotFound`.
         """
 
     async def share(

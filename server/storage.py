@@ -314,6 +314,19 @@ class ObjectState:
 
 
 @dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A state that a write rests on beside its target: the write fails if it has changed since it was read."""
+
+    home_id: int
+    collection_id: int | None
+    """None: the home itself."""
+    revision: int
+    """As read, in the viewer's view."""
+    viewer: int
+    """The id of the principal who read it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What a write of a member leaves."""
 
@@ -600,26 +613,48 @@ class Storage(Protocol):
     ) -> int:
         """Set dead properties of a member; the ETag stays, the revision moves."""
 
-    # writing collections
+    # writing collections; each raises `WriteConflict` if one of the states in `unchanged` has changed
 
     async def create_collection(self, home: Home, new: NewCollection, limits: WriteLimits, cause: Cause) -> Collection:
         """Make a collection. Raises `AlreadyExists`, `TooManyCollections`. An old name's infinite tokens end."""
 
     async def set_collection_properties(
-        self, home: Home, collection: Collection, changes: PropertyChanges, viewer: int, cause: Cause
+        self,
+        home: Home,
+        collection: Collection,
+        changes: PropertyChanges,
+        viewer: int,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Set properties, in the viewer's view of another's collection; gives the revision."""
 
-    async def set_home_properties(self, home: Home, changes: PropertyChanges, cause: Cause) -> int:
+    async def set_home_properties(
+        self, home: Home, changes: PropertyChanges, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
+    ) -> int:
         """Set dead properties of a home; gives the revision."""
 
     async def delete_collection(
-        self, home: Home, collection: Collection, cause: Cause, *, replacement: NewCollection | None = None
+        self,
+        home: Home,
+        collection: Collection,
+        cause: Cause,
+        *,
+        replacement: NewCollection | None = None,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Unbind a collection (its members can be restored for a while), with `replacement` in the same transaction."""
 
     async def move_collection(
-        self, home: Home, collection: Collection, name: str, replaced: Collection | None, cause: Cause
+        self,
+        home: Home,
+        collection: Collection,
+        name: str,
+        replaced: Collection | None,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Give a collection another name in its home; `replaced` is deleted in the same transaction."""
 
@@ -633,6 +668,7 @@ class Storage(Protocol):
         cause: Cause,
         *,
         with_members: bool,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Copy a collection under another name of its home; `replaced` is deleted in the same transaction.
 

@@ -34,14 +34,14 @@ async def acl(request: Request) -> Answer:
     resource = await request.resource(need=dav("write-acl"))
     if resource.kind not in SETTABLE:
         raise Refused(405, message="Access control lists are those of calendars and address books.")
-    await conditions.check(request, resource)
+    unchanged = await conditions.demand(request, resource)
     root = await request.demand_xml(dav("acl"))
     assert resource.home is not None
     assert resource.collection is not None
     if resource.collection.home_id != resource.home.id:
         raise Refused(403, message="The list is changed where the collection lies: in its owner's home.")
     entries = await read(request, resource, root)
-    await request.site.access.set_acl(resource.home, resource.collection, entries, request.cause())
+    await request.site.access.set_acl(resource.home, resource.collection, entries, request.cause(), unchanged=unchanged)
     return Answer(200)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from server.errors import AlreadyExists, PermanentCollection
 from server.limits import Limits
 from server.services.objects import write_limits
-from server.storage import Cause, Collection, Home, NewCollection, PropertyChanges, Storage
+from server.storage import Cause, Collection, Home, NewCollection, PropertyChanges, Storage, Unchanged
 
 DEFAULT_ADDRESS_BOOK = NewCollection("addressbook", "addressbook")
 """What a home whose last address book is deleted gets anew: clients need one to put contacts into."""
@@ -15,7 +17,10 @@ PERMANENT = frozenset({"inbox", "outbox", "notification"})
 
 
 class Collections:
-    """Changes of the collections that homes show."""
+    """Changes of the collections that homes show.
+
+    Each raises `WriteConflict` if the collection, or one of the states in `unchanged`, has changed.
+    """
 
     def __init__(self, storage: Storage, limits: Limits) -> None:
         self._storage = storage
@@ -26,16 +31,35 @@ class Collections:
         return await self._storage.create_collection(home, new, write_limits(self._limits), cause)
 
     async def set_properties(
-        self, home: Home, collection: Collection, changes: PropertyChanges, viewer: int, cause: Cause
+        self,
+        home: Home,
+        collection: Collection,
+        changes: PropertyChanges,
+        viewer: int,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
-        """Set properties of a collection, in the viewer's own view where it is another's. Gives the revision."""
-        return await self._storage.set_collection_properties(home, collection, changes, viewer, cause)
+        """Set properties of a collection, in the viewer's own view where it is another's. Returns the revision."""
+        return await self._storage.set_collection_properties(
+            home, collection, changes, viewer, cause, unchanged=unchanged
+        )
 
-    async def set_home_properties(self, home: Home, changes: PropertyChanges, cause: Cause) -> int:
-        """Set dead properties of a home. Gives the revision."""
-        return await self._storage.set_home_properties(home, changes, cause)
+    async def set_home_properties(
+        self, home: Home, changes: PropertyChanges, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
+    ) -> int:
+        """Set dead properties of a home. Returns the revision."""
+        return await self._storage.set_home_properties(home, changes, cause, unchanged=unchanged)
 
-    async def delete(self, home: Home, collection: Collection, viewer: int, cause: Cause) -> int:
+    async def delete(
+        self,
+        home: Home,
+        collection: Collection,
+        viewer: int,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
+    ) -> int:
         """Delete a collection; it can be restored for a while. Raises `PermanentCollection`."""
         if collection.kind in PERMANENT:
             raise PermanentCollection
@@ -45,7 +69,9 @@ class Collections:
             books = [item for item in shown if item.kind == "addressbook" and item.rights == "owner"]
             if [item.id for item in books] == [collection.id]:
                 replacement = DEFAULT_ADDRESS_BOOK
-        return await self._storage.delete_collection(home, collection, cause, replacement=replacement)
+        return await self._storage.delete_collection(
+            home, collection, cause, replacement=replacement, unchanged=unchanged
+        )
 
     async def copy(
         self,
@@ -56,6 +82,7 @@ class Collections:
         cause: Cause,
         *,
         with_members: bool,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Copy a calendar or address book under another name of its home, with its properties.
 
@@ -64,18 +91,25 @@ class Collections:
         self._demand_replaceable(collection, replaced)
         limits = write_limits(self._limits)
         return await self._storage.copy_collection(
-            home, collection, name, replaced, limits, cause, with_members=with_members
+            home, collection, name, replaced, limits, cause, with_members=with_members, unchanged=unchanged
         )
 
     async def move(
-        self, home: Home, collection: Collection, name: str, replaced: Collection | None, cause: Cause
+        self,
+        home: Home,
+        collection: Collection,
+        name: str,
+        replaced: Collection | None,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Give a collection another name in its home.
 
         Raises `AlreadyExists`, `PermanentCollection`.
         """
         self._demand_replaceable(collection, replaced)
-        return await self._storage.move_collection(home, collection, name, replaced, cause)
+        return await self._storage.move_collection(home, collection, name, replaced, cause, unchanged=unchanged)
 
     @staticmethod
     def _demand_replaceable(collection: Collection, replaced: Collection | None) -> None:

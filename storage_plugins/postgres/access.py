@@ -17,6 +17,7 @@ from server.storage import (
     PrincipalKind,
     SharedObject,
     ShareRights,
+    Unchanged,
     Views,
 )
 from storage_plugins.postgres import fan_out
@@ -26,6 +27,9 @@ from storage_plugins.postgres.principal_search import query
 from storage_plugins.postgres.principal_writes import leave_trace, lock
 from storage_plugins.postgres.storage import PostgresStorage
 from storage_plugins.postgres.views import render_all
+from storage_plugins.postgres.writing import by, call, write
+
+_SET_ACL = call("koyomi_set_acl_1", 11)
 
 
 class PostgresAccess:
@@ -58,10 +62,17 @@ class PostgresAccess:
         shares = [Share(row[1], principal(row[6:]), row[5]) for row in rows if not row[0]]
         return AccessList(tuple(entries), tuple(shares))
 
-    async def set_acl(self, home: Home, collection: Collection, aces: Sequence[Ace], cause: Cause) -> int:
+    async def set_acl(
+        self,
+        home: Home,
+        collection: Collection,
+        aces: Sequence[Ace],
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
+    ) -> int:
         """See `Access`."""
-        revision = await self._database.fetchval(
-            "select koyomi_set_acl_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        arguments = (
             home.id,
             collection.id,
             collection.name,
@@ -70,11 +81,10 @@ class PostgresAccess:
             [None if isinstance(ace.whom, int) else ace.whom for ace in aces],
             [ace.grants for ace in aces],
             [list(ace.privileges) for ace in aces],
-            cause.principal_id,
-            cause.origin,
-            cause.request_id,
+            *by(cause),
         )
-        return self._storage.announce(home.id, collection.id, int(revision))
+        row = await write(self._database, _SET_ACL, arguments, unchanged, (home.id,))
+        return self._storage.announce(home.id, collection.id, int(row[0]))
 
     # sharing
 

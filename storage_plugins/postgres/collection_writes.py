@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from server.storage import (
     PERSONAL_PROPERTIES,
     Cause,
@@ -9,6 +11,7 @@ from server.storage import (
     Home,
     NewCollection,
     PropertyChanges,
+    Unchanged,
     WriteLimits,
 )
 from storage_plugins.postgres.writing import Writing, binding, by, call, new_collection, split
@@ -22,7 +25,7 @@ _MOVE_COLLECTION = call("koyomi_move_collection_1", 12)
 
 
 class CollectionWrites(Writing):
-    """Each is one transaction in one round trip."""
+    """Each is one transaction, in one round trip unless it rests on other states."""
 
     async def create_collection(self, home: Home, new: NewCollection, limits: WriteLimits, cause: Cause) -> Collection:
         """Make a collection. Raises `AlreadyExists`, `TooManyCollections`."""
@@ -50,7 +53,14 @@ class CollectionWrites(Writing):
         )
 
     async def set_collection_properties(
-        self, home: Home, collection: Collection, changes: PropertyChanges, viewer: int, cause: Cause
+        self,
+        home: Home,
+        collection: Collection,
+        changes: PropertyChanges,
+        viewer: int,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Set properties, in the viewer's view of another's collection; gives the revision."""
         shared, personal = changes.properties, None
@@ -66,19 +76,30 @@ class CollectionWrites(Writing):
             viewer if personal else None,
             *split(personal or {}),
             *by(cause),
+            unchanged=unchanged,
+            homes=(home.id, collection.home_id),
         )
         revision, collection_revision = row
         if collection_revision is not None:
             self._changed(collection.home_id, collection.id, collection_revision)
         return self._changed(home.id, collection.id, revision)
 
-    async def set_home_properties(self, home: Home, changes: PropertyChanges, cause: Cause) -> int:
+    async def set_home_properties(
+        self, home: Home, changes: PropertyChanges, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
+    ) -> int:
         """Set dead properties of a home; gives the revision."""
-        row = await self._write(_SET_HOME_PROPERTIES, home.id, *split(changes.properties), *by(cause))
+        arguments = (home.id, *split(changes.properties), *by(cause))
+        row = await self._write(_SET_HOME_PROPERTIES, *arguments, unchanged=unchanged, homes=(home.id,))
         return self._changed(home.id, None, row[0])
 
     async def delete_collection(
-        self, home: Home, collection: Collection, cause: Cause, *, replacement: NewCollection | None = None
+        self,
+        home: Home,
+        collection: Collection,
+        cause: Cause,
+        *,
+        replacement: NewCollection | None = None,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Unbind a collection, with `replacement` in the same transaction; gives the last revision.
 
@@ -89,11 +110,20 @@ class CollectionWrites(Writing):
             *binding(home, collection),
             *((None,) * 6 if replacement is None else new_collection(replacement)),
             *by(cause),
+            unchanged=unchanged,
+            homes=(home.id,),
         )
         return self._changed(home.id, collection.id, row[0])
 
     async def move_collection(
-        self, home: Home, collection: Collection, name: str, replaced: Collection | None, cause: Cause
+        self,
+        home: Home,
+        collection: Collection,
+        name: str,
+        replaced: Collection | None,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Give a collection another name in its home; `replaced` is deleted in the same transaction."""
         row = await self._write(
@@ -102,6 +132,8 @@ class CollectionWrites(Writing):
             name,
             *((None,) * 3 if replaced is None else (replaced.home_id, replaced.id, replaced.incarnation)),
             *by(cause),
+            unchanged=unchanged,
+            homes=(home.id,),
         )
         if replaced is not None:
             self._changed(home.id, replaced.id, row[0])
@@ -117,6 +149,7 @@ class CollectionWrites(Writing):
         cause: Cause,
         *,
         with_members: bool,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Copy a collection under another name of its home; `replaced` is deleted in the same transaction."""
         row = await self._write(
@@ -128,6 +161,8 @@ class CollectionWrites(Writing):
             limits.quota_bytes,
             limits.max_collections,
             *by(cause),
+            unchanged=unchanged,
+            homes=(home.id,),
         )
         if replaced is not None:
             self._changed(home.id, replaced.id, row[0])

@@ -95,7 +95,7 @@ _DROP_BINDINGS = """
     delete from binding where (home_id, name) in (
         select b.home_id, b.name from binding b join home h on h.id = b.home_id
         where b.deleted_at < clock_timestamp() - $1::interval and b.revision <= h.sync_floor
-        order by b.deleted_at limit $2 for update of b skip locked
+        order by b.deleted_at limit $2 for update of b skip locked for no key update of h skip locked
     )
 """
 _DROP_COLLECTIONS = """

@@ -20,7 +20,7 @@ from server.storage import (
 )
 from storage_plugins.postgres import occurrence_rows
 from storage_plugins.postgres import views as view_rows
-from storage_plugins.postgres.writing import Writing, based_on, by, call, place, split
+from storage_plugins.postgres.writing import LOCK_HOMES, Writing, based_on, by, call, place, split
 
 _PUT_OBJECT = call("koyomi_put_object_2", 47)
 _PUT_VIEW = call("koyomi_put_view_1", 17)
@@ -30,7 +30,6 @@ _LOCK_OBJECTS = """
     select o.id, o.revision from object o where o.home_id = any($1::bigint[]) and o.id = any($2::bigint[])
     order by o.id for no key update
 """
-_LOCK_HOMES = "select from home h where h.id = any($1::bigint[]) order by h.id for no key update"
 _SET_PROPERTIES = "update object set properties = $3 where home_id = $1 and id = $2"
 _SET_OBJECT_PROPERTIES = call("koyomi_set_object_properties_1", 12)
 
@@ -152,7 +151,7 @@ class MemberWrites(Writing):
             held = await connection.fetch(_LOCK_OBJECTS, homes, ids)
             if (source_state.id, source_state.revision) not in {(row[0], row[1]) for row in held}:
                 raise WriteConflict
-            await connection.execute(_LOCK_HOMES, homes)
+            await connection.execute(LOCK_HOMES, homes)
             if not keep:
                 deleted = await connection.fetchval(
                     _DELETE_OBJECT, *place(source), source_name, *based_on(source_state), *by(cause)

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
 
-from server.errors import NotFound
-from server.storage import Cause, Change, Collection, Home, NewCollection, ObjectState
+from server.errors import NotFound, WriteConflict
+from server.storage import Cause, Change, Collection, Home, NewCollection, ObjectState, Unchanged
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.notifier import Notifier
 from storage_plugins.postgres.statistics import Statistics
+
+LOCK_HOMES = "select from home h where h.id = any($1::bigint[]) order by h.id for no key update"
+_CHANGED = """
+    select exists (
+        select from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
+            as u (home_id, collection_id, revision, viewer)
+        where case when u.collection_id is null then
+            not exists (select from home h where h.id = u.home_id and h.revision <= u.revision)
+        else
+            not exists (
+                select from collection c
+                where c.home_id = u.home_id and c.id = u.collection_id and c.revision <= u.revision
+                  and c.deleted_at is null
+            ) or exists (
+                select from collection_view w
+                where w.home_id = u.home_id and w.collection_id = u.collection_id and w.principal_id = u.viewer
+                  and w.revision > u.revision
+            ) or exists (
+                select from home h join binding b on b.home_id = h.id
+                where h.principal_id = u.viewer and b.collection_home_id = u.home_id
+                  and b.collection_id = u.collection_id and b.deleted_revision is null
+                  and b.view_revision > u.revision
+            )
+        end
+    )
+"""
 
 
 class Writing:
@@ -22,11 +48,10 @@ class Writing:
     _statistics: Statistics
     _restore_days: int
 
-    async def _write(self, sql: str, *arguments: object) -> asyncpg.Record:
-        row = await self.database.fetchrow(sql, *arguments)
-        if row is None:
-            raise NotFound
-        return row
+    async def _write(
+        self, sql: str, *arguments: object, unchanged: Sequence[Unchanged] = (), homes: Sequence[int] = ()
+    ) -> asyncpg.Record:
+        return await write(self.database, sql, arguments, unchanged, homes)
 
     def _changed(self, home_id: int, collection_id: int | None, revision: Any) -> int:
         """Tell other workers of a commit; gives the revision."""
@@ -34,6 +59,32 @@ class Writing:
         if self._notifier is not None:
             self._notifier.announce(Change(home_id, collection_id, revision))
         return int(revision)
+
+
+async def write(
+    database: Database,
+    sql: str,
+    arguments: Sequence[object],
+    unchanged: Sequence[Unchanged] = (),
+    homes: Sequence[int] = (),
+) -> asyncpg.Record:
+    """Call a function that is a transaction; `homes` are the homes that it locks.
+
+    Raises `WriteConflict` if one of the states in `unchanged` has changed, and what the function raises.
+    """
+    if not unchanged:
+        row = await database.fetchrow(sql, *arguments)
+    else:
+        async with database.transaction() as connection:
+            # Whoever changes anything in a home holds its row.
+            await connection.execute(LOCK_HOMES, [*homes, *(state.home_id for state in unchanged)])
+            columns = zip(*((s.home_id, s.collection_id, s.revision, s.viewer) for s in unchanged), strict=True)
+            if await connection.fetchval(_CHANGED, *map(list, columns)):
+                raise WriteConflict
+            row = await connection.fetchrow(sql, *arguments)
+    if row is None:
+        raise NotFound
+    return row
 
 
 def call(function: str, arguments: int) -> str:

@@ -16,11 +16,12 @@ from server.calendar import octet_lines
 from server.cli import main
 from server.limits import Limits
 from server.services.objects import Objects, write_limits
-from server.services.transfer.collection_properties import text_property
+from server.services.transfer.collection_properties import Shown, text_property
 from server.services.transfer.exporting import Exporter
 from server.services.transfer.importing import Importer
+from server.services.transfer.places import Places
 from server.services.transfer.sources import Refused
-from server.storage import Cause, Collection, HomeKind, NewCollection, ObjectContent, PropertyChanges, Target
+from server.storage import Cause, Collection, Home, HomeKind, NewCollection, ObjectContent, PropertyChanges, Target
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.unit.auth.directory_in_memory import CountingHasher
@@ -428,6 +429,32 @@ def test_what_others_write_meanwhile_is_met(
             found = {row[0]: row for row in rows}
             assert {key: found[key][1] for key in left} == left
             assert [row[2] for row in rows if row[1] == "a"] == [calendar(event("a"))]
+
+    asyncio.run(run())
+
+
+class LateMember(PostgresStorage):
+    """A storage in which somebody puts an object into a calendar right before it is deleted."""
+
+    async def delete_collection(self, home: Home, collection: Collection, *rest: Any, **options: Any) -> int:
+        if collection.member_count == 0:
+            await Objects(self, Limits()).put(collection, "a.ics", calendar(event("a")).encode(), None, CAUSE)
+        return await super().delete_collection(home, collection, *rest, **options)
+
+
+def test_a_calendar_that_is_no_longer_empty_is_not_replaced(koyomi: Koyomi, database: str) -> None:
+    koyomi("user", "add", "ada", "--no-password")
+
+    async def run() -> None:
+        async with LateMember(database, notify=False) as storage:
+            directory = PostgresDirectory(storage.database)
+            places = Places(storage, directory, CountingHasher(), Limits(), CAUSE)
+            ada = await places.person("ada")
+            only_events = Shown(components=("VEVENT",))
+            narrow = (await places.place(ada, "calendar", "narrow", only_events, ())).collection
+            found = await places.place(ada, "calendar", "narrow", Shown(components=("VEVENT", "VTODO")), ())
+            assert found.collection.id == narrow.id
+            assert found.names == {"a.ics"}
 
     asyncio.run(run())
 

@@ -13,6 +13,7 @@ from server.dav.core.resource import Resource, from_resolution
 from server.dav.rfc4918.listing import principal_listing
 from server.errors import AccessDenied, BadRequest, NotFound, PreconditionFailed
 from server.services.etags import etag_of
+from server.storage import Unchanged
 
 MAX_CONDITIONS = 500
 """Conditions allowed in one If header."""
@@ -81,12 +82,43 @@ async def check(request: Request, resource: Resource | None) -> bool:
 
     Raises `PreconditionFailed`, `BadRequest`.
     """
+    return (await _evaluate(request, resource))[0]
+
+
+async def demand(request: Request, resource: Resource) -> tuple[Unchanged, ...]:
+    """Evaluate the conditions of a write; returns the states of collections and homes that they rest on.
+
+    The write must fail if one of these states has changed. Raises `PreconditionFailed`, `BadRequest`.
+    """
+    rest_on = (await _evaluate(request, resource))[1]
+    return tuple(_unchanged(found, request.person.id) for found in rest_on if found.home and not found.object)
+
+
+def _unchanged(resource: Resource, viewer: int) -> Unchanged:
+    assert resource.home is not None
+    if resource.collection is None:
+        return Unchanged(resource.home.id, None, resource.home.revision, viewer)
+    return Unchanged(resource.collection.home_id, resource.collection.id, resource.collection.revision, viewer)
+
+
+async def _evaluate(request: Request, resource: Resource | None) -> tuple[bool, list[Resource]]:
+    """Whether a GET or HEAD may be answered with 304, and the resources whose state the conditions rest on."""
     headers = request.headers
-    if not any(name in headers for name in _CONDITIONS):
-        return False
-    state = state_of(request, resource)
-    if "If" in headers and not await _if_header(request, headers["If"], state):
+    named = [name for name in _CONDITIONS if name in headers]
+    if not named:
+        return False, []
+    known: dict[str | None, Resource | None] = {None: resource}
+    if "If" in headers and not await _if_header(request, headers["If"], known):
         raise PreconditionFailed("No list of the If header holds.")
+    unmodified = _unmodified(request, state_of(request, resource))
+    if named == ["If-Match"] and "*" in _tags(request.header_list("If-Match")):
+        return unmodified, []  # Any state will do.
+    return unmodified, [found for found in known.values() if found is not None]
+
+
+def _unmodified(request: Request, state: State) -> bool:
+    """Whether a GET or HEAD may be answered with 304. Raises `PreconditionFailed`."""
+    headers = request.headers
     if "If-Schedule-Tag-Match" in headers:
         tag = state.schedule_tag
         if tag is None or headers["If-Schedule-Tag-Match"].strip() != f'"{tag}"':
@@ -185,13 +217,14 @@ def parse_if(value: str) -> list[_List]:
     return lists
 
 
-async def _if_header(request: Request, value: str, own: State) -> bool:
-    """Whether one of the lists holds."""
-    known: dict[str | None, State] = {None: own}
+async def _if_header(request: Request, value: str, known: dict[str | None, Resource | None]) -> bool:
+    """Whether one of the lists holds. `known` gets the resources that they name."""
+    states = {tag: state_of(request, found) for tag, found in known.items()}
     for item in parse_if(value):
         if item.resource not in known:
-            known[item.resource] = await _state_at(request, item.resource or "")
-        state = known[item.resource]
+            known[item.resource] = found = await _find(request, item.resource or "")
+            states[item.resource] = state_of(request, found)
+        state = states[item.resource]
         if all(
             ((value == state.etag) if entity else (value in state.tokens)) != negated
             for negated, value, entity in item.conditions
@@ -200,10 +233,9 @@ async def _if_header(request: Request, value: str, own: State) -> bool:
     return False
 
 
-async def _state_at(request: Request, href: str) -> State:
+async def _find(request: Request, href: str) -> Resource | None:
     path = request.parse_href(href)
     try:
-        found = from_resolution(path, await request.look_up(path, need="{DAV:}read"))
+        return from_resolution(path, await request.look_up(path, need="{DAV:}read"))
     except (NotFound, AccessDenied):
-        return ABSENT
-    return state_of(request, found)
+        return None

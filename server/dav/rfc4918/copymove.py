@@ -12,7 +12,7 @@ from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, colle
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import MEDIA_TYPES, written
 from server.errors import AccessDenied, BadRequest, NotFound, ParentMissing, PreconditionFailed
-from server.storage import Resolution
+from server.storage import Resolution, Unchanged
 
 
 async def copy(request: Request) -> Answer:
@@ -34,14 +34,14 @@ async def transfer(request: Request, *, keep: bool) -> Answer:
         raise AccessDenied(source.href, dav("unbind"))
     if destination.href == request.path.href:
         raise Refused(403, message="Source and destination are the same resource (RFC 4918 §9.8.5).")
-    await conditions.check(request, source)
+    unchanged = await conditions.demand(request, source)
     found = await request.look_up(destination, need=dav("bind"), or_need=dav("write-content" if keep else "bind"))
     try:
         existing: Resource | None = from_resolution(destination, found)
     except NotFound:
         existing = None
     if source.kind in COLLECTIONS:
-        return await transfer_collection(request, source, destination, found, existing, overwrite, keep=keep)
+        return await transfer_collection(request, source, destination, found, existing, overwrite, unchanged, keep=keep)
     return await transfer_member(request, source, destination, found, existing, overwrite, keep=keep)
 
 
@@ -114,6 +114,7 @@ async def transfer_collection(
     found: Resolution,
     existing: Resource | None,
     overwrite: bool,
+    unchanged: tuple[Unchanged, ...],
     *,
     keep: bool,
 ) -> Answer:
@@ -142,9 +143,12 @@ async def transfer_collection(
             found.collection,
             request.cause(),
             with_members=request.depth("infinity") == "infinity",
+            unchanged=unchanged,
         )
     else:
-        await request.site.collections.move(source.home, source.collection, name, found.collection, request.cause())
+        await request.site.collections.move(
+            source.home, source.collection, name, found.collection, request.cause(), unchanged=unchanged
+        )
     if existing is not None:
         return Answer(204)
     return Answer(201, headers={"Location": request.url(destination.href + "/")})

@@ -11,7 +11,7 @@ from server.errors import AccessDenied, BadRequest
 async def delete(request: Request) -> Answer:
     """Answers DELETE."""
     resource = await request.resource(need="{DAV:}unbind", on_parent=True)
-    await conditions.check(request, resource)
+    unchanged = await conditions.demand(request, resource)
     site = request.site
     if resource.kind in OBJECTS:
         assert resource.collection is not None
@@ -24,5 +24,7 @@ async def delete(request: Request) -> Answer:
         raise BadRequest("DELETE of a collection has the depth infinity (RFC 4918 §9.6.1).")
     assert resource.home is not None
     assert resource.collection is not None
-    await site.collections.delete(resource.home, resource.collection, request.person.id, request.cause())
+    await site.collections.delete(
+        resource.home, resource.collection, request.person.id, request.cause(), unchanged=unchanged
+    )
     return Answer(204)

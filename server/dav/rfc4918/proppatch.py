@@ -15,7 +15,7 @@ from server.dav.core.request import Answer, Request
 from server.dav.core.resource import COLLECTIONS, HOMES, OBJECTS, Resource
 from server.dav.rfc4918 import conditions
 from server.errors import AccessDenied, BadRequest
-from server.storage import PERSONAL_PROPERTIES, PropertyChanges
+from server.storage import PERSONAL_PROPERTIES, PropertyChanges, Unchanged
 
 MAX_INSTRUCTIONS = 1000
 """Properties that one request may set or remove."""
@@ -170,14 +170,14 @@ async def read_creation(request: Request, resource: Resource, props: Iterable[xm
 async def proppatch(request: Request) -> Answer:
     """Answers PROPPATCH."""
     resource = await request.find(need=dav("write-properties"))
-    await conditions.check(request, resource)
+    unchanged = await conditions.demand(request, resource)
     root = await request.demand_xml(dav("propertyupdate"))
     instructions = await read_update(request, resource, root)
     demand_allowed(request, resource, instructions)
     if not instructions.refused:
         instructions.bound(properties_of(request, resource), request.site.limits.max_properties)
     if not instructions.refused:
-        await apply(request, resource, instructions)
+        await apply(request, resource, instructions, unchanged)
     if request.minimal and not instructions.refused:
         return Answer(200, headers={"Preference-Applied": "return=minimal"})
     return answer(request, response(request.url(resource.href), instructions.propstats()))
@@ -198,8 +198,10 @@ def demand_allowed(request: Request, resource: Resource, instructions: Instructi
     raise AccessDenied(resource.href, dav("write-properties"))
 
 
-async def apply(request: Request, resource: Resource, instructions: Instructions) -> None:
-    """Have the changes made on whatever kind of resource it is."""
+async def apply(
+    request: Request, resource: Resource, instructions: Instructions, unchanged: tuple[Unchanged, ...] = ()
+) -> None:
+    """Have the changes made on whatever kind of resource it is, unless one of the states has changed."""
     site = request.site
     changes = instructions.changes()
     if resource.kind not in HOMES | COLLECTIONS | OBJECTS:
@@ -214,8 +216,8 @@ async def apply(request: Request, resource: Resource, instructions: Instructions
     elif resource.collection is not None:
         assert resource.home is not None
         await site.collections.set_properties(
-            resource.home, resource.collection, changes, request.person.id, request.cause()
+            resource.home, resource.collection, changes, request.person.id, request.cause(), unchanged=unchanged
         )
     else:
         assert resource.home is not None
-        await site.collections.set_home_properties(resource.home, changes, request.cause())
+        await site.collections.set_home_properties(resource.home, changes, request.cause(), unchanged=unchanged)

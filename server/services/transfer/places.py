@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from server.auth.passwords import PasswordHasher
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.directory import Directory, PrincipalRecord
-from server.errors import BadRequest
+from server.errors import BadRequest, WriteConflict
 from server.limits import Limits
 from server.services import principals
 from server.services.collections import Collections
@@ -21,7 +21,7 @@ from server.services.transfer.collection_properties import (
     text_property,
 )
 from server.services.transfer.items import Titles, can_be_name
-from server.storage import Cause, Collection, Home, HomeKind, NewCollection, PropertyChanges, Storage, Target
+from server.storage import Cause, Collection, Home, HomeKind, NewCollection, PropertyChanges, Storage, Target, Unchanged
 
 _PAGE = 5000
 _MIXED = ("VEVENT", "VJOURNAL", "VTODO")
@@ -93,25 +93,33 @@ class Places:
 
         Raises `BadRequest` for a name that cannot be, or is that of something else; `TooManyCollections`.
         """
-        target = Target(owner.uid, "uid", kind, name)
-        found = await self._storage.resolve(owner.id, target)
-        if found.home is None:
-            raise BadRequest(f"{owner.name} has no home.")
-        collection = found.collection
-        if collection is not None and collection.kind != kind:
-            raise BadRequest(f"{name} is the name of another kind of collection.")
-        if collection is not None and _takes_too_little(collection, shown):
-            await self._collections.delete(found.home, collection, owner.id, self._cause)
-            collection = None
+        home, collection = await self._found(owner, kind, name)
+        while collection is not None and _takes_too_little(collection, shown):
+            empty = Unchanged(collection.home_id, collection.id, collection.revision, owner.id)
+            try:
+                await self._collections.delete(home, collection, owner.id, self._cause, unchanged=(empty,))
+            except WriteConflict:  # Somebody has put something into it, or changed it.
+                home, collection = await self._found(owner, kind, name)
+            else:
+                collection = None
         if collection is None:
             if not can_be_name(name, self._limits):
                 raise BadRequest("This cannot be the name of a collection: it stands in URLs.")
             new = _new(kind, name, shown, titles)
-            collection = await self._collections.create(found.home, new, self._cause)
+            collection = await self._collections.create(home, new, self._cause)
             self.made.collections += 1
         else:
-            await self._set(found.home, owner, collection, shown)
+            await self._set(home, owner, collection, shown)
         return await self._known(owner, collection)
+
+    async def _found(self, owner: PrincipalRecord, kind: HomeKind, name: str) -> tuple[Home, Collection | None]:
+        """A home, and its collection of a name. Raises `BadRequest` for a collection of another kind."""
+        found = await self._storage.resolve(owner.id, Target(owner.uid, "uid", kind, name))
+        if found.home is None:
+            raise BadRequest(f"{owner.name} has no home.")
+        if found.collection is not None and found.collection.kind != kind:
+            raise BadRequest(f"{name} is the name of another kind of collection.")
+        return found.home, found.collection
 
     async def _set(self, home: Home, owner: PrincipalRecord, collection: Collection, shown: Shown) -> None:
         if shown.tag == "VSUBSCRIBED" and collection.source is None:
