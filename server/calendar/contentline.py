@@ -29,6 +29,7 @@ def possessive(group: str) -> str:
 _EOL = r"(?:\n|\r\n|\r\r\n)"
 _LINE = re.compile(rf"([A-Za-z0-9_.-]++)([:;])([^\r\n]*+(?:{_EOL}[ \t][^\r\n]*+)*+)(?:{_EOL}|\Z)")
 _LINE_OR_ODD = re.compile(_LINE.pattern + r"|[\s\S]")
+_ANY_LINE_END = re.compile(r"\r{0,2}\n")
 _BLANK_LINE = rf"[ \t]*+{_EOL}"
 _BLANK_LINES = _BLANK_LINE + possessive(_BLANK_LINE)
 _BLANK = re.compile(rf"{_BLANK_LINES}[ \t]*+\Z|{_BLANK_LINES}|[ \t]++\Z")
@@ -358,3 +359,12 @@ def fold(line: str, line_end: str = "\r\n") -> str:
         start, room = cut, 74
     pieces.append(encoded[start:].decode())
     return f"{line_end} ".join(pieces) + line_end
+
+
+def with_crlf(lines: str) -> str:
+    """Whole lines with CR LF at their ends."""
+    if lines.count("\n") != lines.count("\r\n") or "\r\r" in lines or not lines.endswith("\n"):
+        lines = _ANY_LINE_END.sub("\r\n", lines)
+        if not lines.endswith("\n"):
+            lines += "\r\n"
+    return lines

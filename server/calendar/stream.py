@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from mmap import mmap
 
-from server.calendar.aggregate import PRODUCT_ID, with_crlf
+from server.calendar.aggregate import PRODUCT_ID
 from server.calendar.calendar_object import CALENDAR_COMPONENTS, folded_tzid
 from server.calendar.component import MAX_DEPTH, outline, parse_components
-from server.calendar.contentline import Property, content_lines, fold
+from server.calendar.contentline import Property, content_lines, fold, with_crlf
 from server.calendar.octet_lines import LARGEST, decoded, octet_lines, text_value
 from server.errors import InvalidCalendarData
 

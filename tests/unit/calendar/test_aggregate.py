@@ -10,6 +10,7 @@ from server.calendar.aggregate import Aggregate, aggregate
 from server.calendar.component import parse_calendar
 from tests.unit.calendar.texts import BERLIN, calendar, crlf, event
 
+NEW_LINE = "\n"
 LONDON = BERLIN.replace("Europe/Berlin", "Europe/London")
 
 
@@ -19,11 +20,14 @@ def test_an_empty_calendar_is_bare():
     )
 
 
-def test_each_zone_once_as_sent_and_only_the_name_added():
-    texts = [calendar(BERLIN, event(uid="1")), calendar(event(uid="2"), LONDON, BERLIN.replace("CEST", "X"))]
+def test_each_zone_once_and_only_the_name_added():
+    here, there = (BERLIN.replace("Europe/Berlin", name) for name in ("Here", "There"))
+    first, second = event(uid="1", start="DTSTART;TZID=Here:20260105T100000"), event(uid="2")
+    third = event(uid="3", start="DTSTART;TZID=There:20260105T100000")
+    texts = [calendar(here, first), calendar(second, here), calendar(third, there), calendar(here, first)]
     assert "".join(aggregate(texts, "Team; rooms, and more")) == crlf(
         "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//Koyomi//Koyomi//EN\nX-WR-CALNAME:Team\\; rooms\\, and more\n"
-        + "\n".join([BERLIN, event(uid="1"), event(uid="2"), LONDON])
+        + "\n".join([here, first, second, there, third, first])
         + "\nEND:VCALENDAR\n"
     )
 
@@ -68,12 +72,13 @@ def test_memory_is_bounded_by_chunks():
 def test_every_component_and_each_zone_once(objects):
     texts = []
     for number, (zones, count, zones_last) in enumerate(objects):
-        events = [event(f"X-N:{number}-{part}", uid=str(number)) for part in range(count)]
+        uses = "".join(f"X-T;TZID={zone.split(NEW_LINE)[1][5:]}:1\n" for zone in zones)
+        events = [event(f"{uses}X-N:{number}-{part}", uid=str(number)) for part in range(count)]
         texts.append(calendar(*events, *zones) if zones_last else calendar(*zones, *events))
     whole = "".join(aggregate(texts))
     tree = parse_calendar(whole)
     zones = Counter(child.text("TZID") for child in tree.children("VTIMEZONE"))
-    assert set(zones) == {zone.split("\n")[1][5:] for used, _, _ in objects for zone in used}
+    assert set(zones) == {zone.split(NEW_LINE)[1][5:] for used, _, _ in objects for zone in used}
     assert set(zones.values()) <= {1}
     assert [child.text("X-N") for child in tree.children("VEVENT")] == [
         f"{number}-{part}" for number, (_, count, _) in enumerate(objects) for part in range(count)

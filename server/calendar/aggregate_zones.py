@@ -1,0 +1,200 @@
+"""The VTIMEZONEs of a stream over many calendar objects: each TZID is defined once and means the same for all.
+
+An iCalendar stream must define each TZID that it uses (RFC 5545 §3.2.19), and stored objects differ: two of them may
+bring different rules under one TZID (Outlook names zones of its own `Customized Time Zone`), parts of one zone of the
+database, or no definition at all. What the server computes with is what the stream says:
+
+- A TZID that names a zone of the database, for the object that uses it, is defined by our zone data.
+- Any other is defined as its object defines it.
+- A second meaning of a TZID gets another name: `/koyomi/` and the zone's name in the database, or a hash of its rules
+  behind the TZID. All references of the object follow.
+
+Objects are parsed only when they bring definitions, references or years that no object before had together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from itertools import count
+
+from server.calendar.calendar_object import folded_tzid
+from server.calendar.component import Component, parse_calendar
+from server.calendar.contentline import Property, content_lines, encode_parameter, escape_text, fold, with_crlf
+from server.calendar.iana import named_zone
+from server.calendar.vtimezone import CalendarZones, observances
+from server.calendar.zone_definition import FIRST_YEAR, definition
+from server.errors import InvalidData, UnknownTimezone
+
+GLOBAL_PREFIX = "/koyomi/"
+"""A TZID that begins with a solidus is globally unique (RFC 5545 §3.8.3.1)."""
+
+_FOLD = r"(?:\r\n[ \t])?"
+_KEYWORD = _FOLD.join(("", "[Tt]", "[Zz]", "[Ii]", "[Dd]", "="))
+_PLAIN = r"[^:;\"\r\n]{0,300}"
+_REFERENCE = re.compile(
+    r"\n[Dd][Tt][Ss][Tt][Aa][Rr][Tt]:([0-9]{4})"
+    rf"|;{_KEYWORD}((?:\"[^\"]{{0,300}}|{_PLAIN}(?:\r\n[ \t]{_PLAIN}){{0,4}})(?::(?![0-9]{{8}}){_PLAIN}){{0,4}})"
+    rf"(?:[^:\r\n]{{0,300}}(?:\r\n[ \t][^:\r\n]{{0,300}})?:{_FOLD}([0-9]{{4}}))?"
+)
+"""The year of a DTSTART without a zone; or a reference to a zone, with the year of its first time. In texts with CR LF
+line ends. An unquoted colon in a TZID is read as part of it, as `server.calendar.contentline` does."""
+_LONGEST = 200
+"""Characters of a reference that is known to be read whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Defined:
+    """A TZID of the stream."""
+
+    tzid: str
+    meaning: str
+    """The zone of the database, or a hash of the rules."""
+    since: int
+    """The first year in which the definition holds."""
+
+
+class AggregateZones:
+    """The zones of one stream. Keeps a hash of 16 bytes for objects that differ in zones or years, no text."""
+
+    def __init__(self) -> None:
+        self._defined: dict[str, _Defined] = {}
+        self._renamed: dict[bytes, dict[str, str]] = {}
+
+    def add(self, text: str, brought: list[str], components: str) -> str:
+        """The components of an object, with the TZIDs that they have in the stream, behind definitions that are new.
+
+        :param text: the object.
+        :param brought: its VTIMEZONEs.
+        :param components: its other components; both with CR LF line ends.
+        :raises InvalidCalendarData: when the text cannot be read.
+        """
+        tzids: set[str] = set()
+        years: set[str] = set()
+        is_clear = True
+        for start, tzid, year in _REFERENCE.findall(components):
+            if tzid:
+                tzids.add(tzid)
+                is_clear = is_clear and year and len(tzid) <= _LONGEST and tzid[-1] not in " \t"
+            years.add(start or year)
+        if not tzids:
+            return components
+        if not is_clear:
+            return self._with_definitions(text, components)[0]
+        signature = "\n".join((*brought, *sorted(tzids), min(years)))
+        key = blake2b(signature.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        renamed = self._renamed.get(key)
+        if renamed is None:
+            whole, self._renamed[key] = self._with_definitions(text, components)
+            return whole
+        return _with_names(components, renamed) if renamed else components
+
+    def _with_definitions(self, text: str, components: str) -> tuple[str, dict[str, str]]:
+        """What `add` gives, and the new names by the TZIDs of the object."""
+        calendar = parse_calendar(text)
+        zones = CalendarZones(calendar)
+        definitions: list[str] = []
+        renamed: dict[str, str] = {}
+        for tzid, first_year in _used(calendar).items():
+            for wanted, write in _possible(calendar, zones, text, tzid, first_year):
+                held = self._defined.setdefault(folded_tzid(wanted.tzid), wanted)
+                if held is wanted:
+                    definitions.append(write())
+                if held.meaning == wanted.meaning and held.since <= wanted.since:
+                    if held.tzid != tzid:
+                        renamed[tzid] = held.tzid
+                    break
+        return "".join(definitions) + (_with_names(components, renamed) if renamed else components), renamed
+
+
+def _used(calendar: Component) -> dict[str, int]:
+    """The TZIDs that components other than VTIMEZONE refer to, and the first year in which a time of them lies."""
+    used: dict[str, int] = {}
+    for component in calendar.components:
+        if component.name == "VTIMEZONE":
+            continue
+        for part in component.walk():
+            for prop in part.properties:
+                tzid = prop.parameter("TZID")
+                if tzid and tzid.strip():
+                    written = [time[:4] for time in prop.value.split(",")]
+                    years = [int(year) for year in written if year.isascii() and year.isdigit()]
+                    used[tzid] = min([used.get(tzid, 9999), *years])
+    return used
+
+
+def _possible(
+    calendar: Component, zones: CalendarZones, text: str, tzid: str, first_year: int
+) -> Iterator[tuple[_Defined, Callable[[], str]]]:
+    """What the zone of a TZID could be called in the stream, in the order in which it is tried, and its definition.
+
+    Nothing for a TZID that means no zone, which a property with times cannot have.
+    """
+    plain = tzid.strip()
+    named = named_zone(plain)
+    try:
+        if named is not None and zones.zone(tzid).key == named.key:
+            since = 0 if first_year < FIRST_YEAR or plain.startswith(GLOBAL_PREFIX) else FIRST_YEAR
+            yield _Defined(plain, named.key, since), partial(definition, named, plain, since or None)
+            for number in count(1):
+                name = f"{GLOBAL_PREFIX}{f'{number}/' if number > 1 else ''}{named.key}"
+                yield _Defined(name, named.key, 0), partial(definition, named, name, None)
+    except UnknownTimezone:
+        return
+    except InvalidData:
+        pass  # rules that cannot be read stay as they are
+    brought = next(child for child in calendar.children("VTIMEZONE") if _tzid(child) == folded_tzid(tzid))
+    own = (brought.text("TZID") or "").strip()
+    lines = text[brought.start : brought.end]
+    meaning = _hash_of_rules(brought, lines)
+    yield _Defined(own, meaning, 0), partial(_renamed_definition, lines, None)
+    for number in count(1):
+        name = f"{own}-{meaning[:8]}{f'-{number}' if number > 1 else ''}"
+        yield _Defined(name, meaning, 0), partial(_renamed_definition, lines, name)
+
+
+def _tzid(timezone: Component) -> str:
+    return folded_tzid(timezone.text("TZID") or "")
+
+
+def _hash_of_rules(component: Component, lines: str) -> str:
+    try:
+        rules = repr((observances(component), component.text("X-LIC-LOCATION")))
+    except InvalidData:
+        rules = lines
+    return blake2b(rules.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _renamed_definition(lines: str, tzid: str | None) -> str:
+    """A VTIMEZONE, under another TZID unless that is None, in CR LF lines."""
+    pieces: list[str] = []
+    for line in content_lines(lines):
+        if line.name == "TZID" and tzid is not None:
+            pieces.append(fold(f"TZID:{escape_text(tzid)}"))
+        else:
+            pieces.append(lines[line.start : line.end])
+    return with_crlf("".join(pieces))
+
+
+def _with_names(components: str, renamed: dict[str, str]) -> str:
+    """Components with other TZIDs in all references; all other lines as they are."""
+    pieces: list[str] = []
+    position = 0
+    for line in content_lines(components):
+        tzid = line.parameter("TZID")
+        if tzid in renamed:
+            pieces += [components[position : line.start], _with_name(line, renamed[tzid])]
+            position = line.end
+    pieces.append(components[position:])
+    return "".join(pieces)
+
+
+def _with_name(line: Property, tzid: str) -> str:
+    written = [line.name]
+    for name, values in line.params.items():
+        shown = [tzid] if name == "TZID" else values
+        written.append(f"{name}={','.join(map(encode_parameter, shown))}" if shown else name)
+    return fold(f"{';'.join(written)}:{line.value}")
