@@ -3,7 +3,8 @@
 The text is stored as it came. What has one meaning only is accepted, however unusual; what has none, or two, is refused
 with the line. Missing DTSTAMP, PRODID and VERSION, unknown properties, values and components, overrides without a
 master or outside the series, RDATE and EXDATE of either type, a task's rule without DTSTART, zones known by their name,
-a DURATION of nothing beside DTEND: all of that is accepted.
+a DURATION of nothing beside DTEND: all of that is accepted. Nothing in an alarm, and no stamp such as CREATED, is a
+reason to refuse the object. docs/standards.md lists the broken values that are accepted, and what they then mean.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from server.calendar.component import Component, parse_calendar
 from server.calendar.contentline import Property, decode, split_list, unescape_text
 from server.calendar.iana import named_zone
 from server.calendar.rrule import parse_rule
-from server.calendar.values import CalendarTime, Duration, Period, property_duration, property_time, property_times
+from server.calendar.values import (
+    CalendarTime,
+    Duration,
+    Period,
+    is_no_time,
+    property_duration,
+    property_time,
+    property_times,
+)
 from server.calendar.work import DEFAULT_WORK
 from server.errors import (
     DateTimeTooEarly,
@@ -38,14 +47,15 @@ CALENDAR_COMPONENTS = frozenset(("VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VA
 MAX_SUMMARY_LENGTH = 1000
 """Characters of one value of `CalendarObject.summary`."""
 
-_INNER_COMPONENTS = frozenset(("VALARM", "STANDARD", "DAYLIGHT", "AVAILABLE", "VCALENDAR"))
+_INNER_COMPONENTS = frozenset(("STANDARD", "DAYLIGHT", "AVAILABLE", "VCALENDAR"))
 _WITH_TIMES = frozenset(("AVAILABLE",)) | CALENDAR_COMPONENTS
 _SINGLE_TIMES = frozenset(("DTSTART", "DTEND", "DUE", "RECURRENCE-ID"))
 _LISTS_OF_TIMES = frozenset(("RDATE", "EXDATE", "FREEBUSY"))
-_STAMPS = frozenset(("CREATED", "LAST-MODIFIED", "DTSTAMP", "COMPLETED"))
 _RULES = frozenset(("RRULE", "EXRULE"))
 _ONLY_ONCE = frozenset(("UID", "DURATION")) | _SINGLE_TIMES
-_CHECKED = _SINGLE_TIMES | _LISTS_OF_TIMES | _STAMPS | _RULES | _ONLY_ONCE
+_CHECKED = _SINGLE_TIMES | _LISTS_OF_TIMES | _RULES | _ONLY_ONCE
+_MAY_BE_BLANK = (_CHECKED - _LISTS_OF_TIMES) - frozenset(("UID", "RECURRENCE-ID"))
+"""Properties that count as absent when their value is blank or zeros (`is_no_time`)."""
 _CONCERNS_TIME = (
     _SINGLE_TIMES
     | _LISTS_OF_TIMES
@@ -171,7 +181,7 @@ def _check_calendar_properties(tree: Component) -> None:
     for prop in tree.properties:
         if prop.name == "METHOD":
             raise InvalidCalendarObject(f"Line {prop.line}: METHOD is not allowed in a calendar object.", prop.line)
-        if prop.name == "CALSCALE" and prop.value.strip().upper() != "GREGORIAN":
+        if prop.name == "CALSCALE" and prop.value.strip().upper() not in ("GREGORIAN", ""):
             raise InvalidCalendarData(
                 f"Line {prop.line}: the calendar scale {prop.value[:40]!r} is unknown.", prop.line
             )
@@ -202,9 +212,11 @@ def _sort_components(tree: Component) -> tuple[list[Component], frozenset[str]]:
                 raise InvalidCalendarObject(message, child.line)
             components.append(child)
         elif child.name == "VTIMEZONE":
-            definitions.append(folded_tzid(_tzid_of(child)))
+            definitions.append(folded_tzid(child.text("TZID") or ""))
         elif child.name in _INNER_COMPONENTS:
             raise InvalidCalendarData(f"Line {child.line}: a VCALENDAR has no {child.name[:40]}.", child.line)
+        elif child.name == "VALARM":
+            continue  # an alarm of nothing
         else:
             unknown = unknown or child
     if not components:
@@ -228,16 +240,13 @@ def folded_tzid(tzid: str) -> str:
 
 def _check_component(component: Component, limits: Limits, used: dict[str, int]) -> None:
     """Times, rules and what must not stand together in one component; zones go to `used` with the line."""
-    if component.name == "VALARM":
-        _check_alarm(component)
-        return
     if component.name not in _WITH_TIMES:
         return
     once: dict[str, Property] = {}
     times: dict[str, CalendarTime] = {}
     for prop in component.properties:
         name = prop.name
-        if name not in _CHECKED:
+        if name not in _CHECKED or (name in _MAY_BE_BLANK and is_no_time(prop.value)):
             continue
         if name in _ONLY_ONCE:
             other = once.setdefault(name, prop)
@@ -258,8 +267,6 @@ def _check_component(component: Component, limits: Limits, used: dict[str, int])
                         _check_time(item.end, prop, limits, used)
                 else:
                     _check_time(item, prop, limits, used)
-        elif name in _STAMPS:
-            property_time(prop)
         elif name == "DURATION":
             property_duration(prop)
         elif name in _RULES:
@@ -283,16 +290,19 @@ def _check_extent(component: Component, once: dict[str, Property], times: dict[s
         end = times.get(name)
         if end is None:
             continue
-        line = once[name].line
+        if name == "DTEND" and _has_no_effect(start, end):
+            if component.name == "VAVAILABILITY":
+                message = f"DTEND in line {once[name].line} is no end: without one, this would never end."
+                raise InvalidCalendarData(message, once[name].line)
+            continue
         if duration is not None and not _is_length(property_duration(duration), start, end):
+            line = once[name].line
             raise InvalidCalendarData(f"There is {name} (line {line}) and DURATION (line {duration.line}).", line)
-        if end.is_date != start.is_date:
-            if name == "DUE":
-                continue
-            kinds = "a time, DTSTART a date" if start.is_date else "a date, DTSTART a time"
-            raise InvalidCalendarData(f"{name} in line {line} is {kinds}.", line)
-        if name == "DTEND" and end.local < start.local and (end.tzid, end.utc) == (start.tzid, start.utc):
-            raise InvalidCalendarData(f"{name} in line {line} lies before DTSTART.", line)
+
+
+def _has_no_effect(start: CalendarTime, end: CalendarTime) -> bool:
+    """Whether a DTEND is of another type than DTSTART, or before it by the same clock; it counts as absent then."""
+    return end.is_date != start.is_date or (end.local < start.local and (end.tzid, end.utc) == (start.tzid, start.utc))
 
 
 def _is_length(duration: Duration, start: CalendarTime, end: CalendarTime) -> bool:
@@ -301,15 +311,6 @@ def _is_length(duration: Duration, start: CalendarTime, end: CalendarTime) -> bo
         return True
     same_clock = (end.tzid, end.utc, end.is_date) == (start.tzid, start.utc, start.is_date)
     return same_clock and end.local - start.local == duration.timedelta
-
-
-def _check_alarm(alarm: Component) -> None:
-    """TRIGGER and DURATION of a VALARM are times or durations (RFC 5545 §3.8.6.3)."""
-    for prop in alarm.properties:
-        if prop.name == "TRIGGER" and prop.value.strip()[:1].isdigit():
-            property_time(prop)
-        elif prop.name in ("TRIGGER", "DURATION"):
-            property_duration(prop)
 
 
 def _check_time(time: CalendarTime, prop: Property, limits: Limits, used: dict[str, int]) -> None:

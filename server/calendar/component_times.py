@@ -9,11 +9,12 @@ from typing import NamedTuple
 from server.calendar.component import Component
 from server.calendar.contentline import Property
 from server.calendar.occurrences import Busy, Kind, later
-from server.calendar.values import CalendarTime, Duration, property_duration, property_time
+from server.calendar.values import CalendarTime, Duration, is_no_time, property_duration, property_time
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.zones import UTC_ZONE, Zone
 
 SECOND = timedelta(seconds=1)
+_TIMES = frozenset(("DTSTART", "DTEND", "DUE", "DURATION", "RECURRENCE-ID"))
 _DAY = timedelta(days=1)
 _ZERO = timedelta(0)
 
@@ -41,6 +42,18 @@ def as_utc(local: datetime, zone: Zone | None) -> datetime:
 def as_local(utc: datetime, zone: Zone | None) -> datetime:
     """The inverse of `as_utc` (naive)."""
     return utc.replace(tzinfo=None) if zone is None else zone.to_local(utc)
+
+
+def local_in(start: Moment, start_utc: datetime, other: Moment) -> datetime:
+    """A start by the clock of another moment."""
+    if start.zone is other.zone or start.zone is None or other.zone is None:
+        return start.local
+    return as_local(start_utc, other.zone)
+
+
+def given(component: Component, name: str) -> Property | None:
+    """The first property with this upper-case name, unless its value says that there is no time."""
+    return next((prop for prop in component.properties if prop.name == name and not is_no_time(prop.value)), None)
 
 
 def moment(time: CalendarTime, zones: CalendarZones) -> Moment:
@@ -141,7 +154,8 @@ def component_times(component: Component, index: int, zones: CalendarZones) -> C
     """
     properties: dict[str, Property] = {}
     for prop in component.properties:
-        properties.setdefault(prop.name, prop)
+        if prop.name in _TIMES and not is_no_time(prop.value):
+            properties.setdefault(prop.name, prop)
     start = _moment(properties.get("DTSTART"), zones)
     is_task = component.name == "VTODO"
     end = None if component.name == "VJOURNAL" else _moment(properties.get("DUE" if is_task else "DTEND"), zones)
@@ -153,10 +167,8 @@ def component_times(component: Component, index: int, zones: CalendarZones) -> C
     length, form = NO_LENGTH, "none"
     if not starts:
         form = "due"
-    elif start is not None and end is not None:
-        exact = _between(start, end)
-        if exact > _ZERO or is_task:
-            length, form = Length(exact=exact), "due" if is_task else "end"
+    elif start is not None and end is not None and (is_task or ends_after(start, end)):
+        length, form = Length(exact=_between(start, end)), "due" if is_task else "end"
     elif start is not None and "DURATION" in properties and component.name != "VJOURNAL":
         nominal = property_duration(properties["DURATION"])
         length, form = Length(nominal=Duration() if nominal.is_negative else nominal), "duration"
@@ -165,6 +177,11 @@ def component_times(component: Component, index: int, zones: CalendarZones) -> C
 
 def _moment(prop: Property | None, zones: CalendarZones) -> Moment | None:
     return None if prop is None else moment(property_time(prop), zones)
+
+
+def ends_after(start: Moment, end: Moment) -> bool:
+    """Whether a DTEND has an effect: it is of the type of DTSTART and later (RFC 5545 §3.8.2.2)."""
+    return (start.kind is Kind.DATE) is (end.kind is Kind.DATE) and _between(start, end) > _ZERO
 
 
 def _between(start: Moment, end: Moment) -> timedelta:

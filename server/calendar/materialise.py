@@ -12,16 +12,16 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from server.calendar.alarms import alarm_triggers
+from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.calendar.component import Component
-from server.calendar.component_times import Length, moment
-from server.calendar.contentline import Property
+from server.calendar.component_times import Length, given, moment
 from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind, Materialised, Occurrence, later, resolve
 from server.calendar.recurrence_set import Instance, RecurrenceSet
 from server.calendar.values import CalendarTime, Period, property_duration, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import DEFAULT_WORK, Work
 from server.calendar.zones import UTC_ZONE, Zone
-from server.errors import TooManyInstances, UnknownTimezone
+from server.errors import InvalidData, TooManyInstances
 
 WHOLE = 1000
 """A series of up to this many instances is materialised whole."""
@@ -53,7 +53,7 @@ def materialise(calendar: Component, now: datetime) -> Materialised:
         (index, component) for index, component in enumerate(calendar.components) if component.name != "VTIMEZONE"
     ]
     zones = CalendarZones(calendar)
-    name = components[0][1].name if components else ""
+    name = next((component.name for _, component in components if component.name in CALENDAR_COMPONENTS), "")
     components = [pair for pair in components if pair[1].name == name]
     if name in _RECURRING:
         return _materialise_recurring(name, components, zones, now)
@@ -196,10 +196,11 @@ def timeless_task_row(component: Component, index: int) -> Occurrence:
 def freebusy_rows(component: Component, index: int, zones: CalendarZones) -> list[Occurrence]:
     """The rows of a VFREEBUSY (RFC 4791 §9.9): its own extent if it has one, and those of its periods."""
     start, end = _time(component, "DTSTART", zones), _time(component, "DTEND", zones)
-    has_extent = start is not None and end is not None
     rows = []
-    if start is not None and end is not None:
-        rows.append(_plain_row(start, max(start, end), start, later(end, SECOND), Busy.FREE, index))
+    has_extent = False
+    if start is not None and end is not None and start <= end:
+        has_extent = True
+        rows.append(_plain_row(start, end, start, later(end, SECOND), Busy.FREE, index))
     for busy, begin, finish in freebusy_periods(component, zones):
         rows.append(_plain_row(begin, finish, begin, finish, busy, index, matches=not has_extent))
     return rows
@@ -238,8 +239,7 @@ def availability_row(component: Component, index: int, zones: CalendarZones) -> 
 def availability_extent(component: Component, zones: CalendarZones) -> tuple[datetime | None, datetime | None]:
     """Start and end of a VAVAILABILITY; None is unbounded (RFC 7953 §3.1)."""
     start, end = _time(component, "DTSTART", zones), _time(component, "DTEND", zones)
-    duration = component.first("DURATION")
-    prop = component.first("DTSTART")
+    duration, prop = given(component, "DURATION"), given(component, "DTSTART")
     if end is None and start is not None and prop is not None and duration is not None:
         begin = moment(property_time(prop), zones)
         end = Length(nominal=property_duration(duration)).end(begin, start)
@@ -273,16 +273,16 @@ def _plain_row(
 
 
 def _time(component: Component, name: str, zones: CalendarZones) -> datetime | None:
-    prop: Property | None = component.first(name)
+    prop = given(component, name)
     return None if prop is None else moment(property_time(prop), zones).utc
 
 
 def _stamp(component: Component, name: str) -> datetime | None:
-    """COMPLETED or CREATED, which are in UTC."""
+    """COMPLETED or CREATED, which are in UTC; None also for a value that is no time or has an unknown zone."""
     prop = component.first(name)
     if prop is None:
         return None
     try:
         return moment(property_time(prop), CalendarZones(component)).utc
-    except UnknownTimezone:
+    except InvalidData:
         return None

@@ -23,8 +23,9 @@ from server.calendar.component_times import (
     NO_LENGTH,
     ComponentTimes,
     Moment,
-    as_local,
     component_times,
+    given,
+    local_in,
     moment,
 )
 from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Busy, Kind, later
@@ -142,6 +143,8 @@ class RecurrenceSet:
         is_date = anchor.kind is Kind.DATE
         for prop in component.properties:
             if prop.name in ("RRULE", "EXRULE"):
+                if not prop.value.strip():
+                    continue
                 series = Series(parse_rule(prop.value), anchor.local, anchor.zone, self.work, dates=is_date)
                 (self._series if prop.name == "RRULE" else self._excluding).append(series)
             elif prop.name == "RDATE":
@@ -190,13 +193,13 @@ class RecurrenceSet:
         assert prop is not None
         recurrence_id = self._in_series(property_time(prop))
         master = self.master
-        if master is not None and times.component.first("DTSTART") is None and times.component.first("DUE") is None:
+        if master is not None and given(times.component, "DTSTART") is None and given(times.component, "DUE") is None:
             same = NO_LENGTH if times.form == "none" else times.length
             length, form = (master.length, master.form) if same is NO_LENGTH else (times.length, times.form)
             times = ComponentTimes(times.component, times.index, recurrence_id, master.starts, length, form, times.busy)
         shift = None
         if (prop.parameter("RANGE") or "").strip().upper() == "THISANDFUTURE" and times.anchor is not None:
-            shift = times.anchor.local - _local_in(recurrence_id, recurrence_id.utc, times.anchor)
+            shift = times.anchor.local - local_in(recurrence_id, recurrence_id.utc, times.anchor)
         return _Override(recurrence_id, recurrence_id.utc, times, shift)
 
     # -- instances -----------------------------------------------------------------------------------------------------
@@ -356,7 +359,7 @@ class RecurrenceSet:
             previous = id_utc
             if self._excluded_days or self._excluding:
                 item = pair[1].start if isinstance(pair[1], _Date) else pair[1]
-                local = _local_in(item, id_utc, self._anchor)
+                local = local_in(item, id_utc, self._anchor)
                 if local.date() in self._excluded_days or any(rule.generates(local) for rule in self._excluding):
                     continue
             yield pair
@@ -396,7 +399,7 @@ class RecurrenceSet:
         anchor, shift = override.times.anchor, override.shift
         assert anchor is not None
         assert shift is not None
-        moved = Moment(later(_local_in(start, id_utc, anchor), shift), anchor.kind, anchor.zone)
+        moved = Moment(later(local_in(start, id_utc, anchor), shift), anchor.kind, anchor.zone)
         moved_utc = moved.utc
         end_utc = override.times.end_of(moved, moved_utc)
         return _made(override.times, moved, moved_utc, end_utc, instance_id(id_utc, start))
@@ -416,13 +419,6 @@ def instance_id(id_utc: datetime, original: Moment) -> str:
         return day
     clock = "T%02d%02d%02d" % (id_utc.hour, id_utc.minute, id_utc.second)  # noqa: UP031
     return day + clock if original.kind is Kind.FLOATING else f"{day}{clock}Z"
-
-
-def _local_in(start: Moment, start_utc: datetime, other: Moment) -> datetime:
-    """A start by the clock of another moment."""
-    if start.zone is other.zone or start.zone is None or other.zone is None:
-        return start.local
-    return as_local(start_utc, other.zone)
 
 
 def _local_bounds(start: datetime, end: datetime, zone: Zone | None) -> tuple[datetime, datetime]:

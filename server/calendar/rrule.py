@@ -1,8 +1,8 @@
 """Recurrence rules as values, and the parser of RECUR (RFC 5545 §3.3.10).
 
 It is lenient where a rule has one meaning only: any case and order, spaces, empty parts, a trailing semicolon, X-
-parts, COUNT beside UNTIL (both hold), INTERVAL=0 (1), second 60 (59), and parts that the RFC forbids for a frequency
-(`server.calendar.recurrence_days` says what they mean).
+parts, COUNT beside UNTIL (both hold), COUNT and INTERVAL below 1 (as if absent), second 60 (59), and parts that the RFC
+forbids for a frequency (`server.calendar.recurrence_days` says what they mean).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import lru_cache
 from server.calendar.values import parse_calendar_time
 from server.errors import InvalidCalendarData
 
+_INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,9}\Z")
 _WEEKDAY_NUMBER = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)\Z")
 
@@ -91,8 +92,8 @@ def _parsed(text: str) -> RecurrenceRule:
         raise InvalidCalendarData(f"WKST={wkst[:20]} is no weekday.")
     rule = RecurrenceRule(
         freq=Frequency[freq_name],
-        interval=max(_positive("INTERVAL", parts.pop("INTERVAL", "1"), 0), 1),
-        count=_positive("COUNT", parts.pop("COUNT"), 1) if "COUNT" in parts else None,
+        interval=_positive("INTERVAL", parts.pop("INTERVAL", "1")) or 1,
+        count=_positive("COUNT", parts.pop("COUNT", "0")),
         until=_until(parts.pop("UNTIL")) if "UNTIL" in parts else None,
         by_month=_numbers("BYMONTH", parts.pop("BYMONTH", ""), 1, 12, signed=False),
         by_week_no=_numbers("BYWEEKNO", parts.pop("BYWEEKNO", ""), 1, 53),
@@ -115,11 +116,15 @@ def _parsed(text: str) -> RecurrenceRule:
 _parsed_and_kept = lru_cache(maxsize=1024)(_parsed)
 
 
-def _positive(name: str, text: str, least: int) -> int:
-    """A number of at least `least`, cut to `MAX_COUNT`."""
-    if not (text.isascii() and text.isdigit()) or int(text[:10]) < least:
-        raise InvalidCalendarData(f"{name}={text[:20]} is no positive number.")
-    return MAX_COUNT if len(text.lstrip("0")) > 9 else int(text)
+def _positive(name: str, text: str) -> int | None:
+    """A number, cut to `MAX_COUNT`; None for 0 and negative numbers, which have no effect."""
+    match = _INTEGER.fullmatch(text)
+    if match is None:
+        raise InvalidCalendarData(f"{name}={text[:20]} is no number.")
+    sign, digits = match.groups()
+    if sign == "-" or digits == "0":
+        return None
+    return MAX_COUNT if len(digits) > 9 else int(digits)
 
 
 def _numbers(name: str, text: str, least: int, greatest: int, *, signed: bool = True) -> tuple[int, ...]:

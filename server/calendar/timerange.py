@@ -7,16 +7,17 @@ from datetime import datetime, timedelta
 
 from server.calendar.alarms import alarm_trigger, first_ring, rings_within
 from server.calendar.component import Component
-from server.calendar.component_times import Moment, moment
+from server.calendar.component_times import Moment, given, moment
 from server.calendar.contentline import Property
 from server.calendar.filters import TimeRange
 from server.calendar.materialise import availability_row, freebusy_rows, rows_within, timeless_task_row
 from server.calendar.occurrences import EARLIEST, LATEST, AlarmTrigger, Kind, Occurrence, later
 from server.calendar.recurrence_set import RecurrenceSet
-from server.calendar.values import CalendarTime, Period, property_time, property_times
+from server.calendar.values import CalendarTime, Period, is_no_time, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import Zone
+from server.errors import InvalidData
 
 _RECURRING = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
 _INSTANCE_PROPERTIES = frozenset(("DTSTART", "DTEND", "DUE", "DURATION"))
@@ -69,7 +70,7 @@ class TimeRangeMatcher:
         return any(row.overlaps(start, end) for row in rows)
 
     def _is_timeless(self, component: Component) -> bool:
-        return all(component.first(name) is None for name in ("DTSTART", "DUE", "RECURRENCE-ID"))
+        return all(given(component, name) is None for name in ("DTSTART", "DUE", "RECURRENCE-ID"))
 
     def _any_instance(
         self,
@@ -112,11 +113,16 @@ class TimeRangeMatcher:
 
     def _property_in_range(self, path: tuple[Component, ...], prop: Property, time_range: TimeRange) -> bool:
         component = path[-1]
+        if is_no_time(prop.value):
+            return False
         if prop.name in _INSTANCE_PROPERTIES and len(path) == 2 and component.name in _RECURRING:
             return self._instance_property_in_range(component, prop.name, time_range)
         if prop.name in _LISTS:
             return any(self._value_in_range(value, time_range) for value in property_times(prop))
-        return self._value_in_range(property_time(prop), time_range)
+        try:
+            return self._value_in_range(property_time(prop), time_range)
+        except InvalidData:
+            return False  # a stamp, such as CREATED, that is no time
 
     def _instance_property_in_range(self, component: Component, name: str, time_range: TimeRange) -> bool:
         """DTSTART, DTEND and DUE of every instance, by their effective values."""

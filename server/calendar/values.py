@@ -2,7 +2,8 @@
 
 Every function takes the raw value (unfolded) and raises `InvalidCalendarData` for what is not of the type; the caller
 adds the line. Accepted beyond the RFC, since it has one meaning only: spaces around, lower case, ISO 8601's hyphens and
-colons, times without seconds, 24:00:00, a leap second (as the second before), `P1DT`.
+colons, times without seconds, 24:00:00, a leap second (as the second before), `P1DT`, and the broken values that
+docs/standards.md lists.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from server.calendar.contentline import Property
 from server.errors import InvalidCalendarData
 
 _DATE_TIME = re.compile(
-    r"([0-9]{4})(-?)([0-9]{2})\2([0-9]{2})(?:[Tt ]([0-9]{2})(:?)([0-9]{2})(?:\6([0-9]{2}))?([Zz])?)?"
+    r"([0-9]{4})(-?)([0-9]{2})\2([0-9]{2})(?:[Zz]|[Tt ]([0-9]{2})(:?)([0-9]{2})(?:\6([0-9]{2}))?([Zz])?)?"
 )
+_NO_TIME = re.compile(r"\s*(?:0000-?00-?00(?:[Tt]00:?00:?00[Zz]?)?)?\s*")
 _DURATION = re.compile(
     r"([+-])?P(?:([0-9]{1,9})W)?(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})S)?)?",
     re.IGNORECASE,
@@ -86,7 +88,7 @@ class Period:
 
 
 def parse_calendar_time(value: str, tzid: str | None = None) -> CalendarTime:
-    """A DATE or a DATE-TIME, told apart by the form. A UTC time ignores the zone.
+    """A DATE or a DATE-TIME, told apart by the form. A UTC time ignores the zone; a DATE ignores a `Z`.
 
     :raises InvalidCalendarData: also for days that do not exist and the year 0.
     """
@@ -106,23 +108,19 @@ def parse_calendar_time(value: str, tzid: str | None = None) -> CalendarTime:
         raise InvalidCalendarData(f"{value[:40]!r} is no date or time that exists.") from None
     if zulu:
         return CalendarTime(wall, utc=True)
-    return CalendarTime(wall, tzid=tzid or None)
+    return CalendarTime(wall, tzid=tzid if tzid and not tzid.isspace() else None)
 
 
 def parse_date(value: str) -> date:
-    """A DATE; a DATE-TIME at midnight, as some clients write it under `VALUE=DATE`, is its date."""
-    time = parse_calendar_time(value)
-    if isinstance(time.wall, datetime):
-        if time.wall.time() != datetime.min.time() or time.utc:
-            raise InvalidCalendarData(f"{value[:40]!r} is no date.")
-        return time.wall.date()
-    return time.wall
+    """A DATE; a DATE-TIME, as some clients write it under `VALUE=DATE`, is its date."""
+    wall = parse_calendar_time(value).wall
+    return wall.date() if isinstance(wall, datetime) else wall
 
 
 def parse_duration(value: str) -> Duration:
-    """A DURATION. Weeks may stand beside other parts, `T` may be empty; a lone `P` or `PT` is no duration."""
+    """A DURATION. Weeks may stand beside other parts, `T` may be empty; a lone `P` or `PT` is zero."""
     match = _DURATION.fullmatch(value) or _DURATION.fullmatch(value.strip())
-    if match is None or not any(match.group(part) for part in (2, 3, 4, 5, 6)):
+    if match is None:
         raise InvalidCalendarData(f"{value[:40]!r} is no duration.")
     sign, weeks, days, hours, minutes, seconds = match.groups()
     whole_days = int(weeks or 0) * 7 + int(days or 0)
@@ -135,7 +133,7 @@ def parse_duration(value: str) -> Duration:
 def parse_period(value: str, tzid: str | None = None) -> Period:
     """A PERIOD: start and end, or start and duration. The order of start and end is not checked.
 
-    :raises InvalidCalendarData: also when either is a DATE, or the duration is negative.
+    :raises InvalidCalendarData: also when either is a DATE.
     """
     first, slash, second = value.strip().partition("/")
     if not slash:
@@ -144,8 +142,6 @@ def parse_period(value: str, tzid: str | None = None) -> Period:
     end: CalendarTime | Duration
     if second[:1] in ("P", "p", "+", "-"):
         end = parse_duration(second)
-        if end.is_negative:
-            raise InvalidCalendarData(f"The period {value[:80]!r} has a negative duration.")
     else:
         end = parse_calendar_time(second, tzid)
         if end.is_date:
@@ -167,6 +163,11 @@ def parse_utc_offset(value: str) -> timedelta:
     return -offset if sign == "-" else offset
 
 
+def is_no_time(value: str) -> bool:
+    """Whether a value says that there is no time: it is blank, or a date or date-time of zeros alone."""
+    return _NO_TIME.fullmatch(value) is not None
+
+
 def property_time(prop: Property) -> CalendarTime:
     """The DATE or DATE-TIME of DTSTART, DTEND, DUE, RECURRENCE-ID, COMPLETED, CREATED and the like, by its form.
 
@@ -178,18 +179,22 @@ def property_time(prop: Property) -> CalendarTime:
         raise InvalidCalendarData(f"{prop.name} in line {prop.line}: {error.message}", prop.line) from None
 
 
+def listed_values(value: str) -> list[str]:
+    """The parts of a list of times that hold one; blank parts, as after a trailing comma, and zeros are left out."""
+    return [part for part in value.split(",") if not is_no_time(part)]
+
+
 def property_times(prop: Property) -> list[CalendarTime | Period]:
     """The dates, times and periods of RDATE, EXDATE and FREEBUSY, each by its form (RFC 5545 §3.8.5.1, §3.8.5.2).
 
-    Empty parts, as after a trailing comma, are skipped.
+    In the order of `listed_values`.
 
     :raises InvalidCalendarData: with the line.
     """
     try:
         return [
             parse_period(part, prop.parameter("TZID")) if "/" in part else _time_of(part, prop)
-            for part in prop.value.split(",")
-            if part and not part.isspace()
+            for part in listed_values(prop.value)
         ]
     except InvalidCalendarData as error:
         raise InvalidCalendarData(f"{prop.name} in line {prop.line}: {error.message}", prop.line) from None

@@ -69,7 +69,7 @@ def observances(component: Component) -> tuple[Observance, ...]:
                 property_time(start).local,
                 parse_utc_offset(offset_from.value),
                 parse_utc_offset(offset_to.value),
-                tuple(sorted(prop.value.strip().upper() for prop in part.all("RRULE"))),
+                tuple(sorted(rule for prop in part.all("RRULE") if (rule := prop.value.strip().upper()))),
                 tuple(sorted(dates)),
             )
         )
