@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import islice
 
 from server.calendar.component import Component
-from server.calendar.component_times import moment
+from server.calendar.component_times import Moment, as_utc, given, local_in, moment
 from server.calendar.contentline import Property, encode_parameter, fold
 from server.calendar.materialise import (
     availability_row,
@@ -23,7 +23,7 @@ from server.calendar.materialise import (
 )
 from server.calendar.occurrences import Kind, later, resolve
 from server.calendar.recurrence_set import Instance, RecurrenceSet
-from server.calendar.values import CalendarTime, Duration, Period, property_times
+from server.calendar.values import CalendarTime, Duration, Period, listed_values, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import Zone
@@ -98,7 +98,7 @@ def limit_freebusy_set(text: str, calendar: Component, start: datetime, end: dat
         if component.name != "VFREEBUSY":
             continue
         for prop in component.all("FREEBUSY"):
-            written = [part for part in prop.value.split(",") if part and not part.isspace()]
+            written = listed_values(prop.value)
             kept = [
                 part
                 for part, value in zip(written, property_times(prop), strict=True)
@@ -158,8 +158,8 @@ class _Template:
     before: str
     after: str
     duration: Property | None
-    has_end: bool
-    """Whether DTEND or DUE is there."""
+    end: Moment | None
+    """The value of DTEND or DUE."""
 
 
 def _template(text: str, component: Component, zones: CalendarZones) -> _Template:
@@ -173,22 +173,25 @@ def _template(text: str, component: Component, zones: CalendarZones) -> _Templat
         position = prop.end
     after += _edited_span(text, component, position, component.end, zones)
     before = _edited_span(text, component, component.start, place, zones)
-    has_end = component.first("DTEND") is not None or component.first("DUE") is not None
-    return _Template("".join(before), "".join(after), component.first("DURATION"), has_end)
+    end = given(component, "DUE" if component.name == "VTODO" else "DTEND")
+    moment_of_end = None if end is None else moment(property_time(end), zones)
+    return _Template("".join(before), "".join(after), component.first("DURATION"), moment_of_end)
 
 
 def _instance_lines(instance: Instance, template: _Template) -> Iterator[str]:
     """DTSTART, its end and RECURRENCE-ID of an instance."""
     kind = instance.start.kind
-    start, end = written_time(instance.start_utc, kind), written_time(max(instance.end_utc, instance.start_utc), kind)
+    start = written_time(instance.start_utc, kind)
     end_name = "DUE" if instance.times.component.name == "VTODO" else "DTEND"
     if not instance.times.starts:
         yield time_line("DUE", start, kind)
     else:
         yield time_line("DTSTART", start, kind)
         duration = template.duration
-        if template.has_end or (instance.has_period and duration is None):
-            yield time_line(end_name, end, kind)
+        if template.end is not None and not instance.has_period:
+            yield _end_line(end_name, instance, template.end)
+        elif instance.has_period and (template.end is not None or duration is None):
+            yield time_line(end_name, written_time(max(instance.end_utc, instance.start_utc), kind), kind)
         elif duration is not None:
             nominal = instance.times.length.nominal or Duration()
             exact = instance.end_utc - instance.start_utc
@@ -196,6 +199,21 @@ def _instance_lines(instance: Instance, template: _Template) -> Iterator[str]:
             yield duration_line(duration.parameter_text, value, exact)
     if instance.recurrence_id:
         yield recurrence_id_line(instance.recurrence_id)
+
+
+def _end_line(name: str, instance: Instance, end: Moment) -> str:
+    """DTEND or DUE of an instance: of the type that it has in the component, and as far from the start."""
+    times, start = instance.times, instance.start
+    anchor = times.anchor
+    if anchor is None or (times.form in ("end", "due") and end.kind is start.kind is anchor.kind):
+        return time_line(name, written_time(instance.end_utc, end.kind), end.kind)
+    if end.kind is anchor.kind is start.kind:
+        return time_line(name, written_time(later(instance.start_utc, end.utc - anchor.utc), end.kind), end.kind)
+    shift = local_in(start, instance.start_utc, anchor) - anchor.local
+    if end.kind is Kind.DATE:
+        shift = timedelta(days=(anchor.local + shift).toordinal() - anchor.local.toordinal())
+    moved = as_utc(later(end.local, shift), end.zone)
+    return time_line(name, written_time(moved, end.kind), end.kind)
 
 
 def _in_utc(text: str, component: Component, zones: CalendarZones) -> list[str]:

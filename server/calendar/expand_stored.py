@@ -25,6 +25,8 @@ _ODD = re.compile(
     r"\n(?:[a-z\r\n]|[A-Z-]++(?:[\r\n]|(?<=\nBEGIN)(?!:[A-Z-]++\r?\n)|(?<=\nEND)(?!:[A-Z-]++(?:\r?\n|\Z))))"
 )
 """A name in lower case, a blank line, a name that is folded, or a component whose name is not plain."""
+_DATE = re.compile(r"VALUE=\"?DATE(?!-)")
+_TIME = re.compile(r"[0-9]{8}(?:(T)[0-9]{6}(Z)?)?")
 _REMOVED = frozenset(("RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"))
 _BEGIN = "BEGIN:VCALENDAR"
 
@@ -74,6 +76,8 @@ def expand_stored(text: str, timings: Sequence[Timing]) -> str | None:
             if template is None:
                 return None
             templates[timing.component] = template
+        if template.has_end and timing.end <= timing.start:
+            return None
         pieces.append(_instance(timing, template))
     pieces.append(text[tail[0] : tail[1]])
     return "".join(pieces)
@@ -143,11 +147,27 @@ def _template(text: str, part: _Part) -> _Template | None:
     if "TZID" in before.upper() or "TZID" in after.upper():
         return None
     has_end = "DTEND" in names
+    if has_end and not _ends_after(part.lines[names.index("DTSTART")], part.lines[names.index("DTEND")]):
+        return None
     duration = None
     if not has_end and "DURATION" in names:
         _, _, _, parameters, value = part.lines[names.index("DURATION")]
         duration = parameters.removeprefix(";"), value
     return _Template(before, after, has_end, duration)
+
+
+def _ends_after(start: tuple[str, int, int, str, str], end: tuple[str, int, int, str, str]) -> bool:
+    """Whether a DTEND is plainly written and of the form that DTSTART has, and after it by the same clock."""
+    parameters, value = start[3].upper(), start[4]
+    end_parameters, end_value = end[3].upper(), end[4]
+    found, end_found = _TIME.fullmatch(value), _TIME.fullmatch(end_value)
+    if found is None or end_found is None or found.groups() != end_found.groups():
+        return False
+    if found[1] is not None and (_DATE.search(parameters) or _DATE.search(end_parameters)):
+        return False
+    if parameters == end_parameters:
+        return value < end_value
+    return found.groups() == ("T", None) and "TZID=" in parameters and "TZID=" in end_parameters
 
 
 @lru_cache(maxsize=256)

@@ -245,6 +245,34 @@ def test_tasks() -> None:
     assert expanded(component("VTODO", "COMPLETED:20200101T000000Z"), start="20260703", end="20260704") == []
 
 
+@pytest.mark.parametrize(
+    ("start", "due", "expected"),
+    [
+        ("DTSTART:20260701T090000Z", "DUE;VALUE=DATE:20260702", "DUE;VALUE=DATE:20260704"),
+        ("DTSTART;VALUE=DATE:20260701", "DUE;TZID=Europe/Berlin:20260702T170000", "DUE:20260704T150000Z"),
+        ("DTSTART;VALUE=DATE:20260701", "DUE:20260702T170000", "DUE:20260704T170000"),
+        ("DTSTART:20260701T090000", "DUE:20260701T100000Z", "DUE:20260703T100000Z"),
+        ("DTSTART:20260701T090000Z", "DUE:20260630T090000Z", "DUE:20260702T090000Z"),
+        ("DTSTART;TZID=Europe/Berlin:20260701T003000", "DUE;VALUE=DATE:20260701", "DUE;VALUE=DATE:20260704"),
+    ],
+)
+def test_due_keeps_its_type_and_its_distance_from_the_start(start: str, due: str, expected: str) -> None:
+    """RFC 4791 §9.6.5: times become UTC, nothing else changes."""
+    task = component("VTODO", start, due, "RRULE:FREQ=DAILY")
+    lines = expanded(task, start="20260703", end="20260704")
+    assert expected in lines
+    assert not any("TZID" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("due", "expected"),
+    [("DUE;VALUE=DATE:20260702", "DUE;VALUE=DATE:20260702"), ("DUE:20260630T090000Z", "DUE:20260630T090000Z")],
+)
+def test_due_of_a_single_task_stays(due: str, expected: str) -> None:
+    task = component("VTODO", "DTSTART:20260701T090000Z", due)
+    assert expected in expanded(task, start="20260601", end="20260801")
+
+
 def test_too_many() -> None:
     with pytest.raises(TooManyInstances):
         expanded(event("DTSTART:20260701T090000Z", "RRULE:FREQ=SECONDLY"), start="20260703", end="20260704")

@@ -89,6 +89,14 @@ UNCOMMON = {
     "periods in lower case": event("DTSTART:20261124T090000Z", "RDATE;value=period:20261125T090000Z/PT2H"),
     "a component whose name ends in a space": event("DTSTART:20261124T090000Z", "BEGIN:X-A ", "END:X-A"),
     "a component in one of its name": event("DTSTART:20261124T090000Z", "BEGIN:X-A", "BEGIN:X-A", "END:X-A", "END:X-A"),
+    "an end of another type": event("DTSTART:20261124T090000Z", "DTEND;VALUE=DATE:20261125"),
+    "an end before the start": event("DTSTART:20261124T090000Z", "DTEND:20261124T080000Z"),
+    "an end that does not exist": event("DTSTART:20261124T090000Z", "DTEND:00000000T000000"),
+    "an end of a date": event("DTSTART;VALUE=DATE:20261124", "DTEND;VALUE=DATE:20261124"),
+    "a time under VALUE=DATE": event("DTSTART;VALUE=DATE:20261124T090000", "DTEND;VALUE=DATE:20261124T100000"),
+    "an end before the start by another clock": event(
+        "DTSTART;TZID=America/New_York:20261124T090000", "DTEND;TZID=Europe/Berlin:20261124T100000"
+    ),
     "a blank line": event("DTSTART:20261124T090000Z", "", "SUMMARY:x"),
 }
 
