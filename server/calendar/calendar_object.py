@@ -17,6 +17,7 @@ from hashlib import blake2b
 from server.calendar.component import Component, parse_calendar
 from server.calendar.contentline import Property, decode, split_list, unescape_text
 from server.calendar.iana import named_zone
+from server.calendar.recurrence_ids import recurrence_ids
 from server.calendar.rrule import parse_rule
 from server.calendar.values import (
     CalendarTime,
@@ -144,7 +145,7 @@ def read_calendar_object(body: bytes, limits: Limits) -> CalendarObject:
     for candidate in components:
         _check_attendees(candidate, limits)
     uid = _common_uid(components, limits)
-    master, overrides = _recurrence_set(components)
+    master, overrides = _recurrence_set(tree, component)
     shown = master or components[0]
     organizer = shown.first("ORGANIZER")
     return CalendarObject(
@@ -343,11 +344,13 @@ def _common_uid(components: list[Component], limits: Limits) -> str:
     return uids[0]
 
 
-def _recurrence_set(components: list[Component]) -> tuple[Component | None, tuple[Component, ...]]:
-    """The master and the overrides."""
+def _recurrence_set(tree: Component, name: str) -> tuple[Component | None, tuple[Component, ...]]:
+    """The master and the overrides among the components of a name."""
     master: Component | None = None
-    overrides: dict[CalendarTime, Component] = {}
-    for component in components:
+    overrides: dict[str, Component] = {}
+    for component, recurrence_id in zip(tree.components, recurrence_ids(tree), strict=True):
+        if component.name != name:
+            continue
         prop = component.first("RECURRENCE-ID")
         if prop is None:
             if master is not None:
@@ -357,7 +360,7 @@ def _recurrence_set(components: list[Component]) -> tuple[Component | None, tupl
                 raise InvalidCalendarObject(message, component.line)
             master = component
         else:
-            other = overrides.setdefault(property_time(prop), component)
+            other = overrides.setdefault(recurrence_id, component)
             if other is not component:
                 message = f"The RECURRENCE-ID in line {prop.line} is that of the {component.name} in line {other.line}."
                 raise InvalidCalendarObject(message, prop.line)

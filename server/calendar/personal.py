@@ -3,12 +3,13 @@
 A text is the shared part and somebody's personal part: `split` takes it apart, `compose` puts a shared part and a
 personal one together, both on the content lines as they are written. The personal part is iCalendar, too: of each event
 and task its RECURRENCE-ID and what is personal in it, each run of lines behind the place where it stood. What an
-exception is not known to have of its own, it has from the rest of the series.
+exception is not known to have of its own, it has from the rest of the series. An exception is found by the instance
+that it means, however its RECURRENCE-ID is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from server.calendar.component import MAX_DEPTH, Component, parse_calendar
 from server.calendar.component_times import busy_of
 from server.calendar.contentline import Property, content_lines
 from server.calendar.occurrences import Busy
+from server.calendar.recurrence_ids import SeriesIds, recurrence_ids
 from server.errors import InvalidCalendarData
 
 _NAMES = frozenset(("TRANSP", "X-MICROSOFT-CDO-BUSYSTATUS", "X-MOZ-LASTACK", "X-MOZ-GENERATION"))
@@ -60,8 +62,8 @@ class _Part:
     name: str
     start: int
     first_line_end: int
-    recurrence: tuple[int, int] | None = None
-    recurrence_id: str = ""
+    recurrence: Property | None = None
+    """RECURRENCE-ID."""
     runs: list[_Run] = field(default_factory=list)
     places: dict[_Place, int] = field(default_factory=dict)
     """Where what stood behind a line goes."""
@@ -80,10 +82,12 @@ def split(text: str) -> Split:
     shared: list[str] = []
     personal = ["BEGIN:VCALENDAR\r\n"]
     position = 0
-    for part in _parts(text):
+    parts = list(_parts(text))
+    ids = _ids(text, parts)
+    for part in parts:
         personal.append(f"BEGIN:{part.name}\r\n")
         if part.recurrence is not None:
-            personal.append(text[slice(*part.recurrence)])
+            personal.append(_recurrence_id_line(text, part, ids))
         place: _Place | None = None
         for run in part.runs:
             if run.place != place:
@@ -108,10 +112,12 @@ def compose(shared: str, personal: str) -> str:
 
     `compose(*split(text))` is the text again, unless blank lines stand beside what is personal.
     """
-    known = _personal_runs(personal)
+    parts, own = list(_parts(shared)), list(_parts(personal))
+    ids = _ids(shared, [*parts, *own])
+    known = _personal_runs(personal, own, ids)
     pieces: list[str] = []
     position = 0
-    for key, part in _numbered(_parts(shared)):
+    for key, part in _numbered(parts, ids):
         runs = known.get(key)
         if runs is None and key[1]:
             runs = known.get((key[0], "", 0))
@@ -200,25 +206,36 @@ def _parts(text: str) -> Iterator[_Part]:
             else:
                 place = stood(line.name, line.end)
                 if line.name == "RECURRENCE-ID" and part.recurrence is None:
-                    part.recurrence = line.span
-                    part.recurrence_id = _recurrence_id(line)
+                    part.recurrence = line
     if names:
         raise InvalidCalendarData(f"The {names[-1][:40]} has no end.")
 
 
-def _recurrence_id(line: Property) -> str:
-    return f"{line.parameter('TZID') or ''}:{line.value.strip().upper()}"
+def _ids(text: str, parts: Iterable[_Part]) -> SeriesIds | None:
+    """What tells the instances of a text apart; None when none of some parts is an exception."""
+    return SeriesIds(parse_calendar(text)) if any(part.recurrence is not None for part in parts) else None
 
 
-def _numbered(parts: Iterator[_Part]) -> Iterator[tuple[_Key, _Part]]:
+def _recurrence_id_line(text: str, part: _Part, ids: SeriesIds | None) -> str:
+    """RECURRENCE-ID of an exception, written so that it needs neither the series nor a VTIMEZONE; else as it is."""
+    assert part.recurrence is not None
+    identifier = "" if ids is None else ids.id_of(part.name, part.recurrence)
+    if ":" in identifier:
+        return text[slice(*part.recurrence.span)]
+    return f"RECURRENCE-ID{'' if 'T' in identifier else ';VALUE=DATE'}:{identifier}\r\n"
+
+
+def _numbered(parts: Iterable[_Part], ids: SeriesIds | None) -> Iterator[tuple[_Key, _Part]]:
     seen: dict[tuple[str, str], int] = {}
     for part in parts:
-        at = part.name, part.recurrence_id
+        at = part.name, "" if ids is None else ids.id_of(part.name, part.recurrence)
         number = seen[at] = seen.get(at, -1) + 1
         yield (*at, number), part
 
 
-def _personal_runs(personal: str) -> dict[_Key, list[tuple[_Place, bool, str]]]:
+def _personal_runs(
+    personal: str, parts: Iterable[_Part], ids: SeriesIds | None
+) -> dict[_Key, list[tuple[_Place, bool, str]]]:
     """What a personal part has of each component: the place, whether it is an alarm, and the lines."""
     found: dict[_Key, list[tuple[_Place, bool, str]]] = {}
     places: dict[int, _Place] = {}
@@ -228,7 +245,7 @@ def _personal_runs(personal: str) -> dict[_Key, list[tuple[_Place, bool, str]]]:
             if not (number.isascii() and number.isdecimal()):
                 raise InvalidCalendarData(f"Line {line.line} names no place.", line.line)
             places[line.end] = (label, int(number[:9]))
-    for key, part in _numbered(_parts(personal)):
+    for key, part in _numbered(parts, ids):
         place: _Place = ("BEGIN", 0)
         runs = found[key] = []
         for run in part.runs:
@@ -237,26 +254,36 @@ def _personal_runs(personal: str) -> dict[_Key, list[tuple[_Place, bool, str]]]:
     return found
 
 
-def _canonical(component: Component) -> tuple[Any, ...]:
+def _canonical(component: Component, recurrence_id: str = "") -> tuple[Any, ...]:
     """The shared lines of a component and of those below it, in an order of their own; comparable all the way down."""
     outermost = component.name == "VCALENDAR"
     holder = component.name in _HOLDERS
     lines = sorted(
-        (line.name, tuple(sorted((name, tuple(values)) for name, values in line.params.items())), line.value.strip())
+        _canonical_line(line, recurrence_id)
         for line in ([] if outermost else component.properties)
         if not (line.name in _BOOKKEEPING or (holder and is_personal(line.name)))
     )
+    ids = recurrence_ids(component) if outermost else [""] * len(component.components)
     below = sorted(
-        (child.name, _canonical(child))
-        for child in component.components
+        (child.name, _canonical(child, identifier))
+        for child, identifier in zip(component.components, ids, strict=True)
         if not ((outermost and child.name == "VTIMEZONE") or (holder and child.name == "VALARM"))
     )
     return tuple(lines), tuple(below)
 
 
+def _canonical_line(line: Property, recurrence_id: str) -> tuple[Any, ...]:
+    """Name, parameters and value; of a RECURRENCE-ID the instance that it means."""
+    params = line.params
+    if line.name == "RECURRENCE-ID" and recurrence_id:
+        ranges = tuple(value.strip().upper() for value in params.get("RANGE", []))
+        return line.name, (("RANGE", ranges),), recurrence_id
+    return line.name, tuple(sorted((name, tuple(values)) for name, values in params.items())), line.value.strip()
+
+
 def _order(text: str) -> list[tuple[str, str]]:
-    found = []
-    for component in parse_calendar(text).components:
-        recurrence = component.first("RECURRENCE-ID")
-        found.append((component.name, "" if recurrence is None else _recurrence_id(recurrence)))
-    return found
+    tree = parse_calendar(text)
+    return [
+        (component.name, identifier)
+        for component, identifier in zip(tree.components, recurrence_ids(tree), strict=True)
+    ]

@@ -26,10 +26,10 @@ from server.calendar.component_times import (
     component_times,
     given,
     local_in,
-    moment,
 )
 from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Busy, Kind, later
 from server.calendar.recurrence import LAST_LOCAL, Series
+from server.calendar.recurrence_ids import in_series, instance_id
 from server.calendar.rrule import parse_rule
 from server.calendar.values import CalendarTime, Period, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
@@ -156,7 +156,7 @@ class RecurrenceSet:
                     if time.is_date and not is_date:
                         self._excluded_days.add(time.local.date())
                     else:
-                        self._excluded.add(self._in_series(time).utc)
+                        self._excluded.add(self.in_series(time).utc)
         self._dates.sort(key=lambda item: item.start_utc)
         self.work.spend(len(self._dates) + len(self._excluded) + len(self._excluded_days))
         self._date_keys = [item.start_utc for item in self._dates]
@@ -164,34 +164,25 @@ class RecurrenceSet:
     def _date(self, value: CalendarTime | Period) -> _Date:
         """An RDATE; a period's length counts for series of times only."""
         if not isinstance(value, Period):
-            start = self._in_series(value)
+            start = self.in_series(value)
             return _Date(start.utc, start, None)
-        start = self._in_series(value.start)
+        start = self.in_series(value.start)
         start_utc = start.utc
         if start.kind is Kind.DATE:
             return _Date(start_utc, start, None)
         if isinstance(value.end, CalendarTime):
-            return _Date(start_utc, start, max(self._in_series(value.end).utc, start_utc))
+            return _Date(start_utc, start, max(self.in_series(value.end).utc, start_utc))
         whole = Moment(later(start.local, timedelta(days=value.end.days)), start.kind, start.zone)
         return _Date(start_utc, start, later(whole.utc, timedelta(seconds=value.end.seconds)))
 
-    def _in_series(self, time: CalendarTime) -> Moment:
+    def in_series(self, time: CalendarTime) -> Moment:
         """A value of RDATE, EXDATE or RECURRENCE-ID as a time of the series."""
-        anchor = self._anchor
-        if anchor is None:
-            return moment(time, self.zones)
-        if anchor.kind is Kind.DATE:
-            return Moment(datetime.combine(time.local.date(), datetime.min.time()), Kind.DATE, None)
-        if time.is_date:
-            return Moment(datetime.combine(time.local.date(), anchor.local.time()), anchor.kind, anchor.zone)
-        if anchor.kind is Kind.FLOATING or time.is_floating:
-            return Moment(time.local, anchor.kind, anchor.zone)
-        return moment(time, self.zones)
+        return in_series(time, self._anchor, self.zones)
 
     def _override(self, times: ComponentTimes) -> _Override:
         prop = times.component.first("RECURRENCE-ID")
         assert prop is not None
-        recurrence_id = self._in_series(property_time(prop))
+        recurrence_id = self.in_series(property_time(prop))
         master = self.master
         if master is not None and given(times.component, "DTSTART") is None and given(times.component, "DUE") is None:
             same = NO_LENGTH if times.form == "none" else times.length
@@ -410,15 +401,6 @@ class RecurrenceSet:
         end_utc = period_end or times.end_of(start, id_utc)
         key = instance_id(id_utc, start) if self.recurs else ""
         return _made(times, start, id_utc, end_utc, key, period_end is not None)
-
-
-def instance_id(id_utc: datetime, original: Moment) -> str:
-    """The canonical text of an instance's original start: see `Occurrence.recurrence_id`."""
-    day = "%04d%02d%02d" % (id_utc.year, id_utc.month, id_utc.day)  # noqa: UP031 - half the time of a format string
-    if original.kind is Kind.DATE:
-        return day
-    clock = "T%02d%02d%02d" % (id_utc.hour, id_utc.minute, id_utc.second)  # noqa: UP031
-    return day + clock if original.kind is Kind.FLOATING else f"{day}{clock}Z"
 
 
 def _local_bounds(start: datetime, end: datetime, zone: Zone | None) -> tuple[datetime, datetime]:

@@ -21,6 +21,7 @@ from server.errors import InvalidData
 
 _RECURRING = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
 _INSTANCE_PROPERTIES = frozenset(("DTSTART", "DTEND", "DUE", "DURATION"))
+_OF_SERIES = frozenset(("RDATE", "EXDATE", "RECURRENCE-ID"))
 _LISTS = frozenset(("RDATE", "EXDATE", "FREEBUSY"))
 _SLACK = timedelta(days=2)
 """More than a nominal day and a change of offset can differ from their exact lengths."""
@@ -72,6 +73,13 @@ class TimeRangeMatcher:
     def _is_timeless(self, component: Component) -> bool:
         return all(given(component, name) is None for name in ("DTSTART", "DUE", "RECURRENCE-ID"))
 
+    def _recurrences(self, component: Component) -> RecurrenceSet:
+        """The recurrence set that a component belongs to."""
+        if self._recurrence_set is None:
+            alike = [pair for pair in enumerate(self._calendar.components) if pair[1].name == component.name]
+            self._recurrence_set = RecurrenceSet(alike, self._zones, self._work)
+        return self._recurrence_set
+
     def _any_instance(
         self,
         component: Component,
@@ -80,13 +88,11 @@ class TimeRangeMatcher:
         test: Callable[[Occurrence], bool] | None = None,
     ) -> bool:
         """Whether any instance that a component describes overlaps a window, and a test holds for its row."""
-        if self._recurrence_set is None:
-            alike = [pair for pair in enumerate(self._calendar.components) if pair[1].name == component.name]
-            self._recurrence_set = RecurrenceSet(alike, self._zones, self._work)
+        recurrences = self._recurrences(component)
         begin, finish = start or EARLIEST, end or LATEST
-        if test is None and not self._recurrence_set.floating_margin:
-            return next(self._recurrence_set.instances(begin, finish, component), None) is not None
-        rows = rows_within(self._recurrence_set, begin, finish, self._zone, component)
+        if test is None and not recurrences.floating_margin:
+            return next(recurrences.instances(begin, finish, component), None) is not None
+        rows = rows_within(recurrences, begin, finish, self._zone, component)
         return any(test is None or test(row) for row, _ in rows)
 
     def _alarm_in_range(self, component: Component, alarm: Component, time_range: TimeRange) -> bool:
@@ -117,6 +123,14 @@ class TimeRangeMatcher:
             return False
         if prop.name in _INSTANCE_PROPERTIES and len(path) == 2 and component.name in _RECURRING:
             return self._instance_property_in_range(component, prop.name, time_range)
+        if prop.name in _OF_SERIES and len(path) == 2 and component.name in _RECURRING:
+            in_series = self._recurrences(component).in_series
+            return any(
+                self._moment_in_range(in_series(value), time_range)
+                if isinstance(value, CalendarTime)
+                else self._value_in_range(value, time_range)
+                for value in property_times(prop)
+            )
         if prop.name in _LISTS:
             return any(self._value_in_range(value, time_range) for value in property_times(prop))
         try:
@@ -138,7 +152,7 @@ class TimeRangeMatcher:
     def _value_in_range(self, value: CalendarTime | Period, time_range: TimeRange) -> bool:
         """A single value; a period overlaps."""
         if not isinstance(value, Period):
-            return _lies_in(self._place(moment(value, self._zones)), time_range)
+            return self._moment_in_range(moment(value, self._zones), time_range)
         start = self._place(moment(value.start, self._zones))
         if isinstance(value.end, CalendarTime):
             end = self._place(moment(value.end, self._zones))
@@ -147,6 +161,9 @@ class TimeRangeMatcher:
         return (time_range.end is None or start < time_range.end) and (
             time_range.start is None or end > time_range.start
         )
+
+    def _moment_in_range(self, time: Moment, time_range: TimeRange) -> bool:
+        return _lies_in(self._place(time), time_range)
 
     def _place(self, time: Moment) -> datetime:
         return time.utc if time.kind is Kind.TIMED else self._zone.to_utc(time.local)

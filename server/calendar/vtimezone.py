@@ -6,11 +6,12 @@ any other follows the rules that its VTIMEZONE brings.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from server.calendar.component import Component
 from server.calendar.iana import data_year, named_zone, zone_with_rules_of
@@ -19,7 +20,7 @@ from server.calendar.rrule import Frequency, parse_rule
 from server.calendar.values import Period, parse_utc_offset, property_time, property_times
 from server.calendar.work import Work
 from server.calendar.zones import Transition, Zone
-from server.errors import InvalidCalendarData, UnknownTimezone
+from server.errors import InvalidCalendarData, InvalidData, UnknownTimezone
 
 KEY_PREFIX = "rules:"
 """What the keys of zones by their own rules begin with, before the hash of the rules."""
@@ -159,6 +160,16 @@ class CalendarZones:
         if zone is None:
             zone = self._found[tzid] = named_zone(tzid) or self._brought_zone(tzid)
         return zone
+
+    @cached_property
+    def brought(self) -> tuple[Zone, ...]:
+        """The zones that the object brings a VTIMEZONE for, as far as they can be read."""
+        found = []
+        for component in self._calendar.components:
+            if component.name == "VTIMEZONE":
+                with contextlib.suppress(InvalidData):
+                    found.append(self.zone((component.text("TZID") or "").strip()))
+        return tuple(found)
 
     def _brought_zone(self, tzid: str) -> Zone:
         wanted = _plain(tzid)

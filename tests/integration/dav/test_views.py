@@ -241,6 +241,26 @@ async def test_exceptions_of_a_series(three: Three) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    ["RECURRENCE-ID:20240109T100000Z", "RECURRENCE-ID;TZID=W. Europe Standard Time:20240109T110000"],
+)
+async def test_an_exception_written_in_another_way_is_the_same(three: Three, spelling: str) -> None:
+    """The owner's alarm stays with the exception; that a reader writes it in another way changes nothing shared."""
+    first = ("BEGIN:VEVENT", "UID:s", "DTSTAMP:20240101T000000Z", "DTSTART;TZID=Europe/Berlin:20240101T110000")
+    series = (*first, "RRULE:FREQ=DAILY;COUNT=20", "SUMMARY:Daily")
+    moved = ("BEGIN:VEVENT", "UID:s", "DTSTAMP:20240101T000000Z", "DTSTART:20240109T150000Z", "SUMMARY:Moved")
+    owners = "RECURRENCE-ID;TZID=Europe/Berlin:20240109T110000"
+    await three.owner.has(f"{three.owners}s.ics", calendar(*series, *EARLY, END, *moved, owners, *ALARM, END))
+    await three.writer.has(f"{three.writers}s.ics", calendar(*series, END, *moved, "LOCATION:Here", spelling, END))
+    assert (await three.texts("s.ics"))[0] == calendar(
+        *series, *EARLY, END, *moved, "LOCATION:Here", spelling, *ALARM, END
+    )
+    mine = calendar(*series, END, *moved, "LOCATION:Here", owners, *EARLY, END)
+    await three.reader.has(f"{three.readers}s.ics", mine)
+    assert (await three.texts("s.ics"))[2] == mine
+
+
 async def test_reports_read_the_view(three: Three) -> None:
     await three.reader.has(f"{three.readers}1.ics", event("1", "Meeting", *EARLY))
     expected = [event("1", "Meeting", FREE, *ALARM), event("1"), event("1", "Meeting", *EARLY)]
