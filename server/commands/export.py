@@ -23,7 +23,7 @@ from server.settings import Settings
 @click.command
 @click.argument("destination", metavar="DESTINATION")
 @click.option("--user", "owner", metavar="NAME", help="Whose calendars and address books.")
-@click.option("--collection", metavar="NAME", help="Only this one.")
+@click.option("--collection", metavar="NAME", help="Only this one; OWNER/NAME for what others share.")
 @click.option("--all", "everything", is_flag=True, help="Those of everybody, and who they are (without passwords).")
 @with_settings()
 async def export(
@@ -49,7 +49,7 @@ async def export(
             people = [record async for record in exporter.everybody()]
         else:
             people = [await principals.find(session.directory, owner)]
-        chosen = [] if collection is None else await exporter.collections(people[0], collection, kind)
+        chosen = [] if collection is None else await exporter.named(people[0], collection, kind)
         if len(chosen) > 1:
             raise click.UsageError(f"{collection} is a calendar and an address book: export to a .ics or .vcf file.")
         with _progress(await exporter.count(people, chosen)) as exporter.progress:

@@ -202,6 +202,43 @@ def test_streams_come_back_as_the_same_objects(koyomi: Koyomi, tmp_path: Path) -
     assert Path("e.vcf").read_bytes() == Path("c.vcf").read_bytes()
 
 
+def test_a_shared_calendar_is_exported_as_its_person_sees_it(koyomi: Koyomi, database: str, tmp_path: Path) -> None:
+    alarm = ("BEGIN:VALARM", "ACTION:DISPLAY", "DESCRIPTION:x", "TRIGGER:-PT10M", "END:VALARM")
+    others = [line.replace("10M", "5M") for line in alarm]
+    write(tmp_path, {"ada/a.ics": calendar(event("a", *alarm)), "ada/b.ics": calendar(event("b", *alarm))})
+    koyomi("import", "--user", "ada", "--collection", "work", "ada")
+    koyomi("user", "add", "bob", "--no-password")
+    koyomi("share", "ada/work", "--with", "bob", "--rights", "read")
+
+    async def put_own_alarm(storage: PostgresStorage) -> str:
+        person = await PostgresDirectory(storage.database).principal("bob")
+        assert person is not None
+        home = (await storage.resolve(person.id, Target(person.uid, "uid", "calendar"))).home
+        assert home is not None
+        (name,) = [each.name for each in await storage.collections(home, person.id) if each.home_id != home.id]
+        found = await storage.resolve(person.id, Target(person.uid, "uid", "calendar", name, "a.ics"))
+        assert found.collection is not None
+        body = calendar(event("a", *others)).encode()
+        await Objects(storage, Limits()).put(
+            found.collection, "a.ics", body, found.object, Cause(person.id, "test"), personal_only=True
+        )
+        return name
+
+    name = on(database, put_own_alarm)
+    for called in (name, "ada/work"):
+        seen = koyomi("export", "--user", "bob", "--collection", called, "-").stdout
+        assert (seen.count("-PT5M"), seen.count("-PT10M"), seen.count("BEGIN:VEVENT")) == (1, 0, 2)
+    koyomi("export", "--user", "bob", "--collection", "ada/work", "folder")
+    assert read(tmp_path / "folder")["a.ics"].decode() == calendar(event("a", *others))
+    koyomi("export", "--user", "bob", "own")
+    assert not any("a.ics" in path for path in read(tmp_path / "own"))
+    for called in ("ada/calendar", "nobody/work", "bob/work"):
+        assert (
+            "has no calendar or address book named"
+            in koyomi("export", "--user", "bob", "--collection", called, "-", code=None).stderr
+        )
+
+
 def test_large_files_of_cards_are_read_in_blocks(koyomi: Koyomi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(octet_lines, "_BLOCK", 100)
     texts = [card(f"u{number}", f"Name {number}") for number in range(50)]

@@ -22,7 +22,11 @@ from server.services.transfer.items import name_of
 from server.services.transfer.sources import PRINCIPALS, ROOT
 from server.storage import Collection, HomeKind, MemberColumn, PrincipalKind, Row, Storage, Target
 
-_CALLED = {None: "calendar or address book", "calendar": "calendar", "addressbook": "address book"}
+_CALLED: dict[HomeKind | None, str] = {
+    None: "calendar or address book",
+    "calendar": "calendar",
+    "addressbook": "address book",
+}
 _COLUMNS: tuple[MemberColumn, ...] = ("name", "uid", "text", "component")
 _PAGE = 100
 _PRINCIPALS = 500
@@ -58,24 +62,45 @@ class Exporter:
                 yield each
             after = name_key(page[-1].name)
 
-    async def collections(
-        self, owner: PrincipalRecord, name: str | None = None, kind: HomeKind | None = None
-    ) -> list[Collection]:
-        """A person's own calendars and address books, or those of a name and kind. Raises `NotFound` for no such."""
-        found: list[Collection] = []
-        for each in _KINDS if kind is None else (kind,):
-            home = (await self._storage.resolve(owner.id, Target(owner.uid, "uid", each))).home
+    async def collections(self, owner: PrincipalRecord) -> list[Collection]:
+        """A person's own calendars and address books."""
+        return [collection for collection, is_own in await self._shown(owner, _KINDS) if is_own]
+
+    async def named(self, owner: PrincipalRecord, name: str, kind: HomeKind | None = None) -> list[Collection]:
+        """The calendars and address books in a person's homes with a name, or of a kind and name, as the person sees
+        them. What others have shared with them also has the name OWNER/NAME, by its owner's name for it.
+
+        Raises `NotFound` when there is none.
+        """
+        kinds = _KINDS if kind is None else (kind,)
+        shown = [collection for collection, _ in await self._shown(owner, kinds)]
+        owner_name, separator, own_name = name.rpartition("/")
+        if separator:
+            ids = await self._ids(owner_name, own_name, kinds)
+            found = [collection for collection in shown if collection.id in ids]
+        else:
+            found = [collection for collection in shown if collection.name == name]
+        if not found:
+            raise NotFound(f"{owner.name} has no {_CALLED[kind]} named {name}.")
+        return found
+
+    async def _shown(self, owner: PrincipalRecord, kinds: Sequence[HomeKind]) -> list[tuple[Collection, bool]]:
+        """The collections that a person's homes show, and whether each is their own."""
+        found: list[tuple[Collection, bool]] = []
+        for kind in kinds:
+            home = (await self._storage.resolve(owner.id, Target(owner.uid, "uid", kind))).home
             if home is not None:
                 shown = await self._storage.collections(home, owner.id)
-                found += [item for item in shown if item.kind == each and item.home_id == home.id]
-        if name is not None:
-            found = [each for each in found if each.name == name]
-            if not found:
-                what = {"calendar": "calendar", "addressbook": "address book"}.get(
-                    kind or "", "calendar or address book"
-                )
-                raise NotFound(f"{owner.name} has no {what} named {name}.")
+                found += [(item, item.home_id == home.id) for item in shown if item.kind == kind]
         return found
+
+    async def _ids(self, owner_name: str, name: str, kinds: Sequence[HomeKind]) -> set[int]:
+        """The ids of the collections that somebody has under a name."""
+        owner = await self._directory.principal(owner_name)
+        if owner is None:
+            return set()
+        found = [await self._storage.resolve(owner.id, Target(owner.uid, "uid", kind, name)) for kind in kinds]
+        return {each.collection.id for each in found if each.collection is not None}
 
     async def count(self, owners: Sequence[PrincipalRecord], chosen: Sequence[Collection]) -> int:
         """Objects in the chosen collections, or in all of the owners'."""
