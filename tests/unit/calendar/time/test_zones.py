@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import random
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from importlib import resources
+from threading import Barrier
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from server.calendar.component import parse_components
-from server.calendar.iana import data_year, iana_zone, is_known_zone, named_zone, version, windows_zones, zone_names
+from server.calendar.iana import (
+    data_year,
+    iana_zone,
+    is_known_zone,
+    named_zone,
+    posix_rule,
+    version,
+    windows_zones,
+    zone_names,
+)
 from server.calendar.vtimezone import CalendarZones, observances, zone_of_component, zone_of_rules
-from server.calendar.zones import UTC_ZONE
+from server.calendar.zones import UTC_ZONE, Zone
 from server.errors import InvalidCalendarData, TooManyInstances, UnknownTimezone
 from tests.unit.calendar.time.texts import calendar, event
 
@@ -250,3 +262,29 @@ def test_zones_that_are_large_are_not_kept_in_memory(
     zone = zone_of_rules(parts)
     assert (zone_of_rules(parts) is zone) is kept
     assert zone_of_rules(parts).key == zone.key
+
+
+def test_threads_that_ask_for_far_years_at_once_get_the_right_times() -> None:
+    def made() -> Zone:
+        return Zone("x", timedelta(hours=1), (), posix_rule("CET-1CEST,M3.5.0,M10.5.0/3"))
+
+    times = [datetime(year, month, 15, 12) for year in range(2090, 9000, 137) for month in (1, 7)]
+    reference = made()
+    expected = [(reference.to_utc(time), reference.exists(time)) for time in times]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(5) as pool:
+            for _ in range(40):
+                zone, together = made(), Barrier(5)
+
+                def ask(zone: Zone = zone, together: Barrier = together) -> list[tuple[datetime, bool]]:
+                    together.wait()
+                    return [(zone.to_utc(time), zone.exists(time)) for time in times]
+
+                for future in [pool.submit(ask) for _ in range(5)]:
+                    assert future.result() == expected
+                begin, end = datetime(1970, 1, 1), datetime(9999, 1, 1)
+                assert zone.gaps(begin, end) == reference.gaps(begin, end)
+    finally:
+        sys.setswitchinterval(interval)
