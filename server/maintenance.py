@@ -20,7 +20,7 @@ from storage_plugins.postgres.audit_chain import seal
 from storage_plugins.postgres.database import Connection, Database, DatabaseLimits, connect
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.maintenance import forget_deleted, prune_outbox, prune_tombstones
-from storage_plugins.postgres.occurrence_jobs import follow_zone_data, roll_horizon
+from storage_plugins.postgres.occurrence_jobs import follow_zone_data, rederive, roll_horizon
 from storage_plugins.postgres.views import prune_views, render_shared
 
 INTERVAL = 600.0
@@ -29,6 +29,8 @@ OUTBOX_AGE = timedelta(days=7)
 """How long what happened is kept for those who were not told yet."""
 _FIRST = 20.0
 """Seconds after its start before which a worker tries for the first time."""
+_REDERIVING = 120.0
+"""Seconds of a round in which objects of an older version are computed again; the other jobs wait meanwhile."""
 _LOCK = 0x6B6F796F6D6A
 """Key of the advisory lock."""
 _LIMITS = DatabaseLimits(connections=2, acquire_timeout=30.0, connect_timeout=10.0, statement_timeout=300.0)
@@ -78,6 +80,7 @@ async def _round(database: Database, settings: Settings, lock: Connection) -> di
     retention = max(timedelta(days=settings.sync_token_days), restore + timedelta(days=1))
     jobs: dict[str, Callable[[], Awaitable[int]]] = {
         "zone_data": lambda: follow_zone_data(database, now),
+        "derived": lambda: rederive(database, now, seconds=_REDERIVING),
         "horizon": lambda: roll_horizon(database, now),
         "outbox": lambda: prune_outbox(database, OUTBOX_AGE),
         "deleted": lambda: forget_deleted(database, restore),

@@ -246,9 +246,8 @@ class ObjectContent:
     schedule_tag: str | None = None
     summary: Mapping[str, str] = field(default_factory=dict)
     """What lists and search show, by name: `summary`, `location`, `organizer`, ... or `fn`, `email`, ..."""
-    tzids: tuple[str, ...] = ()
     materialised: Materialised | None = None
-    """Occurrences and alarms; None leaves those that are stored alone (equal time key) or means none (cards)."""
+    """Occurrences, alarms and zones; None leaves those that are stored alone (equal time key) or means none (cards)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +292,8 @@ class SharedObject:
     """The personal parts of those who have views, by principal."""
     views_revision: int
     """The latest revision of a view; 0 where there is none."""
+    owner: frozenset[str] = frozenset()
+    """The addresses of the calendar's owner, by `server.calendar.attendance.address_keys`."""
 
     @property
     def neutral(self) -> str:
@@ -402,6 +403,17 @@ class Overlapping:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRecurrence:
+    """The recurrence of an object of which not all occurrences are stored."""
+
+    object_id: int
+    recurrence: str
+    """As `server.calendar.stored_recurrence` writes it."""
+    busy: tuple[Busy, ...] | None = None
+    """What each component of VCALENDAR makes busy for the viewer; None: what the recurrence says."""
+
+
+@dataclass(frozen=True, slots=True)
 class Timings:
     """When the objects of a calendar occur in a window (RFC 4791 §9.9)."""
 
@@ -501,6 +513,12 @@ class Storage(Protocol):
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
     ) -> BusyTimes:
         """When the objects of a calendar are busy in `window`; floating times are looked for in `floating`."""
+
+    async def recurrences(self, collection: Collection, ids: Sequence[int]) -> Sequence[StoredRecurrence]:
+        """The recurrences of the objects with these ids that have one."""
+
+    async def owner_addresses(self, home_id: int) -> frozenset[str]:
+        """The calendar user addresses of a home's owner, by `server.calendar.attendance.address_keys`."""
 
     async def members_by_id(
         self,

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC
 from hashlib import blake2b
 
+from server.calendar.attendance import has_declined
 from server.calendar.component import Component, parse_calendar
 from server.calendar.contentline import Property, decode, split_list, unescape_text
+from server.calendar.derivation import versioned
 from server.calendar.iana import named_zone
 from server.calendar.recurrence_ids import recurrence_ids
 from server.calendar.rrule import parse_rule
@@ -91,7 +93,9 @@ class CalendarObject:
     """The TZIDs by which its times are given, sorted."""
     time_key: str
     """Equal for two texts when everything that concerns time is the same: a change of the one into the other leaves
-    occurrences and alarms as they are."""
+    occurrences and alarms as they are. Begins with the version of the code that derives them."""
+    has_declined: bool
+    """Whether an attendee of an event has declined: it is free if that is the calendar's owner."""
 
     def summary(self) -> dict[str, str]:
         """What lists and searches show, of the master or else the first component: `summary`, `location`, `organizer`,
@@ -157,7 +161,8 @@ def read_calendar_object(body: bytes, limits: Limits) -> CalendarObject:
         overrides=overrides,
         organizer=organizer.value.strip() if organizer else None,
         tzids=tuple(sorted(used)),
-        time_key=_time_key(text, tree),
+        time_key=time_key(text, tree),
+        has_declined=component == "VEVENT" and any(map(has_declined, components)),
     )
 
 
@@ -377,8 +382,11 @@ def _check_attendees(component: Component, limits: Limits) -> None:
                 raise TooManyAttendees(message, prop.line)
 
 
-def _time_key(text: str, tree: Component) -> str:
-    """A hash over VTIMEZONEs as they stand and over the properties that concern time, component by component."""
+def time_key(text: str, tree: Component, declined: frozenset[int] = frozenset()) -> str:
+    """A hash over VTIMEZONEs as they stand and over the properties that concern time, component by component.
+
+    :param declined: the indexes of the events that the calendar's owner has declined.
+    """
     parts: list[str] = []
     for child in tree.components:
         if child.name == "VTIMEZONE":
@@ -391,4 +399,4 @@ def _time_key(text: str, tree: Component) -> str:
                 for prop in component.properties
                 if prop.name in _CONCERNS_TIME
             )
-    return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+    return versioned(blake2b("\n".join(parts).encode(), digest_size=16).hexdigest(), declined)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
+from server.calendar import stored_recurrence
 from server.calendar.alarms import alarm_triggers
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.calendar.component import Component
@@ -41,11 +42,12 @@ _RECURRING = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
 _OF_SERIES = frozenset(("RRULE", "EXRULE", "RDATE", "EXDATE", "FREEBUSY", "RECURRENCE-ID"))
 
 
-def materialise(calendar: Component, now: datetime) -> Materialised:
+def materialise(calendar: Component, now: datetime, declined: frozenset[int] = frozenset()) -> Materialised:
     """The occurrences, span and alarms of a calendar object.
 
     :param calendar: its VCALENDAR, whose components are of one type and have one UID.
     :param now: aware; what of a long series is materialised depends on it, and nothing else.
+    :param declined: the indexes of the events that the calendar's owner has declined: they are free.
     :raises InvalidCalendarData: for values of time that are none; `UnknownTimezone` is one of these errors.
     :raises TooManyInstances: when not even an hour can be computed with bounded work.
     """
@@ -56,7 +58,7 @@ def materialise(calendar: Component, now: datetime) -> Materialised:
     name = next((component.name for _, component in components if component.name in CALENDAR_COMPONENTS), "")
     components = [pair for pair in components if pair[1].name == name]
     if name in _RECURRING:
-        return _materialise_recurring(name, components, zones, now)
+        return _materialise_recurring(name, components, zones, now, declined)
     rows: list[Occurrence] = []
     for index, component in components:
         if name == "VFREEBUSY":
@@ -72,9 +74,13 @@ def is_single(calendar: Component) -> bool:
 
 
 def _materialise_recurring(
-    name: str, components: list[tuple[int, Component]], zones: CalendarZones, now: datetime
+    name: str,
+    components: list[tuple[int, Component]],
+    zones: CalendarZones,
+    now: datetime,
+    declined: frozenset[int],
 ) -> Materialised:
-    recurrences = RecurrenceSet(components, zones, Work())
+    recurrences = RecurrenceSet(components, zones, Work(), declined)
     if not recurrences.recurs:
         single = recurrences.single()
         if single is not None:
@@ -101,6 +107,7 @@ def _materialise_recurring(
         expanded_until=end,
         alarms=alarm_triggers(components),
         zones=_zone_keys(zones, rows),
+        recurrence=stored_recurrence.dump(recurrences),
     )
 
 

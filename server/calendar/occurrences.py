@@ -144,6 +144,8 @@ class Materialised:
     alarms: tuple[AlarmTrigger, ...]
     zones: tuple[str, ...]
     """Keys of the zones that the times depend on, sorted; UTC is not among them."""
+    recurrence: str | None = None
+    """The recurrence of an object that is not materialised whole (`server.calendar.stored_recurrence`)."""
 
     @property
     def whole(self) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.calendar.attendance import declined
 from server.calendar.component import MAX_DEPTH, Component, parse_calendar
 from server.calendar.component_times import busy_of
 from server.calendar.contentline import Property, content_lines
@@ -149,9 +150,16 @@ def same_order(text: str, other: str) -> bool:
     return _order(text) == _order(other)
 
 
-def busy_types(text: str) -> tuple[Busy, ...]:
-    """What each component directly below VCALENDAR does to free-busy. Raises `InvalidCalendarData`."""
-    return tuple(busy_of(component) for component in parse_calendar(text).components)
+def busy_types(text: str, owner: frozenset[str] = frozenset()) -> tuple[Busy, ...]:
+    """What each component directly below VCALENDAR does to free-busy. Raises `InvalidCalendarData`.
+
+    :param owner: the addresses of the calendar's owner: an event that they have declined is free.
+    """
+    calendar = parse_calendar(text)
+    free = declined(calendar, owner)
+    return tuple(
+        Busy.FREE if index in free else busy_of(component) for index, component in enumerate(calendar.components)
+    )
 
 
 def _parts(text: str) -> Iterator[_Part]:

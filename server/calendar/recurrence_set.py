@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from heapq import merge
 from typing import NamedTuple
@@ -30,7 +30,7 @@ from server.calendar.component_times import (
 from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Busy, Kind, later
 from server.calendar.recurrence import LAST_LOCAL, Series
 from server.calendar.recurrence_ids import in_series, instance_id
-from server.calendar.rrule import parse_rule
+from server.calendar.rrule import RecurrenceRule, parse_rule
 from server.calendar.values import CalendarTime, Period, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
@@ -72,7 +72,7 @@ def _made(
     return Instance(times, start, start_utc, end_utc, key, has_period, *times.matching(start_utc, end_utc, start.kind))
 
 
-class _Date(NamedTuple):
+class ExtraDate(NamedTuple):
     """An RDATE."""
 
     start_utc: datetime
@@ -82,7 +82,7 @@ class _Date(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Override:
+class Override:
     """A component with RECURRENCE-ID."""
 
     recurrence_id: Moment
@@ -92,25 +92,53 @@ class _Override:
     """With RANGE=THISANDFUTURE: how far later instances are moved, in local time."""
 
 
+class RecurrenceParts(NamedTuple):
+    """All that decides which instances a recurrence set has."""
+
+    master: ComponentTimes | None
+    rules: tuple[RecurrenceRule, ...]
+    excluding: tuple[RecurrenceRule, ...]
+    """EXRULE (RFC 2445)."""
+    dates: tuple[ExtraDate, ...]
+    excluded: frozenset[datetime]
+    """UTC times of original starts."""
+    excluded_days: frozenset[date]
+    """In local time of the series."""
+    overrides: tuple[Override, ...]
+
+
 class RecurrenceSet:
     """The instances of one component (with the same UID) and its overrides.
 
     :param components: with their index among the calendar's components; those without RECURRENCE-ID first wins.
+    :param declined: the indexes of components that make nobody busy, since the calendar's owner has declined.
     """
 
-    def __init__(self, components: Sequence[tuple[int, Component]], zones: CalendarZones, work: Work) -> None:
+    def __init__(
+        self,
+        components: Sequence[tuple[int, Component]],
+        zones: CalendarZones,
+        work: Work,
+        declined: frozenset[int] = frozenset(),
+    ) -> None:
         self.zones = zones
         self.work = work
         self.master: ComponentTimes | None = None
         overriding: list[ComponentTimes] = []
         for index, component in components:
-            if component.first("RECURRENCE-ID") is not None:
-                overriding.append(component_times(component, index, zones))
-            elif self.master is None:
-                self.master = component_times(component, index, zones)
+            is_override = component.first("RECURRENCE-ID") is not None
+            if not is_override and self.master is not None:
+                continue
+            times = component_times(component, index, zones)
+            if index in declined:
+                times = replace(times, busy=Busy.FREE)
+            if is_override:
+                overriding.append(times)
+            else:
+                self.master = times
         self._anchor = None if self.master is None else self.master.anchor
         self._series: list[Series] = []
-        self._dates: list[_Date] = []
+        self._dates: list[ExtraDate] = []
         self._date_keys: list[datetime] = []
         self._excluding: list[Series] = []
         self._excluded: set[datetime] = set()
@@ -118,6 +146,45 @@ class RecurrenceSet:
         if self.master is not None and self._anchor is not None:
             self._read_recurrence(self.master.component, self._anchor)
         self._overrides = [self._override(times) for times in overriding]
+        self._complete()
+
+    @classmethod
+    def of(cls, parts: RecurrenceParts, work: Work) -> RecurrenceSet:
+        """The set with these parts, without the components that they were read from.
+
+        The components of its instances have a name and no properties.
+        """
+        made = cls((), CalendarZones(Component("VCALENDAR")), work)
+        made.master = parts.master
+        anchor = made._anchor = None if parts.master is None else parts.master.anchor
+        if anchor is not None:
+            made._series = [made._rule_series(rule, anchor) for rule in parts.rules]
+            made._excluding = [made._rule_series(rule, anchor) for rule in parts.excluding]
+        made._dates = list(parts.dates)
+        made._date_keys = [item.start_utc for item in parts.dates]
+        made._excluded, made._excluded_days = set(parts.excluded), set(parts.excluded_days)
+        made._overrides = list(parts.overrides)
+        made._complete()
+        return made
+
+    @property
+    def parts(self) -> RecurrenceParts:
+        """What `of` makes the same set from."""
+        return RecurrenceParts(
+            self.master,
+            tuple(series.rule for series in self._series),
+            tuple(series.rule for series in self._excluding),
+            tuple(self._dates),
+            frozenset(self._excluded),
+            frozenset(self._excluded_days),
+            tuple(self._overrides),
+        )
+
+    def _rule_series(self, rule: RecurrenceRule, anchor: Moment) -> Series:
+        return Series(rule, anchor.local, anchor.zone, self.work, dates=anchor.kind is Kind.DATE)
+
+    def _complete(self) -> None:
+        """Work out what follows from the parts."""
         self._overridden = {override.id_utc for override in self._overrides}
         self._ranges = sorted(
             (override for override in self._overrides if override.shift is not None),
@@ -145,7 +212,7 @@ class RecurrenceSet:
             if prop.name in ("RRULE", "EXRULE"):
                 if not prop.value.strip():
                     continue
-                series = Series(parse_rule(prop.value), anchor.local, anchor.zone, self.work, dates=is_date)
+                series = self._rule_series(parse_rule(prop.value), anchor)
                 (self._series if prop.name == "RRULE" else self._excluding).append(series)
             elif prop.name == "RDATE":
                 for value in property_times(prop):
@@ -161,25 +228,25 @@ class RecurrenceSet:
         self.work.spend(len(self._dates) + len(self._excluded) + len(self._excluded_days))
         self._date_keys = [item.start_utc for item in self._dates]
 
-    def _date(self, value: CalendarTime | Period) -> _Date:
+    def _date(self, value: CalendarTime | Period) -> ExtraDate:
         """An RDATE; a period's length counts for series of times only."""
         if not isinstance(value, Period):
             start = self.in_series(value)
-            return _Date(start.utc, start, None)
+            return ExtraDate(start.utc, start, None)
         start = self.in_series(value.start)
         start_utc = start.utc
         if start.kind is Kind.DATE:
-            return _Date(start_utc, start, None)
+            return ExtraDate(start_utc, start, None)
         if isinstance(value.end, CalendarTime):
-            return _Date(start_utc, start, max(self.in_series(value.end).utc, start_utc))
+            return ExtraDate(start_utc, start, max(self.in_series(value.end).utc, start_utc))
         whole = Moment(later(start.local, timedelta(days=value.end.days)), start.kind, start.zone)
-        return _Date(start_utc, start, later(whole.utc, timedelta(seconds=value.end.seconds)))
+        return ExtraDate(start_utc, start, later(whole.utc, timedelta(seconds=value.end.seconds)))
 
     def in_series(self, time: CalendarTime) -> Moment:
         """A value of RDATE, EXDATE or RECURRENCE-ID as a time of the series."""
         return in_series(time, self._anchor, self.zones)
 
-    def _override(self, times: ComponentTimes) -> _Override:
+    def _override(self, times: ComponentTimes) -> Override:
         prop = times.component.first("RECURRENCE-ID")
         assert prop is not None
         recurrence_id = self.in_series(property_time(prop))
@@ -191,7 +258,7 @@ class RecurrenceSet:
         shift = None
         if (prop.parameter("RANGE") or "").strip().upper() == "THISANDFUTURE" and times.anchor is not None:
             shift = times.anchor.local - local_in(recurrence_id, recurrence_id.utc, times.anchor)
-        return _Override(recurrence_id, recurrence_id.utc, times, shift)
+        return Override(recurrence_id, recurrence_id.utc, times, shift)
 
     # -- instances -----------------------------------------------------------------------------------------------------
 
@@ -319,8 +386,8 @@ class RecurrenceSet:
         ids_from, ids_until = self._ids_of(component)
         back = later(start, -max(self.master.length.longest, timedelta(days=1)))
         for id_utc, item in self._starts(max(back, ids_from), min(later(end, timedelta(seconds=2)), ids_until)):
-            original = item.start if isinstance(item, _Date) else item
-            yield self._described(id_utc, original, self.master, item.end_utc if isinstance(item, _Date) else None)
+            original = item.start if isinstance(item, ExtraDate) else item
+            yield self._described(id_utc, original, self.master, item.end_utc if isinstance(item, ExtraDate) else None)
 
     def _describing(self) -> Iterator[ComponentTimes]:
         """The components that describe more than one instance."""
@@ -329,10 +396,10 @@ class RecurrenceSet:
         for override in self._ranges:
             yield override.times
 
-    def _starts(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, Moment | _Date]]:
+    def _starts(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, Moment | ExtraDate]]:
         """The original starts of the master's instances in a window, ascending: none that is excluded or overridden."""
         assert self._anchor is not None
-        sources: list[Iterator[tuple[datetime, Moment | _Date]]] = [
+        sources: list[Iterator[tuple[datetime, Moment | ExtraDate]]] = [
             self._series_starts(series, start, end) for series in self._series
         ]
         if not self._series and start <= (anchor_utc := self._anchor.utc) < end:
@@ -349,7 +416,7 @@ class RecurrenceSet:
                 continue
             previous = id_utc
             if self._excluded_days or self._excluding:
-                item = pair[1].start if isinstance(pair[1], _Date) else pair[1]
+                item = pair[1].start if isinstance(pair[1], ExtraDate) else pair[1]
                 local = local_in(item, id_utc, self._anchor)
                 if local.date() in self._excluded_days or any(rule.generates(local) for rule in self._excluding):
                     continue
@@ -371,7 +438,7 @@ class RecurrenceSet:
             if start <= utc < end:
                 yield utc, Moment(local, kind, zone)
 
-    def _of_override(self, override: _Override) -> Instance | None:
+    def _of_override(self, override: Override) -> Instance | None:
         start = override.times.anchor
         if start is None:
             return None
@@ -379,13 +446,13 @@ class RecurrenceSet:
         end_utc = override.times.end_of(start, start_utc)
         return _made(override.times, start, start_utc, end_utc, instance_id(override.id_utc, override.recurrence_id))
 
-    def _instance(self, id_utc: datetime, item: Moment | _Date) -> Instance:
+    def _instance(self, id_utc: datetime, item: Moment | ExtraDate) -> Instance:
         """The instance with an original start, described by the master or by a range."""
         assert self.master is not None
         position = bisect_right(self._range_keys, id_utc)
-        start = item.start if isinstance(item, _Date) else item
+        start = item.start if isinstance(item, ExtraDate) else item
         if position == 0:
-            return self._described(id_utc, start, self.master, item.end_utc if isinstance(item, _Date) else None)
+            return self._described(id_utc, start, self.master, item.end_utc if isinstance(item, ExtraDate) else None)
         override = self._ranges[position - 1]
         anchor, shift = override.times.anchor, override.shift
         assert anchor is not None

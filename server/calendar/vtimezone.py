@@ -79,7 +79,15 @@ def observances(component: Component) -> tuple[Observance, ...]:
     return tuple(sorted(found, key=lambda item: (item.start, item.offset_from, item.offset_to, item.rules, item.dates)))
 
 
-def zone_of_rules(parts: tuple[Observance, ...]) -> Zone:
+class RulesZone(Zone):
+    """A zone by the rules that a VTIMEZONE brings."""
+
+    __slots__ = ("observances",)
+
+    observances: tuple[Observance, ...]
+
+
+def zone_of_rules(parts: tuple[Observance, ...]) -> RulesZone:
     """The zone that observances describe; its key is a hash of them.
 
     :raises InvalidCalendarData: for a recurrence rule that is none.
@@ -97,12 +105,14 @@ def _are_ordinary(parts: tuple[Observance, ...]) -> bool:
     )
 
 
-def _zone_of_rules(parts: tuple[Observance, ...]) -> Zone:
+def _zone_of_rules(parts: tuple[Observance, ...]) -> RulesZone:
     work = Work(_WORK)
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()
     transitions = _onsets(parts, datetime(_FIRST_YEAR, 1, 1), datetime(_TABLE_YEAR, 1, 1), work)
     first_offset = min(parts, key=lambda part: part.start).offset_from
-    return Zone(KEY_PREFIX + digest[:24], first_offset, transitions, _yearly(parts))
+    zone = RulesZone(KEY_PREFIX + digest[:24], first_offset, transitions, _yearly(parts))
+    zone.observances = parts
+    return zone
 
 
 _kept_zone_of_rules = lru_cache(maxsize=512)(_zone_of_rules)

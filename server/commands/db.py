@@ -91,9 +91,10 @@ async def restored(settings: Settings) -> None:
 @click.option("--all", "everything", is_flag=True, help="All objects, whatever changed.")
 @with_settings()
 async def reexpand(settings: Settings, dry_run: bool, everything: bool) -> None:
-    """Compute stored occurrences anew after an update of the time-zone data, as servers do by themselves.
+    """Compute stored occurrences again after an update of the time-zone data or of Koyomi, as servers do by themselves.
 
-    Says which zones changed and whose calendars have events in them. May run while the server does.
+    Says how many objects an older version of Koyomi derived, which zones changed, and whose calendars have events in
+    them. May run while the server does.
     """
     async with open_database(settings) as dsn:
         if not dry_run:
@@ -107,11 +108,14 @@ async def reexpand(settings: Settings, dry_run: bool, everything: bool) -> None:
                 click.echo(f"Changed: {', '.join(sorted(found.changed))}.")
                 for name, objects in await occurrence_jobs.affected(database, found.changed):
                     click.echo(f"{name}: {objects}")
+            click.echo(f"Derived by an older version: {await occurrence_jobs.outdated(database)} objects.")
             if dry_run:
                 return
             now, done = datetime.now(UTC), 0
             if everything:
                 done = await occurrence_jobs.reexpand(database, now, None)
+            else:
+                done = await occurrence_jobs.rederive(database, now)
             if everything or not found.current:
                 done += await occurrence_jobs.follow_zone_data(database, now)
             click.echo(f"{done} objects were computed anew.")

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from server.calendar.calendar_object import CalendarObject, read_calendar_object
+from server.calendar import attendance
+from server.calendar.calendar_object import CalendarObject, read_calendar_object, time_key
 from server.calendar.materialise import is_single, materialise
 from server.computing import computed
 from server.contacts.vcard import AddressObject, read_address_object
@@ -128,11 +129,12 @@ class Objects:
         """As `store`, in a calendar with views."""
         stored = await self._stored(collection, existing)
         personal, based_on = ({}, (0, 0)) if stored is None else (stored.personal, stored.state)
+        owner = await self._owner(collection, stored)
         if collection.view is None:
-            rendered = await computed(views.views_of, content.text, personal, based_on)
+            rendered = await computed(views.views_of, content.text, personal, based_on, None, owner)
             written = await self._write(collection, name, content, existing, cause, rendered)
             return Put(existing is None, content.etag, True, written)
-        decision = await computed(views.decide, collection.view, content.text, stored)
+        decision = await computed(views.decide, collection.view, content.text, stored, owner)
         view = decision.view
         as_sent = view.text == content.text
         if decision.owner_text is None:
@@ -146,9 +148,13 @@ class Objects:
             raise PersonalOnly
         if decision.owner_text != content.text:
             content = await self.read(collection, decision.owner_text.encode(), existing)
-        rendered = await computed(views.views_of, content.text, personal, based_on, view)
+        rendered = await computed(views.views_of, content.text, personal, based_on, view, owner)
         written = await self._write(collection, name, content, existing, cause, rendered)
         return Put(existing is None, view.etag, as_sent, written)
+
+    async def _owner(self, collection: Collection, stored: SharedObject | None) -> frozenset[str]:
+        """The addresses of a calendar's owner."""
+        return stored.owner if stored is not None else await self._storage.owner_addresses(collection.home_id)
 
     async def _stored(self, collection: Collection, existing: Object | None) -> SharedObject | None:
         """What is stored of an object in a calendar with views."""
@@ -190,33 +196,33 @@ class Objects:
         Large texts are parsed off the event loop. What was parsed decides where the occurrences are computed: those of
         an object that recurs, or brings rules for its zones, off the loop too.
         """
-        if len(body) >= LARGE:
-            return await computed(self._read, collection, body, existing)
+        large = len(body) >= LARGE
         if collection.kind == "addressbook":
-            return _card_content(read_address_object(body, self._limits))
-        found = self._calendar_object(collection, body)
-        if self._unchanged(found, existing) or is_single(found.tree):
-            return self._content(found, existing)
-        return await computed(self._content, found, existing)
+            return await computed(self._card, body) if large else self._card(body)
+        parse = self._calendar_object
+        found = await computed(parse, collection, body) if large else parse(collection, body)
+        key, declined = found.time_key, await self._declined(collection, found)
+        if declined:
+            key = time_key(found.text, found.tree, declined)
+        now = None if existing is not None and existing.time_key == key else self._now()
+        if not large and (now is None or is_single(found.tree)):
+            return _calendar_content(found, key, now, declined)
+        return await computed(_calendar_content, found, key, now, declined)
 
-    def _read(self, collection: Collection, body: bytes, existing: Object | None) -> ObjectContent:
-        if collection.kind == "addressbook":
-            return _card_content(read_address_object(body, self._limits))
-        return self._content(self._calendar_object(collection, body), existing)
+    async def _declined(self, collection: Collection, found: CalendarObject) -> frozenset[int]:
+        """The indexes of the events that the calendar's owner has declined."""
+        if not found.has_declined:
+            return frozenset()
+        return attendance.declined(found.tree, await self._storage.owner_addresses(collection.home_id))
+
+    def _card(self, body: bytes) -> ObjectContent:
+        return _card_content(read_address_object(body, self._limits))
 
     def _calendar_object(self, collection: Collection, body: bytes) -> CalendarObject:
         found = read_calendar_object(body, self._limits)
         if collection.components and found.component not in collection.components:
             raise UnsupportedComponent(f"This calendar takes {', '.join(collection.components)} only.")
         return found
-
-    @staticmethod
-    def _unchanged(found: CalendarObject, existing: Object | None) -> bool:
-        """Whether the occurrences stored of `existing` are those of a text."""
-        return existing is not None and existing.time_key == found.time_key
-
-    def _content(self, found: CalendarObject, existing: Object | None) -> ObjectContent:
-        return _calendar_content(found, None if self._unchanged(found, existing) else self._now())
 
     async def delete(self, collection: Collection, existing: Object, cause: Cause) -> int:
         """Delete a member; it can be restored for a while. Gives the revision."""
@@ -276,11 +282,12 @@ class Objects:
         if destination.views:
             stored = await self._stored(destination, replaced)
             personal, based_on = ({}, (0, 0)) if stored is None else (stored.personal, stored.state)
+            owner = await self._owner(destination, stored)
             view = None
             if destination.view is not None:
-                decision = await computed(views.decide, destination.view, text, None)
+                decision = await computed(views.decide, destination.view, text, None, owner)
                 view, text = decision.view, decision.owner_text or text
-            rendered = await computed(views.views_of, text, personal, based_on, view)
+            rendered = await computed(views.views_of, text, personal, based_on, view, owner)
         content = await self.read(destination, text.encode(), None)
         written = await self._storage.transfer_text(
             source,
@@ -319,7 +326,7 @@ def _card_content(card: AddressObject) -> ObjectContent:
     )
 
 
-def _calendar_content(found: CalendarObject, now: datetime | None) -> ObjectContent:
+def _calendar_content(found: CalendarObject, key: str, now: datetime | None, declined: frozenset[int]) -> ObjectContent:
     """`now` is None where the stored occurrences hold."""
     body = found.text.encode()
     return ObjectContent(
@@ -328,8 +335,7 @@ def _calendar_content(found: CalendarObject, now: datetime | None) -> ObjectCont
         etag=etag_of(body),
         text=found.text,
         size=len(body),
-        time_key=found.time_key,
+        time_key=key,
         summary=found.summary(),
-        tzids=found.tzids,
-        materialised=None if now is None else materialise(found.tree, now),
+        materialised=None if now is None else materialise(found.tree, now, declined),
     )

@@ -31,20 +31,25 @@ class Decision:
 
 def render(stored: SharedObject) -> Views:
     """The neutral text and all views of an object as it is stored."""
-    return views_of(stored.text, stored.personal, stored.state)
+    return views_of(stored.text, stored.personal, stored.state, owner=stored.owner)
 
 
 def views_of(
-    owner_text: str, personal: Mapping[int, str], based_on: tuple[int, int] = (0, 0), own: ObjectView | None = None
+    owner_text: str,
+    personal: Mapping[int, str],
+    based_on: tuple[int, int] = (0, 0),
+    own: ObjectView | None = None,
+    owner: frozenset[str] = frozenset(),
 ) -> Views:
     """The neutral text and all views of an object whose owner's text is given.
 
-    `personal` are the parts of those who have views; `own` is a view that is known already.
+    `personal` are the parts of those who have views; `own` is a view that is known already; `owner` are the addresses
+    of the calendar's owner.
     """
     shared = neutral(owner_text)
-    owner_busy = busy_types(owner_text)
+    owner_busy = busy_types(owner_text, owner)
     views = [
-        view_of(principal, shared, part, owner_busy)
+        view_of(principal, shared, part, owner_busy, owner)
         for principal, part in personal.items()
         if own is None or principal != own.principal_id
     ]
@@ -54,41 +59,44 @@ def views_of(
     return Views(
         etag_of(shared.encode()),
         shared if differs else None,
-        _different(shared, owner_busy) if differs else None,
+        _different(shared, owner_busy, owner) if differs else None,
         tuple(views),
         based_on,
     )
 
 
-def view_of(principal: int, shared: str, personal: str, owner_busy: tuple[Busy, ...]) -> ObjectView:
+def view_of(
+    principal: int, shared: str, personal: str, owner_busy: tuple[Busy, ...], owner: frozenset[str] = frozenset()
+) -> ObjectView:
     """What somebody sees with personal parts of their own."""
-    return _view(principal, compose(shared, personal), personal, owner_busy)
+    return _view(principal, compose(shared, personal), personal, owner_busy, owner)
 
 
-def decide(principal: int, text: str, stored: SharedObject | None) -> Decision:
+def decide(principal: int, text: str, stored: SharedObject | None, owner: frozenset[str] = frozenset()) -> Decision:
     """What it means that a sharee puts a text in the place of an object, or (None) as a new one.
 
     The owner keeps what is theirs; of a new object they have the shared part. What the sharee sees is what they put,
-    unless its components stand in another order than the owner's. Raises `InvalidCalendarData`, `ResourceTooLarge`.
+    unless its components stand in another order than the owner's. `owner` are the addresses of the calendar's owner.
+    Raises `InvalidCalendarData`, `ResourceTooLarge`.
     """
     put = split(text)
     if len(put.personal) > MAX_PERSONAL:
         raise ResourceTooLarge("Alarms and other personal parts are too large.")
     if stored is None:
-        return Decision(put.shared, _view(principal, text, put.personal, busy_types(put.shared)))
+        return Decision(put.shared, _view(principal, text, put.personal, busy_types(put.shared, owner), owner))
     if same_shared(put.shared, stored.neutral):
         seen = text if same_order(text, stored.text) else compose(stored.neutral, put.personal)
-        return Decision(None, _view(principal, seen, put.personal, busy_types(stored.text)))
+        return Decision(None, _view(principal, seen, put.personal, busy_types(stored.text, owner), owner))
     owner_text = compose(put.shared, split(stored.text).personal)
-    return Decision(owner_text, _view(principal, text, put.personal, busy_types(owner_text)))
+    return Decision(owner_text, _view(principal, text, put.personal, busy_types(owner_text, owner), owner))
 
 
-def _view(principal: int, text: str, personal: str, owner_busy: tuple[Busy, ...]) -> ObjectView:
+def _view(principal: int, text: str, personal: str, owner_busy: tuple[Busy, ...], owner: frozenset[str]) -> ObjectView:
     data = text.encode()
-    return ObjectView(principal, etag_of(data), text, len(data), personal, _different(text, owner_busy))
+    return ObjectView(principal, etag_of(data), text, len(data), personal, _different(text, owner_busy, owner))
 
 
-def _different(text: str, owner_busy: tuple[Busy, ...]) -> tuple[Busy, ...] | None:
+def _different(text: str, owner_busy: tuple[Busy, ...], owner: frozenset[str]) -> tuple[Busy, ...] | None:
     """What the components of a text make busy, unless it is the same as for the owner."""
-    busy = busy_types(text)
+    busy = busy_types(text, owner)
     return None if busy == owner_busy else busy

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from server.storage import SharedObject, Views
+from storage_plugins.postgres import owners
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.views import busy_numbers, shared_object
 
@@ -90,22 +91,26 @@ _TEXTS = """
     select o.home_id, o.id, o.size, o.etag, o.text from object o
     where o.home_id = $1 and o.id > $2 and o.deleted_revision is null order by o.id limit $3
 """
-_SHARED = """
+_SHARED = f"""
     select o.neutral_etag, o.neutral_text, o.neutral_busy, s.* from (
         select o.id from object o join collection c on c.home_id = o.home_id and c.id = o.collection_id
         where o.home_id = $1 and o.id > $2 and o.deleted_revision is null and c.views and c.views_rendered
         order by o.id limit $3
     ) as n
     join object o on o.home_id = $1 and o.id = n.id
+    cross join (
+        select {owners.COLUMNS} from home h join principal p on p.id = h.principal_id where h.id = $1
+    ) as w
     cross join lateral (
         select o.id, o.revision, o.text, o.neutral_text, coalesce(max(v.revision), 0),
                jsonb_object_agg(v.principal_id, v.personal) filter (where v.principal_id is not null),
+               w.uid, w.name, w.addresses,
                jsonb_object_agg(v.principal_id, jsonb_build_array(v.etag, v.size, v.text, v.busy))
                    filter (where v.principal_id is not null)
         from object_view v where v.home_id = o.home_id and v.object_id = o.id
     ) as s
     order by o.id
-"""
+"""  # noqa: S608
 
 
 async def check(

@@ -174,6 +174,8 @@ async def _copy_members(connection: Connection, handover: Handover, limit: int) 
         "s.home_id = $1 and s.id = any($3::bigint[]) and s.text is not null",
         [home_id, to_home_id, batch["ids"], last - batch["members"]],
         {
+            # Whether the new owner has declined an event is computed anew.
+            "time_key": "case when s.component = 'VEVENT' then '' else s.time_key end",
             "created_revision": "$4 + row_number() over (order by s.revision)",
             "revision": "$4 + row_number() over (order by s.revision)",
             "deleted_revision": "case when s.deleted_revision is not null then "

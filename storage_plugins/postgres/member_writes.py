@@ -22,7 +22,7 @@ from storage_plugins.postgres import occurrence_rows
 from storage_plugins.postgres import views as view_rows
 from storage_plugins.postgres.writing import LOCK_HOMES, Writing, based_on, by, call, place, split
 
-_PUT_OBJECT = call("koyomi_put_object_2", 47)
+_PUT_OBJECT = call("koyomi_put_object_3", 48)
 _PUT_VIEW = call("koyomi_put_view_1", 17)
 _DELETE_OBJECT = call("koyomi_delete_object_1", 10)
 _TRANSFER_OBJECT = call("koyomi_transfer_object_2", 21)
@@ -187,7 +187,7 @@ class MemberWrites(Writing):
             content.time_key,
             content.text,
             dict(content.summary) or None,
-            content.tzids or None,
+            *occurrence_rows.derived(content.materialised),
             limits.quota_bytes,
             limits.max_members,
             self._restore_days,

@@ -1,6 +1,7 @@
-"""Stored occurrences are computed anew: those of endless series as time goes by, and those of zones that changed.
+"""Stored occurrences are computed again: those of endless series as time goes by, those in zones that changed, and
+those that an older version of the code derived (`server.calendar.derivation`).
 
-Neither changes what a client sees, so neither takes a revision. Objects are read in pages and computed outside of a
+This changes nothing that clients synchronise, so it takes no revision. Objects are read in pages and computed outside a
 transaction; one that was changed or deleted meanwhile is left alone, since its writer has computed it.
 """
 
@@ -8,22 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from server.calendar import iana
+from server.calendar import derivation, iana
+from server.calendar.attendance import declined
+from server.calendar.calendar_object import time_key
 from server.calendar.component import parse_calendar
 from server.calendar.materialise import materialise
 from server.calendar.occurrences import Materialised
 from server.errors import DatabaseError, KoyomiError
-from storage_plugins.postgres import occurrence_rows
+from storage_plugins.postgres import occurrence_rows, owners
 from storage_plugins.postgres.database import Database
 
-_PAGE = 50
-_COLUMNS = "o.home_id, o.id, o.collection_id, o.revision, o.text"
-# Of what an object's occurrences cover, a third lies ahead at least: of three years, one.
+_PAGE = 500
+"""Objects that are looked up at once."""
+_TEXTS_AT_ONCE = 50
+_BYTES_AT_ONCE = 4 * 1024 * 1024
+"""Bytes of the texts that are read at once, unless one alone has more."""
+_COLUMNS = "o.home_id, o.id, o.size"
+# At least a third of the time that the stored occurrences cover lies ahead: of three years, one.
 _HORIZON = f"""
     select {_COLUMNS}, o.expanded_until from object o
     where o.expanded_until < $1::timestamptz + interval '366 days' and o.deleted_revision is null
@@ -42,6 +50,20 @@ _ALL = f"""
     where o.component <> 'VCARD' and o.deleted_revision is null and (o.home_id, o.id) > ($1, $2)
     order by o.home_id, o.id limit $3
 """  # noqa: S608
+_OUTDATED = f"""
+    select {_COLUMNS} from object o
+    where left(o.time_key, 4) < $1 and o.component <> 'VCARD' and o.deleted_revision is null limit $2
+"""  # noqa: S608
+_COUNT_OUTDATED = """
+    select count(*) from object o
+    where left(o.time_key, 4) < $1 and o.component <> 'VCARD' and o.deleted_revision is null
+"""
+_TEXTS = f"""
+    select o.home_id, o.id, o.collection_id, o.revision, o.text, o.time_key, {owners.COLUMNS}
+    from unnest($1::bigint[], $2::bigint[]) as wanted (home_id, id)
+    join object o on o.home_id = wanted.home_id and o.id = wanted.id and o.deleted_revision is null
+    join home h on h.id = o.home_id join principal p on p.id = h.principal_id
+"""  # noqa: S608
 _AFFECTED = """
     select p.name, count(*) as objects from object o
     join home h on h.id = o.home_id join principal p on p.id = h.principal_id
@@ -52,10 +74,24 @@ _LOCK = """
     where o.home_id = $1 and o.id = $2 and o.revision = $3 and o.deleted_revision is null for no key update
 """
 _UPDATE = """
-    update object set span_start = $3, span_end = $4, endless = $5, expanded_from = $6, expanded_until = $7, tzids = $8
+    update object set span_start = $3, span_end = $4, endless = $5, expanded_from = $6, expanded_until = $7, tzids = $8,
+        recurrence = $9, time_key = $10
     where home_id = $1 and id = $2
 """
-_REPLACE = "select koyomi_replace_occurrences_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, null)"
+_GIVE_UP = "update object set time_key = $4 where home_id = $1 and id = $2 and revision = $3"
+_REPLACE = "select koyomi_replace_occurrences_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+_REMOVE_ALARMS = "delete from alarm where home_id = $1 and object_id = $2 and viewer_id = 0"
+_BUSY_WITHOUT = (
+    "(select array_agg(case when n = any($3::int[]) then 0 else b end order by n) "
+    "from unnest({column}) with ordinality as t (b, n))"
+)
+# What others see as busy, without the components (numbered from 1) that the owner has declined.
+_FREE_FOR_OTHERS = (
+    f"update object set neutral_busy = {_BUSY_WITHOUT.format(column='neutral_busy')} "  # noqa: S608
+    "where home_id = $1 and id = $2 and neutral_busy is not null",
+    f"update object_view set busy = {_BUSY_WITHOUT.format(column='busy')} "  # noqa: S608
+    "where home_id = $1 and object_id = $2 and busy is not null",
+)
 
 _log = logging.getLogger(__name__)
 
@@ -153,6 +189,39 @@ async def reexpand(
     return done
 
 
+async def outdated(database: Database) -> int:
+    """How many objects have columns that an older version of the code derived."""
+    return int(await database.fetchval(_COUNT_OUTDATED, derivation.PREFIX))
+
+
+async def rederive(
+    database: Database,
+    now: datetime,
+    *,
+    seconds: float | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Compute the objects again whose columns an older version of the code derived; returns how many.
+
+    Stops after `seconds`. Can be stopped at any point and called again: an object that is done has a time key of this
+    version.
+    """
+    done, end = 0, None if seconds is None else time.monotonic() + seconds
+    while end is None or time.monotonic() < end:
+        rows = await database.fetch(_OUTDATED, derivation.PREFIX, _PAGE)
+        computed = 0
+        for group in _groups(rows):
+            computed += await _compute(database, group, now)
+            if end is not None and time.monotonic() >= end:
+                break
+        done += computed
+        progress(done)
+        # Objects that servers of an older version write meanwhile are left for the next call.
+        if len(rows) < _PAGE or not computed:
+            break
+    return done
+
+
 async def follow_zone_data(database: Database, now: datetime) -> int:
     """Compute anew what the update of the zone data changed, and note that this is done; gives how many objects."""
     found = await zone_data(database)
@@ -181,32 +250,72 @@ async def _pages(database: Database, zones: Collection[str] | None) -> AsyncIter
 # -- computing --------------------------------------------------------------------------------------------------------
 
 
-async def _compute(database: Database, rows: Sequence[Any], now: datetime) -> int:
-    done = 0
+def _groups(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Objects whose texts are read together."""
+    group: list[Any] = []
+    size = 0
     for row in rows:
-        found = await asyncio.to_thread(_materialised, row["text"], now)
-        if found is None:
-            _log.warning("object %d of home %d cannot be expanded any more", row["id"], row["home_id"])
-        elif await _store(database, row, found):
-            done += 1
+        if group and (len(group) == _TEXTS_AT_ONCE or size + row["size"] > _BYTES_AT_ONCE):
+            yield group
+            group, size = [], 0
+        group.append(row)
+        size += row["size"]
+    if group:
+        yield group
+
+
+async def _compute(database: Database, rows: Sequence[Any], now: datetime) -> int:
+    """Compute objects again; returns how many there were."""
+    done = 0
+    for group in _groups(rows):
+        homes, ids = [row["home_id"] for row in group], [row["id"] for row in group]
+        for row in await database.fetch(_TEXTS, homes, ids):
+            found = await asyncio.to_thread(_derived, row, now)
+            if found is None:
+                _log.warning("object %d of home %d cannot be expanded any more", row["id"], row["home_id"])
+                key = derivation.versioned("")
+                await database.fetch(_GIVE_UP, row["home_id"], row["id"], row["revision"], key)
+            elif await _store(database, row, found):
+                done += 1
     return done
 
 
-def _materialised(text: str, now: datetime) -> Materialised | None:
+@dataclass(frozen=True, slots=True)
+class _Derived:
+    """What follows from a text."""
+
+    materialised: Materialised
+    declined: frozenset[int]
+    time_key: str
+
+
+def _derived(row: Any, now: datetime) -> _Derived | None:
+    owner = owners.addresses(row["uid"], row["name"], row["addresses"])
     try:
-        return materialise(parse_calendar(text), now)
+        calendar = parse_calendar(row["text"])
+        free = declined(calendar, owner)
+        return _Derived(materialise(calendar, now, free), free, time_key(row["text"], calendar, free))
     except KoyomiError:
         return None
 
 
-async def _store(database: Database, row: Any, found: Materialised) -> bool:
+async def _store(database: Database, row: Any, found: _Derived) -> bool:
     """Put the occurrences in the place of the stored ones; False when the object has changed since it was read."""
     home_id, object_id = row["home_id"], row["id"]
-    arguments = occurrence_rows.arguments(found)
+    arguments = occurrence_rows.arguments(found.materialised)
+    # Alarms do not depend on the horizon or on zone data.
+    alarms = arguments[17] if found.time_key != row["time_key"] else None
     async with database.transaction() as connection:
         if await connection.fetchrow(_LOCK, home_id, object_id, row["revision"]) is None:
             return False
         await connection.execute("delete from occurrence where home_id = $1 and object_id = $2", home_id, object_id)
-        await connection.execute(_REPLACE, home_id, row["collection_id"], object_id, *arguments[6:17])
-        await connection.execute(_UPDATE, home_id, object_id, *arguments[1:6], list(found.zones) or None)
+        if found.time_key != row["time_key"]:
+            await connection.execute(_REMOVE_ALARMS, home_id, object_id)
+        await connection.execute(_REPLACE, home_id, row["collection_id"], object_id, *arguments[6:17], alarms)
+        zones, recurrence = occurrence_rows.derived(found.materialised)
+        await connection.execute(_UPDATE, home_id, object_id, *arguments[1:6], zones, recurrence, found.time_key)
+        if found.declined:
+            components = [index + 1 for index in sorted(found.declined)]
+            for statement in _FREE_FOR_OTHERS:
+                await connection.execute(statement, home_id, object_id, components)
     return True

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from server.calendar.occurrences import Busy, Kind, Occurrence, Timing
-from server.storage import BusyTimes, Overlapping, Timings
+from server.storage import BusyTimes, Overlapping, StoredRecurrence, Timings
 from storage_plugins.postgres import views
 from storage_plugins.postgres.occurrence_rows import BUSY, KINDS
 
@@ -112,11 +112,34 @@ grows with the answer and not with the calendar.
 """
 
 _VIEW = views.joined("$7")
+_VIEW_BUSY = "case when v.object_id is null then o.neutral_busy else v.busy end"
 BUSY_IN_VIEW = _busy_in_window(
     partial(stored, source=f"occurrence c join object o on o.home_id = c.home_id and o.id = c.object_id{_VIEW}"),
-    "coalesce((case when v.object_id is null then o.neutral_busy else v.busy end)[c.component + 1], c.busy)",
+    f"coalesce(({_VIEW_BUSY})[c.component + 1], c.busy)",
 )
 """Arguments as of `BUSY_IN_WINDOW`, and whose view it is."""
+
+
+@cache
+def recurrences(*, viewed: bool) -> str:
+    """The stored recurrences of objects. Arguments: home, collection, ids of objects; whose view it is if `viewed`.
+
+    A server of an older version leaves the recurrence as it was; its time keys have no version.
+    """
+    return (
+        f"select o.id, o.recurrence, {_VIEW_BUSY if viewed else 'null'} "  # noqa: S608
+        f"from object o{views.joined('$4') if viewed else ''} "
+        "where o.home_id = $1 and o.id = any($3::bigint[]) and o.collection_id = $2 and o.deleted_revision is null "
+        "and o.recurrence is not null and o.time_key > 'v'"
+    )
+
+
+def stored_recurrences(rows: Sequence[Any]) -> list[StoredRecurrence]:
+    """What `recurrences` gave."""
+    return [
+        StoredRecurrence(object_id, recurrence, None if busy is None else tuple(BUSY[number] for number in busy))
+        for object_id, recurrence, busy in rows
+    ]
 
 
 def overlapping(rows: Sequence[Any]) -> Overlapping:

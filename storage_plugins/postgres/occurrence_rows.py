@@ -1,4 +1,4 @@
-"""Occurrences and alarms as the arguments of `koyomi_put_object_2`: one array for each column."""
+"""Occurrences and alarms as the arguments of `koyomi_put_object_3`: one array for each column."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTHING = (False, None, None, None, None, None, *[None] * 12)
 
 
 def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
-    """Arguments of `koyomi_put_object_2`, from `p_materialised` to `p_alarms`."""
+    """Arguments of `koyomi_put_object_3`, from `p_materialised` to `p_alarms`."""
     if materialised is None:
         return _NOTHING
     rows = materialised.occurrences
@@ -41,6 +41,13 @@ def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
         [row.recurrence_id for row in rows],
         [_alarm(alarm) for alarm in materialised.alarms] or None,
     )
+
+
+def derived(materialised: Materialised | None) -> tuple[list[str] | None, str | None]:
+    """The keys of the zones, and the recurrence."""
+    if materialised is None:
+        return None, None
+    return list(materialised.zones) or None, materialised.recurrence
 
 
 def busy_number(busy: Busy) -> int:

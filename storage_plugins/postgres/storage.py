@@ -23,10 +23,11 @@ from server.storage import (
     Resolution,
     Row,
     SharedObject,
+    StoredRecurrence,
     Target,
     Timings,
 )
-from storage_plugins.postgres import alarm_reads, columnwise, members, occurrence_reads, resolve, views
+from storage_plugins.postgres import alarm_reads, columnwise, members, occurrence_reads, owners, resolve, views
 from storage_plugins.postgres.collection_writes import CollectionWrites
 from storage_plugins.postgres.database import DEFAULT_LIMITS, Database, DatabaseLimits
 from storage_plugins.postgres.member_writes import MemberWrites
@@ -245,6 +246,18 @@ class PostgresStorage(MemberWrites, CollectionWrites):
         whose = _viewer(collection)
         rows = await self.database.fetch(sql, collection.home_id, collection.id, *window, *floating, *whose)
         return occurrence_reads.busy(rows)
+
+    async def recurrences(self, collection: Collection, ids: Sequence[int]) -> Sequence[StoredRecurrence]:
+        """The recurrences of the objects with these ids that have one."""
+        sql = occurrence_reads.recurrences(viewed=collection.view is not None)
+        whose = _viewer(collection)
+        rows = await self.database.fetch(sql, collection.home_id, collection.id, list(ids), *whose)
+        return occurrence_reads.stored_recurrences(rows)
+
+    async def owner_addresses(self, home_id: int) -> frozenset[str]:
+        """The calendar user addresses of a home's owner."""
+        row = await self.database.fetchrow(owners.OF_HOME, home_id)
+        return frozenset() if row is None else owners.addresses(*row)
 
     async def members_by_id(
         self,

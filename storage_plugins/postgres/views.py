@@ -8,6 +8,7 @@ from typing import Any
 
 from server.calendar.occurrences import Busy
 from server.storage import ObjectView, SharedObject, Views
+from storage_plugins.postgres import owners
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.occurrence_rows import busy_number
 
@@ -20,18 +21,20 @@ _VIEWED = {
 }
 _PERSONAL = "jsonb_object_agg(v.principal_id, v.personal) filter (where v.principal_id is not null)"
 SHARED_OBJECT = (
-    f"select o.id, o.revision, o.text, o.neutral_text, coalesce(max(v.revision), 0), {_PERSONAL} "  # noqa: S608
-    "from object o left join object_view v on v.home_id = o.home_id and v.object_id = o.id "
+    f"select o.id, o.revision, o.text, o.neutral_text, coalesce(max(v.revision), 0), {_PERSONAL}, {owners.COLUMNS} "  # noqa: S608
+    "from object o join home h on h.id = o.home_id join principal p on p.id = h.principal_id "
+    "left join object_view v on v.home_id = o.home_id and v.object_id = o.id "
     "where o.home_id = $1 and o.collection_id = $2 and o.id = $3 and o.deleted_revision is null "
-    "group by o.home_id, o.id"
+    "group by o.home_id, o.id, p.id"
 )
 """Arguments: home, collection, id."""
 _UNRENDERED = (
-    f"select o.id, o.revision, o.text, null::text, coalesce(max(v.revision), 0), {_PERSONAL} "  # noqa: S608
+    f"select o.id, o.revision, o.text, null::text, coalesce(max(v.revision), 0), {_PERSONAL}, {owners.COLUMNS} "  # noqa: S608
     "from (select * from object where home_id = $1 and collection_id = $2 and id > $3 and deleted_revision is null "
     "and neutral_etag is null order by id limit $4) as o "
+    "join home h on h.id = o.home_id join principal p on p.id = h.principal_id "
     "left join object_view v on v.home_id = o.home_id and v.object_id = o.id "
-    "group by o.home_id, o.id, o.revision, o.text order by o.id"
+    "group by o.home_id, o.id, o.revision, o.text, p.id order by o.id"
 )
 _RENDERED = "update collection set views_rendered = true where home_id = $1 and id = $2 and views"
 _NOT_RENDERED = """
@@ -79,13 +82,13 @@ def joined(viewer: str) -> str:
 
 def shared_object(row: Any) -> SharedObject:
     """An object from the columns of `SHARED_OBJECT`."""
-    id_, revision, text, neutral_text, views_revision, personal = row
+    id_, revision, text, neutral_text, views_revision, personal, *owner = row
     known = {int(principal): part for principal, part in (personal or {}).items()}
-    return SharedObject(id_, revision, text, neutral_text, known, views_revision)
+    return SharedObject(id_, revision, text, neutral_text, known, views_revision, owners.addresses(*owner))
 
 
 def arguments(views: Views | None) -> tuple[Any, ...]:
-    """The last arguments of `koyomi_put_object_2`, from `p_views` on."""
+    """The last arguments of `koyomi_put_object_3`, from `p_views` on."""
     if views is None:
         return _NONE
     return True, *rendered(views)

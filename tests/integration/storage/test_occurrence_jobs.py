@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -15,10 +15,12 @@ from server.calendar.materialise import materialise
 from server.errors import ConfigurationError, DatabaseError
 from server.preparation import prepare
 from server.settings import Settings
-from server.storage import ObjectContent
+from server.storage import Target
 from storage_plugins.postgres.occurrence_jobs import (
     affected,
     follow_zone_data,
+    outdated,
+    rederive,
     reexpand,
     roll_horizon,
     use_zone_data,
@@ -26,9 +28,8 @@ from storage_plugins.postgres.occurrence_jobs import (
 )
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.conftest import assert_consistent, make_person
-from tests.integration.storage.values import CAUSE, LIMITS, etag_of, state
+from tests.integration.storage.values import CAUSE, LIMITS, NOW, content, event_text, read, state
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
 YEAR = timedelta(days=366)
 
 
@@ -39,16 +40,11 @@ async def storage(database):
         yield opened
 
 
-def series(uid, rule, zone="Europe/Berlin", now=NOW):
-    text = (
-        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Test//EN\r\nBEGIN:VEVENT\r\nDTSTAMP:20260101T000000Z\r\n"
-        f"UID:{uid}\r\nDTSTART;TZID={zone}:20260105T090000\r\nDURATION:PT10M\r\n"
-        + (f"RRULE:{rule}\r\n" if rule else "")
-        + "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:x\r\nTRIGGER:-PT5M\r\nEND:VALARM\r\n"
-        "END:VEVENT\r\nEND:VCALENDAR\r\n"
-    )
-    found = materialise(parse_calendar(text), now)
-    return ObjectContent(uid, "VEVENT", etag_of(text.encode()), text, len(text), uid, None, {}, found.zones, found)
+async def put_series(storage, calendar, name, rule, zone="Europe/Berlin", expected=None):
+    """Put a series as the service does."""
+    lines = (f"DTSTART;TZID={zone}:20260105T090000", *([f"RRULE:{rule}"] if rule else []))
+    found = await read(storage, calendar, event_text(name, *lines))
+    return await storage.put_object(calendar, name, found, expected, LIMITS, CAUSE)
 
 
 async def stored(storage, name):
@@ -66,7 +62,7 @@ async def test_the_horizon_rolls_and_no_client_notices(storage):
         ("dense", "FREQ=MINUTELY;INTERVAL=11"),
         ("short", "FREQ=DAILY;COUNT=9"),
     ):
-        await storage.put_object(calendar, name, series(name, rule), None, LIMITS, CAUSE)
+        await put_series(storage, calendar, name, rule)
     assert await roll_horizon(storage.database, NOW) == 0
     before = {name: await stored(storage, name) for name in ("weekly", "dense", "short")}
     home = await person.home()
@@ -95,8 +91,7 @@ async def test_what_is_written_or_deleted_meanwhile_is_left_alone(storage, monke
     person = await make_person(storage)
     calendar = await person.collection()
     written = {
-        name: await storage.put_object(calendar, name, series(name, "FREQ=WEEKLY"), None, LIMITS, CAUSE)
-        for name in ("changed", "deleted", "kept")
+        name: await put_series(storage, calendar, name, "FREQ=WEEKLY") for name in ("changed", "deleted", "kept")
     }
     original = occurrence_jobs._store
     calls = 0
@@ -105,8 +100,7 @@ async def test_what_is_written_or_deleted_meanwhile_is_left_alone(storage, monke
         nonlocal calls
         calls += 1
         if calls == 1:
-            changed = series("changed", "FREQ=YEARLY")
-            await storage.put_object(calendar, "changed", changed, state(written["changed"]), LIMITS, CAUSE)
+            await put_series(storage, calendar, "changed", "FREQ=YEARLY", expected=state(written["changed"]))
             await storage.delete_object(calendar, "deleted", state(written["deleted"]), CAUSE)
         return await original(database, row, found)
 
@@ -125,7 +119,7 @@ async def test_a_new_version_of_the_zone_data_is_followed_where_it_changes_somet
     calendar = await person.collection()
     assert (await use_zone_data(storage.database)).current
     for name, zone in (("berlin", "Europe/Berlin"), ("tokyo", "Asia/Tokyo")):
-        await storage.put_object(calendar, name, series(name, "FREQ=DAILY;COUNT=20", zone), None, LIMITS, CAUSE)
+        await put_series(storage, calendar, name, "FREQ=DAILY;COUNT=20", zone)
     right = (await stored(storage, "berlin"))[1]
     revision = (await person.home()).revision
     # As if all had been computed with an older version, in which Berlin was elsewhere.
@@ -150,6 +144,149 @@ async def test_a_new_version_of_the_zone_data_is_followed_where_it_changes_somet
     assert (await stored(storage, "tokyo"))[1][0].hour == 0
 
 
+OWN_NAME = """BEGIN:VTIMEZONE
+TZID:Office hours of Mr. Smith
+BEGIN:STANDARD
+DTSTART:19701025T030000
+RRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU
+TZOFFSETFROM:+0200
+TZOFFSETTO:+0100
+END:STANDARD
+BEGIN:DAYLIGHT
+DTSTART:19700329T020000
+RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU
+TZOFFSETFROM:+0100
+TZOFFSETTO:+0200
+END:DAYLIGHT
+END:VTIMEZONE
+""".replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize(
+    ("zone", "definition"),
+    [
+        ("W. Europe Standard Time", ""),
+        ("/freeassociation.sourceforge.net/Tzfile/Europe/Berlin", ""),
+        ("europe/berlin", ""),
+        ("Office hours of Mr. Smith", OWN_NAME),
+    ],
+)
+@pytest.mark.parametrize("rule", [None, "FREQ=WEEKLY"])
+async def test_zones_are_followed_whatever_name_they_are_given(storage, zone, definition, rule):
+    person = await make_person(storage)
+    calendar = await person.collection()
+    await use_zone_data(storage.database)
+    lines = (f"DTSTART;TZID={zone}:20260105T090000", *([f"RRULE:{rule}"] if rule else []))
+    text = event_text("a", *lines).replace("BEGIN:VEVENT", f"{definition}BEGIN:VEVENT")
+    written = await storage.put_object(calendar, "a", await read(storage, calendar, text), None, LIMITS, CAUSE)
+    right = (await stored(storage, "a"))[1]
+    # A change that leaves the occurrences alone leaves what is known of their zones alone.
+    found = await person.storage.resolve(person.id, Target(person.uid, "uid", "calendar", "calendar", "a"))
+    changed = await read(storage, calendar, text.replace("SUMMARY:a", "SUMMARY:b"), found.object)
+    assert changed.materialised is None
+    await storage.put_object(calendar, "a", changed, state(written), LIMITS, CAUSE)
+    # As if all had been computed with an older version, in which Berlin was elsewhere.
+    await storage.database.fetch("update occurrence set start_at = start_at + interval '1 hour'")
+    await storage.database.fetch(
+        "update installation set tz_version = '2001a', tz_newest = '2001a', "
+        'tz_digests = tz_digests || \'{"Europe/Berlin": "other"}\''
+    )
+    assert await affected(storage.database, {"Europe/Berlin"}) == [(person.name, 1)]
+    await use_zone_data(storage.database)
+    assert await follow_zone_data(storage.database, NOW) == 1
+    assert (await stored(storage, "a"))[1] == right
+
+
+async def derivation_of(storage):
+    """What is derived of all objects, by name."""
+    rows = await storage.database.fetch(
+        """
+        select o.name, o.time_key, o.tzids, o.recurrence, o.neutral_busy, o.revision, o.etag,
+               array(select row(start_at, busy)::text from occurrence where object_id = o.id order by ordinal),
+               array(select row(component, seconds)::text from alarm where object_id = o.id)
+        from object o order by o.name
+        """
+    )
+    return {row[0]: tuple(row[1:]) for row in rows}
+
+
+AS_BEFORE = """
+    update object set time_key = md5(name), tzids = array['W. Europe Standard Time'], recurrence = null;
+    update occurrence set busy = 1, start_at = start_at + interval '1 hour';
+    delete from alarm where object_id in (select id from object where name = 'weekly');
+"""
+"""Rows as a server wrote them before keys of zones, busy types by PARTSTAT, and recurrences were stored."""
+
+
+async def test_what_an_older_version_derived_is_derived_again_once(storage):
+    person = await make_person(storage)
+    calendar = await person.collection()
+    zone = "W. Europe Standard Time"
+    await put_series(storage, calendar, "weekly", "FREQ=WEEKLY", zone)
+    await put_series(storage, calendar, "single", None, zone)
+    address = f"ATTENDEE;PARTSTAT=DECLINED:/principals/users/{person.name}/"
+    lines = f"DTSTART;TZID={zone}:20260105T090000", "RRULE:FREQ=DAILY", address
+    declined = await read(storage, calendar, event_text("declined", *lines))
+    await storage.put_object(calendar, "declined", declined, None, LIMITS, CAUSE)
+    card = content("card", occurrences=None, component="VCARD")
+    await storage.put_object(await person.collection("addressbook", "addressbook"), "card", card, None, LIMITS, CAUSE)
+    right = await derivation_of(storage)
+    assert right["declined"][6][0].endswith(",0)")
+    assert right["weekly"][1] == ["Europe/Berlin"]
+    assert await outdated(storage.database) == 0
+    for statement in AS_BEFORE.strip().split(";")[:-1]:
+        await storage.database.fetch(statement)
+    before = await derivation_of(storage)
+    assert all(before[name] != right[name] for name in ("weekly", "single", "declined"))
+    assert await outdated(storage.database) == 3
+    # It is interrupted and called again; an object that is done is not done again.
+    done = await rederive(storage.database, NOW, seconds=0)
+    assert done == 0
+    assert await rederive(storage.database, NOW) == 3
+    assert await outdated(storage.database) == 0
+    after = await derivation_of(storage)
+    assert {name: after[name] for name in ("weekly", "single", "declined")} == {
+        name: right[name] for name in ("weekly", "single", "declined")
+    }
+    assert await rederive(storage.database, NOW) == 0
+    await assert_consistent(storage)
+
+
+async def test_an_object_of_an_older_version_that_cannot_be_read_is_tried_once(storage):
+    person = await make_person(storage)
+    calendar = await person.collection()
+    await put_series(storage, calendar, "a", "FREQ=WEEKLY")
+    right = await derivation_of(storage)
+    await storage.database.fetch("update object set time_key = md5(name), text = 'nothing'")
+    assert await rederive(storage.database, NOW) == 0
+    assert await outdated(storage.database) == 0
+    assert (await derivation_of(storage))["a"][6] == right["a"][6]
+
+
+async def test_what_a_later_version_derived_is_left_alone(storage):
+    person = await make_person(storage)
+    calendar = await person.collection()
+    await put_series(storage, calendar, "a", "FREQ=WEEKLY")
+    await storage.database.fetch("update object set time_key = 'v999:x'")
+    assert await outdated(storage.database) == await rederive(storage.database, NOW) == 0
+
+
+async def test_more_objects_of_an_older_version_than_are_read_at_once(storage, monkeypatch):
+    from storage_plugins.postgres import occurrence_jobs
+
+    monkeypatch.setattr(occurrence_jobs, "_PAGE", 3)
+    monkeypatch.setattr(occurrence_jobs, "_TEXTS_AT_ONCE", 2)
+    monkeypatch.setattr(occurrence_jobs, "_BYTES_AT_ONCE", 1000)
+    person = await make_person(storage)
+    calendar = await person.collection()
+    for number in range(10):
+        await put_series(storage, calendar, f"{number}", "FREQ=WEEKLY")
+    await storage.database.fetch("update object set time_key = '' where name <> '4'")
+    told = []
+    assert await rederive(storage.database, NOW, progress=told.append) == 9
+    assert told == [3, 6, 9, 9]
+
+
 async def test_a_server_with_older_zone_data_refuses_to_start(storage, database):
     await storage.database.fetch("update installation set tz_newest = '9999z', tz_version = $1", iana.version())
     with pytest.raises(DatabaseError, match=r"zone data 9999z.*pip install --upgrade tzdata"):
@@ -168,7 +305,7 @@ async def test_a_database_that_may_lose_writes_is_refused(cluster, empty_databas
 async def test_one_process_at_a_time_maintains(storage, database):
     person = await make_person(storage)
     calendar = await person.collection()
-    await storage.put_object(calendar, "a", series("a", "FREQ=DAILY"), None, LIMITS, CAUSE)
+    await put_series(storage, calendar, "a", "FREQ=DAILY")
     await storage.database.fetch("update outbox set at = at - interval '8 days'")
     await storage.database.fetch("update object set expanded_until = now() + interval '1 day'")
     other = await asyncpg.connect(database)

@@ -2,69 +2,77 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from datetime import UTC, datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import cast
 
-from server.calendar.occurrences import AlarmTrigger, Busy, Kind, Materialised, Occurrence
-from server.storage import Cause, ObjectContent, ObjectState, WriteLimits, Written
+from server.limits import Limits
+from server.services.objects import Objects
+from server.storage import (
+    Cause,
+    Collection,
+    Object,
+    ObjectContent,
+    ObjectState,
+    Storage,
+    WriteLimits,
+    Written,
+)
 
 CAUSE = Cause(None, "caldav", "request-1")
 LIMITS = WriteLimits(quota_bytes=10**9, max_members=10**6, max_collections=100)
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+_CALENDAR = Collection(0, 0, "calendar", "calendar", "owner", (), 0, 0, 0, 0, 0, 0, NOW, NOW)
 
 
 def etag_of(text: bytes) -> str:
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
+def event_text(uid: str, *lines: str) -> str:
+    """An event that begins on 2026-03-01, 9:00 in Berlin, and rings before; `lines` replace its DTSTART."""
+    start = lines or ("DTSTART;TZID=Europe/Berlin:20260301T090000",)
+    alarm = ("BEGIN:VALARM", "ACTION:DISPLAY", "DESCRIPTION:x", "TRIGGER:-PT15M", "END:VALARM")
+    body = (f"UID:{uid}", f"SUMMARY:{uid}", "DTSTAMP:20260101T000000Z", *start, "DURATION:PT1H", *alarm)
+    lines = ("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Test//EN", "BEGIN:VEVENT", *body, "END:VEVENT")
+    return "\r\n".join((*lines, "END:VCALENDAR", ""))
+
+
+async def read(
+    storage: Storage, collection: Collection, text: str, existing: Object | None = None, now: datetime = NOW
+) -> ObjectContent:
+    """What the service stores of a text."""
+    return await Objects(storage, Limits(), lambda: now).read(collection, text.encode(), existing)
+
+
 def content(
     uid: str, text: str | None = None, *, occurrences: int | None = 1, component: str = "VEVENT"
 ) -> ObjectContent:
-    """An object with that many daily occurrences; None leaves those stored alone."""
-    text = f"BEGIN:VEVENT\r\nUID:{uid}\r\nEND:VEVENT\r\n" if text is None else text
-    data = text.encode()
-    return ObjectContent(
-        uid=uid,
-        component=component,
-        etag=etag_of(data),
-        text=text,
-        size=len(data),
-        time_key=f"time {occurrences}",
-        summary={"summary": uid},
-        tzids=("Europe/Berlin",),
-        materialised=None if occurrences is None else materialised(occurrences),
-    )
+    """What the service stores of an event with that many daily occurrences; None leaves those stored alone.
+
+    `text` stands in the place of the event's, for tests to which only its bytes matter; so does `component`.
+    """
+    found = _content(uid, occurrences or 1)
+    if text is not None:
+        data = text.encode()
+        found = replace(found, text=text, size=len(data), etag=etag_of(data))
+    if occurrences is None:
+        found = replace(found, materialised=None)
+    return replace(found, component=component)
 
 
-def materialised(count: int) -> Materialised:
-    first = datetime(2026, 3, 1, 8, tzinfo=UTC)
-    hour = timedelta(hours=1)
-    rows = tuple(
-        Occurrence(
-            start=(start := first + timedelta(days=n)),
-            end=start + hour,
-            matches_from=start,
-            matches_until=start + hour,
-            local_start=(start + hour).replace(tzinfo=None),
-            tzid="Europe/Berlin",
-            kind=Kind.TIMED,
-            busy=Busy.BUSY,
-            recurrence_id=f"{start:%Y%m%dT%H%M%SZ}",
-            component=0,
-        )
-        for n in range(count)
-    )
-    alarm = AlarmTrigger(component=0, alarm=0, at=None, days=0, seconds=-900, from_end=False)
-    return Materialised(
-        component="VEVENT",
-        occurrences=rows,
-        span_start=first,
-        span_end=first + timedelta(days=count),
-        endless=False,
-        expanded_from=None,
-        expanded_until=None,
-        alarms=(alarm,),
-        zones=("Europe/Berlin",),
-    )
+@lru_cache(maxsize=1000)
+def _content(uid: str, occurrences: int) -> ObjectContent:
+    lines = "DTSTART;TZID=Europe/Berlin:20260301T090000", f"RRULE:FREQ=DAILY;COUNT={occurrences}"
+    text = event_text(uid, *lines[: 1 if occurrences == 1 else 2])
+    # No attendee has declined, so nothing is asked of the storage.
+    reading = read(cast("Storage", None), _CALENDAR, text)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, reading).result()
 
 
 def state(written: Written) -> ObjectState:

@@ -1,0 +1,20 @@
+"""The calendar user addresses of the owner of a home."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server.calendar.attendance import address_keys
+
+COLUMNS = (
+    "p.uid, p.name, "
+    "array(select a.address from principal_address a where a.principal_id = p.id order by a.position) as addresses"
+)
+"""Of the principal `p`, as `addresses` reads them."""
+OF_HOME = f"select {COLUMNS} from home h join principal p on p.id = h.principal_id where h.id = $1"  # noqa: S608
+"""Arguments: a home."""
+
+
+def addresses(uid: str, name: str, emails: Any) -> frozenset[str]:
+    """The addresses from `COLUMNS`, as they are compared."""
+    return address_keys(uid, name, emails)
