@@ -17,7 +17,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from server.storage import Cause, DelegateRights, HomeKind, Principal, PrincipalKind
 
-FailureScope = Literal["address", "account"]
+FailureScope = Literal["address", "account", "pair"]
+"""What failed sign-ins are counted for: a client address, an account, and an account from one address."""
 
 
 def name_key(text: str) -> str:
@@ -42,11 +43,21 @@ class AppPasswordHash:
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """What failures stand against an attempt to sign in."""
+    """What failures stand against an attempt to sign in to an account from an address."""
 
-    wait: float = 0.0
-    """Seconds until the next attempt is allowed; 0 now."""
-    account_failures: int = 0
+    address_wait: float = 0.0
+    """Seconds until the next attempt from this address is allowed on any account; 0 now."""
+    pair_wait: float = 0.0
+    """The same for this account from this address."""
+    pair_failures: int = 0
+    """Failures on this account from this address."""
+    slow: bool = False
+    """Whether the account is in the slow lane: there were too many failures from all addresses together."""
+
+    @property
+    def wait(self) -> float:
+        """Seconds until the next attempt with a password is allowed; 0 now."""
+        return max(self.address_wait, self.pair_wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +80,22 @@ class SignInMaterial:
 
 @dataclass(frozen=True, slots=True)
 class ThrottleRules:
-    """How failed attempts to sign in are slowed down."""
+    """How failed attempts to sign in are slowed down.
+
+    Failures from one address never delay an account for other addresses, unless `slow_lane_failures` is set lower than
+    `failures_per_account`.
+    """
 
     delay: float = 1.0
-    """Seconds to wait after the third failure on an account; doubles with each further one."""
+    """Seconds to wait after the third failure on an account from one address; doubles with each further one. In the
+    slow lane, seconds that each attempt takes."""
     max_delay: float = 300.0
     """The longest such wait, in seconds."""
     failures_per_account: int = 30
-    """Failures on one account after which it is refused until they are forgotten."""
+    """Failures on one account from one address after which that address is refused there until they are forgotten."""
+    slow_lane_failures: int = 100
+    """Failures on one account from all addresses after which it is in the slow lane until they are forgotten: an
+    address that failed there is refused, and attempts from others are decided one after the other."""
     failures_per_address: int = 100
     """Failures from one client address after which it is refused until they are forgotten."""
     window: float = 900.0
@@ -84,15 +103,22 @@ class ThrottleRules:
 
     def limit(self, scope: FailureScope) -> int:
         """Failures after which all is refused."""
-        return self.failures_per_account if scope == "account" else self.failures_per_address
+        limits = {
+            "account": self.slow_lane_failures,
+            "address": self.failures_per_address,
+            "pair": self.failures_per_account,
+        }
+        return limits[scope]
 
     def waits(self, scope: FailureScope) -> list[float]:
         """Seconds to wait after the first, second, ... failure, until they grow no more.
 
         Behind one address there may be an office in which some mistype: its waits begin at a tenth of its limit (at
-        most 50).
+        most 50). Failures on an account from all addresses cause no waits, only the slow lane.
         """
-        first = 3 if scope == "account" else max(3, min(self.failures_per_address // 10, 50))
+        if scope == "account":
+            return [0.0]
+        first = 3 if scope == "pair" else max(3, min(self.failures_per_address // 10, 50))
         waits = [0.0] * (min(first, self.limit(scope)) - 1)
         step = self.delay
         while 0 < step < self.max_delay:
@@ -199,11 +225,14 @@ class Directory(Protocol):
         nobody has are found under `unknown_account_key`.
         """
 
-    async def record_failure(self, address_key: str, account_key: str, rules: ThrottleRules) -> None:
-        """Count a failed attempt against the address and the account; exact also for attempts at the same time."""
+    async def record_failure(self, address_key: str, account_key: str | None, rules: ThrottleRules) -> None:
+        """Count a failed attempt against the address, and against the account unless it is None.
 
-    async def clear_failures(self, account_key: str) -> None:
-        """Forget the failures of an account: its owner has signed in."""
+        Exact also for attempts at the same time.
+        """
+
+    async def clear_failures(self, address_key: str, account_key: str) -> None:
+        """Forget the failures on an account from one address: its owner has signed in from there."""
 
     async def forget_failures(self, window: float) -> int:
         """Remove some of what is forgotten after `window` seconds anyway; gives how much."""

@@ -241,8 +241,9 @@ class Settings(BaseModel):
     sign_in_delay: float = _option(
         1.0,
         "Signing in",
-        "How long the next attempt must wait after failed ones: this after the third on an account, and after a tenth "
-        "of sign_in_failures_per_address from an address, doubling with each further one.",
+        "How long the next attempt must wait after failed ones: this after the third on an account from one address, "
+        "and after a tenth of sign_in_failures_per_address from an address, doubling with each further one; and how "
+        "long each attempt takes in the slow lane.",
         unit="seconds",
         ge=0,
         le=60,
@@ -251,8 +252,17 @@ class Settings(BaseModel):
     sign_in_failures_per_account: int = _option(
         30,
         "Signing in",
-        "Failures on one account within sign_in_window after which it is refused until they are forgotten. Credentials "
-        "that worked lately go on working.",
+        "Failures on one account from one address within sign_in_window after which this address is refused there "
+        "until they are forgotten. Other addresses, app passwords, and credentials that worked lately go on working.",
+        ge=1,
+        le=1_000_000,
+    )
+    sign_in_slow_lane_failures: int = _option(
+        100,
+        "Signing in",
+        "Failures on one account from all addresses together within sign_in_window after which it is in the slow lane "
+        "until they are forgotten: an address that failed there is refused, attempts from others are decided one after "
+        "the other, each after sign_in_delay.",
         ge=1,
         le=1_000_000,
     )

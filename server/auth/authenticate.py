@@ -9,7 +9,8 @@ without a hash; whether they still hold is told by the request's own statement:
         authenticator.forget(sign_in)       # and once more from the top
 
 All else is decided in one of a few slots: one statement finds the person, the hash and the failures that stand against
-the attempt; exactly one hash is computed whether or not there is such a person; a failure is counted.
+the attempt; exactly one hash is computed whether or not there is such a person; a failure is counted. Failures on an
+account from one address delay that address; many from all addresses together put the account in the slow lane.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import structlog
 
@@ -41,6 +43,30 @@ _KNOWN_WRONG = 10_000
 _log = structlog.get_logger(__name__)
 _State = tuple[int | None, int, int]
 """What credentials were found wrong against: principal id, credential version, version of the htpasswd file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Credentials that are not in memory, and what failures are counted for."""
+
+    key: bytes
+    """Of the credentials, in memory."""
+    credentials: basic.Credentials
+    client: str
+    """The client's address."""
+    login_key: str
+    secret: str | None
+    """The password as an app password's secret; None when it cannot be one."""
+    address_key: str
+    unknown_key: str
+    """The account's key if nobody has it."""
+
+    @classmethod
+    def of(cls, key: bytes, credentials: basic.Credentials, client: str) -> _Attempt:
+        login_key = _login_key(credentials.login)
+        secret = app_passwords.normalise(credentials.password)
+        unknown_key = throttle.unknown_account_key(login_key)
+        return cls(key, credentials, client, login_key, secret, failure_key(client), unknown_key)
 
 
 class Authenticator:
@@ -67,6 +93,7 @@ class Authenticator:
         self._remote_user_header = remote_user_header
         self._basic_insecure = basic_insecure
         self._slots = throttle.Slots(hasher.threads)
+        self._slow_lanes = throttle.SlowLanes(rules.delay)
         self._under_way: dict[bytes, asyncio.Task[SignIn]] = {}
         self._known_wrong: dict[bytes, _State] = {}
         self._failures = 0
@@ -84,6 +111,7 @@ class Authenticator:
                 max_delay=settings.sign_in_max_delay,
                 failures_per_account=settings.sign_in_failures_per_account,
                 failures_per_address=settings.sign_in_failures_per_address,
+                slow_lane_failures=settings.sign_in_slow_lane_failures,
                 window=settings.sign_in_window,
             ),
             addresses=ClientAddresses(settings.trusted_proxies, unix=settings.unix_socket is not None),
@@ -171,27 +199,51 @@ class Authenticator:
         return self._cache.put(key, SignIn(material.principal_id, material.credential_version, method="remote-user"))
 
     async def _decide(self, key: bytes, credentials: basic.Credentials, client: str) -> SignIn:
-        login_key = _login_key(credentials.login)
-        secret = app_passwords.normalise(credentials.password)
-        selector = app_passwords.selector(secret) if secret else None
-        address_key = failure_key(client)
-        unknown_key = throttle.unknown_account_key(login_key)
+        attempt = _Attempt.of(key, credentials, client)
         async with self._slots.one():
-            material = await self._directory.sign_in_material(login_key, selector, address_key, unknown_key)
-            version = self._htpasswd.version() if self._htpasswd else 0
-            state = (material.principal_id, material.credential_version, version)
-            if self._known_wrong.get(key) == state:
-                # The same wrong password again tells an attacker nothing new, and apps do send it for days.
-                raise SignInRequired
-            if material.throttle.wait > 0:
-                raise SignInDelayed(math.ceil(material.throttle.wait))
-            sign_in, expires_at = await self._verify(material, credentials, secret, version)
-            if sign_in is None:
-                await self._count_failure(key, state, address_key, unknown_key, client)
-                raise SignInRequired
-        if material.throttle.account_failures:
-            await self._directory.clear_failures(throttle.account_key(sign_in.principal_id))
-        return self._cache.put(key, sign_in, expires_at)
+            material = await self._material(attempt)
+            if not material.throttle.slow or material.app_password is not None:
+                return await self._judge(attempt, material)
+        self._demand_allowed(attempt, material)
+        account_key = throttle.key_of(material.principal_id, attempt.unknown_key)
+        async with self._slow_lanes.turn(account_key), self._slots.one():
+            return await self._judge(attempt, await self._material(attempt))
+
+    async def _material(self, attempt: _Attempt) -> SignInMaterial:
+        selector = app_passwords.selector(attempt.secret) if attempt.secret else None
+        return await self._directory.sign_in_material(
+            attempt.login_key, selector, attempt.address_key, attempt.unknown_key
+        )
+
+    def _state(self, material: SignInMaterial) -> _State:
+        version = self._htpasswd.version() if self._htpasswd else 0
+        return material.principal_id, material.credential_version, version
+
+    def _demand_allowed(self, attempt: _Attempt, material: SignInMaterial) -> None:
+        """Raises `SignInRequired` for credentials known as wrong, `SignInDelayed` where failures stand against them.
+
+        Failures on an account do not stand against its app passwords, whose secrets cannot be guessed.
+        """
+        if self._known_wrong.get(attempt.key) == self._state(material):
+            # The same wrong password again tells an attacker nothing new, and apps do send it for days.
+            raise SignInRequired
+        stands = material.throttle
+        wait = stands.wait if material.app_password is None else stands.address_wait
+        if wait > 0:
+            raise SignInDelayed(math.ceil(wait))
+
+    async def _judge(self, attempt: _Attempt, material: SignInMaterial) -> SignIn:
+        """Verify credentials, or count a failure. Raises `SignInRequired`, `SignInDelayed`."""
+        state = self._state(material)
+        self._demand_allowed(attempt, material)
+        sign_in, expires_at = await self._verify(material, attempt.credentials, attempt.secret, state[2])
+        account_key = throttle.key_of(material.principal_id, attempt.unknown_key)
+        if sign_in is None:
+            await self._count_failure(attempt, state, None if material.app_password is not None else account_key)
+            raise SignInRequired
+        if material.throttle.pair_failures:
+            await self._directory.clear_failures(attempt.address_key, account_key)
+        return self._cache.put(attempt.key, sign_in, expires_at)
 
     async def _verify(
         self, material: SignInMaterial, credentials: basic.Credentials, secret: str | None, htpasswd_version: int
@@ -224,13 +276,12 @@ class Authenticator:
                 return sign_in, None
         return None, None
 
-    async def _count_failure(self, key: bytes, state: _State, address_key: str, unknown_key: str, client: str) -> None:
-        account_key = unknown_key if state[0] is None else throttle.account_key(state[0])
-        _log.info("sign-in failed", client_address=client, principal_id=state[0])
-        await self._directory.record_failure(address_key, account_key, self._rules)
+    async def _count_failure(self, attempt: _Attempt, state: _State, account_key: str | None) -> None:
+        _log.info("sign-in failed", client_address=attempt.client, principal_id=state[0])
+        await self._directory.record_failure(attempt.address_key, account_key, self._rules)
         while len(self._known_wrong) >= _KNOWN_WRONG:
             del self._known_wrong[next(iter(self._known_wrong))]
-        self._known_wrong[key] = state
+        self._known_wrong[attempt.key] = state
         self._failures += 1
         if self._failures % 100 == 0:
             await self._directory.forget_failures(self._rules.window)

@@ -1,17 +1,18 @@
 """How failed attempts to sign in are counted, and under which names.
 
-The counts lie in the database, per client address and per account, so that all workers see them. What happens after how
-many failures is `server.directory.ThrottleRules`.
+The counts lie in the database, so that all workers see them: per client address, per account from one address, and per
+account. What happens after how many failures is `server.directory.ThrottleRules`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import blake2b
 
-from server.errors import Unavailable
+from server.errors import SignInDelayed, Unavailable
 
 MAX_WAITING = 256
 """Attempts that may wait for a slot in one process."""
@@ -24,6 +25,11 @@ def account_key(principal_id: int) -> str:
     return str(principal_id)
 
 
+def key_of(principal_id: int | None, unknown_key: str) -> str:
+    """The key of an account's failures; `unknown_key` where nobody has the name."""
+    return unknown_key if principal_id is None else account_key(principal_id)
+
+
 def unknown_account_key(login_key: str) -> str:
     """The key of the failures of a name that nobody has.
 
@@ -31,6 +37,35 @@ def unknown_account_key(login_key: str) -> str:
     in the wrong field.
     """
     return "?" + blake2b(login_key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+MAX_IN_LANE = 16
+"""Attempts on one account that may wait in its slow lane in one process."""
+
+
+class SlowLanes:
+    """Lets attempts on one account be decided one after the other, each after a pause."""
+
+    def __init__(self, pause: float) -> None:
+        """`pause` is in seconds."""
+        self._pause = pause
+        self._lanes: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def turn(self, account_key: str) -> AsyncIterator[None]:
+        """The account's next turn. Raises `SignInDelayed` when too many wait for theirs."""
+        lock, waiting = self._lanes.get(account_key, (asyncio.Lock(), 0))
+        if waiting >= MAX_IN_LANE:
+            raise SignInDelayed(math.ceil(MAX_IN_LANE * self._pause) or 1)
+        self._lanes[account_key] = lock, waiting + 1
+        try:
+            async with lock:
+                await asyncio.sleep(self._pause)
+                yield
+        finally:
+            lock, waiting = self._lanes.pop(account_key)
+            if waiting > 1:
+                self._lanes[account_key] = lock, waiting - 1
 
 
 class Slots:

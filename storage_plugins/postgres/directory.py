@@ -55,17 +55,18 @@ class PostgresDirectory:
             """
             select l.id, l.name, l.credential_version, l.may, w.hash, a.id as app_id, a.hash as app_hash,
                    a.expires_at, a.revoked_at is not null as revoked,
+                   -- A wait of no length is none, also for a statement that began before it was counted.
                    (
-                       select coalesce(max(extract(epoch from f.blocked_until - now())), 0)::float8
-                       from signin_failure f
-                       where (f.scope, f.key) in (('address', $3), ('account', coalesce(l.id::text, $4)))
-                         -- A wait of no length is none, also for a statement that began before it was counted.
-                         and f.blocked_until > f.last_at
-                   ) as wait,
-                   (
-                       select f.failures from signin_failure f
-                       where f.scope = 'account' and f.key = coalesce(l.id::text, $4)
-                   ) as failures
+                       select extract(epoch from f.blocked_until - now())::float8 from signin_failure f
+                       where f.scope = 'address' and f.key = $3 and f.blocked_until > f.last_at
+                   ) as address_wait,
+                   extract(epoch from greatest(
+                       case when pair.blocked_until > pair.last_at then pair.blocked_until end,
+                       -- In the slow lane an address that failed meanwhile is refused.
+                       case when pair.last_at >= account.first_at then account.blocked_until end
+                   ) - now())::float8 as pair_wait,
+                   pair.failures,
+                   account.blocked_until is not null as slow
             from (select) as always
             left join (
                 select p.id, p.name, p.credential_version, p.kind = 'individual' and p.disabled_at is null as may
@@ -75,6 +76,11 @@ class PostgresDirectory:
                 order by p.name_key = $1 desc nulls last
                 limit 1
             ) as l on true
+            left join signin_failure account
+                on account.scope = 'account' and account.key = coalesce(l.id::text, $4)
+                and account.blocked_until > greatest(account.last_at, now())
+            left join signin_failure pair
+                on pair.scope = 'pair' and pair.key = coalesce(l.id::text, $4) || ' ' || $3
             left join password w on w.principal_id = l.id and l.may
             left join app_password a on a.principal_id = l.id and l.may and a.selector = $2
             """,
@@ -84,7 +90,8 @@ class PostgresDirectory:
             unknown_account_key,
         )
         assert row is not None
-        throttle = Throttle(max(row["wait"], 0.0), row["failures"] or 0)
+        waits = max(row["address_wait"] or 0.0, 0.0), max(row["pair_wait"] or 0.0, 0.0)
+        throttle = Throttle(*waits, row["failures"] or 0, row["slow"])
         if row["id"] is None:
             return SignInMaterial(None, throttle=throttle)
         app = None
@@ -92,9 +99,12 @@ class PostgresDirectory:
             app = AppPasswordHash(row["app_id"], row["app_hash"], row["expires_at"], row["revoked"])
         return SignInMaterial(row["id"], row["credential_version"], row["may"], row["name"], row["hash"], app, throttle)
 
-    async def record_failure(self, address_key: str, account_key: str, rules: ThrottleRules) -> None:
+    async def record_failure(self, address_key: str, account_key: str | None, rules: ThrottleRules) -> None:
         """See `Directory`."""
-        scopes: tuple[tuple[FailureScope, str], ...] = (("address", address_key), ("account", account_key))
+        scopes: list[tuple[FailureScope, str]] = [("address", address_key)]
+        if account_key is not None:
+            # The account first: what counts for the pair is not older than what counts for the account.
+            scopes += [("account", account_key), ("pair", f"{account_key} {address_key}")]
         for scope, key in scopes:
             await self._database.fetch(
                 """
@@ -119,9 +129,10 @@ class PostgresDirectory:
                 rules.waits(scope),
             )
 
-    async def clear_failures(self, account_key: str) -> None:
+    async def clear_failures(self, address_key: str, account_key: str) -> None:
         """See `Directory`."""
-        await self._database.fetch("delete from signin_failure where scope = 'account' and key = $1", account_key)
+        key = f"{account_key} {address_key}"
+        await self._database.fetch("delete from signin_failure where scope = 'pair' and key = $1", key)
 
     async def forget_failures(self, window: float) -> int:
         """See `Directory`."""

@@ -136,7 +136,7 @@ async def test_no_old_password_works_after_a_change_was_answered_while_clients_s
     storage: PostgresStorage, directory: PostgresDirectory, hasher: CountingHasher
 ) -> None:
     await add(directory, hasher, "anna")
-    rules = ThrottleRules(delay=0, failures_per_account=10_000, failures_per_address=10_000)
+    rules = ThrottleRules(0, failures_per_account=10_000, failures_per_address=10_000, slow_lane_failures=10_000)
     workers = [make_authenticator(directory, rules) for _ in range(3)]
     passwords = [f"password number {number}" for number in range(8)]
     answered = -1
@@ -371,10 +371,11 @@ async def test_waits_grow_with_the_failures(storage: PostgresStorage, directory:
     for _ in range(9):
         await directory.record_failure("192.0.2.1", "7", rules)
         found = await failures(storage)
-        waits.append(found["account", "7"][1])
+        waits.append(found["pair", "7 192.0.2.1"][1])
     assert waits[:7] == pytest.approx([0, 0, 2, 4, 8, 10, 10])
     assert 90 < waits[7] <= 100
     assert found["address", "192.0.2.1"] == (9, pytest.approx(10))
+    assert found["account", "7"] == (9, 0)
 
 
 @pytest.mark.parametrize("limit", [1, 2])
@@ -384,7 +385,7 @@ async def test_a_low_limit_holds_from_the_start(
     rules = ThrottleRules(failures_per_account=limit, window=50)
     for _ in range(limit):
         await directory.record_failure("192.0.2.1", "7", rules)
-    assert (await failures(storage))["account", "7"] == (limit, pytest.approx(50, abs=10))
+    assert (await failures(storage))["pair", "7 192.0.2.1"] == (limit, pytest.approx(50, abs=10))
 
 
 async def test_failures_are_forgotten_after_the_window(storage: PostgresStorage, directory: PostgresDirectory) -> None:
@@ -394,15 +395,19 @@ async def test_failures_are_forgotten_after_the_window(storage: PostgresStorage,
             await directory.record_failure("192.0.2.1", key, rules)
     await storage.database.fetch(
         "update signin_failure set first_at = now() - interval '101 s', blocked_until = now() - interval '60 s' "
-        "where key <> '8'"
+        "where key not like '8%'"
     )
     await directory.record_failure("192.0.2.1", "7", rules)
     found = await failures(storage)
-    assert found["account", "7"] == (1, 0)
-    assert found["account", "8"][0] == 5
-    await storage.database.fetch("update signin_failure set last_at = now() - interval '101 s' where key = '7'")
-    assert await directory.forget_failures(100) == 1
-    assert set(await failures(storage)) == {("account", "8"), ("address", "192.0.2.1")}
+    assert found["account", "7"] == found["pair", "7 192.0.2.1"] == (1, 0)
+    assert found["account", "8"][0] == found["pair", "8 192.0.2.1"][0] == 5
+    await storage.database.fetch("update signin_failure set last_at = now() - interval '101 s' where key like '7%'")
+    assert await directory.forget_failures(100) == 2
+    assert set(await failures(storage)) == {
+        ("account", "8"),
+        ("pair", "8 192.0.2.1"),
+        ("address", "192.0.2.1"),
+    }
 
 
 async def test_failures_at_the_same_time_are_all_counted(
@@ -421,17 +426,15 @@ async def test_guesses_at_the_same_time_do_not_get_past_the_limit(
     person = await add(directory, hasher, "anna")
     rules = ThrottleRules(delay=60, max_delay=60)
     workers = [make_authenticator(directory, rules) for _ in range(3)]
-    attempts = [
-        workers[number % 3].authenticate(basic("anna", f"guess {number}"), f"192.0.2.{number}") for number in range(90)
-    ]
+    attempts = [workers[number % 3].authenticate(basic("anna", f"guess {number}"), "192.0.2.7") for number in range(90)]
     results = await asyncio.gather(*attempts, return_exceptions=True)
     verified = sum(isinstance(result, SignInRequired) for result in results)
     assert verified + sum(isinstance(result, SignInDelayed) for result in results) == 90
-    counted = (await failures(storage))["account", str(person)][0]
+    counted = (await failures(storage))["pair", f"{person} 192.0.2.7"][0]
     # the third failure begins the wait; each worker may be deciding as many more as it has slots
     assert 3 <= verified == counted <= 3 + 3 * hasher.threads
     with pytest.raises(SignInDelayed) as delayed:
-        await workers[0].authenticate(basic("anna", PASSWORD), LOCAL)
+        await workers[0].authenticate(basic("anna", PASSWORD), "192.0.2.7")
     assert 50 < delayed.value.retry_after <= 60
 
 
@@ -445,7 +448,7 @@ async def test_an_account_that_nobody_has_is_delayed_alike(
         found = []
         for number in range(5):
             with pytest.raises((SignInRequired, SignInDelayed)) as raised:
-                await authenticator.authenticate(basic(login, f"guess {number}"), f"192.0.{network}.{number}")
+                await authenticator.authenticate(basic(login, f"guess {number}"), f"192.0.2.{network}")
             found.append(raised.type)
         return found
 
@@ -462,7 +465,7 @@ async def test_a_delayed_account_serves_those_who_are_cached(
     authenticator = make_authenticator(directory)
     assert await signs_in(authenticator, storage, "anna", PASSWORD)
     rules = replace(ThrottleRules(), failures_per_account=1)
-    await directory.record_failure("192.0.2.1", str(person), rules)
+    await directory.record_failure(LOCAL, str(person), rules)
     assert await signs_in(authenticator, storage, "anna", PASSWORD)
     with pytest.raises(SignInDelayed):
         await make_authenticator(directory).authenticate(basic("anna", PASSWORD), LOCAL)
@@ -476,11 +479,64 @@ async def test_an_address_that_failed_too_often_is_delayed_for_every_account(
     for number in range(4):
         with pytest.raises(SignInRequired):
             await authenticator.authenticate(basic(f"nobody{number}", "x"), f"2001:db8::{number}")
-        await directory.clear_failures(unknown_account_key(f"nobody{number}"))
         await _let_pass(directory, "address")
     with pytest.raises(SignInDelayed):
         await authenticator.authenticate(basic("anna", PASSWORD), "2001:db8::ffff")
     assert (await authenticator.authenticate(basic("anna", PASSWORD), "2001:db8:0:1::1")).principal_id
+
+
+async def test_wrong_passwords_from_elsewhere_lock_nobody_out(
+    storage: PostgresStorage, directory: PostgresDirectory, hasher: CountingHasher
+) -> None:
+    """The owner signs in at once on a worker that remembers nothing; the attacker's address is refused."""
+    person = await add(directory, hasher, "anna")
+    attacked, attacker = make_authenticator(directory, NO_DELAY), "2001:db8::bad"
+    refused = 0
+    for number in range(1000):
+        try:
+            await attacked.authenticate(basic("anna", f"guess {number}"), attacker)
+        except SignInRequired:
+            pass
+        except SignInDelayed:
+            refused += 1
+    found = await failures(storage)
+    assert refused == 1000 - RULES.failures_per_account
+    assert found["account", str(person)] == (RULES.failures_per_account, 0)
+    began = asyncio.get_running_loop().time()
+    fresh = make_authenticator(directory, replace(RULES, delay=60))
+    assert (await fresh.authenticate(basic("anna", PASSWORD), "192.0.2.1")).principal_id == person
+    assert asyncio.get_running_loop().time() - began < 30  # and not in the slow lane, where it takes 60 s
+    with pytest.raises(SignInDelayed):
+        # the same /64 network
+        await make_authenticator(directory).authenticate(basic("anna", PASSWORD), "2001:db8::1")
+    # signing in from elsewhere gives the attacker no further guesses
+    with pytest.raises(SignInDelayed):
+        await attacked.authenticate(basic("anna", "guess"), attacker)
+
+
+async def test_guesses_from_many_addresses_are_bounded(
+    storage: PostgresStorage, directory: PostgresDirectory, hasher: CountingHasher
+) -> None:
+    """In the slow lane each address has one more guess, and one that has not failed signs in."""
+    await add(directory, hasher, "anna")
+    rules = ThrottleRules(delay=0, failures_per_account=3, slow_lane_failures=20)
+    authenticator = make_authenticator(directory, rules)
+
+    async def guess(address: int, password: str) -> type | None:
+        try:
+            await authenticator.authenticate(basic("anna", password), f"192.0.2.{address}")
+        except (SignInRequired, SignInDelayed) as error:
+            return type(error)
+        return None
+
+    outcomes = [await guess(address, f"{address} {number}") for number in range(5) for address in range(40)]
+    # twenty guesses, after which addresses that have not failed had one each
+    assert outcomes.count(SignInRequired) == 40
+    assert outcomes.count(SignInDelayed) == 160
+    assert await guess(7, PASSWORD) is SignInDelayed
+    assert await guess(41, PASSWORD) is None
+    assert await guess(42, PASSWORD) is None
+    assert await guess(41, "wrong") is SignInRequired
 
 
 async def _let_pass(directory: PostgresDirectory, scope: str) -> None:

@@ -25,6 +25,7 @@ class DirectoryInMemory:
         self.people = {person.name: person for person in people}
         self.failures: Counter[tuple[str, str]] = Counter()
         self.wait = 0.0
+        self.slow = False
         self.reads = 0
         self.used: list[int] = []
 
@@ -33,21 +34,23 @@ class DirectoryInMemory:
     ) -> SignInMaterial:
         self.reads += 1
         person = self.people.get(login_key)
-        throttle = Throttle(self.wait)
+        key = unknown_account_key if person is None else str(person.id)
+        throttle = Throttle(0.0, self.wait, self.failures["pair", f"{key} {address_key}"], self.slow)
         if person is None:
             return SignInMaterial(None, throttle=throttle)
-        throttle = Throttle(self.wait, self.failures["account", str(person.id)])
         if not person.may:
             return SignInMaterial(person.id, person.version, False, person.name, throttle=throttle)
         app = person.app_passwords.get(selector or "")
         return SignInMaterial(person.id, person.version, True, person.name, person.password_hash, app, throttle)
 
-    async def record_failure(self, address_key: str, account_key: str, rules: ThrottleRules) -> None:
+    async def record_failure(self, address_key: str, account_key: str | None, rules: ThrottleRules) -> None:
         self.failures["address", address_key] += 1
-        self.failures["account", account_key] += 1
+        if account_key is not None:
+            self.failures["account", account_key] += 1
+            self.failures["pair", f"{account_key} {address_key}"] += 1
 
-    async def clear_failures(self, account_key: str) -> None:
-        del self.failures["account", account_key]
+    async def clear_failures(self, address_key: str, account_key: str) -> None:
+        del self.failures["pair", f"{account_key} {address_key}"]
 
     async def forget_failures(self, window: float) -> int:
         return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict
 
-from server.auth import app_passwords, htpasswd
+from server.auth import app_passwords, htpasswd, throttle
 from server.auth.authenticate import Authenticator
 from server.auth.client_address import ClientAddresses
 from server.auth.credential_cache import CredentialCache
@@ -65,7 +65,7 @@ async def test_every_wrong_attempt_costs_exactly_one_hash(login: str, password: 
         await authenticator.authenticate(basic(login, password), LOCAL)
     assert hasher.computed == 1
     assert directory.reads == 1
-    assert sum(directory.failures.values()) == 2
+    assert sum(directory.failures.values()) == 3
 
 
 async def test_those_who_may_not_sign_in_do_not_with_the_right_password() -> None:
@@ -170,13 +170,45 @@ async def test_failures_delay_others_but_not_credentials_that_are_cached() -> No
     assert not directory.failures
 
 
-async def test_signing_in_clears_the_failures_of_the_account_but_not_of_the_address() -> None:
+async def test_signing_in_clears_the_failures_of_the_account_from_that_address_only() -> None:
     directory = DirectoryInMemory(anna())
     authenticator, _ = make(directory)
     with pytest.raises(SignInRequired):
         await authenticator.authenticate(basic("anna", "wrong"), LOCAL)
     await authenticator.authenticate(basic("anna", "anna's password"), LOCAL)
-    assert dict(directory.failures) == {("address", LOCAL): 1}
+    assert dict(+directory.failures) == {("address", LOCAL): 1, ("account", "7"): 1}
+
+
+async def test_in_the_slow_lane_attempts_on_an_account_are_decided_one_after_the_other() -> None:
+    directory = DirectoryInMemory(anna(), Person(8, "bert", ANNA_HASH))
+    directory.slow = True
+    authenticator, hasher = make(directory, rules=ThrottleRules(delay=0.01), basic_insecure=True)
+    attempts = [authenticator.authenticate(basic("anna", f"wrong {n}"), f"192.0.2.{n}") for n in range(40)]
+    found = await asyncio.gather(*attempts, return_exceptions=True)
+    assert [type(each) for each in found].count(SignInRequired) == hasher.computed == throttle.MAX_IN_LANE
+    assert [type(each) for each in found].count(SignInDelayed) == 40 - throttle.MAX_IN_LANE
+    assert hasher.most_at_once == 1
+    # who waits there holds nobody else up, and the lane is left behind clean
+    assert (await authenticator.authenticate(basic("bert", "anna's password"), LOCAL)).principal_id == 8
+    assert (await authenticator.authenticate(basic("anna", "anna's password"), LOCAL)).principal_id == 7
+    assert not authenticator._slow_lanes._lanes
+
+
+async def test_app_passwords_are_not_delayed_by_failures_on_their_account() -> None:
+    secret = app_passwords.generate()
+    plain = app_passwords.normalise(secret)
+    assert plain is not None
+    person = anna()
+    hashed = HASHER._argon2.hash(plain.encode())
+    person.app_passwords[app_passwords.selector(plain)] = AppPasswordHash(5, hashed, None)
+    directory = DirectoryInMemory(person)
+    directory.wait, directory.slow = 99.0, True
+    authenticator, _ = make(directory)
+    assert (await authenticator.authenticate(basic("anna", secret), LOCAL)).app_password_id == 5
+    wrong = secret[:-1] + ("a" if secret[-1] != "a" else "b")
+    with pytest.raises(SignInRequired):
+        await authenticator.authenticate(basic("anna", wrong), LOCAL)
+    assert dict(+directory.failures) == {("address", LOCAL): 1}
 
 
 async def test_app_passwords_work_until_they_end_and_cost_one_hash_however_many_there_are() -> None:

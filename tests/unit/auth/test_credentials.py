@@ -162,9 +162,10 @@ def test_a_file_that_is_not_there_is_a_wrong_setting(tmp_path: Path) -> None:
 
 
 def test_waits_grow_from_the_third_failure_to_the_longest() -> None:
-    assert ThrottleRules(delay=1, max_delay=10).waits("account") == [0, 0, 1, 2, 4, 8, 10]
-    assert ThrottleRules(delay=0, max_delay=10).waits("account") == [0, 0, 0]
-    assert ThrottleRules(delay=5, max_delay=5).waits("account") == [0, 0, 5]
+    assert ThrottleRules(delay=1, max_delay=10).waits("pair") == [0, 0, 1, 2, 4, 8, 10]
+    assert ThrottleRules(delay=0, max_delay=10).waits("pair") == [0, 0, 0]
+    assert ThrottleRules(delay=5, max_delay=5).waits("pair") == [0, 0, 5]
+    assert ThrottleRules().waits("account") == [0]
     assert ThrottleRules(delay=4, max_delay=5, failures_per_address=50).waits("address") == [0, 0, 0, 0, 4, 5]
     assert ThrottleRules(delay=5, max_delay=5, failures_per_address=1).waits("address") == [5]
 
