@@ -41,7 +41,7 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
         tasks = [
             asyncio.create_task(metrics.keep_written(lambda: parts.sample(post.number, len(server.connections)))),
             asyncio.create_task(metrics.watch_event_loop()),
-            asyncio.create_task(maintenance.keep(dsn, settings)),
+            asyncio.create_task(maintenance.keep(dsn, settings, metrics)),
         ]
         try:
             yield Served(server, Connections(parts.health.monitored(), metrics))

@@ -31,9 +31,9 @@ async def run_forever(name: str, step: Callable[[], Awaitable[object]]) -> None:
             await step()
             pause = FIRST_PAUSE
         except Exception as error:
-            failed(name, error)
             if time.monotonic() - began > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
+            failed(name, error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 

@@ -20,8 +20,9 @@ _PATIENCE = 3.0
 _REMEMBERED = 1.0
 """Seconds for which an answer of `/readyz` holds, so that asking often costs the database nothing."""
 _METHODS = ("GET", "HEAD")
-_OUTBOX = """
+_QUEUES = """
     select
+        (select count(*) from (select distinct home_id, collection_id from fan_out) as waiting),
         (select extract(epoch from clock_timestamp() - at) from outbox order by xid, id limit 1),
         (select extract(epoch from clock_timestamp() - at) from outbox
          where xid >= pg_snapshot_xmin(pg_current_snapshot()) order by xid, id limit 1)
@@ -74,16 +75,21 @@ class Health:
 
     async def _momentary(self) -> list[tuple[str, str, float]]:
         """Gauges that only the database knows."""
-        up, oldest, unsettled = 1.0, None, None
+        up, waiting, oldest, unsettled = 1.0, 0, None, None
         try:
             async with asyncio.timeout(_PATIENCE):
-                rows = await self._storage.database.fetch(_OUTBOX)
-                oldest, unsettled = rows[0]
+                rows = await self._storage.database.fetch(_QUEUES)
+                waiting, oldest, unsettled = rows[0]
         except (Unavailable, DatabaseError, TimeoutError):
             up = 0.0
         found = [("koyomi_database_up", "Whether the database answers.", up)]
         if up:
             found += [
+                (
+                    "koyomi_fan_out_waiting",
+                    "Shared collections with changes that not all sharees' homes show yet.",
+                    float(waiting),
+                ),
                 ("koyomi_outbox_age_seconds", "Age of the oldest row of the outbox.", float(oldest or 0)),
                 (
                     "koyomi_outbox_unsettled_seconds",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from server.background import failed
 from server.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -237,6 +238,9 @@ class Acceptor:
             )
         except (OSError, asyncio.CancelledError):
             connection.close()
+        except Exception as error:
+            connection.close()
+            failed("accept", error)
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
         self._arriving.discard(task)

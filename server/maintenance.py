@@ -1,19 +1,23 @@
-"""What a server does for itself from time to time: forget what has had its time, and keep occurrences ahead of now.
+"""The jobs that a server runs every ten minutes: pruning, sealing the audit, and keeping occurrences ahead of now.
 
-All workers of all servers try; the one that holds an advisory lock does it.
+All workers of all servers try; the one that holds an advisory lock runs them. A job that fails is logged and counted;
+the others run all the same, and it runs again in the next round.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import structlog
 
+from server.background import run_forever
 from server.errors import KoyomiError
+from server.metrics import Metrics
 from server.services.views import render
 from server.settings import Settings
 from storage_plugins.postgres.audit_chain import seal
@@ -21,6 +25,7 @@ from storage_plugins.postgres.database import Connection, Database, DatabaseLimi
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.maintenance import forget_deleted, prune_outbox, prune_tombstones
 from storage_plugins.postgres.occurrence_jobs import follow_zone_data, rederive, roll_horizon
+from storage_plugins.postgres.sqlstates import domain_error
 from storage_plugins.postgres.views import prune_views, render_shared
 
 INTERVAL = 600.0
@@ -38,31 +43,51 @@ _LIMITS = DatabaseLimits(connections=2, acquire_timeout=30.0, connect_timeout=10
 log = structlog.get_logger()
 
 
-async def keep(dsn: str, settings: Settings) -> None:
+async def keep(dsn: str, settings: Settings, metrics: Metrics) -> None:
     """Maintain a database until cancelled."""
     await asyncio.sleep(_FIRST * (0.5 + random.random()))  # noqa: S311 - no secret
-    while True:
-        try:
-            await maintain(dsn, settings)
-        except (KoyomiError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("maintenance_failed", reason=type(error).__name__)
+
+    async def step() -> None:
+        await maintain(dsn, settings, metrics)
         await asyncio.sleep(INTERVAL * (0.8 + 0.4 * random.random()))  # noqa: S311
 
+    await run_forever("maintenance", step)
 
-async def maintain(dsn: str, settings: Settings) -> dict[str, int] | None:
-    """One round; gives how many rows each job dealt with, None where another process is at it."""
-    lock = await connect(dsn, application="koyomi maintenance")
+
+async def maintain(dsn: str, settings: Settings, metrics: Metrics) -> dict[str, int] | None:
+    """Run all jobs once; returns how many rows each that succeeded dealt with, None where another process is at it.
+
+    Raises domain errors where the database cannot be reached.
+    """
     try:
-        if not await lock.fetchval("select pg_try_advisory_lock($1)", _LOCK):
-            return None
-        database = Database(dsn, _LIMITS, application="koyomi maintenance")
-        await database.open()
+        lock = await connect(dsn, application="koyomi maintenance")
         try:
-            return await _round(database, settings, lock)
+            if not await lock.fetchval("select pg_try_advisory_lock($1)", _LOCK):
+                return None
+            database = Database(dsn, _LIMITS, application="koyomi maintenance")
+            await database.open()
+            try:
+                return await _round(database, settings, lock, metrics)
+            finally:
+                await database.close()
         finally:
-            await database.close()
-    finally:
-        await lock.close(timeout=5.0)
+            await lock.close(timeout=5.0)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise domain_error(error) from error
+
+
+async def _run(name: str, job: Callable[[], Awaitable[int]], metrics: Metrics) -> int | None:
+    """Run one job; returns how many rows it dealt with, None where it failed."""
+    began = time.monotonic()
+    try:
+        count = await job()
+    except Exception as error:
+        metrics.maintained(name, time.monotonic() - began, succeeded=False)
+        expected = isinstance(error, KoyomiError)
+        log.error("maintenance_job_failed", job=name, reason=type(error).__name__, exc_info=None if expected else error)
+        return None
+    metrics.maintained(name, time.monotonic() - began, succeeded=True)
+    return count
 
 
 async def _seal(database: Database) -> int:
@@ -73,7 +98,7 @@ async def _seal(database: Database) -> int:
     return len(made)
 
 
-async def _round(database: Database, settings: Settings, lock: Connection) -> dict[str, int]:
+async def _round(database: Database, settings: Settings, lock: Connection, metrics: Metrics) -> dict[str, int]:
     now = datetime.now(UTC)
     restore = timedelta(days=settings.restore_days)
     # What can be restored needs its tombstone.
@@ -96,7 +121,9 @@ async def _round(database: Database, settings: Settings, lock: Connection) -> di
         if lock.is_closed():
             # Another may hold it by now.
             break
-        done[name] = await job()
+        count = await _run(name, job, metrics)
+        if count is not None:
+            done[name] = count
     if any(done.values()):
         log.info("maintained", **{name: count for name, count in done.items() if count})
     return done

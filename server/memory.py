@@ -11,6 +11,8 @@ import asyncio
 import ctypes
 import sys
 
+from server.background import run_forever
+
 KEPT = 32 << 20
 """Bytes of free memory that are not given back at once."""
 LARGE_BLOCK = 4 << 20
@@ -34,9 +36,15 @@ def keep() -> None:
 
 
 async def give_back() -> None:
-    """Again and again, until cancelled: give free memory back to the system."""
+    """Give free memory back to the system, again and again until cancelled."""
     library = _library()
-    while library is not None:
+    if library is None:
+        return
+    trim = library.malloc_trim
+
+    async def step() -> None:
         await asyncio.sleep(PAUSE)
         # In a thread: looking through all that is free takes some milliseconds.
-        await asyncio.to_thread(library.malloc_trim, ctypes.c_size_t(KEPT))
+        await asyncio.to_thread(trim, ctypes.c_size_t(KEPT))
+
+    await run_forever("memory", step)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from server import background
+
 if TYPE_CHECKING:
     from server.costs import Costs
 
@@ -140,6 +142,20 @@ class Metrics:
             "koyomi_worker_starts", "Workers started: with the server, after one died, or to replace one.",
             ("reason",), registry=own,
         )  # fmt: skip
+        self.background_failures = Counter(
+            "koyomi_background_failures", "Failures of what runs in the background, each followed by another try.",
+            ("task",), registry=own,
+        )  # fmt: skip
+        self.maintenance_runs = Counter(
+            "koyomi_maintenance_runs", "Runs of the maintenance jobs, by outcome.", ("job", "outcome"), registry=own
+        )
+        self.maintenance_seconds = Counter(
+            "koyomi_maintenance_seconds", "Time that the maintenance jobs took.", ("job",), registry=own
+        )
+        self.maintenance_success = Gauge(
+            "koyomi_maintenance_last_success_timestamp_seconds", "When a maintenance job last succeeded.", ("job",),
+            registry=own, multiprocess_mode="max",
+        )  # fmt: skip
         self._children: dict[Key, _Children] = {}
         self._totals: dict[Counter, int] = {}
 
@@ -170,23 +186,40 @@ class Metrics:
         counter.inc(total - self._totals.get(counter, 0))
         self._totals[counter] = total
 
+    def maintained(self, job: str, seconds: float, *, succeeded: bool) -> None:
+        """Count a run of a maintenance job."""
+        self.maintenance_runs.labels(job, "succeeded" if succeeded else "failed").inc()
+        self.maintenance_seconds.labels(job).inc(seconds)
+        if succeeded:
+            self.maintenance_success.labels(job).set(time.time())
+
     async def keep_written(self, sample: Callable[[], None]) -> None:
         """Call `sample` and write down what was counted, again and again until cancelled."""
-        try:
-            while True:
-                sample()
-                _write()
-                await asyncio.sleep(WRITTEN_EVERY)
-        finally:
+
+        def write() -> None:
             sample()
+            for task, count in background.failures.items():
+                self.rise(self.background_failures.labels(task), count)
             _write()
+
+        async def step() -> None:
+            write()
+            await asyncio.sleep(WRITTEN_EVERY)
+
+        try:
+            await background.run_forever("metrics", step)
+        finally:
+            write()
 
     async def watch_event_loop(self) -> None:
         """Measure how late the event loop is, again and again until cancelled."""
-        while True:
+
+        async def step() -> None:
             began = time.monotonic()
             await asyncio.sleep(WATCHED_EVERY)
             self.lag.observe(max(0.0, time.monotonic() - began - WATCHED_EVERY))
+
+        await background.run_forever("event_loop_watch", step)
 
     async def text(self, now: Sequence[tuple[str, str, float]] = ()) -> bytes:
         """All workers' counters in Prometheus's text format, and `now`: gauges (name, help, value) of this moment."""

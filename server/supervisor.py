@@ -25,6 +25,7 @@ import click
 import structlog
 
 from server import log as logs
+from server.background import failed
 from server.errors import KoyomiError
 from server.listening import IDLE, Counts, close_all, open_listeners, open_unix_listener, remove_unix_path, url_of
 from server.settings import Settings
@@ -256,7 +257,11 @@ class _Slot:
         while not self._signals.stop.is_set():
             born = time.monotonic()
             self._retire.clear()
-            await self._one_life()
+            try:
+                await self._one_life()
+            except Exception as error:
+                # Such as no process, memory or descriptor left.
+                failed("worker", error)
             self.accepting.clear()
             if self._signals.stop.is_set() or not self.persistent:
                 return

@@ -277,7 +277,7 @@ class Authenticator:
         return None, None
 
     async def _count_failure(self, attempt: _Attempt, state: _State, account_key: str | None) -> None:
-        _log.info("sign-in failed", client_address=attempt.client, principal_id=state[0])
+        _log.info("sign_in_failed", client_address=attempt.client, principal_id=state[0])
         await self._directory.record_failure(attempt.address_key, account_key, self._rules)
         while len(self._known_wrong) >= _KNOWN_WRONG:
             del self._known_wrong[next(iter(self._known_wrong))]

@@ -80,7 +80,7 @@ class HtpasswdFile:
         try:
             self._hashes, self._nobodys = self._read()
         except (OSError, ConfigurationError) as error:
-            _log.warning("htpasswd file cannot be read: nobody signs in by it", path=str(self._path), reason=str(error))
+            _log.warning("htpasswd_unreadable", path=str(self._path), reason=str(error))
             self._hashes = {}
 
     def _read(self) -> tuple[dict[str, str], str]:
@@ -94,7 +94,7 @@ class HtpasswdFile:
                 continue
             problem = "no colon" if not colon else _problem(stored)
             if problem:
-                _log.warning("line of the htpasswd file is left alone", path=str(self._path), line=number, why=problem)
+                _log.warning("htpasswd_line_ignored", path=str(self._path), line=number, why=problem)
                 continue
             hashes[name_key(name)] = stored
         first = next(iter(hashes.values()), None)

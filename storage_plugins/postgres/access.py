@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from server.access import AccessList, AclEntry, Delegation, PrincipalSearch, Share
+from server.background import failed
 from server.directory import name_key
 from server.errors import NotFound
 from server.storage import (
@@ -119,10 +120,14 @@ class PostgresAccess:
         """See `Access`."""
         touched = await fan_out.touch(self._database)
         self._tell(touched or ())
-        claimed = await fan_out.claim(self._database)
-        if claimed is not None:
-            await self._bind(*claimed, Cause(None, "sharing"))
-        return touched is not None or claimed is not None
+        place = await fan_out.next_to_bind(self._database)
+        if place is not None:
+            try:
+                await self._bind(*place, Cause(None, "sharing"))
+            except Exception as error:
+                failed("sharees", error)
+                await fan_out.postpone(self._database, *place)
+        return touched is not None or place is not None
 
     async def _bind(self, home_id: int, collection_id: int, cause: Cause) -> bool:
         homes, more = await fan_out.bind(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from server import costs
+from server.background import run_forever
 from server.errors import Unavailable
 from storage_plugins.postgres.sqlstates import domain_error
 
@@ -313,13 +314,16 @@ class Database:
     async def _watch(self) -> None:
         """End statements that the server did not end: it is gone or does not answer."""
         limit = self._limits.statement_timeout + _GRACE
-        while True:
+
+        async def step() -> None:
             await asyncio.sleep(_WATCH_INTERVAL)
             now = self._loop.time()
             for slot in tuple(self._busy):
                 connection = slot.connection
                 if now - slot.busy_since > limit and not connection.is_closed() and not connection.is_in_transaction():
                     connection.terminate()
+
+        await run_forever("database_watch", step)
 
 
 def _give_up(waiter: asyncio.Future[_Slot]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
+from server.background import run_forever
 from server.errors import DatabaseError, KoyomiError
 from storage_plugins.postgres.cluster_settings import ROLE
 from storage_plugins.postgres.initdb import DATABASE
@@ -105,7 +106,9 @@ async def _in_thread(work: Callable[[], _T], abandon: threading.Event | None) ->
 
 async def _watch(launcher: Launcher, abandon: threading.Event, progress: Callable[[str], None]) -> None:
     pause = _WATCH_INTERVAL
-    while True:
+
+    async def step() -> None:
+        nonlocal pause
         await asyncio.sleep(pause)
         try:
             await _in_thread(launcher.revive, abandon)
@@ -113,3 +116,5 @@ async def _watch(launcher: Launcher, abandon: threading.Event, progress: Callabl
         except (KoyomiError, OSError) as error:
             progress(str(error))
             pause = min(pause * 2, _LONGEST_INTERVAL)
+
+    await run_forever("embedded_postgresql", step)

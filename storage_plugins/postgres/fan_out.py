@@ -12,15 +12,13 @@ EVENTS = 500
 HOMES = 200
 """Homes that one transaction locks at most."""
 
-# The claim is a transaction of its own: a collection whose batch fails goes to the end of the queue and stops no other.
-_CLAIM = """
-    update fan_out f set worked_at = clock_timestamp()
-    from (
-        select home_id, collection_id, task from fan_out
-        where task in ('bind', 'check') order by worked_at limit 1 for update skip locked
-    ) as next
-    where f.home_id = next.home_id and f.collection_id = next.collection_id and f.task = next.task
-    returning f.home_id, f.collection_id
+_NEXT = """
+    select home_id, collection_id from fan_out
+    where task in ('bind', 'check') and worked_at <= clock_timestamp() order by worked_at limit 1
+"""
+_POSTPONE = """
+    update fan_out set worked_at = clock_timestamp() + interval '1 minute'
+    where home_id = $1 and collection_id = $2 and task in ('bind', 'check')
 """
 
 
@@ -39,10 +37,15 @@ async def touch(database: Database) -> list[int] | None:
     return found
 
 
-async def claim(database: Database) -> tuple[int, int] | None:
+async def next_to_bind(database: Database) -> tuple[int, int] | None:
     """The home and id of the collection whose bindings have waited longest; None where none wait."""
-    row = await database.fetchrow(_CLAIM)
+    row = await database.fetchrow(_NEXT)
     return None if row is None else (row[0], row[1])
+
+
+async def postpone(database: Database, home_id: int, collection_id: int) -> None:
+    """Let the bindings of a collection wait for a minute, since a batch failed: it must not hold up others."""
+    await database.fetch(_POSTPONE, home_id, collection_id)
 
 
 async def bind(

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 
 import asyncpg
+import structlog
 
+from server.background import failed, run_forever
 from server.storage import ANYTHING, Change
 from storage_plugins.postgres.database import Connection, connect
 
@@ -30,7 +31,7 @@ _LONGEST_PAUSE = 2.0
 
 Listener = Callable[[Change], Awaitable[None] | None]
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class Notifier:
@@ -47,10 +48,11 @@ class Notifier:
         self._task: asyncio.Task[None] | None = None
         self._deliveries: set[asyncio.Future[None]] = set()
         self._listening = asyncio.Event()
+        self._was_listening = False
 
     async def open(self) -> None:
         """Begin to listen; returns when the worker hears, or after a few seconds when the database is away."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = asyncio.get_running_loop().create_task(run_forever("notifier", self._run))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._listening.wait(), 3.0)
 
@@ -96,7 +98,6 @@ class Notifier:
 
     async def _run(self) -> None:
         pause = 0.05
-        first = True
         while True:
             try:
                 connection = await connect(
@@ -104,9 +105,9 @@ class Notifier:
                 )
                 try:
                     await connection.add_listener(CHANNEL, self._heard)
-                    if not first:
+                    if self._was_listening:
                         self._deliver(ANYTHING)
-                    first = False
+                    self._was_listening = True
                     pause = 0.05
                     self._listening.set()
                     await self._send(connection)
@@ -114,7 +115,7 @@ class Notifier:
                     self._listening.clear()
                     connection.terminate()
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                _log.debug("lost the connection that changes are heard on: %s", error)
+                log.debug("notifier_disconnected", reason=str(error))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -149,7 +150,7 @@ class Notifier:
         try:
             changes = [Change(home, collection, revision) for home, collection, revision in json.loads(str(payload))]
         except (ValueError, TypeError):
-            _log.warning("a notification on %s is not one of ours", CHANNEL)
+            log.warning("notification_not_understood", channel=CHANNEL)
             changes = [ANYTHING]
         for change in changes:
             self._deliver(change)
@@ -158,8 +159,8 @@ class Notifier:
         for listener in tuple(self._listeners.values()):
             try:
                 work = listener(change)
-            except Exception:
-                _log.exception("a listener failed")
+            except Exception as error:
+                failed("listener", error)
                 continue
             if work is not None:
                 delivery = asyncio.ensure_future(work)
@@ -169,7 +170,7 @@ class Notifier:
     def _delivered(self, delivery: asyncio.Future[None]) -> None:
         self._deliveries.discard(delivery)
         if not delivery.cancelled() and (error := delivery.exception()) is not None:
-            _log.error("a listener failed", exc_info=error)
+            failed("listener", error)
 
 
 def payloads(changes: dict[tuple[int, int | None], int]) -> Iterator[str]:

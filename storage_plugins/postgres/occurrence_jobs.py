@@ -8,12 +8,13 @@ transaction; one that was changed or deleted meanwhile is left alone, since its 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+import structlog
 
 from server.calendar import derivation, iana
 from server.calendar.attendance import declined
@@ -21,7 +22,7 @@ from server.calendar.calendar_object import time_key
 from server.calendar.component import parse_calendar
 from server.calendar.materialise import materialise
 from server.calendar.occurrences import Materialised
-from server.errors import DatabaseError, KoyomiError
+from server.errors import DatabaseError
 from storage_plugins.postgres import occurrence_rows, owners
 from storage_plugins.postgres.database import Database
 
@@ -93,7 +94,7 @@ _FREE_FOR_OTHERS = (
     "where home_id = $1 and object_id = $2 and busy is not null",
 )
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 # -- the horizon ------------------------------------------------------------------------------------------------------
@@ -270,13 +271,16 @@ async def _compute(database: Database, rows: Sequence[Any], now: datetime) -> in
     for group in _groups(rows):
         homes, ids = [row["home_id"] for row in group], [row["id"] for row in group]
         for row in await database.fetch(_TEXTS, homes, ids):
-            found = await asyncio.to_thread(_derived, row, now)
-            if found is None:
-                _log.warning("object %d of home %d cannot be expanded any more", row["id"], row["home_id"])
+            try:
+                found = await asyncio.to_thread(_derived, row, now)
+            except Exception as error:
+                # The other objects are computed all the same.
+                reason = type(error).__name__
+                log.warning("object_not_expanded", home_id=row["home_id"], object_id=row["id"], reason=reason)
                 key = derivation.versioned("")
                 await database.fetch(_GIVE_UP, row["home_id"], row["id"], row["revision"], key)
-            elif await _store(database, row, found):
-                done += 1
+                continue
+            done += await _store(database, row, found)
     return done
 
 
@@ -289,14 +293,11 @@ class _Derived:
     time_key: str
 
 
-def _derived(row: Any, now: datetime) -> _Derived | None:
+def _derived(row: Any, now: datetime) -> _Derived:
     owner = owners.addresses(row["uid"], row["name"], row["addresses"])
-    try:
-        calendar = parse_calendar(row["text"])
-        free = declined(calendar, owner)
-        return _Derived(materialise(calendar, now, free), free, time_key(row["text"], calendar, free))
-    except KoyomiError:
-        return None
+    calendar = parse_calendar(row["text"])
+    free = declined(calendar, owner)
+    return _Derived(materialise(calendar, now, free), free, time_key(row["text"], calendar, free))
 
 
 async def _store(database: Database, row: Any, found: _Derived) -> bool:

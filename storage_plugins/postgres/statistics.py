@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 
-from server.errors import KoyomiError
+from server.background import failed
 from storage_plugins.postgres.database import Database
 
 _FIRST_LOOK = 0.5
@@ -26,8 +25,6 @@ _GROWN = """
     from pg_stat_user_tables s join pg_class c on c.oid = s.relid
     where s.n_mod_since_analyze > $1 + greatest(c.reltuples, 0) / 2 and s.schemaname = current_schema()
 """
-
-_log = logging.getLogger(__name__)
 
 
 class Statistics:
@@ -60,8 +57,8 @@ class Statistics:
             pause = min(2 * pause, _LAST_LOOK)
             try:
                 await self.refresh()
-            except KoyomiError as error:
-                _log.debug("statistics were not refreshed: %s", error)
+            except Exception as error:
+                failed("statistics", error)
         self._task = None
 
     async def refresh(self) -> list[str]:

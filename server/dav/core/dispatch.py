@@ -199,7 +199,7 @@ class Dispatcher:
         except asyncio.CancelledError:
             raise
         except Exception:
-            _log.exception("request failed", method=http.method)
+            _log.exception("request_failed", method=http.method)
             answer = Answer(500, b"The server failed to answer. The failure was logged.\n")
         answer.headers["X-Request-Id"] = entry.request_id
         # What people store and what errors quote is never to be taken for a page.
@@ -321,7 +321,7 @@ class Dispatcher:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            _log.warning("answer broken off", error=type(error).__name__)
+            _log.warning("answer_broken_off", error=type(error).__name__)
             _reset(http)
         return response
 

@@ -13,6 +13,7 @@ from server.calendar import iana
 from server.calendar.component import parse_calendar
 from server.calendar.materialise import materialise
 from server.errors import ConfigurationError, DatabaseError
+from server.metrics import Metrics
 from server.preparation import prepare
 from server.settings import Settings
 from server.storage import Target
@@ -311,12 +312,12 @@ async def test_one_process_at_a_time_maintains(storage, database):
     other = await asyncpg.connect(database)
     try:
         await other.fetch("select pg_advisory_lock($1)", maintenance._LOCK)
-        assert await maintenance.maintain(database, Settings()) is None
+        assert await maintenance.maintain(database, Settings(), Metrics()) is None
     finally:
         await other.close()
-    done = await maintenance.maintain(database, Settings())
+    done = await maintenance.maintain(database, Settings(), Metrics())
     assert done is not None
     assert (done["outbox"], done["horizon"]) == (1, 1)
-    again = await maintenance.maintain(database, Settings())
+    again = await maintenance.maintain(database, Settings(), Metrics())
     assert again is not None
     assert not any(again.values())

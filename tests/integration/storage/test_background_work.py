@@ -1,0 +1,153 @@
+"""A job or step that fails is logged and counted; it stops no other and runs again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+import pytest_asyncio
+from structlog.testing import capture_logs
+
+from server import background, maintenance
+from server.directory import PrincipalChange, RelationChange
+from server.events import sharees
+from server.metrics import Metrics
+from server.settings import Settings
+from storage_plugins.postgres.access import PostgresAccess
+from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.storage import PostgresStorage
+from tests.integration.storage.conftest import assert_consistent, make_person
+from tests.integration.storage.test_fan_out import bound, pass_on, share, write
+from tests.integration.storage.test_maintenance import age
+from tests.integration.storage.values import CAUSE, LIMITS, content, state
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def storage(database):
+    async with PostgresStorage(database, notify=False) as opened:
+        yield opened
+        await assert_consistent(opened)
+
+
+def runs(metrics: Metrics, job: str, outcome: str) -> float:
+    return metrics.registry.get_sample_value("koyomi_maintenance_runs_total", {"job": job, "outcome": outcome}) or 0.0
+
+
+def last_success(metrics: Metrics, job: str) -> float:
+    name = "koyomi_maintenance_last_success_timestamp_seconds"
+    return metrics.registry.get_sample_value(name, {"job": job}) or 0.0
+
+
+def failed_jobs(lines) -> list[tuple[str, str]]:
+    return [(line["job"], line["reason"]) for line in lines if line["event"] == "maintenance_job_failed"]
+
+
+async def test_a_job_that_raises_stops_no_other_and_runs_again(storage, database, monkeypatch):
+    def broken(*_: object) -> None:
+        raise ValueError("a text that nobody expected")
+
+    metrics, settings = Metrics(), Settings()
+    with capture_logs() as lines, monkeypatch.context() as patched:
+        patched.setattr(maintenance, "render_shared", broken)
+        done = await maintenance.maintain(database, settings, metrics)
+    assert failed_jobs(lines) == [("shared", "ValueError")]
+    assert done is not None
+    assert {"zone_data", "horizon", "outbox", "deleted", "views", "tombstones", "audit"} <= done.keys()
+    assert "shared" not in done
+    assert (runs(metrics, "shared", "failed"), runs(metrics, "shared", "succeeded")) == (1, 0)
+    assert runs(metrics, "audit", "succeeded") == 1
+    assert last_success(metrics, "audit") > 0 == last_success(metrics, "shared")
+    assert "shared" in (await maintenance.maintain(database, settings, metrics) or {})
+    assert last_success(metrics, "shared") > 0
+
+
+async def test_a_job_that_violates_a_check_stops_no_other(storage, database):
+    person = await make_person(storage)
+    calendar = await person.collection()
+    made = await storage.put_object(calendar, "a", content("a"), None, LIMITS, CAUSE)
+    await storage.delete_object(calendar, "a", state(made), CAUSE)
+    await age(storage, 40)
+    metrics, settings = Metrics(), Settings()
+    # No error of ours stands for the violation of a check.
+    await storage.database.fetch("alter table object add constraint keeps_text check (text is not null)")
+    with capture_logs() as lines:
+        done = await maintenance.maintain(database, settings, metrics)
+    assert failed_jobs(lines) == [("deleted", "CheckViolationError")]
+    assert done is not None
+    assert {"outbox", "audit", "tombstones"} <= done.keys()
+    await storage.database.fetch("alter table object drop constraint keeps_text")
+    assert (await maintenance.maintain(database, settings, metrics) or {})["deleted"] == 1
+    assert (runs(metrics, "deleted", "failed"), runs(metrics, "deleted", "succeeded")) == (1, 1)
+
+
+async def test_maintenance_goes_on_after_a_round_that_failed(storage, database, monkeypatch):
+    rounds: list[int] = []
+    done = asyncio.Event()
+
+    async def maintain(dsn: str, settings: Settings, metrics: Metrics) -> None:
+        rounds.append(1)
+        if len(rounds) == 1:
+            raise ValueError
+        done.set()
+
+    monkeypatch.setattr(maintenance, "maintain", maintain)
+    monkeypatch.setattr(maintenance, "_FIRST", 0.0)
+    monkeypatch.setattr(background, "FIRST_PAUSE", 0.01)
+    before = background.failures["maintenance"]
+    with capture_logs() as lines:
+        async with running(maintenance.keep(database, Settings(), Metrics())):
+            await asyncio.wait_for(done.wait(), 30)
+    assert background.failures["maintenance"] == before + 1
+    assert [line["event"] for line in lines] == ["background_task_failed"]
+
+
+@contextlib.asynccontextmanager
+async def running(work):
+    task = asyncio.create_task(work)
+    try:
+        yield task
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_a_home_that_cannot_be_changed_keeps_nobody_else_uninformed(storage, monkeypatch):
+    access, directory = PostgresAccess(storage), PostgresDirectory(storage.database)
+    monkeypatch.setattr(sharees, "POLL", 0.05)
+    ada, bea, cem, dan = [await make_person(storage) for _ in range(4)]
+    (group,) = await directory.write_principals([PrincipalChange(kind="group", name="group")], CAUSE)
+    await directory.write_relations([RelationChange(group, members=frozenset({cem.id}))], CAUSE)
+    await share(access, ada, group, "read")
+    await share(access, bea, dan.id, "read")
+    await pass_on(access)
+    first, second = await ada.collection(), await bea.collection()
+    before = background.failures["sharees"]
+    with capture_logs() as lines:
+        async with running(sharees.keep_informed(access, storage)):
+            # The count of Cem's home would become negative, which a check of the database refuses.
+            await storage.database.fetch(
+                "update home set collection_count = 0 where principal_id = $1 and kind = 'calendar'", cem.id
+            )
+            await directory.write_relations([RelationChange(group, members=frozenset())], CAUSE)
+            async with asyncio.timeout(30):
+                while background.failures["sharees"] == before:
+                    await asyncio.sleep(0.05)
+            assert await bound(storage, first)
+            seen = await bound(storage, second)
+            await write(storage, bea, "a")
+            async with asyncio.timeout(30):
+                while await bound(storage, second) == seen:
+                    await asyncio.sleep(0.05)
+            # Once it can be changed, it is tried again; the test does not wait for the minute until then.
+            await storage.database.fetch(
+                "update home set collection_count = 6 where principal_id = $1 and kind = 'calendar'", cem.id
+            )
+            await storage.database.fetch(
+                "update fan_out set worked_at = worked_at - $1::interval", timedelta(minutes=2)
+            )
+            async with asyncio.timeout(30):
+                while await bound(storage, first):
+                    await asyncio.sleep(0.05)
+    assert {(line["event"], line["reason"]) for line in lines} == {("background_task_failed", "CheckViolationError")}
