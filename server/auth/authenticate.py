@@ -130,9 +130,9 @@ class Authenticator:
         """Finds clients behind trusted proxies."""
         return self._addresses
 
-    def challenge(self, peer: str | None, *, tls: bool = False) -> str | None:
+    def challenge(self, headers: Mapping[str, str], peer: str | None, *, tls: bool = False) -> str | None:
         """The value of WWW-Authenticate; None where passwords are not asked for (no TLS, and not local)."""
-        return basic.CHALLENGE if self._offers_basic(peer, tls) else None
+        return basic.CHALLENGE if self._offers_basic(headers, peer, tls) else None
 
     async def authenticate(self, headers: Mapping[str, str], peer: str | None, *, tls: bool = False) -> SignIn:
         """Who sends a request.
@@ -146,7 +146,7 @@ class Authenticator:
             if name:
                 return await self._remote_user(name)
         header = headers.get("Authorization")
-        if header is None or not (tls or self._offers_basic(peer, tls)):
+        if header is None or not self._offers_basic(headers, peer, tls):
             raise SignInRequired
         key = self._cache.key(b"basic", header)
         sign_in = self._cache.get(key)
@@ -173,8 +173,8 @@ class Authenticator:
         """End the threads that compute hashes."""
         self._hasher.close()
 
-    def _offers_basic(self, peer: str | None, tls: bool) -> bool:
-        return basic.is_offered(peer, tls, self._addresses, self._basic_insecure)
+    def _offers_basic(self, headers: Mapping[str, str], peer: str | None, tls: bool) -> bool:
+        return basic.is_offered(headers, peer, self._addresses, tls=tls, insecure=self._basic_insecure)
 
     def _file_is_unchanged(self, sign_in: SignIn) -> bool:
         if sign_in.method != "htpasswd" or self._htpasswd is None:

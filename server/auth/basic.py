@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from server.auth.client_address import ClientAddresses
@@ -46,9 +47,16 @@ def parse(header: str) -> Credentials:
     return Credentials(login, password)
 
 
-def is_offered(peer: str | None, tls: bool, addresses: ClientAddresses, insecure: bool) -> bool:
-    """Whether passwords may be asked for on a connection: by TLS, on this machine, behind a trusted proxy.
+def is_offered(
+    headers: Mapping[str, str], peer: str | None, addresses: ClientAddresses, *, tls: bool, insecure: bool
+) -> bool:
+    """Whether passwords may be asked for: by TLS, on this machine, behind a trusted proxy that has not said `http`.
 
     `insecure` is the setting that allows them anywhere.
     """
-    return insecure or tls or addresses.is_local(peer) or addresses.is_trusted(peer)
+    if insecure:
+        return True
+    encrypted = addresses.encrypted(headers, peer, tls=tls)
+    if addresses.is_trusted(peer):
+        return encrypted is not False
+    return bool(encrypted) or addresses.is_local(peer)

@@ -32,6 +32,12 @@ def _parse(text: str) -> Address | None:
     return address
 
 
+def _values(headers: Mapping[str, str], name: str) -> str:
+    """The values of a header that may come in several lines, with commas between them; empty for none."""
+    getall = getattr(headers, "getall", None)
+    return ",".join(getall(name, [])) if getall else headers.get(name, "")
+
+
 class ClientAddresses:
     """Finds clients behind the proxies of `trusted`."""
 
@@ -59,13 +65,24 @@ class ClientAddresses:
         address = _parse(peer)
         return address is not None and address.is_loopback
 
+    def encrypted(self, headers: Mapping[str, str], peer: str | None, *, tls: bool) -> bool | None:
+        """Whether the client's own connection is encrypted; None where it ends at a trusted proxy that does not say.
+
+        `tls` is whether the connection to `peer` is. X-Forwarded-Proto of a trusted proxy says how clients reach the
+        proxy; in a chain of proxies every hop must be https.
+        """
+        if self.is_trusted(peer):
+            told = _values(headers, "X-Forwarded-Proto")
+            if told:
+                return all(value.strip().lower() == "https" for value in told.split(","))
+            return True if tls else None
+        return tls
+
     def client(self, headers: Mapping[str, str], peer: str | None) -> str:
         """The client's address: the rightmost in X-Forwarded-For that is no trusted proxy, else the peer's."""
         address = peer
         if self.is_trusted(peer):
-            getall = getattr(headers, "getall", None)
-            lines = getall("X-Forwarded-For", []) if getall else [headers.get("X-Forwarded-For", "")]
-            hops = ",".join(lines).rsplit(",", MAX_HOPS)[-MAX_HOPS:]
+            hops = _values(headers, "X-Forwarded-For").rsplit(",", MAX_HOPS)[-MAX_HOPS:]
             for hop in reversed(hops):
                 parsed = _parse(hop)
                 if parsed is None:

@@ -48,6 +48,8 @@ class Proxied:
 
     server: ServerProcess
     port: int
+    plain: int
+    """Where nginx answers without TLS."""
     context: ssl.SSLContext
     prefix: str
 
@@ -95,7 +97,7 @@ def printed(start: str) -> str:
 @contextlib.contextmanager
 def nginx(folder: Path, server: ServerProcess, *, prefix: str, signs_in: bool) -> Iterator[Proxied]:
     """nginx with what the document prints, but for ports and paths."""
-    port = free_port()
+    port, plain = free_port(), free_port()
     authority = trustme.CA()
     made = authority.issue_cert(HOST)
     certificate, key, passwords = folder / "cert.pem", folder / "key.pem", folder / "htpasswd"
@@ -110,7 +112,7 @@ def nginx(folder: Path, server: ServerProcess, *, prefix: str, signs_in: bool) -
     if signs_in:
         block = block.removesuffix("}\n") + printed("auth_basic") + "}\n"
     for name, here in {
-        "443 ssl": f"127.0.0.1:{port} ssl",
+        "443 ssl": f"127.0.0.1:{port} ssl;\n    listen 127.0.0.1:{plain}",
         "/etc/ssl/cal.example.org.pem": str(certificate),
         "/etc/ssl/cal.example.org.key": str(key),
         "/etc/nginx/koyomi.htpasswd": str(passwords),
@@ -129,7 +131,7 @@ def nginx(folder: Path, server: ServerProcess, *, prefix: str, signs_in: bool) -
     process = subprocess.Popen([NGINX, "-c", settings, "-p", folder, "-g", "daemon off;"])
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    proxied = Proxied(server, port, context, prefix)
+    proxied = Proxied(server, port, plain, context, prefix)
     try:
         until(lambda: _answers(proxied, process))
         yield proxied
@@ -212,6 +214,20 @@ def test_the_client_is_who_came_to_the_proxy(proxied: Proxied) -> None:
         assert proxied.ask("GET", f"{proxied.prefix}/", X_Forwarded_For=forwarded)[0] == 200
     until(lambda: f'"address": "{CLIENT}"' in proxied.server.log.read_text())
     assert "192.0.2.7" not in proxied.server.log.read_text(), "not who the client says that it is"
+
+
+def test_the_proxy_says_how_clients_came(proxied: Proxied) -> None:
+    """Over TLS browsers are told to stay with it; in clear no password is asked for or taken."""
+    status, headers, _ = proxied.ask("GET", f"{proxied.prefix}/")
+    assert (status, headers["Strict-Transport-Security"]) == (200, "max-age=31536000")
+    for authorization in ({}, {"Authorization": BASIC}):
+        connection = http.client.HTTPConnection("127.0.0.1", proxied.plain, timeout=30)
+        connection.request("GET", f"{proxied.prefix}/", headers={"Host": HOST, **authorization})
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (403, b"Signing in needs TLS here.\n")
+        assert "WWW-Authenticate" not in answer.headers
+        assert "Strict-Transport-Security" not in answer.headers
+        connection.close()
 
 
 def test_a_proxy_that_signs_people_in(tmp_path: Path) -> None:

@@ -204,12 +204,16 @@ class Dispatcher:
         answer.headers["X-Request-Id"] = entry.request_id
         # What people store and what errors quote is never to be taken for a page.
         answer.headers["X-Content-Type-Options"] = "nosniff"
-        if self._hsts and http.secure:
+        if self._hsts and self._is_encrypted(http):
             answer.headers["Strict-Transport-Security"] = self._hsts
         response = await self._send(http, answer, close=wire.leaves_doubt)
         if http.transport is not None and not http.transport.is_closing():
             entry.status, entry.sent = answer.status, response.body_length or len(answer.body)
         return response
+
+    def _is_encrypted(self, http: web.BaseRequest) -> bool:
+        addresses = self.authenticator.addresses
+        return bool(addresses.encrypted(http.headers, http.remote or None, tls=http.secure))
 
     def _open(self, wire: HttpWire, entry: Entry) -> Request:
         request = entry.request = Request(wire, self.site)
@@ -257,7 +261,8 @@ class Dispatcher:
             answer.body = (translation.reason(error) + "\n").encode("utf-8", "replace")
             answer.headers["Content-Type"] = "text/plain; charset=utf-8"
         if isinstance(error, SignInRequired):
-            challenge = self.authenticator.challenge(http.remote or None, tls=http.secure)
+            headers = cast("Headers", http.headers)
+            challenge = self.authenticator.challenge(headers, http.remote or None, tls=http.secure)
             if challenge is None:
                 answer.status = 403
                 answer.body = b"Signing in needs TLS here.\n"

@@ -274,12 +274,43 @@ async def test_passwords_are_only_taken_where_they_are_offered() -> None:
     )
     for peer, tls in (("127.0.0.1", False), ("::1", False), (None, False), ("192.0.2.1", True), ("10.1.2.3", False)):
         assert (await authenticator.authenticate(headers, peer, tls=tls)).principal_id == 7
-        assert authenticator.challenge(peer, tls=tls) == 'Basic realm="Koyomi", charset="UTF-8"'
+        assert authenticator.challenge(headers, peer, tls=tls) == 'Basic realm="Koyomi", charset="UTF-8"'
     with pytest.raises(SignInRequired):
         await authenticator.authenticate(headers, "192.0.2.1")
-    assert authenticator.challenge("192.0.2.1") is None
+    assert authenticator.challenge(headers, "192.0.2.1") is None
     authenticator, _ = make(DirectoryInMemory(anna()), basic_insecure=True)
     assert (await authenticator.authenticate(headers, "192.0.2.1")).principal_id == 7
+
+
+@pytest.mark.parametrize(
+    ("peer", "tls", "proto", "offered"),
+    [
+        ("10.1.2.3", False, "https", True),
+        ("10.1.2.3", False, "HTTPS", True),
+        ("10.1.2.3", False, "http", False),
+        ("10.1.2.3", True, "http", False),
+        ("10.1.2.3", False, "https, http", False),
+        ("10.1.2.3", False, "https, https", True),
+        ("10.1.2.3", False, "nonsense", False),
+        # who is no trusted proxy is not believed
+        ("192.0.2.1", False, "https", False),
+        ("192.0.2.1", True, "http", True),
+        ("127.0.0.1", False, "http", True),
+    ],
+)
+async def test_what_a_trusted_proxy_says_of_the_clients_connection_counts(
+    peer: str, tls: bool, proto: str, offered: bool
+) -> None:
+    headers = basic("anna", "anna's password")
+    headers["X-Forwarded-Proto"] = proto
+    authenticator, hasher = make(DirectoryInMemory(anna()), addresses=ClientAddresses([ip_network("10.0.0.0/8")]))
+    assert (authenticator.challenge(headers, peer, tls=tls) is not None) is offered
+    if offered:
+        assert (await authenticator.authenticate(headers, peer, tls=tls)).principal_id == 7
+    else:
+        with pytest.raises(SignInRequired):
+            await authenticator.authenticate(headers, peer, tls=tls)
+        assert hasher.computed == 0
 
 
 async def test_the_remote_user_is_believed_from_trusted_proxies_alone() -> None:
