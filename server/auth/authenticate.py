@@ -236,7 +236,7 @@ class Authenticator:
         """Verify credentials, or count a failure. Raises `SignInRequired`, `SignInDelayed`."""
         state = self._state(material)
         self._demand_allowed(attempt, material)
-        sign_in, expires_at = await self._verify(material, attempt.credentials, attempt.secret, state[2])
+        sign_in, expires_at = await self._verify(material, attempt.credentials, attempt.secret)
         account_key = throttle.key_of(material.principal_id, attempt.unknown_key)
         if sign_in is None:
             await self._count_failure(attempt, state, None if material.app_password is not None else account_key)
@@ -246,7 +246,7 @@ class Authenticator:
         return self._cache.put(attempt.key, sign_in, expires_at)
 
     async def _verify(
-        self, material: SignInMaterial, credentials: basic.Credentials, secret: str | None, htpasswd_version: int
+        self, material: SignInMaterial, credentials: basic.Credentials, secret: str | None
     ) -> tuple[SignIn | None, float | None]:
         """The sign-in, and until when (`time.time`) the credentials last. Costs the same whoever it is."""
         app = material.app_password
@@ -266,12 +266,13 @@ class Authenticator:
             return SignIn(principal_id, material.credential_version), None
         if self._htpasswd is not None:
             name = material.name if material.may_sign_in else None
-            if await self._htpasswd.verify(name, credentials.password) and principal_id is not None:
+            version = await self._htpasswd.verify(name, credentials.password)
+            if version is not None and principal_id is not None:
                 sign_in = SignIn(
                     principal_id,
                     material.credential_version,
                     method="htpasswd",
-                    htpasswd_version=htpasswd_version,
+                    htpasswd_version=version,
                 )
                 return sign_in, None
         return None, None

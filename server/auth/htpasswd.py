@@ -10,7 +10,8 @@ import asyncio
 import importlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -30,6 +31,17 @@ _log = structlog.get_logger(__name__)
 _Signature = tuple[int, int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What one version of the file says."""
+
+    version: int
+    hashes: Mapping[str, str]
+    """By folded name."""
+    nobodys: str
+    """A hash that costs as much as the first, for people who are not in the file."""
+
+
 class HtpasswdFile:
     """The hashes of an htpasswd file. Raises `ConfigurationError` when made on a file that cannot be used."""
 
@@ -37,13 +49,12 @@ class HtpasswdFile:
         self._path = path
         self._hasher = hasher
         self._looked = time.monotonic()
-        self._hashes: dict[str, str] = {}
         self._version = 0
-        self._stale = False
+        self._reloading = asyncio.Lock()
         self._signature: _Signature | None = None
         try:
             self._signature = self._look()
-            self._hashes, self._nobodys = self._read()
+            self._reading = self._read(self._version)
         except OSError as error:
             raise ConfigurationError(f"htpasswd_file: cannot read {path}: {error.strerror}") from None
 
@@ -58,33 +69,39 @@ class HtpasswdFile:
                 signature = None
             if signature != self._signature:
                 self._signature = signature
-                self._stale = True
                 self._version += 1
         return self._version
 
-    async def verify(self, name: str | None, password: str) -> bool:
-        """Whether this is the person's password. Costs the same for people who are not in the file (and for None)."""
-        self.version()
-        if self._stale:
-            self._stale = False
-            await asyncio.to_thread(self._reload)
-        stored = self._hashes.get(name_key(name)) if name is not None else None
-        fits = await asyncio.to_thread(_verify, self._hasher, stored or self._nobodys, password)
-        return fits and stored is not None
+    async def verify(self, name: str | None, password: str) -> int | None:
+        """The version of the file in which this is the person's password; None if it is not.
+
+        Costs the same for people who are not in the file (and for None).
+        """
+        reading = await self._current()
+        stored = reading.hashes.get(name_key(name)) if name is not None else None
+        fits = await asyncio.to_thread(_verify, self._hasher, stored or reading.nobodys, password)
+        return reading.version if fits and stored is not None else None
+
+    async def _current(self) -> _Reading:
+        """The file as it is now: attempts that find it changed wait until it is read."""
+        async with self._reloading:
+            version = self.version()
+            if self._reading.version != version:
+                self._reading = await asyncio.to_thread(self._reload, version)
+            return self._reading
 
     def _look(self) -> _Signature:
         status = os.stat(self._path)
         return status.st_mtime_ns, status.st_size, status.st_ino
 
-    def _reload(self) -> None:
+    def _reload(self, version: int) -> _Reading:
         try:
-            self._hashes, self._nobodys = self._read()
+            return self._read(version)
         except (OSError, ConfigurationError) as error:
             _log.warning("htpasswd_unreadable", path=str(self._path), reason=str(error))
-            self._hashes = {}
+            return _Reading(version, {}, self._reading.nobodys)
 
-    def _read(self) -> tuple[dict[str, str], str]:
-        """The hashes by folded name, and one (nobody's) that costs as much as the first."""
+    def _read(self, version: int) -> _Reading:
         with open(self._path, "rb") as file:
             text = file.read(MAX_SIZE).decode("utf-8", "replace")
         hashes: dict[str, str] = {}
@@ -98,7 +115,7 @@ class HtpasswdFile:
                 continue
             hashes[name_key(name)] = stored
         first = next(iter(hashes.values()), None)
-        return hashes, first or self._hasher.nobodys
+        return _Reading(version, hashes, first or self._hasher.nobodys)
 
 
 def _bcrypt() -> Callable[[bytes, bytes], bool]:

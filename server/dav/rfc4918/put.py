@@ -93,13 +93,16 @@ def demand_writable(request: Request, path: Path, found: Resolution, resource: R
     return False
 
 
-def check_media_type(request: Request, collection: Collection) -> None:
-    """Raises `UnsupportedMediaType`, and `Refused` for another charset than UTF-8; no Content-Type is the right one."""
+def check_media_type(request: Request, collection: Collection, *, demanded: bool = False) -> None:
+    """Raises `UnsupportedMediaType`, and `Refused` for another charset than UTF-8.
+
+    No Content-Type stands for the right one unless it is `demanded`.
+    """
     value = request.headers.get("Content-Type")
-    if value is None:
+    if value is None and not demanded:
         return
     message = Message()
-    message["Content-Type"] = value
+    message["Content-Type"] = value or "application/octet-stream"
     allowed = MEDIA_TYPES[collection.kind]
     if message.get_content_type() not in allowed:
         raise UnsupportedMediaType(f"This collection takes {' or '.join(allowed)}.")

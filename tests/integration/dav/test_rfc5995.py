@@ -52,6 +52,12 @@ async def test_4_2_clients_may_choose_names(person: Person) -> None:
 async def test_3_refusals_are_those_of_put(person: Person, new_person: NewPerson) -> None:
     path = f"{person.calendar};add-member"
     (await person.http("POST", path, "text", Content_Type="text/plain")).refused(403, caldav("supported-calendar-data"))
+    # a POST without a type is refused alike: a browser sends such from another site's page
+    (await person.http("POST", path, event("1"), Content_Type="")).refused(403, caldav("supported-calendar-data"))
+    (await person.http("POST", f"{person.book};add-member", card("1"), Content_Type="")).refused(
+        403, carddav("supported-address-data")
+    )
+    assert await person.names(person.calendar) == await person.names(person.book) == []
     (await person.http("POST", path, "text", Content_Type="text/calendar")).refused(403, caldav("valid-calendar-data"))
     await person.has(f"{person.calendar}1.ics", event("1"))
     found = (await person.http("POST", path, event("1"), Content_Type="text/calendar")).refused(

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
@@ -365,3 +366,32 @@ async def test_without_credentials_signing_in_is_required() -> None:
         with pytest.raises(SignInRequired):
             await authenticator.authenticate(headers, LOCAL)
     assert hasher.computed == 0
+
+
+async def test_attempts_during_a_reload_of_the_htpasswd_file_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is verified against the old hashes as if the new file said so."""
+    monkeypatch.setattr(htpasswd, "_INTERVAL", 0.0)
+    path = tmp_path / "htpasswd"
+    path.write_text(f"anna:{HASHER._argon2.hash(b'old')}\n")
+    person = anna()
+    person.password_hash = None
+    authenticator, _ = make(DirectoryInMemory(person), htpasswd=htpasswd.HtpasswdFile(path, HASHER))
+    path.write_text(f"anna:{HASHER._argon2.hash(b'new')}\n# changed\n")
+    may_read, reading, read = threading.Event(), threading.Event(), htpasswd.HtpasswdFile._read
+
+    def slowly(file: htpasswd.HtpasswdFile, version: int) -> object:
+        reading.set()
+        assert may_read.wait(20)
+        return read(file, version)
+
+    monkeypatch.setattr(htpasswd.HtpasswdFile, "_read", slowly)
+    first = asyncio.create_task(authenticator.authenticate(basic("anna", "new"), LOCAL))
+    assert await asyncio.to_thread(reading.wait, 20)
+    second = asyncio.create_task(authenticator.authenticate(basic("anna", "old"), LOCAL))
+    await asyncio.wait([second], timeout=0.2)
+    may_read.set()
+    assert (await first).method == "htpasswd"
+    with pytest.raises(SignInRequired):
+        await second
