@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -221,6 +221,13 @@ MemberColumn = Literal[
 """Columns of a member row. Rows come as tuples (or what unpacks alike) in the order asked for."""
 
 Row = Sequence[Any]
+
+
+class _Columns(Protocol):
+    def __getitem__(self, at: int, /) -> Any: ...
+
+
+_R = TypeVar("_R", bound=_Columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +451,16 @@ PERSONAL_PROPERTIES = frozenset(
 """What others than the owner of a calendar set in a view of their own; everything else they share."""
 
 
+TEXT_PAGE = 2 * 1024 * 1024
+"""Bytes of texts that fill a page: what one statement reads is less than this and one text."""
+
+
+def with_texts(rows: Sequence[_R], at: int) -> Sequence[_R]:
+    """The rows of a page before the first whose text (at this place) was left out, with which the next page begins."""
+    left_out = next((number for number, row in enumerate(rows) if row[at] is None), None)
+    return rows if left_out is None else rows[:left_out]
+
+
 @runtime_checkable
 class Storage(Protocol):
     """What services need of a database."""
@@ -480,7 +497,9 @@ class Storage(Protocol):
     ) -> Sequence[Row]:
         """A page of the members in order of names (by code points), those behind the name `after`.
 
-        `components`: only members of these component types; None: all.
+        `components`: only members of these component types; None: all. Of this and of the other reads of members: a
+        `text` is None where the texts before it fill the page (`TEXT_PAGE`); `server.services.text_pages` asks for it
+        again.
         """
 
     async def members_named(

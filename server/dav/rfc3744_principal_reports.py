@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from server.dav import rfc3744_acl
 from server.dav.core import names, xml, xml_trees
+from server.dav.core.member_pages import member_pages
 from server.dav.core.multistatus import MemberWriter, answer, describe, paged, status_response
 from server.dav.core.names import dav
 from server.dav.core.paths import FOLDER_KINDS
@@ -106,15 +107,8 @@ async def members(request: Request, collection: Resource, wanted: Sequence[str])
     assert collection.collection is not None
     known = request.site.registry.by_kind[member_kind(collection.kind)]
     writer = MemberWriter(request, collection, wanted, known)
-    after: str | None = None
-    size = request.site.page_size
-    while True:
-        rows = await request.site.storage.members(collection.collection, writer.columns, after=after, limit=size)
-        if rows:
-            yield writer.page(rows)
-            after = rows[-1][0]
-        if len(rows) < size:
-            return
+    async for rows in member_pages(request, collection.collection, writer.columns):
+        yield writer.page(rows)
 
 
 async def hrefs_of(request: Request) -> frozenset[str]:

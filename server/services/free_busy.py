@@ -10,8 +10,13 @@ from server.calendar.freebusy import BusyPeriod, busy_of_object, merge, unavaila
 from server.calendar.occurrences import FLOATING_MARGIN, later
 from server.calendar.zones import Zone
 from server.computing import computed
-from server.services.time_ranges import PAGE, zone_of_calendar
+from server.errors import TooManyInstances
+from server.services.text_pages import TEXTS, members_by_id
+from server.services.time_ranges import zone_of_calendar
 from server.storage import Collection, Storage
+
+MAX_AVAILABILITY = 16 * 1024 * 1024
+"""Characters of a calendar's VAVAILABILITY objects, which are read together since their priorities decide."""
 
 
 async def busy_periods(
@@ -41,13 +46,17 @@ async def busy_in(storage: Storage, calendar: Collection, start: datetime, end: 
         BusyPeriod(zone.to_utc(begin.replace(tzinfo=None)), zone.to_utc(finish.replace(tzinfo=None)), busy)
         for busy, begin, finish in times.floating
     ]
-    for at in range(0, len(times.unexpanded), PAGE):
-        texts = await storage.members_by_id(calendar, times.unexpanded[at : at + PAGE], ("text",))
-        found += await computed(_busy, [row[0] for row in texts], start, end, zone)
+    async for rows in members_by_id(storage, calendar, times.unexpanded, ("id", "text"), TEXTS):
+        found += await computed(_busy, [row[1] for row in rows], start, end, zone)
     if "VAVAILABILITY" in calendar.components:
-        texts = await storage.members_of_component(calendar, "VAVAILABILITY", ("text",))
+        ids = [row[0] for row in await storage.members_of_component(calendar, "VAVAILABILITY", ("id",))]
+        texts: list[str] = []
+        async for rows in members_by_id(storage, calendar, ids, ("id", "text"), TEXTS):
+            texts += [row[1] for row in rows]
+            if sum(map(len, texts)) > MAX_AVAILABILITY:
+                raise TooManyInstances(f"The availabilities have more than {MAX_AVAILABILITY} characters.")
         if texts:
-            found += await computed(_unavailable, [row[0] for row in texts], start, end, zone)
+            found += await computed(_unavailable, texts, start, end, zone)
     return found
 
 

@@ -15,11 +15,8 @@ from server.calendar.vtimezone import zone_of_component
 from server.calendar.zones import UTC_ZONE, Zone
 from server.computing import computed
 from server.errors import InvalidData
+from server.services.text_pages import TEXTS, members_by_id
 from server.storage import Collection, Row, Storage, Timings
-
-PAGE = 50
-"""Texts that are read at once."""
-
 
 _KEPT_LENGTH = 10_000
 """Characters of a text up to which its zone is kept; those of the whole history of a zone are shorter."""
@@ -91,8 +88,7 @@ async def objects_in(
                 found.add(object_id)
         unexpanded = list(overlapping.unexpanded)
     left = [object_id for object_id in unexpanded if object_id not in found]
-    for at in range(0, len(left), PAGE):
-        texts = await storage.members_by_id(collection, left[at : at + PAGE], ("id", "text"), components=components)
+    async for texts in members_by_id(storage, collection, left, ("id", "text"), TEXTS, components=components):
         found.update(await computed(_overlapping, texts, time_range, zone))
     return frozenset(found)
 

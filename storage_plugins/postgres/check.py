@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from server.storage import SharedObject, Views
+from server.storage import SharedObject, Views, with_texts
 from storage_plugins.postgres import owners
 from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.text_pages import fits
 from storage_plugins.postgres.views import busy_numbers, shared_object
 
 
@@ -87,13 +88,15 @@ _CHECKS = (
       and c.deleted_at is not null
     """,
 )
-_TEXTS = """
-    select o.home_id, o.id, o.size, o.etag, o.text from object o
+_TEXTS = f"""
+    select o.home_id, o.id, o.size, o.etag, case when {fits("o.size", "o.id")} then o.text end from object o
     where o.home_id = $1 and o.id > $2 and o.deleted_revision is null order by o.id limit $3
-"""
+"""  # noqa: S608 - no value of anybody's
+_IN_VIEWS = "(select count(*) from object_view v where v.home_id = o.home_id and v.object_id = o.id)"
 _SHARED = f"""
     select o.neutral_etag, o.neutral_text, o.neutral_busy, s.* from (
-        select o.id from object o join collection c on c.home_id = o.home_id and c.id = o.collection_id
+        select o.id, {fits(f"o.size * (2 + {_IN_VIEWS})", "o.id")} as fits
+        from object o join collection c on c.home_id = o.home_id and c.id = o.collection_id
         where o.home_id = $1 and o.id > $2 and o.deleted_revision is null and c.views and c.views_rendered
         order by o.id limit $3
     ) as n
@@ -109,7 +112,7 @@ _SHARED = f"""
                    filter (where v.principal_id is not null)
         from object_view v where v.home_id = o.home_id and v.object_id = o.id
     ) as s
-    order by o.id
+    where n.fits order by o.id
 """  # noqa: S608
 
 
@@ -124,7 +127,7 @@ async def check(
     """Give every difference in all homes, or in `sample` homes taken at random.
 
     `etag_of` computes the ETag of a text, `render` what others see of an object; without it that is not compared.
-    Holds at most `batch` texts at once.
+    Holds at most `batch` texts, and those of one page, at once.
     """
     async for homes in _homes(database, sample, batch):
         for sql in _CHECKS:
@@ -152,7 +155,7 @@ async def _check_texts(
     database: Database, home: int, etag_of: Callable[[bytes], str], batch: int
 ) -> AsyncIterator[Difference]:
     last = 0
-    while rows := await database.fetch(_TEXTS, home, last, batch):
+    while rows := with_texts(await database.fetch(_TEXTS, home, last, batch), 4):
         for home_id, id_, size, etag, text in rows:
             data = text.encode()
             if len(data) != size:

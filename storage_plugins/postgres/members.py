@@ -10,18 +10,29 @@ from server.calendar.filter_plan import UidSearch
 from server.collation import ascii_lower
 from server.storage import MemberColumn
 from storage_plugins.postgres import views
+from storage_plugins.postgres.text_pages import fits
 
 _COLUMNS = frozenset(get_args(MemberColumn))
 _RARE = frozenset({"VAVAILABILITY"})
 
 
 @lru_cache(256)
-def member_columns(names: tuple[str, ...], *, viewed: bool = False) -> str:
-    """Columns of the object `o` for a select list; as the view `v` has them if `viewed`."""
+def member_columns(names: tuple[str, ...], *, viewed: bool = False, order: str = "o.name") -> str:
+    """Columns of the object `o` for a select list; as the view `v` has them if `viewed`.
+
+    The text is null where those before it, in this order, fill a page.
+    """
     unknown = set(names) - _COLUMNS
     if unknown or not names:
         raise ValueError(f"not columns of a member: {sorted(unknown)}")
-    return ", ".join(f"{views.viewed(name)} as {name}" if viewed else f"o.{name}" for name in names)
+
+    def column(name: str) -> str:
+        value = views.viewed(name) if viewed else f"o.{name}"
+        if name == "text":
+            value = f"case when {fits(views.viewed('size') if viewed else 'o.size', order)} then {value} end"
+        return f"{value} as {name}"
+
+    return ", ".join(map(column, names))
 
 
 def _object(viewer: str, *, viewed: bool) -> str:
@@ -64,19 +75,21 @@ def _named(names: tuple[str, ...], *, viewed: bool) -> str:
 @lru_cache(256)
 def _named_anywhere(names: tuple[str, ...], *, viewed: bool) -> str:
     # The limit keeps this a lookup for each name, even in a plan that was made while the tables were empty.
+    join = views.joined("$4") if viewed else ""
     return (
-        "select o.* from unnest($1::bigint[], $2::bigint[], $3::text[]) as m (home_id, collection_id, name) "  # noqa: S608
-        "cross join lateral (select o.collection_id as its_collection, o.name as its_name, "
-        f"{member_columns(names, viewed=viewed)} from {_object('$4', viewed=viewed)} "
+        f"select o.collection_id as its_collection, o.name as its_name, {member_columns(names, viewed=viewed)} "  # noqa: S608
+        "from unnest($1::bigint[], $2::bigint[], $3::text[]) as m (home_id, collection_id, name) "
+        "cross join lateral (select o.* from object o "
         "where o.home_id = m.home_id and o.collection_id = m.collection_id and o.name = m.name "
-        "and o.deleted_revision is null limit 1) as o"
+        f"and o.deleted_revision is null limit 1) as o{join}"
     )
 
 
 @lru_cache(256)
 def _changed(names: tuple[str, ...]) -> str:
     return (
-        f"select {member_columns(names)} from object o where o.home_id = $1 and o.collection_id = $2 "  # noqa: S608
+        f"select {member_columns(names, order='o.revision')} from object o "  # noqa: S608
+        "where o.home_id = $1 and o.collection_id = $2 "
         "and o.revision > $3 and o.revision <= $4 order by o.revision limit $5"
     )
 
@@ -86,7 +99,7 @@ def _changed_in_view(names: tuple[str, ...]) -> str:
     """What changed for everybody, and what changed for one person only, each by an index of its own."""
     join = views.joined("$6")
     return (
-        f"select {member_columns(names, viewed=True)} from ("  # noqa: S608
+        f"select {member_columns(names, viewed=True, order='c.at')} from ("  # noqa: S608
         f"(select o.id, o.revision as at from object o{join} where o.home_id = $1 and o.collection_id = $2 "
         "and o.revision > $3 and o.revision <= $4 and coalesce(v.revision, 0) <= o.revision "
         "order by o.revision limit $5) union all "

@@ -11,6 +11,7 @@ from server.storage import ObjectView, SharedObject, Views
 from storage_plugins.postgres import owners
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.occurrence_rows import busy_number
+from storage_plugins.postgres.text_pages import fits
 
 _VIEWED = {
     "etag": "coalesce(v.etag, o.neutral_etag, o.etag)",
@@ -30,11 +31,11 @@ SHARED_OBJECT = (
 """Arguments: home, collection, id."""
 _UNRENDERED = (
     f"select o.id, o.revision, o.text, null::text, coalesce(max(v.revision), 0), {_PERSONAL}, {owners.COLUMNS} "  # noqa: S608
-    "from (select * from object where home_id = $1 and collection_id = $2 and id > $3 and deleted_revision is null "
-    "and neutral_etag is null order by id limit $4) as o "
+    f"from (select o.*, {fits('o.size', 'o.id')} as fits from object o where home_id = $1 and collection_id = $2 "
+    "and id > $3 and deleted_revision is null and neutral_etag is null order by id limit $4) as o "
     "join home h on h.id = o.home_id join principal p on p.id = h.principal_id "
     "left join object_view v on v.home_id = o.home_id and v.object_id = o.id "
-    "group by o.home_id, o.id, o.revision, o.text, p.id order by o.id"
+    "where o.fits group by o.home_id, o.id, o.revision, o.text, p.id order by o.id"
 )
 _RENDERED = "update collection set views_rendered = true where home_id = $1 and id = $2 and views"
 _NOT_RENDERED = """

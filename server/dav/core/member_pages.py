@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
+from server.services import text_pages
 from server.storage import Collection, MemberColumn, Row
 
 if TYPE_CHECKING:
@@ -12,12 +13,11 @@ if TYPE_CHECKING:
 
 
 def page_size(request: Request, columns: Sequence[MemberColumn]) -> int:
-    """Rows of a page: few where the texts come with them, so that the memory of a page is bounded."""
-    size = request.site.page_size
-    return max(10, size // 10) if "text" in columns else size
+    """Rows of a page."""
+    return text_pages.page_size(columns, request.site.page_size)
 
 
-async def member_pages(
+def member_pages(
     request: Request,
     collection: Collection,
     columns: Sequence[MemberColumn],
@@ -25,16 +25,5 @@ async def member_pages(
     components: Sequence[str] | None = None,
 ) -> AsyncIterator[Sequence[Row]]:
     """Pages of rows, none of them empty, of members of the component types. `columns` starts with the name."""
-    size = page_size(request, columns)
-    after: str | None = None
-    while True:
-        rows = await request.site.storage.members(
-            collection, columns, after=after, limit=size + 1, components=components
-        )
-        more = len(rows) > size
-        rows = rows[:-1] if more else rows
-        if rows:
-            yield rows
-            after = rows[-1][0]
-        if not more:
-            return
+    storage, size = request.site.storage, page_size(request, columns)
+    return text_pages.member_pages(storage, collection, columns, size, components=components)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from server.computing import computed
 from server.dav.core import xml
 from server.dav.core.errors import Refused
+from server.dav.core.large_pages import in_parts, is_large, whole
 from server.dav.core.multistatus import MemberWriter, paged, status_response
 from server.dav.core.names import dav
 from server.dav.core.paths import Path
@@ -16,7 +17,7 @@ from server.dav.core.request import Answer, Request
 from server.dav.core.resource import OBJECTS, Resource, collection_of, member_kind
 from server.directory import name_key
 from server.errors import BadRequest
-from server.storage import Collection, Row
+from server.storage import Collection, MemberColumn, Row
 
 Special = Callable[[Collection], Awaitable[Mapping[str, MemberValue]]]
 """How the data property of a collection's members is read."""
@@ -51,11 +52,11 @@ async def pages(
     wanted: Sequence[str],
     special: Special,
 ) -> AsyncIterator[str]:
-    """The responses, `PAGE` hrefs at a time."""
+    """The responses, `PAGE` hrefs at a time and in their order, except that texts that do not fit a page come later."""
     writers: dict[tuple[str, ...], MemberWriter] = {}
+    storage = request.site.storage
     for start in range(0, len(hrefs), PAGE):
         parts: list[Part] = []
-        asked: list[tuple[Collection, str]] = []
         for href in hrefs[start : start + PAGE]:
             path = member_path(request, resource, href)
             collection = collections.get(path.segments[3]) if path is not None else None
@@ -66,30 +67,70 @@ async def pages(
             if key not in writers:
                 writers[key] = await writer_for(request, resource, collection, path, wanted, special)
             parts.append((path, collection, writers[key]))
-            asked.append((collection, path.segments[4]))
         columns = next(iter(writers.values())).columns if writers else ("name",)
-        found = await request.site.storage.members_named(asked, columns) if asked else {}
-        if any(writer.heavy for writer in writers.values()):
-            yield await computed(written, request, parts, found)
-        else:
-            yield written(request, parts, found)
+        heavy = any(writer.heavy for writer in writers.values())
+        while parts:
+            asked = [(part[1], part[0].segments[4]) for part in parts if not isinstance(part, str)]
+            found = await storage.members_named(asked, columns) if asked else {}
+            complete, left_out = by_text(parts, found, columns)
+            if heavy:
+                async for text in in_parts(len(complete), partial(written, request, complete, found)):
+                    yield text
+            elif is_large(list(found.values()), columns):
+                for part in complete:
+                    for fragment in written_whole(request, part, found):
+                        yield fragment
+            else:
+                yield "".join([written(request, complete, found, number) for number in range(len(complete))])
+            parts = left_out
 
 
 Part = str | tuple[Path, Collection, MemberWriter]
 """What is asked by an href: a finished response, or a member that may exist."""
 
 
-def written(request: Request, parts: Sequence[Part], found: Mapping[tuple[int, str], Row]) -> str:
-    """The responses, in the order of the hrefs."""
-    out: list[str] = []
+def by_text(
+    parts: list[Part], found: Mapping[tuple[int, str], Row], columns: Sequence[MemberColumn]
+) -> tuple[list[Part], list[Part]]:
+    """The parts that can be written, and those whose text did not fit the page and is asked for again."""
+    if "text" not in columns:
+        return parts, []
+    at = columns.index("text")
+    keys = {key for key, row in found.items() if row[at] is None}
+    if not keys:
+        return parts, []
+    complete: list[Part] = []
+    left_out: list[Part] = []
     for part in parts:
-        if isinstance(part, str):
-            out.append(part)
-            continue
-        path, collection, writer = part
-        row = found.get((collection.id, path.segments[4]))
-        out.append(status_response(request.url(path.href), 404) if row is None else writer.one(row))
-    return "".join(out)
+        missing = not isinstance(part, str) and (part[1].id, part[0].segments[4]) in keys
+        (left_out if missing else complete).append(part)
+    return complete, left_out
+
+
+def written(request: Request, parts: Sequence[Part], found: Mapping[tuple[int, str], Row], number: int) -> str:
+    """The response of a part."""
+    part = parts[number]
+    row = row_of(part, found)
+    return part[2].one(row) if row is not None and not isinstance(part, str) else absent(request, part)
+
+
+def written_whole(request: Request, part: Part, found: Mapping[tuple[int, str], Row]) -> Iterator[str]:
+    """The response of a part whose text may be long, in fragments."""
+    row = row_of(part, found)
+    if row is None or isinstance(part, str):
+        yield absent(request, part)
+    else:
+        yield from whole(part[2], row)
+
+
+def row_of(part: Part, found: Mapping[tuple[int, str], Row]) -> Row | None:
+    """The row of a member that exists."""
+    return None if isinstance(part, str) else found.get((part[1].id, part[0].segments[4]))
+
+
+def absent(request: Request, part: Part) -> str:
+    """The response of a part without a row."""
+    return part if isinstance(part, str) else status_response(request.url(part[0].href), 404)
 
 
 def member_path(request: Request, resource: Resource, href: str) -> Path | None:

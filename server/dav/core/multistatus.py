@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from server.dav.core import names
 from server.dav.core.errors import Refused
+from server.dav.core.large_pages import PART, encoded
 from server.dav.core.paths import encode, is_plain, is_plain_but
 from server.dav.core.registry import MemberValue, Property, TakesLong
 from server.dav.core.request import Answer
@@ -133,6 +134,9 @@ def present(request: Request, resource: Resource, *, allprop: bool) -> list[str]
     return out + [name for name in stored if name not in known]
 
 
+_TEXT = BETWEEN_VALUES
+"""In the place of a text; no response contains this character otherwise."""
+
 _Part = tuple[str, str, str, tuple[int, ...], Callable[..., str | None] | None]
 """Of a value: markup before, behind and without it, where its columns stand in a row, and what writes it."""
 
@@ -207,6 +211,8 @@ class MemberWriter:
         heavy = [value for value in (special or {}).values() if value.heavy]
         self.heavy = bool(heavy)
         """Whether writing a page parses texts."""
+        text_at = columns.index("text") if "text" in columns else -1
+        self._whole_text = [render for *_, where, render in self.parts if text_at in where] == [names.escape]
         self._attempts = attempts if heavy and all(value.attempt for value in heavy) else None
 
     def _markup(self) -> list[str] | None:
@@ -254,6 +260,18 @@ class MemberWriter:
             precondition = names.element(error.precondition) if error.precondition else ""
             return status_response(self.prefix + encode(row[0]), error.status, precondition)
 
+    def around_text(self, row: Row) -> tuple[str, str, str] | None:
+        """The response of a member divided into what stands before its text, the text and what follows it.
+
+        The text is not escaped yet. None where the text is not written as it is stored.
+        """
+        if not self._whole_text:
+            return None
+        at = self.columns.index("text")
+        marked = (*row[:at], _TEXT, *row[at + 1 :])
+        before, _, after = self.one(marked).partition(_TEXT)
+        return before, row[at], after
+
     def propstats(self, row: Row, parts: Sequence[_Part] | None = None) -> str:
         """The propstats of an existing member; `parts` are others than usual."""
         found = [self.constants] if self.constants else []
@@ -295,18 +313,22 @@ def answer(request: Request, *fragments: str, headers: Mapping[str, str] | None 
 
 
 async def paged(request: Request, head: str, pages: AsyncIterator[str]) -> Answer:
-    """A 207 whose body is sent page by page; one that has a single page goes out whole, with its length."""
-    first = await anext(pages, "")
-    second = await anext(pages, None)
-    if second is None:
-        return answer(request, head, first)
-    following = second
+    """A 207 whose body is sent page by page; one that has a single short page goes out whole, with its length."""
+    waiting = [await anext(pages, "")]
+    if len(waiting[0]) <= PART:
+        second = await anext(pages, None)
+        if second is None:
+            return answer(request, head, waiting[0])
+        waiting.append(second)
 
     async def stream() -> AsyncIterator[bytes]:
-        yield (OPEN + head + first).encode()
-        yield following.encode()
+        yield (OPEN + head).encode()
+        while waiting:
+            for chunk in encoded(waiting.pop(0)):
+                yield chunk
         async for page in pages:
-            yield page.encode()
+            for chunk in encoded(page):
+                yield chunk
         yield CLOSE.encode()
 
     return Answer(207, headers={"Content-Type": CONTENT_TYPE, **applied(request)}, stream=stream())

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from server.computing import computed
 from server.dav.core import names
+from server.dav.core.large_pages import in_parts, is_large, whole
 from server.dav.core.member_pages import member_pages, page_size
 from server.dav.core.multistatus import MemberWriter, paged, status_response
 from server.dav.core.names import dav
 from server.dav.core.registry import MemberValue
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_of, member_kind
+from server.services.text_pages import members_by_id
 from server.storage import Collection, MemberColumn, Row
 
 Test = Callable[[Row, Mapping[MemberColumn, int]], bool]
@@ -84,7 +86,8 @@ async def one_member(request: Request, resource: Resource, query: Query) -> Asyn
     found = await request.site.storage.members_by_id(
         collection, [member.id], writer.columns, components=selection.components
     )
-    yield await written(writer, found, selection)
+    async for page in written(writer, found, selection):
+        yield page
 
 
 def writer_for(request: Request, collection: Resource, query: Query, selection: Selection) -> MemberWriter:
@@ -93,17 +96,29 @@ def writer_for(request: Request, collection: Resource, query: Query, selection: 
     return MemberWriter(request, collection, query.wanted, known, selection.special, query.columns)
 
 
-async def written(writer: MemberWriter, rows: Sequence[Row], selection: Selection) -> str:
-    """The responses of those rows that match; what has to parse texts does so off the event loop."""
-
-    def work() -> str:
-        return writer.page(tested(writer, rows, selection.test))
-
+async def written(writer: MemberWriter, rows: Sequence[Row], selection: Selection) -> AsyncIterator[str]:
+    """The responses of those rows that match; what parses texts or copies large ones does so off the event loop."""
+    test = selection.test
+    large = is_large(rows, writer.columns)
+    if not (selection.heavy or writer.heavy or large):
+        yield writer.page(tested(writer, rows, test))
+        return
     if not (selection.heavy or writer.heavy):
-        return work()
-    if not selection.heavy and (page := writer.light_page(tested(writer, rows, selection.test))) is not None:
-        return page
-    return await computed(work)
+        for row in tested(writer, rows, test):
+            for fragment in whole(writer, row):
+                yield fragment
+        return
+    if not (selection.heavy or large) and (page := writer.light_page(tested(writer, rows, test))) is not None:
+        yield page
+        return
+    where = {column: at for at, column in enumerate(writer.columns)}
+
+    def write(number: int) -> str:
+        row = rows[number]
+        return writer.one(row) if test is None or test(row, where) else ""
+
+    async for part in in_parts(len(rows), write):
+        yield part
 
 
 def tested(writer: MemberWriter, rows: Sequence[Row], test: Test | None) -> Sequence[Row]:
@@ -122,11 +137,9 @@ async def pages_of(
         async for rows in member_pages(request, collection, columns, components=selection.components):
             yield rows
         return
-    size = page_size(request, columns)
-    for at in range(0, len(selection.ids), size):
-        yield await request.site.storage.members_by_id(
-            collection, selection.ids[at : at + size], columns, components=selection.components
-        )
+    storage, size = request.site.storage, page_size(request, columns)
+    async for rows in members_by_id(storage, collection, selection.ids, columns, size, components=selection.components):
+        yield rows
 
 
 async def matching(
@@ -140,13 +153,14 @@ async def matching(
         writer = writer_for(request, collection, query, selection)
         async for rows in pages_of(request, collection.collection, writer.columns, selection):
             if left is None:
-                yield await written(writer, rows, selection)
+                async for page in written(writer, rows, selection):
+                    yield page
                 continue
             found = await computed(tested, writer, rows, selection.test)
+            async for page in written(writer, found[:left], Selection()):
+                yield page
             if len(found) > left:
                 precondition = names.element(dav("number-of-matches-within-limits"))
-                more = status_response(request.url(resource.href), 507, precondition)
-                yield await written(writer, found[:left], Selection()) + more
+                yield status_response(request.url(resource.href), 507, precondition)
                 return
             left -= len(found)
-            yield await written(writer, found, Selection())

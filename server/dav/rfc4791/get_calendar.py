@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from server.calendar.aggregate import Aggregate
+from server.computing import computed
 from server.dav.core import xml
+from server.dav.core.large_pages import encoded, is_large
 from server.dav.core.member_pages import member_pages
 from server.dav.core.names import dav
 from server.dav.core.request import Answer, Request
@@ -25,7 +27,12 @@ async def get_calendar(request: Request, resource: Resource, headers: dict[str, 
         aggregate = Aggregate(name if collection.member_count else None)
         yield aggregate.head().encode()
         async for rows in member_pages(request, collection, ("name", "text")):
-            yield "".join([aggregate.add(row[1]) for row in rows]).encode()
+            if is_large(rows, ("name", "text")):
+                for row in rows:
+                    for chunk in encoded(await computed(aggregate.add, row[1])):
+                        yield chunk
+            else:
+                yield "".join([aggregate.add(row[1]) for row in rows]).encode()
         yield aggregate.tail().encode()
 
     return Answer(200, headers=headers, stream=chunks())

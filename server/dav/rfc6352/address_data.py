@@ -36,10 +36,12 @@ def asked_for(request: Request, root: xml.Element) -> tuple[list[str], MemberVal
     else:
         wanted = [dav("getetag")]
 
+    if version is None and not selection.properties:
+        return wanted, MemberValue(("text",), escape)
+
     def render(text: str) -> str:
         if version is not None and version_of(text) != version:
             raise Refused(415, carddav("supported-address-data-conversion"))
         return escape(select(text, selection) if selection.properties else text)
 
-    parses = version is not None or bool(selection.properties)
-    return wanted, MemberValue(("text",), render, heavy=parses)
+    return wanted, MemberValue(("text",), render, heavy=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from server.computing import computed
 from server.contacts.aggregate import concatenate
+from server.dav.core.large_pages import encoded, is_large
 from server.dav.core.member_pages import member_pages
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Resource
@@ -19,6 +21,9 @@ async def get_addressbook(request: Request, resource: Resource, headers: dict[st
 
     async def chunks() -> AsyncIterator[bytes]:
         async for rows in member_pages(request, collection, ("name", "text")):
-            yield concatenate(row[1] for row in rows).encode()
+            cards = [row[1] for row in rows]
+            large = is_large(rows, ("name", "text"))
+            for chunk in encoded(await computed(concatenate, cards) if large else concatenate(cards)):
+                yield chunk
 
     return Answer(200, headers=headers, stream=chunks())

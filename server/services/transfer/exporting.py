@@ -17,6 +17,7 @@ from server.calendar.aggregate import Aggregate
 from server.contacts.aggregate import concatenate
 from server.directory import Directory, PrincipalRecord, name_key
 from server.errors import NotFound
+from server.services.text_pages import TEXTS, member_pages
 from server.services.transfer.collection_properties import DISPLAYNAME, text_of, write_folder
 from server.services.transfer.items import name_of
 from server.services.transfer.sources import PRINCIPALS, ROOT
@@ -28,7 +29,6 @@ _CALLED: dict[HomeKind | None, str] = {
     "addressbook": "address book",
 }
 _COLUMNS: tuple[MemberColumn, ...] = ("name", "uid", "text", "component")
-_PAGE = 100
 _PRINCIPALS = 500
 _EVERYBODY: tuple[PrincipalKind, ...] = ("individual", "group", "room", "resource")
 _KINDS: tuple[HomeKind, ...] = ("calendar", "addressbook")
@@ -116,13 +116,15 @@ class Exporter:
         self.result.collections += 1
         if collection.kind == "addressbook":
             async for page in self._pages(collection):
-                out.write(concatenate(row[2] for row in page).encode())
+                for row in page:
+                    out.write(concatenate([row[2]]).encode())
             return
         title = collection.properties.get(DISPLAYNAME)
         whole = Aggregate((text_of(title) if title else None) or collection.name)
         out.write(whole.head().encode())
         async for page in self._pages(collection):
-            out.write("".join([whole.add(row[2]) for row in page]).encode())
+            for row in page:
+                out.write(whole.add(row[2]).encode())
         out.write(whole.tail().encode())
 
     async def folder(self, collection: Collection, folder: Path) -> None:
@@ -151,16 +153,10 @@ class Exporter:
                 await self.person(owner, folder / ROOT / (owner.name if _can_be_file(owner.name) else owner.uid))
 
     async def _pages(self, collection: Collection) -> AsyncIterator[Sequence[Row]]:
-        after: str | None = None
-        while True:
-            rows = await self._storage.members(collection, _COLUMNS, after=after, limit=_PAGE)
-            if rows:
-                yield rows
-                self.result.objects += len(rows)
-                self.progress(len(rows))
-            if len(rows) < _PAGE:
-                return
-            after = rows[-1][0]
+        async for rows in member_pages(self._storage, collection, _COLUMNS, TEXTS):
+            yield rows
+            self.result.objects += len(rows)
+            self.progress(len(rows))
 
 
 def _make(folder: Path) -> None:

@@ -12,6 +12,7 @@ from server.errors import BadRequest, WriteConflict
 from server.limits import Limits
 from server.services import principals
 from server.services.collections import Collections
+from server.services.text_pages import member_pages
 from server.services.transfer.collection_properties import (
     COLOR,
     DESCRIPTIONS,
@@ -139,15 +140,11 @@ class Places:
 
     async def _known(self, owner: PrincipalRecord, collection: Collection) -> Place:
         place = Place(owner, collection, {}, set())
-        after: str | None = None
-        while True:
-            rows = await self._storage.members(collection, ("name", "uid", "etag"), after=after, limit=_PAGE)
+        async for rows in member_pages(self._storage, collection, ("name", "uid", "etag"), _PAGE):
             for name, uid, etag in rows:
                 place.by_uid[uid] = Known(name, etag)
                 place.names.add(name)
-            if len(rows) < _PAGE:
-                return place
-            after = rows[-1][0]
+        return place
 
 
 def _takes_too_little(collection: Collection, shown: Shown) -> bool:

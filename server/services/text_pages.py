@@ -1,0 +1,72 @@
+"""Members in pages that are bounded in rows, and in bytes where their texts come with them.
+
+Storage leaves a text out where those before it fill the page; what was left out begins the next page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from server.storage import Collection, MemberColumn, Row, Storage, with_texts
+
+TEXTS = 100
+"""Rows of a page with texts."""
+
+
+def page_size(columns: Sequence[MemberColumn], size: int) -> int:
+    """Rows of a page, where `size` is that of one without texts."""
+    return max(10, min(TEXTS, size // 10)) if "text" in columns else size
+
+
+def _fitting(rows: Sequence[Row], columns: Sequence[MemberColumn]) -> Sequence[Row]:
+    return with_texts(rows, columns.index("text")) if "text" in columns else rows
+
+
+async def member_pages(
+    storage: Storage,
+    collection: Collection,
+    columns: Sequence[MemberColumn],
+    size: int,
+    *,
+    components: Sequence[str] | None = None,
+) -> AsyncIterator[Sequence[Row]]:
+    """The members (of some component types) in order of names, in pages of at most `size` rows, none of them empty.
+
+    `columns` starts with the name.
+    """
+    after: str | None = None
+    while True:
+        rows = await storage.members(collection, columns, after=after, limit=size + 1, components=components)
+        found = rows[:-1] if len(rows) > size else rows
+        found = _fitting(found, columns)
+        more = len(found) < len(rows)
+        if found:
+            after = found[-1][0]
+            del rows  # a reader that is slow holds one page, and no row of the next
+            yield found
+        if not more:
+            return
+
+
+async def members_by_id(
+    storage: Storage,
+    collection: Collection,
+    ids: Sequence[int],
+    columns: Sequence[MemberColumn],
+    size: int,
+    *,
+    components: Sequence[str] | None = None,
+) -> AsyncIterator[Sequence[Row]]:
+    """The members with these ids (and of some component types) that exist; each page in order of names, none empty.
+
+    `columns` has the id where it has the text.
+    """
+    for at in range(0, len(ids), size):
+        asked = list(ids[at : at + size])
+        while asked:
+            rows = await storage.members_by_id(collection, asked, columns, components=components)
+            found = _fitting(rows, columns)
+            asked = [row[columns.index("id")] for row in rows[len(found) :]]
+            del rows
+            if found:
+                yield found
