@@ -24,18 +24,25 @@ def octet_lines(data: bytes | mmap) -> Iterator[Property]:
 
     A line that is no content line has an empty name. Byte order marks at the begin of lines are skipped.
     """
-    start, number = 0, 1
-    while start < len(data):
-        if data[start : start + 3] == _BOM:
-            start += 3
-        end = _block_end(data, start)
-        block = data[start:end].decode("latin-1")
+    number = 1
+    for start, octets in blocks(data):
+        block = octets.decode("latin-1")
         for line in content_lines(block, strict=False):
             line.start += start
             line.end += start
             line.line += number - 1
             yield line
         number += block.count("\n")
+
+
+def blocks(data: bytes | mmap) -> Iterator[tuple[int, bytes]]:
+    """A file in blocks of whole content lines, each with its offset, without byte order marks at the begin of lines."""
+    start = 0
+    while start < len(data):
+        if data[start : start + 3] == _BOM:
+            start += 3
+        end = _block_end(data, start)
+        yield start, data[start:end]
         start = end
 
 

@@ -21,17 +21,23 @@ from server.calendar.contentline import Property, content_lines, fold, with_crlf
 from server.calendar.octet_lines import LARGEST, decoded, octet_lines, text_value
 from server.errors import InvalidCalendarData
 
+_NUMBER = re.compile(r"[0-9]{1,10}")
+_STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _LINE_NUMBER = re.compile(r"\b([Ll]ine) (\d+)")
 _KEPT = ("VERSION", "PRODID", "CALSCALE")
 _NEVER_INSIDE = CALENDAR_COMPONENTS | {"VTIMEZONE", "VCALENDAR"}
 """Components that stand in no other: where one begins, the one before it has ended, or should have."""
 _MAX_HEAD = 64 * 1024
 """Octets of a calendar's own properties that are looked at."""
-_LOOKED_AT = frozenset(("BEGIN", "END", "UID", "TZID", "METHOD"))
+_LOOKED_AT = frozenset(("BEGIN", "END", "UID", "TZID", "METHOD", "RECURRENCE-ID", "SEQUENCE", "DTSTAMP"))
 _KEYS = {"VTIMEZONE": "TZID"}
 """Properties that name a component, where it is not UID."""
 _OUTSIDE = -1
 """In place of the number of its calendar, for a component that stands in none."""
+
+
+Version = tuple[int, str]
+"""SEQUENCE and DTSTAMP: the greater is the newer (RFC 5546 §2.1.5). Of a card 0 and REV."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,9 @@ class Part:
     lines: Lines
     whole: bool
     """Whether this is the stream as it is."""
+    version: Version = (0, "")
+    superseded: tuple[tuple[int, str], ...] = ()
+    """Components that are left out for a newer version of the same, by line, with the reason."""
 
 
 @dataclass(slots=True)
@@ -75,6 +84,8 @@ class _Span:
     end: int = 0
     uid: str = ""
     calendar: int = 0
+    recurrence_id: str = ""
+    version: Version = (0, "")
 
 
 @dataclass(slots=True)
@@ -106,6 +117,12 @@ class CalendarStream:
         """How many objects there are."""
         return 1 if self._is_whole else len(self._groups) + len(self._outside)
 
+    def versions(self) -> Iterator[tuple[str, str, Version]]:
+        """Component, UID and version of each object that has a UID, in the order of `objects`."""
+        for (component, key), spans in self._groups.items():
+            if key[:1] == "=":
+                yield component, key[1:], max(span.version for span in spans)
+
     def properties(self) -> list[Property]:
         """The properties of the first VCALENDAR: its name, colour and the like. Without those that cannot be read."""
         if not self._calendars:
@@ -121,7 +138,8 @@ class CalendarStream:
         """
         if self._is_whole:
             component, key = next(iter(self._groups), ("", "="))
-            yield Part(component, self._data[:LARGEST], key[1:], Lines(), True)
+            version = max((span.version for spans in self._groups.values() for span in spans), default=(0, ""))
+            yield Part(component, self._data[:LARGEST], key[1:], Lines(), True, version)
             return
         for (component, key), spans in self._groups.items():
             yield self._part(component, key, spans)
@@ -141,6 +159,7 @@ class CalendarStream:
             len(self._calendars) == len(self._groups) == 1
             and not self._has_method
             and next(iter(self._groups))[1][:1] == "="
+            and _are_different(next(iter(self._groups.values())))
         )
 
     def _is_readable(self) -> bool:
@@ -184,8 +203,8 @@ class CalendarStream:
                 del path[depth:]
             elif keyword == "METHOD":
                 self._has_method = self._has_method or len(path) == 1
-            elif span is not None and len(path) == 2 and not span.uid and keyword == _KEYS.get(span.name, "UID"):
-                span.uid = text_value(line)
+            elif span is not None and len(path) == 2:
+                _note(span, line)
         self._close(span, len(self._data))
 
     def _close(self, span: _Span | None, end: int) -> None:
@@ -207,7 +226,7 @@ class CalendarStream:
         for span in spans:  # the same component twice, as in exports put together, is one
             texts.setdefault(with_crlf(self._text(span)), span)
         uid = key[1:] if key[:1] == "=" else ""
-        components = list(texts.items())
+        components, superseded = _newest(texts)
         moved = [(1, 1)]
         if not uid:
             text, span = components[0]
@@ -223,7 +242,9 @@ class CalendarStream:
                 segments.append((line + here - 1, span.line + there - 1))
             line += text.count("\n")
         body.append("END:VCALENDAR\r\n")
-        return Part(component, "".join(body).encode("utf-8", "surrogateescape"), uid, Lines(tuple(segments)), False)
+        octets = "".join(body).encode("utf-8", "surrogateescape")
+        version = max(span.version for span in spans)
+        return Part(component, octets, uid, Lines(tuple(segments)), False, version, superseded)
 
     def _opening(self, calendar: _Calendar) -> str:
         kept = {line.name: line for line in self._head(calendar)}
@@ -260,6 +281,36 @@ class CalendarStream:
         end = calendar.head_end or len(self._data)
         text = decoded(self._data[calendar.start : min(end, calendar.start + _MAX_HEAD)])
         return list(takewhile(lambda line: line.name != "END", content_lines(text, strict=False)))
+
+
+def _are_different(spans: list[_Span]) -> bool:
+    return len({span.recurrence_id for span in spans}) == len(spans)
+
+
+def _newest(texts: dict[str, _Span]) -> tuple[list[tuple[str, _Span]], tuple[tuple[int, str], ...]]:
+    """Of the components of one UID the newest for each RECURRENCE-ID, and those left out for them."""
+    newest: dict[str, tuple[str, _Span]] = {}
+    superseded: list[tuple[_Span, str]] = []
+    for text, span in texts.items():
+        held = newest.setdefault(span.recurrence_id, (text, span))
+        if held[1] is span:
+            continue
+        older, newer = (held[1], span) if span.version > held[1].version else (span, held[1])
+        newest[span.recurrence_id] = (text, span) if newer is span else held
+        superseded.append((older, f"The {newer.name} in line {newer.line} is a newer version, or as new."))
+    return list(newest.values()), tuple((span.line, reason) for span, reason in superseded)
+
+
+def _note(span: _Span, line: Property) -> None:
+    """Keep what a line says of its component: key, RECURRENCE-ID, version."""
+    if line.name == _KEYS.get(span.name, "UID"):
+        span.uid = span.uid or text_value(line)
+    elif line.name == "RECURRENCE-ID":
+        span.recurrence_id = f"{folded_tzid(line.parameter('TZID') or '')}:{line.value.strip()}"
+    elif line.name == "SEQUENCE" and _NUMBER.fullmatch(line.value):
+        span.version = int(line.value), span.version[1]
+    elif line.name == "DTSTAMP" and _STAMP.fullmatch(line.value):
+        span.version = span.version[0], line.value
 
 
 def same_components(one: str, other: str) -> bool:

@@ -39,7 +39,9 @@ async def import_(
     a Radicale server (with collection-root in it), whose people are added. Without --collection events go into
     "calendar", tasks into "tasks" and cards into "addressbook".
 
-    An object that is there already (with the same UID) is replaced where it differs: a second run changes nothing.
+    An object that is there already (with the same UID) is replaced where it differs: a second run changes nothing. Of
+    one UID that comes twice the higher SEQUENCE is taken, then the later DTSTAMP (of cards the later REV). Files in
+    UTF-16 and Latin-1 are converted.
     Exits with 1 when something was refused.
     """
     sizes = (source for source in find_sources(paths, owner, collection, settings.limits) if isinstance(source, Source))
@@ -47,7 +49,7 @@ async def import_(
     async with open_storage(settings) as session:
         with _progress(total) as progress:
             importer = Importer(
-                session.storage, session.directory, session.hasher, settings.limits, CAUSE, _tell, progress
+                session.storage, session.directory, session.hasher, settings.limits, CAUSE, _tell, _note, progress
             )
             if htpasswd is not None:
                 lines = htpasswd.read_text("utf-8", "replace").splitlines()  # noqa: ASYNC240
@@ -72,8 +74,12 @@ def _htpasswd_name(line: str) -> str:
 
 
 def _tell(refused: Refused) -> None:
+    _note(f"Refused: {refused.place}: {refused.reason}")
+
+
+def _note(text: str) -> None:
     start = "\r\033[K" if sys.stderr.isatty() else ""
-    click.echo(f"{start}Refused: {refused.place}: {refused.reason}", err=True)
+    click.echo(f"{start}{text}", err=True)
 
 
 def _report(result: Imported, settings: Settings) -> None:
@@ -85,6 +91,8 @@ def _report(result: Imported, settings: Settings) -> None:
     click.echo(
         f"{result.created} created, {result.changed} changed, {result.unchanged} unchanged, {result.refused} refused"
     )
+    if result.superseded:
+        click.echo(f"{result.superseded} left out for a newer version with the same UID")
     if made.without_password and not (settings.htpasswd_file or settings.remote_user_header):
         names = sorted(made.without_password)
         shown = ", ".join(names[:10]) + (f" and {len(names) - 10} others" if len(names) > 10 else "")

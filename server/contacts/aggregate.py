@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from mmap import mmap
 
 from server.calendar.contentline import BOM, Property, content_lines
-from server.calendar.octet_lines import LARGEST, octet_lines
+from server.calendar.octet_lines import LARGEST, octet_lines, text_value
 from server.contacts.properties import is_agent, split_name
 from server.errors import InvalidAddressData, InvalidCalendarData
 
@@ -25,17 +27,35 @@ def concatenate(cards: Iterable[str]) -> str:
     return "".join(parts)
 
 
-def split_cards(data: bytes | mmap) -> Iterator[tuple[int, bytes]]:
-    """The cards of a file, each with the line it begins in (from 1), from BEGIN:VCARD to after END:VCARD, as they are.
+@dataclass(frozen=True, slots=True)
+class CardPart:
+    """A card of a file. It is not judged: `server.contacts.vcard` does that."""
+
+    line: int
+    """Where it begins, from 1."""
+    octets: bytes
+    """From BEGIN:VCARD to after END:VCARD, as they are."""
+    uid: str
+    rev: str
+    """When it was changed last (REV); empty where it says nothing."""
+
+
+def split_cards(data: bytes | mmap) -> Iterator[CardPart]:
+    """The cards of a file.
 
     A card within a card (AGENT of vCard 2.1) stays there. Lines between cards are left out unless they end a card.
     Nothing is judged, so that one broken card costs none of the others: a card that does not end goes as far as the
-    next one begins, one without a begin starts behind the one before, and `server.contacts.vcard` says what is wrong.
+    next one begins, and one without a begin starts behind the one before.
     """
     first: Property | None = None
     previous: Property | None = None
     begun = False
     inner = 0
+    uid = rev = ""
+
+    def part(start: Property, end: int) -> CardPart:
+        return CardPart(start.line, data[start.start : min(end, start.start + LARGEST)], uid, rev)
+
     for line in octet_lines(data):
         is_card = line.name in ("BEGIN", "END") and line.value.strip().upper() == "VCARD"
         if is_card and line.name == "BEGIN":
@@ -43,19 +63,22 @@ def split_cards(data: bytes | mmap) -> Iterator[tuple[int, bytes]]:
                 inner += 1
             else:
                 if begun and first is not None:
-                    yield first.line, data[first.start : min(line.start, first.start + LARGEST)]
-                first, begun, inner = line, True, 0
+                    yield part(first, line.start)
+                first, begun, inner, uid, rev = line, True, 0, "", ""
         elif is_card and inner:
             inner -= 1
         elif is_card:
-            start = first or line
-            yield start.line, data[start.start : min(line.end, start.start + LARGEST)]
+            yield part(first or line, line.end)
             first, begun = None, False
         elif first is None:
             first = line
+        elif not inner and line.name.endswith(("UID", "REV")):
+            name = split_name(line.name)[1]
+            uid = uid or (text_value(line) if name == "UID" else "")
+            rev = rev or (re.sub(r"[-:]", "", line.value.strip()) if name == "REV" else "")
         previous = line
     if begun and first is not None:
-        yield first.line, data[first.start : first.start + LARGEST]
+        yield part(first, len(data))
 
 
 def with_uid(card: str) -> tuple[str, int]:

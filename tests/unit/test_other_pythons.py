@@ -44,7 +44,8 @@ for _ in range(10_000):
     text = "".join(random.choices(pieces, k=random.randint(1, 16)))
     result = [
         read(lambda text: [each(line) for line in content_lines(text)], text), split_list(text), split_structure(text),
-        [(line, card.decode()) for line, card in split_cards(text.encode())], read(matches, "BEGIN:VCARD\n" + text),
+        [(card.line, card.octets.decode()) for card in split_cards(text.encode())],
+        read(matches, "BEGIN:VCARD\n" + text),
         [part.body.decode() for part in CalendarStream(f"BEGIN:VCALENDAR\n{text}".encode()).objects()],
     ]
     lines += len(result[0]) if isinstance(result[0], list) else 0

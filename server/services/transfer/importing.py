@@ -7,6 +7,7 @@ by its UID, whatever its name is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from server.auth.passwords import PasswordHasher
 from server.calendar.octet_lines import decoded
-from server.calendar.stream import same_components
+from server.calendar.stream import Version, same_components
 from server.contacts.aggregate import concatenate
 from server.directory import Directory
 from server.errors import (
@@ -32,7 +33,7 @@ from server.limits import Limits
 from server.services.etags import etag_of
 from server.services.objects import Objects
 from server.services.principals_loading import load_principals
-from server.services.transfer.items import Item, Titles, can_be_name, name_of, read_items, read_titles
+from server.services.transfer.items import Item, Titles, can_be_name, name_of, read_items, read_titles, read_versions
 from server.services.transfer.places import Known, Made, Place, Places
 from server.services.transfer.sources import PRINCIPALS, ROOT, Refused, Source, SourceFile, find_sources
 from server.storage import Cause, HomeKind, Object, ObjectContent, Storage, Target
@@ -56,6 +57,8 @@ class Imported:
     unchanged: int = 0
     refused: int = 0
     """Objects, and files, people and properties of collections that were not taken as a whole."""
+    superseded: int = 0
+    """Objects and components left out for newer ones with the same UID."""
 
 
 class Importer:
@@ -69,15 +72,18 @@ class Importer:
         limits: Limits,
         cause: Cause,
         refuse: Callable[[Refused], None],
+        note: Callable[[str], None] = lambda text: None,
         progress: Callable[[int], None] = lambda octets: None,
     ) -> None:
-        """`refuse` hears of everything that is not taken, `progress` of octets that are done, all files together."""
+        """`refuse` hears of everything that is not taken, `note` of what else is reported, `progress` of octets that
+        are done, all files together."""
         self._storage = storage
         self._directory = directory
         self._hasher = hasher
         self._limits = limits
         self._cause = cause
         self._tell_refused = refuse
+        self._note = note
         self._progress = progress
         self._objects = Objects(storage, limits)
         self._places = Places(storage, directory, hasher, limits, cause)
@@ -129,6 +135,7 @@ class Importer:
             except _NOT_TAKEN as error:
                 self._refuse(str(source.path), error.message)
             return
+        newest = self._newest(source.files)
         free = asyncio.Semaphore(AT_ONCE)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -138,6 +145,11 @@ class Importer:
                         step = min(len(item.body), left)
                         left -= step
                         self._progress(step)
+                        for line, reason in item.superseded:
+                            self._supersede(f"{file.path}:{line}", reason)
+                        if newest.get((item.component, item.uid), item.version) > item.version:
+                            self._supersede(item.place(None), "There is a newer version of this object.")
+                            continue
                         name = source.collection or _DEFAULTS.get(item.component, "calendar")
                         try:
                             place = await targets.find(file.kind, name)
@@ -155,9 +167,26 @@ class Importer:
 
     def _items(self, file: SourceFile) -> Iterator[Item]:
         try:
-            yield from read_items(file)
+            yield from read_items(
+                file, lambda encoding: self._note(f"{file.path}: Read as {encoding}; it is no UTF-8.")
+            )
         except OSError as error:
             self._refuse(str(file.path), error.strerror or "This cannot be read.")
+
+    def _newest(self, files: Sequence[SourceFile]) -> dict[tuple[str, str], Version]:
+        """The greatest version of each component and UID, where one UID could come more than once."""
+        newest: dict[tuple[str, str], Version] = {}
+        if len(files) == 1 and files[0].kind == "calendar":
+            return newest  # its components with one UID are one object
+        for file in files:
+            with contextlib.suppress(OSError):
+                for component, uid, version in read_versions(file):
+                    newest[component, uid] = max(newest.get((component, uid), version), version)
+        return newest
+
+    def _supersede(self, place: str, reason: str) -> None:
+        self.result.superseded += 1
+        self._note(f"Left out: {place}: {reason}")
 
     # -- objects ------------------------------------------------------------------------------------------------------
 
@@ -179,20 +208,23 @@ class Importer:
             known = place.by_uid.get(content.uid)
         if content is None or (known is not None and known.etag == etag):
             assert known is not None
-            known.taken = True
+            known.taken = item.component
             self.result.unchanged += 1
             return
         if known is None:
             await self._create(place, item, content, keep_name)
             return
+        if known.taken == content.component:
+            self._supersede(item.place(None), f"{known.name} has this UID, and is a newer version, or as new.")
+            return
         if known.taken:
             raise UidConflict(known.name, f"The UID is that of {known.name}, which this import has taken already.")
-        known.taken = True
+        known.taken = content.component
         await self._replace(place, item, content, known)
 
     async def _create(self, place: Place, item: Item, content: ObjectContent, keep_name: bool) -> None:
         name = _free_name(place, item, content, keep_name, self._limits)
-        known = place.by_uid[content.uid] = Known(name, content.etag, taken=True)
+        known = place.by_uid[content.uid] = Known(name, content.etag, content.component)
         place.names.add(name)
         try:
             await self._objects.store(place.collection, name, content, None, self._cause)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -14,15 +13,13 @@ from pathlib import Path
 from typing import IO
 
 from server.calendar.octet_lines import LARGEST, decoded
-from server.calendar.stream import CalendarStream, Lines
-from server.contacts.aggregate import split_cards, with_uid
+from server.calendar.stream import CalendarStream, Lines, Version
+from server.contacts.aggregate import CardPart, split_cards, with_uid
 from server.errors import InvalidData
 from server.limits import Limits
+from server.services.transfer.encodings import open_as_utf_8
 from server.services.transfer.sources import SourceFile
 
-_BLOCK = 1024 * 1024
-"""Characters that are converted at once."""
-_UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _SAFE_UID = re.compile(r"[A-Za-z0-9_@=+-][A-Za-z0-9._@=+-]{0,199}")
 
 
@@ -41,6 +38,9 @@ class Item:
     """Whether the file holds nothing else."""
     whole: bool
     """Whether `body` is the file as it is."""
+    version: Version = (0, "")
+    superseded: tuple[tuple[int, str], ...] = ()
+    """Components of the object that are left out for newer ones, by line of the file, with the reason."""
 
     def place(self, line: int | None) -> str:
         """File and line, as they are told to people."""
@@ -65,7 +65,7 @@ def read_titles(file: SourceFile) -> Titles:
     if file.kind == "addressbook" or not file.size:
         return Titles()
     with ExitStack() as stack:
-        stream = CalendarStream(_mapped(_opened(file.path, stack), stack))
+        stream = CalendarStream(_mapped(open_as_utf_8(file.path, stack)[0], stack))
         found = {line.name: line for line in reversed(stream.properties())}
 
         def first(*names: str) -> str:
@@ -79,68 +79,72 @@ def read_titles(file: SourceFile) -> Titles:
         )
 
 
-def read_items(file: SourceFile) -> Iterator[Item]:
-    """The objects of a file. Raises `OSError`."""
+def read_items(file: SourceFile, converted: Callable[[str], None] = lambda encoding: None) -> Iterator[Item]:
+    """The objects of a file; `converted` hears of another encoding than UTF-8. Raises `OSError`."""
     with ExitStack() as stack:
-        opened = _opened(file.path, stack)
-        if not file.size:
+        opened, encoding = open_as_utf_8(file.path, stack)
+        if encoding is not None:
+            converted(encoding)
+        data = _mapped(opened, stack)
+        if not data:
             yield Item("VCARD" if file.kind == "addressbook" else "", b"", "", Lines(), file.path, True, True)
         elif file.kind == "addressbook":
-            yield from _cards(file.path, _mapped(opened, stack))
+            yield from _cards(file.path, data)
         else:
-            stream = CalendarStream(_mapped(opened, stack))
+            stream = CalendarStream(data)
+            alone = len(stream) == 1
             for part in stream.objects():
-                alone = len(stream) == 1
-                yield Item(part.component, part.body, part.uid, part.lines, file.path, alone, part.whole)
+                lines, version, superseded = part.lines, part.version, part.superseded
+                yield Item(
+                    part.component, part.body, part.uid, lines, file.path, alone, part.whole, version, superseded
+                )
 
 
-def _opened(path: Path, stack: ExitStack) -> IO[bytes]:
-    """A file, in UTF-8 where it says of itself that it is in UTF-16 (older exports of address books are)."""
-    file = stack.enter_context(path.open("rb"))
-    encoding = _UTF_16.get(file.read(2))
-    file.seek(0)
-    if encoding is None:
-        return file
-    converted = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
-    with path.open(encoding=encoding, errors="replace", newline="") as text:
-        text.read(1)
-        while block := text.read(_BLOCK):
-            converted.write(block.encode())
-    converted.seek(0)
-    return converted
+def read_versions(file: SourceFile) -> Iterator[tuple[str, str, Version]]:
+    """Component, UID and version of the objects of a file that have a UID. Raises `OSError`."""
+    with ExitStack() as stack:
+        data = _mapped(open_as_utf_8(file.path, stack)[0], stack)
+        if file.kind == "addressbook":
+            yield from (("VCARD", card.uid, (0, card.rev)) for card in split_cards(data) if card.uid)
+        else:
+            yield from CalendarStream(data).versions()
 
 
-def _mapped(file: IO[bytes], stack: ExitStack) -> mmap.mmap:
+def _mapped(file: IO[bytes], stack: ExitStack) -> mmap.mmap | bytes:
+    """The octets of a file without reading them; those of an empty one cannot be mapped."""
+    if not file.seek(0, 2):
+        return b""
     return stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _cards(path: Path, data: mmap.mmap) -> Iterator[Item]:
+def _cards(path: Path, data: mmap.mmap | bytes) -> Iterator[Item]:
     cards = split_cards(data)
     first, second = next(cards, None), next(cards, None)
     if second is None:  # no more than one: as it is, unless it has no UID
-        item = None if first is None else _card(path, *first, alone=True)
-        if item is not None and first is not None and item.body != first[1]:
+        item = None if first is None else _card(path, first, alone=True)
+        if item is not None and first is not None and item.body != first.octets:
             yield item
             return
-        yield Item("VCARD", data[:LARGEST], "", Lines(), path, True, True)
+        uid, rev = ("", "") if first is None else (first.uid, first.rev)
+        yield Item("VCARD", data[:LARGEST], uid, Lines(), path, True, True, (0, rev))
         return
-    for line, card in chain(filter(None, (first, second)), cards):
-        yield _card(path, line, card, alone=False)
+    for card in chain(filter(None, (first, second)), cards):
+        yield _card(path, card, alone=False)
 
 
-def _card(path: Path, line: int, card: bytes, *, alone: bool) -> Item:
-    text = decoded(card)
+def _card(path: Path, card: CardPart, *, alone: bool) -> Item:
+    text, octets = decoded(card.octets), card.octets
     added = 0
     try:
         text.encode()
         text, added = with_uid(text)
     except (UnicodeEncodeError, InvalidData):
         pass  # reading the card says what is wrong with it
-    segments: tuple[tuple[int, int], ...] = ((1, line),)
+    segments: tuple[tuple[int, int], ...] = ((1, card.line),)
     if added:
-        card = text.encode()
-        segments = ((1, line), (added + 1, line + added - 1))
-    return Item("VCARD", card, "", Lines(segments), path, alone, False)
+        octets = text.encode()
+        segments = ((1, card.line), (added + 1, card.line + added - 1))
+    return Item("VCARD", octets, card.uid, Lines(segments), path, alone, False, (0, card.rev))
 
 
 def name_of(uid: str, component: str) -> str:

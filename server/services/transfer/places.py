@@ -35,8 +35,8 @@ class Known:
 
     name: str
     etag: str
-    taken: bool = False
-    """Whether this run has put it, or found it to be the same."""
+    taken: str = ""
+    """The type of its component when this run has put it, or found it to be the same."""
 
 
 @dataclass(slots=True)

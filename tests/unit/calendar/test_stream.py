@@ -47,7 +47,7 @@ def test_components_of_one_uid_are_one_object_with_the_zones_it_uses() -> None:
 
 def test_one_object_is_left_as_it_is() -> None:
     text = "\ufeff" + calendar(HERE, event("a").replace("\r\n", "\n"), head="X-A:b\n") + "\n"
-    assert parts(text) == [Part("VEVENT", text.encode(), "a", Lines(), True)]
+    assert parts(text) == [Part("VEVENT", text.encode(), "a", Lines(), True, (0, ""))]
 
 
 def test_method_is_dropped_and_other_properties_of_exports_too() -> None:
@@ -70,6 +70,23 @@ def test_the_uid_of_an_alarm_is_not_that_of_the_event() -> None:
     first, second = parts(calendar(event(None, *alarm), event("b", *alarm)))
     assert second.uid == "b"
     assert first.uid not in ("alarm", "b")
+
+
+def test_of_one_uid_twice_the_newer_wins() -> None:
+    """RFC 5546 §2.1.5: SEQUENCE, then DTSTAMP; of equal ones the first."""
+    old, new = event("a", "SEQUENCE:2", "SUMMARY:old"), event("a", "SEQUENCE:10", "SUMMARY:new")
+    override = event("a", "RECURRENCE-ID:20260902T100000Z")
+    for order in ((old, override, new), (new, override, old), (old, new, new, old, override)):
+        text = calendar(*order)
+        (part,) = parts(text)
+        assert read_calendar_object(part.body, Limits()).summary()["summary"] == "new"
+        assert part.body.count(b"BEGIN:VEVENT") == 2
+        assert [line for line, _ in part.superseded] == [text[: text.index(old)].count("\r\n") + 1]
+    stamps = [event("a", f"DTSTAMP:2026010{day}T000000Z") for day in (1, 3, 2)]
+    (part,) = parts(calendar(*stamps))
+    assert (b"20260103" in part.body, len(part.superseded)) == (True, 2)
+    (part,) = parts(calendar(event("a", "SUMMARY:1"), event("a", "SUMMARY:2")))
+    assert b"SUMMARY:1" in part.body
 
 
 def test_several_calendars_in_one_file_are_one_stream() -> None:

@@ -12,7 +12,7 @@ from . import cards
 
 
 def split(text: str) -> list[tuple[int, str]]:
-    return [(line, card.decode()) for line, card in split_cards(text.encode())]
+    return [(card.line, card.octets.decode()) for card in split_cards(text.encode())]
 
 
 def test_an_address_book_as_one_file():
