@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from server.dav.core import names, xml
 from server.dav.core.member_pages import member_pages
@@ -226,14 +227,16 @@ async def all_changes(
         after = rows[-1][changes.revision_at]
 
 
-async def limited_rows(request: Request, collection: Resource, changes: Changes, after: int, limit: int) -> list[Row]:
-    """The first rows to report behind a revision: `limit` of them, and one more where there are more."""
+async def limited_rows(
+    request: Request, collection: Resource, changes: Changes, after: int, limit: int, up_to: int = _NEWEST
+) -> list[Row]:
+    """The first rows to report behind a revision: `limit` of them, and one more where there are more up to `up_to`."""
     assert collection.collection is not None
     found: dict[str, Row] = {}
     size = min(limit + 1, request.site.page_size)
     while len(found) <= limit:
         rows = await request.site.storage.members_changed(
-            collection.collection, changes.writer.columns, after=after, up_to=_NEWEST, limit=size
+            collection.collection, changes.writer.columns, after=after, up_to=up_to, limit=size
         )
         for row in rows:
             # Once more where it changed since the last statement.
@@ -261,6 +264,14 @@ async def limited_changes(
     return answer(request, body, truncated(request, resource), tail(token))
 
 
+_Change = tuple[int, int, Callable[[], str]]
+"""What changed in a home: its revision, its rank among those of one revision, and what writes its response."""
+
+
+def _order(change: _Change) -> tuple[int, int]:
+    return change[:2]
+
+
 # -- homes ------------------------------------------------------------------------------------------------------------
 
 
@@ -280,28 +291,30 @@ async def sync_home(request: Request, home: Resource, asked: Asked) -> Answer:
         if item.deleted_revision is None or since.began is None or item.deleted_revision > since.began
     ]
     now = current_token(home)
-    rows: list[tuple[int, int, str]] = []
-    """Revision, rank among those of one revision, response."""
+    rows: list[_Change] = []
     for item in changed:
         child = collection_of(home, item)
         if item.deleted_revision is not None:
-            text = status_response(request.url(child.href), 404)
+            write = partial(status_response, request.url(child.href), 404)
         elif asked.infinite and not traversed(child):
-            text = refusal(request, child)
+            write = partial(refusal, request, child)
         else:
-            text = describe(request, child, asked.wanted)
-        rows.append((item.binding_revision, 1, text))
+            write = partial(describe, request, child, asked.wanted)
+        rows.append((item.binding_revision, 1, write))
     if not asked.infinite:
         return cut(request, home, rows, since, asked.limit)
     inner = [collection_of(home, item) for item in changed if item.deleted_revision is None]
     inner = [child for child in inner if traversed(child)]
     if asked.limit is None:
-        head = "".join(text for _, _, text in sorted(rows))
+        head = "".join(write() for _, _, write in sorted(rows, key=_order))
         return await paged(request, head, with_tail(home_members(request, inner, asked.wanted, since), tail(now)))
     for child in inner:
+        # What is reported, and one row more, is all that is kept; the next collection is read no further than that.
+        rows = sorted(rows, key=_order)[: asked.limit + 1]
+        up_to = rows[-1][0] if len(rows) > asked.limit else _NEWEST
         changes = Changes(request, child, asked.wanted, since)
-        members = await limited_rows(request, child, changes, since.revision, asked.limit)
-        rows += [(row[changes.revision_at], 0, changes.write(row)) for row in members]
+        members = await limited_rows(request, child, changes, since.revision, asked.limit, up_to)
+        rows += [(row[changes.revision_at], 0, partial(changes.write, row)) for row in members]
     return cut(request, home, rows, since, asked.limit)
 
 
@@ -326,12 +339,12 @@ async def home_members(
             yield page
 
 
-def cut(request: Request, home: Resource, rows: list[tuple[int, int, str]], since: Token, limit: int | None) -> Answer:
+def cut(request: Request, home: Resource, rows: list[_Change], since: Token, limit: int | None) -> Answer:
     """The rows in order of revisions, at most `limit` of them, and the token that belongs to the last."""
-    rows.sort(key=lambda row: row[:2])
+    rows.sort(key=_order)
     now = current_token(home)
     if limit is None or len(rows) <= limit:
-        return answer(request, *(text for _, _, text in rows), tail(now))
+        return answer(request, *(write() for _, _, write in rows), tail(now))
     shown = rows[:limit]
     revision, rank, _ = shown[-1]
     half = rank == 0 and rows[limit][0] == revision
@@ -339,7 +352,7 @@ def cut(request: Request, home: Resource, rows: list[tuple[int, int, str]], sinc
         # Members that changed after the list of collections was read, in which others may be missing.
         revision, half = now.revision, False
     token = Token(now.scope, now.id, now.incarnation, revision, half, since.began)
-    return answer(request, *(text for _, _, text in shown), truncated(request, home), tail(token))
+    return answer(request, *(write() for _, _, write in shown), truncated(request, home), tail(token))
 
 
 def _sync_token(request: Request, resource: Resource) -> str:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
+from server.dav.rfc6578_sync import Changes
+from server.storage import Row
+from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.dav.conftest import NewPerson
 from tests.integration.dav.multistatus import Multistatus, caldav, dav, example
 from tests.integration.dav.person import Person, card, event, task, xml
@@ -330,3 +337,39 @@ async def test_a_calendar_made_anew_under_an_old_name(person: Person) -> None:
         assert reply.multistatus[f"{path}old.ics"].status == 404
     else:
         reply.refused(403, dav("valid-sync-token"))
+
+
+async def test_3_6_a_limit_bounds_what_is_read_of_all_collections(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the limit for each collection that changed."""
+    calendars = [f"{person.home}c{number}/" for number in range(8)]
+    for path in calendars:
+        assert (await person.http("MKCALENDAR", path)).status == 201
+        for number in range(12):
+            await person.has(f"{path}{number}.ics", event(f"{number}"))
+    counted: Counter[str] = Counter()
+    changed, write = PostgresStorage.members_changed, Changes.write
+
+    async def reading(self: PostgresStorage, *arguments: Any, **named: Any) -> Sequence[Row]:
+        rows = await changed(self, *arguments, **named)
+        counted["read"] += len(rows)
+        return rows
+
+    def writing(self: Changes, row: Row) -> str:
+        counted["written"] += 1
+        return write(self, row)
+
+    monkeypatch.setattr(PostgresStorage, "members_changed", reading)
+    monkeypatch.setattr(Changes, "write", writing)
+    token, seen, pages, more = "", [], 0, True
+    while more:
+        counted.clear()
+        last = await person.sync(person.home, token, level="infinite", limit=10)
+        # Of the collection in which the page lies, and a row of each other whose changes may come before its end.
+        assert counted["read"] <= 2 * 10 + len(calendars)
+        assert counted["written"] <= 10
+        seen += [href for href in last.hrefs if href.endswith(".ics")]
+        token, pages, more = last.token, pages + 1, person.home in last.responses
+    assert sorted(seen) == sorted(f"{path}{number}.ics" for path in calendars for number in range(12))
+    assert pages >= 10
