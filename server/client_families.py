@@ -37,7 +37,6 @@ _FAMILIES = (
     ("prometheus", "prometheus"),
     ("mozilla/", "browser"),
 )
-FAMILIES = tuple(dict.fromkeys(family for _, family in _FAMILIES))
 OTHER, NONE = "other", "none"
 _LOOKED_AT = 400
 """Characters of a User-Agent."""

@@ -12,7 +12,7 @@ from server.errors import UnsupportedCollation
 MatchType = Literal["equals", "contains", "starts-with", "ends-with"]
 """RFC 6352 §10.5.4; CalDAV has it by calendar-query-extended."""
 
-MATCH_TYPES: tuple[str, ...] = get_args(MatchType)
+MATCH_TYPES: tuple[MatchType, ...] = get_args(MatchType)
 
 ASCII_CASEMAP = "i;ascii-casemap"
 OCTET = "i;octet"
@@ -87,11 +87,3 @@ def matcher(collation: str, match_type: MatchType, needle: str) -> Callable[[str
             return lambda value: fold(value).startswith(folded)
         case "ends-with":
             return lambda value: fold(value).endswith(folded)
-
-
-def matches(collation: str, match_type: MatchType, needle: str, value: str) -> bool:
-    """Whether a value equals, contains, starts or ends with the needle.
-
-    :raises UnsupportedCollation: for a collation that is not in `COLLATIONS`.
-    """
-    return matcher(collation, match_type, needle)(value)

@@ -89,10 +89,6 @@ class PasswordHasher:
         """Whether a password fits. `stored` None costs the same time and does not."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self.verify_now, stored, password)
 
-    async def verify_all(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
-        """Whether the password of each (hash, password) fits."""
-        return [result.fits for result in await asyncio.gather(*(self.verify(*pair) for pair in pairs))]
-
     def verify_now(self, stored: str | None, password: str) -> Verification:
         """What `verify` does, in this thread. Every call computes exactly one hash."""
         prepared = prepare(password)

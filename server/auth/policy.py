@@ -52,7 +52,6 @@ DELEGATED = CALENDAR_KINDS | {"notifications", "notification"}
 """Kinds in a calendar home, to which delegates have access."""
 GRANTABLE = frozenset({"calendar", "calendar-object", "addressbook", "address-object"})
 """Kinds that access control lists and sharing give access to."""
-_HOME_KINDS = frozenset({"calendar-home", "addressbook-home"})
 _NOTHING: frozenset[str] = frozenset()
 
 

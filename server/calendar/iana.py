@@ -97,11 +97,6 @@ def named_zone(tzid: str) -> Zone | None:
     return None if found is None else iana_zone(found)
 
 
-def is_known_zone(tzid: str) -> bool:
-    """Whether a TZID is understood without a VTIMEZONE."""
-    return named_zone(tzid) is not None
-
-
 @cache
 def _known_by_rules() -> list[Zone]:
     """One zone for each set of rules in use today, those that most people live in first."""

@@ -105,14 +105,6 @@ def _check_condition(
             raise InvalidFilter(f"A text match has more than {MAX_NEEDLE} characters.")
 
 
-def matches(card_filter: CardFilter, card: str) -> bool:
-    """Whether a stored card matches. For more cards than a few, `compiled` is faster.
-
-    :raises UnsupportedCollation: for a filter that `check_filter` does not accept.
-    """
-    return compiled(card_filter)(card)
-
-
 def compiled(card_filter: CardFilter) -> Callable[[str], bool]:
     """A test of stored cards: it reads no more of a card than the lines that the filter names.
 

@@ -4,8 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.collation import COLLATIONS, MATCH_TYPES, matcher, matches
+from server.collation import COLLATIONS, MATCH_TYPES, MatchType, matcher
 from server.errors import UnsupportedCollation
+
+
+def matches(collation: str, match_type: MatchType, needle: str, value: str) -> bool:
+    return matcher(collation, match_type, needle)(value)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The one table from domain errors to HTTP status, precondition element and metric label."""
+"""The one table from domain errors to HTTP status and precondition element."""
 
 from __future__ import annotations
 
@@ -118,8 +118,3 @@ def _inner(error: errors.KoyomiError, collection_href: str, prefix: str) -> str:
 def reason(error: errors.KoyomiError) -> str:
     """What is wrong, in words; shortened where what a client sent makes it long."""
     return error.message if len(error.message) <= MAX_REASON else error.message[:MAX_REASON] + " …"
-
-
-def label(error: errors.KoyomiError) -> str:
-    """The error's label in metrics and logs."""
-    return type(error).__name__

@@ -7,9 +7,9 @@ condition in it were not there: an unknown one is refused, never ignored.
 from __future__ import annotations
 
 from itertools import islice
-from typing import Literal, get_args
+from typing import Literal
 
-from server.collation import MatchType
+from server.collation import MATCH_TYPES, MatchType
 from server.dav.core.names import split
 from server.dav.core.xml import Element, elements, to_fragment
 from server.errors import InvalidFilter, UnsupportedFilter
@@ -22,8 +22,6 @@ MAX_ELEMENTS = 2000
 
 MAX_QUOTED = 4096
 """Characters of a refused filter that the answer quotes."""
-
-_MATCH_TYPES: dict[str, MatchType] = {name: name for name in get_args(MatchType)}
 
 
 def bound(filter_: Element) -> None:
@@ -116,9 +114,9 @@ def match_type_of(element: Element, condition: Element) -> MatchType:
     :raises UnsupportedFilter: for a match type that is not known: without it the filter would find too much.
     """
     match_type = element.get("match-type", "contains")
-    found = _MATCH_TYPES.get(match_type)
+    found = next((known for known in MATCH_TYPES if known == match_type), None)
     if found is None:
-        raise unsupported(condition, f"The match-type {match_type[:40]!r} is not one of {', '.join(_MATCH_TYPES)}.")
+        raise unsupported(condition, f"The match-type {match_type[:40]!r} is not one of {', '.join(MATCH_TYPES)}.")
     return found
 
 

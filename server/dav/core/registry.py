@@ -71,8 +71,6 @@ class Property:
     """Kinds on which it can be set, if not on all that have it."""
     in_allprop: bool = False
     """Whether `DAV:allprop` includes it: those of RFC 4918 only, as later standards demand."""
-    at_creation: bool = True
-    """Whether MKCALENDAR and extended MKCOL may set it."""
     privilege: str = "{DAV:}read"
     """What reading it needs: DAV:read, DAV:read-acl or DAV:read-current-user-privilege-set (RFC 3744)."""
     load: Load | None = None

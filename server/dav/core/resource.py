@@ -192,12 +192,6 @@ def collection_of(home: Resource, collection: Collection) -> Resource:
     return replace(home, kind=kind, href=home.href + encode(collection.name) + "/", collection=collection)
 
 
-def object_of(collection: Resource, member: Object) -> Resource:
-    """A member as a child of its collection's resource."""
-    href = collection.href + encode(member.name)
-    return replace(collection, kind=_MEMBER_KINDS[collection.kind], href=href, object=member)
-
-
 def principal_href(principal: Principal, by_uid: bool = True) -> str:
     """The principal's URL; by its stable id unless the other form is asked for."""
     if by_uid:

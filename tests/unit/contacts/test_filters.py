@@ -12,12 +12,15 @@ from server.contacts.filters import (
     TextMatch,
     check_filter,
     compiled,
-    matches,
 )
 from server.contacts.properties import parameter_values, readings, split_name
 from server.errors import InvalidFilter, UnsupportedCollation
 
 from . import cards
+
+
+def matches(card_filter: CardFilter, card: str) -> bool:
+    return compiled(card_filter)(card)
 
 
 def has(name: str, *text_matches: TextMatch, test="anyof", params: tuple[ParamFilter, ...] = ()) -> CardFilter:
