@@ -533,8 +533,13 @@ class Storage(Protocol):
     ) -> BusyTimes:
         """When the objects of a calendar are busy in `window`; floating times are looked for in `floating`."""
 
-    async def recurrences(self, collection: Collection, ids: Sequence[int]) -> Sequence[StoredRecurrence]:
-        """The recurrences of the objects with these ids that have one."""
+    async def recurrences(
+        self, collection: Collection, ids: Sequence[int], *, components: Sequence[str] | None = None
+    ) -> Sequence[StoredRecurrence]:
+        """The recurrences of the objects with these ids that have one, but for very long ones.
+
+        `components`: only objects of these component types; None: all.
+        """
 
     async def owner_addresses(self, home_id: int) -> frozenset[str]:
         """The calendar user addresses of a home's owner, by `server.calendar.attendance.address_keys`."""

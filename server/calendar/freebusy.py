@@ -48,27 +48,40 @@ def merge(periods: Iterable[BusyPeriod], start: datetime, end: datetime) -> list
     return merged
 
 
+def busy_of_recurrence(recurrences: RecurrenceSet, start: datetime, end: datetime, zone: Zone) -> list[BusyPeriod]:
+    """What the instances of an event make busy in a window; not merged, not clipped.
+
+    :param zone: gives floating times and dates their place.
+    :raises TooManyInstances: when it takes too much work.
+    """
+    if not recurrences.floating_margin:
+        return [BusyPeriod(*times) for times in recurrences.busy_times(start, end)]
+    return [
+        BusyPeriod(row.start, row.end, row.busy)
+        for row, _ in rows_within(recurrences, start, end, zone)
+        if row.busy is not Busy.FREE and row.start < row.end
+    ]
+
+
 def busy_of_object(
-    calendar: Component, start: datetime, end: datetime, zone: Zone, work: Work | None = None
+    calendar: Component,
+    start: datetime,
+    end: datetime,
+    zone: Zone,
+    work: Work | None = None,
+    declined: frozenset[int] = frozenset(),
 ) -> list[BusyPeriod]:
     """What the events and VFREEBUSY of a calendar object make busy in a window, by its text; not merged, not clipped.
 
     :param zone: gives floating times and dates their place.
+    :param declined: the indexes of the events that the calendar's owner has declined.
     :raises TooManyInstances: when it takes too much work.
     """
     zones = CalendarZones(calendar)
     found: list[BusyPeriod] = []
     events = [pair for pair in enumerate(calendar.components) if pair[1].name == "VEVENT"]
     if events:
-        recurrences = RecurrenceSet(events, zones, work or Work())
-        if recurrences.floating_margin:
-            found += [
-                BusyPeriod(row.start, row.end, row.busy)
-                for row, _ in rows_within(recurrences, start, end, zone)
-                if row.busy is not Busy.FREE and row.start < row.end
-            ]
-        else:
-            found += [BusyPeriod(*times) for times in recurrences.busy_times(start, end)]
+        found += busy_of_recurrence(RecurrenceSet(events, zones, work or Work(), declined), start, end, zone)
     for component in calendar.components:
         if component.name == "VFREEBUSY":
             for busy, begin, finish in freebusy_periods(component, zones):

@@ -14,10 +14,12 @@ from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource, from_resolution, home_href, principal_href
 from server.dav.core.xml import Element
 from server.errors import AccessDenied, BadRequest, NotFound
+from server.storage import Collection
 
 PRINCIPALS = frozenset({Kind.PRINCIPAL})
 CALENDARS = frozenset({Kind.CALENDAR})
 INBOX = frozenset({Kind.INBOX})
+TRANSPARENCY = caldav("schedule-calendar-transp")
 _USER_TYPES = {"individual": "INDIVIDUAL", "group": "GROUP", "room": "ROOM", "resource": "RESOURCE"}
 
 
@@ -82,6 +84,14 @@ def _read_transparency(request: Request, resource: Resource, element: Element) -
     return xml.to_fragment(element)
 
 
+def is_transparent(calendar: Collection) -> bool:
+    """Whether the events of a calendar do not count in the busy time of the person in whose view it is (§9.1)."""
+    value = calendar.properties.get(TRANSPARENCY)
+    if value is None:
+        return False
+    return any(item.tag == caldav("transparent") for item in xml.elements(xml.parse(value.encode())))
+
+
 def _schedule_tag(request: Request, resource: Resource) -> str | None:
     tag = resource.object.schedule_tag if resource.object is not None else None
     return None if tag is None else f'"{tag}"'
@@ -113,7 +123,7 @@ STANDARD = Standard(
             read=_read_default_calendar,
             stored=True,
         ),
-        Property(caldav("schedule-calendar-transp"), CALENDARS, _transparency, read=_read_transparency, stored=True),
+        Property(TRANSPARENCY, CALENDARS, _transparency, read=_read_transparency, stored=True),
         Property(
             caldav("schedule-tag"),
             frozenset({Kind.CALENDAR_OBJECT}),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from server.calendar.attendance import declined
 from server.calendar.component import parse_calendar
 from server.calendar.freebusy import BusyPeriod, busy_of_object, merge, unavailable
 from server.calendar.occurrences import FLOATING_MARGIN, later
 from server.calendar.zones import Zone
 from server.computing import computed
 from server.errors import TooManyInstances
+from server.services import distant
 from server.services.text_pages import TEXTS, members_by_id
 from server.services.time_ranges import zone_of_calendar
 from server.storage import Collection, Storage
@@ -46,8 +48,13 @@ async def busy_in(storage: Storage, calendar: Collection, start: datetime, end: 
         BusyPeriod(zone.to_utc(begin.replace(tzinfo=None)), zone.to_utc(finish.replace(tzinfo=None)), busy)
         for busy, begin, finish in times.floating
     ]
-    async for rows in members_by_id(storage, calendar, times.unexpanded, ("id", "text"), TEXTS):
-        found += await computed(_busy, [row[1] for row in rows], start, end, zone)
+    if times.unexpanded:
+        periods, known = await distant.busy(storage, calendar, times.unexpanded, distant.Window(start, end, zone))
+        found += periods
+        left = [object_id for object_id in times.unexpanded if object_id not in known]
+        owner = await storage.owner_addresses(calendar.home_id) if left else frozenset()
+        async for rows in members_by_id(storage, calendar, left, ("id", "text"), TEXTS):
+            found += await computed(_busy, [row[1] for row in rows], start, end, zone, owner)
     if "VAVAILABILITY" in calendar.components:
         ids = [row[0] for row in await storage.members_of_component(calendar, "VAVAILABILITY", ("id",))]
         texts: list[str] = []
@@ -60,9 +67,14 @@ async def busy_in(storage: Storage, calendar: Collection, start: datetime, end: 
     return found
 
 
-def _busy(texts: Iterable[str], start: datetime, end: datetime, zone: Zone) -> list[BusyPeriod]:
+def _busy(texts: Iterable[str], start: datetime, end: datetime, zone: Zone, owner: frozenset[str]) -> list[BusyPeriod]:
+    calendars = map(parse_calendar, texts)
     # merged here too, off the event loop: what remains is little, even of a rule for every second
-    found = (period for text in texts for period in busy_of_object(parse_calendar(text), start, end, zone))
+    found = (
+        period
+        for calendar in calendars
+        for period in busy_of_object(calendar, start, end, zone, declined=declined(calendar, owner))
+    )
     return merge(found, start, end)
 
 

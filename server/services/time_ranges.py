@@ -15,6 +15,7 @@ from server.calendar.vtimezone import zone_of_component
 from server.calendar.zones import UTC_ZONE, Zone
 from server.computing import computed
 from server.errors import InvalidData
+from server.services import distant
 from server.services.text_pages import TEXTS, members_by_id
 from server.storage import Collection, Row, Storage, Timings
 
@@ -88,6 +89,10 @@ async def objects_in(
                 found.add(object_id)
         unexpanded = list(overlapping.unexpanded)
     left = [object_id for object_id in unexpanded if object_id not in found]
+    if left:
+        far = await distant.overlapping(storage, collection, left, _window(time_range, zone), components)
+        found.update(object_id for object_id, overlaps in far.items() if overlaps)
+        left = [object_id for object_id in left if object_id not in far]
     async for texts in members_by_id(storage, collection, left, ("id", "text"), TEXTS, components=components):
         found.update(await computed(_overlapping, texts, time_range, zone))
     return frozenset(found)
@@ -119,11 +124,19 @@ class StoredOccurrences:
 
 
 async def stored_in(storage: Storage, collection: Collection, time_range: TimeRange, zone: Zone) -> StoredOccurrences:
-    """The occurrences that overlap a window, as far as they are stored. `collection` was read before."""
+    """The occurrences that overlap a window, from what is stored. `collection` was read before."""
     found = await storage.timings(collection, _bounds(time_range), _bounds(widened(time_range)))
-    return StoredOccurrences(
-        time_range, timings_by_object(found, time_range, zone), frozenset(found.unexpanded), collection.revision
-    )
+    by_object: dict[int, Sequence[Timing]] = {**timings_by_object(found, time_range, zone)}
+    unexpanded = frozenset(found.unexpanded)
+    if unexpanded:
+        far = await distant.timings(storage, collection, sorted(unexpanded), _window(time_range, zone))
+        unexpanded -= far.keys()
+        for object_id, found_timings in far.items():
+            # What is stored may be a part of what lies in the window.
+            by_object.pop(object_id, None)
+            if found_timings:
+                by_object[object_id] = found_timings
+    return StoredOccurrences(time_range, by_object, unexpanded, collection.revision)
 
 
 def timings_by_object(found: Timings, time_range: TimeRange, zone: Zone) -> dict[int, list[Timing]]:
@@ -152,6 +165,10 @@ def timings_by_object(found: Timings, time_range: TimeRange, zone: Zone) -> dict
         if len(timings) > 1:
             timings.sort(key=place if object_id in mixed else None)
     return by_object
+
+
+def _window(time_range: TimeRange, zone: Zone) -> distant.Window:
+    return distant.Window(*_bounds(time_range), zone)
 
 
 def _bounds(time_range: TimeRange) -> tuple[datetime, datetime]:

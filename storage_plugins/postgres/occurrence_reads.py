@@ -16,6 +16,8 @@ from server.storage import BusyTimes, Overlapping, StoredRecurrence, Timings
 from storage_plugins.postgres import views
 from storage_plugins.postgres.occurrence_rows import BUSY, KINDS
 
+_LONGEST_RECURRENCE = 100_000
+"""Bytes of a recurrence that is read beside others; of objects with longer ones the texts are read."""
 _PARTIAL = -1
 """In the place of the kind: the object's occurrences in the window are not all stored."""
 
@@ -122,15 +124,17 @@ BUSY_IN_VIEW = _busy_in_window(
 
 @cache
 def recurrences(*, viewed: bool) -> str:
-    """The stored recurrences of objects. Arguments: home, collection, ids of objects; whose view it is if `viewed`.
+    """The stored recurrences of objects.
 
+    Arguments: home, collection, ids of objects, component types or null; whose view it is if `viewed`.
     A server of an older version leaves the recurrence as it was; its time keys have no version.
     """
     return (
         f"select o.id, o.recurrence, {_VIEW_BUSY if viewed else 'null'} "  # noqa: S608
-        f"from object o{views.joined('$4') if viewed else ''} "
+        f"from object o{views.joined('$5') if viewed else ''} "
         "where o.home_id = $1 and o.id = any($3::bigint[]) and o.collection_id = $2 and o.deleted_revision is null "
-        "and o.recurrence is not null and o.time_key > 'v'"
+        f"and octet_length(o.recurrence) <= {_LONGEST_RECURRENCE} and o.time_key > 'v' "
+        "and ($4::text[] is null or o.component = any($4))"
     )
 
 

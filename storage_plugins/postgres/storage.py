@@ -247,11 +247,14 @@ class PostgresStorage(MemberWrites, CollectionWrites):
         rows = await self.database.fetch(sql, collection.home_id, collection.id, *window, *floating, *whose)
         return occurrence_reads.busy(rows)
 
-    async def recurrences(self, collection: Collection, ids: Sequence[int]) -> Sequence[StoredRecurrence]:
-        """The recurrences of the objects with these ids that have one."""
+    async def recurrences(
+        self, collection: Collection, ids: Sequence[int], *, components: Sequence[str] | None = None
+    ) -> Sequence[StoredRecurrence]:
+        """The recurrences of the objects with these ids that have one, but for very long ones."""
         sql = occurrence_reads.recurrences(viewed=collection.view is not None)
+        only = None if components is None else list(components)
         whose = _viewer(collection)
-        rows = await self.database.fetch(sql, collection.home_id, collection.id, list(ids), *whose)
+        rows = await self.database.fetch(sql, collection.home_id, collection.id, list(ids), only, *whose)
         return occurrence_reads.stored_recurrences(rows)
 
     async def owner_addresses(self, home_id: int) -> frozenset[str]:

@@ -12,6 +12,7 @@ from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Kind, Resource
 from server.dav.rfc4791.filter_xml import read_time_range
 from server.dav.rfc4918.properties import CALENDAR_TYPE
+from server.dav.rfc6638_scheduling import is_transparent
 from server.errors import BadRequest, InvalidFilter
 from server.services.free_busy import busy_periods
 from server.storage import Collection
@@ -21,7 +22,11 @@ AVAILABILITY = caldav("calendar-availability")
 
 
 async def free_busy_query(request: Request, resource: Resource, root: xml.Element) -> Answer:
-    """Answers the report with a VFREEBUSY. At depth 0 a collection has no members that could be busy."""
+    """Answers the report with a VFREEBUSY. At depth 0 a collection has no members that could be busy.
+
+    Of a home, transparent calendars do not count (RFC 6638 §9.1). A query of one calendar asks for its own events:
+    they count whether the calendar is transparent or not.
+    """
     request.require(resource, READ_FREE_BUSY)
     element = root.find(caldav("time-range"))
     if element is None:
@@ -38,8 +43,9 @@ async def free_busy_query(request: Request, resource: Resource, root: xml.Elemen
     if resource.kind is Kind.CALENDAR and resource.collection is not None and depth != "0":
         calendars = [resource.collection]
     elif resource.kind is Kind.CALENDAR_HOME and resource.home is not None and depth == "infinity":
-        shown = await request.site.storage.collections(resource.home, request.person.id)
-        calendars = [item for item in shown if item.kind == "calendar"]
+        # Whether a calendar counts in somebody's busy time is what they have set, not what the viewer has.
+        shown = await request.site.storage.collections(resource.home, resource.home.principal_id)
+        calendars = [item for item in shown if item.kind == "calendar" and not is_transparent(item)]
         availability = [
             xml.inner_text(item.properties[AVAILABILITY])
             for item in shown

@@ -9,7 +9,7 @@ import pytest
 
 from server.calendar.filter_plan import UidSearch
 from server.storage import NewCollection, ObjectState, PropertyChanges, Target
-from storage_plugins.postgres import alarm_reads, members, occurrence_reads, resolve, views
+from storage_plugins.postgres import alarm_reads, members, occurrence_jobs, occurrence_reads, owners, resolve, views
 from storage_plugins.postgres import storage as statements
 from storage_plugins.postgres.database import DatabaseLimits
 from tests.integration.storage.conftest import make_person
@@ -32,6 +32,10 @@ STATEMENTS = {
     "uid equals in any case": (members.uids(UidSearch("a", "equals", ignore_case=True))[0], 3),
     "uid contains": (members.uids(UidSearch("a", "contains", ignore_case=False))[0], 3),
     "timings": (occurrence_reads.TIMINGS, 6),
+    "recurrences": (occurrence_reads.recurrences(viewed=False), 4),
+    "recurrences in view": (occurrence_reads.recurrences(viewed=True), 5),
+    "owner": (owners.OF_HOME, 1),
+    "outdated": (occurrence_jobs._OUTDATED, 2),
     "ringing": (alarm_reads.RINGING, 4),
     "overlapping": (occurrence_reads.OVERLAPPING, 6),
     "busy": (occurrence_reads.BUSY_IN_WINDOW, 6),
@@ -70,6 +74,8 @@ EXPECTED = {
     "uid holder": {"object_uid", None},
     "of component": {"object_availability", None},
     "by id": {"object_pkey", None},
+    "recurrences": {"object_pkey", None},
+    "outdated": {"object_derivation", None},
     "page of components": {"object_name", None},
     "by id of components": {"object_pkey", None},
     "uid equals": {"object_uid", None},
