@@ -291,6 +291,7 @@ async def sync_home(request: Request, home: Resource, asked: Asked) -> Answer:
         if item.deleted_revision is None or since.began is None or item.deleted_revision > since.began
     ]
     now = current_token(home)
+    await request.prepare_listed([collection_of(home, item) for item in changed], asked.wanted)
     rows: list[_Change] = []
     for item in changed:
         child = collection_of(home, item)

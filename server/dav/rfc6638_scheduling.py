@@ -5,6 +5,9 @@ The compliance token `calendar-auto-schedule` is not offered: clients believe it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from urllib.parse import unquote
+
 from server.dav.core import names, xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, calendarserver, dav
@@ -12,7 +15,7 @@ from server.dav.core.paths import encode
 from server.dav.core.registry import MemberValue, Property, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource, from_resolution, home_href, principal_href
-from server.dav.core.xml import Element
+from server.dav.core.xml import Element, inner_text
 from server.errors import AccessDenied, BadRequest, NotFound
 from server.storage import Collection
 
@@ -20,6 +23,7 @@ PRINCIPALS = frozenset({Kind.PRINCIPAL})
 CALENDARS = frozenset({Kind.CALENDAR})
 INBOX = frozenset({Kind.INBOX})
 TRANSPARENCY = caldav("schedule-calendar-transp")
+DEFAULT_CALENDAR = caldav("schedule-default-calendar-URL")
 _USER_TYPES = {"individual": "INDIVIDUAL", "group": "GROUP", "room": "ROOM", "resource": "RESOURCE"}
 
 
@@ -37,12 +41,54 @@ def _outbox_url(request: Request, resource: Resource) -> str | None:
     return _in_home("outbox", resource, request)
 
 
-def _default_calendar_url(request: Request, resource: Resource) -> str | None:
-    return _in_home("calendar", resource, request)
+def default_calendar(inbox: Collection, shown: Sequence[Collection]) -> Collection | None:
+    """The calendar that takes what is scheduled (§9.2), of those that the inbox's home shows.
+
+    It is the one that was chosen, as long as it exists under whatever name; else the one that everybody begins with,
+    else the oldest.
+    """
+    takes = [item for item in shown if _takes_events(item)]
+    chosen, named = _chosen(inbox.properties.get(DEFAULT_CALENDAR, ""))
+    return min(
+        takes,
+        key=lambda item: (item.id != chosen and item.name != named, item.name != "calendar", item.id),
+        default=None,
+    )
+
+
+def _takes_events(collection: Collection) -> bool:
+    """Whether it is one's own calendar for events, and no subscription."""
+    own = collection.kind == "calendar" and collection.rights == "owner" and collection.source is None
+    return own and "VEVENT" in collection.components
+
+
+def _chosen(stored: str) -> tuple[int | None, str | None]:
+    """The id of the calendar that was chosen; of values stored before ids were, its name in the href."""
+    text = inner_text(stored).strip() if stored else ""
+    if text.isdecimal():
+        return int(text), None
+    return None, unquote(text.rstrip("/").rpartition("/")[2]) or None
+
+
+async def _load_default_calendar(request: Request, resources: Sequence[Resource]) -> list[str | None]:
+    out: list[str | None] = []
+    for inbox in resources:
+        assert inbox.home is not None
+        assert inbox.collection is not None
+        found = default_calendar(inbox.collection, await request.collections_of(inbox.home))
+        out.append(None if found is None else _in_home(encode(found.name), inbox, request))
+    return out
+
+
+def _nothing(request: Request, resource: Resource) -> None:
+    return None
 
 
 async def _read_default_calendar(request: Request, resource: Resource, element: Element) -> str:
-    """An href of one of the person's own calendars that takes events (RFC 6638 §9.2)."""
+    """The id of the calendar of the person's own that an href names, and that takes events (RFC 6638 §9.2).
+
+    The id stays when the calendar is renamed, and no path prefix is stored.
+    """
     refusal = Refused(403, caldav("valid-schedule-default-calendar-URL"), "No calendar of one's own for events.")
     try:
         path = request.parse_href(xml.text_of(element.find(dav("href"))))
@@ -51,13 +97,10 @@ async def _read_default_calendar(request: Request, resource: Resource, element: 
         raise refusal from None
     calendar = found.collection
     own = found.owner is not None and resource.owner is not None and found.owner.id == resource.owner.id
-    if found.kind is not Kind.CALENDAR or calendar is None or not own or "VEVENT" not in calendar.components:
+    if found.kind is not Kind.CALENDAR or calendar is None or not own or not _takes_events(calendar):
         raise refusal
-    start, end, _ = names.tags(caldav("schedule-default-calendar-URL"))
-    declared = f"{start[:-1]} {names.DECLARATIONS}>"
-    assert found.owner is not None
-    home = home_href(found.owner, "calendar")
-    return f"{declared}{names.href(request.url(home + encode(calendar.name) + '/'))}{end}"
+    start, end, _ = names.tags(DEFAULT_CALENDAR)
+    return f"{start[:-1]} {names.DECLARATIONS}>{calendar.id}{end}"
 
 
 def _user_addresses(request: Request, resource: Resource) -> str:
@@ -117,11 +160,12 @@ STANDARD = Standard(
         Property(caldav("calendar-user-type"), PRINCIPALS, _user_type),
         Property(calendarserver("email-address-set"), PRINCIPALS, _email_addresses),
         Property(
-            caldav("schedule-default-calendar-URL"),
+            DEFAULT_CALENDAR,
             INBOX,
-            _default_calendar_url,
+            _nothing,
             read=_read_default_calendar,
-            stored=True,
+            load=_load_default_calendar,
+            load_in_listings=True,
         ),
         Property(TRANSPARENCY, CALENDARS, _transparency, read=_read_transparency, stored=True),
         Property(

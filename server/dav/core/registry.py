@@ -75,6 +75,8 @@ class Property:
     """What reading it needs: DAV:read, DAV:read-acl or DAV:read-current-user-privilege-set (RFC 3744)."""
     load: Load | None = None
     """For a property that needs more than the resource: what `render` would give, awaited where it is asked for."""
+    load_in_listings: bool = False
+    """Whether `load` is needed where a home lists the resource, too; elsewhere `render` gives what it gives there."""
     write: Write | None = None
     """How a value that `read` gave is stored, where it is neither among the resource's properties nor in a column."""
     creation_only: bool = False
@@ -109,6 +111,8 @@ class Registry:
     reports: dict[str, tuple[frozenset[Kind], Report]] = field(default_factory=dict)
     report_privileges: dict[str, str] = field(default_factory=dict)
     methods: dict[str, Method] = field(default_factory=dict)
+    loaded_in_listings: set[str] = field(default_factory=set)
+    """Names of the properties with `load_in_listings`."""
     getters: dict[Kind, Getter] = field(default_factory=dict)
     open_paths: dict[str, Method] = field(default_factory=dict)
     allow: dict[Kind, str] = field(default_factory=dict)
@@ -133,6 +137,8 @@ def build(standards: Iterable[Standard]) -> Registry:
             if item.kinds & OBJECTS and item.member is None and not item.same_for_members:
                 raise ValueError(f"{standard.name}: {item.name} does not say how it is read from member rows")
             registry.properties[item.name] = item
+            if item.load_in_listings:
+                registry.loaded_in_listings.add(item.name)
         for name, kinds, report in standard.reports:
             if name in registry.reports:
                 raise ValueError(f"{standard.name}: report {name} is registered twice")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from multidict import MultiMapping
 
@@ -15,7 +15,7 @@ from server.dav.core.paths import Path
 from server.dav.core.resource import Resource, from_resolution, parent_of, reached
 from server.dav.core.xml import Element
 from server.errors import AccessDenied, BadRequest, NotFound, ResourceTooLarge
-from server.storage import Cause, Principal, Resolution, Storage, Target
+from server.storage import Cause, Collection, Home, Principal, Resolution, Storage, Target
 
 if TYPE_CHECKING:
     from server.access import Access
@@ -212,6 +212,19 @@ class Request:
                 for resource, value in zip(alike, await item.load(self, alike), strict=True):
                     if value is not None:
                         self.loaded[resource.href, name] = value
+
+    async def prepare_listed(self, collections: Sequence[Resource], wanted: Sequence[str]) -> None:
+        """The same for collections that a home lists: what only they need of it."""
+        names = [name for name in wanted if name in self.site.registry.loaded_in_listings]
+        if names:
+            await self.prepare(collections, names)
+
+    async def collections_of(self, home: Home) -> Sequence[Collection]:
+        """The collections that a home shows, in the person's view; read once for a request."""
+        key = ("collections", home.id)
+        if key not in self.facts:
+            self.facts[key] = await self.site.storage.collections(home, self.person.id)
+        return cast("Sequence[Collection]", self.facts[key])
 
     async def prepare_members(self, holder: Resource, wanted: Sequence[str]) -> None:
         """The same for the members of a collection, or all that lies in a home: it is read once for all of them."""

@@ -101,10 +101,9 @@ async def propfind(request: Request) -> Answer:
         return await paged(request, own, members(request, resource, wanted))
     if resource.kind in HOMES:
         assert resource.home is not None
-        children = [
-            collection_of(resource, item)
-            for item in await request.site.storage.collections(resource.home, request.person.id)
-        ]
+        children = [collection_of(resource, item) for item in await request.collections_of(resource.home)]
+        every = request.site.registry.properties
+        await request.prepare_listed(children, wanted.listed if wanted.kind != PROPNAME else list(every))
     elif resource.kind is Kind.PRINCIPAL:
         children = delegates_of(resource)
         for child in children:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tests.integration.dav.client import Client
+from tests.integration.dav.conftest import Serve
 from tests.integration.dav.multistatus import apple, caldav, calendarserver, dav, hrefs_in
 from tests.integration.dav.person import Person, calendar, card, event, task, xml
 
@@ -317,3 +318,42 @@ async def test_subscribed_collections_keep_the_address(person: Person) -> None:
     await person.set(path, "<S:source><D:href>https://example.com/other.ics</D:href></S:source>")
     assert hrefs_in(await person.prop(path, "S:source")) == ["https://example.com/other.ics"]
     assert (await person.http("DELETE", path)).status == 204
+
+
+async def test_rfc6638_9_2_the_default_calendar_is_one_that_exists(person: Person, serve: Serve) -> None:
+    """It follows the calendar that was chosen, and is another when that is gone."""
+    inbox, name = f"{person.home}inbox/", "C:schedule-default-calendar-URL"
+
+    async def default() -> list[str]:
+        (alone,) = (await person.propfind(inbox, name)).responses.values()
+        listed = (await person.propfind(person.home, name, depth="1"))[inbox]
+        synced = (await person.sync(person.home, level="1", props=f"<{name}/>"))[inbox]
+        named = await person.http("PROPFIND", person.home, xml("D:propfind", "<D:propname/>"), Depth="1")
+        property_ = caldav("schedule-default-calendar-URL")
+        assert alone.props == listed.props == synced.props
+        assert (property_ in named.multistatus[inbox].found) is (property_ in alone.found)
+        return hrefs_in(alone.found.get(property_, ""))
+
+    async def choose(path: str) -> set[int]:
+        href = f"<D:href>{path}</D:href>"
+        return set((await person.set(inbox, f"<{name}>{href}</{name}>")).props)
+
+    assert await default() == [person.calendar]
+    assert (await person.http("MKCALENDAR", f"{person.home}new%20one/")).status == 201
+    assert await choose(f"{person.home}new%20one/") == {200}
+    assert await default() == [f"{person.home}new%20one/"]
+    assert (await person.http("MOVE", f"{person.home}new%20one/", Destination=f"{person.home}moved/")).status == 201
+    assert await default() == [f"{person.home}moved/"]
+    async with serve(external_url="http://127.0.0.1/dav") as served:
+        client = served.client(Remote_User=person.name)
+        found = await client("PROPFIND", inbox, xml("D:propfind", f"<D:prop><{name}/></D:prop>"), Depth="0")
+        assert f"<D:href>/dav{person.home}moved/</D:href>" in found.text
+        client.close()
+    for path in (person.tasks, person.book, f"{person.home}none/", inbox):
+        assert await choose(path) == {403}
+    assert (await person.http("DELETE", f"{person.home}moved/")).status == 204
+    assert await default() == [person.calendar]
+    assert (await person.http("MOVE", person.calendar, Destination=f"{person.home}renamed/")).status == 201
+    assert await default() == [f"{person.home}renamed/"]
+    assert (await person.http("DELETE", f"{person.home}renamed/")).status == 204
+    assert await default() == []
