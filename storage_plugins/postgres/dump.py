@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
@@ -12,11 +13,14 @@ import asyncpg
 from server.errors import ConfigurationError, DatabaseError
 from storage_plugins.postgres.client_programs import ClientPrograms, connection, pipe_from, pipe_to
 from storage_plugins.postgres.database import Connection, connect
+from storage_plugins.postgres.migrations import demand_known
 from storage_plugins.postgres.sqlstates import domain_error
 
 FILE = "database.sql.gz"
 _NEWER_SETTINGS = (b"SET transaction_timeout = ",)
 """What newer programs write at the beginning and older servers do not know; no table has such a line."""
+_LAST_LINE = b"-- PostgreSQL database dump complete"
+"""The comment that pg_dump ends with; no table has such a line."""
 
 
 def dump(programs: ClientPrograms, dsn: str, target: Path, progress: Callable[[int], None]) -> None:
@@ -33,8 +37,13 @@ def dump(programs: ClientPrograms, dsn: str, target: Path, progress: Callable[[i
         pipe_from(command, environment, cast("IO[bytes]", file), progress)
 
 
-def load(programs: ClientPrograms, source: Path, dsn: str, progress: Callable[[int], None]) -> None:
-    """Fill an empty database from a file, in one transaction. Raises `DatabaseError`."""
+def load(
+    programs: ClientPrograms, source: Path, dsn: str, progress: Callable[[int], None], *, replace: bool = False
+) -> None:
+    """Fill a database from a file, in one transaction: an empty one, or with `replace` in the place of what it holds.
+
+    Raises `DatabaseError`; the database is as it was then.
+    """
     url, environment = connection(dsn)
     command: list[str | Path] = [
         programs.path("psql"),
@@ -46,24 +55,32 @@ def load(programs: ClientPrograms, source: Path, dsn: str, progress: Callable[[i
     ]
     try:
         with gzip.open(source, "rb") as file:
-            pipe_to(command, environment, cast("IO[bytes]", _Understood(file)), progress)
-    except (OSError, EOFError) as error:
+            pipe_to(command, environment, cast("IO[bytes]", _Statements(file, replace=replace)), progress)
+    except (OSError, EOFError, zlib.error) as error:
         raise DatabaseError(f"{source} is damaged: {error}") from error
 
 
-class _Understood:
-    """The lines of a dump that every version understands."""
+class _Statements:
+    """What is executed to load a dump: its lines that every version understands, and what proves that it is whole."""
 
-    def __init__(self, lines: IO[bytes] | gzip.GzipFile) -> None:
+    def __init__(self, lines: IO[bytes] | gzip.GzipFile, *, replace: bool) -> None:
         self._lines = lines
+        self._replace = replace
 
     def __iter__(self) -> Iterator[bytes]:
-        beginning = True
+        if self._replace:
+            yield b"DROP SCHEMA public CASCADE;\nCREATE SCHEMA public;\n"
+        beginning, whole = True, False
         for line in self._lines:
             if beginning and line.startswith(_NEWER_SETTINGS):
                 continue
             beginning = beginning and not line.startswith((b"CREATE ", b"COPY "))
+            whole = whole or line.rstrip() == _LAST_LINE
             yield line
+        if not whole:
+            # psql takes the end of the file for the end of a table's rows, and would commit.
+            raise EOFError("its end is missing")
+        yield demand_known().encode()
 
 
 async def settle(dsn: str) -> None:
@@ -105,17 +122,6 @@ async def facts(dsn: str) -> tuple[int, bool, list[str]]:
             "and pid <> pg_backend_pid() and application_name like 'koyomi%' order by 1"
         )
         return session.get_server_version().major, bool(filled), [str(row[0]) for row in others]
-    finally:
-        await session.close(timeout=5.0)
-
-
-async def clear(dsn: str) -> None:
-    """Remove everything from a database."""
-    session = await _session(dsn)
-    try:
-        async with session.transaction():
-            await session.execute("drop schema public cascade")
-            await session.execute("create schema public")
     finally:
         await session.close(timeout=5.0)
 

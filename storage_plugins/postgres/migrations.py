@@ -115,6 +115,26 @@ async def schema_state(connection: Connection, known: Sequence[Migration] | None
     return SchemaState(tuple(migration for migration in todo if migration.number not in applied), newer)
 
 
+def demand_known() -> str:
+    """A statement that fails unless the database holds Koyomi's tables and this version can migrate them.
+
+    It is for the transaction that loads a dump: what is refused there is not committed.
+    """
+    known = ", ".join(f"({migration.number}, '{migration.checksum}')" for migration in migrations())
+    return f"""
+do $$ begin
+    if to_regclass('public.schema_migration') is null then
+        raise exception 'error: this is not a dump of Koyomi''s database';
+    end if;
+    perform 1 from public.schema_migration m left join (values {known}) as k (number, checksum) using (number)
+    where k.checksum <> m.checksum or (k.number is null and m.step = 'post');
+    if found then
+        raise exception 'error: the dump is of a newer or other version of Koyomi';
+    end if;
+end $$;
+"""
+
+
 async def _migrate(connection: Connection, known: Sequence[Migration], *, finish: bool) -> list[str]:
     version = connection.get_server_version()
     if version.major < _LEAST_POSTGRES:

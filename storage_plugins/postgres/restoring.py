@@ -28,7 +28,11 @@ _COUNTED = ("principal", "home", "collection", "object", "occurrence", "audit")
 async def restore_external(
     backup: Backup, folder: Path, dsn: str, *, programs_setting: Path | None, replace: bool, tell: Tell
 ) -> None:
-    """Fill a database of somebody's PostgreSQL from a backup. Raises `ConfigurationError`, `DatabaseError`."""
+    """Fill a database of somebody's PostgreSQL from a backup.
+
+    What it holds is replaced in the transaction that loads the backup, so that it stays where that fails. Raises
+    `ConfigurationError`, `DatabaseError`.
+    """
     if backup.kind == "copy":
         raise ConfigurationError(
             f"{folder} is a copy of a whole PostgreSQL cluster; restore it with --data DIR, and take SQL from there: "
@@ -39,9 +43,7 @@ async def restore_external(
     if filled and not replace:
         raise ConfigurationError("The database is not empty; name another one, or remove what it holds: --replace")
     programs = client_programs(programs_setting, max(major, backup.postgresql))
-    if filled:
-        await dump.clear(dsn)
-    await _load(programs, folder / dump.FILE, dsn, tell)
+    await _load(programs, folder / dump.FILE, dsn, tell, replace=filled)
     await _begin(dsn)
 
 
@@ -81,8 +83,8 @@ async def _begin(dsn: str) -> None:
     await dump.begin_incarnation(dsn)
 
 
-async def _load(programs: ClientPrograms, source: Path, dsn: str, tell: Tell) -> None:
-    await asyncio.to_thread(dump.load, programs, source, dsn, counting(tell))
+async def _load(programs: ClientPrograms, source: Path, dsn: str, tell: Tell, *, replace: bool = False) -> None:
+    await asyncio.to_thread(dump.load, programs, source, dsn, counting(tell), replace=replace)
 
 
 # -- another major version --------------------------------------------------------------------------------------------

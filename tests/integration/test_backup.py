@@ -291,6 +291,52 @@ async def test_an_external_database_is_restored_too(origin: ServerProcess, tmp_p
         await session.close()
 
 
+async def test_what_an_external_database_holds_stays_until_a_backup_has_been_loaded(
+    origin: ServerProcess, tmp_path: Path, external: str
+) -> None:
+    backup = tmp_path / "backup"
+    with running(origin):
+        for number in range(5):
+            Client(origin).put(f"{number}.ics")
+        origin.command("backup", "--sql", str(backup))
+    server = ServerProcess(
+        tmp_path / "none", tmp_path / "external.log", {"workers": 1, "database": external, "database_unsafe": "true"}
+    )
+    (tmp_path / "people.json").write_text(json.dumps(PEOPLE))
+    server.command("principals", "load", str(tmp_path / "people.json"))
+    with running(server):
+        Client(server).put("kept.ics")
+    file = backup / "database.sql.gz"
+    whole = file.read_bytes()
+    text = gzip.decompress(whole)
+    rows = text.index(b"COPY public.object ")
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    damaged = {
+        "is damaged|psql failed": [whole[: len(whole) // 2], whole[:-4], bytes(flipped)],
+        "its end is missing": [
+            gzip.compress(text[: rows + 400]),
+            gzip.compress(text[: text.index(b"\n\\.\n", text.index(b"COPY public.principal ")) + 4]),
+            gzip.compress(b""),
+        ],
+        "psql failed": [gzip.compress(text.replace(b"CREATE INDEX", b"CREATE INDEKS", 1))],
+        "newer or other version": [gzip.compress(text.replace(b"\tprincipals\tpre\t", b"\tprincipals\tpre\tx", 1))],
+    }
+    for message, contents in damaged.items():
+        for content in contents:
+            file.write_bytes(content)
+            with pytest.raises(RuntimeError, match=message):
+                server.command("restore", "--from", str(backup), "--replace")
+    with running(server):
+        assert Client(server).get("kept.ics") == event("kept.ics")
+        assert Client(server).get("1.ics") is None
+    file.write_bytes(whole)
+    server.command("restore", "--from", str(backup), "--replace")
+    with running(server):
+        assert Client(server).get("kept.ics") is None
+        assert Client(server).get("1.ics") == event("1.ics")
+
+
 async def test_the_embedded_postgresql_moves_to_another_major_version(tmp_path: Path) -> None:
     if not (POSTGRES_15 / "postgres").exists():
         pytest.skip("PostgreSQL 15 is not installed")
