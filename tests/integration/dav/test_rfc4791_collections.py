@@ -178,6 +178,22 @@ async def test_5_2_2_a_timezone_can_be_set_and_removed(person: Person) -> None:
     assert 404 in (await person.propfind(person.calendar, "C:calendar-timezone")).only.props
 
 
+async def test_5_2_2_a_timezone_needs_neither_version_nor_prodid(person: Person) -> None:
+    bare = "\n".join(line for line in TIMEZONE.splitlines() if not line.startswith(("VERSION", "PRODID")))
+    assert "VERSION" not in bare
+    found = await person.set(person.calendar, f"<C:calendar-timezone><![CDATA[{bare}]]></C:calendar-timezone>")
+    assert set(found.props) == {200}
+    assert await person.prop(person.calendar, "C:calendar-timezone") == bare.strip()
+    window = '<C:time-range start="20260601T000000Z" end="20260602T000000Z"/>'
+    inner = (
+        "<D:prop><D:getetag/></D:prop><C:filter><C:comp-filter name='VCALENDAR'><C:comp-filter name='VEVENT'>"
+        f"{window}</C:comp-filter></C:comp-filter></C:filter><C:timezone><![CDATA[{bare}]]></C:timezone>"
+    )
+    await person.has(f"{person.calendar}1.ics", event("1"))
+    found = (await person.report(person.calendar, "C:calendar-query", inner)).multistatus
+    assert found.hrefs == [f"{person.calendar}1.ics"]
+
+
 async def test_5_2_properties_of_every_calendar(person: Person) -> None:
     found = (
         await person.propfind(

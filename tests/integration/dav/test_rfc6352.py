@@ -372,3 +372,21 @@ async def test_5_1_groups_are_cards_like_others(person: Person) -> None:
     assert (await person.http("GET", f"{person.book}group.vcf")).text == group
     condition = one_filter("X-ADDRESSBOOKSERVER-KIND", '<C:text-match match-type="equals">group</C:text-match>')
     assert (await ask(person, person.book, query(condition))).multistatus.hrefs == [f"{person.book}group.vcf"]
+
+
+async def test_6_3_2_1_a_card_of_2_1_is_kept_as_sent(person: Person) -> None:
+    text = card("old", "Ä Name").replace("VERSION:3.0", "VERSION:2.1").replace("FN:", "FN;CHARSET=UTF-8:")
+    path = f"{person.book}old.vcf"
+    etag = await person.has(path, text)
+    got = await person.http("GET", path)
+    assert (got.text, got.etag) == (text, etag)
+    assert got.headers["Content-Type"].startswith("text/vcard")
+
+
+@pytest.mark.parametrize("version", ["3.0", "4.0"])
+async def test_5_1_1_accept_chooses_no_version(person: Person, version: str) -> None:
+    text, path = card("1").replace("VERSION:3.0", f"VERSION:{version}"), f"{person.book}1.vcf"
+    await person.has(path, text)
+    for accept in ("text/vcard; version=4.0", "text/vcard; version=3.0", "image/png", "*/*"):
+        got = await person.http("GET", path, Accept=accept)
+        assert (got.status, got.text) == (200, text)
