@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal, get_args
 
 from server.errors import UnsupportedCollation
@@ -70,8 +71,9 @@ def check_collation(collation: str) -> None:
         raise UnsupportedCollation(f"The collation {collation[:80]!r} is not supported.")
 
 
+@lru_cache(maxsize=256)
 def matcher(collation: str, match_type: MatchType, needle: str) -> Callable[[str], bool]:
-    """A test of values for a needle, which is folded once.
+    """A test of values for a needle, which is folded once for all values of a query.
 
     :raises UnsupportedCollation: for a collation that is not in `COLLATIONS`.
     """

@@ -559,7 +559,7 @@ class Storage(Protocol):
     ) -> Sequence[Row]:
         """All members that hold a component of a rare type, in order of names."""
 
-    async def uids(self, collection: Collection, search: UidSearch | None) -> Sequence[tuple[int, str]]:
+    async def uids(self, collection: Collection, search: UidSearch | None) -> Sequence[Row]:
         """Id and UID of the members whose UID a search finds; None: of all members."""
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:

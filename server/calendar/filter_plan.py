@@ -15,6 +15,9 @@ from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.calendar.filters import COMPONENTS_WITH_ALARMS, CompFilter, PropFilter, TextMatch, TimeRange, text_matches
 from server.collation import ASCII_CASEMAP, OCTET
 
+MAX_ALTERNATIVES = 20
+"""Alternatives of one component type. Each takes statements of its own; from there on reading all texts is cheaper."""
+
 _IGNORES_CASE = {OCTET: (False,), ASCII_CASEMAP: (True,)}
 """The collations that the database compares by."""
 
@@ -91,7 +94,10 @@ def _of_component(comp_filter: CompFilter, name: str) -> Iterator[Alternative]:
         found = [part for part in parts if part is not None]
         # One that covers every object of the type makes the narrower ones needless.
         wide = sorted((part for part in found if not part.is_narrow), key=lambda part: not part.exact)
-        yield from wide[:1] or dict.fromkeys(found)
+        narrow = dict.fromkeys(found)
+        if not wide and len(narrow) > MAX_ALTERNATIVES:
+            wide = [Alternative(name, exact=False)]
+        yield from wide[:1] or narrow
     elif None not in parts:
         yield _all_of(name, [part for part in parts if part is not None])
 

@@ -287,11 +287,10 @@ class PostgresStorage(MemberWrites, CollectionWrites):
         row = await self.database.fetchrow(views.SHARED_OBJECT, collection.home_id, collection.id, object_id)
         return None if row is None else views.shared_object(row)
 
-    async def uids(self, collection: Collection, search: UidSearch | None) -> Sequence[tuple[int, str]]:
+    async def uids(self, collection: Collection, search: UidSearch | None) -> Sequence[Row]:
         """Id and UID of the members whose UID a search finds; None: of all members."""
         sql, arguments = members.uids(search)
-        rows = await self.database.fetch(sql, collection.home_id, collection.id, *arguments)
-        return [(row[0], row[1]) for row in rows]
+        return _rows(await self.database.fetch(sql, collection.home_id, collection.id, *arguments))
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
         """The name of the member that has this UID."""

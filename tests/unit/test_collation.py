@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.collation import COLLATIONS, MATCH_TYPES, MatchType, matcher
+from server.collation import _FOLDINGS, COLLATIONS, MATCH_TYPES, MatchType, matcher
 from server.errors import UnsupportedCollation
 
 
@@ -69,3 +69,18 @@ def test_match_types_agree(collation, before, needle, after):
 def test_ascii_is_folded_by_both_casemaps(value):
     for collation in ("i;ascii-casemap", "i;unicode-casemap"):
         assert matches(collation, "equals", value.upper(), value.lower())
+
+
+def test_a_needle_is_folded_once_for_all_values(monkeypatch):
+    """A query may hold 200 needles of 10,000 characters; folding them for each object took 0.2 s an object."""
+    folded = []
+
+    def fold(text: str) -> bytes:
+        folded.append(text)
+        return text.encode()
+
+    monkeypatch.setitem(_FOLDINGS, "i;octet", fold)
+    for number in range(5):
+        assert not matches("i;octet", "contains", "a needle of this test", str(number))
+    assert folded.count("a needle of this test") == 1
+    matcher.cache_clear()

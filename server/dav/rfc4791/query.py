@@ -12,6 +12,7 @@ from server.calendar.filters import CompFilter, matches
 from server.calendar.iana import named_zone
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.zones import Zone
+from server.computing import computed
 from server.dav.core import xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, escape
@@ -31,6 +32,8 @@ from server.services.time_ranges import (
 )
 from server.storage import Collection, MemberColumn, Row
 
+_FEW = 100
+"""Rows of UIDs that are compared on the event loop."""
 CALENDARS = frozenset({Kind.CALENDAR})
 
 
@@ -125,7 +128,7 @@ async def candidates(
     found: list[frozenset[int]] = []
     if choice.uid:
         rows = await storage.uids(collection, uid_search(choice.uid))
-        found.append(frozenset(row[0] for row in rows if covers_uid(choice, row[1])))
+        found.append(covered(choice, rows) if len(rows) <= _FEW else await computed(covered, choice, rows))
     if choice.time_range is not None:
         component = (choice.component,)
         found.append(await objects_in(storage, collection, choice.time_range, zone, stored, components=component))
@@ -134,6 +137,11 @@ async def candidates(
         if ringing is not None:
             found.append(ringing)
     return frozenset.intersection(*found) if found else None
+
+
+def covered(choice: Alternative, rows: Sequence[Row]) -> frozenset[int]:
+    """Ids of the objects, among rows of id and UID, whose UID is as an alternative asks."""
+    return frozenset(row[0] for row in rows if covers_uid(choice, row[1]))
 
 
 def text_test(comp_filter: CompFilter, zone: Zone) -> Test:

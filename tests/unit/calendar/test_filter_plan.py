@@ -37,6 +37,10 @@ def of_event(*props: PropFilter, **more: object) -> CompFilter:
     return query(CompFilter("VEVENT", prop_filters=props, **more))  # type: ignore[arg-type]
 
 
+def uid_is(number: int) -> PropFilter:
+    return PropFilter("UID", text_match=TextMatch(str(number)))
+
+
 EVENT = Alternative("VEVENT")
 EVENT_BY_TEXT = Alternative("VEVENT", exact=False)
 BY_UID = PropFilter("UID", text_match=UID)
@@ -67,6 +71,14 @@ BY_UID = PropFilter("UID", text_match=UID)
             (Alternative("VEVENT", RANGE), Alternative("VTODO")),
         ),
         (query(CompFilter("VEVENT", time_range=RANGE), CompFilter("VEVENT"), test="anyof"), (EVENT,)),
+        (
+            query(*(CompFilter("VEVENT", prop_filters=(uid_is(number),)) for number in range(21)), test="anyof"),
+            (EVENT_BY_TEXT,),
+        ),
+        (
+            query(*(CompFilter("VEVENT", prop_filters=(uid_is(0),)) for _ in range(21)), test="anyof"),
+            (Alternative("VEVENT", uid=(TextMatch("0"),)),),
+        ),
         (
             query(CompFilter("VTIMEZONE"), undefined("VEVENT"), test="anyof"),
             tuple(Alternative(name, exact=name != "VEVENT") for name in KINDS),
