@@ -36,6 +36,8 @@ _FIRST = 20.0
 """Seconds after its start before which a worker tries for the first time."""
 _REDERIVING = 120.0
 """Seconds of a round in which objects of an older version are computed again; the other jobs wait meanwhile."""
+_ROLLING = 60.0
+"""Seconds of a round in which stored occurrences are rolled ahead: a tenth of the time between two rounds."""
 _LOCK = 0x6B6F796F6D6A
 """Key of the advisory lock."""
 _LIMITS = DatabaseLimits(connections=2, acquire_timeout=30.0, connect_timeout=10.0, statement_timeout=300.0)
@@ -106,7 +108,7 @@ async def _round(database: Database, settings: Settings, lock: Connection, metri
     jobs: dict[str, Callable[[], Awaitable[int]]] = {
         "zone_data": lambda: follow_zone_data(database, now),
         "derived": lambda: rederive(database, now, seconds=_REDERIVING),
-        "horizon": lambda: roll_horizon(database, now),
+        "horizon": lambda: roll_horizon(database, now, seconds=_ROLLING),
         "outbox": lambda: prune_outbox(database, OUTBOX_AGE),
         "deleted": lambda: forget_deleted(database, restore),
         "shared": lambda: render_shared(database, render),

@@ -30,7 +30,6 @@ from server.calendar.values import (
     property_time,
     property_times,
 )
-from server.calendar.work import DEFAULT_WORK
 from server.errors import (
     DateTimeTooEarly,
     DateTimeTooLate,
@@ -47,6 +46,8 @@ from server.limits import Limits
 CALENDAR_COMPONENTS = frozenset(("VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VAVAILABILITY"))
 """The components that a calendar object resource can be of (RFC 5545 §3.6, RFC 7953)."""
 
+MAX_DATES = 20_000
+"""Values of RDATE, EXDATE and FREEBUSY in one object."""
 MAX_SUMMARY_LENGTH = 1000
 """Characters of one value of `CalendarObject.summary`."""
 
@@ -201,8 +202,10 @@ def _check_dates(components: Iterable[Component]) -> None:
         for prop in component.properties
         if prop.name in _LISTS_OF_TIMES
     )
-    if listed > DEFAULT_WORK:
-        raise TooManyInstances(f"At most {DEFAULT_WORK} dates of a series are looked at; this has {listed}.")
+    if listed > MAX_DATES:
+        raise TooManyInstances(
+            f"An object has at most {MAX_DATES} RDATE, EXDATE and FREEBUSY values; this has {listed}."
+        )
 
 
 def _sort_components(tree: Component) -> tuple[list[Component], frozenset[str]]:

@@ -1,8 +1,8 @@
 """From the component tree of a calendar object to its rows in time.
 
-Single objects and series of up to `WHOLE` instances are materialised whole; of endless and longer series those from a
-year back to two years ahead, and of denser ones a shorter stretch around now. What lies outside is computed when it is
-asked for (`server.calendar.timerange`), by arithmetic and not by walking.
+Single objects and series of up to `WHOLE` instances are materialised whole. Of endless and longer series the instances
+from a year back to two years ahead are, of denser series those from a month back to three months ahead, and of still
+denser ones none. What lies outside is computed when it is asked for, by arithmetic and not by walking.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind, Materialis
 from server.calendar.recurrence_set import Instance, RecurrenceSet
 from server.calendar.values import CalendarTime, Period, property_duration, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
-from server.calendar.work import DEFAULT_WORK, Work
+from server.calendar.work import Work
 from server.calendar.zones import UTC_ZONE, Zone
 from server.errors import InvalidData, TooManyInstances
 
@@ -28,16 +28,18 @@ WHOLE = 1000
 """A series of up to this many instances is materialised whole."""
 
 MAX_ROWS = 5000
-"""No object has more rows: a shorter stretch of it is materialised."""
+"""No object has more rows: of a denser series a shorter stretch is materialised, or nothing."""
+_WORK = 50_000
+"""Steps for looking whether a series is short, and again for each stretch of a long one."""
 
 SECOND = timedelta(seconds=1)
 _STRETCHES = (
     (timedelta(days=366), timedelta(days=731)),
     (timedelta(days=31), timedelta(days=92)),
-    (timedelta(days=2), timedelta(days=8)),
-    (timedelta(0), timedelta(days=1)),
-    (timedelta(0), timedelta(hours=1)),
 )
+"""How far back and ahead a series is materialised, the longest first.
+
+The rows of a series that is too dense for the last would have to be computed again every few days."""
 _RECURRING = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
 _OF_SERIES = frozenset(("RRULE", "EXRULE", "RDATE", "EXDATE", "FREEBUSY", "RECURRENCE-ID"))
 
@@ -49,7 +51,7 @@ def materialise(calendar: Component, now: datetime, declined: frozenset[int] = f
     :param now: aware; what of a long series is materialised depends on it, and nothing else.
     :param declined: the indexes of the events that the calendar's owner has declined: they are free.
     :raises InvalidCalendarData: for values of time that are none; `UnknownTimezone` is one of these errors.
-    :raises TooManyInstances: when not even an hour can be computed with bounded work.
+    :raises TooManyInstances: for more dates than can be looked at.
     """
     components = [
         (index, component) for index, component in enumerate(calendar.components) if component.name != "VTIMEZONE"
@@ -87,9 +89,11 @@ def _materialise_recurring(
             return _whole(name, [row_of(single)], components, zones)
         rows = [timeless_task_row(component, index) for index, component in components if name == "VTODO"]
         return _whole(name, rows, components, zones)
+    work = recurrences.work
     try:
         endless, span_end = recurrences.endless, None
         if not endless:
+            work.refill(_WORK)
             span_end = recurrences.last()
             found = list(islice(recurrences.instances(EARLIEST, LATEST), WHOLE + 1))
             if len(found) <= WHOLE:
@@ -97,10 +101,15 @@ def _materialise_recurring(
     except TooManyInstances:
         endless, span_end = True, None
     begin, end, rows = _around(recurrences, now)
+    work.refill(_WORK)
+    try:
+        span_start = recurrences.first()
+    except TooManyInstances:
+        span_start = None
     return Materialised(
         component=name,
         occurrences=tuple(rows),
-        span_start=recurrences.first(),
+        span_start=span_start,
         span_end=span_end,
         endless=endless,
         expanded_from=begin,
@@ -112,16 +121,14 @@ def _materialise_recurring(
 
 
 def _around(recurrences: RecurrenceSet, now: datetime) -> tuple[datetime, datetime, list[Occurrence]]:
-    """The longest stretch around now that has no more than `MAX_ROWS` rows; the last one may have none."""
+    """The longest stretch around now that has no more than `MAX_ROWS` rows; an empty one of a denser series."""
     now = now.replace(microsecond=0)
-    for number, (back, ahead) in enumerate(_STRETCHES):
+    for back, ahead in _STRETCHES:
         begin, end = later(now, -back), later(now, ahead)
-        recurrences.work.left = DEFAULT_WORK
+        recurrences.work.refill(_WORK)
         try:
             found = list(islice(recurrences.instances(begin, end), MAX_ROWS + 1))
         except TooManyInstances:
-            if number == len(_STRETCHES) - 1:
-                raise
             continue
         if len(found) <= MAX_ROWS:
             return begin, end, sorted(map(row_of, found), key=lambda row: row.start)

@@ -406,8 +406,7 @@ class RecurrenceSet:
             sources.append(iter([(anchor_utc, self._anchor)]))
         if self._dates:
             first, after = bisect_left(self._date_keys, start), bisect_left(self._date_keys, end)
-            listed = self._dates[first:after]
-            sources.append((item.start_utc, item) for item in listed)
+            sources.append((item.start_utc, item) for item in map(self._dates.__getitem__, range(first, after)))
         merged = sources[0] if len(sources) == 1 else merge(*reversed(sources), key=lambda pair: pair[0])
         previous = None
         for pair in merged:

@@ -36,6 +36,10 @@ class Work:
     __slots__ = ("_look_at", "left")
 
     def __init__(self, steps: int = DEFAULT_WORK) -> None:
+        self.refill(steps)
+
+    def refill(self, steps: int) -> None:
+        """Begin another computation on the same recurrence."""
         self.left = steps
         self._look_at = max(steps - _STEPS_BETWEEN_LOOKS, 0)
 

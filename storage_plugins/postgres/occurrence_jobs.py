@@ -100,13 +100,19 @@ log = structlog.get_logger()
 # -- the horizon ------------------------------------------------------------------------------------------------------
 
 
-async def roll_horizon(database: Database, now: datetime) -> int:
-    """Compute the series anew whose stored occurrences soon end; gives how many."""
-    rolled = 0
+async def roll_horizon(database: Database, now: datetime, *, seconds: float | None = None) -> int:
+    """Compute the series anew whose stored occurrences soon end; gives how many.
+
+    Stops after `seconds`; the next call goes on, since what is done is due later.
+    """
+    rolled, end = 0, None if seconds is None else time.monotonic() + seconds
     place: tuple[object, ...] = (datetime.min.replace(tzinfo=UTC), 0, 0)
     while True:
         rows = await database.fetch(_HORIZON, now, *place, _PAGE)
-        rolled += await _compute(database, rows, now)
+        for group in _groups(rows):
+            rolled += await _compute(database, group, now, end)
+            if end is not None and time.monotonic() >= end:
+                return rolled
         if len(rows) < _PAGE:
             return rolled
         place = (rows[-1]["expanded_until"], rows[-1]["home_id"], rows[-1]["id"])
@@ -212,7 +218,7 @@ async def rederive(
         rows = await database.fetch(_OUTDATED, derivation.PREFIX, _PAGE)
         computed = 0
         for group in _groups(rows):
-            computed += await _compute(database, group, now)
+            computed += await _compute(database, group, now, end)
             if end is not None and time.monotonic() >= end:
                 break
         done += computed
@@ -265,12 +271,14 @@ def _groups(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield group
 
 
-async def _compute(database: Database, rows: Sequence[Any], now: datetime) -> int:
-    """Compute objects again; returns how many there were."""
+async def _compute(database: Database, rows: Sequence[Any], now: datetime, end: float | None = None) -> int:
+    """Compute objects again, none after a time of `time.monotonic`; returns how many."""
     done = 0
     for group in _groups(rows):
         homes, ids = [row["home_id"] for row in group], [row["id"] for row in group]
         for row in await database.fetch(_TEXTS, homes, ids):
+            if end is not None and time.monotonic() >= end:
+                return done
             try:
                 found = await asyncio.to_thread(_derived, row, now)
             except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import asyncpg
@@ -60,7 +61,7 @@ async def test_the_horizon_rolls_and_no_client_notices(storage):
     calendar = await person.collection()
     for name, rule in (
         ("weekly", "FREQ=WEEKLY"),
-        ("dense", "FREQ=MINUTELY;INTERVAL=11"),
+        ("dense", "FREQ=MINUTELY;INTERVAL=40"),
         ("short", "FREQ=DAILY;COUNT=9"),
     ):
         await put_series(storage, calendar, name, rule)
@@ -84,6 +85,25 @@ async def test_the_horizon_rolls_and_no_client_notices(storage):
     assert (await person.home()).revision == home.revision
     assert await storage.database.fetchval("select count(*) from alarm") == 3
     await assert_consistent(storage)
+
+
+async def test_a_round_of_the_horizon_ends_in_time_and_the_next_goes_on(storage):
+    person = await make_person(storage)
+    calendar = await person.collection()
+    for number in range(6):
+        await put_series(storage, calendar, f"hourly-{number}", "FREQ=HOURLY")
+    await put_series(storage, calendar, "secondly", "FREQ=SECONDLY")
+    later = NOW + timedelta(days=90)
+    began = time.perf_counter()
+    assert await roll_horizon(storage.database, later, seconds=0) == 0
+    immediate = time.perf_counter() - began
+    began = time.perf_counter()
+    first = await roll_horizon(storage.database, later, seconds=immediate + 0.001)
+    assert first < 6
+    assert first + await roll_horizon(storage.database, later) == 6, "nothing is stored of the dense one"
+    assert await roll_horizon(storage.database, later) == 0
+    _, starts = await stored(storage, "secondly")
+    assert starts == []
 
 
 async def test_what_is_written_or_deleted_meanwhile_is_left_alone(storage, monkeypatch):

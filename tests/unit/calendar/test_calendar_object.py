@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.calendar.calendar_object import MAX_SUMMARY_LENGTH, CalendarObject, read_calendar_object, read_timezone
+from server.calendar.calendar_object import (
+    MAX_DATES,
+    MAX_SUMMARY_LENGTH,
+    CalendarObject,
+    read_calendar_object,
+    read_timezone,
+)
 from server.calendar.component import MAX_DEPTH
-from server.calendar.work import DEFAULT_WORK
 from server.errors import (
     DateTimeTooEarly,
     DateTimeTooLate,
@@ -217,7 +222,7 @@ def test_components_of_no_calendar():
 
 def test_more_dates_than_can_be_looked_at_are_not_read():
     dates = ",".join(["not a date"] * 1000)
-    lines = "\n".join([f"EXDATE:{dates}"] * (DEFAULT_WORK // 1000))
+    lines = "\n".join([f"EXDATE:{dates}"] * (MAX_DATES // 1000))
     refused(InvalidCalendarData, calendar(event(f"RRULE:FREQ=DAILY\n{lines}")))
     refused(TooManyInstances, calendar(event(f"RRULE:FREQ=DAILY\n{lines}\nRDATE:not a date")))
 

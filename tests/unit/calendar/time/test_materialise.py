@@ -333,13 +333,33 @@ def test_endless_series_from_a_year_back_to_two_years_ahead() -> None:
     assert later.occurrences == ()
 
 
-@pytest.mark.parametrize("rule", ["FREQ=HOURLY", "FREQ=MINUTELY;INTERVAL=10", "FREQ=MINUTELY", "FREQ=SECONDLY"])
+@pytest.mark.parametrize("rule", ["FREQ=HOURLY", "FREQ=MINUTELY;INTERVAL=40"])
 def test_denser_series_have_a_shorter_stretch_around_now(rule: str) -> None:
     found = of(event("DTSTART:20000101T000000Z", f"RRULE:{rule}"))
-    assert found.expanded_from is not None
-    assert found.expanded_until is not None
-    assert 0 < len(found.occurrences) <= MAX_ROWS
-    assert found.expanded_from <= NOW <= found.expanded_until
+    assert found.expanded_from == NOW - timedelta(days=31)
+    assert found.expanded_until == NOW + timedelta(days=92)
+    assert 1000 < len(found.occurrences) <= MAX_ROWS
+
+
+@pytest.mark.parametrize("rule", ["FREQ=MINUTELY;INTERVAL=10", "FREQ=MINUTELY", "FREQ=SECONDLY"])
+@pytest.mark.parametrize("more", [(), ("EXRULE:FREQ=HOURLY",), ("EXRULE:FREQ=SECONDLY",)])
+def test_nothing_is_stored_of_still_denser_series(rule: str, more: tuple[str, ...]) -> None:
+    found = of(event("DTSTART:19700101T000000Z", f"RRULE:{rule}", *more))
+    assert found.occurrences == ()
+    assert found.endless
+    assert not found.whole
+    assert found.expanded_from == found.expanded_until
+
+
+def test_no_object_has_more_rows_than_the_limit() -> None:
+    """Dates and overrides count like the instances of rules."""
+    times = [datetime(2026, 7, 1) + timedelta(minutes=n) for n in range(MAX_ROWS + 2)]
+    dates = ",".join(f"{time:%Y%m%dT%H%M%SZ}" for time in times)
+    assert len(of(event("DTSTART:20260701T000000Z", f"RDATE:{dates}")).occurrences) <= MAX_ROWS
+    overrides = [event(f"RECURRENCE-ID:{time:%Y%m%dT%H%M%SZ}", f"DTSTART:{time:%Y%m%dT%H%M%SZ}") for time in times]
+    found = of(event("DTSTART:20260701T000000Z", "RRULE:FREQ=MINUTELY"), *overrides)
+    assert len(found.occurrences) <= MAX_ROWS
+    assert not found.whole
 
 
 EVERY = {
