@@ -23,15 +23,18 @@ from server.settings import Settings
 from storage_plugins.postgres.audit_chain import seal
 from storage_plugins.postgres.database import Connection, Database, DatabaseLimits, connect
 from storage_plugins.postgres.directory import PostgresDirectory
-from storage_plugins.postgres.maintenance import forget_deleted, prune_outbox, prune_tombstones
+from storage_plugins.postgres.maintenance import forget_deleted, prune_tombstones
 from storage_plugins.postgres.occurrence_jobs import follow_zone_data, rederive, roll_horizon
+from storage_plugins.postgres.outbox import prune_outbox
 from storage_plugins.postgres.sqlstates import domain_error
 from storage_plugins.postgres.views import prune_views, render_shared
 
 INTERVAL = 600.0
 """Seconds between two rounds."""
 OUTBOX_AGE = timedelta(days=7)
-"""How long what happened is kept for those who were not told yet."""
+"""How long rows of the outbox are kept at least."""
+CONSUMER_LAG = timedelta(days=30)
+"""How long rows are kept at most for a consumer that does not read; it starts anew then."""
 _FIRST = 20.0
 """Seconds after its start before which a worker tries for the first time."""
 _REDERIVING = 120.0
@@ -109,7 +112,7 @@ async def _round(database: Database, settings: Settings, lock: Connection, metri
         "zone_data": lambda: follow_zone_data(database, now),
         "derived": lambda: rederive(database, now, seconds=_REDERIVING),
         "horizon": lambda: roll_horizon(database, now, seconds=_ROLLING),
-        "outbox": lambda: prune_outbox(database, OUTBOX_AGE),
+        "outbox": lambda: prune_outbox(database, OUTBOX_AGE, CONSUMER_LAG),
         "deleted": lambda: forget_deleted(database, restore),
         "shared": lambda: render_shared(database, render),
         "views": lambda: prune_views(database, restore),

@@ -11,7 +11,7 @@ import click
 from server.commands.options import with_settings
 from server.commands.session import CAUSE, Session, open_storage
 from server.directory import PrincipalRecord
-from server.errors import AlreadyExists, BadRequest
+from server.errors import AlreadyExists, BadRequest, NotFound
 from server.services.objects import Objects
 from server.services.restoring import restore_object
 from server.settings import Settings
@@ -61,11 +61,11 @@ async def restore(
         if found is None:
             raise BadRequest(f"Nobody is called {owner}.")
         for collection in collections:
-            await _restore_collection(session, found, collection, name)
+            await _restore_collection(session, settings, found, collection, name)
         for each in objects:
             await _restore_object(session, settings, found, each)
         if listing or not (objects or collections):
-            await _list(session, found)
+            await _list(session, settings, found)
 
 
 async def _from_backup(settings: Settings, source: Path, replace: bool) -> None:
@@ -87,10 +87,10 @@ async def _from_backup(settings: Settings, source: Path, replace: bool) -> None:
         click.echo(f"What was there before is in {before}; remove it when it is not needed any more.")
 
 
-async def _list(session: Session, owner: PrincipalRecord) -> None:
+async def _list(session: Session, settings: Settings, owner: PrincipalRecord) -> None:
     database, principal_id = session.storage.database, owner.id
-    collections = await deleted_collections(database, principal_id)
-    objects = await deleted_objects(database, principal_id)
+    collections = await deleted_collections(database, principal_id, settings.restore_days)
+    objects = await deleted_objects(database, principal_id, settings.restore_days)
     for each in collections:
         click.echo(f"--calendar {each.id}  {_day(each.deleted_at)}  {each.name or '?'}/ ({each.members} entries)")
     for item in objects:
@@ -106,22 +106,31 @@ def _day(when: datetime) -> str:
     return when.strftime("%Y-%m-%d %H:%M")
 
 
-async def _restore_collection(session: Session, owner: PrincipalRecord, id_: int, name: str | None) -> None:
-    found = await deleted_collections(session.storage.database, owner.id, id_)
+async def _restore_collection(
+    session: Session, settings: Settings, owner: PrincipalRecord, id_: int, name: str | None
+) -> None:
+    database, days = session.storage.database, settings.restore_days
+    found = await deleted_collections(database, owner.id, days, id_)
     if not found:
-        raise BadRequest(f"No deleted calendar of {owner.name} has the id {id_}.")
+        raise BadRequest(_no_collection(owner, id_, days))
     wanted = name or found[0].name
     if wanted is None:
         raise BadRequest("Its name was taken since: name it differently with --as.")
     try:
-        await restore_collection(session.storage.database, found[0], wanted, CAUSE)
+        await restore_collection(database, found[0], wanted, days, CAUSE)
+    except NotFound:
+        raise BadRequest(_no_collection(owner, id_, days)) from None
     except AlreadyExists:
         raise BadRequest(f"{owner.name} has another {wanted} now: name it differently with --as.") from None
     click.echo(f"Restored {wanted} with {found[0].members} entries.")
 
 
+def _no_collection(owner: PrincipalRecord, id_: int, days: int) -> str:
+    return f"No deleted calendar of {owner.name} has the id {id_}, or it was deleted more than {days} days ago."
+
+
 async def _restore_object(session: Session, settings: Settings, owner: PrincipalRecord, id_: int) -> None:
-    found = await deleted_objects(session.storage.database, owner.id, id_)
+    found = await deleted_objects(session.storage.database, owner.id, settings.restore_days, id_)
     if not found:
         raise BadRequest(f"Nothing that {owner.name} deleted has the id {id_}.")
     item = found[0]

@@ -1,4 +1,4 @@
-"""Jobs that forget what has had its time: outbox rows, tombstones, texts that could be restored, deleted collections.
+"""Jobs that remove what is no longer needed: tombstones, texts that could be restored, deleted collections.
 
 Each function works in batches of short transactions, may run on several servers at once and can be stopped at any
 point. Tombstones go in two steps, at least `_SETTLING` apart: first the floor of tokens rises, so that no sync that
@@ -13,13 +13,6 @@ from storage_plugins.postgres.database import Database
 
 _SETTLING = timedelta(hours=1)
 
-_PRUNE_OUTBOX = """
-    delete from outbox where (home_id, id) in (
-        select home_id, id from outbox
-        where xid < pg_snapshot_xmin(pg_current_snapshot()) and at < clock_timestamp() - $1::interval
-        order by xid, id limit $2
-    )
-"""
 _FORGET_TEXTS = """
     update object o set text = null, summary = null, properties = null
     from (
@@ -35,19 +28,36 @@ _FORGET_TRASH = """
         order by deleted_at limit $2 for update skip locked
     )
 """
-# Members of collections that were deleted long ago: their rows go with all that hangs on them. The lock keeps a
-# collection from being restored meanwhile.
+# A collection that loses members cannot be restored any more. The lock keeps it from being restored meanwhile.
+_MARK_COLLECTIONS = """
+    update collection c set members_forgotten = true
+    from (
+        select home_id, id from collection
+        where deleted_at < clock_timestamp() - $1::interval and not members_forgotten
+        order by deleted_at limit $2 for no key update skip locked
+    ) as old
+    where c.home_id = old.home_id and c.id = old.id
+"""
 _FORGET_MEMBERS = """
     with old as materialized (
-        select o.home_id, o.id from collection c
+        select o.home_id, o.collection_id, o.id, case when o.deleted_revision is null then o.size end as size
+        from collection c
         join object o on o.home_id = c.home_id and o.collection_id = c.id
-        where c.deleted_at < clock_timestamp() - $1::interval limit $2 for no key update of c skip locked
+        where c.deleted_at < clock_timestamp() - $1::interval and c.members_forgotten
+        limit $2 for no key update of c skip locked
     ), occurrences as (
         delete from occurrence where (home_id, object_id) in (select home_id, id from old)
     ), alarms as (
         delete from alarm where (home_id, object_id) in (select home_id, id from old)
     ), views as (
         delete from object_view where (home_id, object_id) in (select home_id, id from old)
+    ), counts as (
+        update collection c set member_count = c.member_count - n.members, used_bytes = c.used_bytes - n.bytes
+        from (
+            select home_id, collection_id, count(size) as members, coalesce(sum(size), 0) as bytes
+            from old group by home_id, collection_id
+        ) as n
+        where c.home_id = n.home_id and c.id = n.collection_id
     )
     delete from object where (home_id, id) in (select home_id, id from old)
 """
@@ -120,15 +130,11 @@ _DROP_COLLECTIONS = """
 """
 
 
-async def prune_outbox(database: Database, age: timedelta, *, batch: int = 1000) -> int:
-    """Delete outbox rows older than `age`; gives how many."""
-    return await _repeat(database, _PRUNE_OUTBOX, age, batch)
-
-
 async def forget_deleted(database: Database, restore: timedelta, *, batch: int = 500) -> int:
     """Forget texts and members that were deleted more than `restore` ago; gives how many."""
     forgotten = await _repeat(database, _FORGET_TEXTS, restore, batch)
     forgotten += await _repeat(database, _FORGET_TRASH, restore, batch)
+    await _repeat(database, _MARK_COLLECTIONS, restore, batch)
     return forgotten + await _repeat(database, _FORGET_MEMBERS, restore, batch)
 
 

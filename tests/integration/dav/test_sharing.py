@@ -225,7 +225,7 @@ async def test_a_calendar_that_is_restored_is_shared_again(
     before = (await other.sync(place)).token or ""
     assert (await person.http("DELETE", f"{person.home}team/")).status == 204
     assert await shown(other) == []
-    (deleted,) = await deleted_collections(served.storage.database, person.id)
+    (deleted,) = await deleted_collections(served.storage.database, person.id, 30)
 
     async def unbound() -> bool:
         sql = "select count(*) from binding where collection_id = $1 and deleted_revision is null"
@@ -236,7 +236,7 @@ async def test_a_calendar_that_is_restored_is_shared_again(
     home = (await other.sync(other.home)).token or ""
     # Where they are not to have heard, they have all the same if this machine is slow.
     heard = heard or await unbound()
-    await restore_collection(served.storage.database, deleted, "team", CAUSE)
+    await restore_collection(served.storage.database, deleted, "team", 30, CAUSE)
     await eventually(lambda: _reports(other, home, place))
     assert await shown(other) == [place], "under the name that it had"
     assert await other.prop(place, "D:displayname") == "Our team"

@@ -165,7 +165,7 @@ async def test_what_changes_while_it_is_copied_is_copied_again(storage, director
     assert await storage.database.fetchval(counted, home.id) == 7 + len("zcdyf")
     (note,) = await storage.database.fetch("select properties from object where name = 'f'")
     assert note[0] == {"{x}note": "<note/>"}
-    assert {each.name for each in await deleted_objects(storage.database, bob.id)} == {"b", "c", "g"}
+    assert {each.name for each in await deleted_objects(storage.database, bob.id, 30)} == {"b", "c", "g"}
     assert await rows_of(storage, ada.id) == 0
 
 
@@ -294,11 +294,11 @@ async def test_what_was_deleted_can_be_restored_by_the_new_owner(storage, direct
     gone = await put(storage, await ada.collection(), "gone")
     await storage.delete_object(await ada.collection(), "gone", state(gone), CAUSE)
     await principals.hand_over(directory, ada.name, bob.name, CAUSE)
-    (deleted,) = await deleted_collections(storage.database, bob.id)
+    (deleted,) = await deleted_collections(storage.database, bob.id, 30)
     assert (deleted.id, deleted.members) == (old.id, 1)
-    (item,) = await deleted_objects(storage.database, bob.id)
+    (item,) = await deleted_objects(storage.database, bob.id, 30)
     assert (item.name, item.collection) == ("gone", "calendar-2")
-    await restore_collection(storage.database, deleted, "old", CAUSE)
+    await restore_collection(storage.database, deleted, "old", 30, CAUSE)
     assert set(await texts(storage, await bob.collection("old"))) == {"in old"}
 
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
+from server.errors import NotFound
 from server.storage import NewCollection
+from storage_plugins.postgres import maintenance
+from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.check import check
-from storage_plugins.postgres.maintenance import forget_deleted, prune_outbox, prune_tombstones
+from storage_plugins.postgres.deleted import deleted_collections, deleted_objects, restore_collection
+from storage_plugins.postgres.maintenance import forget_deleted, prune_tombstones
+from storage_plugins.postgres.outbox import prune_outbox
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.conftest import assert_consistent, make_person
+from tests.integration.storage.test_fan_out import bound, pass_on, share, write
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state
 
 DAY = timedelta(days=1)
@@ -34,17 +42,83 @@ async def count(storage, table):
     return await storage.database.fetchval(f"select count(*) from {table}")
 
 
-async def test_the_outbox_is_pruned_by_age(storage):
+async def test_the_outbox_is_pruned_by_age_behind_its_consumers(storage):
+    access = PostgresAccess(storage)
     person = await make_person(storage)
     calendar = await person.collection()
+    assert not await access.plan_fan_out()
     for number in range(5):
         await storage.put_object(calendar, f"{number}", content(f"{number}"), None, LIMITS, CAUSE)
-    assert await prune_outbox(storage.database, DAY) == 0
     await age(storage, 2)
+    assert await prune_outbox(storage.database, DAY, 30 * DAY) == 0, "nobody has read them"
+    assert not await access.plan_fan_out()
     await storage.put_object(calendar, "new", content("new"), None, LIMITS, CAUSE)
-    assert await prune_outbox(storage.database, DAY, batch=2) == 5
+    assert await prune_outbox(storage.database, 3 * DAY, 30 * DAY) == 0
+    assert await prune_outbox(storage.database, DAY, 30 * DAY, batch=2) == 5
     assert await count(storage, "outbox") == 1
     assert await count(storage, "audit") == 6
+
+
+async def test_a_consumer_that_lags_too_far_starts_anew(storage):
+    access = PostgresAccess(storage)
+    owner, sharee = await make_person(storage), await make_person(storage)
+    await share(access, owner, sharee.id, "read")
+    await pass_on(access)
+    calendar = await owner.collection()
+    before = await bound(storage, calendar)
+    await write(storage, owner, "a")
+    await age(storage, 31)
+    await write(storage, owner, "b")
+    with capture_logs() as lines:
+        assert await prune_outbox(storage.database, DAY, 30 * DAY) > 0
+        assert await prune_outbox(storage.database, DAY, 30 * DAY) == 0
+    assert [(line["event"], line["consumer"]) for line in lines] == [("consumer_starts_anew", "bindings")]
+    assert await count(storage, "outbox") == 1
+    await pass_on(access)
+    assert await bound(storage, calendar) != before
+    # From then on it is waited for.
+    await write(storage, owner, "c")
+    await age(storage, 2)
+    await prune_outbox(storage.database, DAY, 30 * DAY)
+    after = await bound(storage, calendar)
+    await pass_on(access)
+    assert await bound(storage, calendar) != after
+
+
+async def test_a_collection_is_offered_whole_or_not_at_all(storage):
+    person = await make_person(storage)
+    home = await person.home()
+    for name in ("old", "new"):
+        made = await storage.create_collection(home, NewCollection(name, "calendar"), LIMITS, CAUSE)
+        for number in range(5):
+            await storage.put_object(made, f"{number}", content(f"{number}"), None, LIMITS, CAUSE)
+        written = await storage.put_object(made, "gone", content("gone"), None, LIMITS, CAUSE)
+        await storage.delete_object(made, "gone", state(written), CAUSE)
+        await storage.delete_collection(home, made, CAUSE)
+        if name == "old":
+            await age(storage, 31)
+    new, old = await deleted_collections(storage.database, person.id, 60)
+    assert (new.name, new.members, old.name, old.members) == ("new", 5, "old", 5)
+    assert [each.name for each in await deleted_collections(storage.database, person.id, 30)] == ["new"]
+    assert [each.name for each in await deleted_objects(storage.database, person.id, 30)] == ["gone"]
+    with pytest.raises(NotFound):
+        await restore_collection(storage.database, old, "old", 30, CAUSE)
+    # One batch of members is forgotten, and the job is stopped.
+    statement = maintenance._MARK_COLLECTIONS, maintenance._FORGET_MEMBERS
+    for sql, batch in zip(statement, (500, 2), strict=True):
+        await storage.database.fetch(sql, 30 * DAY, batch)
+    await assert_consistent(storage)
+    assert await storage.database.fetchval("select member_count from collection where id = $1", old.id) < 5
+    # Also somebody with a larger setting is not offered what is left.
+    assert [each.name for each in await deleted_collections(storage.database, person.id, 60)] == ["new"]
+    with pytest.raises(NotFound):
+        await restore_collection(storage.database, old, "old", 60, CAUSE)
+    await forget_deleted(storage.database, 30 * DAY)
+    await assert_consistent(storage)
+    await restore_collection(storage.database, new, "new", 30, CAUSE)
+    restored = await person.collection("new")
+    assert len(await storage.members(restored, ("name",), after=None, limit=9)) == restored.member_count == 5
+    await assert_consistent(storage)
 
 
 async def test_texts_are_forgotten_when_they_cannot_be_restored_any_more(storage):
@@ -77,6 +151,7 @@ async def test_a_deleted_collection_goes_with_all_that_it_held(storage):
     assert await count(storage, "object") == 8
     await age(storage, 31)
     await forget_deleted(storage.database, 30 * DAY, batch=3)
+    await assert_consistent(storage)
     assert await count(storage, "object") == await count(storage, "occurrence") == await count(storage, "alarm") == 1
     before = await count(storage, "collection")
     await age(storage, 60)

@@ -115,7 +115,7 @@ async def test_a_collection_is_restored_while_its_members_are_forgotten(storage)
     await storage.delete_collection(home, made, CAUSE)
     async with storage.database.transaction() as connection:
         await connection.fetchval(
-            "select koyomi_restore_collection_1($1, $2, 'work', null, 'cli', '')", home.id, made.id
+            "select koyomi_restore_collection_2($1, $2, 'work', 30, null, 'cli', '')", home.id, made.id
         )
         forgetting = asyncio.create_task(maintenance.forget_deleted(storage.database, AT_ONCE))
         await asyncio.wait([forgetting], timeout=0.5)

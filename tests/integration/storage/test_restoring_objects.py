@@ -1,0 +1,98 @@
+"""Deleted objects are restored while others write to the same calendar."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from server.errors import AlreadyExists
+from server.limits import Limits
+from server.services.objects import Objects
+from server.services.restoring import restore_object
+from server.storage import ObjectState, PropertyChanges
+from storage_plugins.postgres.deleted import deleted_objects
+from tests.integration.dav.person import event
+from tests.integration.storage.conftest import Person, make_person
+from tests.integration.storage.values import CAUSE, state
+
+PROPERTIES = {"{http://example.com/}colour": "<colour xmlns='http://example.com/'/>"}
+
+
+class Overtaken(Objects):
+    """Somebody else writes to the calendar just before each of the first writes."""
+
+    def __init__(self, storage, times: int) -> None:
+        super().__init__(storage, Limits())
+        self._others = Objects(storage, Limits())
+        self.times = times
+
+    async def put(self, collection, name, body, expected, cause):
+        if self.times:
+            self.times -= 1
+            text = event(f"other-{name}").encode()
+            await self._others.put(collection, name, text, None, cause)
+        return await super().put(collection, name, body, expected, cause)
+
+    async def set_properties(self, collection, found, changes, cause):
+        if self.times:
+            self.times -= 1
+            await self._others.set_properties(collection, found, PropertyChanges({"{x:}y": "<y xmlns='x:'/>"}), cause)
+        return await super().set_properties(collection, found, changes, cause)
+
+
+async def deleted(storage, person: Person, name: str = "a.ics"):
+    objects = Objects(storage, Limits())
+    calendar = await person.collection()
+    made = state((await objects.put(calendar, name, event(f"uid-{name}").encode(), None, CAUSE)).written)
+    revision = await storage.set_object_properties(calendar, name, made, PropertyChanges(PROPERTIES), CAUSE)
+    await storage.delete_object(calendar, name, ObjectState(made.id, revision), CAUSE)
+    (item,) = await deleted_objects(storage.database, person.id, 30)
+    return item
+
+
+async def restore(storage, objects: Objects, person: Person, item) -> str:
+    return await restore_object(
+        storage, objects, person.uid, item.home, item.collection, item.name, item.id, item.text, item.properties, CAUSE
+    )
+
+
+async def test_a_name_that_is_taken_meanwhile(storage):
+    person = await make_person(storage)
+    item = await deleted(storage, person)
+    name = await restore(storage, Overtaken(storage, 1), person, item)
+    assert name == f"a-restored-{item.id}.ics"
+
+
+async def test_properties_that_are_changed_meanwhile(storage):
+    person = await make_person(storage)
+    item = await deleted(storage, person)
+    objects = Overtaken(storage, 0)
+    put = objects.put
+
+    async def put_then_overtaken(*arguments):
+        found = await put(*arguments)
+        objects.times = 2
+        return found
+
+    objects.put = put_then_overtaken
+    assert await restore(storage, objects, person, item) == "a.ics"
+    calendar = await person.collection()
+    ((properties,),) = await storage.members(calendar, ("properties",), after=None, limit=2)
+    assert PROPERTIES.items() <= properties.items()
+
+
+async def test_two_that_restore_the_same_at_once(storage):
+    person = await make_person(storage)
+    item = await deleted(storage, person)
+    objects = Objects(storage, Limits())
+    done = await asyncio.gather(*(restore(storage, objects, person, item) for _ in range(4)), return_exceptions=True)
+    assert [each for each in done if each == "a.ics"] == ["a.ics"]
+    assert all(isinstance(each, AlreadyExists) for each in done if each != "a.ics")
+
+
+async def test_a_calendar_where_others_are_always_faster(storage):
+    person = await make_person(storage)
+    item = await deleted(storage, person)
+    with pytest.raises(AlreadyExists):
+        await restore(storage, Overtaken(storage, 100), person, item)
