@@ -285,6 +285,22 @@ class RecurrenceSet:
             if instance.overlaps(start, end):
                 yield instance
 
+    def occurs(self, start: datetime, end: datetime) -> bool:
+        """Whether any of `instances` is in a window.
+
+        :raises TooManyInstances: when the work is used up.
+        """
+        times = self.master
+        if times is None or self._anchor is None or self._overrides or self._dates:
+            return next(self.instances(start, end), None) is not None
+        back, ahead = self._reach()
+        for begin, item in self._starts(later(start, -back), later(end, ahead)):
+            assert isinstance(item, Moment)
+            since, until = times.matching(begin, times.end_of(item, begin), item.kind)
+            if (since is None or since < end) and (until is None or until > start):
+                return True
+        return False
+
     def busy_times(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime, Busy]]:
         """Start, end and type of the instances in a window that make somebody busy, in no particular order.
 

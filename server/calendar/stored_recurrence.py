@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from server.calendar.component import Component
@@ -29,6 +30,8 @@ _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _KINDS = tuple(Kind)
 _BUSY = tuple(Busy)
+_KEPT_LENGTH = 1000
+"""Characters of a text up to which its parts are kept: clients ask for one window after the other."""
 _LISTS = (
     "by_month",
     "by_week_no",
@@ -52,11 +55,20 @@ def load(text: str, work: Work, busy: Sequence[Busy] | None = None) -> Recurrenc
 
     :param busy: what each component makes busy, by its index, where that is not what the text says.
     """
+    types = None if busy is None else tuple(busy)
+    parts = _kept_parts(text, types) if len(text) <= _KEPT_LENGTH else _parts(text, types)
+    return None if parts is None else RecurrenceSet.of(parts, work)
+
+
+def _parts(text: str, busy: tuple[Busy, ...] | None) -> RecurrenceParts | None:
     form, keys, *content = json.loads(text)
     zones = [zone for zone in map(_read_zone, keys) if zone is not None]
     if form != _FORMAT or len(zones) < len(keys):
         return None
-    return RecurrenceSet.of(_Reader(zones, busy).parts(*content), work)
+    return _Reader(zones, busy).parts(*content)
+
+
+_kept_parts = lru_cache(maxsize=1000)(_parts)
 
 
 class _Writer:
@@ -107,7 +119,7 @@ class _Writer:
 class _Reader:
     """The inverse of `_Writer`."""
 
-    def __init__(self, zones: list[Zone], busy: Sequence[Busy] | None) -> None:
+    def __init__(self, zones: list[Zone], busy: tuple[Busy, ...] | None) -> None:
         self._zones = zones
         self._busy = busy or ()
 

@@ -92,7 +92,7 @@ def _overlapping(page: Sequence[StoredRecurrence], window: Window) -> dict[int, 
         if recurrences.floating_margin:
             overlaps = next(rows_within(recurrences, window.start, window.end, window.zone), None) is not None
         else:
-            overlaps = next(recurrences.instances(window.start, window.end), None) is not None
+            overlaps = recurrences.occurs(window.start, window.end)
         found[item.object_id] = overlaps
     return found
 

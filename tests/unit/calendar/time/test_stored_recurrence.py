@@ -47,6 +47,7 @@ def compare(recurrences: RecurrenceSet) -> list[tuple[object, ...]]:
         window = start, start + timedelta(days=40)
         instances = [seen(instance) for instance in recurrences.instances(*window)]
         assert [seen(instance) for instance in again.instances(*window)] == instances
+        assert again.occurs(*window) == bool(instances)
         assert list(again.busy_times(*window)) == list(recurrences.busy_times(*window))
         found += instances
     return found
