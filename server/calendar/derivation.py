@@ -12,6 +12,7 @@ Versions:
 * (none): keys without a version.
 * 2: zone keys in place of TZIDs as written; events that the calendar's owner has declined are free; the recurrence of
   series that are not stored whole; broken values that are read leniently (`docs/standards.md`).
+* 3: instances at local times that do not exist; UNTIL, RDATE and EXDATE of a series of dates at local midnight.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from hashlib import blake2b
 
-VERSION = 2
+VERSION = 3
 
 PREFIX = f"v{VERSION:03}"
 """What the time keys of this version begin with. It sorts after those of older versions, which are hexadecimal digits

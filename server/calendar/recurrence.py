@@ -4,8 +4,8 @@ A window is reached by arithmetic: the period in which it begins is computed, an
 is turned into the time of the last instance first, by counting whole stretches and not instances.
 
 What is settled where the RFC leaves a choice: DTSTART is the first instance and counts, whether it fits the rule or
-not; times that do not exist in the zone are no instances and do not count (except for DTSTART itself); rules of
-shorter periods than a day step in local time; UNTIL as a date includes that day.
+not; rules of shorter periods than a day step in local time; COUNT counts local times; a local time that does not exist
+in the zone is read with the offset before the gap (`Series.placed`); UNTIL as a date includes that day.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
 from server.calendar.recurrence_days import LAST_ORDINAL, DayRule
@@ -26,6 +26,9 @@ LAST_LOCAL = datetime(9999, 12, 31, 23, 59, 59)
 SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
 _GAPS_AHEAD = timedelta(days=800)
+_LATEST = LAST_LOCAL.replace(tzinfo=UTC)
+_LEAST_EVENING = 10
+"""The hour in UTC at which the easternmost zone, at UTC+14, has midnight."""
 _NO_GAP = (datetime.max, datetime.max)
 _COUNTED_BY_ONE = 3000
 """A COUNT up to this is found by going over the instances."""
@@ -51,6 +54,8 @@ class Series:
         self._unit, self._times = self._time_rule.unit, self._time_rule.times
         self._positions = () if rule.freq >= Frequency.DAILY else rule.by_set_pos
         self._limit = _until_limit(rule.until, zone, dates=dates)
+        if dates and isinstance(rule.until, datetime) and rule.until.tzinfo is not None:
+            self._limit = self._limit_of_dates(rule.until)
         self._counted = rule.count is None
 
     @property
@@ -72,7 +77,50 @@ class Series:
             last = self._last_counted(end)
             if last is not None:
                 end = min(end, last + SECOND)
-        yield from self._existing(start, end)
+        yield from self._instances(start, end)
+
+    def placed(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """UTC (aware) and local time of the instances that `between` gives; for a series in a zone.
+
+        Ascending by UTC time, and each UTC time once: a local time that does not exist is read with the offset before
+        the gap (RFC 5545 §3.3.5, §3.3.10), so it can coincide with a later one, or be later than the next.
+
+        :raises TooManyInstances: when the work is used up.
+        """
+        zone = self.zone
+        assert zone is not None
+        to_utc = zone.to_utc
+        if not zone.has_gaps:
+            for local in self.between(start, end):
+                yield to_utc(local), local
+            return
+        until = self.rule.until
+        latest = until if isinstance(until, datetime) and until.tzinfo is not None else _LATEST
+        known_until = gap_start = gap_end = datetime.min
+        gaps: Iterator[tuple[datetime, datetime]] = iter(())
+        held: deque[tuple[datetime, datetime]] = deque()
+        for local in self.between(start, end):
+            utc = to_utc(local)
+            if local >= known_until:
+                known_until = local + _GAPS_AHEAD if LAST_LOCAL - local > _GAPS_AHEAD else datetime.max
+                gaps = iter(zone.gaps(local, known_until))
+                gap_start, gap_end = next(gaps, _NO_GAP)
+            if local >= gap_start:
+                while local >= gap_end:
+                    gap_start, gap_end = next(gaps, _NO_GAP)
+                if local >= gap_start:
+                    if held and held[0][1] < gap_start:
+                        yield from held
+                        held.clear()
+                    if utc <= latest or local == self.start:
+                        held.append((utc, local))
+                    continue
+            while held and held[0][0] <= utc:
+                earlier = held.popleft()
+                if earlier[0] != utc:
+                    yield earlier
+            yield utc, local
+        yield from held
 
     def generates(self, local: datetime) -> bool:
         """Whether the rule by itself, DTSTART or not, has an instance at a local time."""
@@ -80,7 +128,7 @@ class Series:
             return False
         if not self._counted:
             self._last_counted(local + SECOND)
-        return local <= self._limit and next(self._existing(local, local + SECOND), None) is not None
+        return local <= self._limit and next(self._instances(local, local + SECOND), None) is not None
 
     def last(self) -> datetime | None:
         """The last instance; None when the rule is endless.
@@ -95,7 +143,7 @@ class Series:
         end = min(self._limit, LAST_LOCAL - SECOND)
         while end > self.start:
             begin = end - reach if end - self.start > reach else self.start + SECOND
-            found = deque(self._existing(begin, end + SECOND), maxlen=1)
+            found = deque(self._instances(begin, end + SECOND), maxlen=1)
             if found:
                 return found[0]
             end = begin - SECOND
@@ -103,13 +151,6 @@ class Series:
         return self.start
 
     # -- instances without COUNT -------------------------------------------------------------------------------------
-
-    def _existing(self, start: datetime, end: datetime) -> Iterator[datetime]:
-        """Instances of the rule that exist in the zone."""
-        instances = self._instances(start, end)
-        if self.zone is None or self.dates or not self.zone.has_gaps:
-            return instances
-        return _outside_gaps(instances, self.zone)
 
     def _instances(self, start: datetime, end: datetime) -> Iterator[datetime]:
         if start >= end or not self._times:
@@ -211,6 +252,20 @@ class Series:
         """The number of the hour, minute or second of a time, from the proleptic day 0 on."""
         return (time.toordinal() * DAY_SECONDS + time.hour * 3600 + time.minute * 60 + time.second) // unit
 
+    def _limit_of_dates(self, until: datetime) -> datetime:
+        """The last local time that an UNTIL in UTC allows in a series of dates.
+
+        Exchange writes midnight of the last day by the clock of its zone, which east of Greenwich is the evening before
+        in UTC. So the limit is the day after when the rule falls on that day and not on the day of UNTIL.
+        """
+        day = datetime(until.year, until.month, until.day)
+        if not until.second and until.hour >= _LEAST_EVENING and day.toordinal() < LAST_ORDINAL:
+            after = day + _DAY
+            falls_after = any(self._instances(after, after + SECOND))
+            if falls_after and day != self.start and not any(self._instances(day, day + SECOND)):
+                day = after
+        return day.replace(hour=23, minute=59, second=59)
+
     # -- COUNT -------------------------------------------------------------------------------------------------------
 
     def _last_counted(self, end: datetime) -> datetime | None:
@@ -221,7 +276,7 @@ class Series:
             cursor = self.start + SECOND if self.start < LAST_LOCAL else LAST_LOCAL
             if left > _COUNTED_BY_ONE:
                 left, cursor = self._counted_off(left, cursor, end)
-            last = next(islice(self._existing(cursor, end), left - 1, None), None)
+            last = next(islice(self._instances(cursor, end), left - 1, None), None)
         if last is not None:
             self._limit = min(self._limit, last)
             self._counted = True
@@ -248,15 +303,7 @@ class Series:
         return left, cursor
 
     def _count(self, start: datetime, end: datetime) -> int:
-        """How many instances of the rule exist from `start` on and before `end`."""
-        number = self._count_all(start, end)
-        if self.zone is not None and not self.dates:
-            for gap_start, gap_end in self.zone.gaps(start, end):
-                number -= self._count_all(max(gap_start, start), min(gap_end, end))
-        return number
-
-    def _count_all(self, start: datetime, end: datetime) -> int:
-        """As `_count`, with those that do not exist in the zone."""
+        """How many instances the rule has from `start` on and before `end`."""
         if start >= end or not self._times:
             return 0
         if self._unit is None:
@@ -334,23 +381,6 @@ def _at(seconds: int) -> datetime:
     """The inverse of `Series._index` for seconds."""
     day, second = divmod(seconds, DAY_SECONDS)
     return datetime.fromordinal(day) + timedelta(seconds=second)
-
-
-def _outside_gaps(instances: Iterator[datetime], zone: Zone) -> Iterator[datetime]:
-    """Ascending instances without those that do not exist in the zone."""
-    known_until = gap_start = gap_end = datetime.min
-    gaps: Iterator[tuple[datetime, datetime]] = iter(())
-    for instance in instances:
-        if instance >= known_until:
-            known_until = instance + _GAPS_AHEAD if LAST_LOCAL - instance > _GAPS_AHEAD else datetime.max
-            gaps = iter(zone.gaps(instance, known_until))
-            gap_start, gap_end = next(gaps, _NO_GAP)
-        if instance >= gap_start:
-            while instance >= gap_end:
-                gap_start, gap_end = next(gaps, _NO_GAP)
-            if instance >= gap_start:
-                continue
-        yield instance
 
 
 def _until_limit(until: date | datetime | None, zone: Zone | None, *, dates: bool) -> datetime:

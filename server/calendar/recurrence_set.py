@@ -12,6 +12,7 @@ Instances are identified by the UTC time of their original start. What is settle
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -23,13 +24,14 @@ from server.calendar.component_times import (
     NO_LENGTH,
     ComponentTimes,
     Moment,
+    as_local,
     component_times,
     given,
     local_in,
 )
 from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Busy, Kind, later
 from server.calendar.recurrence import LAST_LOCAL, Series
-from server.calendar.recurrence_ids import in_series, instance_id
+from server.calendar.recurrence_ids import day_in_series, in_series, instance_id
 from server.calendar.rrule import RecurrenceRule, parse_rule
 from server.calendar.values import CalendarTime, Period, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
@@ -212,7 +214,12 @@ class RecurrenceSet:
             if prop.name in ("RRULE", "EXRULE"):
                 if not prop.value.strip():
                     continue
-                series = self._rule_series(parse_rule(prop.value), anchor)
+                rule = parse_rule(prop.value)
+                if is_date and isinstance(rule.until, datetime) and rule.until.tzinfo is not None:
+                    until = day_in_series(CalendarTime(rule.until.replace(tzinfo=None), utc=True), self.zones)
+                    if until.date() != rule.until.date():
+                        rule = replace(rule, until=until.date())
+                series = self._rule_series(rule, anchor)
                 (self._series if prop.name == "RRULE" else self._excluding).append(series)
             elif prop.name == "RDATE":
                 for value in property_times(prop):
@@ -370,8 +377,10 @@ class RecurrenceSet:
                 local = series.last()
                 if local is not None:
                     last = Moment(local, self._anchor.kind, self._anchor.zone)
-                    instance = self._instance(last.utc, last)
-                    found.append(instance.matches_until)
+                    # A local time before it that does not exist may be a later instance.
+                    nearby = self._series_starts(series, last.utc, later(last.utc, _NEARBY))
+                    latest = deque(nearby, maxlen=1) or [(last.utc, last)]
+                    found.append(self._instance(*latest[0]).matches_until)
         return None if not found or None in found else max(time for time in found if time is not None)
 
     def _outermost(self) -> list[Instance]:
@@ -433,7 +442,11 @@ class RecurrenceSet:
             if self._excluded_days or self._excluding:
                 item = pair[1].start if isinstance(pair[1], ExtraDate) else pair[1]
                 local = local_in(item, id_utc, self._anchor)
-                if local.date() in self._excluded_days or any(rule.generates(local) for rule in self._excluding):
+                if local.date() in self._excluded_days:
+                    continue
+                if self._excluding and any(
+                    rule.generates(same) for rule in self._excluding for same in _local_times(id_utc, self._anchor.zone)
+                ):
                     continue
             yield pair
 
@@ -447,9 +460,7 @@ class RecurrenceSet:
                 made = Moment(local, kind, None)
                 yield made.utc, made
             return
-        to_utc = zone.to_utc
-        for local in series.between(first, after):
-            utc = to_utc(local)
+        for utc, local in series.placed(first, after):
             if start <= utc < end:
                 yield utc, Moment(local, kind, zone)
 
@@ -483,6 +494,18 @@ class RecurrenceSet:
         end_utc = period_end or times.end_of(start, id_utc)
         key = instance_id(id_utc, start) if self.recurs else ""
         return _made(times, start, id_utc, end_utc, key, period_end is not None)
+
+
+def _local_times(utc: datetime, zone: Zone | None) -> set[datetime]:
+    """The local times that mean a UTC time: one, and one more when that does not exist and is read so."""
+    local = as_local(utc, zone)
+    times = {local}
+    if zone is not None:
+        for start, end in zone.gaps(later(local, -_NEARBY), local):
+            nominal = local - (end - start)
+            if start <= nominal < end:
+                times.add(nominal)
+    return times
 
 
 def _local_bounds(start: datetime, end: datetime, zone: Zone | None) -> tuple[datetime, datetime]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from calendar import isleap, monthrange
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
+from zoneinfo import ZoneInfo
 
 from server.calendar.rrule import Frequency, RecurrenceRule
 
@@ -141,13 +142,11 @@ def chosen(rule: RecurrenceRule, candidates: list[datetime]) -> list[datetime]:
     ]
 
 
-def instances(
-    rule: RecurrenceRule, start: datetime, end: datetime, exists: Callable[[datetime], bool] = lambda _: True
-) -> list[datetime]:
+def instances(rule: RecurrenceRule, start: datetime, end: datetime) -> list[datetime]:
     """All instances before `end`, DTSTART first."""
     found = [start]
     for instance in _generated(rule, start, end):
-        if instance <= start or not exists(instance):
+        if instance <= start:
             continue
         if rule.until is not None and instance > rule.until:  # type: ignore[operator]
             break
@@ -155,6 +154,21 @@ def instances(
     if rule.count is not None:
         del found[rule.count :]
     return [instance for instance in found if instance < end]
+
+
+def placed(rule: RecurrenceRule, start: datetime, end: datetime, zone: ZoneInfo) -> list[datetime]:
+    """The UTC times of all instances whose local times lie before `end`, DTSTART at its place.
+
+    The rule has no UNTIL, or one in UTC. zoneinfo reads a local time that does not exist with the offset before the
+    gap.
+    """
+
+    def utc(local: datetime) -> datetime:
+        return local.replace(tzinfo=zone).astimezone(UTC)
+
+    until = rule.until
+    found = {utc(local) for local in instances(replace(rule, until=None), start, end)}
+    return sorted(time for time in found if until is None or time <= until or time == utc(start))  # type: ignore[operator]
 
 
 def _generated(rule: RecurrenceRule, start: datetime, end: datetime) -> Iterator[datetime]:

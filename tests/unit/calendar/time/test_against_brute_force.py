@@ -19,7 +19,7 @@ from server.calendar.iana import iana_zone
 from server.calendar.recurrence import Series
 from server.calendar.rrule import Frequency, RecurrenceRule
 from server.calendar.work import Work
-from tests.unit.calendar.time.brute_force import instances
+from tests.unit.calendar.time.brute_force import instances, placed
 from tests.unit.calendar.time.strategies import rules, starts
 
 RULES = int(os.environ.get("KOYOMI_RULES", "2000"))
@@ -96,14 +96,22 @@ def reference(name: str) -> ZoneInfo:
 
 
 @fewer
-@given(rules(), starts.filter(lambda time: 1990 < time.year < 2060), st.sampled_from(ZONES), st.integers(0, 23))
-def test_times_that_do_not_exist_do_not_count(rule: RecurrenceRule, start: datetime, name: str, hour: int) -> None:
+@given(
+    rules(),
+    starts.filter(lambda time: 1990 < time.year < 2060),
+    st.sampled_from(ZONES),
+    st.integers(0, 23),
+    st.none() | st.integers(0, 10**7),
+)
+def test_times_that_do_not_exist_are_read_with_the_offset_before_the_gap(
+    rule: RecurrenceRule, start: datetime, name: str, hour: int, until_after: int | None
+) -> None:
     info = reference(name)
-
-    def exists(local: datetime) -> bool:
-        return local.replace(tzinfo=info).astimezone(UTC).astimezone(info).replace(tzinfo=None) == local
-
     start = start.replace(hour=hour % 4, minute=start.minute // 30 * 30, second=0)
     end = start + REACH[rule.freq]
-    expected = instances(rule, start, end, exists)
-    assert list(Series(rule, start, iana_zone(name), Work(10**7)).between(start, end)) == expected
+    if until_after is not None:
+        first = start.replace(tzinfo=info).astimezone(UTC)
+        rule = replace(rule, until=first + timedelta(seconds=until_after // 900 * 900))
+    found = list(Series(rule, start, iana_zone(name), Work(10**7)).placed(start, end))
+    assert [utc for utc, _ in found] == placed(rule, start, end, info)
+    assert all(local.replace(tzinfo=info).astimezone(UTC) == utc for utc, local in found)

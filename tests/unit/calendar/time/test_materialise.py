@@ -111,9 +111,72 @@ def test_nominal_and_exact_lengths_across_a_change_of_offset() -> None:
     assert [row.end - row.start for row in hours.occurrences] == [timedelta(hours=24)] * 3
 
 
-def test_times_that_do_not_exist_are_no_instances_and_do_not_count() -> None:
+def test_times_that_do_not_exist_are_read_with_the_offset_before_the_gap_and_count() -> None:
+    """RFC 5545 §3.3.10, last paragraph: as an explicit time (§3.3.5)."""
     found = of(event(f"DTSTART;{BERLIN}:20260327T023000", "RRULE:FREQ=DAILY;COUNT=4"))
-    assert starts(found) == ["20260327T0130", "20260328T0130", "20260330T0030", "20260331T0030"]
+    assert starts(found) == ["20260327T0130", "20260328T0130", "20260329T0130", "20260330T0030"]
+    assert found.occurrences[2].recurrence_id == "20260329T013000Z"
+
+
+def test_instances_that_coincide_behind_a_gap_are_one() -> None:
+    """02:00 and 03:00 are the same time on that day; each counts, as one of the local times that the rule gives."""
+    found = of(event(f"DTSTART;{BERLIN}:20260329T003000", "RRULE:FREQ=HOURLY;COUNT=5"))
+    assert starts(found) == ["20260328T2330", "20260329T0030", "20260329T0130", "20260329T0230"]
+    half = of(event(f"DTSTART;{BERLIN}:20260329T013000", "RRULE:FREQ=HOURLY;BYMINUTE=30,45;UNTIL=20260329T014000Z"))
+    assert starts(half) == ["20260329T0030", "20260329T0045", "20260329T0130"]
+
+
+@pytest.mark.parametrize("line", ["EXDATE;TZID=Europe/Berlin:20260329T023000", "EXDATE:20260329T013000Z"])
+def test_what_does_not_exist_can_be_excluded_and_overridden(line: str) -> None:
+    series = event(f"DTSTART;{BERLIN}:20260328T023000", "RRULE:FREQ=DAILY;COUNT=3", line)
+    assert starts(of(series)) == ["20260328T0130", "20260330T0030"]
+    series = event(f"DTSTART;{BERLIN}:20260328T023000", "RRULE:FREQ=DAILY;COUNT=3")
+    moved = event(line.replace("EXDATE", "RECURRENCE-ID"), "DTSTART:20260329T120000Z")
+    assert starts(of(series, moved)) == ["20260328T0130", "20260329T1200", "20260330T0030"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "excluded"),
+    [
+        ("RRULE:FREQ=HOURLY;INTERVAL=2;COUNT=3", "EXRULE:FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=29;BYHOUR=3;BYMINUTE=30"),
+        ("RRULE:FREQ=HOURLY;COUNT=4", "EXRULE:FREQ=DAILY;BYHOUR=2;BYMINUTE=30"),
+    ],
+)
+def test_an_excluding_rule_on_either_side_of_a_gap(rule: str, excluded: str) -> None:
+    found = of(event(f"DTSTART;{BERLIN}:20260329T003000", rule, excluded))
+    assert "20260329T0130" not in starts(found)
+    assert len(found.occurrences) == 2
+
+
+def test_until_of_exchange_at_local_midnight_includes_its_day() -> None:
+    """A series of dates until midnight of its last day by the clock of a zone east or west of Greenwich."""
+    for until, number in (
+        ("20260118T230000Z", 3),  # midnight of the 19th in Berlin
+        ("20260118T153000Z", 3),  # in New Delhi it is 21:00 of the 18th: no midnight, but the rule falls on the 19th
+        ("20260119T050000Z", 3),  # midnight of the 19th in New York
+        ("20260118T235959Z", 2),  # the end of the 18th
+        ("20260118", 2),
+        ("20260112T230000Z", 2),  # the rule falls on the 12th and not on the 13th
+    ):
+        found = of(event("DTSTART;VALUE=DATE:20260105", f"RRULE:FREQ=WEEKLY;UNTIL={until}"))
+        assert len(found.occurrences) == number, until
+
+
+def test_until_at_midnight_of_a_zone_that_the_object_brings() -> None:
+    """Of a daily series, the zone tells which day is meant."""
+    zone = (
+        "BEGIN:VTIMEZONE",
+        "TZID:W. Europe Standard Time",
+        "BEGIN:STANDARD",
+        "DTSTART:16010101T000000",
+        "TZOFFSETFROM:+0100",
+        "TZOFFSETTO:+0100",
+        "END:STANDARD",
+        "END:VTIMEZONE",
+    )
+    series = event("DTSTART;VALUE=DATE:20260105", "RRULE:FREQ=DAILY;UNTIL=20260107T230000Z")
+    assert len(of(zone, series).occurrences) == 4
+    assert len(of(series).occurrences) == 3
 
 
 def test_a_start_that_does_not_exist_is_read_with_the_offset_before_the_gap() -> None:
