@@ -82,6 +82,7 @@ def is_settled(rule: RecurrenceRule) -> bool:
         (rule.by_week_no and freq is not Frequency.YEARLY)
         or (rule.by_week_no and (not expands_days or rule.interval > 1 or rule.by_set_pos))
         or (rule.by_week_no and any(ordinal for ordinal, _ in rule.by_day))
+        or any(number <= -52 for number in rule.by_week_no)
         or (rule.by_year_day and freq in (Frequency.MONTHLY, Frequency.WEEKLY))
         or (rule.by_month_day and freq is Frequency.WEEKLY)
         or (rule.by_day and any(o for o, _ in rule.by_day) and any(not o for o, _ in rule.by_day))
