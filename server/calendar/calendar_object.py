@@ -16,7 +16,7 @@ from hashlib import blake2b
 
 from server.calendar.attendance import has_declined
 from server.calendar.component import Component, parse_calendar
-from server.calendar.contentline import Property, decode, split_list, unescape_text
+from server.calendar.contentline import Property, content_lines, decode, split_list, unescape_text
 from server.calendar.derivation import versioned
 from server.calendar.iana import named_zone
 from server.calendar.recurrence_ids import recurrence_ids
@@ -181,6 +181,14 @@ def read_timezone(text: str) -> tuple[str, Component]:
     if not zones[0].children("STANDARD") and not zones[0].children("DAYLIGHT"):
         raise InvalidCalendarData(f"The VTIMEZONE {tzid[:80]!r} has neither STANDARD nor DAYLIGHT.", zones[0].line)
     return tzid, zones[0]
+
+
+def timezone_id(text: str) -> str | None:
+    """The TZID in a text that `read_timezone` takes, without reading what follows it."""
+    try:
+        return next((prop.text.strip() for prop in content_lines(text.strip()) if prop.name == "TZID"), None)
+    except InvalidCalendarData:
+        return None
 
 
 def _check_calendar_properties(tree: Component) -> None:

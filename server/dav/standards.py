@@ -25,6 +25,7 @@ from server.dav import (
     rfc6578_sync,
     rfc6638_scheduling,
     rfc6764_discovery,
+    rfc7809_timezones,
     rfc7953_availability,
 )
 from server.dav.core.registry import Standard
@@ -49,6 +50,7 @@ def standards(installation: bytes) -> list[Standard]:
         rfc6578_sync.STANDARD,
         rfc4791.STANDARD,
         rfc6638_scheduling.STANDARD,
+        rfc7809_timezones.STANDARD,
         rfc7953_availability.STANDARD,
         rfc6352.STANDARD,
         calendarserver_ctag.STANDARD,

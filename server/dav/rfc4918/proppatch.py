@@ -20,7 +20,8 @@ from server.storage import PERSONAL_PROPERTIES, PropertyChanges, Unchanged
 MAX_INSTRUCTIONS = 1000
 """Properties that one request may set or remove."""
 PROTECTED = names.element(dav("cannot-modify-protected-property"))
-TIMEZONE = names.caldav("calendar-timezone")
+TIMEZONES = frozenset((names.caldav("calendar-timezone"), names.caldav("calendar-timezone-id")))
+"""Two names of one value, which is read and stored as iCalendar text (RFC 7809 §3.1.5)."""
 COMPONENTS = names.caldav("supported-calendar-component-set")
 SOURCE = names.calendarserver("source")
 
@@ -71,7 +72,7 @@ class Instructions:
         if value is not None and len(value) > limits.max_property_size:
             self.refused[name] = (507, "", "The value is too large.")
             return
-        if name == TIMEZONE:
+        if name in TIMEZONES:
             self.timezone = value or ""
         elif name == SOURCE:
             self.source = value or ""
@@ -96,7 +97,7 @@ class Instructions:
         item = known_as(request, resource, name)
         if item is not None and (item.read is None or item.creation_only):
             self.refused[name] = (403, PROTECTED, "")
-        elif name == TIMEZONE:
+        elif name in TIMEZONES:
             self.timezone = ""
         elif name == SOURCE:
             self.source = ""
