@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
 from typing import Literal, get_args
 
@@ -72,20 +72,44 @@ def check_collation(collation: str) -> None:
 
 
 @lru_cache(maxsize=256)
-def matcher(collation: str, match_type: MatchType, needle: str) -> Callable[[str], bool]:
-    """A test of values for a needle, which is folded once for all values of a query.
+def folded_matcher(collation: str, match_type: MatchType, needle: str) -> Callable[[bytes], bool]:
+    """A test of values that are folded; the needle is folded once for all values of a query.
 
     :raises UnsupportedCollation: for a collation that is not in `COLLATIONS`.
     """
     check_collation(collation)
-    fold = _FOLDINGS[collation]
-    folded = fold(needle)
+    folded = _FOLDINGS[collation](needle)
     match match_type:
         case "equals":
-            return lambda value: fold(value) == folded
+            return lambda value: value == folded
         case "contains":
-            return lambda value: folded in fold(value)
+            return lambda value: folded in value
         case "starts-with":
-            return lambda value: fold(value).startswith(folded)
+            return lambda value: value.startswith(folded)
         case "ends-with":
-            return lambda value: fold(value).endswith(folded)
+            return lambda value: value.endswith(folded)
+
+
+def matcher(collation: str, match_type: MatchType, needle: str) -> Callable[[str], bool]:
+    """A test of values for a needle.
+
+    :raises UnsupportedCollation: for a collation that is not in `COLLATIONS`.
+    """
+    is_match, fold = folded_matcher(collation, match_type, needle), _FOLDINGS[collation]
+    return lambda value: is_match(fold(value))
+
+
+class FoldedTexts:
+    """The values of one object as collations compare them: each is read and folded once for all conditions on it."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Hashable, str], tuple[bytes, ...]] = {}
+
+    def of(self, key: Hashable, collation: str, values: Callable[[], Iterable[str]]) -> tuple[bytes, ...]:
+        """The folded values; `values` reads them where the key and the collation were not asked for before."""
+        found = self._known.get((key, collation))
+        if found is None:
+            found = self._known[key, collation] = tuple(map(_FOLDINGS[collation], values()))
+        return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Literal, Protocol
@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.calendar.component import Component
 from server.calendar.contentline import Property
-from server.collation import ASCII_CASEMAP, MatchType, check_collation, matcher
+from server.collation import ASCII_CASEMAP, FoldedTexts, MatchType, check_collation, folded_matcher, matcher
 from server.errors import InvalidFilter
 
 Test = Literal["anyof", "allof"]
@@ -205,37 +205,45 @@ def _check_text_match(text_match: TextMatch | None) -> None:
         raise InvalidFilter(f"A text match has more than {MAX_NEEDLE} characters.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    """What the tests of one calendar object share."""
+
+    in_time_range: TimeRangeTest
+    texts: FoldedTexts = field(default_factory=FoldedTexts)
+
+
 def matches(comp_filter: CompFilter, tree: Component, in_time_range: TimeRangeTest) -> bool:
     """Whether a calendar object matches a filter that `check_filter` accepts; `tree` is its VCALENDAR."""
     if comp_filter.is_not_defined:
         return False
-    return _component_matches(comp_filter, (tree,), in_time_range)
+    return _component_matches(comp_filter, (tree,), _Evaluation(in_time_range))
 
 
-def _component_matches(comp_filter: CompFilter, path: tuple[Component, ...], in_time_range: TimeRangeTest) -> bool:
+def _component_matches(comp_filter: CompFilter, path: tuple[Component, ...], evaluation: _Evaluation) -> bool:
     """Whether the last component of a path fulfils the conditions within a filter of its name."""
     component = path[-1]
-    if comp_filter.time_range is not None and not in_time_range(path, None, comp_filter.time_range):
+    if comp_filter.time_range is not None and not evaluation.in_time_range(path, None, comp_filter.time_range):
         return False
     prop_filters, comp_filters = comp_filter.prop_filters, comp_filter.comp_filters
     if not prop_filters and not comp_filters:
         return True
 
     def has_property(child: PropFilter) -> bool:
-        return _has_property(child, path, in_time_range)
+        return _has_property(child, path, evaluation)
 
     def has_component(child: CompFilter) -> bool:
         name = child.name.upper()
         candidates = [candidate for candidate in component.components if candidate.name == name]
         if child.is_not_defined:
             return not candidates
-        return any(_component_matches(child, (*path, candidate), in_time_range) for candidate in candidates)
+        return any(_component_matches(child, (*path, candidate), evaluation) for candidate in candidates)
 
     combine = any if comp_filter.test == "anyof" else all
     return combine(chain(map(has_property, prop_filters), map(has_component, comp_filters)))
 
 
-def _has_property(prop_filter: PropFilter, path: tuple[Component, ...], in_time_range: TimeRangeTest) -> bool:
+def _has_property(prop_filter: PropFilter, path: tuple[Component, ...], evaluation: _Evaluation) -> bool:
     """Whether a component has a property that fulfils a filter, or has none, as the filter asks."""
     name = prop_filter.name.upper()
     candidates = [prop for prop in path[-1].properties if prop.name == name]
@@ -246,12 +254,11 @@ def _has_property(prop_filter: PropFilter, path: tuple[Component, ...], in_time_
         candidates = _standing_for(name, path[-1])
     combine = any if prop_filter.test == "anyof" else all
     for prop in candidates:
-        results = [_has_parameter(child, prop) for child in param_filters]
+        results = [_has_parameter(child, prop, evaluation) for child in param_filters]
         if text_match is not None:
-            # The UID is compared as it identifies the object: without spaces around it.
-            results.append(text_matches(text_match, [prop.text.strip() if name == "UID" else prop.text]))
+            results.append(_value_matches(text_match, prop, evaluation))
         if time_range is not None:
-            results.append(in_time_range(path, prop, time_range))
+            results.append(evaluation.in_time_range(path, prop, time_range))
         if not results or combine(results):
             return True
     return False
@@ -264,11 +271,28 @@ def _standing_for(name: str, component: Component) -> list[Property]:
     return component.all("DURATION")
 
 
-def _has_parameter(param_filter: ParamFilter, prop: Property) -> bool:
-    values = prop.params.get(param_filter.name.upper()) if prop.parameter_text else None
+def _value_matches(text_match: TextMatch, prop: Property, evaluation: _Evaluation) -> bool:
+    """Whether the value of a property matches. A UID is compared as it identifies the object: stripped of spaces."""
+
+    def values() -> tuple[str]:
+        return (prop.text.strip() if prop.name == "UID" else prop.text,)
+
+    return _folded_match(text_match, evaluation.texts.of(id(prop), text_match.collation, values))
+
+
+def _has_parameter(param_filter: ParamFilter, prop: Property, evaluation: _Evaluation) -> bool:
+    name, text_match = param_filter.name.upper(), param_filter.text_match
+    values = prop.params.get(name) if prop.parameter_text else None
     if values is None or param_filter.is_not_defined:
         return param_filter.is_not_defined and values is None
-    return param_filter.text_match is None or text_matches(param_filter.text_match, values)
+    if text_match is None:
+        return True
+    return _folded_match(text_match, evaluation.texts.of((id(prop), name), text_match.collation, values.copy))
+
+
+def _folded_match(text_match: TextMatch, values: Iterable[bytes]) -> bool:
+    is_match = folded_matcher(text_match.collation, text_match.match_type, text_match.text)
+    return any(map(is_match, values)) != text_match.negate
 
 
 def text_matches(text_match: TextMatch, values: Iterable[str]) -> bool:

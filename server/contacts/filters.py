@@ -14,12 +14,12 @@ How a text match sees a card, where RFC 6352 leaves it open:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from server.calendar.contentline import Property, content_lines, possessive
-from server.collation import UNICODE_CASEMAP, MatchType, check_collation, matcher
+from server.collation import UNICODE_CASEMAP, FoldedTexts, MatchType, check_collation, folded_matcher
 from server.contacts.properties import parameter_values, readings, split_name
 from server.errors import InvalidFilter
 
@@ -75,6 +75,24 @@ class CardFilter:
     prop_filters: tuple[PropFilter, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """The lines of a card that a filter names, and what its tests share: each line is read once for all of them."""
+
+    lines: list[Property]
+    texts: FoldedTexts = field(default_factory=FoldedTexts)
+    parameters: dict[int, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+
+    def parameters_of(self, line: Property) -> Mapping[str, tuple[str, ...]]:
+        """The values of a line's parameters by name."""
+        if id(line) not in self.parameters:
+            self.parameters[id(line)] = parameter_values(line)
+        return self.parameters[id(line)]
+
+
+_LineTest = Callable[[Property, _Card], bool]
+
+
 def check_filter(card_filter: CardFilter) -> None:
     """See that a filter is valid. Every name of a property or parameter can be asked for.
 
@@ -117,8 +135,8 @@ def compiled(card_filter: CardFilter) -> Callable[[str], bool]:
     combine = all if card_filter.test == "allof" else any
 
     def test_card(card: str) -> bool:
-        lines = lines_named(card)
-        return combine(test(lines) for test in tests)
+        named = _Card(lines_named(card))
+        return combine(test(named) for test in tests)
 
     return test_card
 
@@ -145,7 +163,7 @@ def _has_soft_line_breaks(card: str) -> bool:
     return ("=\n" in card or "=\r\n" in card) and "QUOTED-PRINTABLE" in card.upper()
 
 
-def _property_test(prop_filter: PropFilter) -> Callable[[list[Property]], bool]:
+def _property_test(prop_filter: PropFilter) -> Callable[[_Card], bool]:
     """A test of the lines that `_line_finder` found, those of other filters among them."""
     group, name = split_name(prop_filter.name.upper())
     full_name = f"{group}.{name}" if group else ""
@@ -157,26 +175,32 @@ def _property_test(prop_filter: PropFilter) -> Callable[[list[Property]], bool]:
         return line.name == name or line.name.endswith(suffix)
 
     if prop_filter.is_not_defined:
-        return lambda lines: not any(map(is_named, lines))
-    tests = [_text_test(text_match, readings) for text_match in prop_filter.text_matches]
+        return lambda card: not any(map(is_named, card.lines))
+    tests = [_text_test(text_match, "", lambda line, _: readings(line)) for text_match in prop_filter.text_matches]
     tests += [_parameter_test(param_filter) for param_filter in prop_filter.param_filters]
     if not tests:
-        return lambda lines: any(map(is_named, lines))
+        return lambda card: any(map(is_named, card.lines))
     combine = all if prop_filter.test == "allof" else any
-    return lambda lines: any(is_named(line) and combine(test(line) for test in tests) for line in lines)
+    return lambda card: any(is_named(line) and combine(test(line, card) for test in tests) for line in card.lines)
 
 
-def _parameter_test(param_filter: ParamFilter) -> Callable[[Property], bool]:
+def _parameter_test(param_filter: ParamFilter) -> _LineTest:
     name = param_filter.name.upper()
     if param_filter.is_not_defined:
-        return lambda line: name not in parameter_values(line)
+        return lambda line, card: name not in card.parameters_of(line)
     if param_filter.text_match is None:
-        return lambda line: name in parameter_values(line)
-    text_test = _text_test(param_filter.text_match, lambda line: parameter_values(line)[name])
-    return lambda line: name in parameter_values(line) and text_test(line)
+        return lambda line, card: name in card.parameters_of(line)
+    text_test = _text_test(param_filter.text_match, name, lambda line, card: card.parameters_of(line)[name])
+    return lambda line, card: name in card.parameters_of(line) and text_test(line, card)
 
 
-def _text_test(text_match: TextMatch, texts: Callable[[Property], Iterable[str]]) -> Callable[[Property], bool]:
-    matches_text = matcher(text_match.collation, text_match.match_type, text_match.text)
-    negate = text_match.negate
-    return lambda line: any(map(matches_text, texts(line))) != negate
+def _text_test(text_match: TextMatch, parameter: str, values: Callable[[Property, _Card], Iterable[str]]) -> _LineTest:
+    """A test of what `values` reads: of the parameter with a name, or of the value where the name is empty."""
+    is_match = folded_matcher(text_match.collation, text_match.match_type, text_match.text)
+    collation, negate = text_match.collation, text_match.negate
+
+    def test(line: Property, card: _Card) -> bool:
+        folded = card.texts.of((id(line), parameter), collation, lambda: values(line, card))
+        return any(map(is_match, folded)) != negate
+
+    return test

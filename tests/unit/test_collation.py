@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.collation import _FOLDINGS, COLLATIONS, MATCH_TYPES, MatchType, matcher
+from server.collation import _FOLDINGS, COLLATIONS, MATCH_TYPES, FoldedTexts, MatchType, folded_matcher, matcher
 from server.errors import UnsupportedCollation
 
 
@@ -83,4 +83,19 @@ def test_a_needle_is_folded_once_for_all_values(monkeypatch):
     for number in range(5):
         assert not matches("i;octet", "contains", "a needle of this test", str(number))
     assert folded.count("a needle of this test") == 1
-    matcher.cache_clear()
+    folded_matcher.cache_clear()
+
+
+def test_a_value_is_read_and_folded_once_for_all_conditions_on_it():
+    read = []
+
+    def values() -> list[str]:
+        read.append("É")
+        return ["É", "b"]
+
+    texts = FoldedTexts()
+    for _ in range(3):
+        assert texts.of("key", "i;octet", values) == ("É".encode(), b"b")
+        assert texts.of("key", "i;ascii-casemap", values) == ("É".encode(), b"b")
+        assert texts.of("other", "i;unicode-casemap", values) == ("E\u0301".encode(), b"B")
+    assert len(read) == 3
