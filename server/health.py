@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from server.dav.core import unread
 from server.dav.core.registry import Standard
 from server.dav.core.request import Answer, Request
 from server.errors import AccessDenied, DatabaseError, Unavailable
@@ -121,7 +122,10 @@ class Health:
 
         async def handle(http: web.BaseRequest) -> web.StreamResponse:
             answer = await self.answer(http.path) if http.method in _METHODS else _not_allowed()
-            return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+            response = web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+            if not http.content.is_eof():
+                await unread.discard(http, response)
+            return response
 
         return handle
 

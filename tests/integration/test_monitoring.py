@@ -116,6 +116,17 @@ def test_health_is_told_to_everyone(server: Monitored, path: str, own: bool) -> 
     assert (status, headers["Allow"]) == (405, "GET, HEAD")
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_a_body_is_not_waited_for(server: Monitored, own: bool) -> None:
+    """The answer comes before the body, and one that is long is not received."""
+    with socket.create_connection(("127.0.0.1", server.monitoring if own else server.port), timeout=30) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):
+                connection.sendall(bytes(100_000))
+
+
 def test_metrics_are_for_administrators_on_the_main_port(server: Monitored) -> None:
     assert ask(server.port, "GET", "/metrics")[0] == 401
     assert ask(server.port, "GET", "/metrics", who="ada")[0] == 403

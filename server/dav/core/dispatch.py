@@ -15,6 +15,7 @@ import structlog
 from aiohttp import StreamReader, hdrs, web
 
 from server.dav.core import errors as translation
+from server.dav.core import unread
 from server.dav.core.codings import accepts_gzip, decode
 from server.dav.core.request import Answer, Headers, Request, Site
 from server.dav.core.resource import Kind
@@ -40,12 +41,6 @@ GZIP_FROM = 1024
 """Bytes from which an answer is compressed for those who accept it."""
 MAX_DRAIN = 1 << 20
 """Bytes of a refused body that are read to keep the connection of a client that is signed in."""
-MAX_DISCARDED = 64 * 1024
-"""The same for a client that is not signed in; a longer body closes the connection."""
-DISCARD_SECONDS = 5.0
-"""Seconds in which the unread body of a client that is not signed in must arrive."""
-CLOSE_SECONDS = 1.0
-"""Seconds between the end of the answer and the close of a connection on which more comes than is read."""
 PATIENCE = 60.0
 """Seconds that a body may take, and again for every `PIECE` of it that has come."""
 PIECE = 64 * 1024
@@ -109,7 +104,7 @@ class HttpWire:
     def leaves_doubt(self) -> bool:
         """Whether the body may or may not still come: the client waits for a 100 (Continue) that it never gets, there
         is more than is worth reading, or it was waited for long enough."""
-        limit = MAX_DRAIN if self.is_signed_in else MAX_DISCARDED
+        limit = MAX_DRAIN if self.is_signed_in else unread.MAX_DISCARDED
         return self.is_unread and (self._awaited or self._late or (self.http.content_length or 0) > limit)
 
     @property
@@ -184,7 +179,7 @@ class Dispatcher:
         with self._ledger.open(http, request_id) as entry:
             response = await self._respond(http, wire, entry)
         if wire.is_unread and not wire.is_signed_in:
-            await _discard(http, response)
+            await unread.discard(http, response)
         return response
 
     async def _respond(self, http: web.BaseRequest, wire: HttpWire, entry: Entry) -> web.StreamResponse:
@@ -329,27 +324,6 @@ class Dispatcher:
             _log.warning("answer_broken_off", error=type(error).__name__)
             _reset(http)
         return response
-
-
-async def _discard(http: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Send the answer, then drop the body that was not read; one longer than `MAX_DISCARDED` closes the connection."""
-    content, left = http.content, MAX_DISCARDED
-    with contextlib.suppress(ConnectionError, TimeoutError, web.RequestPayloadError, ValueError):
-        await response.prepare(http)
-        await response.write_eof()
-        async with asyncio.timeout(DISCARD_SECONDS):
-            while left > 0 and not content.is_eof():
-                left -= len(await content.readany())
-    transport = http.transport
-    if content.is_eof() or transport is None:
-        return
-    response.force_close()
-    # A close with unread data resets the connection, and the client may lose the answer: it first gets time to read it.
-    with contextlib.suppress(OSError, RuntimeError):
-        if transport.can_write_eof():
-            transport.write_eof()
-    await asyncio.sleep(CLOSE_SECONDS)
-    transport.close()
 
 
 def _reset(http: web.BaseRequest) -> None:

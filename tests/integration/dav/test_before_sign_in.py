@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from server.auth.passwords import PasswordHasher
-from server.dav.core import codings, dispatch, xml
+from server.dav.core import codings, dispatch, unread, xml
 from server.directory import PrincipalChange
 from server.storage import Cause
 from storage_plugins.postgres.directory import PostgresDirectory
@@ -130,7 +130,7 @@ async def test_paths_that_need_no_sign_in_read_no_body(served: Served, body: str
 
 async def test_a_short_unread_body_is_discarded_and_the_connection_kept(served: Served) -> None:
     connection = await Connection.open(served.port)
-    for size in (1, 1000, dispatch.MAX_DISCARDED):
+    for size in (1, 1000, unread.MAX_DISCARDED):
         head = f"PUT {HOME}calendar/1.ics HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n".encode()
         await connection.send(head)
         reply = await connection.reply("PUT")  # the answer comes first

@@ -8,12 +8,11 @@ from urllib.parse import quote
 import pytest
 
 from server.auth.passwords import PasswordHasher
-from server.log import request_id
-from storage_plugins.postgres.database import Database
 from tests.integration.dav.client import Client, basic
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import apple, caldav, calendarserver, carddav, dav, hrefs_in
 from tests.integration.dav.person import Person, card, event, task
+from tests.integration.dav.statements import Statements
 
 # -- synchronisation ---------------------------------------------------------------------------------------------------
 
@@ -685,15 +684,7 @@ async def test_names_beyond_the_limit_are_refused(person: Person) -> None:
 
 async def test_a_listing_of_a_home_is_a_fixed_number_of_statements(served: Served, person: Person, monkeypatch) -> None:
     """PROPFIND of depth 1 with all that apps ask for, whether there are few calendars or many."""
-    statements: list[tuple[str, str]] = []
-    for name in ("fetch", "fetchrow"):
-        original = getattr(Database, name)
-
-        async def counted(self, sql, *args, original=original):
-            statements.append((request_id.get(), sql))
-            return await original(self, sql, *args)
-
-        monkeypatch.setattr(Database, name, counted)
+    statements = Statements(monkeypatch)
     counts = []
     for wanted in (5, 60):
         for number in range(len(await person.names(person.home)), wanted):
@@ -701,6 +692,5 @@ async def test_a_listing_of_a_home_is_a_fixed_number_of_statements(served: Serve
         await person.http("PROPFIND", person.home, APPLE_HOME, Depth="1")
         reply = await person.http("PROPFIND", person.home, APPLE_HOME, Depth="1")
         assert len(reply.multistatus.hrefs) == wanted + 1
-        # Of this request: jobs, and what clients of other tests left under way, have statements at the same time.
-        counts.append(len([sql for id_, sql in statements if id_ == reply.headers["X-Request-Id"]]))
+        counts.append(statements.of(reply))
     assert 0 < counts[0] == counts[1] <= 5
