@@ -6,16 +6,11 @@ Lines get CR LF ends and keep all else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from server.calendar.aggregate_zones import AggregateZones
 from server.calendar.component import outline
 from server.calendar.contentline import escape_text, fold, with_crlf
 
 PRODUCT_ID = "-//Koyomi//Koyomi//EN"
-
-_CHUNK = 64 * 1024
-"""Characters that are put together before they go out."""
 
 
 class Aggregate:
@@ -45,22 +40,3 @@ class Aggregate:
     def tail(self) -> str:
         """END:VCALENDAR."""
         return "END:VCALENDAR\r\n"
-
-
-def aggregate(texts: Iterable[str], calendar_name: str | None = None) -> Iterator[str]:
-    """One iCalendar stream over stored objects, in chunks of some 64 KiB; of no objects a bare VCALENDAR.
-
-    :raises InvalidCalendarData: when a text cannot be read, which stored texts can.
-    """
-    whole = Aggregate(calendar_name)
-    waiting = [whole.head()]
-    size = 0
-    for text in texts:
-        waiting.append(whole.add(text))
-        size += len(waiting[-1])
-        if size > _CHUNK:
-            yield "".join(waiting)
-            waiting.clear()
-            size = 0
-    waiting.append(whole.tail())
-    yield "".join(waiting)

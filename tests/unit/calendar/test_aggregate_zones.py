@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.calendar.aggregate import Aggregate, aggregate
+from server.calendar.aggregate import Aggregate
 from server.calendar.calendar_object import folded_tzid, read_calendar_object
 from server.calendar.component import Component, parse_calendar
 from server.calendar.contentline import encode_parameter, escape_text
@@ -17,7 +17,7 @@ from server.calendar.stream import CalendarStream
 from server.calendar.values import property_times
 from server.calendar.vtimezone import CalendarZones, observances, zone_of_rules
 from server.limits import Limits
-from tests.unit.calendar.texts import BERLIN, calendar, event
+from tests.unit.calendar.texts import BERLIN, aggregated, calendar, event
 
 
 def fixed(offset: str, tzid: str = "Customized Time Zone") -> str:
@@ -73,7 +73,7 @@ def test_one_tzid_with_two_meanings_gets_two_names():
         calendar(fixed(offset), event(uid=uid, start="DTSTART;TZID=Customized Time Zone:20260901T090000"))
         for uid, offset in (("a", "+0100"), ("b", "-0800"), ("c", "+0100"))
     ]
-    whole = "".join(aggregate(texts))
+    whole = aggregated(texts)
     assert instants(whole) == {
         "a": [("DTSTART", [datetime.fromisoformat("2026-09-01T08:00:00Z")])],
         "b": [("DTSTART", [datetime.fromisoformat("2026-09-01T17:00:00Z")])],
@@ -82,7 +82,7 @@ def test_one_tzid_with_two_meanings_gets_two_names():
     names = [child.text("TZID") for child in parse_calendar(whole).children("VTIMEZONE")]
     assert names[0] == "Customized Time Zone"
     assert names[1].startswith("Customized Time Zone-")
-    assert "".join(aggregate(texts)) == whole
+    assert aggregated(texts) == whole
 
 
 def test_all_references_follow():
@@ -94,7 +94,7 @@ def test_all_references_follow():
     )
     body = event(lines, uid="b", start="DTSTART;TZID=Here:20260901T090000")
     first = calendar(fixed("+0100", "Here"), event(uid="a", start="DTSTART;TZID=Here:20260901T090000"))
-    whole = "".join(aggregate([first, calendar(fixed("+0200", "Here"), body)]))
+    whole = aggregated([first, calendar(fixed("+0200", "Here"), body)])
     found = next(child for child in parse_calendar(whole).components if child.text("UID") == "b")
     tzids = {
         prop.name: prop.parameter("TZID") for part in found.walk() for prop in part.properties if prop.parameter("TZID")
@@ -109,7 +109,7 @@ def test_all_references_follow():
 @pytest.mark.parametrize("tzid", ["Europe/Berlin", "W. Europe Standard Time", "/citadel.org/20070227_1/Europe/Berlin"])
 def test_a_zone_that_an_object_does_not_define_is_defined(tzid):
     """RFC 5545 §3.2.19."""
-    whole = "".join(aggregate([calendar(event(start=f"DTSTART;TZID={tzid}:20260701T090000"))]))
+    whole = aggregated([calendar(event(start=f"DTSTART;TZID={tzid}:20260701T090000"))])
     (zone,) = parse_calendar(whole).children("VTIMEZONE")
     assert zone.text("TZID") == tzid
     assert instants_by_definition(whole) == instants(whole)
@@ -122,7 +122,7 @@ def test_parts_of_one_zone_are_completed():
         calendar(zone, event(uid=str(number), start=f"DTSTART;TZID=Europe/Berlin:{start}"))
         for number, (zone, start) in enumerate(((winter, "20261201T090000"), (BERLIN, "20260701T090000")))
     ]
-    whole = "".join(aggregate(texts))
+    whole = aggregated(texts)
     assert whole.count("BEGIN:VTIMEZONE") == 1
     assert instants_by_definition(whole) == instants(whole)
     assert instants(whole) == instants(texts[0]) | instants(texts[1])
@@ -132,9 +132,9 @@ def test_times_before_1970_get_the_whole_history():
     texts = [
         calendar(event(uid=year, start=f"DTSTART;TZID=Europe/Berlin:{year}0615T090000")) for year in ("1945", "2026")
     ]
-    whole = "".join(aggregate(texts))
+    whole = aggregated(texts)
     assert [child.text("TZID") for child in parse_calendar(whole).children("VTIMEZONE")] == ["Europe/Berlin"]
-    later_first = "".join(aggregate(texts[::-1]))
+    later_first = aggregated(texts[::-1])
     assert [child.text("TZID") for child in parse_calendar(later_first).children("VTIMEZONE")] == [
         "Europe/Berlin", "/koyomi/Europe/Berlin",
     ]  # fmt: skip
@@ -216,7 +216,7 @@ def objects(draw: st.DrawFn) -> list[str]:
 @settings(max_examples=300)
 @given(objects())
 def test_exported_and_imported_again_all_instants_are_equal(texts):
-    whole = "".join(aggregate(texts))
+    whole = aggregated(texts)
     tree = parse_calendar(whole)
     defined = [folded_tzid(child.text("TZID") or "") for child in tree.children("VTIMEZONE")]
     assert len(defined) == len(set(defined))
@@ -234,5 +234,5 @@ def test_exported_and_imported_again_all_instants_are_equal(texts):
     assert {uid: found for part in parts for uid, found in instants(part.body.decode()).items()} == before
     for part in parts:
         read_calendar_object(part.body, Limits())
-    again = "".join(aggregate(part.body.decode() for part in parts))
+    again = aggregated(part.body.decode() for part in parts)
     assert instants(again) == before

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.calendar import octet_lines
-from server.calendar.aggregate import aggregate
 from server.calendar.calendar_object import folded_tzid, read_calendar_object
 from server.calendar.contentline import content_lines, decode
 from server.calendar.stream import CalendarStream, Lines, Part, same_components
 from server.errors import InvalidCalendarData, InvalidData
 from server.limits import Limits
+from tests.unit.calendar.texts import aggregated
 
 BERLIN = (
     "BEGIN:VTIMEZONE\r\nTZID:Europe/Berlin\r\nBEGIN:STANDARD\r\nDTSTART:19961027T030000\r\nTZOFFSETFROM:+0200\r\n"
@@ -199,7 +199,7 @@ def objects(draw: st.DrawFn) -> list[str]:
 
 @given(objects())
 def test_objects_put_together_and_taken_apart_are_the_same(texts: list[str]) -> None:
-    whole = "".join(aggregate(texts, "A calendar"))
+    whole = aggregated(texts, "A calendar")
     found = parts(whole)
     assert len(found) == len(texts)
     for part, text in zip(found, texts, strict=True):
@@ -210,12 +210,12 @@ def test_objects_put_together_and_taken_apart_are_the_same(texts: list[str]) -> 
         assert {folded_tzid(tzid) for tzid in again.tzids} <= {
             folded_tzid(zone.text("TZID") or "") for zone in again.tree.children("VTIMEZONE")
         }
-    assert parts("".join(aggregate([part.body.decode() for part in found], "A calendar"))) == found
+    assert parts(aggregated([part.body.decode() for part in found], "A calendar")) == found
 
 
 @given(objects(), st.lists(st.integers(0, 10_000), max_size=40), st.sampled_from([20, 1000, 1 << 20]))
 def test_lines_may_be_folded_between_any_octets(texts: list[str], places: list[int], block: int) -> None:
-    octets = "".join(aggregate(texts, "A calendar")).encode()
+    octets = aggregated(texts, "A calendar").encode()
     folded = octets
     for place in sorted({place % len(octets) for place in places}, reverse=True):
         if folded[place - 1 : place] not in (b"", b"\r", b"\n") and folded[place : place + 1] not in (b"\r", b"\n"):

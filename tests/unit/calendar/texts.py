@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from server.calendar.aggregate import Aggregate
+
 BERLIN = """BEGIN:VTIMEZONE
 TZID:Europe/Berlin
 BEGIN:DAYLIGHT
@@ -30,6 +34,12 @@ def calendar(*parts: str, head: str = "VERSION:2.0\nPRODID:-//Example//Test//EN"
     """A VCALENDAR with components, in CR LF lines."""
     lines = ["BEGIN:VCALENDAR", head, *parts, "END:VCALENDAR", ""]
     return crlf("\n".join(line for line in lines if line or line is lines[-1]))
+
+
+def aggregated(texts: Iterable[str], calendar_name: str | None = None) -> str:
+    """The one iCalendar stream over several objects."""
+    whole = Aggregate(calendar_name)
+    return "".join((whole.head(), *map(whole.add, texts), whole.tail()))
 
 
 def component(name: str, lines: str, uid: str | None = "1@example.com") -> str:
