@@ -21,6 +21,7 @@ from functools import partial
 from hashlib import blake2b
 from itertools import count
 
+from server.calendar.all_day_times import may_depend_on_zones, with_dates
 from server.calendar.calendar_object import folded_tzid
 from server.calendar.component import Component, parse_calendar
 from server.calendar.contentline import Property, content_lines, encode_parameter, escape_text, fold, with_crlf
@@ -36,12 +37,13 @@ _FOLD = r"(?:\r\n[ \t])?"
 _KEYWORD = _FOLD.join(("", "[Tt]", "[Zz]", "[Ii]", "[Dd]", "="))
 _PLAIN = r"[^:;\"\r\n]{0,300}"
 _REFERENCE = re.compile(
-    r"\n[Dd][Tt][Ss][Tt][Aa][Rr][Tt]:([0-9]{4})"
-    rf"|;{_KEYWORD}((?:\"[^\"]{{0,300}}|{_PLAIN}(?:\r\n[ \t]{_PLAIN}){{0,4}})(?::(?![0-9]{{8}}){_PLAIN}){{0,4}})"
+    rf";{_KEYWORD}((?:\"[^\"]{{0,300}}|{_PLAIN}(?:\r\n[ \t]{_PLAIN}){{0,4}})(?::(?![0-9]{{8}}){_PLAIN}){{0,4}})"
     rf"(?:[^:\r\n]{{0,300}}(?:\r\n[ \t][^:\r\n]{{0,300}})?:{_FOLD}([0-9]{{4}}))?"
 )
-"""The year of a DTSTART without a zone; or a reference to a zone, with the year of its first time. In texts with CR LF
-line ends. An unquoted colon in a TZID is read as part of it, as `server.calendar.contentline` does."""
+"""A reference to a zone, with the year of its first time, in a text with CR LF line ends. An unquoted colon in a TZID
+is read as part of it, as `server.calendar.contentline` does."""
+_WITHOUT_ZONE = re.compile(r"\n[Dd][Tt][Ss][Tt][Aa][Rr][Tt]:([0-9]{4})")
+"""The year of a DTSTART that refers to no zone; it counts for what a name of a zone means."""
 _LONGEST = 200
 """Characters of a reference that is known to be read whole."""
 
@@ -72,18 +74,16 @@ class AggregateZones:
         :param components: its other components; both with CR LF line ends.
         :raises InvalidCalendarData: when the text cannot be read.
         """
-        tzids: set[str] = set()
-        years: set[str] = set()
-        is_clear = True
-        for start, tzid, year in _REFERENCE.findall(components):
-            if tzid:
-                tzids.add(tzid)
-                is_clear = is_clear and year and len(tzid) <= _LONGEST and tzid[-1] not in " \t"
-            years.add(start or year)
-        if not tzids:
+        references = set(_REFERENCE.findall(components))
+        if brought and (not references or len(brought) > 1) and may_depend_on_zones(components):
+            components = with_dates(components, CalendarZones(parse_calendar(text)))
+        if not references:
             return components
-        if not is_clear:
+        tzids = {tzid for tzid, _ in references}
+        years = {year for _, year in references}
+        if "" in years or any(not tzid or len(tzid) > _LONGEST or tzid[-1] in " \t" for tzid in tzids):
             return self._with_definitions(text, components)[0]
+        years.update(_WITHOUT_ZONE.findall(components))
         signature = "\n".join((*brought, *sorted(tzids), min(years)))
         key = blake2b(signature.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         renamed = self._renamed.get(key)

@@ -15,6 +15,7 @@ from itertools import takewhile
 from mmap import mmap
 
 from server.calendar.aggregate import PRODUCT_ID
+from server.calendar.all_day_times import may_depend_on_zones
 from server.calendar.calendar_object import CALENDAR_COMPONENTS, folded_tzid
 from server.calendar.component import MAX_DEPTH, outline, parse_components
 from server.calendar.contentline import Property, content_lines, fold, with_crlf
@@ -259,10 +260,12 @@ class CalendarStream:
         return "".join(map(fold, lines))
 
     def _zones(self, components: list[tuple[str, _Span]]) -> list[tuple[str, _Span]]:
-        """The VTIMEZONEs that components refer to, in the order in which they do."""
+        """The VTIMEZONEs that components refer to, in the order in which they do, and those of their calendar that
+        times in a series of dates may be given by."""
         found: dict[str, tuple[str, _Span]] = {}
         for text, span in components:
-            for tzid in _tzids(text):
+            beside = self._calendars[span.calendar].zones if may_depend_on_zones(text) else ()
+            for tzid in (*_tzids(text), *beside):
                 if tzid in found:
                     continue
                 for number in (span.calendar, *range(len(self._calendars))):

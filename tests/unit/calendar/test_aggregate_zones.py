@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import icalendar
 import pytest
@@ -13,6 +13,7 @@ from server.calendar.aggregate import Aggregate
 from server.calendar.calendar_object import folded_tzid, read_calendar_object
 from server.calendar.component import Component, parse_calendar
 from server.calendar.contentline import encode_parameter, escape_text
+from server.calendar.materialise import materialise
 from server.calendar.stream import CalendarStream
 from server.calendar.values import property_times
 from server.calendar.vtimezone import CalendarZones, observances, zone_of_rules
@@ -156,6 +157,38 @@ def test_objects_like_those_before_are_not_parsed(monkeypatch):
     assert "BEGIN:VTIMEZONE" in whole.add(texts[0])
     monkeypatch.setattr("server.calendar.aggregate_zones.parse_calendar", None)
     assert [whole.add(text).count("BEGIN:") for text in texts] == [1, 1, 1]
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.sampled_from([BERLIN, fixed("-0800", "West"), fixed("+0530", "East"), ""]), min_size=1, max_size=4),
+    st.sampled_from(["EXDATE", "RDATE", "RECURRENCE-ID", "UNTIL"]),
+    st.sampled_from(["", "\n "]),
+)
+def test_days_that_are_given_by_times_in_utc_stay(zones, name, fold):
+    """Exchange writes EXDATE and UNTIL of all-day series as local midnight in UTC; nothing refers to its VTIMEZONE."""
+    texts = []
+    for number, zone in enumerate(zones):
+        time = {BERLIN: "20260111T230000Z", "": "20260111T230000Z"}.get(zone) or (
+            "20260112T080000Z" if "West" in zone else "20260111T183000Z"
+        )
+        rule = f"RRULE:FREQ=DAILY;{fold}" + (f"UNTIL={time}" if name == "UNTIL" else "COUNT=10")
+        more = "" if name in ("UNTIL", "RECURRENCE-ID") else f"\n{name}:{fold}{time}"
+        parts = [event(rule + more, uid=str(number), start="DTSTART;VALUE=DATE:20260110")]
+        if name == "RECURRENCE-ID":
+            parts.append(event(f"RECURRENCE-ID:{time}", uid=str(number), start="DTSTART;VALUE=DATE:20260301"))
+        texts.append(calendar(*filter(None, [zone]), *parts))
+    whole = aggregated(texts)
+    imported = {part.uid: part.body.decode() for part in CalendarStream(whole.encode()).objects()}
+    for number, text in enumerate(texts):
+        assert days(imported[str(number)]) == days(text)
+    (alone,) = CalendarStream(texts[0].encode().replace(b"VERSION", b"METHOD:X\r\nVERSION")).objects()
+    assert days(alone.body.decode()) == days(texts[0])
+
+
+def days(text: str) -> list[tuple[str, datetime]]:
+    rows = materialise(parse_calendar(text), datetime(2026, 6, 1, tzinfo=UTC)).occurrences
+    return sorted((row.recurrence_id, row.start) for row in rows)
 
 
 _TZIDS = (
