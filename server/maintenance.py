@@ -18,7 +18,7 @@ import structlog
 from server.background import run_forever
 from server.errors import KoyomiError
 from server.metrics import Metrics
-from server.services.views import render
+from server.services.views import alarms_of, render
 from server.settings import Settings
 from storage_plugins.postgres.audit_chain import seal
 from storage_plugins.postgres.database import Connection, Database, DatabaseLimits, connect
@@ -27,7 +27,7 @@ from storage_plugins.postgres.maintenance import forget_deleted, prune_tombstone
 from storage_plugins.postgres.occurrence_jobs import follow_zone_data, rederive, roll_horizon
 from storage_plugins.postgres.outbox import prune_outbox
 from storage_plugins.postgres.sqlstates import domain_error
-from storage_plugins.postgres.views import prune_views, render_shared
+from storage_plugins.postgres.views import prune_views, render_shared, store_alarms
 
 INTERVAL = 600.0
 """Seconds between two rounds."""
@@ -115,6 +115,7 @@ async def _round(database: Database, settings: Settings, lock: Connection, metri
         "outbox": lambda: prune_outbox(database, OUTBOX_AGE, CONSUMER_LAG),
         "deleted": lambda: forget_deleted(database, restore),
         "shared": lambda: render_shared(database, render),
+        "alarms": lambda: store_alarms(database, alarms_of),
         "views": lambda: prune_views(database, restore),
         "tombstones": lambda: prune_tombstones(database, retention),
         "sign_in_failures": lambda: PostgresDirectory(database).forget_failures(settings.sign_in_window),

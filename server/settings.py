@@ -307,7 +307,8 @@ class Settings(BaseModel):
     quota_bytes: ByteSize = _option(
         _LIMITS.quota_bytes,
         "Limits",
-        "Size of everything in one home (a person's calendars, or their address books) that has no quota of its own.",
+        "Size of everything in one home (a person's calendars, or their address books) that has no quota of its own. "
+        "What is kept beside, such as deleted texts, may take as much again.",
         unit="bytes",
         ge=0,
         le=1 << 50,

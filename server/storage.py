@@ -20,7 +20,7 @@ from uuid import UUID
 
 if TYPE_CHECKING:
     from server.calendar.filter_plan import UidSearch
-    from server.calendar.occurrences import Busy, Materialised, Occurrence, Timing
+    from server.calendar.occurrences import AlarmTrigger, Busy, Materialised, Occurrence, Timing
 
 PrincipalKind = Literal["individual", "group", "room", "resource"]
 HomeKind = Literal["calendar", "addressbook"]
@@ -62,6 +62,8 @@ class Home:
     """Latest revision given to a change in this home."""
     incarnation: int
     used_bytes: int
+    kept_bytes: int
+    """Bytes that are kept beside: deleted texts, neutral texts, personal copies."""
     quota_bytes: int | None
     """A quota of its own; None where the installation's default holds."""
     sync_floor: int
@@ -98,6 +100,8 @@ class Collection:
     used_bytes: int
     created_at: datetime
     modified_at: datetime
+    binding_home_id: int
+    """The home that shows it."""
     deleted_revision: int | None = None
     """Set when the binding is a tombstone (only `home_changes` gives such)."""
     timezone: str | None = None
@@ -269,6 +273,7 @@ class ObjectView:
     """What is this person's own (`server.calendar.personal`)."""
     busy: tuple[Busy, ...] | None = None
     """What each component of VCALENDAR makes busy; None: the same as for the owner."""
+    alarms: tuple[AlarmTrigger, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -522,10 +527,10 @@ class Storage(Protocol):
     ) -> Overlapping:
         """Which objects of a calendar overlap `window`; floating times are looked for in `floating`."""
 
-    async def ringing(self, collection: Collection, window: tuple[datetime, datetime]) -> Sequence[int] | None:
-        """Ids of the objects of a calendar that may have an alarm that rings in a window, no others than these do.
+    async def ringing(self, collection: Collection, window: tuple[datetime, datetime]) -> Sequence[int]:
+        """Ids of the objects of a calendar that may have an alarm that rings in a window; all others have none.
 
-        None where that is not known: for somebody who has alarms of their own.
+        In the viewer's view: their own alarms.
         """
 
     async def busy_times(
@@ -593,11 +598,12 @@ class Storage(Protocol):
         view: ObjectView,
         expected: ObjectState,
         view_revision: int,
+        limits: WriteLimits,
         cause: Cause,
     ) -> Written:
         """Set what one person sees of a member, which stays as it is; `view_revision` is that of the view until now.
 
-        Only this person's home and collection get a new revision. Raises `WriteConflict`, `NotFound`.
+        Only this person's home and collection get a new revision. Raises `WriteConflict`, `NotFound`, `QuotaExceeded`.
         """
 
     async def delete_object(self, collection: Collection, name: str, expected: ObjectState, cause: Cause) -> int:

@@ -1,4 +1,7 @@
-"""RFC 4331: DAV:quota-available-bytes and DAV:quota-used-bytes. The limit itself is held by each write (507)."""
+"""RFC 4331: DAV:quota-available-bytes and DAV:quota-used-bytes. The limit itself is held by each write (507).
+
+Used is what the person can see. What is kept beside (deleted texts, personal copies) may take as much again.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def _available(request: Request, resource: Resource) -> str:
     home = resource.home
     assert home is not None
     quota = request.site.limits.quota_bytes if home.quota_bytes is None else home.quota_bytes
-    return str(max(0, quota - home.used_bytes))
+    return str(max(0, min(quota, 2 * quota - home.kept_bytes) - home.used_bytes))
 
 
 STANDARD = Standard(

@@ -141,7 +141,9 @@ class Objects:
             assert existing is not None
             state = ObjectState(existing.id, existing.revision)
             written = await self._ended(
-                self._storage.put_view(collection, name, view, state, existing.view_revision, cause)
+                self._storage.put_view(
+                    collection, name, view, state, existing.view_revision, write_limits(self._limits), cause
+                )
             )
             return Put(False, view.etag, as_sent, written)
         if personal_only:

@@ -98,10 +98,9 @@ async def objects_in(
     return frozenset(found)
 
 
-async def ringing_in(storage: Storage, collection: Collection, time_range: TimeRange) -> frozenset[int] | None:
-    """Ids of the objects of which an alarm may ring in a window, wherever floating times lie; None: any object's."""
-    found = await storage.ringing(collection, _bounds(time_range))
-    return None if found is None else frozenset(found)
+async def ringing_in(storage: Storage, collection: Collection, time_range: TimeRange) -> frozenset[int]:
+    """Ids of the objects of which an alarm may ring in a window, wherever floating times lie."""
+    return frozenset(await storage.ringing(collection, _bounds(time_range)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from server.calendar.occurrences import Busy
+from server.calendar.alarms import alarm_triggers
+from server.calendar.component import parse_calendar
+from server.calendar.occurrences import AlarmTrigger, Busy
 from server.calendar.personal import busy_types, compose, neutral, same_order, same_shared, split
 from server.errors import ResourceTooLarge
 from server.services.etags import etag_of
 from server.storage import ObjectView, SharedObject, Views
 
 MAX_PERSONAL = 256 * 1024
-"""Bytes of what one person may keep of their own in one object: it counts against nobody's quota."""
+"""Bytes of what one person may keep of their own in one object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,13 @@ def decide(principal: int, text: str, stored: SharedObject | None, owner: frozen
 
 def _view(principal: int, text: str, personal: str, owner_busy: tuple[Busy, ...], owner: frozenset[str]) -> ObjectView:
     data = text.encode()
-    return ObjectView(principal, etag_of(data), text, len(data), personal, _different(text, owner_busy, owner))
+    different = _different(text, owner_busy, owner)
+    return ObjectView(principal, etag_of(data), text, len(data), personal, different, alarms_of(text))
+
+
+def alarms_of(text: str) -> tuple[AlarmTrigger, ...]:
+    """When the alarms of a text ring. Raises `InvalidCalendarData`."""
+    return alarm_triggers(enumerate(parse_calendar(text).components)) if "VALARM" in text.upper() else ()
 
 
 def _different(text: str, owner_busy: tuple[Busy, ...], owner: frozenset[str]) -> tuple[Busy, ...] | None:

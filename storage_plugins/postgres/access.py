@@ -30,7 +30,7 @@ from storage_plugins.postgres.storage import PostgresStorage
 from storage_plugins.postgres.views import render_all
 from storage_plugins.postgres.writing import by, call, write
 
-_SET_ACL = call("koyomi_set_acl_1", 11)
+_SET_ACL = call("koyomi_set_acl_2", 11)
 
 
 class PostgresAccess:

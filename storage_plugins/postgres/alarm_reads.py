@@ -27,38 +27,52 @@ _RINGS = (
     f"else {_FIRST} - {_SLACK} < $4 "
     f"and {_FIRST} + make_interval(secs => a.repeat * a.interval_seconds) + {_SLACK} >= $3 end)"
 )
-_OF_OCCURRENCE = (
-    "a.home_id = $1 and a.object_id = c.object_id and a.viewer_id = 0 and a.component = c.component and a.at is null"
-)
 _EARLIER, _LATER = f"($3::timestamptz - {_WIDER})", f"($4::timestamptz + {_WIDER})"
 _REACH_INTERVAL = f"make_interval(secs => least({_REACH}, {_MOST}))"
 
 
-def _of_occurrences(wider: str, reach: str) -> str:
-    """Objects with an occurrence in a window that is wider, and an alarm of a reach for it."""
-    columns = "c.object_id, c.component, c.kind, c.start_at, c.end_at"
-    occurrences = stored(columns, f"($3::timestamptz - {wider})", f"($4::timestamptz + {wider})")
-    return f"select c.object_id from ({occurrences}) as c join alarm a on {_OF_OCCURRENCE} and {reach} and {_RINGS}"  # noqa: S608
+def _ringing(viewer: str) -> str:
+    """The statement for the alarms of one viewer."""
+    of_occurrence = (
+        f"a.home_id = $1 and a.object_id = c.object_id and a.viewer_id = {viewer} and a.component = c.component "
+        "and a.at is null"
+    )
+
+    def of_occurrences(wider: str, reach: str) -> str:
+        """Objects with an occurrence in a window that is wider, and an alarm of a reach for it."""
+        columns = "c.object_id, c.component, c.kind, c.start_at, c.end_at"
+        occurrences = stored(columns, f"($3::timestamptz - {wider})", f"($4::timestamptz + {wider})")
+        return f"select c.object_id from ({occurrences}) as c join alarm a on {of_occurrence} and {reach} and {_RINGS}"  # noqa: S608
+
+    near = of_occurrences(_WIDER, f"{_REACH} <= {_DAY}")
+    within_month = of_occurrences(_MUCH_WIDER, f"{_REACH} > {_DAY} and {_REACH} <= {_MONTH}")
+    # The offset keeps this a lookup for each alarm, whatever the planner knows of the tables.
+    far = (
+        "select a.object_id from alarm a cross join lateral ("  # noqa: S608 - put together from what stands here
+        f"select from occurrence c where c.home_id = $1 and {of_occurrence} and {_RINGS} limit 1 offset 0) as c "
+        f"where a.home_id = $1 and a.collection_id = $2 and a.viewer_id = {viewer} and a.at is null "
+        f"and {_REACH} > {_MONTH}"
+    )
+    at = (
+        "select a.object_id from alarm a where a.home_id = $1 and a.collection_id = $2 "  # noqa: S608
+        f"and a.viewer_id = {viewer} and a.at < $4 "
+        "and a.at + make_interval(secs => a.repeat * a.interval_seconds) >= $3"
+    )
+    unexpanded = (
+        "select o.id from object o where o.home_id = $1 and o.collection_id = $2 and o.deleted_revision is null "  # noqa: S608
+        "and (o.expanded_from is not null or o.expanded_until is not null) and exists ("
+        f"select from alarm a where a.home_id = $1 and a.object_id = o.id and a.viewer_id = {viewer} and a.at is null "
+        f"and (o.expanded_from > {_EARLIER} - {_REACH_INTERVAL} or o.expanded_until < {_LATER} + {_REACH_INTERVAL}))"
+    )
+    return " union ".join((near, within_month, far, at, unexpanded))
 
 
-_NEAR = _of_occurrences(_WIDER, f"{_REACH} <= {_DAY}")
-_WITHIN_MONTH = _of_occurrences(_MUCH_WIDER, f"{_REACH} > {_DAY} and {_REACH} <= {_MONTH}")
-# The offset keeps this a lookup for each alarm, whatever the planner knows of the tables.
-_FAR = (
-    "select a.object_id from alarm a cross join lateral ("  # noqa: S608 - put together from what stands here
-    f"select from occurrence c where c.home_id = $1 and {_OF_OCCURRENCE} and {_RINGS} limit 1 offset 0) as c "
-    f"where a.home_id = $1 and a.collection_id = $2 and a.viewer_id = 0 and a.at is null and {_REACH} > {_MONTH}"
+_WITHOUT_ALARMS = (
+    "select v.object_id from object_view v join object o on o.home_id = v.home_id and o.id = v.object_id "
+    "where v.home_id = $1 and v.principal_id = $5 and v.alarms_etag is distinct from v.etag and o.collection_id = $2"
 )
-_AT = (
-    "select a.object_id from alarm a where a.home_id = $1 and a.collection_id = $2 and a.viewer_id = 0 and a.at < $4 "
-    "and a.at + make_interval(secs => a.repeat * a.interval_seconds) >= $3"
-)
-_UNEXPANDED = (
-    "select o.id from object o where o.home_id = $1 and o.collection_id = $2 and o.deleted_revision is null "  # noqa: S608
-    "and (o.expanded_from is not null or o.expanded_until is not null) and exists ("
-    "select from alarm a where a.home_id = $1 and a.object_id = o.id and a.viewer_id = 0 and a.at is null "
-    f"and (o.expanded_from > {_EARLIER} - {_REACH_INTERVAL} or o.expanded_until < {_LATER} + {_REACH_INTERVAL}))"
-)
-
-RINGING = " union ".join((_NEAR, _WITHIN_MONTH, _FAR, _AT, _UNEXPANDED))
-"""Arguments: home, collection, start and end of the window."""
+"""Objects whose personal copy may have alarms that are not stored yet."""
+RINGING = _ringing("0")
+"""Of the owner's texts. Arguments: home, collection, start and end of the window."""
+RINGING_IN_VIEW = f"{_ringing('$5')} union {_WITHOUT_ALARMS}"
+"""Of one person's copies. Arguments: as `RINGING`, and the person."""

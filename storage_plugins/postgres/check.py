@@ -52,11 +52,28 @@ _CHECKS = (
         from collection c where c.home_id = h.id and c.deleted_at is null
     ) as t
     cross join lateral (
+        select coalesce(sum(b.bytes), 0) as bytes
+        from (
+            select o.size as bytes from object o
+            where o.home_id = h.id and o.deleted_revision is not null and o.text is not null
+            union all
+            select octet_length(o.neutral_text) from object o where o.home_id = h.id and o.neutral_text is not null
+            union all
+            select v.size + octet_length(v.personal) from object_view v where v.home_id = h.id
+            union all
+            select octet_length(s.text) from trash s where s.home_id = h.id
+            union all
+            select o.size from collection c join object o on o.home_id = c.home_id and o.collection_id = c.id
+            where c.home_id = h.id and c.deleted_at is not null and o.deleted_revision is null
+        ) as b
+    ) as kept
+    cross join lateral (
         select count(*) as bindings, coalesce(max(b.revision), 0) as revision
         from binding b where b.home_id = h.id and b.deleted_revision is null
     ) as n
     cross join lateral (values
         ('used_bytes', h.used_bytes::text, t.bytes::text),
+        ('kept_bytes', h.kept_bytes::text, kept.bytes::text),
         ('collection_count', h.collection_count::text, n.bindings::text),
         ('revision', h.revision::text, greatest(h.revision, t.revision, n.revision)::text)
     ) as k (what, stored, computed)
@@ -79,6 +96,14 @@ _CHECKS = (
     ) as s
     left join object o on o.home_id = s.home_id and o.id = s.object_id and o.deleted_revision is null
     where o.id is null or o.collection_id <> s.collection_id
+    """,
+    """
+    select distinct a.home_id, 'alarm of object ' || a.object_id, 'viewer', a.viewer_id::text, 'none'
+    from alarm a
+    where a.home_id = any($1::bigint[]) and a.viewer_id <> 0 and not exists (
+        select from object_view v
+        where v.home_id = a.home_id and v.object_id = a.object_id and v.principal_id = a.viewer_id
+    )
     """,
     """
     select b.home_id, 'binding ' || b.name, 'collection', b.collection_id::text, 'deleted'
@@ -106,10 +131,14 @@ _SHARED = f"""
     ) as w
     cross join lateral (
         select o.id, o.revision, o.text, o.neutral_text, coalesce(max(v.revision), 0),
-               jsonb_object_agg(v.principal_id, v.personal) filter (where v.principal_id is not null),
-               w.uid, w.name, w.addresses,
-               jsonb_object_agg(v.principal_id, jsonb_build_array(v.etag, v.size, v.text, v.busy))
-                   filter (where v.principal_id is not null)
+               array_agg(v.principal_id), array_agg(v.personal), w.uid, w.name, w.addresses,
+               array_agg(v.principal_id) as viewers, array_agg(v.etag), array_agg(v.size), array_agg(v.text),
+               jsonb_agg(v.busy),
+               -- Null: they are not stored yet.
+               array_agg(case when v.alarms_etag = v.etag then (
+                   select count(*) from alarm a
+                   where a.home_id = o.home_id and a.object_id = o.id and a.viewer_id = v.principal_id
+               ) end)
         from object_view v where v.home_id = o.home_id and v.object_id = o.id
     ) as s
     where n.fits order by o.id
@@ -175,8 +204,9 @@ async def _check_views(
     """What others than the owner see. The text of a view may be written in another way than it would be rendered."""
     last = 0
     while rows := await database.fetch(_SHARED, home, last, batch):
-        for etag, text, busy, *object_, views in rows:
-            found = shared_object(object_)
+        for etag, text, busy, *columns in rows:
+            found = shared_object(columns[:10])
+            seen_by = {row[0]: row[1:] for row in zip(*(column or () for column in columns[10:]), strict=True)}
             should_be = render(found)
             subject = f"object {found.id}"
             for what, stored, computed in (
@@ -187,13 +217,14 @@ async def _check_views(
                 if stored != computed:
                     yield Difference(home, subject, what, str(stored), str(computed))
             for view in should_be.views:
-                seen_etag, size, seen, seen_busy = views[str(view.principal_id)]
+                seen_etag, size, seen, seen_busy, alarms = seen_by[view.principal_id]
                 subject = f"object {found.id} as principal {view.principal_id} sees it"
                 data = seen.encode()
                 for what, stored, computed in (
                     ("etag", seen_etag, etag_of(data)),
                     ("size", str(size), str(len(data))),
                     ("busy", seen_busy, busy_numbers(view.busy)),
+                    ("alarms", str(alarms), str(alarms if alarms is None else len(view.alarms))),
                 ):
                     if stored != computed:
                         yield Difference(home, subject, what, str(stored), str(computed))

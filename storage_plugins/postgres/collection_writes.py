@@ -17,10 +17,10 @@ from server.storage import (
 from storage_plugins.postgres.writing import Writing, binding, by, call, new_collection, split
 
 _CREATE_COLLECTION = call("koyomi_create_collection_1", 11)
-_SET_COLLECTION_PROPERTIES = call("koyomi_set_collection_properties_1", 15)
+_SET_COLLECTION_PROPERTIES = call("koyomi_set_collection_properties_2", 15)
 _SET_HOME_PROPERTIES = call("koyomi_set_home_properties_1", 6)
 _DELETE_COLLECTION = call("koyomi_delete_collection_1", 14)
-_COPY_COLLECTION = call("koyomi_copy_collection_1", 15)
+_COPY_COLLECTION = call("koyomi_copy_collection_2", 15)
 _MOVE_COLLECTION = call("koyomi_move_collection_1", 12)
 
 
@@ -47,6 +47,7 @@ class CollectionWrites(Writing):
             used_bytes=0,
             created_at=now,
             modified_at=now,
+            binding_home_id=home.id,
             timezone=new.timezone,
             source=new.source,
             properties=dict(new.properties),

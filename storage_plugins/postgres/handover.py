@@ -71,7 +71,10 @@ async def hand_over(
     copied = batch
     while copied == batch:
         async with database.transaction() as connection:
-            copied = await _copy_members(connection, handover, batch) if await _lock(connection, handover) else 0
+            copied = 0
+            if await _lock(connection, handover):
+                await _hold_members(connection, handover, batch)
+                copied = await _copy_members(connection, handover, batch)
         yield copied
     async with database.transaction() as connection:
         if await _lock(connection, handover):
@@ -117,6 +120,27 @@ async def _lock(connection: Connection, handover: Handover) -> bool:
             handover.id,
             handover.to_home_id,
         )
+    )
+
+
+async def _hold_members(connection: Connection, handover: Handover, limit: int | None) -> None:
+    """Lock the members that `_copy_members` copies next.
+
+    So that nobody computes occurrences anew between the copy of an object and that of its occurrences: the copy would
+    claim to be expanded where it is not. Objects are locked before homes.
+    """
+    await connection.execute(
+        """
+        with next as materialized (
+            select o.id from handover v join object o on o.home_id = v.home_id and o.collection_id = v.collection_id
+            where v.home_id = $1 and v.collection_id = $2 and o.revision > v.copied_revision
+            order by o.revision limit $3
+        )
+        select from object o where o.home_id = $1 and o.id in (select id from next) order by o.id for no key update
+        """,
+        handover.home_id,
+        handover.id,
+        limit,
     )
 
 
@@ -188,8 +212,12 @@ async def _copy_members(connection: Connection, handover: Handover, limit: int) 
             select count(*) as members, coalesce(sum(size), 0) as bytes from object
             where home_id = $1 and id = any($3::bigint[]) and deleted_revision is null
         ), used as (
-            update home h set used_bytes = h.used_bytes + c.bytes - $5 from copied c, collection t
-            where h.id = $1 and t.home_id = $1 and t.id = $2 and t.deleted_at is null
+            -- Earlier copies in a deleted collection are counted out by a trigger.
+            update home h set
+                used_bytes = h.used_bytes + case when t.deleted_at is null then c.bytes - $5 else 0 end,
+                kept_bytes = h.kept_bytes + case when t.deleted_at is null then 0 else c.bytes end
+            from copied c, collection t
+            where h.id = $1 and t.home_id = $1 and t.id = $2
         )
         update collection t
         set member_count = t.member_count + c.members - $4, used_bytes = t.used_bytes + c.bytes - $5, revision = $6
@@ -223,6 +251,7 @@ async def _remove_parts(connection: Connection, home_id: int, objects: list[int]
 async def _take_place(connection: Connection, handover: Handover, owner: str, cause: Cause, batch: int) -> None:
     """Copy what is left and put the copy in the place of the collection."""
     home_id, id_, to_home_id = handover.home_id, handover.id, handover.to_home_id
+    await _hold_members(connection, handover, None)
     # Whoever shares the collection, or stops, waits; so does every writer in a home that is concerned.
     await connection.execute("select pg_advisory_xact_lock($1::bigint)", id_)
     await connection.execute(

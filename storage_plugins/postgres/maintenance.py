@@ -13,18 +13,32 @@ from storage_plugins.postgres.database import Database
 
 _SETTLING = timedelta(hours=1)
 
+# Rows that are deleted here counted against their home (home.kept_bytes). So the jobs lock homes before the rows in
+# them, as writers do.
+_HOMES_OF_TEXTS = """
+    select h.id from home h where h.id in (
+        select home_id from object where deleted_at < clock_timestamp() - $1::interval and text is not null
+        order by deleted_at limit $2
+    ) order by h.id for no key update skip locked
+"""
 _FORGET_TEXTS = """
     update object o set text = null, summary = null, properties = null
     from (
         select home_id, id from object
-        where deleted_at < clock_timestamp() - $1::interval and text is not null
+        where home_id = any($3::bigint[]) and deleted_at < clock_timestamp() - $1::interval and text is not null
         order by deleted_at limit $2 for update skip locked
     ) as old
     where o.home_id = old.home_id and o.id = old.id
 """
+_HOMES_OF_TRASH = """
+    select h.id from home h where h.id in (
+        select home_id from trash where deleted_at < clock_timestamp() - $1::interval order by deleted_at limit $2
+    ) order by h.id for no key update skip locked
+"""
 _FORGET_TRASH = """
     delete from trash where (home_id, id) in (
-        select home_id, id from trash where deleted_at < clock_timestamp() - $1::interval
+        select home_id, id from trash
+        where home_id = any($3::bigint[]) and deleted_at < clock_timestamp() - $1::interval
         order by deleted_at limit $2 for update skip locked
     )
 """
@@ -38,12 +52,19 @@ _MARK_COLLECTIONS = """
     ) as old
     where c.home_id = old.home_id and c.id = old.id
 """
+_HOMES_OF_MEMBERS = """
+    select h.id from home h where h.id in (
+        select o.home_id from collection c
+        join object o on o.home_id = c.home_id and o.collection_id = c.id
+        where c.deleted_at < clock_timestamp() - $1::interval limit $2
+    ) order by h.id for no key update skip locked
+"""
 _FORGET_MEMBERS = """
     with old as materialized (
         select o.home_id, o.collection_id, o.id, case when o.deleted_revision is null then o.size end as size
         from collection c
         join object o on o.home_id = c.home_id and o.collection_id = c.id
-        where c.deleted_at < clock_timestamp() - $1::interval and c.members_forgotten
+        where c.home_id = any($3::bigint[]) and c.deleted_at < clock_timestamp() - $1::interval and c.members_forgotten
         limit $2 for no key update of c skip locked
     ), occurrences as (
         delete from occurrence where (home_id, object_id) in (select home_id, id from old)
@@ -80,11 +101,20 @@ _RAISE_COLLECTION_FLOORS = """
     where c.home_id = o.home_id and c.id = o.collection_id and o.floor > c.sync_floor
       and c.home_id in (select id from homes)
 """
+_HOMES_OF_TOMBSTONES = """
+    select h.id from home h where h.id in (
+        select o.home_id from object o
+        join collection c on c.home_id = o.home_id and c.id = o.collection_id
+        where o.deleted_at < clock_timestamp() - $1::interval and o.revision <= c.sync_floor
+        order by o.deleted_at limit $2
+    ) order by h.id for no key update skip locked
+"""
 _DROP_TOMBSTONES = """
     delete from object where (home_id, id) in (
         select o.home_id, o.id from object o
         join collection c on c.home_id = o.home_id and c.id = o.collection_id
-        where o.deleted_at < clock_timestamp() - $1::interval and o.revision <= c.sync_floor
+        where o.home_id = any($3::bigint[]) and o.deleted_at < clock_timestamp() - $1::interval
+          and o.revision <= c.sync_floor
         order by o.deleted_at limit $2 for update of o skip locked
     )
 """
@@ -132,10 +162,10 @@ _DROP_COLLECTIONS = """
 
 async def forget_deleted(database: Database, restore: timedelta, *, batch: int = 500) -> int:
     """Forget texts and members that were deleted more than `restore` ago; gives how many."""
-    forgotten = await _repeat(database, _FORGET_TEXTS, restore, batch)
-    forgotten += await _repeat(database, _FORGET_TRASH, restore, batch)
+    forgotten = await repeat_in_homes(database, _HOMES_OF_TEXTS, _FORGET_TEXTS, restore, batch)
+    forgotten += await repeat_in_homes(database, _HOMES_OF_TRASH, _FORGET_TRASH, restore, batch)
     await _repeat(database, _MARK_COLLECTIONS, restore, batch)
-    return forgotten + await _repeat(database, _FORGET_MEMBERS, restore, batch)
+    return forgotten + await repeat_in_homes(database, _HOMES_OF_MEMBERS, _FORGET_MEMBERS, restore, batch)
 
 
 async def prune_tombstones(database: Database, retention: timedelta, *, batch: int = 500) -> int:
@@ -145,10 +175,22 @@ async def prune_tombstones(database: Database, retention: timedelta, *, batch: i
     """
     await _repeat(database, _RAISE_COLLECTION_FLOORS, retention, batch)
     await _repeat(database, _RAISE_HOME_FLOORS, retention, batch)
-    dropped = await _repeat(database, _DROP_TOMBSTONES, retention + _SETTLING, batch)
+    dropped = await repeat_in_homes(database, _HOMES_OF_TOMBSTONES, _DROP_TOMBSTONES, retention + _SETTLING, batch)
     dropped += await _repeat(database, _DROP_BINDINGS, retention + _SETTLING, batch)
     await _repeat(database, _DROP_COLLECTIONS, retention + _SETTLING, batch)
     return dropped
+
+
+async def repeat_in_homes(database: Database, homes: str, sql: str, age: timedelta, batch: int) -> int:
+    """Run a statement on old rows in batches, each with the locks of their homes; returns the number of rows."""
+    total = 0
+    while True:
+        async with database.transaction() as connection:
+            held = [row[0] for row in await connection.fetch(homes, age, batch)]
+            done = int((await connection.execute(sql, age, batch, held)).rsplit(" ", 1)[-1]) if held else 0
+        total += done
+        if not done:
+            return total
 
 
 async def _repeat(database: Database, sql: str, age: timedelta, batch: int) -> int:

@@ -22,16 +22,16 @@ from storage_plugins.postgres import occurrence_rows
 from storage_plugins.postgres import views as view_rows
 from storage_plugins.postgres.writing import LOCK_HOMES, Writing, based_on, by, call, place, split
 
-_PUT_OBJECT = call("koyomi_put_object_3", 48)
-_PUT_VIEW = call("koyomi_put_view_1", 17)
-_DELETE_OBJECT = call("koyomi_delete_object_1", 10)
-_TRANSFER_OBJECT = call("koyomi_transfer_object_2", 21)
+_PUT_OBJECT = call("koyomi_put_object_4", 55)
+_PUT_VIEW = call("koyomi_put_view_2", 20)
+_DELETE_OBJECT = call("koyomi_delete_object_2", 11)
+_TRANSFER_OBJECT = call("koyomi_transfer_object_3", 23)
 _LOCK_OBJECTS = """
     select o.id, o.revision from object o where o.home_id = any($1::bigint[]) and o.id = any($2::bigint[])
     order by o.id for no key update
 """
 _SET_PROPERTIES = "update object set properties = $3 where home_id = $1 and id = $2"
-_SET_OBJECT_PROPERTIES = call("koyomi_set_object_properties_1", 12)
+_SET_OBJECT_PROPERTIES = call("koyomi_set_object_properties_2", 13)
 
 
 class MemberWrites(Writing):
@@ -58,6 +58,7 @@ class MemberWrites(Writing):
         view: ObjectView,
         expected: ObjectState,
         view_revision: int,
+        limits: WriteLimits,
         cause: Cause,
     ) -> Written:
         """Set what one person sees of a member, which stays as it is."""
@@ -73,6 +74,8 @@ class MemberWrites(Writing):
             view.personal,
             view.text,
             view_rows.busy_numbers(view.busy),
+            view_rows.alarms([view]),
+            limits.quota_bytes,
             *by(cause),
         )
         self._changed(row[3], collection.id, row[0])

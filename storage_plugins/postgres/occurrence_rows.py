@@ -1,4 +1,4 @@
-"""Occurrences and alarms as the arguments of `koyomi_put_object_3`: one array for each column."""
+"""Occurrences and alarms as the arguments of `koyomi_put_object_4`: one array for each column."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTHING = (False, None, None, None, None, None, *[None] * 12)
 
 
 def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
-    """Arguments of `koyomi_put_object_3`, from `p_materialised` to `p_alarms`."""
+    """Arguments of `koyomi_put_object_4`, from `p_materialised` to `p_alarms`."""
     if materialised is None:
         return _NOTHING
     rows = materialised.occurrences
@@ -39,7 +39,7 @@ def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
         [row.local_start for row in rows],
         [row.tzid for row in rows],
         [row.recurrence_id for row in rows],
-        [_alarm(alarm) for alarm in materialised.alarms] or None,
+        [alarm(trigger) for trigger in materialised.alarms] or None,
     )
 
 
@@ -55,14 +55,15 @@ def busy_number(busy: Busy) -> int:
     return _BUSY_NUMBERS[busy]
 
 
-def _alarm(alarm: AlarmTrigger) -> dict[str, Any]:
+def alarm(trigger: AlarmTrigger) -> dict[str, Any]:
+    """A row of `alarm` as a JSON object, without the keys of the object."""
     return {
-        "component": alarm.component,
-        "alarm": alarm.alarm,
-        "at": None if alarm.at is None else alarm.at.isoformat(),
-        "days": alarm.days,
-        "seconds": alarm.seconds,
-        "from_end": alarm.from_end,
-        "repeat": alarm.repeat,
-        "interval_seconds": alarm.interval,
+        "component": trigger.component,
+        "alarm": trigger.alarm,
+        "at": None if trigger.at is None else trigger.at.isoformat(),
+        "days": trigger.days,
+        "seconds": trigger.seconds,
+        "from_end": trigger.from_end,
+        "repeat": trigger.repeat,
+        "interval_seconds": trigger.interval,
     }

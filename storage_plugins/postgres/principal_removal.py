@@ -19,6 +19,9 @@ _IN_BATCHES = {
 }
 """Tables of a home without foreign keys to what is removed before them, and what their rows are found by."""
 
+# Personal copies of what others shared, home by home: the bytes are given back to the home, whose row is locked first.
+_REMOVE_COPIES = "select koyomi_remove_copies_1($1, $2)"
+
 
 async def hide(connection: Connection, principal_id: int, cause: Cause) -> None:
     """Take away name, addresses, credentials and relations, in the caller's transaction."""
@@ -59,6 +62,8 @@ async def purge(database: Database, principal_id: int, cause: Cause) -> None:
     for home_id in homes:
         for table, column in _IN_BATCHES.items():
             await _remove_in_batches(database, table, column, home_id)
+    while await database.fetchval(_REMOVE_COPIES, principal_id, BATCH):
+        pass
     async with database.transaction() as connection:
         await _remove_homes(connection, homes)
         await connection.execute("delete from principal where id = $1", principal_id)

@@ -22,12 +22,15 @@ BINDING_REVISION = (
 COLLECTION = (
     "c.home_id, c.id, b.name, c.kind, b.rights, c.components, greatest(c.revision, w.revision, b.view_revision), "
     f"{BINDING_REVISION}, b.incarnation, c.sync_floor, c.member_count, c.used_bytes, c.created_at, c.modified_at, "
+    "b.home_id, "
     "b.deleted_revision, c.timezone, c.source, c.properties, w.properties, c.views"
 )
 """Columns of a collection `c` shown by the binding `b` in the view `w`, as `collection` reads them."""
+HOME_REVISION = "case when h.hidden_until = h.revision then h.hidden_after else h.revision end"
+"""Latest revision of a home `h` that changed something that its owner sees."""
 _HOME = (
-    "h.id, h.revision, h.incarnation, h.used_bytes, p.quota_bytes, h.sync_floor, h.infinite_sync_floor, h.created_at, "
-    "h.modified_at, h.properties"
+    f"h.id, {HOME_REVISION}, h.incarnation, h.used_bytes, h.kept_bytes, p.quota_bytes, h.sync_floor, "
+    "h.infinite_sync_floor, h.created_at, h.modified_at, h.properties"
 )
 
 _OBJECT = (
@@ -35,8 +38,8 @@ _OBJECT = (
     "o.time_key, o.properties, 0::bigint"
 )
 _HOME_AT = 4
-_COLLECTION_AT = _HOME_AT + 11
-_OBJECT_AT = _COLLECTION_AT + 20
+_COLLECTION_AT = _HOME_AT + 12
+_OBJECT_AT = _COLLECTION_AT + 21
 
 PRINCIPALS = """
     select p.id, p.xmin, p.uid, p.kind, p.name, p.display_name,
@@ -146,16 +149,16 @@ def resolution(row: Any, target: Target | None, viewer: Principal | None, owner:
 
 def collection(row: Any, shown_to: int) -> Collection:
     """A collection from the columns of `COLLECTION`, in the home of the principal `shown_to`."""
-    properties, own = row[17], row[18]
+    properties, own = row[18], row[19]
     if own:
         properties = {**properties, **own} if properties else own
     view = shown_to if row[4] != "owner" and row[3] == "calendar" else None
-    values: list[Any] = [*row[:5], tuple(row[5]), *row[6:17], properties or {}, row[19], view]
+    values: list[Any] = [*row[:5], tuple(row[5]), *row[6:18], properties or {}, row[20], view]
     return Collection(*values)
 
 
 def _home(row: Any, kind: HomeKind, owner: Principal) -> Home:
-    values: list[Any] = [row[0], kind, owner.id, *row[1:9], row[9] or {}]
+    values: list[Any] = [row[0], kind, owner.id, *row[1:10], row[10] or {}]
     return Home(*values)
 
 

@@ -44,7 +44,7 @@ _COLLECTIONS = (
     "where b.home_id = $1 and b.deleted_revision is null and c.deleted_at is null order by b.name"
 )
 _HOME_CHANGES = (
-    f"select h.revision, h.incarnation, h.sync_floor, h.infinite_sync_floor, {resolve.COLLECTION} "  # noqa: S608
+    f"select {resolve.HOME_REVISION}, h.incarnation, h.sync_floor, h.infinite_sync_floor, {resolve.COLLECTION} "  # noqa: S608
     f"from home h left join ({_SHOWN}) on b.home_id = h.id and {resolve.BINDING_REVISION} > $3 "
     "and (b.deleted_revision is not null or c.deleted_at is null) "
     f"where h.id = $1 order by {resolve.BINDING_REVISION}"
@@ -231,11 +231,10 @@ class PostgresStorage(MemberWrites, CollectionWrites):
             )
         )
 
-    async def ringing(self, collection: Collection, window: tuple[datetime, datetime]) -> Sequence[int] | None:
-        """Ids of the objects of a calendar that may have an alarm that rings in a window, no others than these do."""
-        if collection.view is not None:
-            return None
-        rows = await self.database.fetch(alarm_reads.RINGING, collection.home_id, collection.id, *window)
+    async def ringing(self, collection: Collection, window: tuple[datetime, datetime]) -> Sequence[int]:
+        """Ids of the objects of a calendar that may have an alarm that rings in a window; all others have none."""
+        sql = alarm_reads.RINGING if collection.view is None else alarm_reads.RINGING_IN_VIEW
+        rows = await self.database.fetch(sql, collection.home_id, collection.id, *window, *_viewer(collection))
         return [row[0] for row in rows]
 
     async def busy_times(

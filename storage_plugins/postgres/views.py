@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from server.calendar.occurrences import Busy
+from server.calendar.occurrences import AlarmTrigger, Busy
+from server.errors import InvalidCalendarData
 from server.storage import ObjectView, SharedObject, Views
 from storage_plugins.postgres import owners
 from storage_plugins.postgres.database import Database
-from storage_plugins.postgres.occurrence_rows import busy_number
+from storage_plugins.postgres.maintenance import repeat_in_homes
+from storage_plugins.postgres.occurrence_rows import alarm, busy_number
 from storage_plugins.postgres.text_pages import fits
 
 _VIEWED = {
@@ -20,7 +22,10 @@ _VIEWED = {
     "revision": "greatest(o.revision, v.revision)",
     "modified_at": "greatest(o.modified_at, v.modified_at)",
 }
-_PERSONAL = "jsonb_object_agg(v.principal_id, v.personal) filter (where v.principal_id is not null)"
+_PERSONAL = (
+    "array_agg(v.principal_id) filter (where v.principal_id is not null), "
+    "array_agg(v.personal) filter (where v.principal_id is not null)"
+)
 SHARED_OBJECT = (
     f"select o.id, o.revision, o.text, o.neutral_text, coalesce(max(v.revision), 0), {_PERSONAL}, {owners.COLUMNS} "  # noqa: S608
     "from object o join home h on h.id = o.home_id join principal p on p.id = h.principal_id "
@@ -43,28 +48,42 @@ _NOT_RENDERED = """
     where s.rights <> 'free-busy' and c.kind = 'calendar' and c.deleted_at is null
       and not (c.views and c.views_rendered)
 """
-# A view that its person writes while this runs has another revision then, and stays.
-_PRUNE = """
-    with old as materialized (
-        select v.home_id, v.object_id, v.principal_id, v.revision
-        from binding b
-        join home h on h.id = b.home_id
-        join object_view v on v.home_id = b.collection_home_id and v.principal_id = h.principal_id
-        join object o on o.home_id = v.home_id and o.id = v.object_id and o.collection_id = b.collection_id
-        where b.deleted_at < clock_timestamp() - $1::interval and b.home_id <> b.collection_home_id
-          and not exists (
-              select from binding l
-              where l.home_id = b.home_id and l.collection_home_id = b.collection_home_id
-                and l.collection_id = b.collection_id and l.deleted_revision is null
-          )
-        limit $2
-    )
-    delete from object_view v using old
-    where v.home_id = old.home_id and v.object_id = old.object_id and v.principal_id = old.principal_id
-      and v.revision = old.revision
+_ENDED = """
+    from binding b
+    join home h on h.id = b.home_id
+    join object_view v on v.home_id = b.collection_home_id and v.principal_id = h.principal_id
+    join object o on o.home_id = v.home_id and o.id = v.object_id and o.collection_id = b.collection_id
+    where b.deleted_at < clock_timestamp() - $1::interval and b.home_id <> b.collection_home_id
+      and not exists (
+          select from binding l
+          where l.home_id = b.home_id and l.collection_home_id = b.collection_home_id
+            and l.collection_id = b.collection_id and l.deleted_revision is null
+      )
 """
-_RENDER = "select koyomi_render_1($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-_NONE = (False, None, None, None, None, None, None)
+_HOMES_OF_ENDED = f"""
+    select h.id from home h where h.id in (select v.home_id {_ENDED} limit $2)
+    order by h.id for no key update skip locked
+"""  # noqa: S608
+# Who writes a personal copy holds the home, so that none is deleted that was written after the binding was given anew.
+_PRUNE = f"""
+    with old as materialized (
+        select v.home_id, v.object_id, v.principal_id {_ENDED} and v.home_id = any($3::bigint[]) limit $2
+    ), alarms as (
+        delete from alarm where (home_id, object_id, viewer_id) in (select home_id, object_id, principal_id from old)
+    )
+    delete from object_view where (home_id, object_id, principal_id) in (
+        select home_id, object_id, principal_id from old
+    )
+"""  # noqa: S608
+_RENDER = f"select koyomi_render_2({', '.join(f'${n}' for n in range(1, 16))})"
+_NONE = (False, *(None,) * 12)
+# Personal copies that were written before their alarms were rows.
+_WITHOUT_ALARMS = """
+    select v.home_id, v.object_id, v.principal_id, v.etag, v.text from object_view v
+    where v.alarms_etag is distinct from v.etag and (v.home_id, v.principal_id, v.object_id) > ($1, $2, $3)
+    order by v.home_id, v.principal_id, v.object_id limit $4
+"""
+_STORE_ALARMS = "select koyomi_store_view_alarms_1($1, $2, $3, $4, $5)"
 
 
 def viewed(column: str) -> str:
@@ -83,43 +102,44 @@ def joined(viewer: str) -> str:
 
 def shared_object(row: Any) -> SharedObject:
     """An object from the columns of `SHARED_OBJECT`."""
-    id_, revision, text, neutral_text, views_revision, personal, *owner = row
-    known = {int(principal): part for principal, part in (personal or {}).items()}
+    id_, revision, text, neutral_text, views_revision, viewers, personal, *owner = row
+    known = dict(zip(viewers or (), personal or (), strict=True))
     return SharedObject(id_, revision, text, neutral_text, known, views_revision, owners.addresses(*owner))
 
 
 def arguments(views: Views | None) -> tuple[Any, ...]:
-    """The last arguments of `koyomi_put_object_3`, from `p_views` on."""
+    """The last arguments of `koyomi_put_object_4`, from `p_views` on."""
     if views is None:
         return _NONE
     return True, *rendered(views)
 
 
 def rendered(views: Views) -> tuple[Any, ...]:
-    """Neutral ETag, text and busy types, what it is based on, and the views."""
+    """Neutral ETag, text and busy types, what it is based on, and the views, one array for each column."""
+    rows = views.views
     return (
         views.neutral_etag,
         views.neutral_text,
         busy_numbers(views.neutral_busy),
         *views.based_on,
-        [_row(view) for view in views.views] or None,
+        [view.principal_id for view in rows] or None,
+        [view.etag for view in rows] or None,
+        [view.size for view in rows] or None,
+        [view.personal for view in rows] or None,
+        [view.text for view in rows] or None,
+        [busy_numbers(view.busy) for view in rows] or None,
+        alarms(rows),
     )
+
+
+def alarms(views: Sequence[ObjectView]) -> list[dict[str, Any]] | None:
+    """The alarms of personal copies as rows; None where they have none."""
+    return [{"viewer": view.principal_id, **alarm(trigger)} for view in views for trigger in view.alarms] or None
 
 
 def busy_numbers(busy: Sequence[Busy] | None) -> list[int] | None:
     """Busy types as a column holds them."""
     return None if busy is None else [busy_number(item) for item in busy]
-
-
-def _row(view: ObjectView) -> dict[str, Any]:
-    return {
-        "principal_id": view.principal_id,
-        "etag": view.etag,
-        "size": view.size,
-        "personal": view.personal,
-        "text": view.text,
-        "busy": busy_numbers(view.busy),
-    }
 
 
 async def render_all(
@@ -149,12 +169,22 @@ async def render_shared(database: Database, render: Callable[[SharedObject], Vie
     return len(found)
 
 
+async def store_alarms(
+    database: Database, alarms_of: Callable[[str], Sequence[AlarmTrigger]], *, batch: int = 50
+) -> int:
+    """Store the alarms of personal copies of which they are not stored yet; returns the number of copies."""
+    done, place = 0, (0, 0, 0)
+    while rows := await database.fetch(_WITHOUT_ALARMS, *place, batch):
+        for home_id, object_id, viewer, etag, text in rows:
+            try:
+                triggers = [alarm(trigger) for trigger in alarms_of(text)]
+            except InvalidCalendarData:
+                triggers = []
+            done += bool(await database.fetchval(_STORE_ALARMS, home_id, object_id, viewer, etag, triggers))
+        place = (rows[-1][0], rows[-1][2], rows[-1][1])
+    return done
+
+
 async def prune_views(database: Database, age: timedelta, *, batch: int = 500) -> int:
-    """Delete the views of those who have not seen the calendar for longer than `age`; gives how many."""
-    total = 0
-    while True:
-        async with database.transaction() as connection:
-            done = int((await connection.execute(_PRUNE, age, batch)).rsplit(" ", 1)[-1])
-        total += done
-        if done < batch:
-            return total
+    """Delete the views of those who have not seen the calendar for longer than `age`; returns the number of views."""
+    return await repeat_in_homes(database, _HOMES_OF_ENDED, _PRUNE, age, batch)

@@ -94,7 +94,7 @@ def call(function: str, arguments: int) -> str:
 
 def place(collection: Collection) -> tuple[object, ...]:
     """Where members lie, and the binding that a write of them was decided by."""
-    return collection.home_id, collection.id, collection.name, collection.incarnation
+    return collection.home_id, collection.id, collection.binding_home_id, collection.name, collection.incarnation
 
 
 def binding(home: Home, collection: Collection) -> tuple[object, ...]:

@@ -133,9 +133,7 @@ async def candidates(
         component = (choice.component,)
         found.append(await objects_in(storage, collection, choice.time_range, zone, stored, components=component))
     if choice.alarm_range is not None:
-        ringing = await ringing_in(storage, collection, choice.alarm_range)
-        if ringing is not None:
-            found.append(ringing)
+        found.append(await ringing_in(storage, collection, choice.alarm_range))
     return frozenset.intersection(*found) if found else None
 
 

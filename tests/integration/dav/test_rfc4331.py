@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from storage_plugins.postgres.maintenance import forget_deleted
 from tests.integration.dav.client import Reply
-from tests.integration.dav.conftest import NewPerson
+from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import dav
 from tests.integration.dav.person import Person, card, event
+from tests.integration.dav.sharing import Share, shown
 
 AVAILABLE, USED = dav("quota-available-bytes"), dav("quota-used-bytes")
 
@@ -66,3 +70,70 @@ async def test_6_writes_beyond_the_quota(new_person: NewPerson) -> None:
     await person.has(f"{person.calendar}2.ics", event("2", "x" * 700))
     assert (await person.http("DELETE", path)).status == 204
     assert_exceeded(await person.put(f"{person.book}1.vcf", card("1", "x" * 2000)))
+
+
+async def test_6_what_is_deleted_counts_until_it_is_forgotten(new_person: NewPerson, served: Served) -> None:
+    """All that is kept, seen or not, takes at most twice the quota. A DELETE is never refused."""
+    person = await new_person(quota_bytes=3000)
+    path, text = f"{person.calendar}1.ics", event("1", "x" * 800)
+    for _ in range(20):
+        reply = await person.put(path, text)
+        if reply.status == 507:
+            break
+        assert (await person.http("DELETE", path)).status == 204
+    assert_exceeded(reply)
+    kept = 2 * 3000 // len(text.encode()) * len(text.encode())
+    assert await quota(person, person.home) == (2 * 3000 - kept, 0)
+    assert_exceeded(await person.put(f"{person.calendar}2.ics", event("2", "x" * 800)))
+    database = served.storage.database
+    sql = "update {} set deleted_at = deleted_at - interval '31 days' where deleted_at is not null and home_id = {}"
+    of_person = f"(select id from home where principal_id = {person.id} and kind = 'calendar')"
+    for table in ("object", "trash"):
+        await database.fetch(sql.format(table, of_person))
+    await forget_deleted(database, timedelta(days=30))
+    assert await quota(person, person.home) == (3000, 0)
+    await person.has(path, text)
+
+
+async def test_6_a_deleted_calendar_counts(new_person: NewPerson) -> None:
+    person = await new_person(quota_bytes=3000)
+    for _ in range(10):
+        assert (await person.http("MKCALENDAR", f"{person.home}new/")).status == 201
+        statuses = [(await person.put(f"{person.home}new/{n}.ics", event(f"{n}", "x" * 600))).status for n in range(3)]
+        assert (await person.http("DELETE", f"{person.home}new/")).status == 204
+        if 507 in statuses:
+            break
+    assert 507 in statuses
+    assert (await quota(person, person.home))[0] < len(event("1", "x" * 600))
+
+
+async def test_6_what_is_copied_and_moved_counts(new_person: NewPerson) -> None:
+    person = await new_person(quota_bytes=3000)
+    source = f"{person.calendar}1.ics"
+    await person.has(source, event("1", "x" * 600))
+    copy = f"{person.home}other/1.ics"
+    assert (await person.http("MKCALENDAR", f"{person.home}other/")).status == 201
+    for _ in range(20):
+        reply = await person.http("COPY", source, Destination=copy)
+        if reply.status == 507:
+            break
+        assert (await person.http("DELETE", copy)).status == 204
+    assert_exceeded(reply)
+    assert (await person.http("MOVE", source, Destination=copy)).status == 201
+
+
+async def test_6_personal_copies_of_sharees_count(new_person: NewPerson, person: Person, share: Share) -> None:
+    """They count where they lie, and leave the owner room."""
+    owner = await new_person(quota_bytes=10_000)
+    for number in range(4):
+        await owner.has(f"{owner.calendar}{number}.ics", event(f"{number}"))
+    await share(owner, person, "read")
+    (place,) = await shown(person)
+    alarm = ("BEGIN:VALARM", "ACTION:DISPLAY", f"DESCRIPTION:{'x' * 1500}", "TRIGGER:-PT10M", "END:VALARM")
+    replies = [await person.put(f"{place}{number}.ics", event(f"{number}", "Meeting", *alarm)) for number in range(4)]
+    assert [reply.status for reply in replies] == [204, 204, 507, 507]
+    assert_exceeded(replies[-1])
+    assert await person.exists(f"{place}3.ics")
+    await owner.has(f"{owner.calendar}3.ics", event("3", "x" * 5000))
+    assert_exceeded(await owner.put(f"{owner.calendar}0.ics", event("0", "x" * 4500)))
+    assert (await owner.http("DELETE", f"{owner.calendar}0.ics")).status == 204

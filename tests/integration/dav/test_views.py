@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 
 from server.services.etags import etag_of
-from server.services.views import render
+from server.services.views import alarms_of, render
 from storage_plugins.postgres.check import check
-from storage_plugins.postgres.views import prune_views, render_shared
+from storage_plugins.postgres.views import prune_views, render_shared, store_alarms
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import caldav, dav
 from tests.integration.dav.person import Person, calendar, event
@@ -300,8 +300,8 @@ async def test_several_calendars_at_once(three: Three) -> None:
     assert reply.text.count("TRIGGER:-P1D") == 1
 
 
-async def test_filters_on_alarms_read_the_view(three: Three) -> None:
-    await three.reader.has(f"{three.readers}1.ics", event("1", "Meeting", *EARLY))
+async def rings(person: Person, place: str) -> list[bool]:
+    """Whether ALARM and EARLY are found where they ring."""
     filters = (
         '<D:prop><D:getetag/></D:prop><C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT">'
         '<C:comp-filter name="VALARM"><C:time-range start="{}" end="{}"/></C:comp-filter>'
@@ -309,14 +309,55 @@ async def test_filters_on_alarms_read_the_view(three: Three) -> None:
     )
     at_ten_to_nine = ("20260601T084500Z", "20260601T085500Z")
     the_day_before = ("20260531T085500Z", "20260531T090500Z")
-    found = [
-        [
-            len((await person.report(place, "C:calendar-query", filters.format(*window))).multistatus.hrefs)
-            for window in (at_ten_to_nine, the_day_before)
-        ]
-        for person, place in three.places
+    return [
+        bool((await person.report(place, "C:calendar-query", filters.format(*window))).multistatus.hrefs)
+        for window in (at_ten_to_nine, the_day_before)
     ]
-    assert found == [[1, 0], [0, 0], [0, 1]]
+
+
+async def test_filters_on_alarms_read_the_view(three: Three) -> None:
+    await three.reader.has(f"{three.readers}1.ics", event("1", "Meeting", *EARLY))
+    assert [await rings(*place) for place in three.places] == [[True, False], [False, False], [False, True]]
+    await three.owner.has(f"{three.owners}1.ics", event("1", "Changed", *EARLY))
+    assert [await rings(*place) for place in three.places] == [[False, True], [False, False], [False, True]]
+    await three.reader.has(f"{three.readers}1.ics", event("1", "Changed", *ALARM))
+    assert [await rings(*place) for place in three.places] == [[False, True], [False, False], [True, False]]
+
+
+async def test_alarms_of_personal_copies_are_stored(three: Three, served: Served) -> None:
+    """Those of copies that an earlier version wrote are found at once, and stored by a job."""
+    await three.reader.has(f"{three.readers}1.ics", event("1", "Meeting", *EARLY, *ALARM))
+    database = served.storage.database
+    sql = "select count(*) from alarm where viewer_id = $1"
+    assert await database.fetchval(sql, three.reader.id) == 2
+    await database.fetch("delete from alarm where viewer_id = $1", three.reader.id)
+    await database.fetch("update object_view set alarms_etag = null where principal_id = $1", three.reader.id)
+    assert await rings(three.reader, three.readers) == [True, True]
+    assert await store_alarms(database, alarms_of) == 1
+    assert await store_alarms(database, alarms_of) == 0
+    assert await database.fetchval(sql, three.reader.id) == 2
+    assert await rings(three.reader, three.readers) == [True, True]
+    await three.owner.http("DELETE", f"{three.owners}1.ics")
+    assert await database.fetchval(sql, three.reader.id) == 0
+
+
+async def test_the_owners_home_stays_when_somebody_changes_their_copy(three: Three) -> None:
+    async def state() -> list[str]:
+        return [await three.owner.prop(three.owner.home, name) for name in ("D:getetag", "S:getctag", "D:sync-token")]
+
+    before = await state()
+    for alarm in (EARLY, ALARM):
+        await three.reader.has(f"{three.readers}1.ics", event("1", "Meeting", *alarm))
+        assert await state() == before
+    await three.owner.has(f"{three.owners}2.ics", event("2"))
+    changed = await state()
+    assert all(now != then for now, then in zip(changed, before, strict=True))
+    await three.reader.has(f"{three.readers}1.ics", event("1", "Meeting", *EARLY))
+    assert await state() == changed
+    assert (await three.owner.sync(three.owner.home, before[2], level="infinite")).hrefs == [
+        three.owners,
+        f"{three.owners}2.ics",
+    ]
 
 
 async def test_free_busy_reads_the_view(three: Three) -> None:
@@ -396,6 +437,7 @@ async def test_a_calendar_that_a_sharee_copies(three: Three) -> None:
     reply = await three.reader.http("COPY", three.readers, Destination=f"{three.reader.home}copy/")
     assert reply.status == 201
     assert (await three.reader.http("GET", f"{three.reader.home}copy/1.ics")).text == event("1", "Meeting", *EARLY)
+    assert await rings(three.reader, f"{three.reader.home}copy/") == [False, True]
 
 
 async def test_delegates_have_the_view_of_whom_they_act_for(three: Three, new_person: NewPerson) -> None:
@@ -466,11 +508,10 @@ async def test_views_end_some_time_after_the_sharing(three: Three, share: Share,
     database = served.storage.database
     await share(three.owner, three.reader, None)
 
+    ids = three.reader.id, three.writer.id
+
     async def who_has_views() -> set[int]:
-        rows = await database.fetch(
-            "select principal_id from object_view where principal_id = any($1::bigint[])",
-            [three.reader.id, three.writer.id],
-        )
+        rows = await database.fetch("select principal_id from object_view where principal_id in ($1, $2)", *ids)
         return {row[0] for row in rows}
 
     await prune_views(database, timedelta(days=1))
@@ -484,6 +525,8 @@ async def test_views_end_some_time_after_the_sharing(three: Three, share: Share,
     )
     await prune_views(database, timedelta(days=1))
     assert await who_has_views() == {three.writer.id}
+    viewers = await database.fetch("select distinct viewer_id from alarm where viewer_id in ($1, $2)", *ids)
+    assert [row[0] for row in viewers] == [three.writer.id]
 
 
 async def test_the_check_compares_views(three: Three, served: Served) -> None:

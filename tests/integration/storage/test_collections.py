@@ -290,6 +290,33 @@ async def test_a_shared_collection_is_one_under_two_names(storage, person, new_p
         await storage.put_object(theirs, "b.ics", content("u2"), None, LIMITS, CAUSE)
 
 
+async def test_a_write_rests_on_the_binding_of_its_own_home(storage, person, new_person):
+    """Not on a binding of somebody else with the same name and incarnation."""
+    sharee, other = await new_person(), await new_person()
+    calendar = await person.collection()
+    for whom in (sharee, other):
+        await share(storage, calendar, whom, "theirs")
+    home, theirs = await sharee.home(), await sharee.collection("theirs")
+    members = [await storage.put_object(theirs, name, content(name), None, LIMITS, CAUSE) for name in "abc"]
+    own = await sharee.collection()
+    await storage.delete_collection(home, theirs, CAUSE)
+    changes = PropertyChanges({"{x}y": "<y/>"})
+    for write in (
+        storage.put_object(theirs, "d", content("d"), None, LIMITS, CAUSE),
+        storage.put_object(theirs, "a", content("a", "new"), state(members[0]), LIMITS, CAUSE),
+        storage.delete_object(theirs, "a", state(members[0]), CAUSE),
+        storage.set_object_properties(theirs, "a", state(members[0]), changes, CAUSE),
+        storage.move_object(theirs, "a", state(members[0]), own, "a", None, LIMITS, CAUSE),
+        storage.copy_object(theirs, "a", state(members[0]), own, "a", None, LIMITS, CAUSE),
+        storage.set_collection_properties(home, theirs, changes, sharee.id, CAUSE),
+        storage.copy_collection(home, theirs, "copy", None, LIMITS, CAUSE, with_members=True),
+    ):
+        with pytest.raises(WriteConflict):
+            await write
+    assert (await other.collection("theirs")).member_count == 3
+    await storage.delete_object(await other.collection("theirs"), "a", state(members[0]), CAUSE)
+
+
 async def test_what_is_deleted_by_its_owner_is_gone_for_sharees(storage, person, new_person):
     sharee = await new_person()
     calendar = await person.collection()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import pytest_asyncio
 
@@ -199,6 +201,23 @@ async def test_it_is_ended_after_it_was_broken_off(storage, directory, monkeypat
     assert await rows_of(storage, ada.id) == 0
 
 
+async def test_objects_are_copied_together_with_their_occurrences(storage, directory):
+    """Computing occurrences anew takes the object's lock: a copy waits for it, and holds it."""
+    ada, bob = await make_person(storage), await make_person(storage)
+    written = await put(storage, await ada.collection(), "a.ics")
+    await put(storage, await ada.collection(), "b.ics")
+    home_id = (await ada.home()).id
+    one = next(each for each in await directory.handovers(ada.id, bob.id) if each.name == "calendar")
+    async with storage.database.transaction() as connection:
+        await connection.execute(
+            "select from object where home_id = $1 and id = $2 for no key update", home_id, written.id
+        )
+        copying = asyncio.create_task(anext(directory.hand_over(one, "Ada", CAUSE)))
+        done, _ = await asyncio.wait([copying], timeout=1)
+        assert not done
+    assert await copying == 2
+
+
 async def test_begun_with_one_it_is_not_ended_with_another(storage, directory):
     ada, bob, eve = [await make_person(storage) for _ in range(3)]
     await put(storage, await ada.collection(), "a")
@@ -237,7 +256,7 @@ async def test_who_shares_it_keeps_it(storage, directory, access):
     (shown,) = await names(storage, eve) - {"calendar", "tasks"}
     before = await eve.collection(shown)
     view = ObjectView(eve.id, "own", "own", 3, "")
-    await storage.put_view(before, "a", view, state(first), 0, CAUSE)
+    await storage.put_view(before, "a", view, state(first), 0, LIMITS, CAUSE)
     changes = PropertyChanges({DISPLAYNAME: "<displayname xmlns='DAV:'>Mine</displayname>"})
     await storage.set_collection_properties(await eve.home(), before, changes, eve.id, CAUSE)
     seen = (await eve.home()).revision

@@ -104,9 +104,8 @@ async def test_a_collection_is_offered_whole_or_not_at_all(storage):
     with pytest.raises(NotFound):
         await restore_collection(storage.database, old, "old", 30, CAUSE)
     # One batch of members is forgotten, and the job is stopped.
-    statement = maintenance._MARK_COLLECTIONS, maintenance._FORGET_MEMBERS
-    for sql, batch in zip(statement, (500, 2), strict=True):
-        await storage.database.fetch(sql, 30 * DAY, batch)
+    await storage.database.fetch(maintenance._MARK_COLLECTIONS, 30 * DAY, 500)
+    await storage.database.fetch(maintenance._FORGET_MEMBERS, 30 * DAY, 2, [home.id])
     await assert_consistent(storage)
     assert await storage.database.fetchval("select member_count from collection where id = $1", old.id) < 5
     # Also somebody with a larger setting is not offered what is left.

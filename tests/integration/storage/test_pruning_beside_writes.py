@@ -33,12 +33,12 @@ async def storage(database):
 
 
 @asynccontextmanager
-async def dropping(storage, statement):
+async def dropping(storage, statement, *homes):
     """The job's statement, whose transaction is open until what runs beside it waits for a lock."""
     for raise_floors in (maintenance._RAISE_COLLECTION_FLOORS, maintenance._RAISE_HOME_FLOORS):
         await storage.database.fetch(raise_floors, BEFORE_DROPPING, 100)
     async with storage.database.transaction() as connection:
-        assert await connection.execute(statement, AT_ONCE, 100) == "DELETE 1"
+        assert await connection.execute(statement, AT_ONCE, 100, *homes) == "DELETE 1"
         task_of = []
         yield task_of.append
         (task,) = task_of
@@ -59,7 +59,7 @@ async def test_a_put_takes_a_name_whose_tombstone_is_dropped(storage):
     person = await make_person(storage)
     calendar = await person.collection()
     await tombstone(storage, calendar)
-    async with dropping(storage, maintenance._DROP_TOMBSTONES) as beside:
+    async with dropping(storage, maintenance._DROP_TOMBSTONES, [calendar.home_id]) as beside:
         put = asyncio.create_task(storage.put_object(calendar, "a.ics", content("new", "new"), None, LIMITS, CAUSE))
         beside(put)
     assert (await put).revision == (await person.collection()).revision
@@ -73,7 +73,7 @@ async def test_a_transfer_takes_a_name_whose_tombstone_is_dropped(storage, act):
     calendar, tasks = await person.collection(), await person.collection("tasks")
     await tombstone(storage, calendar)
     source = await storage.put_object(tasks, "s.ics", content("new", "new"), None, LIMITS, CAUSE)
-    async with dropping(storage, maintenance._DROP_TOMBSTONES) as beside:
+    async with dropping(storage, maintenance._DROP_TOMBSTONES, [calendar.home_id]) as beside:
         transfer = getattr(storage, act)(tasks, "s.ics", state(source), calendar, "a.ics", None, LIMITS, CAUSE)
         beside(task := asyncio.create_task(transfer))
     await task

@@ -26,7 +26,7 @@ from server.storage import (
 CAUSE = Cause(None, "caldav", "request-1")
 LIMITS = WriteLimits(quota_bytes=10**9, max_members=10**6, max_collections=100)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-_CALENDAR = Collection(0, 0, "calendar", "calendar", "owner", (), 0, 0, 0, 0, 0, 0, NOW, NOW)
+_CALENDAR = Collection(0, 0, "calendar", "calendar", "owner", (), 0, 0, 0, 0, 0, 0, NOW, NOW, 0)
 
 
 def etag_of(text: bytes) -> str:

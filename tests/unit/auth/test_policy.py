@@ -60,7 +60,7 @@ PARENTS = {
 
 
 def collection(rights: Rights = "owner", id_: int = CALENDAR) -> Collection:
-    return Collection(7, id_, "work", "calendar", rights, (), 1, 1, 1, 0, 0, 0, NOW, NOW)
+    return Collection(7, id_, "work", "calendar", rights, (), 1, 1, 1, 0, 0, 0, NOW, NOW, 7)
 
 
 def ace(whom: int | str, *names: str, grants: bool = True, on: int = CALENDAR) -> Ace:
