@@ -2,8 +2,8 @@
 
 SIGTERM and SIGINT stop the server: the requests under way are finished, within a limit; a second one breaks them off.
 SIGHUP has the TLS certificate read anew, and no connection ends; when a terminal is being closed, which sends it too,
-it stops the server. SIGUSR2 replaces the workers one after another, so that the others go on serving: by those of a new
-version, if one was installed meanwhile.
+it stops the server. SIGUSR2 replaces the workers one after another: by those of a new version, if one was installed
+meanwhile. A worker serves until its successor accepts connections, and goes on where the successor does not start.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ _FIRST_PAUSE = 0.1
 """Seconds before a worker that died is started again; doubled each time it dies young."""
 _LONGEST_PAUSE = 30.0
 """Seconds; a worker that lived this long did not die young."""
+_START_SECONDS = 60.0
+"""How long a successor may take until it accepts connections."""
 
 
 class _Stopped(Exception):
@@ -182,10 +184,12 @@ async def supervise(
     were ready for the first time.
     """
     with tempfile.TemporaryFile() as shared, tempfile.TemporaryDirectory(prefix="koyomi-metrics-") as metrics:
-        counts = Counts(shared.fileno(), workers)
+        # A worker and its successor serve side by side for a while, so each slot has two numbers.
+        numbers = 2 * workers
+        counts = Counts(shared.fileno(), numbers)
         handles = tuple(listener.fileno() for listener in listeners)
         extra = tuple(listener.fileno() for listener in monitoring)
-        posts = [Post(handles, shared.fileno(), workers, number, extra, metrics) for number in range(workers)]
+        posts = [Post(handles, shared.fileno(), numbers, number, extra, metrics) for number in range(workers)]
         slots = [_Slot(job, post, counts, signals) for post in posts]
         keeping = [asyncio.create_task(slot.keep()) for slot in slots]
         try:
@@ -202,6 +206,7 @@ async def _watch(
 ) -> int:
     stopping = asyncio.ensure_future(signals.stop.wait())
     starting = asyncio.ensure_future(_all_accept(slots))
+    replacing: asyncio.Future[None] | None = None
     try:
         await _first(asyncio.shield(stopping), asyncio.shield(starting), *map(asyncio.shield, keeping))
         if stopping.done():
@@ -212,7 +217,8 @@ async def _watch(
             slot.persistent = True
         ready()
         while True:
-            await _first(asyncio.shield(stopping), signals.reload.wait(), signals.replace.wait())
+            next_round = signals.replace.wait() if replacing is None else asyncio.shield(replacing)
+            await _first(asyncio.shield(stopping), signals.reload.wait(), next_round)
             if stopping.done():
                 return 0
             if signals.reload.is_set():
@@ -220,15 +226,31 @@ async def _watch(
                 log.info("certificate_reloaded")
                 for slot in slots:
                     slot.tell(RELOAD)
-            if not signals.replace.is_set():
-                continue
-            signals.replace.clear()
-            log.info("workers_replaced")
-            for slot in slots:
-                await slot.replace()
+            if replacing is not None and replacing.done():
+                replacing = None
+            elif replacing is None and signals.replace.is_set():
+                signals.replace.clear()
+                replacing = asyncio.ensure_future(_replace_all(slots))
     finally:
         stopping.cancel()
         starting.cancel()
+        if replacing is not None:
+            replacing.cancel()
+            await asyncio.wait([replacing])
+
+
+async def _replace_all(slots: Sequence[_Slot]) -> None:
+    """Replace the workers one after another; stop at the first whose successor does not start."""
+    for slot in slots:
+        try:
+            replaced = await slot.replace()
+        except Exception as error:
+            failed("worker", error)
+            replaced = False
+        if not replaced:
+            log.error("workers_not_replaced", reason="the new worker did not start; the old ones go on")
+            return
+    log.info("workers_replaced")
 
 
 async def _all_accept(slots: Sequence[_Slot]) -> None:
@@ -236,8 +258,19 @@ async def _all_accept(slots: Sequence[_Slot]) -> None:
         await slot.accepting.wait()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Worker:
+    """A worker's process."""
+
+    post: Post
+    process: asyncio.subprocess.Process
+    channel: socket.socket
+    ended: asyncio.Future[int]
+    """Done with the exit status."""
+
+
 class _Slot:
-    """The place of one worker: who dies in it is followed by another."""
+    """The place of one worker: one that dies is followed by another."""
 
     def __init__(self, job: Job, post: Post, counts: Counts, signals: Signals) -> None:
         self._job = job
@@ -245,7 +278,8 @@ class _Slot:
         self._counts = counts
         self._signals = signals
         self._retire = asyncio.Event()
-        self._channel: socket.socket | None = None
+        self._successor: _Worker | None = None
+        self._channels: set[socket.socket] = set()
         self.accepting = asyncio.Event()
         """Whether there is a worker that accepts connections."""
         self.persistent = False
@@ -257,55 +291,82 @@ class _Slot:
         while not self._signals.stop.is_set():
             born = time.monotonic()
             self._retire.clear()
+            worker, self._successor = self._successor, None
             try:
-                await self._one_life()
+                if worker is None:
+                    worker = await self._start(self._post)
+                    await self._one_life(worker, accepts=await self._accepts(worker))
+                else:
+                    self._post = worker.post
+                    await self._one_life(worker, accepts=True)
             except Exception as error:
                 # Such as no process, memory or descriptor left.
                 failed("worker", error)
             self.accepting.clear()
             if self._signals.stop.is_set() or not self.persistent:
-                return
-            if self._retire.is_set():
-                self._post = dataclasses.replace(self._post, reason="replaced")
+                break
+            if self._successor is not None:
                 continue
             self._post = dataclasses.replace(self._post, reason="died")
             pause = min(pause * 2, _LONGEST_PAUSE) if time.monotonic() - born < _LONGEST_PAUSE else _FIRST_PAUSE
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._signals.stop.wait(), pause)
+        if self._successor is not None:
+            await self._end(self._successor)
 
     def tell(self, message: bytes) -> None:
-        """Send a message to the worker; one that is just being started reads everything anew by itself."""
-        if self._channel is not None:
+        """Send a message to the worker; one that is just being started reads everything by itself."""
+        for channel in self._channels:
             with contextlib.suppress(OSError):
-                self._channel.send(message)
+                channel.send(message)
 
-    async def replace(self) -> None:
-        """Let the worker finish its requests and start another; returns when that accepts, or at the stop."""
+    async def replace(self) -> bool:
+        """Start another worker, and let the old one finish its requests once that accepts connections.
+
+        Returns when the old one has ended, or at the stop; False when the new one does not start: the old one stays.
+        """
+        number = (self._post.number + self._post.workers // 2) % self._post.workers
+        successor = await self._start(dataclasses.replace(self._post, number=number, reason="replaced"))
+        accepts = False
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                accepts = await self._accepts(successor)
+        except TimeoutError:
+            pass
+        finally:
+            if not accepts:
+                await self._end(successor)
+        if not accepts:
+            return self._signals.stop.is_set()
+        self._successor = successor
+        self._channels.add(successor.channel)
         self.accepting.clear()
         self._retire.set()
         await _first(self.accepting.wait(), self._signals.stop.wait())
+        return True
 
-    async def _one_life(self) -> None:
-        process, channel = await self._start()
-        ended = asyncio.ensure_future(process.wait())
-        hearing = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(channel, 1))
+    async def _accepts(self, worker: _Worker) -> bool:
+        """Wait until a worker accepts connections; False when it ends before, or at the stop."""
+        hearing = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(worker.channel, 1))
         try:
-            await _first(asyncio.shield(ended), asyncio.shield(hearing), self._signals.stop.wait())
-            if hearing.done() and not hearing.exception() and hearing.result() == READY:
-                self._channel = channel
-                self.accepting.set()
-                await _first(asyncio.shield(ended), self._signals.stop.wait(), self._retire.wait())
-            if not ended.done():
-                await self._end(process, channel, ended)
-            elif self.persistent:
-                log.error("worker_died", worker=self._post.number, status=ended.result())
+            await _first(asyncio.shield(worker.ended), asyncio.shield(hearing), self._signals.stop.wait())
+            return hearing.done() and not hearing.exception() and hearing.result() == READY
         finally:
-            self._counts[self._post.number] = IDLE
             hearing.cancel()
-            self._channel = None
-            channel.close()
 
-    async def _start(self) -> tuple[asyncio.subprocess.Process, socket.socket]:
+    async def _one_life(self, worker: _Worker, *, accepts: bool) -> None:
+        """Wait for the end of a worker, or bring it about when it is to retire or the server stops."""
+        try:
+            if accepts:
+                self._channels.add(worker.channel)
+                self.accepting.set()
+                await _first(asyncio.shield(worker.ended), self._signals.stop.wait(), self._retire.wait())
+            if worker.ended.done() and self.persistent:
+                log.error("worker_died", worker=worker.post.number, status=worker.ended.result())
+        finally:
+            await self._end(worker)
+
+    async def _start(self, post: Post) -> _Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -316,27 +377,32 @@ class _Slot:
                 str(theirs.fileno()),
                 str(os.getpid()),
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), self._post.counts, *self._post.listeners, *self._post.monitoring),
+                pass_fds=(theirs.fileno(), post.counts, *post.listeners, *post.monitoring),
                 # Ctrl-C at the terminal reaches the parent alone, which then stops the workers.
                 process_group=0,
             )
         ours.setblocking(False)
         with contextlib.suppress(OSError):
-            job = pickle.dumps((self._job, self._post))
+            job = pickle.dumps((self._job, post))
             await asyncio.get_running_loop().sock_sendall(ours, len(job).to_bytes(JOB_LENGTH, "big") + job)
-        return process, ours
+        return _Worker(post, process, ours, asyncio.ensure_future(process.wait()))
 
-    async def _end(
-        self, process: asyncio.subprocess.Process, channel: socket.socket, ended: asyncio.Future[int]
-    ) -> None:
-        with contextlib.suppress(OSError):
-            channel.send(STOP)
-        limit = self._job.stop_timeout + _GRACE_SECONDS
-        await _first(asyncio.shield(ended), self._signals.stop_now.wait(), asyncio.sleep(limit))
-        if not ended.done():
-            log.warning("worker_killed", worker=self._post.number)
-            process.kill()
-            await ended
+    async def _end(self, worker: _Worker) -> None:
+        """Let a worker finish its requests and end, within the limit; returns at once where it has ended."""
+        try:
+            if not worker.ended.done():
+                with contextlib.suppress(OSError):
+                    worker.channel.send(STOP)
+                limit = self._job.stop_timeout + _GRACE_SECONDS
+                await _first(asyncio.shield(worker.ended), self._signals.stop_now.wait(), asyncio.sleep(limit))
+            if not worker.ended.done():
+                log.warning("worker_killed", worker=worker.post.number)
+                worker.process.kill()
+                await worker.ended
+        finally:
+            self._counts[worker.post.number] = IDLE
+            self._channels.discard(worker.channel)
+            worker.channel.close()
 
 
 async def _first(*awaitables: Awaitable[object]) -> None:

@@ -89,16 +89,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What one worker does it with."""
+    """What one worker is given."""
 
     listeners: tuple[int, ...]
     """Descriptors of the listening sockets."""
     counts: int
     """Descriptor of the workers' shared counts of connections."""
     workers: int
-    """How many there are."""
+    """How many numbers of workers there are."""
     number: int
-    """Which of them this is, from 0."""
+    """Which of them this worker has, from 0."""
     monitoring: tuple[int, ...] = ()
     """Descriptors of the listening sockets for monitoring."""
     metrics: str = ""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from server import log as logs
 from server.listening import open_listeners, url_of
 from server.supervisor import Signals, supervise
 from server.worker import Job, Post, Served
@@ -16,11 +17,18 @@ from server.worker import Job, Post, Served
 
 @asynccontextmanager
 async def application(post: Post, marks: Path, broken: bool) -> AsyncIterator[Served]:
-    """`/` gives the worker's pid; `/crash` kills it; `/wait` answers once there is a file `go`; `/block` blocks."""
+    """`/` gives the worker's pid; `/crash` kills it; `/wait` answers once there is a file `go`; `/block` blocks.
+
+    With a file `broken` no worker starts from then on; with a file `slow` it does not become ready.
+    """
     from aiohttp import web
 
-    if broken:
+    if broken or (marks / "broken").exists():
+        (marks / "refused").touch()
         raise RuntimeError("cannot start")
+    if (marks / "slow").exists():
+        (marks / "starting").touch()
+        await asyncio.sleep(3600)
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/crash":
@@ -39,6 +47,7 @@ async def application(post: Post, marks: Path, broken: bool) -> AsyncIterator[Se
 
 
 async def main(workers: int, marks: Path, stop_timeout: float, broken: bool) -> int:
+    logs.configure("info", "json", (marks / "log").open("w", buffering=1))
     listeners = open_listeners("127.0.0.1", 0)
     url = url_of(listeners[0])
     job = Job("tests.integration.supervised:application", (marks, broken), stop_timeout)

@@ -219,6 +219,61 @@ def test_workers_are_replaced_while_others_serve(start: Callable[..., Server]) -
     assert server.get().isdecimal()
 
 
+def logged(server: Server, event: str) -> bool:
+    return f'"event": "{event}"' in (server.marks / "log").read_text()
+
+
+def test_workers_whose_successors_do_not_start_go_on(start: Callable[..., Server]) -> None:
+    server = start()
+    before = server.workers()
+    (server.marks / "broken").touch()
+    server.process.send_signal(signal.SIGUSR2)
+    until(lambda: logged(server, "workers_not_replaced"))
+    assert (server.marks / "refused").exists()
+    until(lambda: server.workers() == before)
+    assert int(server.get()) in before
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: logged(server, "certificate_reloaded"))
+    (server.marks / "broken").unlink()
+    server.process.send_signal(signal.SIGUSR2)
+    until(lambda: logged(server, "workers_replaced"))
+    until(lambda: len(server.workers()) == 2)
+    assert not server.workers() & before
+    assert int(server.get()) in server.workers()
+    server.process.terminate()
+    assert server.process.wait(PATIENCE) == 0
+
+
+def test_signals_are_heard_while_a_successor_takes_long_to_start(start: Callable[..., Server]) -> None:
+    server = start(workers=1)
+    (before,) = server.workers()
+    (server.marks / "slow").touch()
+    server.process.send_signal(signal.SIGUSR2)
+    until((server.marks / "starting").exists)
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: logged(server, "certificate_reloaded"))
+    assert int(server.get()) == before
+    server.process.terminate()
+    assert server.process.wait(PATIENCE) == 0
+    until(lambda: not lives(before))
+
+
+def test_one_worker_is_replaced_without_a_moment_in_which_none_serves(start: Callable[..., Server]) -> None:
+    server = start(workers=1)
+    (before,) = server.workers()
+    thread, results = server.in_background("/wait")
+    until((server.marks / "waiting").exists)
+    server.process.send_signal(signal.SIGUSR2)
+    # The old one still finishes its request when the new one answers.
+    until(lambda: int(server.get()) != before)
+    assert lives(before)
+    (server.marks / "go").touch()
+    thread.join(PATIENCE)
+    assert results == [str(before)]
+    until(lambda: logged(server, "workers_replaced"))
+    assert before not in server.workers()
+
+
 def test_a_worker_that_cannot_start_ends_the_server(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.integration.supervised", "2", tmp_path, "1", "broken"],
