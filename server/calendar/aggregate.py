@@ -35,7 +35,7 @@ class Aggregate:
         for component in outline(text):
             lines = with_crlf(text[component.start : component.end])
             (brought if component.name == "VTIMEZONE" else parts).append(lines)
-        return self._zones.add(text, brought, "".join(parts))
+        return self._zones.add(brought, "".join(parts))
 
     def tail(self) -> str:
         """END:VCALENDAR."""

@@ -9,7 +9,7 @@ database, or no definition at all. What the server computes with is what the str
 - A second meaning of a TZID gets another name: `/koyomi/` and the zone's name in the database, or a hash of its rules
   behind the TZID. All references of the object follow.
 
-Objects are parsed only when they bring definitions, references or years that no object before had together.
+Objects are read only when they bring definitions, references or years that no object before had together.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from itertools import count
 
 from server.calendar.all_day_times import may_depend_on_zones, with_dates
 from server.calendar.calendar_object import folded_tzid
-from server.calendar.component import Component, parse_calendar
-from server.calendar.contentline import Property, content_lines, encode_parameter, escape_text, fold, with_crlf
+from server.calendar.component import Component, parse_components
+from server.calendar.contentline import Property, content_lines, encode_parameter, escape_text, fold
 from server.calendar.iana import named_zone
 from server.calendar.vtimezone import CalendarZones, observances
 from server.calendar.zone_definition import FIRST_YEAR, definition
@@ -66,40 +66,39 @@ class AggregateZones:
         self._defined: dict[str, _Defined] = {}
         self._renamed: dict[bytes, dict[str, str]] = {}
 
-    def add(self, text: str, brought: list[str], components: str) -> str:
+    def add(self, brought: list[str], components: str) -> str:
         """The components of an object, with the TZIDs that they have in the stream, behind definitions that are new.
 
-        :param text: the object.
-        :param brought: its VTIMEZONEs.
+        :param brought: the object's VTIMEZONEs.
         :param components: its other components; both with CR LF line ends.
         :raises InvalidCalendarData: when the text cannot be read.
         """
         references = set(_REFERENCE.findall(components))
         if brought and (not references or len(brought) > 1) and may_depend_on_zones(components):
-            components = with_dates(components, CalendarZones(parse_calendar(text)))
+            components = with_dates(components, CalendarZones(_read(brought, components)[0]))
         if not references:
             return components
         tzids = {tzid for tzid, _ in references}
         years = {year for _, year in references}
         if "" in years or any(not tzid or len(tzid) > _LONGEST or tzid[-1] in " \t" for tzid in tzids):
-            return self._with_definitions(text, components)[0]
+            return self._with_definitions(brought, components)[0]
         years.update(_WITHOUT_ZONE.findall(components))
         signature = "\n".join((*brought, *sorted(tzids), min(years)))
         key = blake2b(signature.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         renamed = self._renamed.get(key)
         if renamed is None:
-            whole, self._renamed[key] = self._with_definitions(text, components)
+            whole, self._renamed[key] = self._with_definitions(brought, components)
             return whole
         return _with_names(components, renamed) if renamed else components
 
-    def _with_definitions(self, text: str, components: str) -> tuple[str, dict[str, str]]:
+    def _with_definitions(self, brought: list[str], components: str) -> tuple[str, dict[str, str]]:
         """What `add` gives, and the new names by the TZIDs of the object."""
-        calendar = parse_calendar(text)
+        calendar, used = _read(brought, components)
         zones = CalendarZones(calendar)
         definitions: list[str] = []
         renamed: dict[str, str] = {}
-        for tzid, first_year in _used(calendar).items():
-            for wanted, write in _possible(calendar, zones, text, tzid, first_year):
+        for tzid, first_year in used.items():
+            for wanted, write in _possible(calendar, brought, zones, tzid, first_year):
                 held = self._defined.setdefault(folded_tzid(wanted.tzid), wanted)
                 if held is wanted:
                     definitions.append(write())
@@ -110,24 +109,35 @@ class AggregateZones:
         return "".join(definitions) + (_with_names(components, renamed) if renamed else components), renamed
 
 
-def _used(calendar: Component) -> dict[str, int]:
-    """The TZIDs that components other than VTIMEZONE refer to, and the first year in which a time of them lies."""
+def _read(brought: list[str], components: str) -> tuple[Component, dict[str, int]]:
+    """A calendar with what concerns zones in an object: the VTIMEZONEs, and one component with the DTSTARTs; and the
+    TZIDs that are referred to, each with the first year in which a time by it lies.
+
+    Line by line, since a tree of a large object takes many times its size.
+    """
+    calendar = Component("VCALENDAR")
+    for lines in brought:
+        calendar.components += parse_components(lines)
+    starts = Component("VEVENT")
+    calendar.components.append(starts)
     used: dict[str, int] = {}
-    for component in calendar.components:
-        if component.name == "VTIMEZONE":
+    depth = 0
+    for line in content_lines(components):
+        if line.name in ("BEGIN", "END"):
+            depth += 1 if line.name == "BEGIN" else -1
             continue
-        for part in component.walk():
-            for prop in part.properties:
-                tzid = prop.parameter("TZID")
-                if tzid and tzid.strip():
-                    written = [time[:4] for time in prop.value.split(",")]
-                    years = [int(year) for year in written if year.isascii() and year.isdigit()]
-                    used[tzid] = min([used.get(tzid, 9999), *years])
-    return used
+        if line.name == "DTSTART" and depth == 1:
+            starts.properties.append(line)
+        tzid = line.parameter("TZID")
+        if tzid and tzid.strip():
+            written = [time[:4] for time in line.value.split(",")]
+            years = [int(year) for year in written if year.isascii() and year.isdigit()]
+            used[tzid] = min([used.get(tzid, 9999), *years])
+    return calendar, used
 
 
 def _possible(
-    calendar: Component, zones: CalendarZones, text: str, tzid: str, first_year: int
+    calendar: Component, brought: list[str], zones: CalendarZones, tzid: str, first_year: int
 ) -> Iterator[tuple[_Defined, Callable[[], str]]]:
     """What the zone of a TZID could be called in the stream, in the order in which it is tried, and its definition.
 
@@ -146,18 +156,17 @@ def _possible(
         return
     except InvalidData:
         pass  # rules that cannot be read stay as they are
-    brought = next(child for child in calendar.children("VTIMEZONE") if _tzid(child) == folded_tzid(tzid))
-    own = (brought.text("TZID") or "").strip()
-    lines = text[brought.start : brought.end]
-    meaning = _hash_of_rules(brought, lines)
+    pairs = zip(calendar.components, brought, strict=False)
+    found = next((pair for pair in pairs if folded_tzid(pair[0].text("TZID") or "") == folded_tzid(tzid)), None)
+    if found is None:
+        return
+    zone, lines = found
+    own = (zone.text("TZID") or "").strip()
+    meaning = _hash_of_rules(zone, lines)
     yield _Defined(own, meaning, 0), partial(_renamed_definition, lines, None)
     for number in count(1):
         name = f"{own}-{meaning[:8]}{f'-{number}' if number > 1 else ''}"
         yield _Defined(name, meaning, 0), partial(_renamed_definition, lines, name)
-
-
-def _tzid(timezone: Component) -> str:
-    return folded_tzid(timezone.text("TZID") or "")
 
 
 def _hash_of_rules(component: Component, lines: str) -> str:
@@ -176,7 +185,7 @@ def _renamed_definition(lines: str, tzid: str | None) -> str:
             pieces.append(fold(f"TZID:{escape_text(tzid)}"))
         else:
             pieces.append(lines[line.start : line.end])
-    return with_crlf("".join(pieces))
+    return "".join(pieces)
 
 
 def _with_names(components: str, renamed: dict[str, str]) -> str:

@@ -144,18 +144,25 @@ def test_times_before_1970_get_the_whole_history():
         assert instants(text)["1945"] == [("DTSTART", [datetime.fromisoformat("1945-06-15T06:00:00Z")])]
 
 
+def test_a_tzid_that_means_nothing_stays():
+    """Times cannot refer to it; other properties may."""
+    text = calendar(event("X-A;TZID=Nowhere:1", start="DTSTART;TZID=Europe/Berlin:20260701T090000"))
+    whole = Aggregate(None).add(text)
+    assert (whole.count("BEGIN:VTIMEZONE"), whole.count("X-A;TZID=Nowhere:1")) == (1, 1)
+
+
 def test_objects_that_use_no_zone_bring_none():
     assert "VTIMEZONE" not in Aggregate(None).add(calendar(BERLIN, event()))
 
 
-def test_objects_like_those_before_are_not_parsed(monkeypatch):
+def test_objects_like_those_before_are_not_read(monkeypatch):
     whole = Aggregate(None)
     texts = [
         calendar(BERLIN, event(f"X-N:{number}", uid=str(number), start="DTSTART;TZID=Europe/Berlin:20260701T090000"))
         for number in range(3)
     ]
     assert "BEGIN:VTIMEZONE" in whole.add(texts[0])
-    monkeypatch.setattr("server.calendar.aggregate_zones.parse_calendar", None)
+    monkeypatch.setattr("server.calendar.aggregate_zones.content_lines", None)
     assert [whole.add(text).count("BEGIN:") for text in texts] == [1, 1, 1]
 
 
