@@ -13,6 +13,7 @@ Versions:
 * 2: zone keys in place of TZIDs as written; events that the calendar's owner has declined are free; the recurrence of
   series that are not stored whole; broken values that are read leniently (`docs/standards.md`).
 * 3: instances at local times that do not exist; UNTIL, RDATE and EXDATE of a series of dates at local midnight.
+* 4: a VTIMEZONE is believed by the kind of its name (`server.calendar.vtimezone`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from hashlib import blake2b
 
-VERSION = 3
+VERSION = 4
 
 PREFIX = f"v{VERSION:03}"
 """What the time keys of this version begin with. It sorts after those of older versions, which are hexadecimal digits

@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
+from enum import Enum
 from functools import cache
 from importlib import import_module, resources
 
@@ -26,9 +27,19 @@ _POSIX_OFFSET = r"([+-]?[0-9]{1,3}(?::[0-9]{2}){0,2})"
 _POSIX = re.compile(
     rf"{_POSIX_NAME}{_POSIX_OFFSET}(?:{_POSIX_NAME}{_POSIX_OFFSET}?,([^,/]+)(?:/{_POSIX_OFFSET})?,([^,/]+)(?:/{_POSIX_OFFSET})?)?"
 )
-_UTC_NAMES = frozenset(
-    ("utc", "z", "gmt", "tzone://microsoft/utc", "coordinated universal time", "greenwich mean time", "utc+00:00")
-)
+_UTC_NAMES = frozenset(("utc", "z", "tzone://microsoft/utc", "coordinated universal time", "utc+00:00"))
+_GMT_NAMES = frozenset(("gmt", "greenwich mean time"))
+_ABBREVIATIONS = frozenset(("est", "mst", "hst", "cet", "met", "eet", "wet", "gmt", "gmt0", "gmt+0", "gmt-0"))
+_ABBREVIATIONS |= {"est5edt", "cst6cdt", "mst7mdt", "pst8pdt", "greenwich"}
+"""Names of the database, in lower case, that are no places; programs define zones with other rules by them."""
+
+
+class NameKind(Enum):
+    """What a name that `named_zone` knows is."""
+
+    PLACE = "a place of the IANA database, such as Europe/Berlin, or UTC"
+    WINDOWS = "a name that Windows has for a zone"
+    ABBREVIATION = "an abbreviation, such as EST or GMT"
 
 
 def version() -> str:
@@ -82,19 +93,37 @@ def named_zone(tzid: str) -> Zone | None:
     IANA names in any case, also with spaces for underscores or behind a path
     (`/citadel.org/20070227_1/Europe/Berlin`), the names of Windows, and those of UTC.
     """
+    found = _kind_and_name(tzid)
+    return None if found is None else iana_zone(found[1])
+
+
+def name_kind(tzid: str) -> NameKind | None:
+    """What kind of name a TZID is; None when `named_zone` knows no zone by it."""
+    found = _kind_and_name(tzid)
+    return None if found is None else found[0]
+
+
+def _kind_and_name(tzid: str) -> tuple[NameKind, str] | None:
+    """What kind of name a TZID is, and the name in the database."""
     wanted = tzid.strip().strip("\"'").strip().lower()
     if wanted in _UTC_NAMES:
-        return UTC_ZONE
+        return NameKind.PLACE, "UTC"
+    if wanted in _GMT_NAMES:
+        return NameKind.ABBREVIATION, "UTC"
     names = zone_names()
-    found = names.get(wanted.replace(" ", "_")) or windows_zones().get(wanted)
-    if found is None and "/" in wanted:
-        segments = wanted.replace(" ", "_").split("/")
+    plain = wanted.replace(" ", "_")
+    if plain in names:
+        return NameKind.ABBREVIATION if plain in _ABBREVIATIONS else NameKind.PLACE, names[plain]
+    if wanted in windows_zones():
+        return NameKind.WINDOWS, windows_zones()[wanted]
+    if "/" in wanted:
+        segments = plain.split("/")
         fewest = 1 if wanted.startswith("/") else 2
         for number in range(3, fewest - 1, -1):
-            found = names.get("/".join(segments[-number:]))
-            if found is not None:
-                break
-    return None if found is None else iana_zone(found)
+            last = "/".join(segments[-number:])
+            if last in names:
+                return NameKind.ABBREVIATION if last in _ABBREVIATIONS else NameKind.PLACE, names[last]
+    return None
 
 
 @cache

@@ -1,7 +1,9 @@
 """Zones from VTIMEZONE components (RFC 5545 §3.6.5), and what a TZID in a calendar object means.
 
-A TZID that is an IANA name, that maps to one, or whose rules are those of one, follows the zone data of the server;
-any other follows the rules that its VTIMEZONE brings.
+A TZID that names a place of the IANA database follows the zone data of the server. So does a name of Windows, unless
+only one of the two, its VTIMEZONE and our zone, has daylight saving time in the years of the object. All others, also
+abbreviations such as EST and GMT, follow the rules that their VTIMEZONE brings; where a zone of the database has these
+rules, that zone. Without a VTIMEZONE every name that is known follows our data.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
 
 from server.calendar.component import Component
-from server.calendar.iana import data_year, named_zone, zone_with_rules_of
+from server.calendar.iana import NameKind, data_year, name_kind, named_zone, zone_with_rules_of
 from server.calendar.recurrence import Series
 from server.calendar.rrule import Frequency, parse_rule
 from server.calendar.values import Period, parse_utc_offset, property_time, property_times
@@ -27,6 +29,9 @@ KEY_PREFIX = "rules:"
 
 _FIRST_YEAR = 1899
 _TABLE_YEAR = 2100
+_LAST_YEAR = _TABLE_YEAR - 1
+_YEARS_AHEAD = 10
+_WITH_YEARS = frozenset(("DTSTART", "DTEND", "DUE", "RECURRENCE-ID"))
 _ORDINARY_PARTS = 500
 """Observances, rules and dates of a zone that is kept."""
 _ORDINARY_LIST = 4
@@ -168,7 +173,7 @@ class CalendarZones:
         """
         zone = self._found.get(tzid)
         if zone is None:
-            zone = self._found[tzid] = named_zone(tzid) or self._brought_zone(tzid)
+            zone = self._found[tzid] = self._meant(tzid)
         return zone
 
     @cached_property
@@ -181,35 +186,71 @@ class CalendarZones:
                     found.append(self.zone((component.text("TZID") or "").strip()))
         return tuple(found)
 
-    def _brought_zone(self, tzid: str) -> Zone:
-        wanted = _plain(tzid)
+    def _meant(self, tzid: str) -> Zone:
+        named = named_zone(tzid)
+        if named is None or name_kind(tzid) is not NameKind.PLACE:
+            wanted = _plain(tzid)
+            for component in self._calendar.components:
+                if component.name == "VTIMEZONE" and _plain(component.text("TZID") or "") == wanted:
+                    return zone_of_component(component, self._years)
+        if named is None:
+            raise UnknownTimezone(tzid)
+        return named
+
+    @cached_property
+    def _years(self) -> range:
+        """The years of the object's times, from 1970 on; ten years from now are in those of a series without UNTIL."""
+        texts: list[str] = []
         for component in self._calendar.components:
-            if component.name == "VTIMEZONE" and _plain(component.text("TZID") or "") == wanted:
-                return zone_of_component(component, self._first_year())
-        raise UnknownTimezone(tzid)
+            if component.name == "VTIMEZONE":
+                continue
+            for prop in component.properties:
+                if prop.name in _WITH_YEARS:
+                    texts.append(prop.value)
+                elif prop.name == "RRULE":
+                    _, _, until = prop.value.upper().partition("UNTIL=")
+                    texts.append(until or f"{data_year() + _YEARS_AHEAD}")
+                elif prop.name == "RDATE":
+                    texts += prop.value.split(",")
+        years = [int(text[:4]) for text in texts if text[:4].isascii() and text[:4].isdigit()]
+        first = max(min(years, default=data_year()), 1970)
+        return range(first, max(max(years, default=0), first) + 1)
 
-    def _first_year(self) -> int:
-        """The year of the earliest DTSTART in the object: from then on its zones matter."""
-        years = [
-            int(prop.value[:4])
-            for component in self._calendar.components
-            if component.name != "VTIMEZONE"
-            for prop in component.all("DTSTART")
-            if prop.value[:4].isascii() and prop.value[:4].isdigit()
-        ]
-        return max(min(years, default=data_year()), 1970)
 
+def zone_of_component(component: Component, years: range | None = None) -> Zone:
+    """The zone that a VTIMEZONE means.
 
-def zone_of_component(component: Component, since: int | None = None) -> Zone:
-    """The zone that a VTIMEZONE means, by its name or else by its rules (as needed from the year `since` on).
-
+    :param years: those in which its rules must hold, at least one; None for those from now on.
     :raises InvalidCalendarData: when it has no name that is known and its rules are none.
+    :raises TooManyInstances: when they have more changes than any zone has.
     """
-    for name in ("TZID", "X-LIC-LOCATION"):
-        zone = named_zone(component.text(name) or "")
-        if zone is not None:
-            return zone
-    return _followed_zone(observances(component), data_year() if since is None else since)
+    tzid, location = (component.text(name) or "" for name in ("TZID", "X-LIC-LOCATION"))
+    named = None
+    for name in (tzid, location):
+        found = named_zone(name)
+        if found is not None and name_kind(name) is NameKind.PLACE:
+            return found
+        named = named or found
+    years = years or range(data_year(), data_year() + _YEARS_AHEAD + 1)
+    try:
+        parts = observances(component)
+        own = zone_of_rules(parts)
+    except InvalidData:
+        if named is None:
+            raise
+        return named
+    is_windows = name_kind(tzid) is NameKind.WINDOWS
+    if named is not None and is_windows and _saves_daylight(own, years) is _saves_daylight(named, years):
+        return named
+    return _followed_zone(parts, years.start)
+
+
+def _saves_daylight(zone: Zone, years: range) -> bool:
+    """Whether the offset changes and changes back within one of some years; those from 2099 on are alike."""
+    first, last = min(years.start, _LAST_YEAR), min(years.stop - 1, _LAST_YEAR)
+    return any(
+        len(zone.transitions(datetime(year, 1, 1), datetime(year + 1, 1, 1))) > 1 for year in range(first, last + 1)
+    )
 
 
 def _followed_zone(parts: tuple[Observance, ...], since: int) -> Zone:

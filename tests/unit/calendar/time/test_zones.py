@@ -14,14 +14,17 @@ import pytest
 
 from server.calendar.component import parse_components
 from server.calendar.iana import (
+    NameKind,
     data_year,
     iana_zone,
+    name_kind,
     named_zone,
     posix_rule,
     version,
     windows_zones,
     zone_names,
 )
+from server.calendar.materialise import materialise
 from server.calendar.vtimezone import CalendarZones, observances, zone_of_component, zone_of_rules
 from server.calendar.zones import UTC_ZONE, Zone
 from server.errors import InvalidCalendarData, TooManyInstances, UnknownTimezone
@@ -154,7 +157,7 @@ def test_rfc5545_definition_of_new_york_is_new_york() -> None:
     for year in (2200, 5000, 9998):
         for month in range(1, 13):
             assert own.to_utc(datetime(year, month, 15)) == ours.to_utc(datetime(year, month, 15))
-    assert zone_of_component(definition, 1970) is ours
+    assert zone_of_component(definition, range(1970, 2030)) is ours
 
 
 @pytest.mark.parametrize(
@@ -162,7 +165,7 @@ def test_rfc5545_definition_of_new_york_is_new_york() -> None:
 )
 def test_unknown_names_are_known_by_their_rules(tzid: str) -> None:
     definition = parse_components(vtimezone(tzid, *EUROPE))[0]
-    assert zone_of_component(definition, 2020).key == "Europe/Berlin"
+    assert zone_of_component(definition, range(2020, 2021)).key == "Europe/Berlin"
 
 
 def test_old_evolution_is_known_by_its_location() -> None:
@@ -204,6 +207,79 @@ def test_the_rules_must_hold_in_the_years_of_the_object() -> None:
     then = CalendarZones(calendar(lines, event("DTSTART;TZID=Custom:19750701T090000")))
     assert then.zone("Custom ").key.startswith("rules:")
     assert then.zone("Custom").to_utc(datetime(1975, 7, 1, 9)) == datetime(1975, 7, 1, 7, tzinfo=UTC)
+
+
+EASTERN = (
+    ("DAYLIGHT", "20070311T020000", "-0500", "-0400", "RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=2SU"),
+    ("STANDARD", "20071104T020000", "-0400", "-0500", "RRULE:FREQ=YEARLY;BYMONTH=11;BYDAY=1SU"),
+)
+MOUNTAIN = tuple(
+    (kind, start, {"-0500": "-0700", "-0400": "-0600"}[before], {"-0500": "-0700", "-0400": "-0600"}[after], rule)
+    for kind, start, before, after, rule in EASTERN
+)
+ONLY_STANDARD = (("STANDARD", "16010101T000000", "-0500", "-0500", ""),)
+
+
+def meant(tzid: str, start: str, rules: tuple[tuple[str, str, str, str, str], ...], *lines: str) -> datetime:
+    """When an event begins whose zone has these rules, and what its VTIMEZONE is called."""
+    definition = tuple(vtimezone(tzid, *rules).split("\r\n")[:-1])
+    tree = calendar(definition, event(f"DTSTART;TZID={tzid}:{start}", *lines))
+    return materialise(tree, datetime(2026, 1, 1, tzinfo=UTC)).occurrences[0].start
+
+
+@pytest.mark.parametrize(
+    ("tzid", "rules", "hour"),
+    [
+        ("EST", EASTERN, 13),
+        ("EST", ONLY_STANDARD, 14),
+        ("est", EASTERN, 13),
+        ("/example.org/EST", EASTERN, 13),
+        ("EST5EDT", ONLY_STANDARD, 14),
+        ("MST", MOUNTAIN, 15),
+        ("GMT", EUROPE, 7),
+        ("Greenwich Mean Time", EUROPE, 7),
+        ("CET", ONLY_STANDARD, 14),
+        ("America/New_York", ONLY_STANDARD, 13),
+        ("Japan", EUROPE, 0),
+        ("UTC", EUROPE, 9),
+        ("Eastern Standard Time", MOUNTAIN, 13),
+        ("Eastern Standard Time", ONLY_STANDARD, 14),
+        ("India Standard Time", EUROPE, 7),
+        ("India Standard Time", ONLY_STANDARD, 3),
+    ],
+)
+def test_which_names_are_believed(tzid: str, rules: tuple[tuple[str, str, str, str, str], ...], hour: int) -> None:
+    """Places follow our data, abbreviations their rules, names of Windows ours unless only one has daylight saving."""
+    assert meant(tzid, "20260701T090000", rules).hour == hour
+
+
+def test_the_years_of_the_event_decide_on_a_name_of_windows() -> None:
+    """Moscow has had no daylight saving time since 2011, when its offset changed for good."""
+    name = "Russian Standard Time"
+    then = (
+        ("DAYLIGHT", "20000326T020000", "+0300", "+0400", "RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU"),
+        ("STANDARD", "20001029T030000", "+0400", "+0300", "RRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU"),
+    )
+    assert meant(name, "20090701T090000", then).hour == 5
+    assert meant(name, "20090701T090000", (("STANDARD", "16010101T000000", "+0300", "+0300", ""),)).hour == 6
+    assert meant(name, "20260701T090000", (("STANDARD", "16010101T000000", "+0400", "+0400", ""),)).hour == 6
+    assert meant(name, "20260701T090000", then).hour == 5
+    assert meant("Eastern Standard Time", "20260101T090000", ONLY_STANDARD, "RRULE:FREQ=DAILY").hour == 14
+
+
+def test_an_abbreviation_whose_rules_cannot_be_read_follows_our_data() -> None:
+    broken = (("STANDARD", "20260101T000000", "-0500", "-0500", "RRULE:FREQ=SOMETIMES"),)
+    assert meant("EST", "20260701T090000", broken).hour == 14
+    assert meant("Eastern Standard Time", "20260701T090000", broken).hour == 13
+    definition = parse_components(vtimezone("EST", *EASTERN))[0]
+    assert zone_of_component(definition).key == "America/New_York"
+
+
+def test_every_name_of_the_database_without_a_place_is_an_abbreviation_or_known_to_be_a_country() -> None:
+    countries = "Cuba Egypt Eire GB GB-Eire Hongkong Iceland Iran Israel Jamaica Japan Kwajalein Libya NZ NZ-CHAT"
+    countries += " Navajo PRC Poland Portugal ROC ROK Singapore Turkey UCT UTC Universal W-SU Zulu"
+    plain = {name for name in zone_names().values() if "/" not in name}
+    assert {name for name in plain if name_kind(name) is NameKind.PLACE} == set(countries.split())
 
 
 def test_a_name_of_the_database_wins_over_the_rules_beside_it() -> None:
