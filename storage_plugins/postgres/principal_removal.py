@@ -5,6 +5,7 @@ from __future__ import annotations
 from server.errors import NotFound
 from server.storage import Cause
 from storage_plugins.postgres.database import Connection, Database
+from storage_plugins.postgres.fan_out import HOMES
 from storage_plugins.postgres.principal_writes import leave_trace, lock
 
 BATCH = 1000
@@ -64,6 +65,8 @@ async def purge(database: Database, principal_id: int, cause: Cause) -> None:
             await _remove_in_batches(database, table, column, home_id)
     while await database.fetchval(_REMOVE_COPIES, principal_id, BATCH):
         pass
+    while await _unbind(database, homes):
+        pass
     async with database.transaction() as connection:
         await _remove_homes(connection, homes)
         await connection.execute("delete from principal where id = $1", principal_id)
@@ -85,30 +88,58 @@ async def _remove_in_batches(database: Database, table: str, column: str, home_i
         pass
 
 
-async def _remove_homes(connection: Connection, homes: list[int]) -> None:
-    """Remove homes and their collections, also out of the homes of others who see them: their clients start anew."""
-    await connection.execute(
-        """
-        select from home
-        where id = any($1::bigint[]) or id in (select home_id from binding where collection_home_id = any($1::bigint[]))
-        order by id for update
-        """,
-        homes,
-    )
-    await connection.execute(
-        """
-        with others as (
-            delete from binding
-            where collection_home_id = any($1::bigint[]) and home_id <> collection_home_id
-            returning home_id
+async def _unbind(database: Database, homes: list[int]) -> int:
+    """Remove the collections of homes out of the next homes of others that show them; returns how many homes.
+
+    The clients of the others start anew.
+    """
+    async with database.transaction() as connection:
+        others = await connection.fetch(
+            """
+            select h.id from home h where h.id in (
+                select b.home_id from binding b
+                where b.collection_home_id = any($1::bigint[]) and b.home_id <> b.collection_home_id
+                order by b.home_id limit $2
+            ) order by h.id for no key update
+            """,
+            homes,
+            HOMES,
         )
-        update home set revision = revision + 1, sync_floor = revision + 1, infinite_sync_floor = revision + 1
-        where id in (select home_id from others)
-        """,
-        homes,
-    )
+        await connection.execute(
+            """
+            with gone as (
+                delete from binding b
+                where b.home_id = any($2::bigint[]) and b.collection_home_id = any($1::bigint[])
+                  and b.home_id <> b.collection_home_id
+                returning b.home_id, b.deleted_revision
+            )
+            update home h set revision = h.revision + 1, sync_floor = h.revision + 1,
+                infinite_sync_floor = h.revision + 1, collection_count = h.collection_count - g.live
+            from (
+                select home_id, count(*) filter (where deleted_revision is null) as live from gone group by home_id
+            ) as g
+            where h.id = g.home_id
+            """,
+            homes,
+            [row[0] for row in others],
+        )
+    return len(others)
+
+
+async def _remove_homes(connection: Connection, homes: list[int]) -> None:
+    """Remove homes and their collections."""
+    await connection.execute("select from home where id = any($1::bigint[]) order by id for update", homes)
     # What requests that were under way wrote since the batches goes too.
     await connection.execute("delete from handover where to_home_id = any($1::bigint[])", homes)
-    for table in (*_IN_BATCHES, "share", "share_declined", "ace", "collection_view", "binding", "collection"):
+    for table in (
+        *_IN_BATCHES,
+        "fan_out",
+        "share",
+        "share_declined",
+        "ace",
+        "collection_view",
+        "binding",
+        "collection",
+    ):
         await connection.execute(f"delete from {table} where home_id = any($1::bigint[])", homes)  # noqa: S608
     await connection.execute("delete from home where id = any($1::bigint[])", homes)

@@ -15,7 +15,7 @@ from server.access import Access
 from server.directory import PrincipalChange, RelationChange
 from server.errors import NotFound
 from server.storage import Collection, Views
-from storage_plugins.postgres import fan_out
+from storage_plugins.postgres import fan_out, principal_removal
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.homes import HOMES
@@ -259,3 +259,21 @@ async def test_members_of_nested_groups_and_ended_groups(storage, access, direct
     await directory.delete_principal(outer, CAUSE, purge=False)
     await pass_on(access)
     assert await shown(storage, sharee) == []
+
+
+async def test_who_is_purged_leaves_the_homes_of_others_in_batches(storage, access, directory, monkeypatch):
+    monkeypatch.setattr(principal_removal, "HOMES", 3)
+    owner = await make_person(storage)
+    people = [await make_person(storage) for _ in range(10)]
+    group = await make_group(storage, directory, [person.id for person in people])
+    await share(access, owner, group, "write")
+    await write(storage, owner, "a")
+    assert len(await bound(storage, await owner.collection())) == 10
+    before = {person.id: (await person.home()).revision for person in people}
+    await directory.delete_principal(owner.id, CAUSE, purge=True)
+    await pass_on(access)
+    for person in people:
+        assert await shown(storage, person) == []
+        home = await person.home()
+        assert home.sync_floor > before[person.id], "clients start anew"
+    assert await storage.database.fetchval("select count(*) from fan_out") == 0
