@@ -33,8 +33,11 @@ class Aggregate:
         brought: list[str] = []
         parts: list[str] = []
         for component in outline(text):
-            lines = with_crlf(text[component.start : component.end])
-            (brought if component.name == "VTIMEZONE" else parts).append(lines)
+            lines = text[component.start : component.end]
+            if component.name == "VTIMEZONE":
+                brought.append(lines)
+            else:
+                parts.append(with_crlf(lines))
         return self._zones.add(brought, "".join(parts))
 
     def tail(self) -> str:

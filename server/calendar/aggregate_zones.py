@@ -24,7 +24,7 @@ from itertools import count
 from server.calendar.all_day_times import may_depend_on_zones, with_dates
 from server.calendar.calendar_object import folded_tzid
 from server.calendar.component import Component, parse_components
-from server.calendar.contentline import Property, content_lines, encode_parameter, escape_text, fold
+from server.calendar.contentline import Property, content_lines, encode_parameter, escape_text, fold, with_crlf
 from server.calendar.iana import named_zone
 from server.calendar.vtimezone import CalendarZones, observances
 from server.calendar.zone_definition import FIRST_YEAR, definition
@@ -60,17 +60,20 @@ class _Defined:
 
 
 class AggregateZones:
-    """The zones of one stream. Keeps a hash of 16 bytes for objects that differ in zones or years, no text."""
+    """The zones of one stream. Keeps a hash of 16 bytes for objects that differ in zones or years, and the text of the
+    last VTIMEZONEs."""
 
     def __init__(self) -> None:
         self._defined: dict[str, _Defined] = {}
         self._renamed: dict[bytes, dict[str, str]] = {}
+        self._last: tuple[list[str], set[str], str] | None = None
+        self._last_renamed: dict[str, str] = {}
 
     def add(self, brought: list[str], components: str) -> str:
         """The components of an object, with the TZIDs that they have in the stream, behind definitions that are new.
 
         :param brought: the object's VTIMEZONEs.
-        :param components: its other components; both with CR LF line ends.
+        :param components: its other components, with CR LF line ends.
         :raises InvalidCalendarData: when the text cannot be read.
         """
         references = set(_REFERENCE.findall(components))
@@ -83,13 +86,16 @@ class AggregateZones:
         if "" in years or any(not tzid or len(tzid) > _LONGEST or tzid[-1] in " \t" for tzid in tzids):
             return self._with_definitions(brought, components)[0]
         years.update(_WITHOUT_ZONE.findall(components))
-        signature = "\n".join((*brought, *sorted(tzids), min(years)))
-        key = blake2b(signature.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        renamed = self._renamed.get(key)
-        if renamed is None:
-            whole, self._renamed[key] = self._with_definitions(brought, components)
-            return whole
-        return _with_names(components, renamed) if renamed else components
+        this = brought, tzids, min(years)
+        if this != self._last:
+            signature = "\n".join((*brought, *sorted(tzids), min(years)))
+            key = blake2b(signature.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            renamed = self._renamed.get(key)
+            if renamed is None:
+                whole, self._renamed[key] = self._with_definitions(brought, components)
+                return whole
+            self._last, self._last_renamed = this, renamed
+        return _with_names(components, self._last_renamed) if self._last_renamed else components
 
     def _with_definitions(self, brought: list[str], components: str) -> tuple[str, dict[str, str]]:
         """What `add` gives, and the new names by the TZIDs of the object."""
@@ -185,7 +191,7 @@ def _renamed_definition(lines: str, tzid: str | None) -> str:
             pieces.append(fold(f"TZID:{escape_text(tzid)}"))
         else:
             pieces.append(lines[line.start : line.end])
-    return "".join(pieces)
+    return with_crlf("".join(pieces))
 
 
 def _with_names(components: str, renamed: dict[str, str]) -> str:
