@@ -24,7 +24,7 @@ from storage_plugins.postgres.audit_chain import seal
 from storage_plugins.postgres.database import Connection, Database, DatabaseLimits, connect
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.maintenance import forget_deleted, prune_tombstones
-from storage_plugins.postgres.occurrence_jobs import follow_zone_data, rederive, roll_horizon
+from storage_plugins.postgres.occurrence_jobs import follow_owners, follow_zone_data, rederive, roll_horizon
 from storage_plugins.postgres.outbox import prune_outbox
 from storage_plugins.postgres.sqlstates import domain_error
 from storage_plugins.postgres.views import prune_views, render_shared, store_alarms
@@ -110,6 +110,7 @@ async def _round(database: Database, settings: Settings, lock: Connection, metri
     retention = max(timedelta(days=settings.sync_token_days), restore + timedelta(days=1))
     jobs: dict[str, Callable[[], Awaitable[int]]] = {
         "zone_data": lambda: follow_zone_data(database, now),
+        "owners": lambda: follow_owners(database),
         "derived": lambda: rederive(database, now, seconds=_REDERIVING),
         "horizon": lambda: roll_horizon(database, now, seconds=_ROLLING),
         "outbox": lambda: prune_outbox(database, OUTBOX_AGE, CONSUMER_LAG),

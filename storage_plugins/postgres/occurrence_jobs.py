@@ -59,6 +59,27 @@ _COUNT_OUTDATED = """
     select count(*) from object o
     where left(o.time_key, 4) < $1 and o.component <> 'VCARD' and o.deleted_revision is null
 """
+_OTHER_OWNERS = """
+    select h.id, o.addresses from home h cross join lateral (
+        select array(
+            select p.name from principal p where p.id = h.principal_id
+            union all
+            (select a.address from principal_address a where a.principal_id = h.principal_id order by a.position)
+        ) as addresses
+    ) as o
+    where h.kind = 'calendar' and h.owner_addresses <> o.addresses order by h.id limit $1
+"""
+_MARK_EVENTS = """
+    with events as (
+        select o.home_id, o.id from object o
+        where o.home_id = $1 and o.id > $2 and o.component = 'VEVENT' and o.deleted_revision is null
+        order by o.id limit $3 for no key update
+    ), marked as (
+        update object o set time_key = '' from events e where o.home_id = e.home_id and o.id = e.id
+    )
+    select max(id), count(*) from events
+"""
+_SET_OWNER = "update home set owner_addresses = $2 where id = $1"
 _TEXTS = f"""
     select o.home_id, o.id, o.collection_id, o.revision, o.text, o.time_key, {owners.COLUMNS}
     from unnest($1::bigint[], $2::bigint[]) as wanted (home_id, id)
@@ -227,6 +248,24 @@ async def rederive(
         if len(rows) < _PAGE or not computed:
             break
     return done
+
+
+async def follow_owners(database: Database) -> int:
+    """Have the events of people derived again whose name or addresses have changed; returns how many events.
+
+    Which events they have declined may be others then. Can be interrupted at any point and called again.
+    """
+    marked = 0
+    while homes := await database.fetch(_OTHER_OWNERS, _PAGE):
+        for home_id, addresses in homes:
+            last, found = 0, _PAGE
+            while found == _PAGE:
+                row = await database.fetchrow(_MARK_EVENTS, home_id, last, _PAGE)
+                assert row is not None
+                last, found = row[0] or last, row[1]
+                marked += found
+            await database.fetch(_SET_OWNER, home_id, addresses)
+    return marked
 
 
 async def follow_zone_data(database: Database, now: datetime) -> int:

@@ -20,6 +20,7 @@ from server.settings import Settings
 from server.storage import Target
 from storage_plugins.postgres.occurrence_jobs import (
     affected,
+    follow_owners,
     follow_zone_data,
     outdated,
     rederive,
@@ -323,12 +324,52 @@ async def test_a_database_that_may_lose_writes_is_refused(cluster, empty_databas
     await prepare(empty_database, unsafe)
 
 
+async def test_other_addresses_of_the_owner_decide_anew_what_is_declined(storage, monkeypatch):
+    from storage_plugins.postgres import occurrence_jobs
+
+    monkeypatch.setattr(occurrence_jobs, "_PAGE", 2)
+    person, other = await make_person(storage), await make_person(storage)
+    calendar = await person.collection()
+    await follow_owners(storage.database)
+    lines = "DTSTART:20260305T090000Z", "ATTENDEE;PARTSTAT=DECLINED:mailto:new@example.com"
+    for number in range(5):
+        found = await read(storage, calendar, event_text(f"{number}", *lines))
+        await storage.put_object(calendar, f"{number}", found, None, LIMITS, CAUSE)
+    await put_series(storage, await other.collection(), "other", None)
+    assert await follow_owners(storage.database) == 0
+
+    async def busy():
+        rows = await storage.database.fetch(
+            "select busy from occurrence where home_id = $1 order by object_id", calendar.home_id
+        )
+        return [row[0] for row in rows]
+
+    assert await busy() == [1] * 5
+    await storage.database.fetch(
+        "insert into principal_address (principal_id, position, address, address_key) "
+        "values ($1, 1, 'new@example.com', 'new@example.com')",
+        person.id,
+    )
+    assert await follow_owners(storage.database) == 5
+    assert await follow_owners(storage.database) == 0
+    assert await rederive(storage.database, NOW) == 5
+    assert await busy() == [0] * 5
+    await storage.database.fetch("delete from principal_address where principal_id = $1", person.id)
+    assert await follow_owners(storage.database) == 5
+    assert await rederive(storage.database, NOW) == 5
+    assert await busy() == [1] * 5
+    await assert_consistent(storage)
+
+
 async def test_one_process_at_a_time_maintains(storage, database):
     person = await make_person(storage)
     calendar = await person.collection()
+    await follow_owners(storage.database)
     await put_series(storage, calendar, "a", "FREQ=DAILY")
     await storage.database.fetch("update outbox set at = at - interval '8 days'")
     await storage.database.fetch("update object set expanded_until = now() + interval '1 day'")
+    await put_series(storage, calendar, "b", "FREQ=DAILY;COUNT=9")
+    await storage.database.fetch("update object set time_key = md5(name) where name = 'b'")
     other = await asyncpg.connect(database)
     try:
         await other.fetch("select pg_advisory_lock($1)", maintenance._LOCK)
@@ -337,7 +378,7 @@ async def test_one_process_at_a_time_maintains(storage, database):
         await other.close()
     done = await maintenance.maintain(database, Settings(), Metrics())
     assert done is not None
-    assert (done["outbox"], done["horizon"]) == (1, 1)
+    assert (done["outbox"], done["horizon"], done["derived"]) == (1, 1, 1)
     again = await maintenance.maintain(database, Settings(), Metrics())
     assert again is not None
     assert not any(again.values())
