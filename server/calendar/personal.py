@@ -62,7 +62,6 @@ class _Part:
 
     name: str
     start: int
-    first_line_end: int
     recurrence: Property | None = None
     """RECURRENCE-ID."""
     runs: list[_Run] = field(default_factory=list)
@@ -185,7 +184,7 @@ def _parts(text: str) -> Iterator[_Part]:
                 raise InvalidCalendarData(f"Components are nested more than {MAX_DEPTH} levels deep.", line.line)
             names.append(name)
             if depth == 1 and name in _HOLDERS:
-                part = _Part(name, line.start, line.end)
+                part = _Part(name, line.start)
                 counts = {}
                 place = ("BEGIN", 0)
                 part.places[place] = line.end
