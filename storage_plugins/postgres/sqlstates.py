@@ -29,6 +29,7 @@ _STATES: dict[str, type[KoyomiError]] = {
     # Two transactions in each other's way: the one that gave way repeats.
     "40001": WriteConflict,
     "40P01": WriteConflict,
+    "23P01": WriteConflict,  # exclusion_violation: another has reserved the time since it was looked at
     "25006": Unavailable,  # read_only_sql_transaction: a standby
     "25P03": Unavailable,  # idle_in_transaction_session_timeout
     "55P03": Unavailable,  # lock_not_available

@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from server.errors import BadRequest, Unavailable
+from server.errors import BadRequest, Unavailable, WriteConflict
 from storage_plugins.postgres.database import Database, DatabaseLimits, connect
 
 
@@ -224,3 +224,14 @@ async def test_closing_waits_for_statements_and_refuses_new_ones(database):
     with pytest.raises(Unavailable):
         await opened.fetchval("select 1")
     assert await backends(database) == set()
+
+
+async def test_a_time_that_is_reserved_already_is_a_conflict(storage, person):
+    calendar = await person.collection()
+    sql = (
+        "insert into reservation (home_id, resource_id, collection_id, object_id, recurrence_id, during) "
+        "values ($1, $2, $3, $4, '', tstzrange(timestamptz '2026-06-01 09:00Z', timestamptz '2026-06-01 10:00Z'))"
+    )
+    await storage.database.fetch(sql, calendar.home_id, person.id, calendar.id, 1)
+    with pytest.raises(WriteConflict):
+        await storage.database.fetch(sql, calendar.home_id, person.id, calendar.id, 2)
