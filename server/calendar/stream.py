@@ -22,6 +22,7 @@ from server.calendar.contentline import Property, content_lines, fold, with_crlf
 from server.calendar.octet_lines import LARGEST, decoded, octet_lines, text_value
 from server.errors import InvalidCalendarData
 
+_DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _LINE_NUMBER = re.compile(r"\b([Ll]ine) (\d+)")
@@ -37,8 +38,8 @@ _OUTSIDE = -1
 """In place of the number of its calendar, for a component that stands in none."""
 
 
-Version = tuple[int, str]
-"""SEQUENCE and DTSTAMP: the greater is the newer (RFC 5546 §2.1.5). Of a card 0 and REV."""
+_SEQUENCE = 10**14
+"""More than any stamp as a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class Part:
     lines: Lines
     whole: bool
     """Whether this is the stream as it is."""
-    version: Version = (0, "")
+    version: int = 0
+    """Of SEQUENCE and DTSTAMP: the greater is the newer (RFC 5546 §2.1.5)."""
     superseded: tuple[tuple[int, str], ...] = ()
     """Components that are left out for a newer version of the same, by line, with the reason."""
 
@@ -86,7 +88,7 @@ class _Span:
     uid: str = ""
     calendar: int = 0
     recurrence_id: str = ""
-    version: Version = (0, "")
+    version: int = 0
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ class _Calendar:
 
 
 class CalendarStream:
-    """What a stream holds, by where it lies. Keeps some 300 octets for each component."""
+    """What a stream holds, by where it lies. Keeps some 500 octets for each component."""
 
     def __init__(self, data: bytes | mmap) -> None:
         self._data = data
@@ -118,7 +120,7 @@ class CalendarStream:
         """How many objects there are."""
         return 1 if self._is_whole else len(self._groups) + len(self._outside)
 
-    def versions(self) -> Iterator[tuple[str, str, Version]]:
+    def versions(self) -> Iterator[tuple[str, str, int]]:
         """Component, UID and version of each object that has a UID, in the order of `objects`."""
         for (component, key), spans in self._groups.items():
             if key[:1] == "=":
@@ -139,7 +141,7 @@ class CalendarStream:
         """
         if self._is_whole:
             component, key = next(iter(self._groups), ("", "="))
-            version = max((span.version for spans in self._groups.values() for span in spans), default=(0, ""))
+            version = max((span.version for spans in self._groups.values() for span in spans), default=0)
             yield Part(component, self._data[:LARGEST], key[1:], Lines(), True, version)
             return
         for (component, key), spans in self._groups.items():
@@ -311,9 +313,14 @@ def _note(span: _Span, line: Property) -> None:
     elif line.name == "RECURRENCE-ID":
         span.recurrence_id = f"{folded_tzid(line.parameter('TZID') or '')}:{line.value.strip()}"
     elif line.name == "SEQUENCE" and _NUMBER.fullmatch(line.value):
-        span.version = int(line.value), span.version[1]
+        span.version = int(line.value) * _SEQUENCE + span.version % _SEQUENCE
     elif line.name == "DTSTAMP" and _STAMP.fullmatch(line.value):
-        span.version = span.version[0], line.value
+        span.version += stamp_number(line.value) - span.version % _SEQUENCE
+
+
+def stamp_number(stamp: str) -> int:
+    """The digits of a DATE-TIME as a number, so that later ones are greater; missing ones count as 0."""
+    return int("".join(_DIGITS.findall(stamp))[:14].ljust(14, "0"))
 
 
 def same_components(one: str, other: str) -> bool:

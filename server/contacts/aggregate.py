@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from mmap import mmap
 
 from server.calendar.contentline import BOM, Property, content_lines
 from server.calendar.octet_lines import LARGEST, octet_lines, text_value
+from server.calendar.stream import stamp_number
 from server.contacts.properties import is_agent, split_name
 from server.errors import InvalidAddressData, InvalidCalendarData
 
@@ -36,8 +36,8 @@ class CardPart:
     octets: bytes
     """From BEGIN:VCARD to after END:VCARD, as they are."""
     uid: str
-    rev: str
-    """When it was changed last (REV); empty where it says nothing."""
+    version: int
+    """When it was changed last (REV), as a number: the greater is the newer; 0 where it says nothing."""
 
 
 def split_cards(data: bytes | mmap) -> Iterator[CardPart]:
@@ -51,10 +51,10 @@ def split_cards(data: bytes | mmap) -> Iterator[CardPart]:
     previous: Property | None = None
     begun = False
     inner = 0
-    uid = rev = ""
+    uid, version = "", 0
 
     def part(start: Property, end: int) -> CardPart:
-        return CardPart(start.line, data[start.start : min(end, start.start + LARGEST)], uid, rev)
+        return CardPart(start.line, data[start.start : min(end, start.start + LARGEST)], uid, version)
 
     for line in octet_lines(data):
         is_card = line.name in ("BEGIN", "END") and line.value.strip().upper() == "VCARD"
@@ -64,7 +64,7 @@ def split_cards(data: bytes | mmap) -> Iterator[CardPart]:
             else:
                 if begun and first is not None:
                     yield part(first, line.start)
-                first, begun, inner, uid, rev = line, True, 0, "", ""
+                first, begun, inner, uid, version = line, True, 0, "", 0
         elif is_card and inner:
             inner -= 1
         elif is_card:
@@ -75,7 +75,7 @@ def split_cards(data: bytes | mmap) -> Iterator[CardPart]:
         elif not inner and line.name.endswith(("UID", "REV")):
             name = split_name(line.name)[1]
             uid = uid or (text_value(line) if name == "UID" else "")
-            rev = rev or (re.sub(r"[-:]", "", line.value.strip()) if name == "REV" else "")
+            version = version or (stamp_number(line.value) if name == "REV" else 0)
         previous = line
     if begun and first is not None:
         yield part(first, len(data))

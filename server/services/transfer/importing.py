@@ -15,7 +15,7 @@ from pathlib import Path
 
 from server.auth.passwords import PasswordHasher
 from server.calendar.octet_lines import decoded
-from server.calendar.stream import Version, same_components
+from server.calendar.stream import same_components
 from server.contacts.aggregate import concatenate
 from server.directory import Directory
 from server.errors import (
@@ -173,9 +173,9 @@ class Importer:
         except OSError as error:
             self._refuse(str(file.path), error.strerror or "This cannot be read.")
 
-    def _newest(self, files: Sequence[SourceFile]) -> dict[tuple[str, str], Version]:
+    def _newest(self, files: Sequence[SourceFile]) -> dict[tuple[str, str], int]:
         """The greatest version of each component and UID, where one UID could come more than once."""
-        newest: dict[tuple[str, str], Version] = {}
+        newest: dict[tuple[str, str], int] = {}
         if len(files) == 1 and files[0].kind == "calendar":
             return newest  # its components with one UID are one object
         for file in files:

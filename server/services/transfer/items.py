@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from server.calendar.octet_lines import LARGEST, decoded
-from server.calendar.stream import CalendarStream, Lines, Version
+from server.calendar.stream import CalendarStream, Lines
 from server.contacts.aggregate import CardPart, split_cards, with_uid
 from server.errors import InvalidData
 from server.limits import Limits
@@ -38,7 +38,8 @@ class Item:
     """Whether the file holds nothing else."""
     whole: bool
     """Whether `body` is the file as it is."""
-    version: Version = (0, "")
+    version: int = 0
+    """The greater of two objects with one UID is the newer."""
     superseded: tuple[tuple[int, str], ...] = ()
     """Components of the object that are left out for newer ones, by line of the file, with the reason."""
 
@@ -100,12 +101,12 @@ def read_items(file: SourceFile, converted: Callable[[str], None] = lambda encod
                 )
 
 
-def read_versions(file: SourceFile) -> Iterator[tuple[str, str, Version]]:
+def read_versions(file: SourceFile) -> Iterator[tuple[str, str, int]]:
     """Component, UID and version of the objects of a file that have a UID. Raises `OSError`."""
     with ExitStack() as stack:
         data = _mapped(open_as_utf_8(file.path, stack)[0], stack)
         if file.kind == "addressbook":
-            yield from (("VCARD", card.uid, (0, card.rev)) for card in split_cards(data) if card.uid)
+            yield from (("VCARD", card.uid, card.version) for card in split_cards(data) if card.uid)
         else:
             yield from CalendarStream(data).versions()
 
@@ -125,8 +126,8 @@ def _cards(path: Path, data: mmap.mmap | bytes) -> Iterator[Item]:
         if item is not None and first is not None and item.body != first.octets:
             yield item
             return
-        uid, rev = ("", "") if first is None else (first.uid, first.rev)
-        yield Item("VCARD", data[:LARGEST], uid, Lines(), path, True, True, (0, rev))
+        uid, version = ("", 0) if first is None else (first.uid, first.version)
+        yield Item("VCARD", data[:LARGEST], uid, Lines(), path, True, True, version)
         return
     for card in chain(filter(None, (first, second)), cards):
         yield _card(path, card, alone=False)
@@ -144,7 +145,7 @@ def _card(path: Path, card: CardPart, *, alone: bool) -> Item:
     if added:
         octets = text.encode()
         segments = ((1, card.line), (added + 1, card.line + added - 1))
-    return Item("VCARD", octets, card.uid, Lines(segments), path, alone, False, (0, card.rev))
+    return Item("VCARD", octets, card.uid, Lines(segments), path, alone, False, card.version)
 
 
 def name_of(uid: str, component: str) -> str:

@@ -47,7 +47,7 @@ def test_components_of_one_uid_are_one_object_with_the_zones_it_uses() -> None:
 
 def test_one_object_is_left_as_it_is() -> None:
     text = "\ufeff" + calendar(HERE, event("a").replace("\r\n", "\n"), head="X-A:b\n") + "\n"
-    assert parts(text) == [Part("VEVENT", text.encode(), "a", Lines(), True, (0, ""))]
+    assert parts(text) == [Part("VEVENT", text.encode(), "a", Lines(), True)]
 
 
 def test_method_is_dropped_and_other_properties_of_exports_too() -> None:
