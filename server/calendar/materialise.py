@@ -156,7 +156,7 @@ def _whole(
 
 
 def _zone_keys(zones: CalendarZones, rows: Iterable[Occurrence]) -> tuple[str, ...]:
-    keys = {zone.key for zone in zones.used} | {row.tzid for row in rows if row.tzid is not None}
+    keys = zones.keys | {row.tzid for row in rows if row.tzid is not None}
     return tuple(sorted(keys - {UTC_ZONE.key}))
 
 

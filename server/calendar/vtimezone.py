@@ -165,6 +165,13 @@ class CalendarZones:
         """The zones asked for so far."""
         return tuple(self._found.values())
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of the zones asked for so far, and of those that their Windows names stand for: other zone data may
+        decide between the two in another way."""
+        named = (named_zone(tzid) for tzid in self._found if name_kind(tzid) is NameKind.WINDOWS)
+        return frozenset(zone.key for zone in (*self.used, *named) if zone is not None)
+
     def zone(self, tzid: str) -> Zone:
         """The zone that a TZID means in this object.
 

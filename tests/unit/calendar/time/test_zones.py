@@ -267,6 +267,16 @@ def test_the_years_of_the_event_decide_on_a_name_of_windows() -> None:
     assert meant("Eastern Standard Time", "20260101T090000", ONLY_STANDARD, "RRULE:FREQ=DAILY").hour == 14
 
 
+def test_an_object_depends_on_the_zone_that_a_windows_name_stands_for_also_where_its_rules_are_believed() -> None:
+    """Other data of the zone may decide in another way, and the objects to compute again are found by keys."""
+    definition = tuple(vtimezone("Eastern Standard Time", *ONLY_STANDARD).split("\r\n")[:-1])
+    tree = calendar(definition, event("DTSTART;TZID=Eastern Standard Time:20260701T090000"))
+    found = materialise(tree, datetime(2026, 1, 1, tzinfo=UTC))
+    assert found.occurrences[0].start.hour == 14
+    assert "America/New_York" in found.zones
+    assert len(found.zones) == 2
+
+
 def test_an_abbreviation_whose_rules_cannot_be_read_follows_our_data() -> None:
     broken = (("STANDARD", "20260101T000000", "-0500", "-0500", "RRULE:FREQ=SOMETIMES"),)
     assert meant("EST", "20260701T090000", broken).hour == 14
