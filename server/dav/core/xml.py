@@ -54,8 +54,10 @@ _threads = ThreadPoolExecutor(2, "xml")
 
 async def parse_body(body: bytes, *, again: bool) -> Element:
     """As `parse`, or `parse_again` if `again`; a body that takes long is parsed in a thread. Raises `BadRequest`."""
-    if len(body) <= SMALL or (len(body) < LARGE and xml_trees.is_familiar(body)):
+    if len(body) <= SMALL:
         return parse_again(body) if again else parse(body)
+    if len(body) < LARGE and xml_trees.is_familiar(body):
+        return xml_trees.read_familiar(body)
     return await asyncio.get_running_loop().run_in_executor(_threads, parse, body)
 
 

@@ -35,7 +35,7 @@ _seen: set[bytes] = set()
 
 def read(text: bytes) -> etree._Element:
     """The root element of a text. Raises `BadRequest` when it is not well-formed, or has a document type."""
-    return _read(text) if is_familiar(text) else _read_apart(text)
+    return read_familiar(text) if is_familiar(text) else _read_apart(text)
 
 
 def is_familiar(text: bytes) -> bool:
@@ -63,12 +63,12 @@ def _is_plain(tag: bytes) -> bool:
 
 
 def _read_apart(text: bytes) -> etree._Element:
-    """As `_read`, in a thread of its own."""
+    """As `read_familiar`, in a thread of its own, for any text."""
     found: list[etree._Element | BadRequest] = []
 
     def work() -> None:
         try:
-            found.append(_read(text))
+            found.append(read_familiar(text))
         except BadRequest as error:
             found.append(error)
 
@@ -80,7 +80,8 @@ def _read_apart(text: bytes) -> etree._Element:
     return found[0]
 
 
-def _read(text: bytes) -> etree._Element:
+def read_familiar(text: bytes) -> etree._Element:
+    """As `read`, of a text that `is_familiar`."""
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True, huge_tree=False
     )
