@@ -15,7 +15,7 @@ ELEMENT = '<C:schedule-default-calendar-URL xmlns:C="urn:ietf:params:xml:ns:cald
 
 
 def collection(id_: int, name: str, *components: str, kind: str = "calendar", rights: str = "owner") -> Collection:
-    return Collection(1, id_, name, kind, rights, components, 1, 1, 1, 0, 0, 0, NOW, NOW)  # type: ignore[arg-type]
+    return Collection(1, id_, name, kind, rights, components, 1, 1, 1, 0, 0, 0, NOW, NOW, 1)  # type: ignore[arg-type]
 
 
 SHOWN = [
