@@ -17,10 +17,11 @@ from mmap import mmap
 from server.calendar.aggregate import PRODUCT_ID
 from server.calendar.all_day_times import may_depend_on_zones
 from server.calendar.calendar_object import CALENDAR_COMPONENTS, folded_tzid
-from server.calendar.component import MAX_DEPTH, outline, parse_components
+from server.calendar.component import MAX_DEPTH, outline, parse_calendar, parse_components
 from server.calendar.contentline import Property, content_lines, fold, with_crlf
 from server.calendar.octet_lines import LARGEST, decoded, octet_lines, text_value
-from server.errors import InvalidCalendarData
+from server.calendar.recurrence_ids import recurrence_ids
+from server.errors import InvalidCalendarData, InvalidData
 
 _DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"[0-9]{1,10}")
@@ -162,7 +163,7 @@ class CalendarStream:
             len(self._calendars) == len(self._groups) == 1
             and not self._has_method
             and next(iter(self._groups))[1][:1] == "="
-            and _are_different(next(iter(self._groups.values())))
+            and all(len(set(self._instances(spans))) == len(spans) for spans in self._groups.values())
         )
 
     def _is_readable(self) -> bool:
@@ -229,7 +230,7 @@ class CalendarStream:
         for span in spans:  # the same component twice, as in exports put together, is one
             texts.setdefault(with_crlf(self._text(span)), span)
         uid = key[1:] if key[:1] == "=" else ""
-        components, superseded = _newest(texts)
+        components, superseded = _newest(list(texts.items()), self._instances(list(texts.values())))
         moved = [(1, 1)]
         if not uid:
             text, span = components[0]
@@ -248,6 +249,20 @@ class CalendarStream:
         octets = "".join(body).encode("utf-8", "surrogateescape")
         version = max(span.version for span in spans)
         return Part(component, octets, uid, Lines(tuple(segments)), False, version, superseded)
+
+    def _instances(self, spans: list[_Span]) -> list[str]:
+        """Which instance each component of one UID is, however its RECURRENCE-ID is written; empty for the series."""
+        written = [span.recurrence_id for span in spans]
+        split = [text.partition(":") for text in written if text]
+        if len({(tzid, len(value), value[-1:]) for tzid, _, value in split}) < 2:
+            return written  # all by one zone
+        components = [(with_crlf(self._text(span)), span) for span in spans]
+        text = "".join(text for text, _ in (*self._zones(components), *components))
+        try:
+            calendar = parse_calendar(f"BEGIN:VCALENDAR\r\n{text}END:VCALENDAR\r\n")
+            return list(recurrence_ids(calendar))[-len(spans) :]
+        except InvalidData:
+            return written
 
     def _opening(self, calendar: _Calendar) -> str:
         kept = {line.name: line for line in self._head(calendar)}
@@ -288,21 +303,19 @@ class CalendarStream:
         return list(takewhile(lambda line: line.name != "END", content_lines(text, strict=False)))
 
 
-def _are_different(spans: list[_Span]) -> bool:
-    return len({span.recurrence_id for span in spans}) == len(spans)
-
-
-def _newest(texts: dict[str, _Span]) -> tuple[list[tuple[str, _Span]], tuple[tuple[int, str], ...]]:
-    """Of the components of one UID the newest for each RECURRENCE-ID, and those left out for them."""
+def _newest(
+    components: list[tuple[str, _Span]], instances: list[str]
+) -> tuple[list[tuple[str, _Span]], tuple[tuple[int, str], ...]]:
+    """Of the components of one UID the newest for each instance, and those left out for them."""
     newest: dict[str, tuple[str, _Span]] = {}
     superseded: list[tuple[_Span, str]] = []
-    for text, span in texts.items():
-        held = newest.setdefault(span.recurrence_id, (text, span))
-        if held[1] is span:
+    for this, instance in zip(components, instances, strict=True):
+        held = newest.setdefault(instance, this)
+        if held is this:
             continue
-        older, newer = (held[1], span) if span.version > held[1].version else (span, held[1])
-        newest[span.recurrence_id] = (text, span) if newer is span else held
-        superseded.append((older, f"The {newer.name} in line {newer.line} is a newer version, or as new."))
+        older, newer = (held, this) if this[1].version > held[1].version else (this, held)
+        newest[instance] = newer
+        superseded.append((older[1], f"The {newer[1].name} in line {newer[1].line} is a newer version, or as new."))
     return list(newest.values()), tuple((span.line, reason) for span, reason in superseded)
 
 

@@ -89,6 +89,18 @@ def test_of_one_uid_twice_the_newer_wins() -> None:
     assert b"SUMMARY:1" in part.body
 
 
+def test_one_instance_in_two_spellings_is_one() -> None:
+    master = event("a", "RRULE:FREQ=DAILY;COUNT=5", start="DTSTART;TZID=Europe/Berlin:20260901T120000")
+    local = event("a", "RECURRENCE-ID;TZID=Europe/Berlin:20260902T120000", "SEQUENCE:1")
+    utc, other = (event("a", f"RECURRENCE-ID:2026090{day}T100000Z", "SEQUENCE:2") for day in (2, 3))
+    text = calendar(BERLIN, master, local, utc, other)
+    (part,) = parts(text)
+    assert [line for line, _ in part.superseded] == [text[: text.index(local)].count("\r\n") + 1]
+    assert len(read_calendar_object(part.body, Limits()).overrides) == 2
+    (part,) = parts(calendar(BERLIN, master, local, other))
+    assert (part.whole, part.superseded) == (True, ())
+
+
 def test_several_calendars_in_one_file_are_one_stream() -> None:
     text = calendar(HERE, event("a", start="DTSTART;TZID=Here:20260901T120000")) + calendar(
         event("b", start="DTSTART;TZID=Here:20260901T120000"), event("a", start="DTSTART;TZID=Here:20260901T120000")
