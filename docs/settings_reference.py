@@ -38,7 +38,7 @@ def toml_value(value: object) -> str:
     if isinstance(value, ByteSize | int) and not isinstance(value, bool) and value >= 1 << 20 and not value % (1 << 20):
         return json.dumps(f"{value >> 20} MiB")
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return value.replace(tzinfo=None).isoformat() + "Z"
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     if isinstance(value, tuple):

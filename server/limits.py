@@ -32,7 +32,7 @@ class Limits:
     """ATTENDEE properties of one component (CALDAV:max-attendees-per-instance)."""
     max_components: int = 10_000
     """Components of one object at every level: overrides, alarms, time zones and their observances."""
-    min_date_time: datetime = datetime(1900, 1, 1, tzinfo=UTC)
+    min_date_time: datetime = datetime(1, 1, 1, tzinfo=UTC)
     """Earliest date or time in a calendar object (CALDAV:min-date-time); UTC."""
     max_date_time: datetime = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     """Latest date or time in a calendar object (CALDAV:max-date-time); UTC."""

@@ -334,11 +334,9 @@ def _check_time(time: CalendarTime, prop: Property, limits: Limits, used: dict[s
     """Hold a time against the limits (local times as if they were UTC), and note its zone."""
     moment = time.local.replace(tzinfo=UTC)
     if moment < limits.min_date_time:
-        raise DateTimeTooEarly(
-            f"{prop.name} in line {prop.line} lies before {limits.min_date_time:%Y-%m-%d}.", prop.line
-        )
+        raise DateTimeTooEarly(f"{prop.name} in line {prop.line} lies before {limits.min_date_time.date()}.", prop.line)
     if moment > limits.max_date_time:
-        raise DateTimeTooLate(f"{prop.name} in line {prop.line} lies after {limits.max_date_time:%Y-%m-%d}.", prop.line)
+        raise DateTimeTooLate(f"{prop.name} in line {prop.line} lies after {limits.max_date_time.date()}.", prop.line)
     if time.tzid is not None:
         used.setdefault(time.tzid.strip(), prop.line)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Any
 
-from server.calendar.occurrences import Busy, Kind, Occurrence, Timing
+from server.calendar.occurrences import EARLIEST, Busy, Kind, Occurrence, Timing
 from server.storage import BusyTimes, Overlapping, StoredRecurrence, Timings
 from storage_plugins.postgres import views
 from storage_plugins.postgres.occurrence_rows import BUSY, KINDS
@@ -146,6 +146,25 @@ def stored_recurrences(rows: Sequence[Any]) -> list[StoredRecurrence]:
     ]
 
 
+def _aware(time: datetime) -> datetime:
+    """A time as it was stored: asyncpg gives the first second of the year 1 as minus infinity, without a time zone."""
+    return EARLIEST if time.tzinfo is None else time
+
+
+def _floating(
+    columns: tuple[datetime, datetime, datetime | None, datetime | None],
+    kind: int,
+    recurrence_id: str = "",
+    component: int = 0,
+) -> Occurrence:
+    """An occurrence without a place, from its start, end, matches_from and matches_until."""
+    start, end, since, until = (None if time is None else _aware(time) for time in columns)
+    assert start is not None
+    assert end is not None
+    local = start.replace(tzinfo=None)
+    return Occurrence(start, end, since, until, local, None, KINDS[kind], Busy.FREE, recurrence_id, component)
+
+
 def overlapping(rows: Sequence[Any]) -> Overlapping:
     """What `OVERLAPPING` gave."""
     objects: list[int] = []
@@ -157,10 +176,7 @@ def overlapping(rows: Sequence[Any]) -> Overlapping:
         elif kind == _PARTIAL:
             unexpanded.append(object_id)
         else:
-            local = start.replace(tzinfo=None)
-            floating.append(
-                (object_id, Occurrence(start, end, since, until, local, None, KINDS[kind], Busy.FREE, "", 0))
-            )
+            floating.append((object_id, _floating((start, end, since, until), kind)))
     return Overlapping(objects, floating, unexpanded)
 
 
@@ -173,7 +189,8 @@ def busy(rows: Sequence[Any]) -> BusyTimes:
         if kind == _PARTIAL:
             unexpanded.append(object_id)
         else:
-            (merged if KINDS[kind] is Kind.TIMED else floating).append((BUSY[number], start, end))
+            found = merged if KINDS[kind] is Kind.TIMED else floating
+            found.append((BUSY[number], _aware(start), _aware(end)))
     return BusyTimes(merged, floating, unexpanded)
 
 
@@ -184,13 +201,11 @@ def timings(rows: Sequence[Any]) -> Timings:
     unexpanded: list[int] = []
     for object_id, kind, start, recurrence_id, end, component, since, until in rows:
         if kind == 0:
+            if start.tzinfo is None:
+                start, end = EARLIEST, _aware(end)
             timed.append((object_id, Timing(start, recurrence_id, end, Kind.TIMED, component)))
         elif kind == _PARTIAL:
             unexpanded.append(object_id)
         else:
-            local = start.replace(tzinfo=None)
-            occurrence = Occurrence(
-                start, end, since, until, local, None, KINDS[kind], Busy.FREE, recurrence_id, component
-            )
-            floating.append((object_id, occurrence))
+            floating.append((object_id, _floating((start, end, since, until), kind, recurrence_id, component)))
     return Timings(timed, floating, unexpanded)

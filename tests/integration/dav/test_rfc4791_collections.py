@@ -214,7 +214,7 @@ async def test_5_2_properties_of_every_calendar(person: Person) -> None:
             caldav("supported-calendar-component-set"): f"<{comp} name='VEVENT'></>",
             caldav("supported-calendar-data"): f"<{data} content-type='text/calendar' version='2.0'></>",
             caldav("max-resource-size"): "10485760",
-            caldav("min-date-time"): "19000101T000000Z",
+            caldav("min-date-time"): "00010101T000000Z",
             caldav("max-date-time"): "99991231T235959Z",
             caldav("max-attendees-per-instance"): "2000",
             caldav("supported-collation-set"): "".join(

@@ -58,6 +58,13 @@ def test_instances_from_the_start_and_of_any_window(
 
 
 @fewer
+@given(rules(), st.datetimes(datetime(5, 1, 1), datetime(1900, 1, 1)).map(lambda time: time.replace(microsecond=0)))
+def test_instances_before_1900(rule: RecurrenceRule, start: datetime) -> None:
+    end = start + REACH[rule.freq]
+    assert engine(rule, start, start, end) == instances(rule, start, end)
+
+
+@fewer
 @given(rules(), starts, st.integers(0, 10**6), st.booleans())
 def test_until_and_the_last_instance(rule: RecurrenceRule, start: datetime, until_part: int, whole_day: bool) -> None:
     end = start + REACH[rule.freq]
