@@ -14,13 +14,16 @@ from server.storage import (
     Unchanged,
     WriteLimits,
 )
-from storage_plugins.postgres.writing import Writing, binding, by, call, new_collection, split
+from storage_plugins.postgres.writing import Writing, binding, by, call, new_collection, require_unchanged, split
 
 _CREATE_COLLECTION = call("koyomi_create_collection_1", 11)
 _SET_COLLECTION_PROPERTIES = call("koyomi_set_collection_properties_2", 15)
 _SET_HOME_PROPERTIES = call("koyomi_set_home_properties_1", 6)
 _DELETE_COLLECTION = call("koyomi_delete_collection_1", 14)
-_COPY_COLLECTION = call("koyomi_copy_collection_2", 15)
+_PREPARE_COPY = call("koyomi_prepare_copy_1", 4)
+_COPY_COLLECTION = call("koyomi_copy_collection_3", 15)
+_COPYING = "set local statement_timeout = '120s'"
+"""Large calendars take longer to copy than other statements may take."""
 _MOVE_COLLECTION = call("koyomi_move_collection_1", 12)
 
 
@@ -153,18 +156,25 @@ class CollectionWrites(Writing):
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Copy a collection under another name of its home; `replaced` is deleted in the same transaction."""
-        row = await self._write(
-            _COPY_COLLECTION,
-            *binding(home, collection),
-            name,
-            with_members,
-            *((None,) * 3 if replaced is None else (replaced.home_id, replaced.id, replaced.incarnation)),
-            limits.quota_bytes,
-            limits.max_collections,
-            *by(cause),
-            unchanged=unchanged,
-            homes=(home.id,),
-        )
+        async with self.database.transaction() as connection:
+            prepared = None
+            if with_members:
+                await connection.execute(_COPYING)
+                prepared = await connection.fetchval(
+                    _PREPARE_COPY, home.id, collection.home_id, collection.id, limits.quota_bytes
+                )
+            if unchanged:
+                await require_unchanged(connection, unchanged, (home.id,))
+            revision: int = await connection.fetchval(
+                _COPY_COLLECTION,
+                *binding(home, collection),
+                name,
+                prepared,
+                *((None,) * 3 if replaced is None else (replaced.home_id, replaced.id, replaced.incarnation)),
+                limits.quota_bytes,
+                limits.max_collections,
+                *by(cause),
+            )
         if replaced is not None:
-            self._changed(home.id, replaced.id, row[0])
-        return self._changed(home.id, None, row[0])
+            self._changed(home.id, replaced.id, revision)
+        return self._changed(home.id, None, revision)

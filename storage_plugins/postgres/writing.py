@@ -9,7 +9,7 @@ import asyncpg
 
 from server.errors import NotFound, WriteConflict
 from server.storage import Cause, Change, Collection, Home, NewCollection, ObjectState, Unchanged
-from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.database import Connection, Database
 from storage_plugins.postgres.notifier import Notifier
 from storage_plugins.postgres.statistics import Statistics
 
@@ -76,15 +76,22 @@ async def write(
         row = await database.fetchrow(sql, *arguments)
     else:
         async with database.transaction() as connection:
-            # Whoever changes anything in a home holds its row.
-            await connection.execute(LOCK_HOMES, [*homes, *(state.home_id for state in unchanged)])
-            columns = zip(*((s.home_id, s.collection_id, s.revision, s.viewer) for s in unchanged), strict=True)
-            if await connection.fetchval(_CHANGED, *map(list, columns)):
-                raise WriteConflict
+            await require_unchanged(connection, unchanged, homes)
             row = await connection.fetchrow(sql, *arguments)
     if row is None:
         raise NotFound
     return row
+
+
+async def require_unchanged(connection: Connection, unchanged: Sequence[Unchanged], homes: Sequence[int]) -> None:
+    """Lock homes, since whoever changes anything in a home holds its row.
+
+    Raises `WriteConflict` if one of the states in `unchanged` has changed.
+    """
+    await connection.execute(LOCK_HOMES, [*homes, *(state.home_id for state in unchanged)])
+    columns = zip(*((s.home_id, s.collection_id, s.revision, s.viewer) for s in unchanged), strict=True)
+    if await connection.fetchval(_CHANGED, *map(list, columns)):
+        raise WriteConflict
 
 
 def call(function: str, arguments: int) -> str:

@@ -290,6 +290,28 @@ async def test_a_shared_collection_is_one_under_two_names(storage, person, new_p
         await storage.put_object(theirs, "b.ics", content("u2"), None, LIMITS, CAUSE)
 
 
+async def test_a_copy_holds_the_home_only_at_its_end(storage, person):
+    """Occurrences are copied before: a writer in the home does not wait, and one of a copied object does."""
+    home, calendar = await person.home(), await person.collection()
+    written = await storage.put_object(calendar, "a", content("a", occurrences=5), None, LIMITS, CAUSE)
+    with pytest.raises(LookupError):
+        async with storage.database.transaction() as connection:
+            await connection.fetchval(
+                "select koyomi_prepare_copy_1($1, $2, $3, $4)", home.id, calendar.home_id, calendar.id, 10**9
+            )
+            await storage.put_object(calendar, "b", content("b"), None, LIMITS, CAUSE)
+            again = asyncio.create_task(
+                storage.put_object(calendar, "a", content("a", "new", occurrences=2), state(written), LIMITS, CAUSE)
+            )
+            done, _ = await asyncio.wait([again], timeout=0.5)
+            assert not done
+            raise LookupError
+    await again
+    await storage.copy_collection(home, calendar, "copy", None, LIMITS, CAUSE, with_members=True)
+    copy = await person.collection("copy")
+    assert (copy.member_count, copy.revision) == (2, (await person.home()).revision)
+
+
 async def test_a_write_rests_on_the_binding_of_its_own_home(storage, person, new_person):
     """Not on a binding of somebody else with the same name and incarnation."""
     sharee, other = await new_person(), await new_person()
