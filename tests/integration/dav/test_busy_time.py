@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from server.storage import Cause
 from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.occurrence_jobs import rederive
 from tests.integration.dav.conftest import Served
 from tests.integration.dav.person import Person, calendar, event
 from tests.integration.dav.sharing import Share, eventually, shown
@@ -110,6 +113,33 @@ async def test_what_the_owner_has_declined_is_free_for_sharees_with_a_text_of_th
     await person.has(path, invited(f"ATTENDEE;PARTSTAT=DECLINED:mailto:{person.name}@example.com"))
     assert await busy(person, person.calendar, *JUNE) == []
     assert await busy(other, place, *JUNE) == []
+
+
+async def test_deriving_again_frees_what_the_owner_declined_for_sharees_too(
+    person: Person, other: Person, share: Share, served: Served
+) -> None:
+    """A sharee who changed one instance for themselves has busy types of their own for the whole object."""
+    declined = f"ATTENDEE;PARTSTAT=DECLINED:mailto:{person.name}@example.com"
+    head = ("BEGIN:VEVENT", "UID:1", "DTSTAMP:20260101T000000Z", "DURATION:PT1H")
+    series = (*head, "DTSTART:20260601T090000Z", "RRULE:FREQ=DAILY;COUNT=3", declined, "END:VEVENT")
+    override = (*head, "RECURRENCE-ID:20260602T090000Z", "DTSTART:20260602T120000Z")
+    await person.has(f"{person.calendar}1.ics", calendar(*series, *override, "END:VEVENT"))
+    await share(person, other, "write")
+    await eventually(lambda: shown(other))
+    (place,) = await shown(other)
+    await other.has(f"{place}1.ics", calendar(*series, *override, "TRANSP:TRANSPARENT", "END:VEVENT"))
+    assert await busy(other, place, *JUNE) == []
+    assert await busy(person, person.calendar, *JUNE) == ["FREEBUSY:20260602T120000Z/PT1H"]
+    # as a server of an older version stored it
+    database = served.storage.database
+    home = await database.fetchval("select id from home where principal_id = $1 and kind = 'calendar'", person.id)
+    await database.fetch("update occurrence set busy = 1 where home_id = $1", home)
+    await database.fetch("update object_view set busy = '{1,0}' where home_id = $1", home)
+    await database.fetch("update object set time_key = md5(time_key) where home_id = $1", home)
+    assert len(await busy(other, place, *JUNE)) == len(await busy(person, person.calendar, *JUNE)) == 1
+    await rederive(database, datetime.now(UTC))
+    assert await busy(other, place, *JUNE) == []
+    assert await busy(person, person.calendar, *JUNE) == ["FREEBUSY:20260602T120000Z/PT1H"]
 
 
 def transparency(value: str) -> str:
