@@ -541,7 +541,7 @@ class Storage(Protocol):
     async def recurrences(
         self, collection: Collection, ids: Sequence[int], *, components: Sequence[str] | None = None
     ) -> Sequence[StoredRecurrence]:
-        """The recurrences of the objects with these ids that have one, but for very long ones.
+        """The recurrences of the objects with these ids, except those without one and those with a very long one.
 
         `components`: only objects of these component types; None: all.
         """

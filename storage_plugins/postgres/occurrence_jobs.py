@@ -251,9 +251,9 @@ async def rederive(
 
 
 async def follow_owners(database: Database) -> int:
-    """Have the events of people derived again whose name or addresses have changed; returns how many events.
+    """Mark the events of people whose name or addresses have changed for `rederive`; returns how many events.
 
-    Which events they have declined may be others then. Can be interrupted at any point and called again.
+    The new addresses decide which events the person has declined. Can be interrupted at any point and called again.
     """
     marked = 0
     while homes := await database.fetch(_OTHER_OWNERS, _PAGE):

@@ -249,7 +249,7 @@ class PostgresStorage(MemberWrites, CollectionWrites):
     async def recurrences(
         self, collection: Collection, ids: Sequence[int], *, components: Sequence[str] | None = None
     ) -> Sequence[StoredRecurrence]:
-        """The recurrences of the objects with these ids that have one, but for very long ones."""
+        """The recurrences of the objects with these ids, except those without one and those with a very long one."""
         sql = occurrence_reads.recurrences(viewed=collection.view is not None)
         only = None if components is None else list(components)
         whose = _viewer(collection)
