@@ -12,12 +12,13 @@ import contextlib
 import json
 from collections.abc import Awaitable, Callable, Iterator
 
-import asyncpg
 import structlog
 
 from server.background import failed, run_forever
+from server.errors import KoyomiError
 from server.storage import ANYTHING, Change
 from storage_plugins.postgres.database import Connection, connect
+from storage_plugins.postgres.sqlstates import domain_error
 
 CHANNEL = "koyomi_changes"
 _PAYLOAD_LIMIT = 7900
@@ -114,7 +115,9 @@ class Notifier:
                 finally:
                     self._listening.clear()
                     connection.terminate()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except Exception as error:
+                if not isinstance(domain_error(error), KoyomiError):
+                    raise
                 log.debug("notifier_disconnected", reason=str(error))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

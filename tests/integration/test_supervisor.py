@@ -274,6 +274,24 @@ def test_one_worker_is_replaced_without_a_moment_in_which_none_serves(start: Cal
     assert before not in server.workers()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of another process can be set on Linux only")
+def test_a_process_that_cannot_be_made_is_made_later(start: Callable[..., Server]) -> None:
+    server = start()
+    before = server.workers()
+    parent = psutil.Process(server.process.pid)
+    limits = parent.rlimit(psutil.RLIMIT_NOFILE)
+    # No descriptor is left for the channel to another worker.
+    parent.rlimit(psutil.RLIMIT_NOFILE, (3, limits[1]))
+    with pytest.raises((http.client.HTTPException, ConnectionError)):
+        server.get("/crash")
+    until(lambda: logged(server, "background_task_failed"))
+    assert int(server.get()) in before, "the other one serves"
+    parent.rlimit(psutil.RLIMIT_NOFILE, limits)
+    until(lambda: len(server.workers() - before) == 1)
+    server.process.terminate()
+    assert server.process.wait(PATIENCE) == 0
+
+
 def test_a_worker_that_cannot_start_ends_the_server(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.integration.supervised", "2", tmp_path, "1", "broken"],

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server import background
 from server.errors import WriteConflict
 from server.storage import ANYTHING, Change
+from storage_plugins.postgres import notifier
 from storage_plugins.postgres.database import connect
 from storage_plugins.postgres.notifier import CHANNEL, payloads
 from storage_plugins.postgres.storage import PostgresStorage
@@ -127,3 +129,19 @@ def test_payloads_are_short_and_complete(changes):
     assert all(len(payload.encode()) < 8000 for payload in found)
     listed = [item for payload in found for item in json.loads(payload)]
     assert {(home, collection): revision for home, collection, revision in listed} == changes
+
+
+async def test_an_error_that_nobody_expected_does_not_end_it(storage_dsn, person, monkeypatch):
+    monkeypatch.setattr(background, "FIRST_PAUSE", 0.01)
+    before = background.failures["notifier"]
+    async with PostgresStorage(storage_dsn) as other:
+        heard = Heard()
+        other.subscribe(heard)
+        with monkeypatch.context() as patched:
+            patched.setattr(notifier, "payloads", None)  # calling it is a TypeError
+            other.announce(1, None, 1)
+            async with asyncio.timeout(10):
+                while background.failures["notifier"] == before:
+                    await asyncio.sleep(0.01)
+        await heard.until(ANYTHING)
+        await heard.until(Change(1, None, 1))
