@@ -136,10 +136,11 @@ def test_a_zone_that_the_zone_data_do_not_have_is_no_recurrence() -> None:
     end=st.sampled_from(("", ";COUNT=3000", ";UNTIL=20600101T000000Z", ";UNTIL=20600101")),
     zone=st.sampled_from(("", ";TZID=Europe/Berlin", ";TZID=Moon", ";TZID=W. Europe Standard Time")),
     length=st.sampled_from(("DURATION:PT90M", "DURATION:P1D", "DTEND%s:20260105T110000")),
+    start=st.sampled_from(("T090000", "T023000", "T000000")),
 )
-def test_any_rule(freq: str, interval: int, by: str, end: str, zone: str, length: str) -> None:
+def test_any_rule(freq: str, interval: int, by: str, end: str, zone: str, length: str, start: str) -> None:
     if freq in ("WEEKLY", "DAILY"):
         by = by.replace("-1FR,2SU", "FR")
     rule = f"RRULE:FREQ={freq};INTERVAL={interval}{by}{end}"
-    lines = f"DTSTART{zone}:20260105T090000", length % zone if "%" in length else length, rule
+    lines = f"DTSTART{zone}:20260105{start}", length % zone if "%" in length else length, rule
     compare(read(calendar(MOON, event(*lines))))
