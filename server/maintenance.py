@@ -37,6 +37,8 @@ CONSUMER_LAG = timedelta(days=30)
 """How long rows are kept at most for a consumer that does not read; it starts anew then."""
 _FIRST = 20.0
 """Seconds after its start before which a worker tries for the first time."""
+_MARKING = 30.0
+"""Seconds of a round in which events of people with other addresses are marked, to be computed again."""
 _REDERIVING = 120.0
 """Seconds of a round in which objects of an older version are computed again; the other jobs wait meanwhile."""
 _ROLLING = 60.0
@@ -110,7 +112,7 @@ async def _round(database: Database, settings: Settings, lock: Connection, metri
     retention = max(timedelta(days=settings.sync_token_days), restore + timedelta(days=1))
     jobs: dict[str, Callable[[], Awaitable[int]]] = {
         "zone_data": lambda: follow_zone_data(database, now),
-        "owners": lambda: follow_owners(database),
+        "owners": lambda: follow_owners(database, seconds=_MARKING),
         "derived": lambda: rederive(database, now, seconds=_REDERIVING),
         "horizon": lambda: roll_horizon(database, now, seconds=_ROLLING),
         "outbox": lambda: prune_outbox(database, OUTBOX_AGE, CONSUMER_LAG),

@@ -59,16 +59,28 @@ _COUNT_OUTDATED = """
     select count(*) from object o
     where left(o.time_key, 4) < $1 and o.component <> 'VCARD' and o.deleted_revision is null
 """
-_OTHER_OWNERS = """
-    select h.id, o.addresses from home h cross join lateral (
-        select array(
-            select p.name from principal p where p.id = h.principal_id
-            union all
-            (select a.address from principal_address a where a.principal_id = h.principal_id order by a.position)
-        ) as addresses
-    ) as o
-    where h.kind = 'calendar' and h.owner_addresses <> o.addresses order by h.id limit $1
+_ADDRESSES = """
+    array(
+        select p.name from principal p where p.id = h.principal_id
+        union all
+        (select a.address from principal_address a where a.principal_id = h.principal_id order by a.position)
+    )
 """
+_OTHER_OWNERS = f"""
+    select h.id, o.addresses from home h cross join lateral (select {_ADDRESSES} as addresses) as o
+    where h.kind = 'calendar' and h.owner_addresses <> o.addresses order by h.id limit $1
+"""  # noqa: S608
+# Homes without events, such as those of new people, need nothing else.
+_SET_OWNERS_WITHOUT_EVENTS = f"""
+    update home h set owner_addresses = {_ADDRESSES}
+    where h.id in (
+        select e.id from home e
+        where e.id = any($1::bigint[])
+          and not exists (select from object o where o.home_id = e.id and o.component = 'VEVENT')
+        order by e.id for no key update
+    )
+    returning h.id
+"""  # noqa: S608
 _MARK_EVENTS = """
     with events as (
         select o.home_id, o.id from object o
@@ -250,14 +262,21 @@ async def rederive(
     return done
 
 
-async def follow_owners(database: Database) -> int:
+async def follow_owners(database: Database, *, seconds: float | None = None) -> int:
     """Mark the events of people whose name or addresses have changed for `rederive`; returns how many events.
 
-    The new addresses decide which events the person has declined. Can be interrupted at any point and called again.
+    The new addresses decide which events the person has declined. Stops after `seconds`. Can be interrupted at any
+    point and called again.
     """
-    marked = 0
+    marked, end = 0, None if seconds is None else time.monotonic() + seconds
     while homes := await database.fetch(_OTHER_OWNERS, _PAGE):
+        ids = [row[0] for row in homes]
+        empty = {row[0] for row in await database.fetch(_SET_OWNERS_WITHOUT_EVENTS, ids)}
         for home_id, addresses in homes:
+            if home_id in empty:
+                continue
+            if end is not None and time.monotonic() >= end:
+                return marked
             last, found = 0, _PAGE
             while found == _PAGE:
                 row = await database.fetchrow(_MARK_EVENTS, home_id, last, _PAGE)

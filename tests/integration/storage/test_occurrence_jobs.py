@@ -330,7 +330,11 @@ async def test_other_addresses_of_the_owner_decide_anew_what_is_declined(storage
     monkeypatch.setattr(occurrence_jobs, "_PAGE", 2)
     person, other = await make_person(storage), await make_person(storage)
     calendar = await person.collection()
-    await follow_owners(storage.database)
+    for _ in range(5):
+        await make_person(storage)
+    assert await follow_owners(storage.database) == 0
+    assert await storage.database.fetchval("select count(*) from home where owner_addresses = '{}'") == 7
+    assert await storage.database.fetchval("select count(*) from home where kind = 'calendar'") == 7
     lines = "DTSTART:20260305T090000Z", "ATTENDEE;PARTSTAT=DECLINED:mailto:new@example.com"
     for number in range(5):
         found = await read(storage, calendar, event_text(f"{number}", *lines))
@@ -350,6 +354,7 @@ async def test_other_addresses_of_the_owner_decide_anew_what_is_declined(storage
         "values ($1, 1, 'new@example.com', 'new@example.com')",
         person.id,
     )
+    assert await follow_owners(storage.database, seconds=0) == 0
     assert await follow_owners(storage.database) == 5
     assert await follow_owners(storage.database) == 0
     assert await rederive(storage.database, NOW) == 5
