@@ -413,7 +413,8 @@ async def _show(connection: Connection, handover: Handover, alive: bool, cause: 
             to_home_id,
         )
     if alive:
-        await _trace(connection, "collection-created", "collection-handed-over", to_home_id, revision, id_, cause)
+        changed = {to_home_id: revision}
+        await _trace(connection, "collection-created", "collection-handed-over", changed, id_, cause)
     return revision
 
 
@@ -453,23 +454,17 @@ async def _move_bindings(connection: Connection, handover: Handover, cause: Caus
         """
         update binding b set
             collection_home_id = $3,
-            incarnation = incarnation + 1,
+            incarnation = b.incarnation + 1,
             view_revision = 0,
-            revision = coalesce(
-                (select n.revision from unnest($4::bigint[], $5::bigint[]) as n (id, revision)
-                 where n.id = b.home_id and b.deleted_revision is null),
-                b.revision
-            )
-        where collection_home_id = $1 and collection_id = $2 and home_id <> $1
+            revision = case when b.deleted_revision is null then h.revision else b.revision end
+        from home h
+        where b.collection_home_id = $1 and b.collection_id = $2 and b.home_id <> $1 and h.id = b.home_id
         """,
         handover.home_id,
         handover.id,
         handover.to_home_id,
-        list(changed),
-        list(changed.values()),
     )
-    for home_id, revision in changed.items():
-        await _trace(connection, "binding", "binding", home_id, revision, handover.id, cause)
+    await _trace(connection, "binding", "binding", changed, handover.id, cause)
 
 
 async def _leave(connection: Connection, handover: Handover, cause: Cause) -> None:
@@ -500,25 +495,27 @@ async def _leave(connection: Connection, handover: Handover, cause: Cause) -> No
             handover.home_id,
             handover.id,
         )
-    await _trace(
-        connection, "collection-deleted", "collection-handed-over", handover.home_id, revision, handover.id, cause
-    )
+    changed = {handover.home_id: revision}
+    await _trace(connection, "collection-deleted", "collection-handed-over", changed, handover.id, cause)
 
 
 async def _trace(
-    connection: Connection, kind: str, action: str, home_id: int, revision: int, collection_id: int, cause: Cause
+    connection: Connection, kind: str, action: str, revisions: Mapping[int, int], collection_id: int, cause: Cause
 ) -> None:
+    """Rows in `outbox` and `audit` for the homes that changed, by their revisions."""
     await connection.execute(
         """
-        with told as (
+        with changed as (
+            select home_id, revision from unnest($1::bigint[], $2::bigint[]) as c (home_id, revision) order by home_id
+        ), told as (
             insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
-            values ($1, $2, $3, $5, $6, $7, $8)
+            select home_id, revision, $3, $5::bigint, $6::bigint, $7, $8 from changed
         )
         insert into audit (home_id, revision, action, collection_id, principal_id, origin, request_id)
-        values ($1, $2, $4, $5, $6, $7, $8)
+        select home_id, revision, $4, $5::bigint, $6::bigint, $7, $8 from changed
         """,
-        home_id,
-        revision,
+        list(revisions),
+        list(revisions.values()),
         kind,
         action,
         collection_id,
