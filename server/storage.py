@@ -456,6 +456,8 @@ PERSONAL_PROPERTIES = frozenset(
 """What others than the owner of a calendar set in a view of their own; everything else they share."""
 
 
+MAX_TIMINGS = 100_000
+"""Occurrences in a window that are held at once; of a calendar with more, the objects are expanded page by page."""
 TEXT_PAGE = 2 * 1024 * 1024
 """Bytes of texts that fill a page: what one statement reads is less than this and one text."""
 
@@ -519,8 +521,11 @@ class Storage(Protocol):
 
     async def timings(
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
-    ) -> Timings:
-        """When the objects of a calendar occur in `window`; floating times are looked for in `floating`."""
+    ) -> Timings | None:
+        """When the objects of a calendar occur in `window`; floating times are looked for in `floating`.
+
+        None for more than `MAX_TIMINGS`.
+        """
 
     async def overlapping(
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from server.calendar.recurrence_set import RecurrenceSet
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import Zone
+from server.errors import TooManyInstances
 
 _STRENGTH = {Busy.BUSY: 3, Busy.UNAVAILABLE: 2, Busy.TENTATIVE: 1, Busy.FREE: 0}
 """RFC 7953 §4: which type holds where availabilities of one priority overlap."""
@@ -48,19 +49,39 @@ def merge(periods: Iterable[BusyPeriod], start: datetime, end: datetime) -> list
     return merged
 
 
+_DENSE_WINDOW = timedelta(days=3660)
+"""Where the work for a window up to this length is used up, the series is too dense and not the window too long."""
+
+
 def busy_of_recurrence(recurrences: RecurrenceSet, start: datetime, end: datetime, zone: Zone) -> list[BusyPeriod]:
     """What the instances of an event make busy in a window; not merged, not clipped.
 
+    Of a series that is too dense for its share of work, all time behind the last instance that was computed is busy.
+
     :param zone: gives floating times and dates their place.
-    :raises TooManyInstances: when it takes too much work.
+    :raises TooManyInstances: when it takes too much work because the window is long.
     """
+    found: list[BusyPeriod] = []
+    try:
+        found.extend(_busy_instances(recurrences, start, end, zone))
+    except TooManyInstances:
+        if end - start > _DENSE_WINDOW and not recurrences.is_dense:
+            raise
+        busy = Busy.FREE if recurrences.master is None else recurrences.master.busy
+        # Overrides come before the ascending instances of the rule.
+        since = found[-1].start if found and not recurrences.parts.overrides else start
+        found.append(BusyPeriod(since, end, busy))
+    return found
+
+
+def _busy_instances(recurrences: RecurrenceSet, start: datetime, end: datetime, zone: Zone) -> Iterator[BusyPeriod]:
     if not recurrences.floating_margin:
-        return [BusyPeriod(*times) for times in recurrences.busy_times(start, end)]
-    return [
-        BusyPeriod(row.start, row.end, row.busy)
-        for row, _ in rows_within(recurrences, start, end, zone)
-        if row.busy is not Busy.FREE and row.start < row.end
-    ]
+        for times in recurrences.busy_times(start, end):
+            yield BusyPeriod(*times)
+        return
+    for row, _ in rows_within(recurrences, start, end, zone):
+        if row.busy is not Busy.FREE and row.start < row.end:
+            yield BusyPeriod(row.start, row.end, row.busy)
 
 
 def busy_of_object(
@@ -122,8 +143,10 @@ def unavailable(
             for _, component, _, begin, finish in members
         ]
         for period in sorted(busy, key=lambda period: _STRENGTH[period.busy]):
+            work.spend(len(timeline))
             timeline = _painted(timeline, [period])
         for _, component, zones, begin, finish in members:
+            work.spend(len(timeline))
             timeline = _painted(timeline, _available(component, zones, begin, finish, zone, work))
     return [period for period in timeline if period.busy is not Busy.FREE]
 

@@ -40,6 +40,8 @@ _STRETCHES = (
 """How far back and ahead a series is materialised, the longest first.
 
 The rows of a series that is too dense for the last would have to be computed again every few days."""
+_ROW_WORK = 3
+"""Steps of making a row of an instance and placing it, besides those of finding the instance."""
 _RECURRING = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
 _OF_SERIES = frozenset(("RRULE", "EXRULE", "RDATE", "EXDATE", "FREEBUSY", "RECURRENCE-ID"))
 
@@ -187,6 +189,7 @@ def rows_within(
     """
     margin = recurrences.floating_margin
     for instance in recurrences.instances(later(start, -margin), later(end, margin), of):
+        recurrences.work.spend(_ROW_WORK)
         row = resolve(row_of(instance), zone)
         if row.overlaps(start, end):
             yield row, instance

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from heapq import merge
 from typing import NamedTuple
 
@@ -32,13 +33,16 @@ from server.calendar.component_times import (
 from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Busy, Kind, later
 from server.calendar.recurrence import LAST_LOCAL, Series
 from server.calendar.recurrence_ids import day_in_series, in_series, instance_id
-from server.calendar.rrule import RecurrenceRule, parse_rule
+from server.calendar.rrule import Frequency, RecurrenceRule, parse_rule
 from server.calendar.values import CalendarTime, Period, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import UTC_ZONE, Zone
 
 _ZERO = timedelta(0)
+_HOURS, _HOUR_SECONDS, _DAY_SECONDS = 24, 3600, 86_400
+_UNITS = {Frequency.HOURLY: _HOUR_SECONDS, Frequency.MINUTELY: 60, Frequency.SECONDLY: 1}
+"""Seconds of the frequencies below a day."""
 _NEARBY = timedelta(hours=26)
 
 
@@ -201,6 +205,15 @@ class RecurrenceSet:
         return any(series.endless for series in self._series)
 
     @property
+    def is_dense(self) -> bool:
+        """Whether a rule steps by an hour or less, or names as many times of a day."""
+        return any(
+            rule.interval * _UNITS.get(rule.freq, _DAY_SECONDS) <= _HOUR_SECONDS
+            or max(len(rule.by_hour), 1) * max(len(rule.by_minute), 1) * max(len(rule.by_second), 1) >= _HOURS
+            for rule in self.parts.rules
+        )
+
+    @cached_property
     def floating_margin(self) -> timedelta:
         """How much to widen a window for instances that have no place on the time line yet."""
         anchors = [self._anchor, *(override.times.anchor for override in self._overrides)]
@@ -278,15 +291,14 @@ class RecurrenceSet:
         :param of: only those that this component describes.
         :raises TooManyInstances: when the work is used up.
         """
-        for override in self._overrides:
-            if of is None or override.times.component is of:
-                instance = self._of_override(override)
-                if instance is not None and instance.overlaps(start, end):
-                    yield instance
+        for override in self._overrides if of is None else self._overrides_of.get(id(of), ()):
+            instance = self._of_override(override)
+            if instance is not None and instance.overlaps(start, end):
+                yield instance
         if self.master is None or self._anchor is None:
             return
         ids_from, ids_until = self._ids_of(of)
-        back, ahead = self._reach()
+        back, ahead = self._reach
         for id_utc, item in self._starts(max(later(start, -back), ids_from), min(later(end, ahead), ids_until)):
             instance = self._instance(id_utc, item)
             if instance.overlaps(start, end):
@@ -300,7 +312,7 @@ class RecurrenceSet:
         times = self.master
         if times is None or self._anchor is None or self._overrides or self._dates:
             return next(self.instances(start, end), None) is not None
-        back, ahead = self._reach()
+        back, ahead = self._reach
         for begin, item in self._starts(later(start, -back), later(end, ahead)):
             assert isinstance(item, Moment)
             since, until = times.matching(begin, times.end_of(item, begin), item.kind)
@@ -323,13 +335,14 @@ class RecurrenceSet:
             return
         if self._anchor is None or times.busy is Busy.FREE:
             return
-        back, ahead = self._reach()
+        back, ahead = self._reach
         for begin, item in self._starts(later(start, -back), later(end, ahead)):
             assert isinstance(item, Moment)
             finish = times.end_of(item, begin)
             if begin < finish and begin < end and finish > start:
                 yield begin, finish, times.busy
 
+    @cached_property
     def _reach(self) -> tuple[timedelta, timedelta]:
         """How far before a window, and behind it, the original starts of instances that overlap it may lie."""
         assert self.master is not None
@@ -348,12 +361,26 @@ class RecurrenceSet:
         """From when to when the original starts lie that a component describes, besides that of its own override."""
         if component is None:
             return EARLIEST, LATEST
+        return self._described_ids.get(id(component), (LATEST, LATEST))
+
+    @cached_property
+    def _described_ids(self) -> dict[int, tuple[datetime, datetime]]:
+        """What `_ids_of` returns, by the identity of the component."""
         bounds = [EARLIEST, *self._range_keys, LATEST]
         described = [self.master, *(override.times for override in self._ranges)]
-        for number, times in enumerate(described):
-            if times is not None and times.component is component:
-                return bounds[number], bounds[number + 1]
-        return LATEST, LATEST
+        return {
+            id(times.component): (bounds[number], bounds[number + 1])
+            for number, times in enumerate(described)
+            if times is not None
+        }
+
+    @cached_property
+    def _overrides_of(self) -> dict[int, list[Override]]:
+        """The overrides by the identity of their component."""
+        found: dict[int, list[Override]] = {}
+        for override in self._overrides:
+            found.setdefault(id(override.times.component), []).append(override)
+        return found
 
     def single(self) -> Instance | None:
         """The one instance of a master that does not recur; None for a task without times."""
@@ -405,9 +432,8 @@ class RecurrenceSet:
         """
         if self.master is None or self._anchor is None:
             return
-        for override in self._overrides:
-            if override.times.component is component:
-                yield self._described(override.id_utc, override.recurrence_id, self.master, None)
+        for override in self._overrides_of.get(id(component), ()):
+            yield self._described(override.id_utc, override.recurrence_id, self.master, None)
         ids_from, ids_until = self._ids_of(component)
         back = later(start, -max(self.master.length.longest, timedelta(days=1)))
         for id_utc, item in self._starts(max(back, ids_from), min(later(end, timedelta(seconds=2)), ids_until)):

@@ -57,6 +57,20 @@ class TimeRangeMatcher:
             return self._alarm_in_range(path[1], path[-1], time_range)
         return self._component_in_range(path[1], time_range) if len(path) == 2 else False
 
+    def any_component(self, time_range: TimeRange) -> bool:
+        """Whether any component of the object, as a component filter names it, lies in a range.
+
+        All instances of a recurrence set are looked at together, not those of each component for itself.
+
+        :raises TooManyInstances: when the answer takes too much work.
+        """
+        components = [component for component in self._calendar.components if component.name != "VTIMEZONE"]
+        if components and all(component.name in _RECURRING for component in components):
+            if any(self._is_timeless(component) for component in components if component.name == "VTODO"):
+                return any(self._component_in_range(component, time_range) for component in components)
+            return self._any_instance(components[0], time_range.start, time_range.end, whole=True)
+        return any(self._component_in_range(component, time_range) for component in components)
+
     def _component_in_range(self, component: Component, time_range: TimeRange) -> bool:
         start, end = time_range.start, time_range.end
         if component.name in _RECURRING:
@@ -86,8 +100,13 @@ class TimeRangeMatcher:
         start: datetime | None,
         end: datetime | None,
         test: Callable[[Occurrence], bool] | None = None,
+        *,
+        whole: bool = False,
     ) -> bool:
-        """Whether any instance that a component describes overlaps a window, and a test holds for its row."""
+        """Whether any instance that a component describes overlaps a window, and a test holds for its row.
+
+        `whole`: any instance of the set, whatever component describes it.
+        """
         recurrences = self._recurrences(component)
         begin, finish = start or EARLIEST, end or LATEST
         if test is None and not recurrences.floating_margin:

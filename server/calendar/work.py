@@ -1,6 +1,7 @@
 """Bounds on computation, so that no rule that someone writes can hold a processor.
 
-A recurrence counts steps. It also stops at the deadline of the thread that computes it, if that has one.
+A recurrence counts steps. It also stops at the deadline of the thread that computes it, if that has one. A request that
+computes many recurrences divides its steps among them (`share`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from server.errors import TooManyInstances
 
 DEFAULT_WORK = 400_000
 """Steps, each some tenths of a microsecond to some microseconds."""
+REQUEST_WORK = 300_000
+"""Steps of all recurrences that one request computes, besides `LEAST_WORK` for each."""
+OBJECT_WORK = 50_000
+"""Steps of one recurrence in a request."""
+LEAST_WORK = 2_000
+"""Steps of each recurrence after others have used up those of the request: enough for a daily series and a year."""
 _STEPS_BETWEEN_LOOKS = 5_000
 """Steps after which the clock is read again."""
 
@@ -30,12 +37,40 @@ def until(deadline: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
+class _Shares:
+    """The steps of one request."""
+
+    def __init__(self) -> None:
+        self._left = REQUEST_WORK
+        self._given = 0
+        self._last: Work | None = None
+
+    def next(self, work: Work) -> int:
+        """The steps of a further recurrence, after what the one before it has used is counted."""
+        if self._last is not None:
+            self._left -= self._given - max(self._last.left, 0)
+        self._last, self._given = work, max(min(self._left, OBJECT_WORK), LEAST_WORK)
+        return self._given
+
+
+_shares: ContextVar[_Shares | None] = ContextVar("shares", default=None)
+
+
+def share() -> None:
+    """Divide bounded work among the recurrences that are computed from now on in this context."""
+    _shares.set(_Shares())
+
+
 class Work:
     """What may still be computed; a step is one period, instance or date looked at."""
 
     __slots__ = ("_look_at", "left")
 
-    def __init__(self, steps: int = DEFAULT_WORK) -> None:
+    def __init__(self, steps: int | None = None) -> None:
+        """`steps`: None for a share of the request's, or `DEFAULT_WORK` outside of a request that shares."""
+        if steps is None:
+            shares = _shares.get()
+            steps = DEFAULT_WORK if shares is None else shares.next(self)
         self.refill(steps)
 
     def refill(self, steps: int) -> None:

@@ -5,6 +5,7 @@ RFC 5995 §3.2.1 demands the latter too.
 
 from __future__ import annotations
 
+from server.calendar.work import share
 from server.dav.core import names
 from server.dav.core.errors import Refused
 from server.dav.core.names import dav
@@ -26,6 +27,7 @@ async def report(request: Request) -> Answer:
         if dav("read") not in request.privileges(resource):
             raise AccessDenied(resource.href, need)
         raise Refused(403, dav("supported-report"), "The resource does not offer this report (RFC 3253 §3.6).")
+    share()
     return await handler(request, resource, root)
 
 

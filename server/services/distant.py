@@ -11,12 +11,13 @@ from server.calendar.expand import MAX_EXPANDED
 from server.calendar.freebusy import BusyPeriod, busy_of_recurrence, merge
 from server.calendar.materialise import row_of, rows_within
 from server.calendar.occurrences import Timing
+from server.calendar.recurrence_set import RecurrenceSet
 from server.calendar.stored_recurrence import load
 from server.calendar.work import Work
 from server.calendar.zones import Zone
 from server.computing import computed
 from server.errors import TooManyInstances
-from server.storage import Collection, Storage, StoredRecurrence
+from server.storage import MAX_TIMINGS, Collection, Storage, StoredRecurrence
 
 _PAGE = 100
 """Recurrences that are read at once."""
@@ -35,9 +36,7 @@ async def overlapping(
     storage: Storage, collection: Collection, ids: Sequence[int], window: Window, components: Sequence[str] | None
 ) -> Mapping[int, bool]:
     """Whether objects overlap a window, by id; those of other types than `components` and those without a stored
-    recurrence are missing.
-
-    Raises `TooManyInstances` when a rule takes too much work in the window.
+    recurrence are missing. An object overlaps where its rule takes too much work in the window.
     """
     found: dict[int, bool] = {}
     async for page in _pages(storage, collection, ids, components):
@@ -50,11 +49,17 @@ async def timings(
 ) -> Mapping[int, Sequence[Timing]]:
     """The instances of objects that overlap a window, by id, in order of place on the time line and recurrence id.
 
-    Objects without a stored recurrence are missing, and those with too many instances.
+    Objects without a stored recurrence are missing, those with too many instances, and those behind `MAX_TIMINGS`
+    instances of others.
     """
     found: dict[int, Sequence[Timing]] = {}
+    room = MAX_TIMINGS
     async for page in _pages(storage, collection, ids, None):
-        found.update(await computed(_timings, page, window))
+        timings = await computed(_timings, page, window, room)
+        found.update(timings)
+        room -= sum(map(len, timings.values()))
+        if room <= 0:
+            break
     return found
 
 
@@ -63,7 +68,7 @@ async def busy(
 ) -> tuple[list[BusyPeriod], frozenset[int]]:
     """What objects make busy in a window; and the ids of those that have a stored recurrence.
 
-    Raises `TooManyInstances` when a rule takes too much work in the window.
+    Raises `TooManyInstances` when a rule takes too much work because the window is long.
     """
     periods: list[BusyPeriod] = []
     known: set[int] = set()
@@ -86,30 +91,37 @@ async def _pages(
 def _overlapping(page: Sequence[StoredRecurrence], window: Window) -> dict[int, bool]:
     found: dict[int, bool] = {}
     for item in page:
-        recurrences = load(item.recurrence, Work())
-        if recurrences is None:
-            continue
-        if recurrences.floating_margin:
-            overlaps = next(rows_within(recurrences, window.start, window.end, window.zone), None) is not None
-        else:
-            overlaps = recurrences.occurs(window.start, window.end)
-        found[item.object_id] = overlaps
+        try:
+            recurrences = load(item.recurrence, Work())
+            if recurrences is not None:
+                found[item.object_id] = _overlaps(recurrences, window)
+        except TooManyInstances:
+            found[item.object_id] = True
     return found
 
 
-def _timings(page: Sequence[StoredRecurrence], window: Window) -> dict[int, Sequence[Timing]]:
+def _overlaps(recurrences: RecurrenceSet, window: Window) -> bool:
+    if recurrences.floating_margin:
+        return next(rows_within(recurrences, window.start, window.end, window.zone), None) is not None
+    return recurrences.occurs(window.start, window.end)
+
+
+def _timings(page: Sequence[StoredRecurrence], window: Window, room: int) -> dict[int, Sequence[Timing]]:
     found: dict[int, Sequence[Timing]] = {}
     for item in page:
-        recurrences = load(item.recurrence, Work())
-        if recurrences is None:
-            continue
+        if room <= 0:
+            break
         try:
+            recurrences = load(item.recurrence, Work())
+            if recurrences is None:
+                continue
             rows = list(islice(rows_within(recurrences, window.start, window.end, window.zone), MAX_EXPANDED + 1))
         except TooManyInstances:
             continue
         if len(rows) > MAX_EXPANDED:
             continue
         rows.sort(key=lambda pair: (pair[0].start, pair[0].recurrence_id))
+        room -= len(rows)
         found[item.object_id] = [
             Timing(row.start, row.recurrence_id, row.end, row.kind, row.component)
             for row in (row_of(instance) for _, instance in rows)

@@ -20,6 +20,9 @@ from server.storage import Collection, Storage
 MAX_AVAILABILITY = 16 * 1024 * 1024
 """Characters of a calendar's VAVAILABILITY objects, which are read together since their priorities decide."""
 
+_FEW = 1_000
+"""Periods up to which they are merged on the event loop."""
+
 
 async def busy_periods(
     storage: Storage, calendars: Sequence[Collection], start: datetime, end: datetime, availability: Sequence[str] = ()
@@ -27,7 +30,7 @@ async def busy_periods(
     """The merged busy periods of calendars in a window (RFC 4791 §7.10), with what availabilities make of it.
 
     `availability` are texts of CALDAV:calendar-availability (RFC 7953 §7.2.4); VAVAILABILITY objects in the calendars
-    count too. Raises `TooManyInstances` when a rule takes too much work in the window.
+    count too. Raises `TooManyInstances` when a rule takes too much work because the window is long.
     """
     found: list[BusyPeriod] = []
     for calendar in calendars:
@@ -35,7 +38,7 @@ async def busy_periods(
     if availability and calendars:
         zone = await zone_of_calendar(calendars[0])
         found += await computed(_unavailable, availability, start, end, zone)
-    return merge(found, start, end)
+    return merge(found, start, end) if len(found) < _FEW else await computed(merge, found, start, end)
 
 
 async def busy_in(storage: Storage, calendar: Collection, start: datetime, end: datetime) -> list[BusyPeriod]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from server.calendar.calendar_object import read_timezone
-from server.calendar.component import Component, parse_calendar
+from server.calendar.component import parse_calendar
 from server.calendar.filters import TimeRange
 from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind, Timing, later, resolve
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.vtimezone import zone_of_component
 from server.calendar.zones import UTC_ZONE, Zone
 from server.computing import computed
-from server.errors import InvalidData
+from server.errors import InvalidData, TooManyInstances
 from server.services import distant
 from server.services.text_pages import TEXTS, members_by_id
 from server.storage import Collection, Row, Storage, Timings
 
+_MANY = 2_000
+"""Occurrences from which they are sorted off the event loop."""
 _KEPT_LENGTH = 10_000
 """Characters of a text up to which its zone is kept; those of the whole history of a zone are shorter."""
 _KEPT = 256
@@ -75,8 +77,8 @@ async def objects_in(
     """Ids of the objects with an occurrence that overlaps a window (RFC 4791 §9.9).
 
     `stored` is what was read already, used if it is of the same window and zone. Of objects whose occurrences are not
-    all stored, only those of the types in `components` are read; None: all.
-    Raises `TooManyInstances` when a rule takes too much work in the window.
+    all stored, only those of the types in `components` are read; None: all. An object whose rule takes too much work in
+    the window is among them.
     """
     if stored is not None and stored.time_range == time_range:
         found, unexpanded = set(stored.by_object), sorted(stored.unexpanded)
@@ -122,10 +124,23 @@ class StoredOccurrences:
         return self.by_object.get(object_id, ())
 
 
-async def stored_in(storage: Storage, collection: Collection, time_range: TimeRange, zone: Zone) -> StoredOccurrences:
-    """The occurrences that overlap a window, from what is stored. `collection` was read before."""
+async def stored_in(
+    storage: Storage, collection: Collection, time_range: TimeRange, zone: Zone
+) -> StoredOccurrences | None:
+    """The occurrences that overlap a window, from what is stored; None for more than are held at once.
+
+    `collection` was read before.
+    """
     found = await storage.timings(collection, _bounds(time_range), _bounds(widened(time_range)))
-    by_object: dict[int, Sequence[Timing]] = {**timings_by_object(found, time_range, zone)}
+    if found is None:
+        return None
+    many = len(found.timed) + len(found.floating) > _MANY
+    sorted_timings = (
+        await computed(timings_by_object, found, time_range, zone)
+        if many
+        else timings_by_object(found, time_range, zone)
+    )
+    by_object: dict[int, Sequence[Timing]] = {**sorted_timings}
     unexpanded = frozenset(found.unexpanded)
     if unexpanded:
         far = await distant.timings(storage, collection, sorted(unexpanded), _window(time_range, zone))
@@ -179,11 +194,10 @@ def _overlapping(rows: Sequence[Row], time_range: TimeRange, zone: Zone) -> list
 
 
 def text_overlaps(text: str, time_range: TimeRange, zone: Zone) -> bool:
-    """Whether any component of an object overlaps a window, computed from its text."""
+    """Whether any component of an object overlaps a window, by its text. True where that takes too much work."""
     calendar = parse_calendar(text)
     matcher = TimeRangeMatcher(calendar, zone)
-    return any(matcher((calendar, component), None, time_range) for component in _main(calendar))
-
-
-def _main(calendar: Component) -> Iterable[Component]:
-    return (component for component in calendar.components if component.name != "VTIMEZONE")
+    try:
+        return matcher.any_component(time_range)
+    except TooManyInstances:
+        return True

@@ -12,7 +12,7 @@ from functools import cache, partial
 from typing import Any
 
 from server.calendar.occurrences import EARLIEST, Busy, Kind, Occurrence, Timing
-from server.storage import BusyTimes, Overlapping, StoredRecurrence, Timings
+from server.storage import MAX_TIMINGS, BusyTimes, Overlapping, StoredRecurrence, Timings
 from storage_plugins.postgres import views
 from storage_plugins.postgres.occurrence_rows import BUSY, KINDS
 
@@ -55,62 +55,68 @@ _MATCHING = (
 """Of timed occurrences, those that overlap the window by RFC 4791 §9.9; what each holds is in the arguments."""
 _TIMING = "c.object_id, c.kind, c.start_at, c.recurrence_id, c.end_at, c.component"
 
-TIMINGS = " union all ".join(
-    (
-        stored(f"{_TIMING}, null::timestamptz, null::timestamptz", "$3", "$4", _MATCHING),
-        stored(f"{_TIMING}, c.matches_from, c.matches_until", "$5", "$6", "and c.kind <> 0 and c.matches"),
-        _unexpanded(f"o.id, {_PARTIAL}, null, '', null, 0, null, null", "$5", "$6"),
+TIMINGS = (
+    " union all ".join(
+        (
+            stored(f"{_TIMING}, null::timestamptz, null::timestamptz", "$3", "$4", _MATCHING),
+            stored(f"{_TIMING}, c.matches_from, c.matches_until", "$5", "$6", "and c.kind <> 0 and c.matches"),
+            _unexpanded(f"o.id, {_PARTIAL}, null, '', null, 0, null, null", "$5", "$6"),
+        )
     )
+    + f" limit {MAX_TIMINGS + 1}"
 )
 """Arguments: home, collection, start and end of the window, and of the window in which floating times are found."""
+
+_IN_EVERY_ZONE = (
+    "coalesce(c.matches_from < $4::timestamptz - ($6::timestamptz - $4::timestamptz), true) "
+    "and coalesce(c.matches_until > $3::timestamptz + ($3::timestamptz - $5::timestamptz), true)"
+)
+"""Of floating times and dates, those that overlap the window whatever zone places them."""
 
 OVERLAPPING = " union all ".join(
     (
         "select distinct t.object_id, 0::smallint as kind, null::timestamptz, null::timestamptz, null::timestamptz, "  # noqa: S608
         "null::timestamptz from ("
-        + stored(
-            "c.object_id",
-            "$3",
-            "$4",
-            _MATCHING,
-        )
+        + stored("c.object_id", "$3", "$4", _MATCHING)
+        + " union all "
+        + stored("c.object_id", "$3", "$4", f"and c.kind <> 0 and c.matches and {_IN_EVERY_ZONE}")
         + ") as t",
         stored(
             "c.object_id, c.kind, c.start_at, c.end_at, c.matches_from, c.matches_until",
             "$5",
             "$6",
-            "and c.kind <> 0 and c.matches",
+            f"and c.kind <> 0 and c.matches and not ({_IN_EVERY_ZONE})",
         ),
         _unexpanded(f"o.id, {_PARTIAL}, null, null, null, null", "$5", "$6"),
     )
 )
-"""Arguments as of `TIMINGS`. Of timed occurrences only that there are some is told."""
+"""Arguments as of `TIMINGS`. Returns objects, and occurrences only where the zone decides whether they overlap."""
 
 
 def _busy_in_window(stored: Callable[..., str], busy: str) -> str:
     """`stored` gives the occurrences `c`, `busy` is the column that says of what type they are."""
+
+    def merged(kind: int, condition: str, start: str, end: str) -> str:
+        columns = f"{busy} as busy, c.start_at, c.end_at"
+        rows = stored(columns, start, end, f"and {condition} and {busy} <> 0 and c.start_at < c.end_at")
+        return (
+            f"select {kind}::smallint as kind, m.busy, lower(m.period), upper(m.period), 0::bigint from ("  # noqa: S608
+            f"select t.busy, unnest(range_agg(tstzrange(t.start_at, t.end_at))) as period from ({rows}) as t "
+            "group by t.busy) as m"
+        )
+
     return " union all ".join(
         (
-            "select 0::smallint as kind, m.busy, lower(m.period), upper(m.period), 0::bigint from ("  # noqa: S608
-            "select t.busy, unnest(range_agg(tstzrange(t.start_at, t.end_at))) as period from ("
-            + stored(
-                f"{busy} as busy, c.start_at, c.end_at",
-                "$3",
-                "$4",
-                f"and c.kind = 0 and {busy} <> 0 and c.start_at < c.end_at",
-            )
-            + ") as t group by t.busy) as m",
-            stored(
-                f"c.kind, {busy}, c.start_at, c.end_at, c.object_id", "$5", "$6", f"and c.kind <> 0 and {busy} <> 0"
-            ),
+            merged(0, "c.kind = 0", "$3", "$4"),
+            merged(1, "c.kind <> 0", "$5", "$6"),
             _unexpanded(f"{_PARTIAL}, 0, null, null, o.id", "$5", "$6"),
         )
     )
 
 
 BUSY_IN_WINDOW = _busy_in_window(stored, "c.busy")
-"""Arguments as of `TIMINGS`. Timed occurrences are merged by the database, so that what it sends
-grows with the answer and not with the calendar.
+"""Arguments as of `TIMINGS`. The database merges timed occurrences, and floating ones by their local times, so that
+what it sends grows with the answer and not with the calendar.
 """
 
 _VIEW = views.joined("$7")

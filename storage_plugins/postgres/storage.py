@@ -14,6 +14,7 @@ import asyncpg
 from server.calendar.filter_plan import UidSearch
 from server.errors import DatabaseError, NotFound, Unavailable
 from server.storage import (
+    MAX_TIMINGS,
     BusyTimes,
     Change,
     Collection,
@@ -215,11 +216,12 @@ class PostgresStorage(MemberWrites, CollectionWrites):
 
     async def timings(
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
-    ) -> Timings:
+    ) -> Timings | None:
         """When the objects of a calendar occur in `window`; floating times are looked for in `floating`."""
-        return occurrence_reads.timings(
-            await self.database.fetch(occurrence_reads.TIMINGS, collection.home_id, collection.id, *window, *floating)
+        rows = await self.database.fetch(
+            occurrence_reads.TIMINGS, collection.home_id, collection.id, *window, *floating
         )
+        return occurrence_reads.timings(rows) if len(rows) <= MAX_TIMINGS else None
 
     async def overlapping(
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]

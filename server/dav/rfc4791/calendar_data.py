@@ -12,12 +12,14 @@ from server.calendar.filters import TimeRange
 from server.calendar.partial import select
 from server.calendar.zones import Zone
 from server.dav.core import xml
+from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, dav, escape
 from server.dav.core.registry import MemberValue, TakesLong
 from server.dav.core.request import Request
 from server.dav.core.resource import Kind
 from server.dav.rfc4791.filter_xml import CalendarDataRequest, read_calendar_data
 from server.dav.rfc4918.propfind import ALLPROP, PROP, PROPNAME, names_in
+from server.errors import TooManyInstances
 from server.services.time_ranges import StoredOccurrences, zone_of_calendar
 from server.storage import Collection
 
@@ -59,7 +61,11 @@ def reader(data: CalendarDataRequest | None, zone: Zone, stored: StoredOccurrenc
         timings = None if stored is None else stored.of(object_id, revision)
         expanded = None if timings is None else expand_stored(text, timings)
         if expanded is None:
-            expanded = edited(text)
+            try:
+                expanded = edited(text)
+            except TooManyInstances as error:
+                # The response of this member says so; those of the others are as ever.
+                raise Refused(403, caldav("max-instances"), error.message) from None
         if data.selection is None:
             return escape(expanded)
         return escape(select(expanded, data.selection, expanded=data.expand is not None))

@@ -6,14 +6,16 @@ from datetime import UTC, datetime
 
 from server.calendar.aggregate import PRODUCT_ID
 from server.calendar.freebusy import freebusy_calendar
+from server.computing import computed
 from server.dav.core import xml
-from server.dav.core.names import caldav
+from server.dav.core.errors import Refused
+from server.dav.core.names import caldav, dav
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Kind, Resource
 from server.dav.rfc4791.filter_xml import read_time_range
 from server.dav.rfc4918.properties import CALENDAR_TYPE
 from server.dav.rfc6638_scheduling import is_transparent
-from server.errors import BadRequest, InvalidFilter
+from server.errors import BadRequest, InvalidFilter, TooManyInstances
 from server.services.free_busy import busy_periods
 from server.storage import Collection
 
@@ -51,6 +53,10 @@ async def free_busy_query(request: Request, resource: Resource, root: xml.Elemen
             for item in shown
             if item.kind == "inbox" and AVAILABILITY in item.properties
         ]
-    busy = await busy_periods(request.site.storage, calendars, window.start, window.end, availability)
-    body = freebusy_calendar(busy, window.start, window.end, datetime.now(UTC), PRODUCT_ID)
+    try:
+        busy = await busy_periods(request.site.storage, calendars, window.start, window.end, availability)
+    except TooManyInstances as error:
+        raise Refused(403, dav("number-of-matches-within-limits"), error.message) from None
+    stamp = datetime.now(UTC)
+    body = await computed(freebusy_calendar, busy, window.start, window.end, stamp, PRODUCT_ID)
     return Answer(200, body.encode(), {"Content-Type": CALENDAR_TYPE})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,7 +13,9 @@ from server.calendar.component import Component
 from server.calendar.freebusy import BusyPeriod, busy_of_object, freebusy_calendar, merge, unavailable
 from server.calendar.iana import iana_zone
 from server.calendar.occurrences import Busy
+from server.calendar.work import OBJECT_WORK, REQUEST_WORK, Work, share
 from server.calendar.zones import UTC_ZONE
+from server.errors import TooManyInstances
 from tests.unit.calendar.time.texts import NOW, calendar, component, event, utc
 
 EPOCH = utc("20260101")
@@ -344,3 +347,34 @@ def test_availability_hour_by_hour(extents: list[tuple[int, int, int, str]], ava
                     state = "FREE"
         ours = [period.busy.value for period in found if period.start <= at(hour) < period.end]
         assert ours == ([] if state == "FREE" else [state])
+
+
+@pytest.mark.parametrize("more", [(), ("EXDATE:20260101T000005Z",)])
+def test_a_series_too_dense_to_be_computed_is_busy_behind_what_was_computed(more: tuple[str, ...]) -> None:
+    tree = calendar(event("DTSTART:20260101T000000Z", "DURATION:PT1S", "RRULE:FREQ=SECONDLY", *more))
+    found = merge(busy_of_object(tree, at(0), at(24 * 30), UTC_ZONE, Work(5_000)), at(0), at(24 * 30))
+    assert found[-1].end == at(24 * 30)
+    assert found[0].start == at(0)
+    exact = merge(busy_of_object(tree, at(0), at(1), UTC_ZONE), at(0), at(1))
+    assert merge(found, at(0), at(1)) == exact
+
+
+def test_a_window_too_long_for_a_series_is_refused() -> None:
+    daily = calendar(event("DTSTART:20260101T000000Z", "DURATION:PT1H", "RRULE:FREQ=DAILY"))
+    with pytest.raises(TooManyInstances):
+        busy_of_object(daily, utc("19000101"), utc("99000101"), UTC_ZONE)
+    year = busy_of_object(daily, at(0), at(24 * 365), UTC_ZONE)
+    assert len(year) == 365
+
+
+def test_the_work_of_a_request_is_shared_and_each_series_has_the_least() -> None:
+    dense = calendar(event("DTSTART:20260101T000000Z", "DURATION:PT1H", "RRULE:FREQ=SECONDLY"))
+    daily = calendar(event("DTSTART:20260101T000000Z", "DURATION:PT1H", "RRULE:FREQ=DAILY"))
+
+    def request() -> int:
+        share()
+        for _ in range(2 * REQUEST_WORK // OBJECT_WORK):
+            busy_of_object(dense, at(0), at(24 * 30), UTC_ZONE)
+        return len(busy_of_object(daily, at(0), at(24 * 365), UTC_ZONE))
+
+    assert copy_context().run(request) == 365
