@@ -14,11 +14,12 @@ import pytest_asyncio
 from server.services.etags import etag_of
 from server.services.views import alarms_of, render
 from storage_plugins.postgres.check import check
+from storage_plugins.postgres.principal_removal import hide, purge
 from storage_plugins.postgres.views import prune_views, render_shared, store_alarms
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import caldav, dav
 from tests.integration.dav.person import Person, calendar, event
-from tests.integration.dav.sharing import Share, shown
+from tests.integration.dav.sharing import CAUSE, Share, shown
 
 ALARM = ("BEGIN:VALARM", "ACTION:DISPLAY", "DESCRIPTION:x", "TRIGGER:-PT10M", "END:VALARM")
 EARLY = ("BEGIN:VALARM", "ACTION:DISPLAY", "DESCRIPTION:x", "TRIGGER:-P1D", "END:VALARM")
@@ -527,6 +528,23 @@ async def test_views_end_some_time_after_the_sharing(three: Three, share: Share,
     assert await who_has_views() == {three.writer.id}
     viewers = await database.fetch("select distinct viewer_id from alarm where viewer_id in ($1, $2)", *ids)
     assert [row[0] for row in viewers] == [three.writer.id]
+
+
+async def test_views_end_with_the_person(three: Three, served: Served) -> None:
+    """The home gets their bytes back, and keeps none of their alarms."""
+    await three.owner.has(f"{three.owners}2.ics", event("2"))
+    for name in ("1.ics", "2.ics"):
+        await three.reader.has(three.readers + name, event(name[0], "Meeting", *EARLY))
+    database = served.storage.database
+    home = "from home h where h.principal_id = $1 and h.kind = 'calendar'"
+    before = await database.fetchval(f"select kept_bytes {home}", three.owner.id)
+    async with database.transaction() as connection:
+        await hide(connection, three.reader.id, CAUSE)
+    await purge(database, three.reader.id, CAUSE)
+    seen = sum(len(event(n, "Meeting", *EARLY)) for n in "12")
+    assert await database.fetchval(f"select kept_bytes {home}", three.owner.id) < before - seen
+    assert await database.fetchval("select count(*) from alarm where viewer_id = $1", three.reader.id) == 0
+    assert [each async for each in check(database, etag_of, render)] == []
 
 
 async def test_the_check_compares_views(three: Three, served: Served) -> None:
