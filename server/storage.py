@@ -575,7 +575,7 @@ class Storage(Protocol):
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
         """The name of the member that has this UID."""
 
-    # writing members
+    # writing members; each raises `WriteConflict` if one of the states in `unchanged` has changed
 
     async def put_object(
         self,
@@ -586,6 +586,8 @@ class Storage(Protocol):
         limits: WriteLimits,
         cause: Cause,
         views: Views | None = None,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> Written:
         """Create or replace a member; creates nothing when any of it fails. `views` for calendars that have them.
 
@@ -605,13 +607,23 @@ class Storage(Protocol):
         view_revision: int,
         limits: WriteLimits,
         cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> Written:
         """Set what one person sees of a member, which stays as it is; `view_revision` is that of the view until now.
 
         Only this person's home and collection get a new revision. Raises `WriteConflict`, `NotFound`, `QuotaExceeded`.
         """
 
-    async def delete_object(self, collection: Collection, name: str, expected: ObjectState, cause: Cause) -> int:
+    async def delete_object(
+        self,
+        collection: Collection,
+        name: str,
+        expected: ObjectState,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
+    ) -> int:
         """Make a member a tombstone; gives the revision. What it held can be restored for a while."""
 
     async def move_object(
@@ -624,6 +636,8 @@ class Storage(Protocol):
         expected: ObjectState | None,
         limits: WriteLimits,
         cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> Written:
         """Move a member, which keeps its id and dead properties; may replace what has the name."""
 
@@ -637,6 +651,8 @@ class Storage(Protocol):
         expected: ObjectState | None,
         limits: WriteLimits,
         cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> Written:
         """Copy a member with its dead properties and occurrences; may replace what has the name."""
 
@@ -655,6 +671,7 @@ class Storage(Protocol):
         views: Views | None,
         *,
         keep: bool,
+        unchanged: Sequence[Unchanged] = (),
     ) -> Written:
         """Put what was read of a member into another collection, and unless `keep` delete it, in one transaction.
 
@@ -662,13 +679,22 @@ class Storage(Protocol):
         """
 
     async def set_object_properties(
-        self, collection: Collection, name: str, state: ObjectState, changes: PropertyChanges, cause: Cause
+        self,
+        collection: Collection,
+        name: str,
+        state: ObjectState,
+        changes: PropertyChanges,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Set dead properties of a member; the ETag stays, the revision moves."""
 
     # writing collections; each raises `WriteConflict` if one of the states in `unchanged` has changed
 
-    async def create_collection(self, home: Home, new: NewCollection, limits: WriteLimits, cause: Cause) -> Collection:
+    async def create_collection(
+        self, home: Home, new: NewCollection, limits: WriteLimits, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
+    ) -> Collection:
         """Make a collection. Raises `AlreadyExists`, `TooManyCollections`. An old name's infinite tokens end."""
 
     async def set_collection_properties(

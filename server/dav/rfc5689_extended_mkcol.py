@@ -18,7 +18,7 @@ from server.dav.core.resource import HOMES, Kind, Resource, from_resolution, hom
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.proppatch import Instructions, read_creation
 from server.errors import AlreadyExists, BadRequest, NotFound, ParentMissing, TooManyCollections
-from server.storage import NewCollection, Resolution
+from server.storage import NewCollection, Resolution, Unchanged
 
 LOCATIONS = {
     Kind.CALENDAR: caldav("calendar-collection-location-ok"),
@@ -34,7 +34,7 @@ async def mkcol(request: Request) -> Answer:
         raise Refused(415, message="The body of MKCOL is DAV:mkcol (RFC 5689 §3).")
     props = [] if root is None else [prop for item in root.findall(dav("set")) for prop in item.findall(dav("prop"))]
     kind, subscribed = read_resourcetype(props)
-    found = await free_name(request, kind)
+    found, unchanged = await free_name(request, kind)
     if kind is None:
         if len(request.path.segments) != 4:
             raise Refused(403, LOCATIONS[_tree_kind(request)], "Collections lie directly in a home.")
@@ -49,7 +49,7 @@ async def mkcol(request: Request) -> Answer:
     for prop in props:
         for element in prop.findall(dav("resourcetype")):
             prop.remove(element)
-    return await create(request, kind, found, props, dav("mkcol-response"), subscribed=subscribed)
+    return await create(request, kind, found, props, dav("mkcol-response"), unchanged, subscribed=subscribed)
 
 
 def _tree_kind(request: Request) -> Kind:
@@ -65,8 +65,8 @@ def read_resourcetype(props: list[xml.Element]) -> tuple[Kind | None, bool]:
     return (Kind.ADDRESSBOOK, False) if types == {carddav("addressbook")} else (None, False)
 
 
-async def free_name(request: Request, kind: Kind | None) -> Resolution:
-    """Checks that a collection may be made at the request's path.
+async def free_name(request: Request, kind: Kind | None) -> tuple[Resolution, tuple[Unchanged, ...]]:
+    """Checks that a collection may be made at the request's path; returns also what its conditions rest on.
 
     Raises `AlreadyExists`, `ParentMissing`, `AccessDenied`, or `Refused` for a place where none may be.
     """
@@ -80,7 +80,7 @@ async def free_name(request: Request, kind: Kind | None) -> Resolution:
         existing: Resource | None = from_resolution(path, found)
     except NotFound:
         existing = None
-    await conditions.check(request, existing)
+    unchanged = await conditions.demand(request, existing)
     if existing is not None:
         raise AlreadyExists
     kind = kind or _tree_kind(request)
@@ -93,7 +93,7 @@ async def free_name(request: Request, kind: Kind | None) -> Resolution:
     request.require(_home(request, found), dav("bind"))
     if len(path.segments[3].encode()) > request.site.limits.max_name_length:
         raise BadRequest("The name is too long.")
-    return found
+    return found, unchanged
 
 
 def _home(request: Request, found: Resolution) -> Resource:
@@ -103,7 +103,14 @@ def _home(request: Request, found: Resolution) -> Resource:
 
 
 async def create(
-    request: Request, kind: Kind, found: Resolution, props: list[xml.Element], root: str, *, subscribed: bool = False
+    request: Request,
+    kind: Kind,
+    found: Resolution,
+    props: list[xml.Element],
+    root: str,
+    unchanged: tuple[Unchanged, ...],
+    *,
+    subscribed: bool = False,
 ) -> Answer:
     """Makes the collection with all properties, or not at all.
 
@@ -121,7 +128,7 @@ async def create(
         )
     new = new_collection(request, kind, wanted, subscribed=subscribed)
     try:
-        await request.site.collections.create(found.home, new, request.cause())
+        await request.site.collections.create(found.home, new, request.cause(), unchanged=unchanged)
     except TooManyCollections as error:
         raise Refused(403, calendarserver("max-collections"), error.message) from None
     headers = {"Cache-Control": "no-cache"}

@@ -29,11 +29,11 @@ async def post(request: Request) -> Answer:
     name = new_name(found.collection.kind)
     path = Path((*request.path.segments[:4], name), False)
     demand_writable(request, path, found, None)
-    await conditions.check(request, None)
+    unchanged = await conditions.demand(request, None)
     # Another site's page can have a browser POST without a type, with credentials that it remembers (no-cors).
     check_media_type(request, found.collection, demanded=True)
     body = await request.body(request.site.limits.max_resource_size)
-    result = await request.site.objects.put(found.collection, name, body, None, request.cause())
+    result = await request.site.objects.put(found.collection, name, body, None, request.cause(), unchanged=unchanged)
     return await written(request, path, result, request.url(path.href))
 
 

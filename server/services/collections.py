@@ -26,9 +26,11 @@ class Collections:
         self._storage = storage
         self._limits = limits
 
-    async def create(self, home: Home, new: NewCollection, cause: Cause) -> Collection:
+    async def create(
+        self, home: Home, new: NewCollection, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
+    ) -> Collection:
         """Make a calendar or address book. Raises `AlreadyExists`, `TooManyCollections`."""
-        return await self._storage.create_collection(home, new, write_limits(self._limits), cause)
+        return await self._storage.create_collection(home, new, write_limits(self._limits), cause, unchanged=unchanged)
 
     async def set_properties(
         self,

@@ -7,7 +7,7 @@ before the transaction, so that it is short.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -29,6 +29,7 @@ from server.storage import (
     PropertyChanges,
     SharedObject,
     Storage,
+    Unchanged,
     Views,
     WriteLimits,
     Written,
@@ -66,7 +67,10 @@ def write_limits(limits: Limits) -> WriteLimits:
 
 
 class Objects:
-    """Changes of members of calendars and address books."""
+    """Changes of members of calendars and address books.
+
+    Each raises `WriteConflict` if the member, or one of the states in `unchanged`, has changed.
+    """
 
     def __init__(
         self, storage: Storage, limits: Limits, now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -84,6 +88,7 @@ class Objects:
         cause: Cause,
         *,
         personal_only: bool = False,
+        unchanged: Sequence[Unchanged] = (),
     ) -> Put:
         """Create a member or replace `existing`. What a sharee puts is taken apart: personal parts are their own.
 
@@ -92,7 +97,9 @@ class Objects:
         it is `personal_only` and what all share would change.
         """
         content = await self.read(collection, body, existing)
-        result = await self.store(collection, name, content, existing, cause, personal_only=personal_only)
+        result = await self.store(
+            collection, name, content, existing, cause, personal_only=personal_only, unchanged=unchanged
+        )
         if content.text.encode() != body:  # a line was folded inside a character
             result = replace(result, as_sent=False)
         return result
@@ -106,15 +113,16 @@ class Objects:
         cause: Cause,
         *,
         personal_only: bool = False,
+        unchanged: Sequence[Unchanged] = (),
     ) -> Put:
         """Create a member or replace `existing` by what `read` gave. Raises what `put` raises, but for the reading."""
         if existing is not None and existing.uid != content.uid:
             raise UidConflict(existing.name, "Another UID may not replace the one of the resource.")
         if collection.views:
-            return await self._store_shared(collection, name, content, existing, cause, personal_only)
+            return await self._store_shared(collection, name, content, existing, cause, personal_only, unchanged)
         if personal_only:
             raise PersonalOnly
-        written = await self._write(collection, name, content, existing, cause)
+        written = await self._write(collection, name, content, existing, cause, unchanged)
         return Put(existing is None, content.etag, True, written)
 
     async def _store_shared(
@@ -125,6 +133,7 @@ class Objects:
         existing: Object | None,
         cause: Cause,
         personal_only: bool,
+        unchanged: Sequence[Unchanged],
     ) -> Put:
         """As `store`, in a calendar with views."""
         stored = await self._stored(collection, existing)
@@ -132,7 +141,7 @@ class Objects:
         owner = await self._owner(collection, stored)
         if collection.view is None:
             rendered = await computed(views.views_of, content.text, personal, based_on, None, owner)
-            written = await self._write(collection, name, content, existing, cause, rendered)
+            written = await self._write(collection, name, content, existing, cause, unchanged, rendered)
             return Put(existing is None, content.etag, True, written)
         decision = await computed(views.decide, collection.view, content.text, stored, owner)
         view = decision.view
@@ -142,7 +151,14 @@ class Objects:
             state = ObjectState(existing.id, existing.revision)
             written = await self._ended(
                 self._storage.put_view(
-                    collection, name, view, state, existing.view_revision, write_limits(self._limits), cause
+                    collection,
+                    name,
+                    view,
+                    state,
+                    existing.view_revision,
+                    write_limits(self._limits),
+                    cause,
+                    unchanged=unchanged,
                 )
             )
             return Put(False, view.etag, as_sent, written)
@@ -151,7 +167,7 @@ class Objects:
         if decision.owner_text != content.text:
             content = await self.read(collection, decision.owner_text.encode(), existing)
         rendered = await computed(views.views_of, content.text, personal, based_on, view, owner)
-        written = await self._write(collection, name, content, existing, cause, rendered)
+        written = await self._write(collection, name, content, existing, cause, unchanged, rendered)
         return Put(existing is None, view.etag, as_sent, written)
 
     async def _owner(self, collection: Collection, stored: SharedObject | None) -> frozenset[str]:
@@ -174,12 +190,15 @@ class Objects:
         content: ObjectContent,
         existing: Object | None,
         cause: Cause,
+        unchanged: Sequence[Unchanged],
         rendered: Views | None = None,
     ) -> Written:
         limits = write_limits(self._limits)
         try:
             return await self._ended(
-                self._storage.put_object(collection, name, content, state_of(existing), limits, cause, rendered)
+                self._storage.put_object(
+                    collection, name, content, state_of(existing), limits, cause, rendered, unchanged=unchanged
+                )
             )
         except UidConflict:
             raise UidConflict(await self._storage.uid_holder(collection, content.uid)) from None
@@ -226,10 +245,12 @@ class Objects:
             raise UnsupportedComponent(f"This calendar takes {', '.join(collection.components)} only.")
         return found
 
-    async def delete(self, collection: Collection, existing: Object, cause: Cause) -> int:
+    async def delete(
+        self, collection: Collection, existing: Object, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
+    ) -> int:
         """Delete a member; it can be restored for a while. Gives the revision."""
         state = ObjectState(existing.id, existing.revision)
-        return await self._storage.delete_object(collection, existing.name, state, cause)
+        return await self._storage.delete_object(collection, existing.name, state, cause, unchanged=unchanged)
 
     async def transfer(
         self,
@@ -241,6 +262,7 @@ class Objects:
         cause: Cause,
         *,
         keep: bool,
+        unchanged: Sequence[Unchanged] = (),
     ) -> Put:
         """Copy (`keep`) or move a member to a name that is free or whose member is replaced.
 
@@ -255,9 +277,11 @@ class Objects:
         limits = write_limits(self._limits)
         try:
             if (source.views or destination.views) and (keep or source.id != destination.id):
-                return await self._transfer_shared(source, member, destination, name, replaced, cause, keep)
+                return await self._transfer_shared(source, member, destination, name, replaced, cause, keep, unchanged)
             act = self._storage.copy_object if keep else self._storage.move_object
-            written = await act(source, member.name, state, destination, name, state_of(replaced), limits, cause)
+            written = await act(
+                source, member.name, state, destination, name, state_of(replaced), limits, cause, unchanged=unchanged
+            )
         except NotFound:
             # One of the collections has ended since they were looked up; the next look says which.
             raise WriteConflict from None
@@ -274,6 +298,7 @@ class Objects:
         replaced: Object | None,
         cause: Cause,
         keep: bool,
+        unchanged: Sequence[Unchanged],
     ) -> Put:
         """What is copied or moved is what whoever does it sees, as if they put it there; a new resource."""
         rows = await self._storage.members_by_id(source, [member.id], ("text",))
@@ -304,15 +329,24 @@ class Objects:
             cause,
             rendered,
             keep=keep,
+            unchanged=unchanged,
         )
         return Put(replaced is None, etag_of(seen.encode()), True, written)
 
     async def set_properties(
-        self, collection: Collection, member: Object, changes: PropertyChanges, cause: Cause
+        self,
+        collection: Collection,
+        member: Object,
+        changes: PropertyChanges,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Set dead properties of a member. Gives the revision."""
         state = ObjectState(member.id, member.revision)
-        return await self._storage.set_object_properties(collection, member.name, state, changes, cause)
+        return await self._storage.set_object_properties(
+            collection, member.name, state, changes, cause, unchanged=unchanged
+        )
 
 
 def _card_content(card: AddressObject) -> ObjectContent:

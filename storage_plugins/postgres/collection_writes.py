@@ -30,9 +30,12 @@ _MOVE_COLLECTION = call("koyomi_move_collection_1", 12)
 class CollectionWrites(Writing):
     """Each is one transaction, in one round trip unless it rests on other states."""
 
-    async def create_collection(self, home: Home, new: NewCollection, limits: WriteLimits, cause: Cause) -> Collection:
+    async def create_collection(
+        self, home: Home, new: NewCollection, limits: WriteLimits, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
+    ) -> Collection:
         """Make a collection. Raises `AlreadyExists`, `TooManyCollections`."""
-        row = await self._write(_CREATE_COLLECTION, home.id, *new_collection(new), limits.max_collections, *by(cause))
+        arguments = (home.id, *new_collection(new), limits.max_collections, *by(cause))
+        row = await self._write(_CREATE_COLLECTION, *arguments, unchanged=unchanged, homes=(home.id,))
         id_, revision, incarnation, now = row
         self._changed(home.id, id_, revision)
         return Collection(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 
@@ -14,28 +14,25 @@ from server.storage import (
     ObjectState,
     ObjectView,
     PropertyChanges,
+    Unchanged,
     Views,
     WriteLimits,
     Written,
 )
 from storage_plugins.postgres import occurrence_rows
 from storage_plugins.postgres import views as view_rows
-from storage_plugins.postgres.writing import LOCK_HOMES, Writing, based_on, by, call, place, split
+from storage_plugins.postgres.writing import LOCK_OBJECTS, Writing, based_on, by, call, place, require_unchanged, split
 
 _PUT_OBJECT = call("koyomi_put_object_4", 55)
 _PUT_VIEW = call("koyomi_put_view_2", 20)
 _DELETE_OBJECT = call("koyomi_delete_object_2", 11)
 _TRANSFER_OBJECT = call("koyomi_transfer_object_3", 23)
-_LOCK_OBJECTS = """
-    select o.id, o.revision from object o where o.home_id = any($1::bigint[]) and o.id = any($2::bigint[])
-    order by o.id for no key update
-"""
 _SET_PROPERTIES = "update object set properties = $3 where home_id = $1 and id = $2"
 _SET_OBJECT_PROPERTIES = call("koyomi_set_object_properties_2", 13)
 
 
 class MemberWrites(Writing):
-    """Each is one transaction in one round trip."""
+    """Each is one transaction, in one round trip unless it rests on other states."""
 
     async def put_object(
         self,
@@ -46,10 +43,16 @@ class MemberWrites(Writing):
         limits: WriteLimits,
         cause: Cause,
         views: Views | None = None,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> Written:
         """Create or replace a member. Raises as `Storage.put_object` says."""
         arguments = self._put_arguments(collection, name, content, expected, limits, cause, views)
-        return self._written(collection, await self._write(_PUT_OBJECT, *arguments))
+        objects = () if expected is None else (expected.id,)
+        row = await self._write(
+            _PUT_OBJECT, *arguments, unchanged=unchanged, homes=(collection.home_id,), objects=objects
+        )
+        return self._written(collection, row)
 
     async def put_view(
         self,
@@ -60,6 +63,8 @@ class MemberWrites(Writing):
         view_revision: int,
         limits: WriteLimits,
         cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> Written:
         """Set what one person sees of a member, which stays as it is."""
         row = await self._write(
@@ -77,13 +82,33 @@ class MemberWrites(Writing):
             view_rows.alarms([view]),
             limits.quota_bytes,
             *by(cause),
+            unchanged=unchanged,
+            homes=(collection.home_id, collection.binding_home_id),
+            objects=(expected.id,),
         )
         self._changed(row[3], collection.id, row[0])
         return self._written(collection, row)
 
-    async def delete_object(self, collection: Collection, name: str, expected: ObjectState, cause: Cause) -> int:
+    async def delete_object(
+        self,
+        collection: Collection,
+        name: str,
+        expected: ObjectState,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
+    ) -> int:
         """Make a member a tombstone; gives the revision."""
-        row = await self._write(_DELETE_OBJECT, *place(collection), name, *based_on(expected), *by(cause))
+        row = await self._write(
+            _DELETE_OBJECT,
+            *place(collection),
+            name,
+            *based_on(expected),
+            *by(cause),
+            unchanged=unchanged,
+            homes=(collection.home_id,),
+            objects=(expected.id,),
+        )
         return self._changed(collection.home_id, collection.id, row[0])
 
     async def move_object(
@@ -96,9 +121,12 @@ class MemberWrites(Writing):
         expected: ObjectState | None,
         limits: WriteLimits,
         cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> Written:
         """Move a member, which keeps its id and dead properties; may replace what has the name."""
-        return await self._transfer(True, source, source_name, source_state, destination, name, expected, limits, cause)
+        what = source, source_name, source_state, destination, name, expected
+        return await self._transfer(True, *what, limits, cause, unchanged)
 
     async def copy_object(
         self,
@@ -110,14 +138,22 @@ class MemberWrites(Writing):
         expected: ObjectState | None,
         limits: WriteLimits,
         cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> Written:
         """Copy a member with its dead properties and occurrences; may replace what has the name."""
-        return await self._transfer(
-            False, source, source_name, source_state, destination, name, expected, limits, cause
-        )
+        what = source, source_name, source_state, destination, name, expected
+        return await self._transfer(False, *what, limits, cause, unchanged)
 
     async def set_object_properties(
-        self, collection: Collection, name: str, state: ObjectState, changes: PropertyChanges, cause: Cause
+        self,
+        collection: Collection,
+        name: str,
+        state: ObjectState,
+        changes: PropertyChanges,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Set dead properties of a member; the ETag stays, the revision moves."""
         row = await self._write(
@@ -127,6 +163,9 @@ class MemberWrites(Writing):
             *based_on(state),
             *split(changes.properties),
             *by(cause),
+            unchanged=unchanged,
+            homes=(collection.home_id,),
+            objects=(state.id,),
         )
         return self._changed(collection.home_id, collection.id, row[0])
 
@@ -145,16 +184,17 @@ class MemberWrites(Writing):
         views: Views | None,
         *,
         keep: bool,
+        unchanged: Sequence[Unchanged] = (),
     ) -> Written:
         """Put what was read of a member into another collection, and unless `keep` delete it, in one transaction."""
         arguments = self._put_arguments(destination, name, content, expected, limits, cause, views)
         async with self.database.transaction() as connection:
             ids = [source_state.id] if expected is None else [source_state.id, expected.id]
             homes = [source.home_id, destination.home_id]
-            held = await connection.fetch(_LOCK_OBJECTS, homes, ids)
+            held = await connection.fetch(LOCK_OBJECTS, homes, ids)
             if (source_state.id, source_state.revision) not in {(row[0], row[1]) for row in held}:
                 raise WriteConflict
-            await connection.execute(LOCK_HOMES, homes)
+            await require_unchanged(connection, unchanged, homes)
             if not keep:
                 deleted = await connection.fetchval(
                     _DELETE_OBJECT, *place(source), source_name, *based_on(source_state), *by(cause)
@@ -210,6 +250,7 @@ class MemberWrites(Writing):
         expected: ObjectState | None,
         limits: WriteLimits,
         cause: Cause,
+        unchanged: Sequence[Unchanged],
     ) -> Written:
         if (source.id, source_name) == (destination.id, name):
             raise BadRequest("Source and destination are the same.")
@@ -226,6 +267,9 @@ class MemberWrites(Writing):
             limits.max_members,
             self._restore_days,
             *by(cause),
+            unchanged=unchanged,
+            homes=(source.home_id, destination.home_id),
+            objects=(source_state.id,) if expected is None else (source_state.id, expected.id),
         )
         if move:
             self._changed(source.home_id, source.id, row[3])

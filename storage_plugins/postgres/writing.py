@@ -13,6 +13,10 @@ from storage_plugins.postgres.database import Connection, Database
 from storage_plugins.postgres.notifier import Notifier
 from storage_plugins.postgres.statistics import Statistics
 
+LOCK_OBJECTS = """
+    select o.id, o.revision from object o where o.home_id = any($1::bigint[]) and o.id = any($2::bigint[])
+    order by o.id for no key update
+"""
 LOCK_HOMES = "select from home h where h.id = any($1::bigint[]) order by h.id for no key update"
 _CHANGED = """
     select exists (
@@ -49,9 +53,14 @@ class Writing:
     _restore_days: int
 
     async def _write(
-        self, sql: str, *arguments: object, unchanged: Sequence[Unchanged] = (), homes: Sequence[int] = ()
+        self,
+        sql: str,
+        *arguments: object,
+        unchanged: Sequence[Unchanged] = (),
+        homes: Sequence[int] = (),
+        objects: Sequence[int] = (),
     ) -> asyncpg.Record:
-        return await write(self.database, sql, arguments, unchanged, homes)
+        return await write(self.database, sql, arguments, unchanged, homes, objects)
 
     def _changed(self, home_id: int, collection_id: int | None, revision: Any) -> int:
         """Tell other workers of a commit; gives the revision."""
@@ -67,8 +76,9 @@ async def write(
     arguments: Sequence[object],
     unchanged: Sequence[Unchanged] = (),
     homes: Sequence[int] = (),
+    objects: Sequence[int] = (),
 ) -> asyncpg.Record:
-    """Call a function that is a transaction; `homes` are the homes that it locks.
+    """Call a function that is a transaction; `objects` and `homes` are what it locks, objects by their ids.
 
     Raises `WriteConflict` if one of the states in `unchanged` has changed, and what the function raises.
     """
@@ -76,6 +86,8 @@ async def write(
         row = await database.fetchrow(sql, *arguments)
     else:
         async with database.transaction() as connection:
+            if objects:
+                await connection.execute(LOCK_OBJECTS, homes, objects)
             await require_unchanged(connection, unchanged, homes)
             row = await connection.fetchrow(sql, *arguments)
     if row is None:
@@ -89,6 +101,8 @@ async def require_unchanged(connection: Connection, unchanged: Sequence[Unchange
     Raises `WriteConflict` if one of the states in `unchanged` has changed.
     """
     await connection.execute(LOCK_HOMES, [*homes, *(state.home_id for state in unchanged)])
+    if not unchanged:
+        return
     columns = zip(*((s.home_id, s.collection_id, s.revision, s.viewer) for s in unchanged), strict=True)
     if await connection.fetchval(_CHANGED, *map(list, columns)):
         raise WriteConflict

@@ -469,11 +469,13 @@ class Rival(PostgresStorage):
     name: str | None = None
     """What they call it; None for the same name."""
 
-    async def put_object(self, collection: Collection, name: str, content: ObjectContent, *rest: Any) -> Any:
+    async def put_object(
+        self, collection: Collection, name: str, content: ObjectContent, *rest: Any, **options: Any
+    ) -> Any:
         if rest[0] is None and self.body:
             body, self.body = self.body, ""
             await Objects(self, Limits()).put(collection, self.name or name, body.encode(), None, CAUSE)
-        return await super().put_object(collection, name, content, *rest)
+        return await super().put_object(collection, name, content, *rest, **options)
 
 
 @pytest.mark.parametrize(

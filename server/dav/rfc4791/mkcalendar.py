@@ -19,7 +19,7 @@ async def mkcalendar(request: Request) -> Answer:
 
 
 async def _mkcalendar(request: Request) -> Answer:
-    found = await free_name(request, Kind.CALENDAR)
+    found, unchanged = await free_name(request, Kind.CALENDAR)
     root = await request.xml()
     if root is not None and root.tag != caldav("mkcalendar"):
         raise Refused(415, message="The body of MKCALENDAR is CALDAV:mkcalendar.")
@@ -27,4 +27,4 @@ async def _mkcalendar(request: Request) -> Answer:
     for prop in props:
         for element in prop.findall(dav("resourcetype")):
             prop.remove(element)
-    return await create(request, Kind.CALENDAR, found, props, caldav("mkcalendar-response"))
+    return await create(request, Kind.CALENDAR, found, props, caldav("mkcalendar-response"), unchanged)

@@ -85,7 +85,7 @@ async def check(request: Request, resource: Resource | None) -> bool:
     return (await _evaluate(request, resource))[0]
 
 
-async def demand(request: Request, resource: Resource) -> tuple[Unchanged, ...]:
+async def demand(request: Request, resource: Resource | None) -> tuple[Unchanged, ...]:
     """Evaluate the conditions of a write; returns the states of collections and homes that they rest on.
 
     The write must fail if one of these states has changed. Raises `PreconditionFailed`, `BadRequest`.

@@ -42,7 +42,7 @@ async def transfer(request: Request, *, keep: bool) -> Answer:
         existing = None
     if source.kind in COLLECTIONS:
         return await transfer_collection(request, source, destination, found, existing, overwrite, unchanged, keep=keep)
-    return await transfer_member(request, source, destination, found, existing, overwrite, keep=keep)
+    return await transfer_member(request, source, destination, found, existing, overwrite, unchanged, keep=keep)
 
 
 def read_destination(request: Request) -> Path:
@@ -68,6 +68,7 @@ async def transfer_member(
     found: Resolution,
     existing: Resource | None,
     overwrite: bool,
+    unchanged: tuple[Unchanged, ...],
     *,
     keep: bool,
 ) -> Answer:
@@ -103,6 +104,7 @@ async def transfer_member(
         found.object,
         request.cause(),
         keep=keep,
+        unchanged=unchanged,
     )
     return await written(request, destination, result, request.url(destination.href) if result.created else None)
 

@@ -16,7 +16,7 @@ async def delete(request: Request) -> Answer:
     if resource.kind in OBJECTS:
         assert resource.collection is not None
         assert resource.object is not None
-        await site.objects.delete(resource.collection, resource.object, request.cause())
+        await site.objects.delete(resource.collection, resource.object, request.cause(), unchanged=unchanged)
         return Answer(204)
     if resource.kind not in COLLECTIONS or resource.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
         raise AccessDenied(resource.href, "{DAV:}unbind")

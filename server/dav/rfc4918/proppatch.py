@@ -213,7 +213,9 @@ async def apply(
         return
     if resource.object is not None:
         assert resource.collection is not None
-        await site.objects.set_properties(resource.collection, resource.object, changes, request.cause())
+        await site.objects.set_properties(
+            resource.collection, resource.object, changes, request.cause(), unchanged=unchanged
+        )
     elif resource.collection is not None:
         assert resource.home is not None
         await site.collections.set_properties(

@@ -47,7 +47,7 @@ async def put(request: Request) -> Answer:
     resource = resource_or_none(request, found)
     personal_only = demand_writable(request, path, found, resource)
     try:
-        await conditions.check(request, resource)
+        unchanged = await conditions.demand(request, resource)
     except PreconditionFailed:
         shown = await current(request, path, 412) if request.representation and resource is not None else None
         if shown is None:
@@ -58,7 +58,13 @@ async def put(request: Request) -> Answer:
     name = path.segments[4]
     try:
         result = await request.site.objects.put(
-            found.collection, name, body, found.object, request.cause(), personal_only=personal_only
+            found.collection,
+            name,
+            body,
+            found.object,
+            request.cause(),
+            personal_only=personal_only,
+            unchanged=unchanged,
         )
     except PersonalOnly as error:
         parent = path.parent().href + "/"

@@ -111,6 +111,38 @@ async def test_properties_of_a_calendar_that_changed_are_not_set(served: Served,
     assert await one_behind_the_other(served, person, *requests) == [201, 412]
 
 
+@pytest.mark.parametrize("method", ["PUT", "PUT of a member", "DELETE", "PROPPATCH", "MOVE", "COPY"])
+async def test_rfc6578_5_1_a_member_is_not_written_if_another_changed(
+    served: Served, person: Person, method: str
+) -> None:
+    path = f"{person.calendar}1.ics"
+    assert (await put(path)(person)).status == 201
+    held = await unchanged(person, "If of a tagged resource")
+    act: Act = {
+        "PUT": put(f"{person.calendar}new.ics", **held),
+        "PUT of a member": put(path, **held),
+        "DELETE": delete(path, **held),
+        "PROPPATCH": proppatch(path, **held),
+        "MOVE": lambda person: person.http("MOVE", path, Destination=f"{person.calendar}new.ics", **held),
+        "COPY": lambda person: person.http("COPY", path, Destination=f"{person.home}other/1.ics", **held),
+    }[method]
+    assert (await person.http("MKCALENDAR", f"{person.home}other/")).status == 201
+    requests = (person, put(f"{person.calendar}2.ics")), (person, act)
+    assert await one_behind_the_other(served, person, *requests) == [201, 412]
+    assert await person.exists(path)
+    assert not await person.exists(f"{person.calendar}new.ics")
+
+
+async def test_rfc6578_5_2_a_calendar_is_not_made_if_its_home_changed(served: Served, person: Person) -> None:
+    held = await unchanged(person, "If of a tagged resource", person.home)
+    requests = (
+        (person, put(f"{person.calendar}1.ics")),
+        (person, lambda person: person.http("MKCALENDAR", f"{person.home}child/", **held)),
+    )
+    assert await one_behind_the_other(served, person, *requests) == [201, 412]
+    assert not await person.exists(f"{person.home}child/")
+
+
 async def test_properties_of_a_home_that_changed_are_not_set(served: Served, person: Person) -> None:
     held = {"If_Match": await person.prop(person.home, "D:getetag")}
     requests = (person, put(f"{person.calendar}1.ics")), (person, proppatch(person.home, **held))
