@@ -94,6 +94,7 @@ UNCOMMON = {
     "an end that does not exist": event("DTSTART:20261124T090000Z", "DTEND:00000000T000000"),
     "an end of a date": event("DTSTART;VALUE=DATE:20261124", "DTEND;VALUE=DATE:20261124"),
     "a time under VALUE=DATE": event("DTSTART;VALUE=DATE:20261124T090000", "DTEND;VALUE=DATE:20261124T100000"),
+    "a time under value=date": event("DTSTART;value=date:20261124T090000", "DTEND;value=date:20261124T100000"),
     "an end before the start by another clock": event(
         "DTSTART;TZID=America/New_York:20261124T090000", "DTEND;TZID=Europe/Berlin:20261124T100000"
     ),
