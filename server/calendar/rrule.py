@@ -1,8 +1,8 @@
 """Recurrence rules as values, and the parser of RECUR (RFC 5545 §3.3.10).
 
 It is lenient where a rule has one meaning only: any case and order, spaces, empty parts, a trailing semicolon, X-
-parts, COUNT beside UNTIL (both hold), COUNT and INTERVAL below 1 (as if absent), second 60 (59), and parts that the RFC
-forbids for a frequency (`server.calendar.recurrence_days` says what they mean).
+parts, COUNT beside UNTIL (both hold), COUNT and INTERVAL below 1 and an UNTIL of zeros (as if absent), second 60 (59),
+and parts that the RFC forbids for a frequency (`server.calendar.recurrence_days` says what they mean).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from enum import IntEnum
 from functools import lru_cache
 
-from server.calendar.values import parse_calendar_time
+from server.calendar.values import is_no_time, parse_calendar_time
 from server.errors import InvalidCalendarData
 
 _INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
@@ -157,8 +157,10 @@ def _weekdays(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(sorted(pairs))
 
 
-def _until(text: str) -> date | datetime:
-    """UNTIL as a date, a naive date-time or one in UTC."""
+def _until(text: str) -> date | datetime | None:
+    """UNTIL as a date, a naive date-time or one in UTC; None for zeros, which have no effect."""
+    if is_no_time(text):
+        return None
     try:
         time = parse_calendar_time(text)
     except InvalidCalendarData as error:
