@@ -15,8 +15,8 @@ _NAME = """
      order by b.deleted_at desc nulls first limit 1)
 """
 _OBJECTS = f"""
-    select d.id, h.kind, d.collection, d.collection_alive, d.name, d.uid, d.component, d.deleted_at, d.text,
-           d.properties
+    select d.id, h.kind, d.collection, d.collection_alive, d.name, d.uid, d.component, d.deleted_at,
+           case when $2::bigint is null then '' else d.text end, d.properties
     from home h cross join lateral (
         select o.id, {_NAME} as collection, c.deleted_at is null as collection_alive, o.name, o.uid, o.component,
                o.deleted_at, o.text, o.properties
@@ -55,6 +55,7 @@ class DeletedObject:
     component: str
     deleted_at: datetime
     text: str
+    """Empty in a list of all, which would hold every text at once."""
     properties: dict[str, str] | None
 
 

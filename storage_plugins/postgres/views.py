@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from server.calendar.occurrences import AlarmTrigger, Busy
+from server.computing import computed
 from server.errors import InvalidCalendarData
-from server.storage import ObjectView, SharedObject, Views
+from server.storage import ObjectView, SharedObject, Views, with_texts
 from storage_plugins.postgres import owners
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.maintenance import repeat_in_homes
@@ -78,11 +79,13 @@ _PRUNE = f"""
 _RENDER = f"select koyomi_render_2({', '.join(f'${n}' for n in range(1, 16))})"
 _NONE = (False, *(None,) * 12)
 # Personal copies that were written before their alarms were rows.
-_WITHOUT_ALARMS = """
-    select v.home_id, v.object_id, v.principal_id, v.etag, v.text from object_view v
+_WITHOUT_ALARMS = f"""
+    select v.home_id, v.object_id, v.principal_id, v.etag,
+           case when {fits("v.size", "v.home_id, v.principal_id, v.object_id")} then v.text end
+    from object_view v
     where v.alarms_etag is distinct from v.etag and (v.home_id, v.principal_id, v.object_id) > ($1, $2, $3)
     order by v.home_id, v.principal_id, v.object_id limit $4
-"""
+"""  # noqa: S608 - no value of anybody's
 _STORE_ALARMS = "select koyomi_store_view_alarms_1($1, $2, $3, $4, $5)"
 
 
@@ -154,7 +157,8 @@ async def render_all(
     while rows := await database.fetch(_UNRENDERED, home_id, collection_id, last, batch):
         for row in rows:
             found = shared_object(row)
-            stored = await database.fetchval(_RENDER, home_id, found.id, found.revision, *rendered(render(found)))
+            views = await computed(render, found)
+            stored = await database.fetchval(_RENDER, home_id, found.id, found.revision, *rendered(views))
             done += bool(stored)
         last = rows[-1][0]
     await database.fetch(_RENDERED, home_id, collection_id)
@@ -174,10 +178,10 @@ async def store_alarms(
 ) -> int:
     """Store the alarms of personal copies of which they are not stored yet; returns the number of copies."""
     done, place = 0, (0, 0, 0)
-    while rows := await database.fetch(_WITHOUT_ALARMS, *place, batch):
+    while rows := with_texts(await database.fetch(_WITHOUT_ALARMS, *place, batch), 4):
         for home_id, object_id, viewer, etag, text in rows:
             try:
-                triggers = [alarm(trigger) for trigger in alarms_of(text)]
+                triggers = [alarm(trigger) for trigger in await computed(alarms_of, text)]
             except InvalidCalendarData:
                 triggers = []
             done += bool(await database.fetchval(_STORE_ALARMS, home_id, object_id, viewer, etag, triggers))

@@ -134,6 +134,8 @@ def present(request: Request, resource: Resource, *, allprop: bool) -> list[str]
     return out + [name for name in stored if name not in known]
 
 
+_LIGHT_PAGE = 256 * 1024
+"""Characters of a page whose values are edited on the event loop."""
 _TEXT = BETWEEN_VALUES
 """In the place of a text; no response contains this character otherwise."""
 
@@ -245,10 +247,17 @@ class MemberWriter:
         """What `page` gives, of a writer that is heavy; None where it has to be written off the event loop."""
         if self._attempts is None:
             return None
+        responses: list[str] = []
+        room = _LIGHT_PAGE
         try:
-            return "".join([self.one(row, self._attempts) for row in rows])
+            for row in rows:
+                responses.append(self.one(row, self._attempts))
+                room -= len(responses[-1])
+                if room < 0:
+                    return None
         except TakesLong:
             return None
+        return "".join(responses)
 
     def one(self, row: Row, parts: Sequence[_Part] | None = None) -> str:
         """The response of an existing member; `parts` are others than usual."""

@@ -47,7 +47,9 @@ async def deleted(storage, person: Person, name: str = "a.ics"):
     made = state((await objects.put(calendar, name, event(f"uid-{name}").encode(), None, CAUSE)).written)
     revision = await storage.set_object_properties(calendar, name, made, PropertyChanges(PROPERTIES), CAUSE)
     await storage.delete_object(calendar, name, ObjectState(made.id, revision), CAUSE)
-    (item,) = await deleted_objects(storage.database, person.id, 30)
+    (listed,) = await deleted_objects(storage.database, person.id, 30)
+    assert listed.text == "", "a list holds no texts"
+    (item,) = await deleted_objects(storage.database, person.id, 30, listed.id)
     return item
 
 
