@@ -37,6 +37,7 @@ STATEMENTS = {
     "owner": (owners.OF_HOME, 1),
     "outdated": (occurrence_jobs._OUTDATED, 2),
     "ringing": (alarm_reads.RINGING, 4),
+    "ringing in view": (alarm_reads.RINGING_IN_VIEW, 5),
     "overlapping": (occurrence_reads.OVERLAPPING, 6),
     "busy": (occurrence_reads.BUSY_IN_WINDOW, 6),
     "page in view": (members.page(COLUMNS, viewed=True), 5),

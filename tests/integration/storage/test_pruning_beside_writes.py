@@ -125,8 +125,8 @@ async def test_a_collection_is_restored_while_its_members_are_forgotten(storage)
 
 async def test_random_writes_beside_the_jobs(storage):
     """Names are put, deleted, copied and moved while tombstones and texts are dropped as soon as they are there."""
-    person = await make_person(storage)
-    collections = [await person.collection(), await person.collection("tasks")]
+    person, other = await make_person(storage), await make_person(storage)
+    collections = [await person.collection(), await person.collection("tasks"), await other.collection()]
     running = True
 
     async def prune():
