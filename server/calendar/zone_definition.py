@@ -14,7 +14,7 @@ from server.calendar.zones import Zone
 FIRST_YEAR = 1970
 """The year that a short definition begins with."""
 
-_END_YEAR = 2100
+LISTED_UNTIL = 2100
 """Changes before this year are listed; a rule that still holds in the year before goes on."""
 _FEWEST_OF_RULE = 4
 """Years in a row from which changes become a rule."""
@@ -82,13 +82,13 @@ def _observances(zone: Zone, since: int | None) -> Iterator[tuple[datetime, list
 
 
 def _changes(zone: Zone, start: datetime, offset: timedelta) -> Iterator[_Change]:
-    transitions = zone.transitions(start, datetime(_END_YEAR, 1, 1))
+    transitions = zone.transitions(start, datetime(LISTED_UNTIL, 1, 1))
     for number, (at, after) in enumerate(transitions):
         if number + 1 < len(transitions):
             until, then = transitions[number + 1]
             daylight = offset < after > then and until - at < _SEASON
         else:
-            daylight = after > offset and at.year == _END_YEAR - 1
+            daylight = after > offset and at.year == LISTED_UNTIL - 1
         yield _Change(at + offset, offset, after, daylight)
         offset = after
 
@@ -134,7 +134,7 @@ def _days(ordinals: set[int], low: int, local: datetime) -> str:
 def _rule(run: list[_Change], days: str) -> str:
     first, last = run[0], run[-1]
     rule = f"RRULE:FREQ=YEARLY;BYMONTH={first.local.month};{days.format(_DAYS[first.local.weekday()])}"
-    if last.local.year < _END_YEAR - 1:
+    if last.local.year < LISTED_UNTIL - 1:
         # In UTC, and late enough for readers that take it for a local time.
         rule += f";UNTIL={_written(last.local + timedelta(days=1))}Z"
     return rule

@@ -18,7 +18,7 @@ from server.calendar.stream import CalendarStream
 from server.calendar.values import property_times
 from server.calendar.vtimezone import CalendarZones, observances, zone_of_rules
 from server.limits import Limits
-from tests.unit.calendar.texts import BERLIN, aggregated, calendar, event
+from tests.unit.calendar.texts import BERLIN, aggregated, calendar, crlf, event
 
 
 def fixed(offset: str, tzid: str = "Customized Time Zone") -> str:
@@ -127,6 +127,39 @@ def test_parts_of_one_zone_are_completed():
     assert whole.count("BEGIN:VTIMEZONE") == 1
     assert instants_by_definition(whole) == instants(whole)
     assert instants(whole) == instants(texts[0]) | instants(texts[1])
+
+
+def test_what_an_object_defines_rightly_is_kept():
+    """As it was sent, for the years in which it is right; those before get the whole history under another TZID."""
+    texts = [
+        calendar(BERLIN, event(uid=year, start=f"DTSTART;TZID=Europe/Berlin:{year}1015T090000"))
+        for year in ("2026", "1997", "1990", "2027")
+    ]
+    whole = aggregated(texts)
+    zones = whole.split("END:VTIMEZONE\r\n")[:-1]
+    assert crlf(BERLIN).removesuffix("END:VTIMEZONE") in zones[0]
+    assert "TZID:/koyomi/Europe/Berlin" in zones[1]
+    assert whole.count("DTSTART;TZID=Europe/Berlin:") == 3
+    assert instants_by_definition(whole) == instants(whole)
+
+
+def test_an_outdated_definition_is_kept_while_it_is_right():
+    """For single times by which it agrees with the zone data; a series and other times get a definition of ours."""
+    old = EASTERN.replace("TZID:X", "TZID:US/Eastern").replace("2SU;BYMONTH=3", "1SU;BYMONTH=4")
+    texts = [
+        calendar(old, event(more, uid=uid, start=f"DTSTART;TZID=US/Eastern:{start}"))
+        for uid, more, start in (
+            ("winter", "", "20270101T100000"), ("spring", "", "20270320T100000"), ("summer", "", "20270701T100000"),
+            ("series", "RRULE:FREQ=DAILY", "20270101T100000"),
+        )
+    ]  # fmt: skip
+    whole = aggregated(texts)
+    assert [child.text("TZID") for child in parse_calendar(whole).children("VTIMEZONE")] == [
+        "US/Eastern", "/koyomi/US/Eastern",
+    ]  # fmt: skip
+    assert crlf(old) in whole
+    assert whole.count("DTSTART;TZID=/koyomi/US/Eastern:") == 2
+    assert instants_by_definition(whole) == instants(whole)
 
 
 def test_times_before_1970_get_the_whole_history():
@@ -270,9 +303,10 @@ def test_exported_and_imported_again_all_instants_are_equal(texts):
     }
     assert used <= names
     before = {uid: found for text in texts for uid, found in instants(text).items()}
+    assert instants_by_definition(whole) == before
     parts = list(CalendarStream(whole.encode()).objects())
     assert {uid: found for part in parts for uid, found in instants(part.body.decode()).items()} == before
     for part in parts:
         read_calendar_object(part.body, Limits())
     again = aggregated(part.body.decode() for part in parts)
-    assert instants(again) == before
+    assert instants_by_definition(again) == before
