@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.integration.dav.multistatus import caldav
@@ -127,3 +129,14 @@ async def test_7_2_4_other_data_is_refused(person: Person, text: str) -> None:
     assert outcome.status_of(caldav("calendar-availability")) == 403
     assert outcome.errors == {caldav("valid-calendar-data")}
     assert await person.prop(inbox, "C:calendar-availability") == AVAILABILITY.replace("\r\n", "\n").strip()
+
+
+async def test_availability_in_a_window_too_long_for_it_is_refused(person: Person) -> None:
+    path = await availability_calendar(person)
+    daily = re.sub("RRULE:.*", "RRULE:FREQ=DAILY", AVAILABILITY)
+    await person.has(f"{path}hours.ics", daily)
+    assert len(await busy(person, path)) == 1
+    span = '<C:time-range start="19000101T000000Z" end="99000101T000000Z"/>'
+    reply = await person.report(path, "C:free-busy-query", span, "1")
+    assert reply.status == 403
+    assert "number-of-matches-within-limits" in reply.text
