@@ -56,6 +56,9 @@ _LONGEST = 200
 """Characters of a reference that is known to be read whole."""
 
 
+_Brought = tuple[Component, str]
+"""A VTIMEZONE, and its lines."""
+
 _NEVER = 10_000
 """A year after all that there are."""
 
@@ -150,12 +153,15 @@ class AggregateZones:
         with its zones and years."""
         calendar, used = _read(brought, components)
         zones = CalendarZones(calendar)
+        bringing: dict[str, _Brought] = {}
+        for timezone, lines in zip(calendar.children("VTIMEZONE"), brought, strict=False):
+            bringing.setdefault(folded_tzid(timezone.text("TZID") or ""), (timezone, lines))
         definitions: list[str] = []
         renamed: dict[str, str] = {}
         is_general = True
         for tzid, uses in used.items():
             named = named_zone(tzid.strip())
-            for wanted, write in _possible(calendar, brought, zones, tzid, uses):
+            for wanted, write in _possible(bringing.get(folded_tzid(tzid)), zones, tzid, uses):
                 held = self._defined.setdefault(folded_tzid(wanted.tzid), wanted)
                 if held is wanted:
                     definitions.append(write())
@@ -204,15 +210,15 @@ def _read(brought: list[str], components: str) -> tuple[Component, dict[str, _Us
 
 
 def _possible(
-    calendar: Component, brought: list[str], zones: CalendarZones, tzid: str, uses: _Used
+    found: _Brought | None, zones: CalendarZones, tzid: str, uses: _Used
 ) -> Iterator[tuple[_Defined, Callable[[], str]]]:
     """What the zone of a TZID could be called in the stream, in the order in which it is tried, and its definition.
 
     Nothing for a TZID that means no zone, which a property with times cannot have.
+
+    :param found: the VTIMEZONE that the object brings for it.
     """
     plain = tzid.strip()
-    pairs = zip(calendar.components, brought, strict=False)
-    found = next((pair for pair in pairs if folded_tzid(pair[0].text("TZID") or "") == folded_tzid(tzid)), None)
     named = named_zone(plain)
     try:
         if named is not None and zones.zone(tzid).key == named.key:
