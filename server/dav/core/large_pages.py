@@ -16,8 +16,10 @@ LARGE = 256 * 1024
 """Characters of texts from which a page is written off the event loop."""
 PART = 1024 * 1024
 """Characters of a part of a page; one member's response may make it longer."""
-CHUNK = 256 * 1024
-"""Characters that are encoded and sent at once."""
+CHUNK = 1024 * 1024
+"""Characters that are encoded and sent at once: pages of a listing without texts are shorter."""
+SLICE = 256 * 1024
+"""Characters of a long text that are escaped at once."""
 
 
 def is_large(rows: Sequence[Row], columns: Sequence[MemberColumn]) -> bool:
@@ -55,8 +57,8 @@ def whole(writer: MemberWriter, row: Row) -> Iterator[str]:
         return
     before, text, after = divided
     yield before
-    for at in range(0, len(text), CHUNK):
-        yield escape(text[at : at + CHUNK])
+    for at in range(0, len(text), SLICE):
+        yield escape(text[at : at + SLICE])
     yield after
 
 
