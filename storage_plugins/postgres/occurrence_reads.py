@@ -7,11 +7,11 @@ the objects of which the window is not all stored.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import Any
 
-from server.calendar.occurrences import EARLIEST, Busy, Kind, Occurrence, Timing
+from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, Busy, Kind, Occurrence, Timing
 from server.storage import MAX_TIMINGS, BusyTimes, Overlapping, StoredRecurrence, Timings
 from storage_plugins.postgres import views
 from storage_plugins.postgres.occurrence_rows import BUSY, KINDS
@@ -67,9 +67,11 @@ TIMINGS = (
 )
 """Arguments: home, collection, start and end of the window, and of the window in which floating times are found."""
 
+# A constant: asyncpg sends the first second of the year 1 as minus infinity, from which nothing can be subtracted.
+_MARGIN = f"interval '{FLOATING_MARGIN // timedelta(hours=1)} hours'"
 _IN_EVERY_ZONE = (
-    "coalesce(c.matches_from < $4::timestamptz - ($6::timestamptz - $4::timestamptz), true) "
-    "and coalesce(c.matches_until > $3::timestamptz + ($3::timestamptz - $5::timestamptz), true)"
+    f"coalesce(c.matches_from < $4::timestamptz - {_MARGIN}, true) "
+    f"and coalesce(c.matches_until > $3::timestamptz + {_MARGIN}, true)"
 )
 """Of floating times and dates, those that overlap the window whatever zone places them."""
 
