@@ -21,7 +21,7 @@ _SET_COLLECTION_PROPERTIES = call("koyomi_set_collection_properties_2", 15)
 _SET_HOME_PROPERTIES = call("koyomi_set_home_properties_1", 6)
 _DELETE_COLLECTION = call("koyomi_delete_collection_1", 14)
 _PREPARE_COPY = call("koyomi_prepare_copy_1", 4)
-_COPY_COLLECTION = call("koyomi_copy_collection_3", 15)
+_COPY_COLLECTION = call("koyomi_copy_collection_2", 15)
 _COPYING = "set local statement_timeout = '120s'"
 """Large calendars take longer to copy than other statements may take."""
 _MOVE_COLLECTION = call("koyomi_move_collection_1", 12)

@@ -23,7 +23,7 @@ from storage_plugins.postgres import occurrence_rows
 from storage_plugins.postgres import views as view_rows
 from storage_plugins.postgres.writing import LOCK_OBJECTS, Writing, based_on, by, call, place, require_unchanged, split
 
-_PUT_OBJECT = call("koyomi_put_object_4", 55)
+_PUT_OBJECT = call("koyomi_put_object_3", 55)
 _PUT_VIEW = call("koyomi_put_view_2", 20)
 _DELETE_OBJECT = call("koyomi_delete_object_2", 11)
 _TRANSFER_OBJECT = call("koyomi_transfer_object_3", 23)

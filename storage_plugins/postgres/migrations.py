@@ -69,9 +69,8 @@ def migrations(folder: Path = FOLDER) -> tuple[Migration, ...]:
             raise DatabaseError(f"{path} is not named as a migration is.")
         step: Step = "pre" if parts[3] == "pre" else "post"
         found.append(Migration(int(parts[1]), parts[2], step, path.read_text("utf-8")))
-    numbers = [migration.number for migration in found]
-    if len(set(numbers)) < len(numbers):
-        raise DatabaseError(f"Two migrations in {folder} have the same number.")
+    if [migration.number for migration in found] != list(range(1, len(found) + 1)):
+        raise DatabaseError(f"The migrations in {folder} are not numbered from 1 on without gaps.")
     return tuple(found)
 
 

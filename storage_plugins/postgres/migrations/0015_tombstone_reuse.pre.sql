@@ -1,5 +1,5 @@
--- Whoever reuses a tombstone locks it first: the job that drops old tombstones may do so at the same moment. A tombstone
--- that is gone by then is a free name.
+-- A write that reuses a tombstone locks it first: the job that drops old tombstones may do so at the same moment. A
+-- tombstone that is gone by then is a free name.
 
 -- The name and the arguments stay, so that servers of the version before are mended too.
 create or replace function koyomi_put_object_2(

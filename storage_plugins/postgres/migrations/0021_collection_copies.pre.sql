@@ -87,7 +87,7 @@ end $$;
 
 -- Copy a collection under another name of a home, with its properties and, if p_prepared_id is not null, with the
 -- members that koyomi_prepare_copy_1 has prepared.
-create function koyomi_copy_collection_3(
+create function koyomi_copy_collection_2(
     p_home_id bigint, p_name text, p_collection_home_id bigint, p_collection_id bigint, p_incarnation bigint,
     p_new_name text, p_prepared_id bigint,
     -- The collection that has the new name and is deleted; null: the name is free.

@@ -56,11 +56,13 @@ begin
     return null;
 end $$;
 
+-- PostgreSQL prepares the condition of a trigger anew in each statement, which a DELETE need not pay: its UPDATE names
+-- none of the columns that the trigger is for.
 create trigger object_kept_insert after insert on object for each row
-    when (new.neutral_text is not null or (new.deleted_revision is not null and new.text is not null))
+    when (new.neutral_text is not null or new.deleted_revision is not null)
     execute function koyomi_object_kept_1();
 -- The function that makes a live object a tombstone with its text counts itself, together with the revision.
-create trigger object_kept_update after update on object for each row
+create trigger object_kept_update after update of neutral_text, text on object for each row
     when (
         (old.neutral_text is not null or new.neutral_text is not null or old.deleted_revision is not null)
         and not (old.deleted_revision is null and new.deleted_revision is not null and new.text is not null)
@@ -230,9 +232,10 @@ begin
     return true;
 end $$;
 
--- As koyomi_put_object_3. Bytes that are kept count against the quota: used_bytes may reach the quota, and together with
--- kept_bytes twice as much. Texts of personal copies come as arrays: jsonb holds 256 MB at most.
-create function koyomi_put_object_4(
+-- As koyomi_put_object_2, with the recurrence; zone keys belong to the occurrences, and stay with them. Bytes that are
+-- kept count against the quota: used_bytes may reach the quota, and together with kept_bytes twice as much. Texts of
+-- personal copies come as arrays: jsonb holds 256 MB at most.
+create function koyomi_put_object_3(
     p_home_id bigint, p_collection_id bigint, p_binding_home_id bigint, p_binding text, p_incarnation bigint,
     p_name text,
     -- The state that the write is based on; null: the name is free.
@@ -576,10 +579,17 @@ begin
             p_home_id, p_collection_id, p_binding_home_id, p_binding, p_incarnation
         );
     end if;
-    update object o
-    set revision = v_revision, deleted_revision = v_revision, deleted_at = v_now, neutral_etag = null,
-        neutral_text = null, expanded_from = null, expanded_until = null
-    where o.home_id = p_home_id and o.id = p_expected_id;
+    if v_neutral = 0 then
+        update object o
+        set revision = v_revision, deleted_revision = v_revision, deleted_at = v_now, expanded_from = null,
+            expanded_until = null
+        where o.home_id = p_home_id and o.id = p_expected_id;
+    else
+        update object o
+        set revision = v_revision, deleted_revision = v_revision, deleted_at = v_now, neutral_etag = null,
+            neutral_text = null, expanded_from = null, expanded_until = null
+        where o.home_id = p_home_id and o.id = p_expected_id;
+    end if;
     insert into outbox (home_id, revision, kind, collection_id, object_id, principal_id, origin, request_id)
     values (p_home_id, v_revision, 'deleted', p_collection_id, p_expected_id, p_principal_id, p_origin, p_request_id);
     insert into audit (home_id, revision, action, collection_id, object_id, principal_id, origin, request_id)
@@ -685,32 +695,6 @@ begin
     if found then
         raise exception using errcode = 'KY003', message = 'quota';
     end if;
-end $$;
-
--- As koyomi_copy_collection_1. The copy counts against all that the home keeps.
-create function koyomi_copy_collection_2(
-    p_home_id bigint, p_name text, p_collection_home_id bigint, p_collection_id bigint, p_incarnation bigint,
-    p_new_name text, p_with_members boolean,
-    p_replaced_home_id bigint, p_replaced_id bigint, p_replaced_incarnation bigint,
-    p_quota_bytes bigint, p_max_collections integer,
-    p_principal_id bigint, p_origin text, p_request_id text
-) returns bigint language plpgsql as $$
-declare
-    v_revision bigint;
-begin
-    perform 1 from home h where h.id = p_home_id for no key update;
-    perform koyomi_require_collection_2(
-        p_collection_home_id, p_collection_id, p_home_id, p_name, p_incarnation
-    );
-    v_revision := koyomi_copy_collection_1(
-        p_home_id, p_name, p_collection_home_id, p_collection_id, p_incarnation, p_new_name, p_with_members,
-        p_replaced_home_id, p_replaced_id, p_replaced_incarnation, p_quota_bytes, p_max_collections,
-        p_principal_id, p_origin, p_request_id
-    );
-    if p_with_members then
-        perform koyomi_require_space_1(p_home_id, p_quota_bytes);
-    end if;
-    return v_revision;
 end $$;
 
 -- As koyomi_set_collection_properties_1, for the binding of this home only.
