@@ -180,8 +180,8 @@ async def supervise(
     """Keep `workers` processes at the job until told to stop; closes the listeners then.
 
     `monitoring` are listeners too, those for health and metrics.
-    `ready` is called once, when every worker accepts connections. Gives the exit status: 1 if a worker ended before all
-    were ready for the first time.
+    `ready` is called once, when every worker accepts connections. Returns the exit status: 1 if a worker ended before
+    any worker accepted connections. A worker that ends later is followed by another.
     """
     with tempfile.TemporaryFile() as shared, tempfile.TemporaryDirectory(prefix="koyomi-metrics-") as metrics:
         # A worker and its successor serve side by side for a while, so each slot has two numbers.
@@ -190,10 +190,11 @@ async def supervise(
         handles = tuple(listener.fileno() for listener in listeners)
         extra = tuple(listener.fileno() for listener in monitoring)
         posts = [Post(handles, shared.fileno(), numbers, number, extra, metrics) for number in range(workers)]
-        slots = [_Slot(job, post, counts, signals) for post in posts]
+        serving = asyncio.Event()
+        slots = [_Slot(job, post, counts, signals, serving) for post in posts]
         keeping = [asyncio.create_task(slot.keep()) for slot in slots]
         try:
-            return await _watch(slots, keeping, signals, ready)
+            return await _watch(slots, keeping, signals, serving, ready)
         finally:
             # A closed socket refuses at once what would wait in vain otherwise.
             close_all(listeners)
@@ -202,20 +203,21 @@ async def supervise(
 
 
 async def _watch(
-    slots: Sequence[_Slot], keeping: Sequence[asyncio.Task[None]], signals: Signals, ready: Callable[[], None]
+    slots: Sequence[_Slot],
+    keeping: Sequence[asyncio.Task[None]],
+    signals: Signals,
+    serving: asyncio.Event,
+    ready: Callable[[], None],
 ) -> int:
     stopping = asyncio.ensure_future(signals.stop.wait())
-    starting = asyncio.ensure_future(_all_accept(slots))
+    starting = asyncio.ensure_future(_report_ready(slots, ready))
     replacing: asyncio.Future[None] | None = None
     try:
-        await _first(asyncio.shield(stopping), asyncio.shield(starting), *map(asyncio.shield, keeping))
+        await _first(asyncio.shield(stopping), serving.wait(), *map(asyncio.shield, keeping))
         if stopping.done():
             return 0
-        if not starting.done():
+        if any(each.done() for each in keeping):
             return 1
-        for slot in slots:
-            slot.persistent = True
-        ready()
         while True:
             next_round = signals.replace.wait() if replacing is None else asyncio.shield(replacing)
             await _first(asyncio.shield(stopping), signals.reload.wait(), next_round)
@@ -253,9 +255,10 @@ async def _replace_all(slots: Sequence[_Slot]) -> None:
     log.info("workers_replaced")
 
 
-async def _all_accept(slots: Sequence[_Slot]) -> None:
+async def _report_ready(slots: Sequence[_Slot], ready: Callable[[], None]) -> None:
     for slot in slots:
         await slot.accepting.wait()
+    ready()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -272,18 +275,21 @@ class _Worker:
 class _Slot:
     """The place of one worker: one that dies is followed by another."""
 
-    def __init__(self, job: Job, post: Post, counts: Counts, signals: Signals) -> None:
+    def __init__(self, job: Job, post: Post, counts: Counts, signals: Signals, serving: asyncio.Event) -> None:
+        """`serving` is shared by all slots, and set when the first worker accepts connections: workers can start.
+
+        Until then a worker that ends is not followed by another.
+        """
         self._job = job
         self._post = post
         self._counts = counts
         self._signals = signals
+        self._serving = serving
         self._retire = asyncio.Event()
         self._successor: _Worker | None = None
         self._channels: set[socket.socket] = set()
         self.accepting = asyncio.Event()
         """Whether there is a worker that accepts connections."""
-        self.persistent = False
-        """Whether a worker that ends is followed by another; else its end is the end of `keep`."""
 
     async def keep(self) -> None:
         """Have a worker until told to stop."""
@@ -303,7 +309,7 @@ class _Slot:
                 # Such as no process, memory or descriptor left.
                 failed("worker", error)
             self.accepting.clear()
-            if self._signals.stop.is_set() or not self.persistent:
+            if self._signals.stop.is_set() or not self._serving.is_set():
                 break
             if self._successor is not None:
                 continue
@@ -360,8 +366,9 @@ class _Slot:
             if accepts:
                 self._channels.add(worker.channel)
                 self.accepting.set()
+                self._serving.set()
                 await _first(asyncio.shield(worker.ended), self._signals.stop.wait(), self._retire.wait())
-            if worker.ended.done() and self.persistent:
+            if worker.ended.done() and self._serving.is_set():
                 log.error("worker_died", worker=worker.post.number, status=worker.ended.result())
         finally:
             await self._end(worker)

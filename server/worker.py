@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 READY = b"r"
+"""What a worker sends to its parent when it accepts connections."""
 _SWITCH_SECONDS = 0.001
 """How long the event loop waits, each time, for a thread that computes something large."""
 _GARBAGE_THRESHOLD = 10_000
 """New objects after which cycles are looked for among them; answers make many that die without."""
-"""What a worker sends to its parent when it accepts connections."""
 STOP = b"s"
 """What the parent sends to make it finish its requests and end."""
 RELOAD = b"h"

@@ -1,6 +1,6 @@
-"""Passing changes of shared collections on to the homes that show them, in batches (migration 0020).
+"""Passing changes of shared collections on to the homes that show them, in batches (migration 0016).
 
-Each function is one short transaction. They may run in several processes at once and be stopped at any point.
+Each function is one short transaction. Several processes may call them at once. A call may be interrupted at any point.
 """
 
 from __future__ import annotations

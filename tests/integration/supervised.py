@@ -19,10 +19,13 @@ from server.worker import Job, Post, Served
 async def application(post: Post, marks: Path, broken: bool) -> AsyncIterator[Served]:
     """`/` gives the worker's pid; `/crash` kills it; `/wait` answers once there is a file `go`; `/block` blocks.
 
-    With a file `broken` no worker starts from then on; with a file `slow` it does not become ready.
+    With a file `broken` no worker starts from then on; with a file `slow` it does not become ready. The second worker
+    waits as long as there is a file `late`.
     """
     from aiohttp import web
 
+    while post.number == 1 and (marks / "late").exists():
+        await asyncio.sleep(0.01)
     if broken or (marks / "broken").exists():
         (marks / "refused").touch()
         raise RuntimeError("cannot start")
@@ -50,6 +53,7 @@ async def main(workers: int, marks: Path, stop_timeout: float, broken: bool) -> 
     logs.configure("info", "json", (marks / "log").open("w", buffering=1))
     listeners = open_listeners("127.0.0.1", 0)
     url = url_of(listeners[0])
+    (marks / "url").write_text(url)
     job = Job("tests.integration.supervised:application", (marks, broken), stop_timeout)
     with Signals.handled() as signals:
         return await supervise(listeners, workers, job, signals, ready=lambda: print(url, flush=True))

@@ -42,13 +42,19 @@ def lives(pid: int) -> bool:
 
 
 class Server:
-    """The supervised application, started and ready."""
+    """The supervised application, started and listening."""
 
     def __init__(self, process: subprocess.Popen[str], marks: Path) -> None:
         self.process = process
         self.marks = marks
-        assert process.stdout is not None
-        self.address = urlsplit(process.stdout.readline().strip())
+        url = marks / "url"
+        until(lambda: url.exists() and url.read_text())
+        self.address = urlsplit(url.read_text())
+
+    def until_ready(self) -> None:
+        """Wait until all workers accept connections."""
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline().strip() == self.address.geturl()
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(str(self.address.hostname), self.address.port or 0, timeout=PATIENCE)
@@ -90,7 +96,7 @@ class Server:
 def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     started: list[subprocess.Popen[str]] = []
 
-    def run(workers: int = 2, stop_timeout: float = PATIENCE) -> Server:
+    def run(workers: int = 2, stop_timeout: float = PATIENCE, *, ready: bool = True) -> Server:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.integration.supervised", str(workers), tmp_path, str(stop_timeout), "sound"],
             cwd=ROOT,
@@ -99,7 +105,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             text=True,
         )
         started.append(process)
-        return Server(process, tmp_path)
+        server = Server(process, tmp_path)
+        if ready:
+            server.until_ready()
+        return server
 
     yield run
     for process in started:
@@ -305,6 +314,26 @@ def test_a_worker_that_cannot_start_ends_the_server(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "cannot start" in done.stderr
     assert done.stdout == ""
+
+
+def test_a_worker_that_cannot_start_beside_one_that_serves_is_started_again(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    (tmp_path / "late").touch()
+    server = start(ready=False)
+    first = int(server.get())
+    until(lambda: len(server.workers()) == 2)
+    (second,) = server.workers() - {first}
+    # As when the database is away for a moment.
+    (tmp_path / "broken").touch()
+    (tmp_path / "late").unlink()
+    until((tmp_path / "refused").exists)
+    until(lambda: not lives(second))
+    assert int(server.get()) == first
+    (tmp_path / "broken").unlink()
+    server.until_ready()
+    assert first in server.workers()
+    assert len(server.workers()) == 2
 
 
 def test_the_parent_stays_small() -> None:
