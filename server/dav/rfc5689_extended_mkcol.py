@@ -98,8 +98,9 @@ async def free_name(request: Request, kind: Kind | None) -> tuple[Resolution, tu
 
 def _home(request: Request, found: Resolution) -> Resource:
     assert found.home is not None
-    href = request.path.parent().href + "/"
-    return Resource(home_kind(found.home), href, True, found.owner, found.home, grants=found.grants)
+    return Resource(
+        home_kind(found.home), request.path.parent().url, True, found.owner, found.home, grants=found.grants
+    )
 
 
 async def create(

@@ -246,7 +246,7 @@ class Dispatcher:
         card = request is not None and request.path.tree == "addressbooks"
         holder = ""
         if request is not None:
-            holder = request.url((request.destination or request.path).parent().href + "/")
+            holder = request.url((request.destination or request.path).parent().url)
         body = translation.body(error, card=card, collection_href=holder, prefix=self.site.prefix)
         answer = Answer(row.status)
         if body is not None:

@@ -12,7 +12,7 @@ from server.auth import policy
 from server.dav.core import paths, xml
 from server.dav.core.errors import Refused
 from server.dav.core.paths import Path
-from server.dav.core.resource import Resource, from_resolution, parent_of, reached
+from server.dav.core.resource import Resource, from_resolution, lacking, parent_of, reached
 from server.dav.core.xml import Element
 from server.errors import AccessDenied, BadRequest, NotFound, ResourceTooLarge
 from server.storage import Cause, Collection, Home, Principal, Resolution, Storage, Target
@@ -141,7 +141,7 @@ class Request:
                 self.person, found.owner, reached(path.tree, found), found.collection, found.grants
             )
             if held.isdisjoint((policy.READ, need, or_need)):
-                raise AccessDenied(path.url, need)
+                raise AccessDenied(lacking(path, need), need)
             if found.collection is not None and policy.sees_as_sharee(
                 self.person, found.owner, found.collection, found.grants
             ):
@@ -183,7 +183,7 @@ class Request:
             return
         kind = reached(path.tree, found)
         if policy.READ not in policy.privileges(self.person, found.owner, kind, found.collection, found.grants):
-            raise AccessDenied(path.url, need)
+            raise AccessDenied(lacking(path, need), need)
 
     def require(self, resource: Resource, privilege: str) -> None:
         """Raises `AccessDenied` when the person lacks a privilege on a resource."""

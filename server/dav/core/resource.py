@@ -53,6 +53,7 @@ _COLLECTION_KINDS = {
     "outbox": Kind.OUTBOX,
     "notification": Kind.NOTIFICATIONS,
 }
+_PRIVILEGES_ON_PARENT = frozenset({"{DAV:}bind", "{DAV:}unbind"})
 DELEGATE_NAMES = {Kind.READ_DELEGATES: "calendar-proxy-read", Kind.WRITE_DELEGATES: "calendar-proxy-write"}
 """The last segment of their URLs."""
 _MEMBER_KINDS = {
@@ -170,6 +171,12 @@ def parent_of(resource: Resource) -> Resource:
         href = resource.href[: resource.href.rindex("/", 0, -1) + 1]
         return replace(resource, kind=home_kind(resource.home), href=href, collection=None)
     return resource
+
+
+def lacking(path: Path, privilege: str) -> str:
+    """The URL of the resource on which a request at a path needs a privilege (RFC 3744, Appendix B)."""
+    on_parent = privilege in _PRIVILEGES_ON_PARENT and len(path.segments) > 3
+    return path.parent().url if on_parent else path.url
 
 
 def reached(tree: str, found: Resolution) -> Kind:

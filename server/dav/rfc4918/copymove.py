@@ -85,17 +85,19 @@ async def transfer_member(
     if existing is not None and not overwrite:
         raise PreconditionFailed("There is something at the destination.")
     if target.kind not in MEDIA_TYPES or target.source is not None:
-        raise AccessDenied(destination.parent().href + "/", dav("bind"))
+        raise AccessDenied(destination.parent().url, dav("bind"))
     if (target.kind == "addressbook") != (source.kind is Kind.ADDRESS_OBJECT):
         card = target.kind == "addressbook"
         media = carddav("supported-address-data") if card else caldav("supported-calendar-data")
         raise Refused(403, media, "The collection takes another media type.")
     parent = collection_in(destination, found)
     assert parent is not None
-    if existing is None or not keep:
+    if existing is not None and keep:
+        request.require(existing, dav("write-content"))
+    else:
         request.require(parent, dav("bind"))
-    if existing is not None:
-        request.require(parent, dav("write-content") if keep else dav("unbind"))
+        if existing is not None:
+            request.require(parent, dav("unbind"))
     result = await request.site.objects.transfer(
         source.collection,
         source.object,

@@ -67,8 +67,7 @@ async def put(request: Request) -> Answer:
             unchanged=unchanged,
         )
     except PersonalOnly as error:
-        parent = path.parent().href + "/"
-        raise AccessDenied(parent, "{DAV:}write-content", error.message) from None
+        raise AccessDenied(path.url, "{DAV:}write-content", error.message) from None
     return await written(request, path, result, None)
 
 
@@ -85,17 +84,17 @@ def demand_writable(request: Request, path: Path, found: Resolution, resource: R
     collection = found.collection
     assert collection is not None
     need = "{DAV:}bind" if resource is None else "{DAV:}write-content"
-    parent = collection_in(path, found)
-    assert parent is not None
+    target = resource or collection_in(path, found)
+    assert target is not None
     if collection.kind not in MEDIA_TYPES or collection.source is not None:
-        raise AccessDenied(parent.href, need)
+        raise AccessDenied(target.href, need)
     if (
         resource is not None
-        and need not in request.privileges(parent)
+        and need not in request.privileges(resource)
         and policy.may_keep_own_parts(request.person, found.owner, collection, found.grants)
     ):
         return True
-    request.require(parent, need)
+    request.require(target, need)
     return False
 
 

@@ -134,6 +134,43 @@ async def test_7_1_1_strangers_are_refused_with_need_privileges(person: Person, 
     assert await other.names(other.calendar) == [f"{other.calendar}1.ics"]
 
 
+async def test_7_1_1_the_refusal_names_the_resource_that_lacks_the_privilege(
+    person: Person, new_person: NewPerson
+) -> None:
+    """Members are bound to their collection, and collections to the home: Appendix B."""
+    other = await new_person()
+    await other.has(f"{other.calendar}1.ics", event("1"))
+    await person.has(f"{person.calendar}1.ics", event("1"))
+    refused = [
+        (await person.put(f"{other.calendar}2.ics", event("2")), other.calendar, "bind"),
+        (await person.http("POST", f"{other.calendar};add-member", event("2")), other.calendar, "bind"),
+        (await person.http("DELETE", f"{other.calendar}1.ics"), other.calendar, "unbind"),
+        (await person.http("DELETE", other.calendar), other.home, "unbind"),
+        (await person.http("MKCALENDAR", f"{other.home}new/"), other.home, "bind"),
+        (await person.http("DELETE", other.home), other.home, "unbind"),
+        (await person.http("GET", f"{other.calendar}1.ics"), f"{other.calendar}1.ics", "read"),
+    ]
+    for method in ("COPY", "MOVE"):
+        reply = await person.http(method, f"{person.calendar}1.ics", Destination=f"{other.calendar}2.ics")
+        refused.append((reply, other.calendar, "bind"))
+    # the same with DAV:read alone
+    whom, read = f"<principal><href>{person.principal}</href></principal>", "<privilege><read/></privilege>"
+    granted = f"<acl xmlns='DAV:'><ace>{whom}<grant>{read}</grant></ace></acl>"
+    assert (await other.http("ACL", other.calendar, granted)).status == 200
+    path = f"{other.calendar}1.ics"
+    refused += [
+        (await person.put(path, event("1", "Changed")), path, "write-content"),
+        (await person.http("COPY", f"{person.calendar}1.ics", Destination=path), path, "write-content"),
+        (await person.put(f"{other.calendar}2.ics", event("2")), other.calendar, "bind"),
+        (await person.http("DELETE", path), other.calendar, "unbind"),
+    ]
+    for number, (reply, href, privilege) in enumerate(refused):
+        found = reply.refused(403, dav("need-privileges"))
+        assert found is not None
+        ((named, lacking),) = found
+        assert (named.text, lacking[0].tag) == (href, dav(privilege)), number
+
+
 async def test_administrators_read_and_change_everything(person: Person, new_person: NewPerson) -> None:
     admin = await new_person(roles=frozenset({"admin"}))
     await person.has(f"{person.calendar}1.ics", event("1"))
