@@ -11,7 +11,8 @@ from pathlib import Path
 
 from server import log as logs
 from server.listening import open_listeners, url_of
-from server.supervisor import Signals, supervise
+from server.signals import Signals
+from server.supervisor import supervise
 from server.worker import Job, Post, Served
 
 
