@@ -59,13 +59,14 @@ _HOMES_OF_MEMBERS = """
         where c.deleted_at < clock_timestamp() - $1::interval limit $2
     ) order by h.id for no key update skip locked
 """
+# A handover holds members before it asks for their home, so the job that holds the home does not wait for members.
 _FORGET_MEMBERS = """
     with old as materialized (
         select o.home_id, o.collection_id, o.id, case when o.deleted_revision is null then o.size end as size
         from collection c
         join object o on o.home_id = c.home_id and o.collection_id = c.id
         where c.home_id = any($3::bigint[]) and c.deleted_at < clock_timestamp() - $1::interval and c.members_forgotten
-        limit $2 for no key update of c skip locked
+        limit $2 for no key update of c skip locked for update of o skip locked
     ), occurrences as (
         delete from occurrence where (home_id, object_id) in (select home_id, id from old)
     ), alarms as (

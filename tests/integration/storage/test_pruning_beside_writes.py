@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from server.storage import NewCollection
-from storage_plugins.postgres import maintenance
+from storage_plugins.postgres import handover, maintenance
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.conftest import assert_consistent, deadlocks, make_person
@@ -121,6 +121,27 @@ async def test_a_collection_is_restored_while_its_members_are_forgotten(storage)
         await asyncio.wait([forgetting], timeout=0.5)
     assert await forgetting == 0
     assert len(await texts(storage, made)) == 1
+
+
+async def test_a_deleted_collection_is_handed_over_while_its_members_are_forgotten(storage):
+    """The handover holds members before it asks for their home; the job holds the home and passes over the members."""
+    person, other = await make_person(storage), await make_person(storage)
+    home = await person.home()
+    made = await storage.create_collection(home, NewCollection("work", "calendar"), LIMITS, CAUSE)
+    await storage.put_object(made, "a.ics", content("u"), None, LIMITS, CAUSE)
+    await storage.delete_collection(home, made, CAUSE)
+    found = await handover.handovers(storage.database, person.id, other.id)
+    (what,) = (each for each in found if each.id == made.id)
+    async with storage.database.transaction() as connection:
+        await handover._begin(connection, what)
+    async with storage.database.transaction() as connection:
+        await handover._hold_members(connection, what, None)
+        forgetting = asyncio.create_task(maintenance.forget_deleted(storage.database, AT_ONCE))
+        while not forgetting.done() and not await storage.database.fetchval(WAITING):
+            await asyncio.sleep(0.005)
+        await handover._take_place(connection, what, "Person", CAUSE, handover.BATCH)
+    assert await forgetting == 0
+    assert await maintenance.forget_deleted(storage.database, AT_ONCE) > 0
 
 
 async def test_random_writes_beside_the_jobs(storage):
