@@ -123,7 +123,7 @@ class Access(Protocol):
         """
 
     async def plan_fan_out(self) -> bool:
-        """Find out which changes other homes have to learn of; returns whether batches of homes wait."""
+        """Store which homes show a collection that has changed; returns whether batches of homes wait."""
 
     async def fan_out(self) -> bool:
         """Pass changes of shared collections on to the next homes; returns False where none waited.

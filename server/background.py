@@ -1,4 +1,4 @@
-"""Work in the background that goes on whatever happens: an exception is logged, counted and followed by another try."""
+"""Background tasks: an exception is logged and counted, and the step that raised it is tried again after a pause."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ INTERVAL = 600.0
 OUTBOX_AGE = timedelta(days=7)
 """How long rows of the outbox are kept at least."""
 CONSUMER_LAG = timedelta(days=30)
-"""How long rows are kept at most for a consumer that does not read; it starts anew then."""
+"""How long rows are kept at most for a consumer that does not read them. Then it starts again from the tables."""
 _FIRST = 20.0
 """Seconds after its start before which a worker tries for the first time."""
 _MARKING = 30.0
@@ -62,9 +62,9 @@ async def keep(dsn: str, settings: Settings, metrics: Metrics) -> None:
 
 
 async def maintain(dsn: str, settings: Settings, metrics: Metrics) -> dict[str, int] | None:
-    """Run all jobs once; returns how many rows each that succeeded dealt with, None where another process is at it.
+    """Run all jobs once; returns for each that succeeded how many rows it changed.
 
-    Raises domain errors where the database cannot be reached.
+    Returns None where another process runs them. Raises domain errors where the database cannot be reached.
     """
     try:
         lock = await connect(dsn, application="koyomi maintenance")

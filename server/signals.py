@@ -1,4 +1,4 @@
-"""The signals that a running server handles, as events."""
+"""The signals that a running server handles, as events that tasks wait for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stopped(Exception):
 
 
 class Signals:
-    """What the signals that were received ask for."""
+    """One event for each action that signals ask for."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
@@ -31,7 +31,7 @@ class Signals:
         self.stop_now = asyncio.Event()
         """End."""
         self.reload = asyncio.Event()
-        """Read the TLS certificate anew."""
+        """Read the TLS certificate again."""
         self.replace = asyncio.Event()
         """Replace the workers."""
         self._told_at = 0.0

@@ -68,7 +68,7 @@ _ADDRESSES = """
 """
 _OTHER_OWNERS = f"""
     select h.id, o.addresses from home h cross join lateral (select {_ADDRESSES} as addresses) as o
-    where h.kind = 'calendar' and h.owner_addresses <> o.addresses order by h.id limit $1
+    where h.kind = 'calendar' and h.id > $1 and h.owner_addresses <> o.addresses order by h.id limit $2
 """  # noqa: S608
 # Homes without events, such as those of new people, need nothing else.
 _SET_OWNERS_WITHOUT_EVENTS = f"""
@@ -268,8 +268,8 @@ async def follow_owners(database: Database, *, seconds: float | None = None) -> 
     The new addresses decide which events the person has declined. Stops after `seconds`. Can be interrupted at any
     point and called again.
     """
-    marked, end = 0, None if seconds is None else time.monotonic() + seconds
-    while homes := await database.fetch(_OTHER_OWNERS, _PAGE):
+    marked, place, end = 0, 0, None if seconds is None else time.monotonic() + seconds
+    while homes := await database.fetch(_OTHER_OWNERS, place, _PAGE):
         ids = [row[0] for row in homes]
         empty = {row[0] for row in await database.fetch(_SET_OWNERS_WITHOUT_EVENTS, ids)}
         for home_id, addresses in homes:
@@ -284,6 +284,7 @@ async def follow_owners(database: Database, *, seconds: float | None = None) -> 
                 last, found = row[0] or last, row[1]
                 marked += found
             await database.fetch(_SET_OWNER, home_id, addresses)
+        place = ids[-1]
     return marked
 
 

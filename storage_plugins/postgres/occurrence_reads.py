@@ -118,7 +118,7 @@ def _busy_in_window(stored: Callable[..., str], busy: str) -> str:
 
 BUSY_IN_WINDOW = _busy_in_window(stored, "c.busy")
 """Arguments as of `TIMINGS`. The database merges timed occurrences, and floating ones by their local times, so that
-what it sends grows with the answer and not with the calendar.
+the rows that it sends grow with the answer and not with the calendar.
 """
 
 _VIEW = views.joined("$7")

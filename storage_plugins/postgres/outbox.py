@@ -1,7 +1,7 @@
 """Pruning the outbox behind its consumers.
 
 Each durable consumer has a row in `consumer_position`. What it has not read stays, up to a limit: a consumer that lags
-further is marked to start anew, which means that it derives its work from the tables and reads the outbox from its end.
+further is marked (`anew`): it derives its work from the tables, and then reads the outbox from its end.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ log = structlog.get_logger()
 async def prune_outbox(database: Database, age: timedelta, longest_lag: timedelta, *, batch: int = 1000) -> int:
     """Delete rows that are older than `age` and that all consumers have read; returns how many.
 
-    A consumer with an unread row older than `longest_lag` is marked to start anew and not waited for.
+    A consumer with an unread row older than `longest_lag` is marked to start again from the tables; its unread rows do
+    not stay.
     """
     for row in await database.fetch(_MARK_LAGGING, longest_lag):
         log.warning("consumer_starts_anew", consumer=row[0])

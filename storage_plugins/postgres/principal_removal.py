@@ -1,4 +1,4 @@
-"""Deleting principals: at once out of sight, and what they had in batches, so that no transaction is long."""
+"""Deleting principals: they are hidden at once; their data are removed in batches, so that no transaction is long."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IN_BATCHES = {
     "object": "id",
     "trash": "id",
 }
-"""Tables of a home without foreign keys to what is removed before them, and what their rows are found by."""
+"""Tables of a home without foreign keys to rows that are removed before them, and the column that finds their rows."""
 
 # Personal copies of what others shared, home by home: the bytes are given back to the home, whose row is locked first.
 _REMOVE_COPIES = "select koyomi_remove_copies_1($1, $2)"
@@ -91,7 +91,7 @@ async def _remove_in_batches(database: Database, table: str, column: str, home_i
 async def _unbind(database: Database, homes: list[int]) -> int:
     """Remove the collections of homes out of the next homes of others that show them; returns how many homes.
 
-    The clients of the others start anew.
+    The clients of the others begin a new synchronisation.
     """
     async with database.transaction() as connection:
         others = await connection.fetch(

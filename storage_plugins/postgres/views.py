@@ -65,7 +65,7 @@ _HOMES_OF_ENDED = f"""
     select h.id from home h where h.id in (select v.home_id {_ENDED} limit $2)
     order by h.id for no key update skip locked
 """  # noqa: S608
-# Who writes a personal copy holds the home, so that none is deleted that was written after the binding was given anew.
+# A write of a personal copy locks the home. So no copy is deleted that was written after the calendar was shared again.
 _PRUNE = f"""
     with old as materialized (
         select v.home_id, v.object_id, v.principal_id {_ENDED} and v.home_id = any($3::bigint[]) limit $2
@@ -150,7 +150,7 @@ async def render_all(
 ) -> int:
     """Give a calendar views, and render what was not; gives how many objects that were.
 
-    An object that changes meanwhile is rendered by who changes it.
+    An object that changes meanwhile is rendered by the request that changes it.
     """
     await database.fetchval("select koyomi_begin_views_1($1, $2)", home_id, collection_id)
     done, last = 0, 0

@@ -1,4 +1,4 @@
-"""What every write has: a call of one function of the database, and telling others of it."""
+"""The parts that all writes share: the call of a function of the database, and the notification of other workers."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def write(
     homes: Sequence[int] = (),
     objects: Sequence[int] = (),
 ) -> asyncpg.Record:
-    """Call a function that is a transaction; `objects` and `homes` are what it locks, objects by their ids.
+    """Call a function of the database as one transaction. `homes` and `objects` are the ids of the rows that it locks.
 
     Raises `WriteConflict` if one of the states in `unchanged` has changed, and what the function raises.
     """
@@ -96,7 +96,7 @@ async def write(
 
 
 async def require_unchanged(connection: Connection, unchanged: Sequence[Unchanged], homes: Sequence[int]) -> None:
-    """Lock homes, since whoever changes anything in a home holds its row.
+    """Lock homes, and those of the states: every change in a home locks the row of the home.
 
     Raises `WriteConflict` if one of the states in `unchanged` has changed.
     """
