@@ -1,16 +1,16 @@
 """Signing in: from a request's headers to who it is.
 
-Nearly every request carries credentials that were verified before. Those are found in memory, without database and
-without a hash; whether they still hold is told by the request's own statement:
+Nearly every request carries credentials that were verified before. Those are found in a cache, without a statement and
+without a hash. The request's own statement then shows whether they are still valid:
 
     sign_in = await authenticator.authenticate(headers, peer)
     resolution = await storage.resolve(sign_in.principal_id, target)
     if not authenticator.still_holds(sign_in, resolution.viewer):
         authenticator.forget(sign_in)       # and once more from the top
 
-All else is decided in one of a few slots: one statement finds the person, the hash and the failures that stand against
-the attempt; exactly one hash is computed whether or not there is such a person; a failure is counted. Failures on an
-account from one address delay that address; many from all addresses together put the account in the slow lane.
+Other credentials are verified in one of a few slots. One statement finds the person, the hash and the earlier failures.
+Exactly one hash is computed, whether or not there is such a person. A failure is counted. Failures on an account from
+one address delay that address; many from all addresses together put the account in the slow lane.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ _KNOWN_WRONG = 10_000
 """Wrong credentials that are remembered."""
 _log = structlog.get_logger(__name__)
 _State = tuple[int | None, int, int]
-"""What credentials were found wrong against: principal id, credential version, version of the htpasswd file."""
+"""The state for which credentials were found wrong: principal id, credential version, version of the htpasswd file."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """Credentials that are not in memory, and what failures are counted for."""
+    """Credentials that are not in the cache, and the keys by which their failures are counted."""
 
     key: bytes
-    """Of the credentials, in memory."""
+    """The key of the credentials in the cache."""
     credentials: basic.Credentials
     client: str
     """The client's address."""
@@ -220,15 +220,15 @@ class Authenticator:
         return material.principal_id, material.credential_version, version
 
     def _demand_allowed(self, attempt: _Attempt, material: SignInMaterial) -> None:
-        """Raises `SignInRequired` for credentials known as wrong, `SignInDelayed` where failures stand against them.
+        """Raises `SignInRequired` for credentials known to be wrong, `SignInDelayed` if earlier failures delay them.
 
-        Failures on an account do not stand against its app passwords, whose secrets cannot be guessed.
+        Failures on an account do not delay its app passwords, whose secrets cannot be guessed.
         """
         if self._known_wrong.get(attempt.key) == self._state(material):
-            # The same wrong password again tells an attacker nothing new, and apps do send it for days.
+            # An attacker learns nothing from a wrong password sent again, and apps send theirs for days.
             raise SignInRequired
-        stands = material.throttle
-        wait = stands.wait if material.app_password is None else stands.address_wait
+        throttled = material.throttle
+        wait = throttled.wait if material.app_password is None else throttled.address_wait
         if wait > 0:
             raise SignInDelayed(math.ceil(wait))
 

@@ -50,7 +50,7 @@ def parse(header: str) -> Credentials:
 def is_offered(
     headers: Mapping[str, str], peer: str | None, addresses: ClientAddresses, *, tls: bool, insecure: bool
 ) -> bool:
-    """Whether passwords may be asked for: by TLS, on this machine, behind a trusted proxy that has not said `http`.
+    """Whether passwords may be asked for: over TLS, on loopback, behind a trusted proxy that has not said `http`.
 
     `insecure` is the setting that allows them anywhere.
     """

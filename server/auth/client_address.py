@@ -66,15 +66,15 @@ class ClientAddresses:
         return address is not None and address.is_loopback
 
     def encrypted(self, headers: Mapping[str, str], peer: str | None, *, tls: bool) -> bool | None:
-        """Whether the client's own connection is encrypted; None where it ends at a trusted proxy that does not say.
+        """Whether the client's own connection is encrypted; None if a trusted proxy does not say.
 
         `tls` is whether the connection to `peer` is. X-Forwarded-Proto of a trusted proxy says how clients reach the
         proxy; in a chain of proxies every hop must be https.
         """
         if self.is_trusted(peer):
-            told = _values(headers, "X-Forwarded-Proto")
-            if told:
-                return all(value.strip().lower() == "https" for value in told.split(","))
+            protocols = _values(headers, "X-Forwarded-Proto")
+            if protocols:
+                return all(value.strip().lower() == "https" for value in protocols.split(","))
             return True if tls else None
         return tls
 

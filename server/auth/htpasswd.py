@@ -83,7 +83,7 @@ class HtpasswdFile:
         return reading.version if fits and stored is not None else None
 
     async def _current(self) -> _Reading:
-        """The file as it is now: attempts that find it changed wait until it is read."""
+        """What the file says now. Attempts that find it changed wait until it has been read again."""
         async with self._reloading:
             version = self.version()
             if self._reading.version != version:

@@ -44,7 +44,7 @@ MAX_IN_LANE = 16
 
 
 class SlowLanes:
-    """Lets attempts on one account be decided one after the other, each after a pause."""
+    """Serialises the attempts on one account, with a pause before each."""
 
     def __init__(self, pause: float) -> None:
         """`pause` is in seconds."""

@@ -1,6 +1,6 @@
-"""RFC 4331: DAV:quota-available-bytes and DAV:quota-used-bytes. The limit itself is held by each write (507).
+"""RFC 4331: DAV:quota-available-bytes and DAV:quota-used-bytes. Each write enforces the limit (507).
 
-Used is what the person can see. What is kept beside (deleted texts, personal copies) may take as much again.
+The used bytes are those of what the person sees. Deleted texts and personal copies may take as many again.
 """
 
 from __future__ import annotations

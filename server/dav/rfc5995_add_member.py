@@ -30,7 +30,7 @@ async def post(request: Request) -> Answer:
     path = Path((*request.path.segments[:4], name), False)
     demand_writable(request, path, found, None)
     unchanged = await conditions.demand(request, None)
-    # Another site's page can have a browser POST without a type, with credentials that it remembers (no-cors).
+    # A page of another site can make a browser send a POST without a type, with remembered credentials (no-cors).
     check_media_type(request, found.collection, demanded=True)
     body = await request.body(request.site.limits.max_resource_size)
     result = await request.site.objects.put(found.collection, name, body, None, request.cause(), unchanged=unchanged)

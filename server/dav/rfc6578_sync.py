@@ -310,7 +310,7 @@ async def sync_home(request: Request, home: Resource, asked: Asked) -> Answer:
         head = "".join(write() for _, _, write in sorted(rows, key=_order))
         return await paged(request, head, with_tail(home_members(request, inner, asked.wanted, since), tail(now)))
     for child in inner:
-        # What is reported, and one row more, is all that is kept; the next collection is read no further than that.
+        # The rows to report and one more are kept; the next collection is read up to the last of them only.
         rows = sorted(rows, key=_order)[: asked.limit + 1]
         up_to = rows[-1][0] if len(rows) > asked.limit else _NEWEST
         changes = Changes(request, child, asked.wanted, since)

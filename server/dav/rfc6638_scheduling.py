@@ -44,8 +44,8 @@ def _outbox_url(request: Request, resource: Resource) -> str | None:
 def default_calendar(inbox: Collection, shown: Sequence[Collection]) -> Collection | None:
     """The calendar that takes what is scheduled (§9.2), of those that the inbox's home shows.
 
-    It is the one that was chosen, as long as it exists under whatever name; else the one that everybody begins with,
-    else the oldest.
+    It is the chosen one, if it still exists, whatever its name is now; otherwise the one that each home begins with,
+    otherwise the oldest.
     """
     takes = [item for item in shown if _takes_events(item)]
     chosen, named = _chosen(inbox.properties.get(DEFAULT_CALENDAR, ""))
@@ -57,13 +57,13 @@ def default_calendar(inbox: Collection, shown: Sequence[Collection]) -> Collecti
 
 
 def _takes_events(collection: Collection) -> bool:
-    """Whether it is one's own calendar for events, and no subscription."""
+    """Whether a collection is a calendar of the home itself that takes events, and not a subscription."""
     own = collection.kind == "calendar" and collection.rights == "owner" and collection.source is None
     return own and "VEVENT" in collection.components
 
 
 def _chosen(stored: str) -> tuple[int | None, str | None]:
-    """The id of the calendar that was chosen; of values stored before ids were, its name in the href."""
+    """The id of the chosen calendar; for a value stored as an href, the name in the href."""
     text = inner_text(stored).strip() if stored else ""
     if text.isdecimal():
         return int(text), None
@@ -85,7 +85,7 @@ def _nothing(request: Request, resource: Resource) -> None:
 
 
 async def _read_default_calendar(request: Request, resource: Resource, element: Element) -> str:
-    """The id of the calendar of the person's own that an href names, and that takes events (RFC 6638 §9.2).
+    """The id of the calendar that an href names, which must be the person's own and take events (RFC 6638 §9.2).
 
     The id stays when the calendar is renamed, and no path prefix is stored.
     """
@@ -128,7 +128,7 @@ def _read_transparency(request: Request, resource: Resource, element: Element) -
 
 
 def is_transparent(calendar: Collection) -> bool:
-    """Whether the events of a calendar do not count in the busy time of the person in whose view it is (§9.1)."""
+    """Whether the events of a calendar, in a person's view of it, do not count in their busy time (§9.1)."""
     value = calendar.properties.get(TRANSPARENCY)
     if value is None:
         return False

@@ -38,7 +38,7 @@ def _timezone_id(request: Request, resource: Resource) -> str | None:
 
 
 def _read_timezone_id(request: Request, resource: Resource, element: Element) -> str:
-    """The value of CALDAV:calendar-timezone for an identifier. Raises `Refused` for one that is unknown."""
+    """The CALDAV:calendar-timezone of an identifier. Raises `Refused` for an unknown one."""
     tzid = xml.text_of(element)
     zone = named_zone(tzid)
     if zone is None:

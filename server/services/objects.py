@@ -62,7 +62,7 @@ UNCOUNTED = 2
 
 
 def write_limits(limits: Limits) -> WriteLimits:
-    """The limits that a transaction holds itself."""
+    """The limits that each transaction enforces."""
     return WriteLimits(limits.quota_bytes, limits.max_members, limits.max_collections + UNCOUNTED)
 
 
@@ -115,7 +115,7 @@ class Objects:
         personal_only: bool = False,
         unchanged: Sequence[Unchanged] = (),
     ) -> Put:
-        """Create a member or replace `existing` by what `read` gave. Raises what `put` raises, but for the reading."""
+        """Create a member or replace `existing` by what `read` returned. Raises what `put` raises after reading."""
         if existing is not None and existing.uid != content.uid:
             raise UidConflict(existing.name, "Another UID may not replace the one of the resource.")
         if collection.views:
@@ -205,7 +205,7 @@ class Objects:
 
     @staticmethod
     async def _ended(act: Awaitable[Written]) -> Written:
-        """A write; its collection may have ended since it was looked up, and the next look says so."""
+        """Await a write. Raises `WriteConflict` if the collection was deleted after it was looked up."""
         try:
             return await act
         except NotFound:
@@ -248,7 +248,7 @@ class Objects:
     async def delete(
         self, collection: Collection, existing: Object, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
     ) -> int:
-        """Delete a member; it can be restored for a while. Gives the revision."""
+        """Delete a member; it can be restored for a while. Returns the revision."""
         state = ObjectState(existing.id, existing.revision)
         return await self._storage.delete_object(collection, existing.name, state, cause, unchanged=unchanged)
 
@@ -283,7 +283,7 @@ class Objects:
                 source, member.name, state, destination, name, state_of(replaced), limits, cause, unchanged=unchanged
             )
         except NotFound:
-            # One of the collections has ended since they were looked up; the next look says which.
+            # One of the collections was deleted after they were looked up; the next lookup finds which.
             raise WriteConflict from None
         except UidConflict:
             raise UidConflict(await self._storage.uid_holder(destination, member.uid)) from None
@@ -300,7 +300,7 @@ class Objects:
         keep: bool,
         unchanged: Sequence[Unchanged],
     ) -> Put:
-        """What is copied or moved is what whoever does it sees, as if they put it there; a new resource."""
+        """Copies or moves the text that the person sees; the result is a new resource, as if they had put it."""
         rows = await self._storage.members_by_id(source, [member.id], ("text",))
         if not rows:
             raise WriteConflict
@@ -342,7 +342,7 @@ class Objects:
         *,
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
-        """Set dead properties of a member. Gives the revision."""
+        """Set dead properties of a member. Returns the revision."""
         state = ObjectState(member.id, member.revision)
         return await self._storage.set_object_properties(
             collection, member.name, state, changes, cause, unchanged=unchanged

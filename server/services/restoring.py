@@ -27,8 +27,8 @@ async def restore_object(
 ) -> str:
     """Put a text back into its collection, under its name, or under another if that was taken meanwhile; returns it.
 
-    `owner` is a principal's stable id. Clients see a new resource. Raises `NotFound` when the collection is not there,
-    `AlreadyExists` when an object with its UID is, `WriteConflict` when others were faster each time, and what
+    `owner` is a principal's stable id. Clients see a new resource. Raises `NotFound` when there is no such collection,
+    `AlreadyExists` when there is an object with its UID, `WriteConflict` when every attempt conflicted, and what
     `Objects.put` raises.
     """
     path = PurePosixPath(name)
@@ -68,7 +68,7 @@ async def _put(
 async def _set_properties(
     storage: Storage, objects: Objects, place: Target, properties: dict[str, str], cause: Cause
 ) -> None:
-    """Set the dead properties of a restored object, unless it is gone again."""
+    """Set the dead properties of a restored object, unless it has been deleted again."""
     for _ in range(_ATTEMPTS):
         found = await storage.resolve(None, place)
         if found.collection is None or found.object is None:

@@ -1,6 +1,6 @@
-"""Members in pages that are bounded in rows, and in bytes where their texts come with them.
+"""Members in pages that are bounded in rows, and in bytes if they contain the texts.
 
-Storage leaves a text out where those before it fill the page; what was left out begins the next page.
+Storage omits the texts that do not fit a page; the next page begins with the first of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TEXTS = 100
 
 
 def page_size(columns: Sequence[MemberColumn], size: int) -> int:
-    """Rows of a page, where `size` is that of one without texts."""
+    """Rows of a page; `size` is the number in a page without texts."""
     return max(10, min(TEXTS, size // 10)) if "text" in columns else size
 
 

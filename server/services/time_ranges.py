@@ -76,9 +76,9 @@ async def objects_in(
 ) -> frozenset[int]:
     """Ids of the objects with an occurrence that overlaps a window (RFC 4791 §9.9).
 
-    `stored` is what was read already, used if it is of the same window and zone. Of objects whose occurrences are not
-    all stored, only those of the types in `components` are read; None: all. An object whose rule takes too much work in
-    the window is among them.
+    `stored` are occurrences read before for the same zone; they are used if the window is the same. Of objects whose
+    occurrences are not all stored, only those of the types in `components` are read; None: all. An object whose rule
+    takes too much work in the window is among them.
     """
     if stored is not None and stored.time_range == time_range:
         found, unexpanded = set(stored.by_object), sorted(stored.unexpanded)
@@ -146,7 +146,7 @@ async def stored_in(
         far = await distant.timings(storage, collection, sorted(unexpanded), _window(time_range, zone))
         unexpanded -= far.keys()
         for object_id, found_timings in far.items():
-            # What is stored may be a part of what lies in the window.
+            # The stored occurrences may be only some of those in the window.
             by_object.pop(object_id, None)
             if found_timings:
                 by_object[object_id] = found_timings

@@ -18,7 +18,7 @@ from server.services.etags import etag_of
 from server.storage import ObjectView, SharedObject, Views
 
 MAX_PERSONAL = 256 * 1024
-"""Bytes of what one person may keep of their own in one object."""
+"""Bytes of the personal parts that one person may keep in one object."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from server.dav.core.ledger import Entry, Ledger
 
 ATTEMPTS = 12
-"""How often a write is decided anew when others change what it was based on."""
+"""How often a handler runs while other writes change the state that its write is based on."""
 GZIP_FROM = 1024
 """Bytes from which an answer is compressed for those who accept it."""
 MAX_DRAIN = 1 << 20
@@ -102,8 +102,10 @@ class HttpWire:
 
     @property
     def leaves_doubt(self) -> bool:
-        """Whether the body may or may not still come: the client waits for a 100 (Continue) that it never gets, there
-        is more than is worth reading, or it was waited for long enough."""
+        """Whether the connection has to close, because the rest of the body may still arrive.
+
+        The client may send it although it got no 100 (Continue), it is too long to be discarded, or it came too late.
+        """
         limit = MAX_DRAIN if self.is_signed_in else unread.MAX_DISCARDED
         return self.is_unread and (self._awaited or self._late or (self.http.content_length or 0) > limit)
 
@@ -118,7 +120,7 @@ class HttpWire:
         return self._sign_in is not None
 
     async def sign_in(self) -> None:
-        """Verify the credentials; those verified lately cost no statement. Raises `SignInRequired`, `SignInDelayed`."""
+        """Verify the credentials; those in the cache cost no statement. Raises `SignInRequired`, `SignInDelayed`."""
         await self._authenticate()
 
     async def _authenticate(self) -> SignIn:
@@ -197,7 +199,7 @@ class Dispatcher:
             _log.exception("request_failed", method=http.method)
             answer = Answer(500, b"The server failed to answer. The failure was logged.\n")
         answer.headers["X-Request-Id"] = entry.request_id
-        # What people store and what errors quote is never to be taken for a page.
+        # A browser must not interpret stored texts, or input quoted in errors, as a page.
         answer.headers["X-Content-Type-Options"] = "nosniff"
         if self._hsts and self._is_encrypted(http):
             answer.headers["Strict-Transport-Security"] = self._hsts
@@ -216,7 +218,7 @@ class Dispatcher:
         return request
 
     async def _answer(self, wire: HttpWire, entry: Entry) -> Answer:
-        """The answer to a request whose body nobody reads before the sign-in."""
+        """The answer to a request. Nothing reads the body before the sign-in."""
         request = self._open(wire, entry)
         method = self.site.registry.methods.get(request.method)
         open_to_all = self.site.registry.open_paths.get(request.path.href)

@@ -17,7 +17,7 @@ LARGE = 256 * 1024
 PART = 1024 * 1024
 """Characters of a part of a page; one member's response may make it longer."""
 CHUNK = 1024 * 1024
-"""Characters that are encoded and sent at once: pages of a listing without texts are shorter."""
+"""Characters that are encoded and sent at once. Pages without texts are shorter."""
 SLICE = 256 * 1024
 """Characters of a long text that are escaped at once."""
 

@@ -137,7 +137,7 @@ def present(request: Request, resource: Resource, *, allprop: bool) -> list[str]
 _LIGHT_PAGE = 256 * 1024
 """Characters of a page whose values are edited on the event loop."""
 _TEXT = BETWEEN_VALUES
-"""In the place of a text; no response contains this character otherwise."""
+"""Stands for a text; no response contains this character otherwise."""
 
 _Part = tuple[str, str, str, tuple[int, ...], Callable[..., str | None] | None]
 """Of a value: markup before, behind and without it, where its columns stand in a row, and what writes it."""
@@ -215,6 +215,7 @@ class MemberWriter:
         """Whether writing a page parses texts."""
         text_at = columns.index("text") if "text" in columns else -1
         self._whole_text = [render for *_, where, render in self.parts if text_at in where] == [names.escape]
+        """Whether the text is written once, as it is stored."""
         self._attempts = attempts if heavy and all(value.attempt for value in heavy) else None
 
     def _markup(self) -> list[str] | None:

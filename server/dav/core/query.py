@@ -34,7 +34,7 @@ class Selection:
     special: Mapping[str, MemberValue] = field(default_factory=dict)
     """How the data property is read."""
     components: Sequence[str] | None = None
-    """The component types of the only members to be looked at; None: all."""
+    """Only members of these component types can match; None: members of any type."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class Property:
     load: Load | None = None
     """For a property that needs more than the resource: what `render` would give, awaited where it is asked for."""
     load_in_listings: bool = False
-    """Whether `load` is needed where a home lists the resource, too; elsewhere `render` gives what it gives there."""
+    """Whether a listing of the home calls `load`, too; otherwise the listing takes the value from `render`."""
     write: Write | None = None
     """How a value that `read` gave is stored, where it is neither among the resource's properties nor in a column."""
     creation_only: bool = False

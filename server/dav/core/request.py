@@ -214,7 +214,7 @@ class Request:
                         self.loaded[resource.href, name] = value
 
     async def prepare_listed(self, collections: Sequence[Resource], wanted: Sequence[str]) -> None:
-        """The same for collections that a home lists: what only they need of it."""
+        """The same for collections that a home lists, and for the properties with `load_in_listings` only."""
         names = [name for name in wanted if name in self.site.registry.loaded_in_listings]
         if names:
             await self.prepare(collections, names)

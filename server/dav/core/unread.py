@@ -12,7 +12,7 @@ MAX_DISCARDED = 64 * 1024
 DISCARD_SECONDS = 5.0
 """Seconds in which they must arrive."""
 CLOSE_SECONDS = 1.0
-"""Seconds between the end of the answer and the close of a connection on which more comes."""
+"""Seconds from the end of the answer until a connection closes that still receives data."""
 
 
 async def discard(http: web.BaseRequest, response: web.StreamResponse) -> None:

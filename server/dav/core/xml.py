@@ -21,7 +21,7 @@ SMALL = 8_000
 LARGE = 64_000
 """Bytes from which every body is parsed in a thread."""
 MAX_CHILDREN = 10_000
-"""Child elements that are looked at one by one; hrefs of a multiget are counted by their own limit."""
+"""Child elements that `elements` returns; the hrefs of a multiget have their own limit."""
 MAX_TAGS = 200_000
 """Tags of a request body: a tree of a million empty elements would take over 100 MiB."""
 
@@ -49,7 +49,7 @@ def parse_again(body: bytes) -> Element:
 
 
 _threads = ThreadPoolExecutor(2, "xml")
-"""Parse what would stall the event loop; few, and not those that compute recurrences for everybody."""
+"""Threads for bodies that would block the event loop, apart from those that compute recurrences."""
 
 
 async def parse_body(body: bytes, *, again: bool) -> Element:

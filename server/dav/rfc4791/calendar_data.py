@@ -64,7 +64,7 @@ def reader(data: CalendarDataRequest | None, zone: Zone, stored: StoredOccurrenc
             try:
                 expanded = edited(text)
             except TooManyInstances as error:
-                # The response of this member says so; those of the others are as ever.
+                # Only the response of this member is a refusal.
                 raise Refused(403, caldav("max-instances"), error.message) from None
         if data.selection is None:
             return escape(expanded)

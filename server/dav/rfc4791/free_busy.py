@@ -45,7 +45,7 @@ async def free_busy_query(request: Request, resource: Resource, root: xml.Elemen
     if resource.kind is Kind.CALENDAR and resource.collection is not None and depth != "0":
         calendars = [resource.collection]
     elif resource.kind is Kind.CALENDAR_HOME and resource.home is not None and depth == "infinity":
-        # Whether a calendar counts in somebody's busy time is what they have set, not what the viewer has.
+        # The transparency that the owner of the home has set decides, not the viewer's.
         shown = await request.site.storage.collections(resource.home, resource.home.principal_id)
         calendars = [item for item in shown if item.kind == "calendar" and not is_transparent(item)]
         availability = [

@@ -11,7 +11,7 @@ from server.errors import AlreadyExists
 
 
 async def mkcalendar(request: Request) -> Answer:
-    """Answers MKCALENDAR; 403 with DAV:resource-must-be-null where something is, whatever the body (§5.3.1)."""
+    """Answers MKCALENDAR. Where a resource exists, that is 403 DAV:resource-must-be-null for any body (§5.3.1)."""
     try:
         return await _mkcalendar(request)
     except AlreadyExists:

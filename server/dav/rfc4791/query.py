@@ -77,7 +77,7 @@ async def zone_of_request(asked: CalendarQuery) -> Zone | None:
 
 
 def columns_for(plan: Sequence[Alternative] | None) -> tuple[MemberColumn, ...]:
-    """What the test of each member needs: the text only where other columns do not tell."""
+    """The columns that the test of each member needs. The text is one only if other columns do not decide."""
     if plan is None or not needs_test(plan):
         return ()
     return ("id", "component") if all(choice.exact for choice in plan) else ("id", "component", "text")
@@ -123,7 +123,7 @@ async def selection(
 async def candidates(
     request: Request, collection: Collection, choice: Alternative, zone: Zone, stored: StoredOccurrences | None
 ) -> frozenset[int] | None:
-    """Ids of the objects that fulfil what an alternative asks beside the component; None: it asks nothing."""
+    """Ids of the objects that an alternative covers, of any component type; None if it asks for the type only."""
     storage = request.site.storage
     found: list[frozenset[int]] = []
     if choice.uid:
@@ -138,7 +138,7 @@ async def candidates(
 
 
 def covered(choice: Alternative, rows: Sequence[Row]) -> frozenset[int]:
-    """Ids of the objects, among rows of id and UID, whose UID is as an alternative asks."""
+    """Ids of the objects whose UID fulfils an alternative, from rows of id and UID."""
     return frozenset(row[0] for row in rows if covers_uid(choice, row[1]))
 
 

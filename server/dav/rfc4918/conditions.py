@@ -47,7 +47,7 @@ ABSENT = State(None)
 
 
 def entity_tag(resource: Resource) -> str:
-    """The ETag of a resource, with quotes; that of a collection moves with its members, that of a principal with its
+    """The ETag of a resource, with quotes. That of a collection changes with its members, that of a principal with its
     page."""
     if resource.object is not None:
         return f'"{resource.object.etag}"'
@@ -218,7 +218,7 @@ def parse_if(value: str) -> list[_List]:
 
 
 async def _if_header(request: Request, value: str, known: dict[str | None, Resource | None]) -> bool:
-    """Whether one of the lists holds. `known` gets the resources that they name."""
+    """Whether one of the lists holds. Adds the resources that they name to `known`."""
     states = {tag: state_of(request, found) for tag, found in known.items()}
     for item in parse_if(value):
         if item.resource not in known:

@@ -31,7 +31,7 @@ def page(title: str, items: Iterable[tuple[str, str]]) -> bytes:
 
 
 async def home_listing(request: Request, resource: Resource) -> bytes:
-    """The page of a home. It shows nothing of its owner: the ETag moves with the home alone."""
+    """The page of a home. It shows nothing of its owner, whose changes do not change the ETag."""
     assert resource.home is not None
     children = await request.site.storage.collections(resource.home, request.person.id)
     return page(

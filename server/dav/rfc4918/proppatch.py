@@ -185,7 +185,7 @@ async def proppatch(request: Request) -> Answer:
 
 
 def demand_allowed(request: Request, resource: Resource, instructions: Instructions) -> None:
-    """Raises `AccessDenied` where the person may not change the properties, but for those of a view of their own."""
+    """Raises `AccessDenied` where the person may not change the properties, except those of their own view."""
     held = request.privileges(resource)
     if dav("write-properties") in held:
         known = request.site.registry.by_kind[resource.kind]
@@ -202,7 +202,7 @@ def demand_allowed(request: Request, resource: Resource, instructions: Instructi
 async def apply(
     request: Request, resource: Resource, instructions: Instructions, unchanged: tuple[Unchanged, ...] = ()
 ) -> None:
-    """Have the changes made on whatever kind of resource it is, unless one of the states has changed."""
+    """Set the properties of a resource of any kind, unless one of the states has changed."""
     site = request.site
     changes = instructions.changes()
     if resource.kind not in HOMES | COLLECTIONS | OBJECTS:

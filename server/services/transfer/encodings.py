@@ -1,4 +1,4 @@
-"""Files in other encodings than UTF-8, which RFC 5545 §3.1.4 and RFC 6350 §3.1 demand: older exports are."""
+"""Files that are not in UTF-8, which RFC 5545 §3.1.4 and RFC 6350 §3.1 demand: some older exports."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _WINDOWS = {byte: bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte
 def open_as_utf_8(path: Path, stack: ExitStack) -> tuple[IO[bytes], str | None]:
     """A file in UTF-8, and the name of the encoding that it is converted from. Raises `OSError`.
 
-    UTF-16 is known by its byte order mark or by the zeros of its first two characters, which are ASCII. What is no
-    UTF-8 is Latin-1 if it has more octets that are no UTF-8 than characters that are: so one damaged line does not
-    change the others. Lines keep their numbers.
+    UTF-16 is detected by its byte order mark, or by the zeros of its first two characters, which are ASCII. A file is
+    taken for Latin-1 if it has more octets that are invalid in UTF-8 than valid characters outside ASCII: so one
+    damaged line does not change the others. Lines keep their numbers.
     """
     file = stack.enter_context(path.open("rb"))
     head = file.read(4)

@@ -52,7 +52,7 @@ class Exporter:
         self._directory = directory
         self.result = Exported()
         self.progress: Callable[[int], None] = lambda objects: None
-        """Hears of the number of objects that have been written since it heard last."""
+        """Called with the number of objects written since the last call."""
 
     async def everybody(self) -> AsyncIterator[PrincipalRecord]:
         """All principals, by name."""

@@ -75,8 +75,8 @@ class Importer:
         note: Callable[[str], None] = lambda text: None,
         progress: Callable[[int], None] = lambda octets: None,
     ) -> None:
-        """`refuse` hears of everything that is not taken, `note` of what else is reported, `progress` of octets that
-        are done, all files together."""
+        """`refuse` is called for each item that is refused, `note` for other lines of the report, `progress` with the
+        octets read of all files together."""
         self._storage = storage
         self._directory = directory
         self._hasher = hasher

@@ -81,7 +81,7 @@ def read_titles(file: SourceFile) -> Titles:
 
 
 def read_items(file: SourceFile, converted: Callable[[str], None] = lambda encoding: None) -> Iterator[Item]:
-    """The objects of a file; `converted` hears of another encoding than UTF-8. Raises `OSError`."""
+    """The objects of a file; `converted` is called with an encoding other than UTF-8. Raises `OSError`."""
     with ExitStack() as stack:
         opened, encoding = open_as_utf_8(file.path, stack)
         if encoding is not None:
