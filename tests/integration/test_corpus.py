@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +37,8 @@ LIMITS = replace(Limits(), max_collections=100_000)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 COMPONENTS = {"icalendar": 200, "recurring-ical-events": 1200, SUITE: 1300}
 """At least so many are in each corpus."""
+PUT = {"icalendar": 120, "recurring-ical-events": 850, SUITE: 950}
+"""At least so many objects of each are put one by one, and compared with what the import took."""
 
 Instants = list[tuple[object, ...]]
 
@@ -49,6 +52,7 @@ class Taken(NamedTuple):
     superseded: int
 
 
+@cache
 def instants(text: str) -> Instants:
     """When the occurrences of an object are and when their alarms ring; a card as it is."""
     if "BEGIN:VCARD" in text.upper():
@@ -147,7 +151,7 @@ async def test_files_of_other_projects(database: str, tmp_path: Path, corpus: st
     files = list(corpus_files(corpus))
     refused: dict[str, str] = {}
     differences: list[str] = []
-    components = 0
+    components = compared = 0
     async with PostgresStorage(database, notify=False) as storage:
         tests = Corpus(storage, tmp_path)
         for number, file in enumerate(files):
@@ -155,6 +159,7 @@ async def test_files_of_other_projects(database: str, tmp_path: Path, corpus: st
             taken = await tests.take(f"import{number}", file.suffix, file.content)
             refused |= {f"{file.name}:{line}": reason for line, reason in taken.refused.items()}
             put = {} if file.suffix == ".vcf" else objects_of(file.content)
+            compared += len(put)
             for uid, found in (await tests.put(f"put{number}", put) if put else {}).items():
                 if isinstance(found, str) != (uid not in taken.instants):
                     differences.append(f"{file.name}: {uid}: of PUT and import only one refuses: {found}")
@@ -166,4 +171,5 @@ async def test_files_of_other_projects(database: str, tmp_path: Path, corpus: st
                     differences.append(f"{file.name}: exported and imported again it differs: {again.refused}")
     assert differences == []
     assert components >= COMPONENTS[corpus]
+    assert compared >= PUT[corpus]
     assert read_refusals().mistakes(corpus, refused) == []

@@ -33,7 +33,7 @@ class CorpusFile:
 
 
 def corpus_files(corpus: str) -> Iterator[CorpusFile]:
-    """The files of a package or of the suite, by name."""
+    """The files of a package or of the suite, by name; of files with the same content the first one."""
     if corpus == SUITE:
         root = SHARED / "conformance" / "suite" / "Resource"
         paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
@@ -41,11 +41,15 @@ def corpus_files(corpus: str) -> Iterator[CorpusFile]:
     else:
         shipped = distribution(corpus).files or []
         named = sorted((str(each), Path(str(each.locate()))) for each in shipped if each.suffix.lower() in SUFFIXES)
+    seen: set[tuple[str, bytes]] = set()
     for name, path in named:
+        suffix = path.suffix.lower()
         content = _VARIABLE.sub(_date, path.read_bytes())
-        if _BARE.match(content) and SUFFIXES[path.suffix.lower()] == "calendar":
+        if _BARE.match(content) and SUFFIXES[suffix] == "calendar":
             content = _HEAD + content.rstrip() + b"\r\nEND:VCALENDAR\r\n"
-        yield CorpusFile(f"{corpus}/{name}", path.suffix.lower(), content)
+        if (suffix, content) not in seen:
+            seen.add((suffix, content))
+            yield CorpusFile(f"{corpus}/{name}", suffix, content)
 
 
 def _date(match: re.Match[bytes]) -> bytes:
