@@ -1,4 +1,4 @@
-"""Passing changes of shared collections on to the homes that show them, in batches (migration 0016).
+"""Passing changes of shared collections on to the homes that show them, in batches (table `fan_out`).
 
 Each function is one short transaction. Several processes may call them at once. A call may be interrupted at any point.
 """
