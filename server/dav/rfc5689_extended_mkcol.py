@@ -32,7 +32,7 @@ async def mkcol(request: Request) -> Answer:
     root = await request.xml()
     if root is not None and root.tag != dav("mkcol"):
         raise Refused(415, message="The body of MKCOL is DAV:mkcol (RFC 5689 §3).")
-    props = [] if root is None else [prop for item in root.findall(dav("set")) for prop in item.findall(dav("prop"))]
+    props = props_to_set(root)
     kind, subscribed = read_resourcetype(props)
     found, unchanged = await free_name(request, kind)
     if kind is None:
@@ -46,10 +46,12 @@ async def mkcol(request: Request) -> Answer:
         if others:
             refusal += propstat("".join(map(names.element, others)), 424)
         return response(dav("mkcol-response"), 403, refusal)
-    for prop in props:
-        for element in prop.findall(dav("resourcetype")):
-            prop.remove(element)
     return await create(request, kind, found, props, dav("mkcol-response"), unchanged, subscribed=subscribed)
+
+
+def props_to_set(root: xml.Element | None) -> list[xml.Element]:
+    """Each DAV:prop of the DAV:set elements of a body."""
+    return [] if root is None else [prop for item in root.findall(dav("set")) for prop in item.findall(dav("prop"))]
 
 
 def _tree_kind(request: Request) -> Kind:
@@ -113,13 +115,16 @@ async def create(
     *,
     subscribed: bool = False,
 ) -> Answer:
-    """Makes the collection with all properties, or not at all.
+    """Creates the collection with all properties, or not at all. DAV:resourcetype in `props` has been read before.
 
     A refusal is 403 with the outcome for each property (RFC 5689 §3.5), that of MKCALENDAR a multistatus (RFC 4791
     §5.3.1.1).
     """
     assert found.home is not None
     what = replace(_home(request, found), kind=kind)
+    for prop in props:
+        for element in prop.findall(dav("resourcetype")):
+            prop.remove(element)
     wanted = await read_creation(request, what, props)
     if wanted.refused and root == dav("mkcol-response"):
         return response(root, 403, propstat("<D:resourcetype/>", 424) + wanted.propstats())

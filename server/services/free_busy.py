@@ -61,9 +61,11 @@ async def busy_in(storage: Storage, calendar: Collection, start: datetime, end: 
     if "VAVAILABILITY" in calendar.components:
         ids = [row[0] for row in await storage.members_of_component(calendar, "VAVAILABILITY", ("id",))]
         texts: list[str] = []
+        size = 0
         async for rows in members_by_id(storage, calendar, ids, ("id", "text"), TEXTS):
             texts += [row[1] for row in rows]
-            if sum(map(len, texts)) > MAX_AVAILABILITY:
+            size += sum(len(row[1]) for row in rows)
+            if size > MAX_AVAILABILITY:
                 raise TooManyInstances(f"The availabilities have more than {MAX_AVAILABILITY} characters.")
         if texts:
             found += await computed(_unavailable, texts, start, end, zone)

@@ -207,13 +207,15 @@ class MemberWriter:
         for column in more_columns:
             index(column)
         self.columns: tuple[MemberColumn, ...] = tuple(columns)
+        self.where: Mapping[MemberColumn, int] = {column: at for at, column in enumerate(columns)}
+        """The position of each column in a row."""
         self.markup = self._markup()
         self.template = None if self.markup is None else "%s".join(text.replace("%", "%%") for text in self.markup)
         """A format for whole rows."""
         heavy = [value for value in (special or {}).values() if value.heavy]
         self.heavy = bool(heavy)
         """Whether writing a page parses texts."""
-        text_at = columns.index("text") if "text" in columns else -1
+        text_at = self.where.get("text")
         self._whole_text = [render for *_, where, render in self.parts if text_at in where] == [names.escape]
         """Whether the text is written once, as it is stored."""
         self._attempts = attempts if heavy and all(value.attempt for value in heavy) else None
@@ -277,7 +279,7 @@ class MemberWriter:
         """
         if not self._whole_text:
             return None
-        at = self.columns.index("text")
+        at = self.where["text"]
         marked = (*row[:at], _TEXT, *row[at + 1 :])
         before, _, after = self.one(marked).partition(_TEXT)
         return before, row[at], after

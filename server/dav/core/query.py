@@ -111,11 +111,10 @@ async def written(writer: MemberWriter, rows: Sequence[Row], selection: Selectio
     if not (selection.heavy or large) and (page := writer.light_page(tested(writer, rows, test))) is not None:
         yield page
         return
-    where = {column: at for at, column in enumerate(writer.columns)}
 
     def write(number: int) -> str:
         row = rows[number]
-        return writer.one(row) if test is None or test(row, where) else ""
+        return writer.one(row) if test is None or test(row, writer.where) else ""
 
     async for part in in_parts(len(rows), write):
         yield part
@@ -123,10 +122,7 @@ async def written(writer: MemberWriter, rows: Sequence[Row], selection: Selectio
 
 def tested(writer: MemberWriter, rows: Sequence[Row], test: Test | None) -> Sequence[Row]:
     """The rows that pass a test."""
-    if test is None:
-        return rows
-    where = {column: at for at, column in enumerate(writer.columns)}
-    return [row for row in rows if test(row, where)]
+    return rows if test is None else [row for row in rows if test(row, writer.where)]
 
 
 async def pages_of(
@@ -156,7 +152,8 @@ async def matching(
                 async for page in written(writer, rows, selection):
                     yield page
                 continue
-            found = await computed(tested, writer, rows, selection.test)
+            test = selection.test
+            found = await computed(tested, writer, rows, test) if selection.heavy else tested(writer, rows, test)
             async for page in written(writer, found[:left], Selection()):
                 yield page
             if len(found) > left:

@@ -6,7 +6,7 @@ from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, dav
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Kind
-from server.dav.rfc5689_extended_mkcol import create, free_name
+from server.dav.rfc5689_extended_mkcol import create, free_name, props_to_set
 from server.errors import AlreadyExists
 
 
@@ -23,8 +23,4 @@ async def _mkcalendar(request: Request) -> Answer:
     root = await request.xml()
     if root is not None and root.tag != caldav("mkcalendar"):
         raise Refused(415, message="The body of MKCALENDAR is CALDAV:mkcalendar.")
-    props = [] if root is None else [prop for item in root.findall(dav("set")) for prop in item.findall(dav("prop"))]
-    for prop in props:
-        for element in prop.findall(dav("resourcetype")):
-            prop.remove(element)
-    return await create(request, Kind.CALENDAR, found, props, caldav("mkcalendar-response"), unchanged)
+    return await create(request, Kind.CALENDAR, found, props_to_set(root), caldav("mkcalendar-response"), unchanged)

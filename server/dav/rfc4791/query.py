@@ -48,6 +48,8 @@ async def calendar_query(request: Request, resource: Resource, root: xml.Element
         return own_zone if own_zone is not None else await zone_of_calendar(collection)
 
     async def select(collection: Collection) -> Selection:
+        if plan is not None and not plan:
+            return Selection(ids=())
         zone = await zone_for(collection)
         stored = None
         if data is not None and data.expand is not None:
@@ -97,9 +99,7 @@ async def selection(
     zone: Zone,
     stored: StoredOccurrences | None,
 ) -> Selection:
-    """What of a calendar may match, and how that is decided."""
-    if not plan:
-        return Selection(ids=())
+    """Which members of a calendar may match a plan of at least one alternative, and how that is decided."""
     within = {choice: await candidates(request, collection, choice, zone, stored) for choice in plan}
     windows = [ids for ids in within.values() if ids is not None]
     ids = sorted(frozenset().union(*windows)) if len(windows) == len(within) else None
