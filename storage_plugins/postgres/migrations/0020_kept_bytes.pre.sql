@@ -71,22 +71,44 @@ create trigger object_kept_update after update of neutral_text, text on object f
 create trigger object_kept_delete after delete on object referencing old table as gone for each statement
     execute function koyomi_objects_gone_1();
 
-create function koyomi_view_kept_1() returns trigger language plpgsql as $$
-declare
-    v_delta bigint := 0;
+-- One update of the home for all copies of a statement: a PUT writes those of all sharees.
+create function koyomi_views_kept_1() returns trigger language plpgsql as $$
 begin
-    if tg_op <> 'INSERT' then
-        v_delta := -(old.size + octet_length(old.personal));
-    end if;
-    if tg_op <> 'DELETE' then
-        v_delta := v_delta + new.size + octet_length(new.personal);
-    end if;
-    perform koyomi_keep_1(case when tg_op = 'DELETE' then old.home_id else new.home_id end, v_delta);
+    case tg_op
+        when 'INSERT' then
+            update home h set kept_bytes = h.kept_bytes + k.bytes
+            from (
+                select v.home_id, sum(v.size + octet_length(v.personal)) as bytes from added v group by v.home_id
+            ) as k
+            where h.id = k.home_id;
+        when 'DELETE' then
+            update home h set kept_bytes = h.kept_bytes - k.bytes
+            from (
+                select v.home_id, sum(v.size + octet_length(v.personal)) as bytes from gone v group by v.home_id
+            ) as k
+            where h.id = k.home_id;
+        else
+            update home h set kept_bytes = h.kept_bytes + k.bytes
+            from (
+                select v.home_id, sum(v.bytes) as bytes
+                from (
+                    select a.home_id, a.size + octet_length(a.personal) as bytes from added a
+                    union all
+                    select g.home_id, -(g.size + octet_length(g.personal)) from gone g
+                ) as v
+                group by v.home_id
+            ) as k
+            where h.id = k.home_id and k.bytes <> 0;
+    end case;
     return null;
 end $$;
 
-create trigger object_view_kept after insert or update or delete on object_view for each row
-    execute function koyomi_view_kept_1();
+create trigger object_view_kept_insert after insert on object_view referencing new table as added for each statement
+    execute function koyomi_views_kept_1();
+create trigger object_view_kept_update after update on object_view referencing old table as gone new table as added
+    for each statement execute function koyomi_views_kept_1();
+create trigger object_view_kept_delete after delete on object_view referencing old table as gone for each statement
+    execute function koyomi_views_kept_1();
 
 create function koyomi_trash_kept_1() returns trigger language plpgsql as $$
 begin
@@ -556,7 +578,11 @@ begin
     if v_component <> 'VCARD' then
         delete from occurrence where home_id = p_home_id and object_id = p_expected_id;
         delete from alarm where home_id = p_home_id and object_id = p_expected_id;
-        delete from object_view where home_id = p_home_id and object_id = p_expected_id;
+        -- The trigger of personal copies works even where there are none.
+        perform 1 from object_view where home_id = p_home_id and object_id = p_expected_id;
+        if found then
+            delete from object_view where home_id = p_home_id and object_id = p_expected_id;
+        end if;
     end if;
 
     -- The text is kept for restoring; the neutral text is not.
