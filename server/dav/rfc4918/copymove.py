@@ -123,8 +123,11 @@ async def transfer_collection(
     keep: bool,
 ) -> Answer:
     """MOVE a calendar or address book to another name in its home, or COPY it there."""
-    if request.depth("infinity") != "infinity" and not (keep and request.depth("infinity") == "0"):
-        raise BadRequest("The depth of a collection's move is infinity (RFC 4918 §9.9.2).")
+    depth = request.depth("infinity")
+    if keep and depth == "1":
+        raise BadRequest("COPY of a collection has the depth 0 or infinity (RFC 4918 §9.8.3).")
+    if not keep and depth != "infinity":
+        raise BadRequest("MOVE of a collection has the depth infinity (RFC 4918 §9.9.2).")
     assert source.home is not None
     assert source.collection is not None
     card = source.kind is Kind.ADDRESSBOOK
@@ -146,7 +149,7 @@ async def transfer_collection(
             name,
             found.collection,
             request.cause(),
-            with_members=request.depth("infinity") == "infinity",
+            with_members=depth == "infinity",
             unchanged=unchanged,
         )
     else:
