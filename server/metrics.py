@@ -1,8 +1,8 @@
 """What a server counts, for Prometheus.
 
-Each worker counts in files of its own in a folder that all workers of a server share, under its number, so that its
-successor goes on counting where it ended; whichever worker is asked adds them up. Counts begin anew with the server.
-Requests count in memory only; what was counted is written down once a second, since a request must not pay for that.
+Each worker counts in files under its number, in a folder that all workers of a server share. The next worker of this
+number goes on counting there. The worker that is asked adds all files up. A server that starts counts from zero.
+Requests count in memory only; once a second the worker writes its counts down, since a request must not pay for that.
 """
 
 from __future__ import annotations

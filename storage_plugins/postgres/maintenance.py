@@ -165,7 +165,7 @@ async def forget_deleted(database: Database, restore: timedelta, *, batch: int =
     """Forget texts and members that were deleted more than `restore` ago; gives how many."""
     forgotten = await repeat_in_homes(database, _HOMES_OF_TEXTS, _FORGET_TEXTS, restore, batch)
     forgotten += await repeat_in_homes(database, _HOMES_OF_TRASH, _FORGET_TRASH, restore, batch)
-    await _repeat(database, _MARK_COLLECTIONS, restore, batch)
+    await repeat(database, _MARK_COLLECTIONS, restore, batch)
     return forgotten + await repeat_in_homes(database, _HOMES_OF_MEMBERS, _FORGET_MEMBERS, restore, batch)
 
 
@@ -174,11 +174,11 @@ async def prune_tombstones(database: Database, retention: timedelta, *, batch: i
 
     What can still be restored must be younger than `retention`.
     """
-    await _repeat(database, _RAISE_COLLECTION_FLOORS, retention, batch)
-    await _repeat(database, _RAISE_HOME_FLOORS, retention, batch)
+    await repeat(database, _RAISE_COLLECTION_FLOORS, retention, batch)
+    await repeat(database, _RAISE_HOME_FLOORS, retention, batch)
     dropped = await repeat_in_homes(database, _HOMES_OF_TOMBSTONES, _DROP_TOMBSTONES, retention + _SETTLING, batch)
-    dropped += await _repeat(database, _DROP_BINDINGS, retention + _SETTLING, batch)
-    await _repeat(database, _DROP_COLLECTIONS, retention + _SETTLING, batch)
+    dropped += await repeat(database, _DROP_BINDINGS, retention + _SETTLING, batch)
+    await repeat(database, _DROP_COLLECTIONS, retention + _SETTLING, batch)
     return dropped
 
 
@@ -194,7 +194,8 @@ async def repeat_in_homes(database: Database, homes: str, sql: str, age: timedel
             return total
 
 
-async def _repeat(database: Database, sql: str, age: timedelta, batch: int) -> int:
+async def repeat(database: Database, sql: str, age: timedelta, batch: int) -> int:
+    """Run a statement on old rows in batches; returns the number of rows."""
     total = 0
     while True:
         async with database.transaction() as connection:

@@ -11,6 +11,7 @@ from datetime import timedelta
 import structlog
 
 from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.maintenance import repeat
 
 _MARK_LAGGING = """
     update consumer_position p set anew = true
@@ -41,10 +42,4 @@ async def prune_outbox(database: Database, age: timedelta, longest_lag: timedelt
     """
     for row in await database.fetch(_MARK_LAGGING, longest_lag):
         log.warning("consumer_starts_anew", consumer=row[0])
-    total = 0
-    while True:
-        async with database.transaction() as connection:
-            done = int((await connection.execute(_PRUNE, age, batch)).rsplit(" ", 1)[-1])
-        total += done
-        if done < batch:
-            return total
+    return await repeat(database, _PRUNE, age, batch)
