@@ -1,29 +1,27 @@
-"""Handing over what a deleted person had to somebody else: a collection is copied in batches into the other home, where
-nothing shows it, and what changes meanwhile is copied again; then, in one transaction, the copy takes its place.
+"""Handing over what a deleted person had to somebody else.
 
-Objects and collections keep their ids, and with them DAV:resource-id. Whoever the collection was shared with goes on
-seeing it under the name that it has there, as a new incarnation. What is broken off at any point is ended by another
-call with the same homes.
+A collection is copied in batches into the other home (`handover_copies`). Then, in one transaction, the copy takes its
+place. Objects and collections keep their ids, and with them DAV:resource-id. People with whom the collection is shared
+keep it under its name in their homes, as a new incarnation. A handover may be interrupted at any point; another call
+with the same homes finishes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from html import escape
-from typing import Any
 
 from server.directory import Handover
 from server.errors import InvalidPrincipal, NotFound
 from server.storage import Cause
 from storage_plugins.postgres.database import Connection, Database
+from storage_plugins.postgres.handover_copies import begin, copy_members, copy_rows, hold_members, lock
 
 BATCH = 500
 """Members that one transaction copies."""
 _DISPLAYNAME = "{DAV:}displayname"
-_OF_OBJECTS = ("occurrence", "alarm", "object_view")
-"""What hangs on an object, found by its id."""
 _OF_COLLECTION = ("ace", "share", "share_declined", "collection_view")
-"""What hangs on a collection."""
+"""Tables with the rows of a collection, beside its members."""
 _BEGUN = "It was begun to hand everything over to somebody else: end that first, with the same --transfer-to."
 
 
@@ -67,191 +65,24 @@ async def hand_over(
 ) -> AsyncIterator[int]:
     """See `Directory.hand_over`."""
     async with database.transaction() as connection:
-        await _begin(connection, handover)
+        await begin(connection, handover)
     copied = batch
     while copied == batch:
         async with database.transaction() as connection:
             copied = 0
-            if await _lock(connection, handover):
-                await _hold_members(connection, handover, batch)
-                copied = await _copy_members(connection, handover, batch)
+            if await lock(connection, handover):
+                await hold_members(connection, handover, batch)
+                copied = await copy_members(connection, handover, batch)
         yield copied
     async with database.transaction() as connection:
-        if await _lock(connection, handover):
+        if await lock(connection, handover):
             await _take_place(connection, handover, owner, cause, batch)
-
-
-async def _begin(connection: Connection, handover: Handover) -> None:
-    # Who locks two homes locks the one with the lower id first.
-    homes = await connection.fetch(
-        "select id from home where id = any($1::bigint[]) order by id for no key update",
-        [handover.home_id, handover.to_home_id],
-    )
-    if len(homes) != 2:
-        raise NotFound("There is no such home.")
-    begun = await connection.fetchval(
-        """
-        insert into handover (home_id, collection_id, to_home_id) values ($1, $2, $3)
-        on conflict do nothing returning collection_id
-        """,
-        handover.home_id,
-        handover.id,
-        handover.to_home_id,
-    )
-    if begun is not None:
-        await _copy(
-            connection,
-            "collection",
-            "s.home_id = $1 and s.id = $3",
-            [handover.home_id, handover.to_home_id, handover.id],
-            {"revision": "0", "member_count": "0", "used_bytes": "0", "sync_floor": "0"},
-        )
-
-
-async def _lock(connection: Connection, handover: Handover) -> bool:
-    """Let others that do the same wait; gives whether it is still to be done."""
-    return bool(
-        await connection.fetchval(
-            """
-            select 1 from handover where home_id = $1 and collection_id = $2 and to_home_id = $3
-            and finished_at is null for update
-            """,
-            handover.home_id,
-            handover.id,
-            handover.to_home_id,
-        )
-    )
-
-
-async def _hold_members(connection: Connection, handover: Handover, limit: int | None) -> None:
-    """Lock the members that `_copy_members` copies next.
-
-    So that nobody computes occurrences anew between the copy of an object and that of its occurrences: the copy would
-    claim to be expanded where it is not. Objects are locked before homes.
-    """
-    await connection.execute(
-        """
-        with next as materialized (
-            select o.id from handover v join object o on o.home_id = v.home_id and o.collection_id = v.collection_id
-            where v.home_id = $1 and v.collection_id = $2 and o.revision > v.copied_revision
-            order by o.revision limit $3
-        )
-        select from object o where o.home_id = $1 and o.id in (select id from next) order by o.id for no key update
-        """,
-        handover.home_id,
-        handover.id,
-        limit,
-    )
-
-
-async def _copy_members(connection: Connection, handover: Handover, limit: int) -> int:
-    """Copy the members that changed since the last copying, at most `limit`; gives how many those were."""
-    home_id, to_home_id = handover.home_id, handover.to_home_id
-    batch = await connection.fetchrow(
-        """
-        select array_agg(o.id) as ids, array_agg(o.name) as names, max(o.revision) as revision, count(*) as members
-        from (
-            select o.id, o.name, o.revision
-            from handover v join object o on o.home_id = v.home_id and o.collection_id = v.collection_id
-            where v.home_id = $1 and v.collection_id = $2 and o.revision > v.copied_revision
-            order by o.revision limit $3
-        ) as o
-        """,
-        home_id,
-        handover.id,
-        limit,
-    )
-    assert batch is not None
-    if not batch["members"]:
-        return 0
-    # Earlier copies of them, and of what had their names.
-    earlier = await connection.fetchrow(
-        """
-        with gone as (
-            delete from object
-            where home_id = $1 and collection_id = $2 and (id = any($3::bigint[]) or name = any($4::text[]))
-            returning id, size, deleted_revision
-        )
-        select coalesce(array_agg(id), '{}') as ids, count(*) filter (where deleted_revision is null) as members,
-               coalesce(sum(size) filter (where deleted_revision is null), 0) as bytes
-        from gone
-        """,
-        to_home_id,
-        handover.id,
-        batch["ids"],
-        batch["names"],
-    )
-    assert earlier is not None
-    await _remove_parts(connection, to_home_id, earlier["ids"])
-    parts = "s.home_id = $1 and s.object_id = any($3::bigint[])"
-    await _copy(connection, "occurrence", parts, [home_id, to_home_id, batch["ids"]])
-    await _copy(connection, "alarm", f"{parts} and s.viewer_id = 0", [home_id, to_home_id, batch["ids"]])
-    last = await connection.fetchval(
-        "update home set revision = revision + $2, modified_at = clock_timestamp() where id = $1 returning revision",
-        to_home_id,
-        batch["members"],
-    )
-    # What is deleted is worth copying only where it can be restored.
-    await _copy(
-        connection,
-        "object",
-        "s.home_id = $1 and s.id = any($3::bigint[]) and s.text is not null",
-        [home_id, to_home_id, batch["ids"], last - batch["members"]],
-        {
-            # Whether the new owner has declined an event is computed anew.
-            "time_key": "case when s.component = 'VEVENT' then '' else s.time_key end",
-            "created_revision": "$4 + row_number() over (order by s.revision)",
-            "revision": "$4 + row_number() over (order by s.revision)",
-            "deleted_revision": "case when s.deleted_revision is not null then "
-            "$4 + row_number() over (order by s.revision) end",
-        },
-    )
-    await connection.execute(
-        """
-        with copied as (
-            select count(*) as members, coalesce(sum(size), 0) as bytes from object
-            where home_id = $1 and id = any($3::bigint[]) and deleted_revision is null
-        ), used as (
-            -- Earlier copies in a deleted collection are counted out by a trigger.
-            update home h set
-                used_bytes = h.used_bytes + case when t.deleted_at is null then c.bytes - $5 else 0 end,
-                kept_bytes = h.kept_bytes + case when t.deleted_at is null then 0 else c.bytes end
-            from copied c, collection t
-            where h.id = $1 and t.home_id = $1 and t.id = $2
-        )
-        update collection t
-        set member_count = t.member_count + c.members - $4, used_bytes = t.used_bytes + c.bytes - $5, revision = $6
-        from copied c where t.home_id = $1 and t.id = $2
-        """,
-        to_home_id,
-        handover.id,
-        batch["ids"],
-        earlier["members"],
-        earlier["bytes"],
-        last,
-    )
-    await connection.execute(
-        "update handover set copied_revision = $3 where home_id = $1 and collection_id = $2",
-        home_id,
-        handover.id,
-        batch["revision"],
-    )
-    return int(batch["members"])
-
-
-async def _remove_parts(connection: Connection, home_id: int, objects: list[int]) -> None:
-    for table in _OF_OBJECTS:
-        await connection.execute(
-            f"delete from {table} where home_id = $1 and object_id = any($2::bigint[])",  # noqa: S608
-            home_id,
-            objects,
-        )
 
 
 async def _take_place(connection: Connection, handover: Handover, owner: str, cause: Cause, batch: int) -> None:
     """Copy what is left and put the copy in the place of the collection."""
     home_id, id_, to_home_id = handover.home_id, handover.id, handover.to_home_id
-    await _hold_members(connection, handover, None)
+    await hold_members(connection, handover, None)
     # Whoever shares the collection, or stops, waits; so does every writer in a home that is concerned.
     await connection.execute("select pg_advisory_xact_lock($1::bigint)", id_)
     await connection.execute(
@@ -266,12 +97,12 @@ async def _take_place(connection: Connection, handover: Handover, owner: str, ca
         id_,
         to_home_id,
     )
-    while await _copy_members(connection, handover, batch) == batch:
+    while await copy_members(connection, handover, batch) == batch:
         pass
     await _copy_views(connection, handover)
     for table in _OF_COLLECTION:
-        await _copy(connection, table, "s.home_id = $1 and s.collection_id = $3", [home_id, to_home_id, id_])
-    await _copy(
+        await copy_rows(connection, table, "s.home_id = $1 and s.collection_id = $3", [home_id, to_home_id, id_])
+    await copy_rows(
         connection, "trash", "s.home_id = $1 and s.collection_id = $3", [home_id, to_home_id, id_], without=("id",)
     )
     source = await connection.fetchrow(
@@ -362,8 +193,8 @@ async def _copy_views(connection: Connection, handover: Handover) -> None:
     others = "<> (select principal_id from home where id = $2)"
     arguments = [handover.home_id, handover.to_home_id, handover.id]
     latest = {"revision": "(select revision from home where id = $2)"}
-    await _copy(connection, "object_view", f"{objects} and s.principal_id {others}", arguments, latest)
-    await _copy(connection, "alarm", f"{objects} and s.viewer_id <> 0 and s.viewer_id {others}", arguments)
+    await copy_rows(connection, "object_view", f"{objects} and s.principal_id {others}", arguments, latest)
+    await copy_rows(connection, "alarm", f"{objects} and s.viewer_id <> 0 and s.viewer_id {others}", arguments)
 
 
 async def _show(connection: Connection, handover: Handover, alive: bool, cause: Cause) -> int:
@@ -522,30 +353,4 @@ async def _trace(
         cause.principal_id,
         cause.origin,
         cause.request_id,
-    )
-
-
-async def _copy(
-    connection: Connection,
-    table: str,
-    condition: str,
-    arguments: list[Any],
-    replaced: Mapping[str, str] | None = None,
-    *,
-    without: tuple[str, ...] = (),
-) -> None:
-    """Insert copies of the rows `s` of a table that hold a condition, in the home $2, some columns `replaced`."""
-    rows = await connection.fetch(
-        """
-        select attname from pg_attribute
-        where attrelid = $1::text::regclass and attnum > 0 and not attisdropped and attgenerated = '' order by attnum
-        """,
-        table,
-    )
-    columns = [row[0] for row in rows if row[0] not in without]
-    values = {"home_id": "$2::bigint", **(replaced or {})}
-    await connection.execute(
-        f"insert into {table} ({', '.join(columns)}) overriding system value "  # noqa: S608
-        f"select {', '.join(values.get(column, f's.{column}') for column in columns)} from {table} s where {condition}",
-        *arguments,
     )

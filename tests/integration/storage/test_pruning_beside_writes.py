@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from server.storage import NewCollection
-from storage_plugins.postgres import handover, maintenance
+from storage_plugins.postgres import handover, handover_copies, maintenance
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.conftest import assert_consistent, deadlocks, make_person
@@ -133,9 +133,9 @@ async def test_a_deleted_collection_is_handed_over_while_its_members_are_forgott
     found = await handover.handovers(storage.database, person.id, other.id)
     (what,) = (each for each in found if each.id == made.id)
     async with storage.database.transaction() as connection:
-        await handover._begin(connection, what)
+        await handover_copies.begin(connection, what)
     async with storage.database.transaction() as connection:
-        await handover._hold_members(connection, what, None)
+        await handover_copies.hold_members(connection, what, None)
         forgetting = asyncio.create_task(maintenance.forget_deleted(storage.database, AT_ONCE))
         while not forgetting.done() and not await storage.database.fetchval(WAITING):
             await asyncio.sleep(0.005)
