@@ -52,7 +52,7 @@ class CredentialCache:
         return entry.sign_in
 
     def put(self, key: bytes, sign_in: SignIn, expires_at: float | None = None) -> SignIn:
-        """Remember who was verified; gives the same with the key that `forget` needs."""
+        """Remember who was verified; returns the same with the key that `forget` needs."""
         kept = replace(sign_in, key=key)
         if not self._size:
             return kept
@@ -63,7 +63,7 @@ class CredentialCache:
         return kept
 
     def forget(self, sign_in: SignIn) -> None:
-        """Remove an entry, unless it was verified anew since."""
+        """Remove an entry, unless it has been verified again since."""
         entry = self._entries.get(sign_in.key)
         if entry is not None and entry.sign_in == sign_in:
             del self._entries[sign_in.key]

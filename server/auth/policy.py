@@ -91,7 +91,7 @@ def privileges(
 
 
 def may_keep_view(viewer: Principal, owner: Principal | None, collection: Collection, held: frozenset[str]) -> bool:
-    """Whether somebody may set properties of a collection for themselves alone: whoever reads another's may.
+    """Whether a person may set properties of a collection in their own view: readers of another's collection may.
 
     `held` are the viewer's privileges on the collection.
     """
@@ -100,8 +100,8 @@ def may_keep_view(viewer: Principal, owner: Principal | None, collection: Collec
 
 
 def sees_as_sharee(viewer: Principal, owner: Principal | None, collection: Collection, grants: Grants) -> bool:
-    """Whether somebody sees a calendar by its owner's URL as they see it in their own home: whoever it is shared with
-    does, but for those who act for the owner.
+    """Whether a person sees a calendar by its owner's URL as in their own home: sharees do, except those who act for
+    the owner.
     """
     if not collection.views or collection.view is not None or relation(viewer, owner) != "other":
         return False
@@ -135,7 +135,7 @@ def expanded(names: Iterable[str]) -> frozenset[str]:
 
 @lru_cache(maxsize=256)
 def _inherent(who: Relation, kind: str, rights: str) -> frozenset[str]:
-    """What follows from who one is: the owner of a home has everything in it, but for what is only shared with them."""
+    """The privileges without any grant: the owner of a home has all in it, except on what is shared with them."""
     if kind in FIXED:
         return _of_kind(READING | {READ_ACL} if who == "admin" else READING, kind)
     if kind in PRINCIPALS:

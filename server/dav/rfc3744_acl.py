@@ -113,7 +113,7 @@ def _holders(resource: Resource, facts: Facts) -> list[Principal]:
 
 
 def _held(request: Request, resource: Resource, holder: Principal) -> Sequence[str]:
-    """What a holder has anyway: everything, but for the owner of a home that only shows what is another's."""
+    """What a holder has without entries: everything, unless it is another's collection that their home shows."""
     rights = "owner" if resource.collection is None else resource.collection.rights
     if rights == "owner" or resource.owner is None or holder.id != resource.owner.id:
         return (dav("all"),)

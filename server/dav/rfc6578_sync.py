@@ -165,7 +165,7 @@ class Changes:
         self.initial = since.revision == 0
 
     def reported(self, row: Row) -> bool:
-        """Whether the row is reported: all are, but for tombstones of what an initial synchronisation never told of."""
+        """Whether the row is reported: all are, except tombstones of what an initial synchronisation never reported."""
         deleted = row[self.deleted_at]
         return deleted is None or not (self.initial or (self.began is not None and deleted <= self.began))
 

@@ -10,7 +10,7 @@ from server.services.objects import write_limits
 from server.storage import Cause, Collection, Home, NewCollection, PropertyChanges, Storage, Unchanged
 
 DEFAULT_ADDRESS_BOOK = NewCollection("addressbook", "addressbook")
-"""What a home whose last address book is deleted gets anew: clients need one to put contacts into."""
+"""What replaces the last address book of a home when it is deleted: clients need one to put contacts into."""
 
 PERMANENT = frozenset({"inbox", "outbox", "notification"})
 """Kinds of collections that every home has exactly once."""

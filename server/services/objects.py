@@ -1,4 +1,4 @@
-"""The one write path: every change of a calendar object or a card, whoever makes it, goes through these calls.
+"""The one write path: every change of a calendar object or a card goes through these calls.
 
 A write is based on the state that its caller read; when another changed that meanwhile, storage raises `WriteConflict`
 and the caller reads, decides and writes again. Reading the text, validating it and working out its occurrences happen

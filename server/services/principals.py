@@ -109,7 +109,7 @@ async def add_person(
     roles: frozenset[str] = frozenset(),
     quota_bytes: int | None = None,
 ) -> int:
-    """Add a person with their homes; gives the id. Without password they sign in elsewhere, or not yet.
+    """Add a person with their homes; returns the id. Without password they sign in elsewhere, or not yet.
 
     Raises `InvalidPrincipal`, `NameTaken`.
     """
@@ -140,7 +140,7 @@ async def set_password(
 
 
 async def set_disabled(directory: Directory, name: str, disabled: bool, cause: Cause) -> bool:
-    """Take away or give back the right to sign in; gives whether that changed anything."""
+    """Take away or give back the right to sign in; returns whether that changed anything."""
     person = await find(directory, name, "individual")
     if (person.disabled_at is not None) == disabled:
         return False
@@ -180,9 +180,9 @@ async def hand_over(
 ) -> PrincipalRecord:
     """Delete a person, after everything in their homes has gone over to somebody else; see `Directory.hand_over`.
 
-    They cannot sign in from the beginning. `tell` hears of each collection before it goes, `progress` how many members
-    of it were copied. What was broken off is ended by another call; once the name is gone, by the id. Raises
-    `InvalidPrincipal`, `NotFound`.
+    They cannot sign in from the beginning. `tell` is called before each collection is moved, `progress` with
+    the number of its members that were copied. Another call continues an interrupted one; once the name is gone, by the
+    id. Raises `InvalidPrincipal`, `NotFound`.
     """
     person = await find(directory, name, "individual", deleted=True)
     other = await find(directory, whom, "individual")

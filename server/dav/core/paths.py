@@ -63,7 +63,7 @@ class Path:
     slash: bool
     """Whether the path ended with a slash."""
     href: str = field(init=False)
-    """The path in its one spelling, without a slash at the end but for the root."""
+    """The path in its one spelling, without a slash at the end except for the root."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "href", "/" + "/".join(map(encode, self.segments)))

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 Render = Callable[["Request", "Resource"], str | None]
 """Markup inside the property's element; None where the resource does not have the property."""
 Load = Callable[["Request", "Sequence[Resource]"], Awaitable[Sequence[str | None]]]
-"""Takes all resources of one kind whose values are wanted, so that they are read together; gives a value for each."""
+"""Takes all resources of one kind whose values are wanted, so that they are read together; returns a value for each."""
 Read = Callable[["Request", "Resource", Element], "str | Awaitable[str | None] | None"]
-"""Checks a value that a client sets and gives the text to store (None: the property is removed). Raises `Refused`."""
+"""Checks a value that a client sets and returns the text to store (None: the property is removed). Raises `Refused`."""
 Write = Callable[["Request", "Resource", str], Awaitable[None]]
 Method = Callable[["Request"], Awaitable["Answer"]]
 Report = Callable[["Request", "Resource", Element], Awaitable["Answer"]]
@@ -41,14 +41,14 @@ class MemberValue:
 
     columns: tuple[MemberColumn, ...]
     render: Callable[..., str | None] | None = None
-    """Takes the columns' values and gives the markup; None where the one column needs no escaping and is never null."""
+    """Returns the markup of the columns' values; None where the one column needs no escaping and is never null."""
     before: str = ""
     after: str = ""
     """Markup around the value."""
     heavy: bool = False
     """Whether rendering parses texts, and so is done off the event loop."""
     attempt: Callable[..., str] | None = None
-    """Gives what a heavy `render` gives where that takes a moment only; raises `TakesLong` elsewhere."""
+    """Returns what a heavy `render` returns, or raises `TakesLong` if that may block the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Property:
     member: MemberValue | None = None
     """For properties of members that stand in row columns."""
     same_for_members: bool = False
-    """Whether all members of a collection have the one value that `render` gives for the collection."""
+    """Whether all members of a collection have the one value that `render` returns for the collection."""
     read: Read | None = None
     """How a client's value is taken; None: the property is protected."""
     stored: bool = False

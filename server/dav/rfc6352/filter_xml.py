@@ -60,7 +60,7 @@ def read_query(root: Element) -> AddressbookQuery:
     :raises InvalidFilter: for a filter that is missing, that the RFC does not allow, or that is too large.
     :raises UnsupportedFilter: for conditions of another namespace.
     :raises UnsupportedCollation: for a collation that is not supported.
-    :raises BadRequest: for a limit that is no number.
+    :raises BadRequest: for a limit that is not a number.
     """
     element = only(root.findall(carddav("filter")))
     if element is None:

@@ -320,7 +320,7 @@ def _free_name(place: Place, item: Item, content: ObjectContent, keep_name: bool
 
 
 def _same(item: Item, existing: Object) -> bool:
-    """Whether an object taken out of a larger file is what is stored, but for what such a file does not keep."""
+    """Whether an object taken out of a larger file is what is stored, except what such a file does not keep."""
     stored, taken = existing.text or "", decoded(item.body)
     if item.component == "VCARD":
         return concatenate([stored]) == concatenate([taken])
