@@ -42,6 +42,7 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
             asyncio.create_task(metrics.keep_written(lambda: parts.sample(post.number, len(server.connections)))),
             asyncio.create_task(metrics.watch_event_loop()),
             asyncio.create_task(maintenance.keep(dsn, settings, metrics)),
+            asyncio.create_task(maintenance.complete_schema(dsn)),
         ]
         try:
             yield Served(server, Connections(parts.health.monitored(), metrics))

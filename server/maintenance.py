@@ -2,6 +2,8 @@
 
 All workers of all servers try; the one that holds an advisory lock runs them. A job that fails is logged and counted;
 the others run all the same, and it runs again in the next round.
+
+Beside them, one worker runs the online steps of migrations.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from storage_plugins.postgres.audit_chain import seal
 from storage_plugins.postgres.database import Connection, Database, DatabaseLimits, connect
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.maintenance import forget_deleted, prune_tombstones
+from storage_plugins.postgres.migrations import run_online_steps
 from storage_plugins.postgres.occurrence_jobs import follow_owners, follow_zone_data, rederive, roll_horizon
 from storage_plugins.postgres.outbox import prune_outbox
 from storage_plugins.postgres.sqlstates import domain_error
@@ -59,6 +62,18 @@ async def keep(dsn: str, settings: Settings, metrics: Metrics) -> None:
         await asyncio.sleep(INTERVAL * (0.8 + 0.4 * random.random()))  # noqa: S311
 
     await run_forever("maintenance", step)
+
+
+async def complete_schema(dsn: str) -> None:
+    """Run the online steps of migrations, until cancelled; another worker goes on with those of a worker that ended."""
+    await asyncio.sleep(_FIRST * (0.5 + random.random()))  # noqa: S311 - no secret
+
+    async def step() -> None:
+        for name in await run_online_steps(dsn, wait=False) or ():
+            log.info("online_step_done", migration=name)
+        await asyncio.sleep(INTERVAL * (0.8 + 0.4 * random.random()))  # noqa: S311
+
+    await run_forever("online_steps", step)
 
 
 async def maintain(dsn: str, settings: Settings, metrics: Metrics) -> dict[str, int] | None:

@@ -19,7 +19,7 @@ from storage_plugins.postgres import dump, occurrence_jobs
 from storage_plugins.postgres.audit_chain import verify
 from storage_plugins.postgres.check import check as differences
 from storage_plugins.postgres.database import Database, DatabaseLimits
-from storage_plugins.postgres.migrations import migrate, schema_state
+from storage_plugins.postgres.migrations import migrate, run_online_steps, schema_state
 from storage_plugins.postgres.restoring import upgrade_postgresql
 
 _STATEMENT_TIMEOUT = 600.0
@@ -36,9 +36,17 @@ def db() -> None:
 @click.option("--finish", is_flag=True, help="Also the steps that servers of the version before would not survive.")
 @with_settings()
 async def upgrade(settings: Settings, finish: bool) -> None:
-    """Bring the tables to this version. Servers of the version before keep working until --finish."""
+    """Bring the tables to this version. Servers of the version before keep working until --finish.
+
+    Builds indexes and fills new columns, too, which servers otherwise do in the background.
+    """
+
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
     async with open_database(settings) as dsn:
-        done = await migrate(dsn, finish)
+        done = await migrate(dsn, finish, tell=tell)
+        done += await run_online_steps(dsn, tell=tell) or ()
     for name in done:
         click.echo(f"Applied {name}.")
     click.echo("The database is up to date.")

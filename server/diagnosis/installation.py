@@ -126,6 +126,10 @@ async def look_at_database(settings: Settings, dsn: str) -> list[Finding]:
         elif not state.usable:
             found.append(warning(subject, "the tables are of an older Koyomi, or missing", "koyomi db upgrade"))
             return found
+        if state.online:
+            names = ", ".join(step.title for step in state.online)
+            said = f"online steps of the upgrade are not done ({names}): some background work is slower"
+            found.append(warning(subject, said, "a running server does them, or koyomi db upgrade"))
         row = await database.fetchrow(
             "select current_setting('server_encoding'), current_setting('max_connections')::integer, "
             "extract(epoch from clock_timestamp())"

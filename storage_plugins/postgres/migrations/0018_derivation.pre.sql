@@ -1,13 +1,8 @@
--- Zone keys in place of TZIDs, recurrences that are computed without the text, and objects by the version of the code
--- that derived their columns.
+-- Zone keys in place of TZIDs, and recurrences that are computed without the text.
 
 alter table object
     -- The recurrence of an object that is not expanded whole: server.calendar.stored_recurrence.
     add column recurrence text collate "C";
-
--- Time keys begin with the version of the code that derived the columns (server.calendar.derivation): those of older
--- versions are computed again. Nearly all keys begin alike, so that this index is small.
-create index object_derivation on object (left(time_key, 4)) where component <> 'VCARD' and deleted_revision is null;
 
 -- As before, with the recurrence.
 create or replace function koyomi_transfer_object_1(

@@ -10,7 +10,6 @@ alter table home
 
 -- The ETag of the text whose alarms are stored: where it is not the ETag of the view, they are not stored yet.
 alter table object_view add column alarms_etag text collate "C";
-create index object_view_alarms on object_view (home_id, principal_id) where alarms_etag is distinct from etag;
 
 -- A trigger updates the row of the home. So who deletes or changes rows that are counted locks the home first, except
 -- for the rows of a live object, whose lock comes before that of the home.
