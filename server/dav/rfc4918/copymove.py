@@ -94,6 +94,7 @@ async def transfer_member(
     assert parent is not None
     if existing is not None and keep:
         request.require(existing, dav("write-content"))
+        request.require(existing, dav("write-properties"))
     else:
         request.require(parent, dav("bind"))
         if existing is not None:

@@ -92,10 +92,9 @@ async def test_write_content_alone_changes_what_is_there(person: Person, new_per
     path = f"{person.calendar}1.ics"
     assert (await other.put(path, event("1", "Changed"))).status == 204
     assert (await person.http("GET", path)).text == event("1", "Changed")
-    assert (await other.http("COPY", f"{other.calendar}1.ics", Destination=path)).status == 204
-    assert (await person.http("GET", path)).text == event("1", "Copied")
     for reply in (
         await other.put(f"{person.calendar}new.ics", event("new")),
+        await other.http("COPY", f"{other.calendar}1.ics", Destination=path),
         await other.http("COPY", f"{other.calendar}1.ics", Destination=f"{person.calendar}new.ics"),
         await other.http("MOVE", f"{other.calendar}1.ics", Destination=path),
         await other.http("GET", path),
@@ -103,6 +102,17 @@ async def test_write_content_alone_changes_what_is_there(person: Person, new_per
         await other.proppatch(person.calendar, "<D:set><D:prop><X:note>1</X:note></D:prop></D:set>"),
     ):
         reply.refused(403, dav("need-privileges"))
+
+
+async def test_a_copy_over_a_member_writes_content_and_properties(person: Person, new_person: NewPerson) -> None:
+    """RFC 3744 Appendix B."""
+    other = await new_person()
+    path = f"{person.calendar}1.ics"
+    await person.has(path, event("1"))
+    await other.has(f"{other.calendar}1.ics", event("1", "Copied"))
+    await acl(person, person.calendar, ace(href(other), "D:write-content", "D:write-properties"))
+    assert (await other.http("COPY", f"{other.calendar}1.ics", Destination=path)).status == 204
+    assert (await person.http("GET", path)).text == event("1", "Copied")
 
 
 async def test_write_properties_alone_sets_properties(person: Person, new_person: NewPerson) -> None:
