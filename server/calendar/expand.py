@@ -22,7 +22,7 @@ from server.calendar.materialise import (
     timeless_task_row,
 )
 from server.calendar.occurrences import Kind, later, resolve
-from server.calendar.recurrence_set import Instance, RecurrenceSet
+from server.calendar.recurrence_set import Instance, recurrence_set
 from server.calendar.values import CalendarTime, Duration, Period, listed_values, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
@@ -77,7 +77,7 @@ def limit_recurrence_set(text: str, calendar: Component, start: datetime, end: d
         components = [pair for pair in enumerate(calendar.components) if pair[1].name == name]
         if not any(component.first("RECURRENCE-ID") for _, component in components):
             continue
-        recurrences = RecurrenceSet(components, zones, Work())
+        recurrences = recurrence_set(components, zones, Work())
         for _, component in components:
             if component.first("RECURRENCE-ID") is None:
                 continue
@@ -130,7 +130,7 @@ def _expanded(
     """The components of the instances in a window, in order of start."""
     start, end = window
     components = [pair for pair in enumerate(calendar.components) if pair[1].name == name]
-    recurrences = RecurrenceSet(components, zones, Work())
+    recurrences = recurrence_set(components, zones, Work())
     if not recurrences.recurs and recurrences.single() is None:
         return [
             "".join(_in_utc(text, component, zones))

@@ -11,7 +11,7 @@ from server.calendar.component import Component
 from server.calendar.contentline import fold
 from server.calendar.materialise import availability_extent, busy_type, freebusy_periods, rows_within
 from server.calendar.occurrences import Busy
-from server.calendar.recurrence_set import RecurrenceSet
+from server.calendar.recurrence_set import RecurrenceSet, recurrence_set
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import Zone
@@ -102,7 +102,7 @@ def busy_of_object(
     found: list[BusyPeriod] = []
     events = [pair for pair in enumerate(calendar.components) if pair[1].name == "VEVENT"]
     if events:
-        found += busy_of_recurrence(RecurrenceSet(events, zones, work or Work(), declined), start, end, zone)
+        found += busy_of_recurrence(recurrence_set(events, zones, work or Work(), declined), start, end, zone)
     for component in calendar.components:
         if component.name == "VFREEBUSY":
             for busy, begin, finish in freebusy_periods(component, zones):
@@ -167,7 +167,7 @@ def _available(
             by_uid.setdefault(child.text("UID") or str(index), []).append((index, child))
     found = []
     for components in by_uid.values():
-        recurrences = RecurrenceSet(components, zones, work)
+        recurrences = recurrence_set(components, zones, work)
         for row, _ in rows_within(recurrences, start, end, zone):
             if row.start < row.end:
                 found.append((max(row.start, start), min(row.end, end)))

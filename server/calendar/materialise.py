@@ -17,7 +17,7 @@ from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.calendar.component import Component
 from server.calendar.component_times import Length, given, moment
 from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind, Materialised, Occurrence, later, resolve
-from server.calendar.recurrence_set import Instance, RecurrenceSet
+from server.calendar.recurrence_set import Instance, RecurrenceSet, recurrence_set
 from server.calendar.values import CalendarTime, Period, property_duration, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
@@ -84,7 +84,7 @@ def _materialise_recurring(
     now: datetime,
     declined: frozenset[int],
 ) -> Materialised:
-    recurrences = RecurrenceSet(components, zones, Work(), declined)
+    recurrences = recurrence_set(components, zones, Work(), declined)
     if not recurrences.recurs:
         single = recurrences.single()
         if single is not None:

@@ -1,12 +1,12 @@
 """The recurrence set of a calendar component with its overrides (RFC 5545 §3.8.4.4, §3.8.5).
 
-Instances are identified by the UTC time of their original start. What is settled where the RFC leaves a choice:
+Instances are identified by the UTC time of their original start. Where the RFC leaves a choice:
 
-* RDATE, EXDATE and RECURRENCE-ID of another type or zone than DTSTART are read as those of the series: a date in a
-  timed series is the instance of that local day, a floating time is in the series' zone;
-* an override counts whether its instance is part of the series or not, and also when EXDATE excludes it;
-* RANGE=THISANDFUTURE moves the later instances by the same difference in local time, as far as no override of their own
-  and no later range describes them.
+* an override counts even when its instance is not part of the series, or EXDATE excludes it;
+* RANGE=THISANDFUTURE moves each later instance by the same difference in local time, unless the instance has an
+  override or a later range describes it.
+
+`server.calendar.recurrence_parts` reads the properties.
 """
 
 from __future__ import annotations
@@ -14,27 +14,18 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from heapq import merge
 from typing import NamedTuple
 
 from server.calendar.component import Component
-from server.calendar.component_times import (
-    NO_LENGTH,
-    ComponentTimes,
-    Moment,
-    as_local,
-    component_times,
-    given,
-    local_in,
-)
+from server.calendar.component_times import ComponentTimes, Moment, as_local, local_in
 from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Busy, Kind, later
 from server.calendar.recurrence import LAST_LOCAL, Series
-from server.calendar.recurrence_ids import day_in_series, in_series, instance_id
-from server.calendar.rrule import Frequency, RecurrenceRule, parse_rule
-from server.calendar.values import CalendarTime, Period, property_time, property_times
+from server.calendar.recurrence_ids import instance_id
+from server.calendar.recurrence_parts import ExtraDate, Override, RecurrenceParts, read_parts
+from server.calendar.rrule import Frequency, RecurrenceRule
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import UTC_ZONE, Zone
@@ -78,119 +69,42 @@ def _made(
     return Instance(times, start, start_utc, end_utc, key, has_period, *times.matching(start_utc, end_utc, start.kind))
 
 
-class ExtraDate(NamedTuple):
-    """An RDATE."""
+def recurrence_set(
+    components: Sequence[tuple[int, Component]],
+    zones: CalendarZones,
+    work: Work,
+    declined: frozenset[int] = frozenset(),
+) -> RecurrenceSet:
+    """The recurrence set that `read_parts` reads from components.
 
-    start_utc: datetime
-    start: Moment
-    end_utc: datetime | None
-    """Of a period."""
-
-
-@dataclass(frozen=True, slots=True)
-class Override:
-    """A component with RECURRENCE-ID."""
-
-    recurrence_id: Moment
-    id_utc: datetime
-    times: ComponentTimes
-    shift: timedelta | None
-    """With RANGE=THISANDFUTURE: how far later instances are moved, in local time."""
-
-
-class RecurrenceParts(NamedTuple):
-    """All that decides which instances a recurrence set has."""
-
-    master: ComponentTimes | None
-    rules: tuple[RecurrenceRule, ...]
-    excluding: tuple[RecurrenceRule, ...]
-    """EXRULE (RFC 2445)."""
-    dates: tuple[ExtraDate, ...]
-    excluded: frozenset[datetime]
-    """UTC times of original starts."""
-    excluded_days: frozenset[date]
-    """In local time of the series."""
-    overrides: tuple[Override, ...]
+    :raises InvalidCalendarData: as `read_parts`.
+    :raises TooManyInstances: for more dates than the work allows.
+    """
+    parts = read_parts(components, zones, declined)
+    work.spend(len(parts.dates) + len(parts.excluded) + len(parts.excluded_days))
+    return RecurrenceSet(parts, work)
 
 
 class RecurrenceSet:
-    """The instances of one component (with the same UID) and its overrides.
+    """The instances of one component and its overrides.
 
-    :param components: with their index among the calendar's components; those without RECURRENCE-ID first wins.
-    :param declined: the indexes of components that make nobody busy, since the calendar's owner has declined.
+    :param parts: all that decides which instances there are. The components in it are not read: a name is enough.
     """
 
-    def __init__(
-        self,
-        components: Sequence[tuple[int, Component]],
-        zones: CalendarZones,
-        work: Work,
-        declined: frozenset[int] = frozenset(),
-    ) -> None:
-        self.zones = zones
+    def __init__(self, parts: RecurrenceParts, work: Work) -> None:
+        self.parts = parts
         self.work = work
-        self.master: ComponentTimes | None = None
-        overriding: list[ComponentTimes] = []
-        for index, component in components:
-            is_override = component.first("RECURRENCE-ID") is not None
-            if not is_override and self.master is not None:
-                continue
-            times = component_times(component, index, zones)
-            if index in declined:
-                times = replace(times, busy=Busy.FREE)
-            if is_override:
-                overriding.append(times)
-            else:
-                self.master = times
-        self._anchor = None if self.master is None else self.master.anchor
+        self.master = parts.master
+        self._anchor = anchor = None if parts.master is None else parts.master.anchor
         self._series: list[Series] = []
-        self._dates: list[ExtraDate] = []
-        self._date_keys: list[datetime] = []
         self._excluding: list[Series] = []
-        self._excluded: set[datetime] = set()
-        self._excluded_days: set[date] = set()
-        if self.master is not None and self._anchor is not None:
-            self._read_recurrence(self.master.component, self._anchor)
-        self._overrides = [self._override(times) for times in overriding]
-        self._complete()
-
-    @classmethod
-    def of(cls, parts: RecurrenceParts, work: Work) -> RecurrenceSet:
-        """The set with these parts, without the components that they were read from.
-
-        The components of its instances have a name and no properties.
-        """
-        made = cls((), CalendarZones(Component("VCALENDAR")), work)
-        made.master = parts.master
-        anchor = made._anchor = None if parts.master is None else parts.master.anchor
         if anchor is not None:
-            made._series = [made._rule_series(rule, anchor) for rule in parts.rules]
-            made._excluding = [made._rule_series(rule, anchor) for rule in parts.excluding]
-        made._dates = list(parts.dates)
-        made._date_keys = [item.start_utc for item in parts.dates]
-        made._excluded, made._excluded_days = set(parts.excluded), set(parts.excluded_days)
-        made._overrides = list(parts.overrides)
-        made._complete()
-        return made
-
-    @property
-    def parts(self) -> RecurrenceParts:
-        """What `of` makes the same set from."""
-        return RecurrenceParts(
-            self.master,
-            tuple(series.rule for series in self._series),
-            tuple(series.rule for series in self._excluding),
-            tuple(self._dates),
-            frozenset(self._excluded),
-            frozenset(self._excluded_days),
-            tuple(self._overrides),
-        )
-
-    def _rule_series(self, rule: RecurrenceRule, anchor: Moment) -> Series:
-        return Series(rule, anchor.local, anchor.zone, self.work, dates=anchor.kind is Kind.DATE)
-
-    def _complete(self) -> None:
-        """Work out what follows from the parts."""
+            self._series = [_series(rule, anchor, work) for rule in parts.rules]
+            self._excluding = [_series(rule, anchor, work) for rule in parts.excluding]
+        self._dates = parts.dates
+        self._date_keys = [item.start_utc for item in parts.dates]
+        self._excluded, self._excluded_days = parts.excluded, parts.excluded_days
+        self._overrides = parts.overrides
         self._overridden = {override.id_utc for override in self._overrides}
         self._ranges = sorted(
             (override for override in self._overrides if override.shift is not None),
@@ -219,66 +133,6 @@ class RecurrenceSet:
         anchors = [self._anchor, *(override.times.anchor for override in self._overrides)]
         placed = all(anchor is None or anchor.kind is Kind.TIMED for anchor in anchors)
         return _ZERO if placed else FLOATING_MARGIN
-
-    def _read_recurrence(self, component: Component, anchor: Moment) -> None:
-        """RRULE, RDATE and EXDATE of the master, and EXRULE of RFC 2445."""
-        is_date = anchor.kind is Kind.DATE
-        for prop in component.properties:
-            if prop.name in ("RRULE", "EXRULE"):
-                if not prop.value.strip():
-                    continue
-                rule = parse_rule(prop.value)
-                if is_date and isinstance(rule.until, datetime) and rule.until.tzinfo is not None:
-                    until = day_in_series(CalendarTime(rule.until.replace(tzinfo=None), utc=True), self.zones)
-                    if until.date() != rule.until.date():
-                        rule = replace(rule, until=until.date())
-                series = self._rule_series(rule, anchor)
-                (self._series if prop.name == "RRULE" else self._excluding).append(series)
-            elif prop.name == "RDATE":
-                for value in property_times(prop):
-                    self._dates.append(self._date(value))
-            elif prop.name == "EXDATE":
-                for value in property_times(prop):
-                    time = value.start if isinstance(value, Period) else value
-                    if time.is_date and not is_date:
-                        self._excluded_days.add(time.local.date())
-                    else:
-                        self._excluded.add(self.in_series(time).utc)
-        self._dates.sort(key=lambda item: item.start_utc)
-        self.work.spend(len(self._dates) + len(self._excluded) + len(self._excluded_days))
-        self._date_keys = [item.start_utc for item in self._dates]
-
-    def _date(self, value: CalendarTime | Period) -> ExtraDate:
-        """An RDATE; a period's length counts for series of times only."""
-        if not isinstance(value, Period):
-            start = self.in_series(value)
-            return ExtraDate(start.utc, start, None)
-        start = self.in_series(value.start)
-        start_utc = start.utc
-        if start.kind is Kind.DATE:
-            return ExtraDate(start_utc, start, None)
-        if isinstance(value.end, CalendarTime):
-            return ExtraDate(start_utc, start, max(self.in_series(value.end).utc, start_utc))
-        whole = Moment(later(start.local, timedelta(days=value.end.days)), start.kind, start.zone)
-        return ExtraDate(start_utc, start, later(whole.utc, timedelta(seconds=value.end.seconds)))
-
-    def in_series(self, time: CalendarTime) -> Moment:
-        """A value of RDATE, EXDATE or RECURRENCE-ID as a time of the series."""
-        return in_series(time, self._anchor, self.zones)
-
-    def _override(self, times: ComponentTimes) -> Override:
-        prop = times.component.first("RECURRENCE-ID")
-        assert prop is not None
-        recurrence_id = self.in_series(property_time(prop))
-        master = self.master
-        if master is not None and given(times.component, "DTSTART") is None and given(times.component, "DUE") is None:
-            same = NO_LENGTH if times.form == "none" else times.length
-            length, form = (master.length, master.form) if same is NO_LENGTH else (times.length, times.form)
-            times = ComponentTimes(times.component, times.index, recurrence_id, master.starts, length, form, times.busy)
-        shift = None
-        if (prop.parameter("RANGE") or "").strip().upper() == "THISANDFUTURE" and times.anchor is not None:
-            shift = times.anchor.local - local_in(recurrence_id, recurrence_id.utc, times.anchor)
-        return Override(recurrence_id, recurrence_id.utc, times, shift)
 
     # -- instances -----------------------------------------------------------------------------------------------------
 
@@ -358,7 +212,7 @@ class RecurrenceSet:
         return back, ahead
 
     def _ids_of(self, component: Component | None) -> tuple[datetime, datetime]:
-        """From when to when the original starts lie that a component describes, besides that of its own override."""
+        """The range of original starts that a component describes, without that of its own RECURRENCE-ID."""
         if component is None:
             return EARLIEST, LATEST
         return self._described_ids.get(id(component), (LATEST, LATEST))
@@ -411,8 +265,10 @@ class RecurrenceSet:
         return None if not found or None in found else max(time for time in found if time is not None)
 
     def _outermost(self) -> list[Instance]:
-        """The instances among which the first and, but for rules, the last one is: overrides, DTSTART, some RDATEs,
-        and the first of each range."""
+        """Some instances, the first of the set among them, and the last unless a rule gives it.
+
+        These are the overrides, DTSTART, some RDATEs, and the first instance of each range.
+        """
         found = [instance for instance in map(self._of_override, self._overrides) if instance is not None]
         if self.master is not None and self._anchor is not None:
             found.append(self._instance(self._anchor.utc, self._anchor))
@@ -520,6 +376,10 @@ class RecurrenceSet:
         end_utc = period_end or times.end_of(start, id_utc)
         key = instance_id(id_utc, start) if self.recurs else ""
         return _made(times, start, id_utc, end_utc, key, period_end is not None)
+
+
+def _series(rule: RecurrenceRule, anchor: Moment, work: Work) -> Series:
+    return Series(rule, anchor.local, anchor.zone, work, dates=anchor.kind is Kind.DATE)
 
 
 def _local_times(utc: datetime, zone: Zone | None) -> set[datetime]:

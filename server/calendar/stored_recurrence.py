@@ -17,7 +17,8 @@ from server.calendar.component import Component
 from server.calendar.component_times import ComponentTimes, Length, Moment
 from server.calendar.iana import iana_zone
 from server.calendar.occurrences import Busy, Kind
-from server.calendar.recurrence_set import ExtraDate, Override, RecurrenceParts, RecurrenceSet
+from server.calendar.recurrence_parts import ExtraDate, Override, RecurrenceParts
+from server.calendar.recurrence_set import RecurrenceSet
 from server.calendar.rrule import Frequency, RecurrenceRule
 from server.calendar.values import Duration
 from server.calendar.vtimezone import Observance, RulesZone, zone_of_rules
@@ -57,7 +58,7 @@ def load(text: str, work: Work, busy: Sequence[Busy] | None = None) -> Recurrenc
     """
     types = None if busy is None else tuple(busy)
     parts = _kept_parts(text, types) if len(text) <= _KEPT_LENGTH else _parts(text, types)
-    return None if parts is None else RecurrenceSet.of(parts, work)
+    return None if parts is None else RecurrenceSet(parts, work)
 
 
 def _parts(text: str, busy: tuple[Busy, ...] | None) -> RecurrenceParts | None:

@@ -12,7 +12,8 @@ from server.calendar.contentline import Property
 from server.calendar.filters import TimeRange
 from server.calendar.materialise import availability_row, freebusy_rows, rows_within, timeless_task_row
 from server.calendar.occurrences import EARLIEST, LATEST, AlarmTrigger, Kind, Occurrence, later
-from server.calendar.recurrence_set import RecurrenceSet
+from server.calendar.recurrence_ids import in_series
+from server.calendar.recurrence_set import RecurrenceSet, recurrence_set
 from server.calendar.values import CalendarTime, Period, is_no_time, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
@@ -91,7 +92,7 @@ class TimeRangeMatcher:
         """The recurrence set that a component belongs to."""
         if self._recurrence_set is None:
             alike = [pair for pair in enumerate(self._calendar.components) if pair[1].name == component.name]
-            self._recurrence_set = RecurrenceSet(alike, self._zones, self._work)
+            self._recurrence_set = recurrence_set(alike, self._zones, self._work)
         return self._recurrence_set
 
     def _any_instance(
@@ -143,9 +144,10 @@ class TimeRangeMatcher:
         if prop.name in _INSTANCE_PROPERTIES and len(path) == 2 and component.name in _RECURRING:
             return self._instance_property_in_range(component, prop.name, time_range)
         if prop.name in _OF_SERIES and len(path) == 2 and component.name in _RECURRING:
-            in_series = self._recurrences(component).in_series
+            master = self._recurrences(component).master
+            anchor = None if master is None else master.anchor
             return any(
-                self._moment_in_range(in_series(value), time_range)
+                self._moment_in_range(in_series(value, anchor, self._zones), time_range)
                 if isinstance(value, CalendarTime)
                 else self._value_in_range(value, time_range)
                 for value in property_times(prop)

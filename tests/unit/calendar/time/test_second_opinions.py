@@ -18,7 +18,7 @@ from server.calendar.component import parse_calendar
 from server.calendar.component_times import as_utc
 from server.calendar.materialise import row_of
 from server.calendar.recurrence import Series
-from server.calendar.recurrence_set import RecurrenceSet
+from server.calendar.recurrence_set import recurrence_set
 from server.calendar.rrule import WEEKDAYS, Frequency, RecurrenceRule
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
@@ -175,7 +175,7 @@ def test_recurring_ical_events(event: tuple[str, datetime], skip: int, days: int
     begin = as_utc(start, None).replace(hour=0) + timedelta(days=skip)
     end = begin + timedelta(days=days)
     calendar = parse_calendar(text)
-    recurrences = RecurrenceSet(list(enumerate(calendar.components)), CalendarZones(calendar), Work(10**7))
+    recurrences = recurrence_set(list(enumerate(calendar.components)), CalendarZones(calendar), Work(10**7))
     ours = sorted((row.start, row.end) for row in map(row_of, recurrences.instances(begin, end)))
     try:
         found = recurring_ical_events.of(icalendar.Calendar.from_ical(text)).between(begin, end)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from server.calendar.component import Component
 from server.calendar.occurrences import Busy
-from server.calendar.recurrence_set import Instance, RecurrenceSet
+from server.calendar.recurrence_set import Instance, RecurrenceSet, recurrence_set
 from server.calendar.stored_recurrence import dump, load
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
@@ -21,7 +21,7 @@ FAR = datetime(2056, 3, 1, tzinfo=UTC)
 
 def read(tree: Component, declined: frozenset[int] = frozenset()) -> RecurrenceSet:
     components = [pair for pair in enumerate(tree.components) if pair[1].name != "VTIMEZONE"]
-    return RecurrenceSet(components, CalendarZones(tree), Work(), declined)
+    return recurrence_set(components, CalendarZones(tree), Work(), declined)
 
 
 def seen(instance: Instance) -> tuple[object, ...]:
