@@ -26,7 +26,7 @@ from itertools import count, zip_longest
 from server.calendar.all_day_times import may_depend_on_zones, with_dates
 from server.calendar.calendar_object import folded_tzid
 from server.calendar.component import Component, parse_components
-from server.calendar.contentline import Property, content_lines, encode_parameter, escape_text, fold, with_crlf
+from server.calendar.contentline import Property, content_line, content_lines, escape_text, fold, with_crlf
 from server.calendar.iana import named_zone
 from server.calendar.values import CalendarTime, Period, property_times
 from server.calendar.vtimezone import CalendarZones, observances, zone_of_rules
@@ -296,15 +296,10 @@ def _with_names(components: str, renamed: dict[str, str]) -> str:
     for line in content_lines(components):
         tzid = line.parameter("TZID")
         if tzid in renamed:
-            pieces += [components[position : line.start], _with_name(line, renamed[tzid])]
+            pieces += [
+                components[position : line.start],
+                content_line(line.name, line.params | {"TZID": [renamed[tzid]]}, line.value),
+            ]
             position = line.end
     pieces.append(components[position:])
     return "".join(pieces)
-
-
-def _with_name(line: Property, tzid: str) -> str:
-    written = [line.name]
-    for name, values in line.params.items():
-        shown = [tzid] if name == "TZID" else values
-        written.append(f"{name}={','.join(map(encode_parameter, shown))}" if shown else name)
-    return fold(f"{';'.join(written)}:{line.value}")

@@ -10,7 +10,7 @@ import re
 from datetime import datetime
 
 from server.calendar.component import Component, parse_components
-from server.calendar.contentline import Property, encode_parameter, fold
+from server.calendar.contentline import Property, content_line
 from server.calendar.recurrence_ids import day_in_series
 from server.calendar.rrule import parse_rule
 from server.calendar.values import CalendarTime, property_time, property_times
@@ -72,21 +72,14 @@ def _dates(prop: Property, zones: CalendarZones) -> str | None:
             time = CalendarTime(until.replace(tzinfo=None), utc=True)
             if all(zone.to_local(until).time() != _MIDNIGHT for zone in zones.brought):
                 return None
-            return _line(prop, _UNTIL.sub(f"UNTIL={day_in_series(time, zones):%Y%m%d}", prop.value))
+            value = _UNTIL.sub(f"UNTIL={day_in_series(time, zones):%Y%m%d}", prop.value)
+            return content_line(prop.name, prop.params, value)
         if prop.name in ("EXDATE", "RDATE", "RECURRENCE-ID"):
             times = property_times(prop)
             dates = [f"{day_in_series(time, zones):%Y%m%d}" for time in times if isinstance(time, CalendarTime)]
             if len(dates) == len(times) and any(isinstance(time, CalendarTime) and time.utc for time in times):
-                return _line(prop, ",".join(dates), VALUE=["DATE"], TZID=None)
+                params = {name: values for name, values in prop.params.items() if name != "TZID"}
+                return content_line(prop.name, params | {"VALUE": ["DATE"]}, ",".join(dates))
     except InvalidData:
         pass  # what cannot be read has no effect, in the stream too
     return None
-
-
-def _line(prop: Property, value: str, **parameters: list[str] | None) -> str:
-    """A property with another value and parameters; None removes one."""
-    written = [prop.name]
-    for name, values in (prop.params | parameters).items():
-        if values is not None:
-            written.append(f"{name}={','.join(map(encode_parameter, values))}" if values else name)
-    return fold(f"{';'.join(written)}:{value}")

@@ -11,7 +11,7 @@ go on after a soft line break.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from server.errors import InvalidCalendarData
 
@@ -339,6 +339,18 @@ def _split(pattern: re.Pattern[str], value: str) -> list[str]:
         if not match.group(2):
             break
     return parts
+
+
+def content_line(name: str, params: Mapping[str, Sequence[str]], value: str) -> str:
+    """A content line, folded, with CR LF at its end (RFC 5545 §3.1).
+
+    :param params: values by name, not yet encoded; a parameter without values is written without `=`.
+    :param value: as it is written in the line.
+    """
+    written = [name]
+    for param, values in params.items():
+        written.append(f"{param}={','.join(map(encode_parameter, values))}" if values else param)
+    return fold(f"{';'.join(written)}:{value}")
 
 
 def fold(line: str, line_end: str = "\r\n") -> str:

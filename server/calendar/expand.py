@@ -13,7 +13,7 @@ from itertools import islice
 
 from server.calendar.component import Component
 from server.calendar.component_times import Moment, as_utc, given, local_in, moment
-from server.calendar.contentline import Property, encode_parameter, fold
+from server.calendar.contentline import Property, content_line, fold
 from server.calendar.materialise import (
     availability_row,
     freebusy_rows,
@@ -240,13 +240,12 @@ def _edited_span(text: str, component: Component, start: int, end: int, zones: C
 
 def _line_in_utc(prop: Property, zones: CalendarZones) -> str:
     """A property that refers to a zone, with its times in UTC; without the reference when its value is no time."""
-    others = [(name, values) for name, values in prop.params.items() if name != "TZID"]
+    params = {name: values for name, values in prop.params.items() if name != "TZID"}
     try:
         value = ",".join(_value_in_utc(time, zones) for time in property_times(prop))
     except InvalidCalendarData:
         value = prop.value
-    parameters = ";".join(f"{name}={','.join(map(encode_parameter, values))}" for name, values in others)
-    return _line(prop.name, parameters, value)
+    return content_line(prop.name, params, value)
 
 
 def _value_in_utc(value: CalendarTime | Period, zones: CalendarZones) -> str:

@@ -15,9 +15,9 @@ from server.errors import InvalidAddressData, InvalidCalendarData
 
 
 def concatenate(cards: Iterable[str]) -> str:
-    """Cards one after the other, as sent but for byte order marks and blank lines around; each ends its last line.
+    """Cards one after the other, as sent, without byte order marks and blank lines around them.
 
-    Pages of an address book concatenated one by one and sent in turn are the same as the whole at once.
+    Each card ends with a line end, so an address book may be sent in pages.
     """
     parts: list[str] = []
     for card in cards:
