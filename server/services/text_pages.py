@@ -44,6 +44,7 @@ async def member_pages(
             after = found[-1][0]
             del rows  # a reader that is slow holds one page, and no row of the next
             yield found
+            del found  # and none of this page while the next is fetched
         if not more:
             return
 
@@ -70,3 +71,4 @@ async def members_by_id(
             del rows
             if found:
                 yield found
+            del found

@@ -82,6 +82,7 @@ async def pages(
                         yield fragment
             else:
                 yield "".join([written(request, complete, found, number) for number in range(len(complete))])
+            del found  # before further texts are fetched
             parts = left_out
 
 

@@ -125,17 +125,14 @@ def tested(writer: MemberWriter, rows: Sequence[Row], test: Test | None) -> Sequ
     return rows if test is None else [row for row in rows if test(row, writer.where)]
 
 
-async def pages_of(
+def pages_of(
     request: Request, collection: Collection, columns: Sequence[MemberColumn], selection: Selection
 ) -> AsyncIterator[Sequence[Row]]:
     """Rows of the members that may match."""
     if selection.ids is None:
-        async for rows in member_pages(request, collection, columns, components=selection.components):
-            yield rows
-        return
+        return member_pages(request, collection, columns, components=selection.components)
     storage, size = request.site.storage, page_size(request, columns)
-    async for rows in members_by_id(storage, collection, selection.ids, columns, size, components=selection.components):
-        yield rows
+    return members_by_id(storage, collection, selection.ids, columns, size, components=selection.components)
 
 
 async def matching(
@@ -151,6 +148,7 @@ async def matching(
             if left is None:
                 async for page in written(writer, rows, selection):
                     yield page
+                del rows  # before the next page is fetched
                 continue
             test = selection.test
             found = await computed(tested, writer, rows, test) if selection.heavy else tested(writer, rows, test)
@@ -161,3 +159,4 @@ async def matching(
                 yield status_response(request.url(resource.href), 507, precondition)
                 return
             left -= len(found)
+            del rows, found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from server.calendar.aggregate import Aggregate
 from server.computing import computed
@@ -13,6 +13,7 @@ from server.dav.core.names import dav
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Resource
 from server.dav.rfc4918.properties import CALENDAR_TYPE
+from server.storage import Row
 
 
 async def get_calendar(request: Request, resource: Resource, headers: dict[str, str]) -> Answer:
@@ -28,11 +29,18 @@ async def get_calendar(request: Request, resource: Resource, headers: dict[str, 
         yield aggregate.head().encode()
         async for rows in member_pages(request, collection, ("name", "text")):
             if is_large(rows, ("name", "text")):
-                for row in rows:
-                    for chunk in encoded(await computed(aggregate.add, row[1])):
-                        yield chunk
+                async for chunk in _large_page(aggregate, rows):
+                    yield chunk
             else:
                 yield "".join([aggregate.add(row[1]) for row in rows]).encode()
+            del rows  # before the next page is fetched
         yield aggregate.tail().encode()
 
     return Answer(200, headers=headers, stream=chunks())
+
+
+async def _large_page(aggregate: Aggregate, rows: Sequence[Row]) -> AsyncIterator[bytes]:
+    """The objects of a page with long texts, in chunks; put together off the event loop."""
+    for row in rows:
+        for chunk in encoded(await computed(aggregate.add, row[1])):
+            yield chunk
