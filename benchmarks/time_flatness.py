@@ -24,14 +24,15 @@ from typing import NamedTuple
 
 import psutil
 
-from server import costs
 from server.calendar.filters import TimeRange
 from server.calendar.zones import UTC_ZONE
 from server.commands.session import open_storage
-from server.services.free_busy import busy_periods
-from server.services.time_ranges import objects_in, stored_in
-from server.settings import load
-from server.storage import Collection, Storage, Target
+from server.domain.objects import Collection, Target
+from server.observe import costs
+from server.services.time.free_busy import busy_periods
+from server.services.time.time_ranges import objects_in, stored_in
+from server.settings.load import load
+from server.storage import Storage
 from tests.server_process import ServerProcess, running
 
 PER_DAY = 20

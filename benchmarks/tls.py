@@ -76,7 +76,7 @@ def worker_seconds(server: ServerProcess) -> float:
         process.cpu_times()
         for root in server.root_pids()
         for process in psutil.Process(root).children(recursive=True)
-        if any("server.worker" in word for word in process.cmdline())
+        if any("server.process.worker" in word for word in process.cmdline())
     ]
     return sum(spent.user + spent.system for spent in times)
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from pydantic import ByteSize, SecretStr
 
-from server.settings import Settings, allowed_values, option_extra
+from server.settings.explain import allowed_values, option_extra
+from server.settings.model import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "config" / "koyomi.toml"

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from server import maintenance
 from server.auth.authenticate import Authenticator
-from server.connections import Connections
 from server.dav.core.dispatch import Dispatcher
 from server.dav.core.ledger import Ledger
 from server.dav.core.registry import build
 from server.dav.core.request import Site
 from server.dav.standards import standards
 from server.events.sharees import keep_informed
-from server.health import Health
-from server.metrics import Metrics
+from server.jobs import maintenance
+from server.observe.health import Health
+from server.observe.metrics import Metrics
+from server.observe.tracing import Tracing
+from server.process.connections import Connections
+from server.process.worker import Post, Served
 from server.services.collections import Collections
 from server.services.objects import Objects
-from server.settings import Settings
-from server.tracing import Tracing
-from server.worker import Post, Served
+from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from server.errors import KoyomiError
+from server.domain.errors import KoyomiError
 
 COMMANDS = {
     "serve": ("server.commands.serve:serve", "Run the server."),

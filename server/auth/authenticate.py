@@ -29,10 +29,10 @@ from server.auth.credential_cache import CredentialCache
 from server.auth.htpasswd import HtpasswdFile
 from server.auth.passwords import PasswordHasher
 from server.auth.sign_in import SignIn
-from server.directory import Directory, SignInMaterial, ThrottleRules, name_key
-from server.errors import SignInDelayed, SignInRequired
-from server.settings import Settings
-from server.storage import Principal
+from server.domain.errors import SignInDelayed, SignInRequired
+from server.domain.principals import Principal
+from server.settings.model import Settings
+from server.storage.directory import Directory, SignInMaterial, ThrottleRules, name_key
 
 __all__ = ["Authenticator", "SignIn"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from server.auth.client_address import ClientAddresses
-from server.errors import SignInRequired
+from server.domain.errors import SignInRequired
 
 CHALLENGE = 'Basic realm="Koyomi", charset="UTF-8"'
 MAX_HEADER = 8192

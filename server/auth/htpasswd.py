@@ -18,8 +18,8 @@ import structlog
 
 from server.auth import sha_crypt
 from server.auth.passwords import MAX_LENGTH, PasswordHasher, prepare
-from server.directory import name_key
-from server.errors import ConfigurationError
+from server.domain.errors import ConfigurationError
+from server.storage.directory import name_key
 
 MAX_SIZE = 64 << 20
 """Bytes of the file that are read at most."""

@@ -21,7 +21,7 @@ from argon2 import PasswordHasher as Argon2
 from argon2 import Type
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from server.errors import InvalidPrincipal
+from server.domain.errors import InvalidPrincipal
 
 TIME_COST = 3
 MEMORY_COST = 19 * 1024

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
 
-from server.storage import NO_GRANTS, Ace, Collection, Grants, Principal
+from server.domain.grants import NO_GRANTS, Ace, Grants
+from server.domain.objects import Collection
+from server.domain.principals import Principal
 
 READ = "{DAV:}read"
 WRITE = "{DAV:}write"

@@ -13,7 +13,7 @@ class SignIn:
     """Credentials that were right when they were verified.
 
     They still are if the person is there, is not disabled and has the same `credential_version`: the request's own
-    statement tells (`server.storage.Principal`).
+    statement tells (`server.domain.principals.Principal`).
     """
 
     principal_id: int

@@ -1,7 +1,7 @@
 """How failed attempts to sign in are counted, and under which names.
 
 The counts lie in the database, so that all workers see them: per client address, per account from one address, and per
-account. What happens after how many failures is `server.directory.ThrottleRules`.
+account. What happens after how many failures is `server.storage.directory.ThrottleRules`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import blake2b
 
-from server.errors import SignInDelayed, Unavailable
+from server.domain.errors import SignInDelayed, Unavailable
 
 MAX_WAITING = 256
 """Attempts that may wait for a slot in one process."""

@@ -32,7 +32,7 @@ from server.calendar.values import CalendarTime, Period, property_times
 from server.calendar.vtimezone import CalendarZones, observances, zone_of_rules
 from server.calendar.zone_definition import FIRST_YEAR, LISTED_UNTIL, definition
 from server.calendar.zones import Zone
-from server.errors import InvalidData, UnknownTimezone
+from server.domain.errors import InvalidData, UnknownTimezone
 
 GLOBAL_PREFIX = "/koyomi/"
 """A TZID that begins with a solidus is globally unique (RFC 5545 §3.8.3.1)."""

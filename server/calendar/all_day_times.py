@@ -15,7 +15,7 @@ from server.calendar.recurrence_ids import day_in_series
 from server.calendar.rrule import parse_rule
 from server.calendar.values import CalendarTime, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
-from server.errors import InvalidData
+from server.domain.errors import InvalidData
 
 _ALL_DAY = re.compile(r"\nDTSTART(?:;[^:]*)?:(?:\r?\n[ \t])?[0-9]{8}[ \t]*\r?\n(?![ \t])")
 _IN_UTC = re.compile(r"\n(?:EXDATE|RDATE|RECURRENCE-ID)[;:].*[0-9]Z|\nRRULE.*UNTIL=[0-9T]*Z")

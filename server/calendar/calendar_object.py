@@ -30,7 +30,7 @@ from server.calendar.values import (
     property_time,
     property_times,
 )
-from server.errors import (
+from server.domain.errors import (
     DateTimeTooEarly,
     DateTimeTooLate,
     InvalidCalendarData,
@@ -41,7 +41,7 @@ from server.errors import (
     UnknownTimezone,
     UnsupportedComponent,
 )
-from server.limits import Limits
+from server.domain.limits import Limits
 
 CALENDAR_COMPONENTS = frozenset(("VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VAVAILABILITY"))
 """The components that a calendar object resource can be of (RFC 5545 §3.6, RFC 7953)."""

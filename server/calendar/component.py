@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from server.calendar.contentline import BOM, Property, content_lines
-from server.errors import InvalidCalendarData
+from server.domain.errors import InvalidCalendarData
 
 MAX_DEPTH = 12
 """Levels of components: standards reach 4 (VLOCATION in VALARM in VEVENT in VCALENDAR)."""

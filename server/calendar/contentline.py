@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from server.errors import InvalidCalendarData
+from server.domain.errors import InvalidCalendarData
 
 
 def possessive(group: str) -> str:

@@ -2,7 +2,8 @@
 
 Occurrences, alarms, zone keys and busy types are computed when an object is written. A change of this code that gives
 another result for a text that may be stored already needs a new `VERSION`: servers then compute all older objects
-again, in the background (`storage_plugins.postgres.occurrence_jobs`). `koyomi db reexpand` does the same at once.
+again, in the background (`storage_plugins.postgres.upkeep.occurrence_jobs`). `koyomi db reexpand` does the same at
+once.
 
 The time key of every object begins with the version, so that an object which a server of an older version writes during
 an upgrade is found, too.

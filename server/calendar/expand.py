@@ -27,7 +27,7 @@ from server.calendar.values import CalendarTime, Duration, Period, listed_values
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import Zone
-from server.errors import InvalidCalendarData, TooManyInstances
+from server.domain.errors import InvalidCalendarData, TooManyInstances
 
 _RECURRING = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
 _REMOVED = frozenset(("RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"))

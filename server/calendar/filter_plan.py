@@ -13,7 +13,7 @@ from typing import Literal
 
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.calendar.filters import COMPONENTS_WITH_ALARMS, CompFilter, PropFilter, TextMatch, TimeRange, text_matches
-from server.collation import ASCII_CASEMAP, OCTET
+from server.domain.collation import ASCII_CASEMAP, OCTET
 
 MAX_ALTERNATIVES = 20
 """Alternatives of one component type. Each takes statements of its own; from there on reading all texts is cheaper."""

@@ -17,8 +17,8 @@ from typing import Literal, Protocol
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.calendar.component import Component
 from server.calendar.contentline import Property
-from server.collation import ASCII_CASEMAP, FoldedTexts, MatchType, check_collation, folded_matcher, matcher
-from server.errors import InvalidFilter
+from server.domain.collation import ASCII_CASEMAP, FoldedTexts, MatchType, check_collation, folded_matcher, matcher
+from server.domain.errors import InvalidFilter
 
 Test = Literal["anyof", "allof"]
 

@@ -15,7 +15,7 @@ from server.calendar.recurrence_set import RecurrenceSet, recurrence_set
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import Zone
-from server.errors import TooManyInstances
+from server.domain.errors import TooManyInstances
 
 _STRENGTH = {Busy.BUSY: 3, Busy.UNAVAILABLE: 2, Busy.TENTATIVE: 1, Busy.FREE: 0}
 """RFC 7953 §4: which type holds where availabilities of one priority overlap."""

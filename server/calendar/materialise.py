@@ -22,7 +22,7 @@ from server.calendar.values import CalendarTime, Period, property_duration, prop
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import UTC_ZONE, Zone
-from server.errors import InvalidData, TooManyInstances
+from server.domain.errors import InvalidData, TooManyInstances
 
 WHOLE = 1000
 """A series of up to this many instances is materialised whole."""

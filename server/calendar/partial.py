@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from server.calendar.component import MAX_DEPTH
 from server.calendar.contentline import BOM, Property, content_lines, fold
-from server.errors import InvalidFilter
+from server.domain.errors import InvalidFilter
 
 MAX_SELECTED = 1000
 """Component and property names in one selection."""

@@ -19,7 +19,7 @@ from server.calendar.component_times import busy_of
 from server.calendar.contentline import Property, content_lines
 from server.calendar.occurrences import Busy
 from server.calendar.recurrence_ids import SeriesIds, recurrence_ids
-from server.errors import InvalidCalendarData
+from server.domain.errors import InvalidCalendarData
 
 _NAMES = frozenset(("TRANSP", "X-MICROSOFT-CDO-BUSYSTATUS", "X-MOZ-LASTACK", "X-MOZ-GENERATION"))
 """Whether it makes busy (RFC 5545 §3.8.2.7; Outlook says it once more), and how far Thunderbird's reminders are."""

@@ -14,7 +14,7 @@ from server.calendar.contentline import Property
 from server.calendar.occurrences import Kind
 from server.calendar.values import CalendarTime, property_time
 from server.calendar.vtimezone import CalendarZones
-from server.errors import InvalidData
+from server.domain.errors import InvalidData
 
 _MIDNIGHT = datetime.min.time()
 

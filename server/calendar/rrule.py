@@ -14,7 +14,7 @@ from enum import IntEnum
 from functools import lru_cache
 
 from server.calendar.values import is_no_time, parse_calendar_time
-from server.errors import InvalidCalendarData
+from server.domain.errors import InvalidCalendarData
 
 _INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,9}\Z")

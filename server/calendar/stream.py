@@ -21,7 +21,7 @@ from server.calendar.component import MAX_DEPTH, outline, parse_calendar, parse_
 from server.calendar.contentline import Property, content_lines, fold, with_crlf
 from server.calendar.octet_lines import LARGEST, decoded, octet_lines, text_value
 from server.calendar.recurrence_ids import recurrence_ids
-from server.errors import InvalidCalendarData, InvalidData
+from server.domain.errors import InvalidCalendarData, InvalidData
 
 _DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"[0-9]{1,10}")

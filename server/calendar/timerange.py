@@ -18,7 +18,7 @@ from server.calendar.values import CalendarTime, Period, is_no_time, property_ti
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import Zone
-from server.errors import InvalidData
+from server.domain.errors import InvalidData
 
 _RECURRING = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
 _INSTANCE_PROPERTIES = frozenset(("DTSTART", "DTEND", "DUE", "DURATION"))

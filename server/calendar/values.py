@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from server.calendar.contentline import Property
-from server.errors import InvalidCalendarData
+from server.domain.errors import InvalidCalendarData
 
 _DATE_TIME = re.compile(
     r"([0-9]{4})(-?)([0-9]{2})\2([0-9]{2})(?:[Zz]|[Tt ]([0-9]{2})(:?)([0-9]{2})(?:\6([0-9]{2}))?([Zz])?)?"

@@ -22,7 +22,7 @@ from server.calendar.rrule import Frequency, parse_rule
 from server.calendar.values import Period, parse_utc_offset, property_time, property_times
 from server.calendar.work import Work
 from server.calendar.zones import Transition, Zone
-from server.errors import InvalidCalendarData, InvalidData, UnknownTimezone
+from server.domain.errors import InvalidCalendarData, InvalidData, UnknownTimezone
 
 KEY_PREFIX = "rules:"
 """What the keys of zones by their own rules begin with, before the hash of the rules."""

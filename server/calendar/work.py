@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from server.errors import TooManyInstances
+from server.domain.errors import TooManyInstances
 
 DEFAULT_WORK = 400_000
 """Steps, each some tenths of a microsecond to some microseconds."""

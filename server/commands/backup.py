@@ -8,8 +8,8 @@ import click
 
 from server.commands.options import with_settings
 from server.commands.session import open_database
-from server.settings import Settings
-from storage_plugins.postgres.backup import back_up
+from server.settings.model import Settings
+from storage_plugins.postgres.backup.cluster_copy import back_up
 
 
 @click.command

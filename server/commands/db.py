@@ -11,16 +11,17 @@ import click
 from server.calendar import iana
 from server.commands.options import with_settings
 from server.commands.session import open_database
-from server.errors import ConfigurationError, DatabaseError
+from server.domain.errors import ConfigurationError, DatabaseError
 from server.services.etags import etag_of
 from server.services.views import render
-from server.settings import Settings
-from storage_plugins.postgres import dump, occurrence_jobs
-from storage_plugins.postgres.audit_chain import verify
-from storage_plugins.postgres.check import check as differences
+from server.settings.model import Settings
+from storage_plugins.postgres.backup import dump
+from storage_plugins.postgres.backup.restore import upgrade_postgresql
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.migrations import migrate, run_online_steps, schema_state
-from storage_plugins.postgres.restoring import upgrade_postgresql
+from storage_plugins.postgres.upkeep import occurrence_jobs
+from storage_plugins.postgres.upkeep.audit_chain import verify
+from storage_plugins.postgres.upkeep.check import check as differences
 
 _STATEMENT_TIMEOUT = 600.0
 """Seconds that one statement of a check may take."""

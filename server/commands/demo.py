@@ -14,12 +14,12 @@ from server.commands.demo_content import PEOPLE, ROOMS, Member
 from server.commands.options import with_serving_settings
 from server.commands.session import CAUSE, Session, open_storage
 from server.commands.user import generate_password, table
-from server.errors import DatabaseError
+from server.domain.errors import DatabaseError
+from server.domain.objects import HomeKind, Target
 from server.services.objects import Objects
-from server.services.principals import find, set_password
-from server.services.principals_loading import load_principals
-from server.settings import Settings
-from server.storage import HomeKind, Target
+from server.services.principals.changes import find, set_password
+from server.services.principals.loading import load_principals
+from server.settings.model import Settings
 
 
 @click.command

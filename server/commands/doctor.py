@@ -12,8 +12,8 @@ from server.commands.session import open_database
 from server.commands.user import read_password
 from server.diagnosis import discovery, installation
 from server.diagnosis.findings import Finding, problem
-from server.errors import KoyomiError
-from server.settings import Settings
+from server.domain.errors import KoyomiError
+from server.settings.model import Settings
 
 _SIGNS = {"ok": "ok     ", "warning": "WARNING", "problem": "PROBLEM"}
 

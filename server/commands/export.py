@@ -14,10 +14,10 @@ import click
 
 from server.commands.options import with_settings
 from server.commands.session import open_storage
-from server.services import principals
+from server.services.principals import changes as principals
 from server.services.transfer.exporting import Exporter
 from server.services.transfer.sources import SUFFIXES
-from server.settings import Settings
+from server.settings.model import Settings
 
 
 @click.command

@@ -11,10 +11,10 @@ import click
 
 from server.commands.options import with_settings
 from server.commands.session import open_storage
+from server.domain.changes import Cause
 from server.services.transfer.importing import Imported, Importer
 from server.services.transfer.sources import Refused, Source, find_sources
-from server.settings import Settings
-from server.storage import Cause
+from server.settings.model import Settings
 
 CAUSE = Cause(None, "import")
 

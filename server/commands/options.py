@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from server.settings import Settings
+    from server.settings.model import Settings
 
 
 def with_serving_settings(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,10 +42,10 @@ def with_settings(*overriding: str) -> Callable[[Callable[..., Any]], Callable[.
         @click.option("--database", metavar="URL", help="Use this PostgreSQL database instead of the embedded one.")
         @functools.wraps(command)
         def run(config: Path | None, **arguments: Any) -> Any:
-            from server import settings as model
+            from server.settings.load import load
 
             overrides = {name: arguments.pop(name) for name in ("data", "database", *overriding)}
-            settings = model.load(config, overrides)
+            settings = load(config, overrides)
             result = command(settings, **arguments)
             return asyncio.run(result) if inspect.iscoroutine(result) else result
 

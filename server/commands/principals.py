@@ -10,9 +10,9 @@ import click
 
 from server.commands.options import with_settings
 from server.commands.session import CAUSE, open_storage
-from server.errors import InvalidPrincipal
-from server.services.principals_loading import Loaded, load_principals
-from server.settings import Settings
+from server.domain.errors import InvalidPrincipal
+from server.services.principals.loading import Loaded, load_principals
+from server.settings.model import Settings
 
 
 @click.group

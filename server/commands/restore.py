@@ -10,14 +10,14 @@ import click
 
 from server.commands.options import with_settings
 from server.commands.session import CAUSE, Session, open_storage
-from server.directory import PrincipalRecord
-from server.errors import AlreadyExists, BadRequest, NotFound
+from server.domain.errors import AlreadyExists, BadRequest, NotFound
 from server.services.objects import Objects
 from server.services.restoring import restore_object
-from server.settings import Settings
-from storage_plugins.postgres.backup import read_manifest
-from storage_plugins.postgres.deleted import deleted_collections, deleted_objects, restore_collection
-from storage_plugins.postgres.restoring import restore_embedded, restore_external
+from server.settings.model import Settings
+from server.storage.directory import PrincipalRecord
+from storage_plugins.postgres.backup.cluster_copy import read_manifest
+from storage_plugins.postgres.backup.restore import restore_embedded, restore_external
+from storage_plugins.postgres.upkeep.deleted import deleted_collections, deleted_objects, restore_collection
 
 
 @click.command

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import click
 
 from server.auth.passwords import PasswordHasher
-from server.settings import Settings
-from server.storage import Cause
+from server.domain.changes import Cause
+from server.settings.model import Settings
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
-from storage_plugins.postgres.embedded import embedded
+from storage_plugins.postgres.embedded.server import embedded
 from storage_plugins.postgres.migrations import migrate
 from storage_plugins.postgres.storage import PostgresStorage
 

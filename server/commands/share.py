@@ -7,9 +7,9 @@ import click
 from server.commands.options import with_settings
 from server.commands.session import CAUSE, open_storage
 from server.commands.user import table
+from server.domain.grants import ShareRights
 from server.services.sharing import Sharing
-from server.settings import Settings
-from server.storage import ShareRights
+from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
 
 

@@ -11,9 +11,9 @@ import click
 from server.auth import app_passwords
 from server.commands.options import with_settings
 from server.commands.session import CAUSE, open_storage
-from server.directory import Directory, Handover, name_key
-from server.services import principals
-from server.settings import Settings
+from server.services.principals import changes as principals
+from server.settings.model import Settings
+from server.storage.directory import Directory, Handover, name_key
 
 _PAGE = 1000
 

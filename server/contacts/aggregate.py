@@ -11,7 +11,7 @@ from server.calendar.contentline import BOM, Property, content_lines
 from server.calendar.octet_lines import LARGEST, octet_lines, text_value
 from server.calendar.stream import stamp_number
 from server.contacts.properties import is_agent, split_name
-from server.errors import InvalidAddressData, InvalidCalendarData
+from server.domain.errors import InvalidAddressData, InvalidCalendarData
 
 
 def concatenate(cards: Iterable[str]) -> str:

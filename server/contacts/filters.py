@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from server.calendar.contentline import Property, content_lines, possessive
-from server.collation import UNICODE_CASEMAP, FoldedTexts, MatchType, check_collation, folded_matcher
 from server.contacts.properties import parameter_values, readings, split_name
-from server.errors import InvalidFilter
+from server.domain.collation import UNICODE_CASEMAP, FoldedTexts, MatchType, check_collation, folded_matcher
+from server.domain.errors import InvalidFilter
 
 Test = Literal["anyof", "allof"]
 

@@ -18,8 +18,8 @@ from typing import Literal
 
 from server.calendar.contentline import Property, content_lines, decode
 from server.contacts.properties import components, is_agent, items, split_name, text
-from server.errors import InvalidAddressData, InvalidCalendarData, ResourceTooLarge, UnsupportedMediaType
-from server.limits import Limits
+from server.domain.errors import InvalidAddressData, InvalidCalendarData, ResourceTooLarge, UnsupportedMediaType
+from server.domain.limits import Limits
 
 Version = Literal["2.1", "3.0", "4.0"]
 

@@ -17,8 +17,10 @@ from server.dav.core.request import Answer, Request
 from server.dav.core.resource import HOMES, Kind, Resource, from_resolution, home_kind
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.proppatch import Instructions, read_creation
-from server.errors import AlreadyExists, BadRequest, NotFound, ParentMissing, TooManyCollections
-from server.storage import NewCollection, Resolution, Unchanged
+from server.domain.changes import Unchanged
+from server.domain.errors import AlreadyExists, BadRequest, NotFound, ParentMissing, TooManyCollections
+from server.domain.objects import NewCollection
+from server.storage.reads import Resolution
 
 LOCATIONS = {
     Kind.CALENDAR: caldav("calendar-collection-location-ok"),

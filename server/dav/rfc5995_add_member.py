@@ -13,7 +13,7 @@ from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Kind, Resource
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import check_media_type, demand_writable, written
-from server.errors import ParentMissing
+from server.domain.errors import ParentMissing
 
 GROWING = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK})
 """Collections that take new members."""

@@ -22,8 +22,8 @@ from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import COLLECTIONS, HOMES, Kind, Resource, collection_of, member_kind
 from server.dav.rfc4918.propfind import names_in
-from server.errors import BadRequest, InvalidSyncToken
-from server.storage import Row
+from server.domain.errors import BadRequest, InvalidSyncToken
+from server.storage.reads import Row
 
 _TOKEN = re.compile(r"koyomi-sync:(c|h)-(\d{1,18})-(\d{1,18})-(\d{1,18})(m?)(?:-(\d{1,18}))?\Z")
 

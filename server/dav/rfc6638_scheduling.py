@@ -16,8 +16,8 @@ from server.dav.core.registry import MemberValue, Property, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource, from_resolution, home_href, principal_href
 from server.dav.core.xml import Element, inner_text
-from server.errors import AccessDenied, BadRequest, NotFound
-from server.storage import Collection
+from server.domain.errors import AccessDenied, BadRequest, NotFound
+from server.domain.objects import Collection
 
 PRINCIPALS = frozenset({Kind.PRINCIPAL})
 CALENDARS = frozenset({Kind.CALENDAR})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from server.calendar.calendar_object import read_calendar_object
-from server.computing import computed
 from server.dav.core import names, xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav
@@ -11,7 +10,8 @@ from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource
 from server.dav.core.xml import Element
-from server.errors import InvalidData
+from server.domain.errors import InvalidData
+from server.process.computing import computed
 
 
 def _nothing(request: Request, resource: Resource) -> None:

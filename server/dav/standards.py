@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from server.dav import (
     apple_calendar_properties,
-    calendarserver_ctag,
-    calendarserver_limits,
-    calendarserver_principal_search,
-    calendarserver_proxy,
-    rfc3253_expand_property,
-    rfc3253_reports,
-    rfc3744_access,
-    rfc3744_acl_method,
-    rfc3744_principal_reports,
-    rfc3744_principal_search,
     rfc4331_quota,
     rfc4791,
     rfc4918,
@@ -28,7 +18,17 @@ from server.dav import (
     rfc7809_timezones,
     rfc7953_availability,
 )
+from server.dav.calendarserver import ctag as calendarserver_ctag
+from server.dav.calendarserver import limits as calendarserver_limits
+from server.dav.calendarserver import principal_search as calendarserver_principal_search
+from server.dav.calendarserver import proxy as calendarserver_proxy
 from server.dav.core.registry import Standard
+from server.dav.rfc3253 import expand_property as rfc3253_expand_property
+from server.dav.rfc3253 import reports as rfc3253_reports
+from server.dav.rfc3744 import access as rfc3744_access
+from server.dav.rfc3744 import acl_method as rfc3744_acl_method
+from server.dav.rfc3744 import principal_reports as rfc3744_principal_reports
+from server.dav.rfc3744 import principal_search as rfc3744_principal_search
 
 
 def standards(installation: bytes) -> list[Standard]:

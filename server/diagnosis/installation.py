@@ -10,14 +10,14 @@ from ipaddress import ip_address
 
 from server.calendar import iana
 from server.diagnosis.findings import Finding, ok, problem, warning
-from server.errors import KoyomiError
-from server.settings import Settings
-from server.supervisor import tls_files
-from server.tls import validity
+from server.domain.errors import KoyomiError
+from server.process.supervisor import tls_files
+from server.process.tls import validity
+from server.settings.model import Settings
+from storage_plugins.postgres.backup.durability import dangers
 from storage_plugins.postgres.database import Database
-from storage_plugins.postgres.durability import dangers
 from storage_plugins.postgres.migrations import schema_state
-from storage_plugins.postgres.occurrence_jobs import zone_data
+from storage_plugins.postgres.upkeep.occurrence_jobs import zone_data
 
 _SOON = timedelta(days=14)
 _SPACE = 1 << 30

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
-from server.access import Access
-from server.background import run_forever
-from server.storage import Change, Storage
+from server.domain.events import Change
+from server.observe.background import run_forever
+from server.storage import Storage
+from server.storage.access import Access
 
 PAUSE = 0.25
 """Seconds in which changes add up before they are passed on."""

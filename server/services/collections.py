@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.errors import AlreadyExists, PermanentCollection
-from server.limits import Limits
+from server.domain.changes import Cause, PropertyChanges, Unchanged
+from server.domain.errors import AlreadyExists, PermanentCollection
+from server.domain.limits import Limits
+from server.domain.objects import Collection, Home, NewCollection
 from server.services.objects import write_limits
-from server.storage import Cause, Collection, Home, NewCollection, PropertyChanges, Storage, Unchanged
+from server.storage import Storage
 
 DEFAULT_ADDRESS_BOOK = NewCollection("addressbook", "addressbook")
 """What replaces the last address book of a home when it is deleted: clients need one to put contacts into."""

@@ -14,26 +14,17 @@ from datetime import UTC, datetime
 from server.calendar import attendance
 from server.calendar.calendar_object import CalendarObject, read_calendar_object, time_key
 from server.calendar.materialise import is_single, materialise
-from server.computing import computed
 from server.contacts.vcard import AddressObject, read_address_object
-from server.errors import NotFound, PersonalOnly, UidConflict, UnsupportedComponent, WriteConflict
-from server.limits import Limits
+from server.domain.changes import Cause, ObjectState, PropertyChanges, Unchanged, WriteLimits, Written
+from server.domain.errors import NotFound, PersonalOnly, UidConflict, UnsupportedComponent, WriteConflict
+from server.domain.limits import Limits
+from server.domain.objects import Collection, Object
+from server.process.computing import computed
 from server.services import views
 from server.services.etags import etag_of
-from server.storage import (
-    Cause,
-    Collection,
-    Object,
-    ObjectContent,
-    ObjectState,
-    PropertyChanges,
-    SharedObject,
-    Storage,
-    Unchanged,
-    Views,
-    WriteLimits,
-    Written,
-)
+from server.storage import Storage
+from server.storage.changes import ObjectContent, Views
+from server.storage.reads import SharedObject
 
 LARGE = 16 * 1024
 """Bytes from which a text is parsed off the event loop."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from server.errors import AlreadyExists, NotFound, UidConflict, WriteConflict
+from server.domain.changes import Cause, PropertyChanges
+from server.domain.errors import AlreadyExists, NotFound, UidConflict, WriteConflict
+from server.domain.objects import HomeKind, Target
 from server.services.objects import Objects
-from server.storage import Cause, HomeKind, PropertyChanges, Storage, Target
+from server.storage import Storage
 
 _ATTEMPTS = 12
 """How often a write is tried while others write to the same calendar."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.access import Access, Share
-from server.directory import Directory
-from server.errors import BadRequest, NotFound, WriteConflict
-from server.services.principals import find
+from server.domain.changes import Cause
+from server.domain.errors import BadRequest, NotFound, WriteConflict
+from server.domain.grants import ShareRights
+from server.domain.objects import Collection, Home, HomeKind, Target
+from server.services.principals.changes import find
 from server.services.views import render
-from server.storage import Cause, Collection, Home, HomeKind, ShareRights, Storage, Target
+from server.storage import Storage
+from server.storage.access import Access, Share
+from server.storage.directory import Directory
 
 SHARED_KINDS: tuple[HomeKind, ...] = ("calendar", "addressbook")
 _ATTEMPTS = 10

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from server.storage import Collection, MemberColumn, Row, Storage, with_texts
+from server.domain.objects import Collection
+from server.storage import Storage
+from server.storage.reads import MemberColumn, Row, with_texts
 
 TEXTS = 100
 """Rows of a page with texts."""

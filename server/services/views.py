@@ -13,9 +13,10 @@ from server.calendar.alarms import alarm_triggers
 from server.calendar.component import parse_calendar
 from server.calendar.occurrences import AlarmTrigger, Busy
 from server.calendar.personal import busy_types, compose, neutral, same_order, same_shared, split
-from server.errors import ResourceTooLarge
+from server.domain.errors import ResourceTooLarge
 from server.services.etags import etag_of
-from server.storage import ObjectView, SharedObject, Views
+from server.storage.changes import ObjectView, Views
+from server.storage.reads import SharedObject
 
 MAX_PERSONAL = 256 * 1024
 """Bytes of the personal parts that one person may keep in one object."""

@@ -1,34 +1,27 @@
-"""Who may do what, in PostgreSQL (`server.access.Access`)."""
+"""Who may do what, in PostgreSQL (`server.storage.access.Access`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from server.access import AccessList, AclEntry, Delegation, PrincipalSearch, Share
-from server.background import failed
-from server.directory import name_key
-from server.errors import NotFound
-from server.storage import (
-    Ace,
-    Cause,
-    Collection,
-    DelegateRights,
-    Home,
-    Principal,
-    PrincipalKind,
-    SharedObject,
-    ShareRights,
-    Unchanged,
-    Views,
-)
-from storage_plugins.postgres import fan_out
+from server.domain.changes import Cause, Unchanged
+from server.domain.errors import NotFound
+from server.domain.grants import Ace, DelegateRights, ShareRights
+from server.domain.objects import Collection, Home
+from server.domain.principals import Principal, PrincipalKind
+from server.observe.background import failed
+from server.storage.access import AccessList, AclEntry, Delegation, PrincipalSearch, Share
+from server.storage.changes import Views
+from server.storage.directory import name_key
+from server.storage.reads import SharedObject
+from storage_plugins.postgres.changes import fan_out
+from storage_plugins.postgres.changes.principals import leave_trace, lock
+from storage_plugins.postgres.changes.views import render_all
+from storage_plugins.postgres.changes.writing import by, call, write
 from storage_plugins.postgres.database import Connection
-from storage_plugins.postgres.principal_rows import PRINCIPAL, principal
-from storage_plugins.postgres.principal_search import query
-from storage_plugins.postgres.principal_writes import leave_trace, lock
+from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
+from storage_plugins.postgres.reads.principal_search import query
 from storage_plugins.postgres.storage import PostgresStorage
-from storage_plugins.postgres.views import render_all
-from storage_plugins.postgres.writing import by, call, write
 
 _SET_ACL = call("koyomi_set_acl_2", 11)
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from server import costs
-from server.background import run_forever
-from server.errors import Unavailable
+from server.domain.errors import Unavailable
+from server.observe import costs
+from server.observe.background import run_forever
 from storage_plugins.postgres.sqlstates import domain_error
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The directory in PostgreSQL: principals and how they sign in (`server.directory.Directory`)."""
+"""The directory in PostgreSQL: principals and how they sign in (`server.storage.directory.Directory`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from datetime import datetime
 
 import asyncpg
 
-from server.directory import (
+from server.domain.changes import Cause
+from server.domain.errors import AlreadyExists, NotFound
+from server.domain.principals import Principal, PrincipalKind
+from server.storage.directory import (
     AppPassword,
     AppPasswordHash,
     FailureScope,
@@ -20,13 +23,12 @@ from server.directory import (
     ThrottleRules,
     name_key,
 )
-from server.errors import AlreadyExists, NotFound
-from server.storage import Cause, Principal, PrincipalKind
-from storage_plugins.postgres import handover as handing_over
-from storage_plugins.postgres import principal_removal, principal_writes
+from storage_plugins.postgres.changes import handover as handing_over
+from storage_plugins.postgres.changes import principal_removal
+from storage_plugins.postgres.changes import principals as principal_writes
+from storage_plugins.postgres.changes.principals import leave_trace
 from storage_plugins.postgres.database import Database
-from storage_plugins.postgres.principal_rows import PRINCIPAL, principal
-from storage_plugins.postgres.principal_writes import leave_trace
+from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
 
 _RECORD = """
     p.id, p.uid, p.kind, p.name, p.display_name, p.roles, p.disabled_at, p.quota_bytes, p.auto_schedule,

@@ -15,7 +15,7 @@ from typing import TypeVar
 import asyncpg
 import structlog
 
-from server.errors import DatabaseError
+from server.domain.errors import DatabaseError
 from storage_plugins.postgres.database import Connection
 
 T = TypeVar("T")

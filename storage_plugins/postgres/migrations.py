@@ -23,7 +23,7 @@ from typing import Literal, cast
 
 import asyncpg
 
-from server.errors import DatabaseError, Unavailable
+from server.domain.errors import DatabaseError, Unavailable
 from storage_plugins.postgres.database import Connection, connect
 from storage_plugins.postgres.lock_waits import PATIENCE, Patience, advisory_lock, limit_lock_waits, retried
 from storage_plugins.postgres.online_steps import Tell, run_step, statements

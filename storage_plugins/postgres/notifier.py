@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
 
-from server.background import failed, run_forever
-from server.errors import KoyomiError
-from server.storage import ANYTHING, Change
+from server.domain.errors import KoyomiError
+from server.domain.events import ANYTHING, Change
+from server.observe.background import failed, run_forever
 from storage_plugins.postgres.database import Connection, connect
 from storage_plugins.postgres.sqlstates import domain_error
 

@@ -24,7 +24,7 @@ from functools import partial
 import asyncpg
 import structlog
 
-from server.errors import DatabaseError
+from server.domain.errors import DatabaseError
 from storage_plugins.postgres.database import Connection
 from storage_plugins.postgres.lock_waits import Patience, limit_lock_waits, retried
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from server.errors import (
+from server.domain.errors import (
     AlreadyExists,
     BadRequest,
     DatabaseError,

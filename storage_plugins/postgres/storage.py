@@ -12,29 +12,30 @@ from uuid import UUID
 import asyncpg
 
 from server.calendar.filter_plan import UidSearch
-from server.errors import DatabaseError, NotFound, Unavailable
-from server.storage import (
+from server.domain.errors import DatabaseError, NotFound, Unavailable
+from server.domain.events import Change
+from server.domain.objects import Collection, Home, Target
+from server.storage.reads import (
     MAX_TIMINGS,
     BusyTimes,
-    Change,
-    Collection,
-    Home,
     MemberColumn,
     Overlapping,
     Resolution,
     Row,
     SharedObject,
     StoredRecurrence,
-    Target,
     Timings,
 )
-from storage_plugins.postgres import alarm_reads, columnwise, members, occurrence_reads, owners, resolve, views
-from storage_plugins.postgres.collection_writes import CollectionWrites
+from storage_plugins.postgres.changes import views
+from storage_plugins.postgres.changes.collections import CollectionWrites
+from storage_plugins.postgres.changes.members import MemberWrites
 from storage_plugins.postgres.database import DEFAULT_LIMITS, Database, DatabaseLimits
-from storage_plugins.postgres.member_writes import MemberWrites
 from storage_plugins.postgres.migrations import schema_state
 from storage_plugins.postgres.notifier import Notifier
-from storage_plugins.postgres.statistics import Statistics
+from storage_plugins.postgres.reads import alarms as alarm_reads
+from storage_plugins.postgres.reads import columnwise, members, owners, resolve
+from storage_plugins.postgres.reads import occurrences as occurrence_reads
+from storage_plugins.postgres.upkeep.statistics import Statistics
 
 _SHOWN = (
     "binding b join collection c on c.home_id = b.collection_home_id and c.id = b.collection_id "

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from storage_plugins.postgres.embedded import Cluster, embedded
+from storage_plugins.postgres.embedded.server import Cluster, embedded
 from tests.server_process import ServerProcess
 
 
@@ -23,7 +23,7 @@ def parent(server: ServerProcess) -> psutil.Process:
 
 def workers(server: ServerProcess) -> list[psutil.Process]:
     """The processes that answer requests."""
-    return [child for child in parent(server).children() if "server.worker" in " ".join(child.cmdline())]
+    return [child for child in parent(server).children() if "server.process.worker" in " ".join(child.cmdline())]
 
 
 def postmaster(server: ServerProcess) -> psutil.Process:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from server.storage import Change
+from server.domain.events import Change
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.e2e import processes
 from tests.e2e.calendar_texts import event

@@ -10,8 +10,8 @@ import signal
 import sys
 from pathlib import Path
 
-from server.errors import KoyomiError
-from storage_plugins.postgres.embedded import embedded
+from server.domain.errors import KoyomiError
+from storage_plugins.postgres.embedded.server import embedded
 
 
 async def main(data: Path, binaries: Path | None) -> None:

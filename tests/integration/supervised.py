@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from server import log as logs
-from server.listening import open_listeners, url_of
-from server.signals import Signals
-from server.supervisor import supervise
-from server.worker import Job, Post, Served
+from server.observe import log as logs
+from server.process.listening import open_listeners, url_of
+from server.process.signals import Signals
+from server.process.supervisor import supervise
+from server.process.worker import Job, Post, Served
 
 
 @asynccontextmanager

@@ -14,8 +14,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from storage_plugins.postgres.client_programs import connection
-from storage_plugins.postgres.embedded import Cluster, embedded
+from storage_plugins.postgres.embedded.client_programs import connection
+from storage_plugins.postgres.embedded.server import Cluster, embedded
 from tests.fixtures.postgres import create_database, drop_database
 from tests.server_process import ServerProcess, running
 

@@ -18,13 +18,14 @@ from server.calendar.calendar_object import CALENDAR_COMPONENTS, read_calendar_o
 from server.calendar.component import Component, parse_components
 from server.calendar.materialise import materialise
 from server.contacts.aggregate import concatenate
-from server.errors import InvalidData
-from server.limits import Limits
+from server.domain.changes import Cause
+from server.domain.errors import InvalidData
+from server.domain.limits import Limits
+from server.domain.objects import Collection, NewCollection, Target
 from server.services.objects import Objects, write_limits
 from server.services.transfer.exporting import Exporter
 from server.services.transfer.importing import Importer
 from server.services.transfer.sources import SUFFIXES, Refused
-from server.storage import Cause, Collection, NewCollection, Target
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.corpus.files import PACKAGES, SUITE, corpus_files

@@ -16,8 +16,8 @@ import pytest
 import trustme
 
 from server.diagnosis.installation import expiry
-from server.errors import ConfigurationError
-from server.tls import validity
+from server.domain.errors import ConfigurationError
+from server.process.tls import validity
 from tests.server_process import COMMAND, ServerProcess, free_port, running
 
 PEOPLE = {"principals": [{"kind": "individual", "name": "ada", "password": "pw"}]}

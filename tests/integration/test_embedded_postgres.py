@@ -20,11 +20,11 @@ import asyncpg
 import psutil
 import pytest
 
-from server.errors import ConfigurationError, DatabaseError
-from storage_plugins.postgres.account import Account
-from storage_plugins.postgres.binaries import find_binaries
-from storage_plugins.postgres.embedded import Cluster, embedded, embedded_blocking
-from storage_plugins.postgres.postmaster import _from_ps, process_facts, read_pid_file, running_postmaster
+from server.domain.errors import ConfigurationError, DatabaseError
+from storage_plugins.postgres.embedded.account import Account
+from storage_plugins.postgres.embedded.binaries import find_binaries
+from storage_plugins.postgres.embedded.postmaster import _from_ps, process_facts, read_pid_file, running_postmaster
+from storage_plugins.postgres.embedded.server import Cluster, embedded, embedded_blocking
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0

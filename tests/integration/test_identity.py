@@ -15,10 +15,11 @@ from server.auth.authenticate import Authenticator
 from server.auth.client_address import ClientAddresses
 from server.auth.credential_cache import CredentialCache
 from server.auth.throttle import unknown_account_key
-from server.directory import Directory, PrincipalChange, RelationChange, ThrottleRules
-from server.errors import AlreadyExists, InvalidPrincipal, NameTaken, NotFound, SignInDelayed, SignInRequired
-from server.services import principals
-from server.storage import Cause, Target
+from server.domain.changes import Cause
+from server.domain.errors import AlreadyExists, InvalidPrincipal, NameTaken, NotFound, SignInDelayed, SignInRequired
+from server.domain.objects import Target
+from server.services.principals import changes as principals
+from server.storage.directory import Directory, PrincipalChange, RelationChange, ThrottleRules
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
@@ -279,7 +280,7 @@ async def test_every_change_leaves_its_rows_and_a_failed_one_leaves_none(
 async def test_a_purge_leaves_nothing_and_others_untouched(
     storage: PostgresStorage, directory: PostgresDirectory, hasher: CountingHasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage_plugins.postgres.principal_removal.BATCH", 7)
+    monkeypatch.setattr("storage_plugins.postgres.changes.principal_removal.BATCH", 7)
     anna, bob = [await add(directory, hasher, name, f"{name}@example.org") for name in ("anna", "bob")]
     (group,) = await directory.write_principals([PrincipalChange(kind="group", name="group")], CAUSE)
     await directory.write_relations(

@@ -10,8 +10,8 @@ import pytest_asyncio
 from click.testing import CliRunner, Result
 
 from server.cli import main
-from server.services.principals_loading import load_principals
-from server.storage import Cause
+from server.domain.changes import Cause
+from server.services.principals.loading import load_principals
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.unit.auth.directory_in_memory import CountingHasher

@@ -87,7 +87,7 @@ class Monitored:
     def workers(self) -> list[psutil.Process]:
         assert self.process.process is not None
         children = psutil.Process(self.process.process.pid).children()
-        return [child for child in children if "server.worker" in " ".join(child.cmdline())]
+        return [child for child in children if "server.process.worker" in " ".join(child.cmdline())]
 
     def log(self) -> str:
         return self.process.log.read_text()

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from server.errors import ConfigurationError
-from server.listening import close_all, open_listeners, url_of
+from server.domain.errors import ConfigurationError
+from server.process.listening import close_all, open_listeners, url_of
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
@@ -338,7 +338,7 @@ def test_a_worker_that_cannot_start_beside_one_that_serves_is_started_again(
 
 def test_the_parent_stays_small() -> None:
     heavy = ["aiohttp", "lxml", "asyncpg", "uvloop", "server.app", "server.dav"]
-    code = f"import sys, server.supervisor; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, server.process.supervisor; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 
 from server.calendar import octet_lines
 from server.cli import main
-from server.limits import Limits
+from server.domain.changes import Cause, PropertyChanges
+from server.domain.limits import Limits
+from server.domain.objects import Collection, Home, HomeKind, NewCollection, Target
 from server.services.objects import Objects, write_limits
 from server.services.transfer.collection_properties import Shown, text_property
 from server.services.transfer.exporting import Exporter
 from server.services.transfer.importing import Importer
 from server.services.transfer.places import Places
 from server.services.transfer.sources import Refused
-from server.storage import Cause, Collection, Home, HomeKind, NewCollection, ObjectContent, PropertyChanges, Target
+from server.storage.changes import ObjectContent
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.unit.auth.directory_in_memory import CountingHasher

@@ -23,8 +23,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from server.settings import load
-from storage_plugins.postgres.embedded import Cluster
+from server.settings.load import load
+from storage_plugins.postgres.embedded.server import Cluster
 from tests.server_process import ServerProcess, free_port, running
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from structlog.testing import capture_logs
 
-from server import background
-from server.background import run_forever
-from server.errors import Unavailable
+from server.domain.errors import Unavailable
+from server.observe import background
+from server.observe.background import run_forever
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ async def test_pauses_grow_with_repeated_failures_and_are_bounded(monkeypatch: p
 
 
 def test_names_of_log_events_are_snake_case() -> None:
-    """`server/log.py` says how events are named; a name that is no constant would not be found here."""
+    """`server/observe/log.py` says how events are named; a name that is no constant would not be found here."""
     import ast
     import re
     from pathlib import Path

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from server.cli import COMMANDS, main
 from server.commands.options import with_settings
-from server.errors import NotFound
-from server.settings import Settings
+from server.domain.errors import NotFound
+from server.settings.model import Settings
 
 
 def commands() -> list[tuple[str, click.Command]]:

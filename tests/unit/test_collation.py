@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.collation import _FOLDINGS, COLLATIONS, MATCH_TYPES, FoldedTexts, MatchType, folded_matcher, matcher
-from server.errors import UnsupportedCollation
+from server.domain.collation import _FOLDINGS, COLLATIONS, MATCH_TYPES, FoldedTexts, MatchType, folded_matcher, matcher
+from server.domain.errors import UnsupportedCollation
 
 
 def matches(collation: str, match_type: MatchType, needle: str, value: str) -> bool:

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from server import computing
 from server.calendar.work import Work, until
-from server.computing import THREADS, computed
-from server.errors import BadRequest, TooManyInstances, Unavailable
+from server.domain.errors import BadRequest, TooManyInstances, Unavailable
+from server.process import computing
+from server.process.computing import THREADS, computed
 
 
 async def test_the_number_of_threads_is_bounded() -> None:

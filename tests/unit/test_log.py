@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from server import log
+from server.observe import log
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +65,8 @@ def test_libraries_log_in_the_same_format() -> None:
 def test_our_own_lines_through_logging_keep_to_the_level() -> None:
     stream = io.StringIO()
     log.configure("info", "json", stream)
-    logging.getLogger("storage_plugins.postgres.embedded").info("PostgreSQL starts")
-    logging.getLogger("storage_plugins.postgres.embedded").debug("quiet")
+    logging.getLogger("storage_plugins.postgres.embedded.server").info("PostgreSQL starts")
+    logging.getLogger("storage_plugins.postgres.embedded.server").debug("quiet")
     logging.getLogger("asyncio").info("quiet")
     assert [line["event"] for line in lines(stream)] == ["PostgreSQL starts"]
 

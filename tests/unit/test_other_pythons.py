@@ -21,7 +21,7 @@ from server.calendar.contentline import content_lines, split_list, split_structu
 from server.calendar.stream import CalendarStream
 from server.contacts.aggregate import split_cards
 from server.contacts.filters import CardFilter, PropFilter, TextMatch, compiled
-from server.errors import KoyomiError
+from server.domain.errors import KoyomiError
 
 random.seed(20260901)
 pieces = ["A", "B:", "\r", "\n", "\r\n", " ", "\t", ";", ":", '"', "X=", "=", ",", "\\", "QUOTED-PRINTABLE", "é",

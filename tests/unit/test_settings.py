@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from docs.settings_reference import SAMPLE, documents, sample
-from server.errors import ConfigurationError
-from server.limits import Limits
-from server.settings import Settings, allowed_values, cores, load, option_extra
+from server.domain.errors import ConfigurationError
+from server.domain.limits import Limits
+from server.settings.explain import allowed_values, option_extra
+from server.settings.load import load
+from server.settings.model import Settings, cores
 
 
 @pytest.fixture(autouse=True)

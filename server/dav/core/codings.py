@@ -6,7 +6,7 @@ import re
 import zlib
 
 from server.dav.core.errors import Refused
-from server.errors import BadRequest, ResourceTooLarge
+from server.domain.errors import BadRequest, ResourceTooLarge
 
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """zlib's window size, which also says what the data is wrapped in."""

@@ -19,7 +19,7 @@ from server.dav.core import unread
 from server.dav.core.codings import accepts_gzip, decode
 from server.dav.core.request import Answer, Headers, Request, Site
 from server.dav.core.resource import Kind
-from server.errors import (
+from server.domain.errors import (
     BadRequest,
     KoyomiError,
     RequestTimedOut,
@@ -29,7 +29,8 @@ from server.errors import (
     Unavailable,
     WriteConflict,
 )
-from server.storage import Resolution, Target
+from server.domain.objects import Target
+from server.storage.reads import Resolution
 
 if TYPE_CHECKING:
     from server.auth.authenticate import Authenticator, SignIn

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server import errors
 from server.dav.core import names
 from server.dav.core.names import caldav, calendarserver, carddav, dav
 from server.dav.core.paths import encode
+from server.domain import errors
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from itertools import islice
 from typing import Literal
 
-from server.collation import MATCH_TYPES, MatchType
 from server.dav.core.names import split
 from server.dav.core.xml import Element, elements, to_fragment
-from server.errors import InvalidFilter, UnsupportedFilter
+from server.domain.collation import MATCH_TYPES, MatchType
+from server.domain.errors import InvalidFilter, UnsupportedFilter
 
 Test = Literal["anyof", "allof"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from server.computing import computed
 from server.dav.core.names import escape
-from server.storage import MemberColumn, Row
+from server.process.computing import computed
+from server.storage.reads import MemberColumn, Row
 
 if TYPE_CHECKING:
     from server.dav.core.multistatus import MemberWriter

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from server import costs
-from server.client_families import family
-from server.costs import Costs
 from server.dav.core.names import split
-from server.log import request_id as logged_request_id
+from server.observe import costs
+from server.observe.client_families import family
+from server.observe.costs import Costs
+from server.observe.log import request_id as logged_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from server.auth.client_address import ClientAddresses
     from server.dav.core.request import Request
-    from server.metrics import Metrics
-    from server.tracing import Tracing
+    from server.observe.metrics import Metrics
+    from server.observe.tracing import Tracing
 
 ABORTED = 499
 """Stands for the status of a request whose client went away, or whose answer was broken off."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
+from server.domain.objects import Collection
 from server.services import text_pages
-from server.storage import Collection, MemberColumn, Row
+from server.storage.reads import MemberColumn, Row
 
 if TYPE_CHECKING:
     from server.dav.core.request import Request

@@ -15,9 +15,10 @@ from server.dav.core.paths import Path
 from server.dav.core.registry import MemberValue
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import OBJECTS, Resource, collection_of, member_kind
-from server.directory import name_key
-from server.errors import BadRequest
-from server.storage import Collection, MemberColumn, Row
+from server.domain.errors import BadRequest
+from server.domain.objects import Collection
+from server.storage.directory import name_key
+from server.storage.reads import MemberColumn, Row
 
 Special = Callable[[Collection], Awaitable[Mapping[str, MemberValue]]]
 """How the data property of a collection's members is read."""

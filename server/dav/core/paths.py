@@ -16,8 +16,9 @@ from string import ascii_letters, digits
 from typing import Literal
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-from server.errors import BadRequest, NotFound
-from server.storage import HomeKind, PrincipalKind, Target
+from server.domain.errors import BadRequest, NotFound
+from server.domain.objects import HomeKind, Target
+from server.domain.principals import PrincipalKind
 
 Folder = Literal["__uids__", "users", "groups", "locations", "resources"]
 FOLDER_KINDS: dict[str, PrincipalKind] = {

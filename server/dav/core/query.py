@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from server.computing import computed
 from server.dav.core import names
 from server.dav.core.large_pages import in_parts, is_large, whole
 from server.dav.core.member_pages import member_pages, page_size
@@ -14,8 +13,10 @@ from server.dav.core.names import dav
 from server.dav.core.registry import MemberValue
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_of, member_kind
+from server.domain.objects import Collection
+from server.process.computing import computed
 from server.services.text_pages import members_by_id
-from server.storage import Collection, MemberColumn, Row
+from server.storage.reads import MemberColumn, Row
 
 Test = Callable[[Row, Mapping[MemberColumn, int]], bool]
 """Whether a row matches; the mapping says where each column stands."""

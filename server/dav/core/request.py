@@ -14,16 +14,20 @@ from server.dav.core.errors import Refused
 from server.dav.core.paths import Path
 from server.dav.core.resource import Resource, from_resolution, lacking, parent_of, reached
 from server.dav.core.xml import Element
-from server.errors import AccessDenied, BadRequest, NotFound, ResourceTooLarge
-from server.storage import Cause, Collection, Home, Principal, Resolution, Storage, Target
+from server.domain.changes import Cause
+from server.domain.errors import AccessDenied, BadRequest, NotFound, ResourceTooLarge
+from server.domain.objects import Collection, Home, Target
+from server.domain.principals import Principal
+from server.storage import Storage
+from server.storage.reads import Resolution
 
 if TYPE_CHECKING:
-    from server.access import Access
     from server.dav.core.registry import Registry
-    from server.directory import Directory
-    from server.limits import Limits
+    from server.domain.limits import Limits
     from server.services.collections import Collections
     from server.services.objects import Objects
+    from server.storage.access import Access
+    from server.storage.directory import Directory
 
 Headers = MultiMapping[str]
 
@@ -74,7 +78,7 @@ class Wire(Protocol):
         """Whether a body comes, as far as the headers tell."""
 
     async def read(self, limit: int) -> bytes:
-        """The body. Raises `server.errors.ResourceTooLarge` for one above `limit` bytes."""
+        """The body. Raises `server.domain.errors.ResourceTooLarge` for one above `limit` bytes."""
 
     async def viewer(self, target: Target | None, *, text: bool) -> Resolution:
         """Runs the request's query as the person signed in; signs in again if the cached sign-in is stale.

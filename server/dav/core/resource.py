@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from server.dav.core.paths import HOME_TREES, KIND_FOLDERS, Path, encode
-from server.errors import NotFound
-from server.storage import NO_GRANTS, Collection, DelegateRights, Grants, Home, Object, Principal, Resolution
+from server.domain.errors import NotFound
+from server.domain.grants import NO_GRANTS, DelegateRights, Grants
+from server.domain.objects import Collection, Home, Object
+from server.domain.principals import Principal
+from server.storage.reads import Resolution
 
 
 class Kind(StrEnum):

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from lxml import etree
 
 from server.dav.core import xml_trees
-from server.errors import BadRequest
+from server.domain.errors import BadRequest
 
 Element: TypeAlias = etree._Element
 

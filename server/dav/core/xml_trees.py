@@ -13,7 +13,7 @@ import threading
 
 from lxml import etree
 
-from server.errors import BadRequest
+from server.domain.errors import BadRequest
 
 MAX_KNOWN = 4096
 """Different tags that are remembered; an app has some dozens."""

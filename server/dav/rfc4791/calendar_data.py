@@ -19,9 +19,9 @@ from server.dav.core.request import Request
 from server.dav.core.resource import Kind
 from server.dav.rfc4791.filter_xml import CalendarDataRequest, read_calendar_data
 from server.dav.rfc4918.propfind import ALLPROP, PROP, PROPNAME, names_in
-from server.errors import TooManyInstances
-from server.services.time_ranges import StoredOccurrences, zone_of_calendar
-from server.storage import Collection
+from server.domain.errors import TooManyInstances
+from server.domain.objects import Collection
+from server.services.time.time_ranges import StoredOccurrences, zone_of_calendar
 
 CALENDAR_DATA = caldav("calendar-data")
 WHOLE = MemberValue(("text",), escape)

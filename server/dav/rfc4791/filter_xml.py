@@ -19,7 +19,6 @@ from server.calendar.filters import (
     parse_time_range,
 )
 from server.calendar.partial import CompSelection, check_selection, is_whole
-from server.collation import ASCII_CASEMAP
 from server.dav.core.filter_xml import (
     bound,
     collation_of,
@@ -34,7 +33,8 @@ from server.dav.core.filter_xml import (
 )
 from server.dav.core.names import CALDAV, caldav
 from server.dav.core.xml import Element, text_of
-from server.errors import InvalidFilter, UnsupportedMediaType
+from server.domain.collation import ASCII_CASEMAP
+from server.domain.errors import InvalidFilter, UnsupportedMediaType
 
 _IN_FILTER = frozenset(("comp-filter",))
 _IN_COMP_FILTER = frozenset(("is-not-defined", "time-range", "prop-filter", "comp-filter"))

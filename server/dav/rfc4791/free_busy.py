@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from server.calendar.aggregate import PRODUCT_ID
 from server.calendar.freebusy import freebusy_calendar
-from server.computing import computed
 from server.dav.core import xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, dav
@@ -15,9 +14,10 @@ from server.dav.core.resource import Kind, Resource
 from server.dav.rfc4791.filter_xml import read_time_range
 from server.dav.rfc4918.properties import CALENDAR_TYPE
 from server.dav.rfc6638_scheduling import is_transparent
-from server.errors import BadRequest, InvalidFilter, TooManyInstances
-from server.services.free_busy import busy_periods
-from server.storage import Collection
+from server.domain.errors import BadRequest, InvalidFilter, TooManyInstances
+from server.domain.objects import Collection
+from server.process.computing import computed
+from server.services.time.free_busy import busy_periods
 
 READ_FREE_BUSY = caldav("read-free-busy")
 AVAILABILITY = caldav("calendar-availability")

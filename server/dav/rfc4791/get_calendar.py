@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from server.calendar.aggregate import Aggregate
-from server.computing import computed
 from server.dav.core import xml
 from server.dav.core.large_pages import encoded, is_large
 from server.dav.core.member_pages import member_pages
@@ -13,7 +12,8 @@ from server.dav.core.names import dav
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Resource
 from server.dav.rfc4918.properties import CALENDAR_TYPE
-from server.storage import Row
+from server.process.computing import computed
+from server.storage.reads import Row
 
 
 async def get_calendar(request: Request, resource: Resource, headers: dict[str, str]) -> Answer:

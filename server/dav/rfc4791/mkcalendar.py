@@ -7,7 +7,7 @@ from server.dav.core.names import caldav, dav
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Kind
 from server.dav.rfc5689_extended_mkcol import create, free_name, props_to_set
-from server.errors import AlreadyExists
+from server.domain.errors import AlreadyExists
 
 
 async def mkcalendar(request: Request) -> Answer:

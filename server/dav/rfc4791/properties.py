@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from server import collation
 from server.calendar.calendar_object import CALENDAR_COMPONENTS, read_timezone
-from server.computing import computed
 from server.dav.core import names, xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav
@@ -14,7 +12,9 @@ from server.dav.core.registry import Property
 from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource, home_href
 from server.dav.core.xml import Element
-from server.errors import InvalidData
+from server.domain import collation
+from server.domain.errors import InvalidData
+from server.process.computing import computed
 
 CALENDARS = frozenset({Kind.CALENDAR})
 COMPONENTS = tuple(sorted(CALENDAR_COMPONENTS))

@@ -12,7 +12,6 @@ from server.calendar.filters import CompFilter, matches
 from server.calendar.iana import named_zone
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.zones import Zone
-from server.computing import computed
 from server.dav.core import xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, escape
@@ -21,8 +20,10 @@ from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Kind, Resource
 from server.dav.rfc4791.calendar_data import CALENDAR_DATA, asked_for, reader
 from server.dav.rfc4791.filter_xml import CalendarQuery, read_query
-from server.errors import InvalidData, TooManyInstances
-from server.services.time_ranges import (
+from server.domain.errors import InvalidData, TooManyInstances
+from server.domain.objects import Collection
+from server.process.computing import computed
+from server.services.time.time_ranges import (
     StoredOccurrences,
     objects_in,
     ringing_in,
@@ -30,7 +31,7 @@ from server.services.time_ranges import (
     zone_of_calendar,
     zone_of_text,
 )
-from server.storage import Collection, MemberColumn, Row
+from server.storage.reads import MemberColumn, Row
 
 _FEW = 100
 """Rows of UIDs that are compared on the event loop."""

@@ -11,9 +11,9 @@ from server.dav.core.names import dav
 from server.dav.core.request import Request
 from server.dav.core.resource import Resource, from_resolution
 from server.dav.rfc4918.listing import principal_listing
-from server.errors import AccessDenied, BadRequest, NotFound, PreconditionFailed
+from server.domain.changes import Unchanged
+from server.domain.errors import AccessDenied, BadRequest, NotFound, PreconditionFailed
 from server.services.etags import etag_of
-from server.storage import Unchanged
 
 MAX_CONDITIONS = 500
 """Conditions allowed in one If header."""

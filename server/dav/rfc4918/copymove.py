@@ -11,8 +11,9 @@ from server.dav.core.request import Answer, Request
 from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_in, from_resolution, home_kind
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import MEDIA_TYPES, written
-from server.errors import AccessDenied, BadRequest, NotFound, ParentMissing, PreconditionFailed
-from server.storage import Resolution, Unchanged
+from server.domain.changes import Unchanged
+from server.domain.errors import AccessDenied, BadRequest, NotFound, ParentMissing, PreconditionFailed
+from server.storage.reads import Resolution
 
 
 async def copy(request: Request) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind
 from server.dav.rfc4918 import conditions
-from server.errors import AccessDenied, BadRequest
+from server.domain.errors import AccessDenied, BadRequest
 
 
 async def delete(request: Request) -> Answer:

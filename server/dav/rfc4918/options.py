@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Kind, Resource, from_resolution
-from server.errors import NotFound
+from server.domain.errors import NotFound
 
 _UNMAPPED = {
     ("calendars", 4): "OPTIONS, MKCALENDAR, MKCOL",

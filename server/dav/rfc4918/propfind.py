@@ -22,7 +22,7 @@ from server.dav.core.resource import (
     member_kind,
 )
 from server.dav.rfc4918.listing import fixed_children
-from server.errors import BadRequest
+from server.domain.errors import BadRequest
 
 ALLPROP, PROPNAME, PROP = dav("allprop"), dav("propname"), dav("prop")
 MAX_PROPERTIES = 1000

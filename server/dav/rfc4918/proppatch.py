@@ -14,8 +14,9 @@ from server.dav.core.registry import Property
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import COLLECTIONS, HOMES, OBJECTS, Resource
 from server.dav.rfc4918 import conditions
-from server.errors import AccessDenied, BadRequest
-from server.storage import PERSONAL_PROPERTIES, PropertyChanges, Unchanged
+from server.domain.changes import PropertyChanges, Unchanged
+from server.domain.errors import AccessDenied, BadRequest
+from server.domain.objects import PERSONAL_PROPERTIES
 
 MAX_INSTRUCTIONS = 1000
 """Properties that one request may set or remove."""

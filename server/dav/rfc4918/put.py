@@ -12,7 +12,7 @@ from server.dav.core.resource import Resource, collection_in, from_resolution
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.get import member
 from server.dav.rfc4918.properties import http_date
-from server.errors import (
+from server.domain.errors import (
     AccessDenied,
     BadRequest,
     KoyomiError,
@@ -22,8 +22,9 @@ from server.errors import (
     PreconditionFailed,
     UnsupportedMediaType,
 )
+from server.domain.objects import Collection
 from server.services.objects import Put
-from server.storage import Collection, Resolution
+from server.storage.reads import Resolution
 
 MEDIA_TYPES = {
     "calendar": ("text/calendar",),

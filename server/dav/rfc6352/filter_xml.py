@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.collation import UNICODE_CASEMAP
 from server.contacts.filters import CardFilter, ParamFilter, PropFilter, TextMatch, check_filter
 from server.contacts.partial import AddressDataSelection, PropertySelection
 from server.dav.core.filter_xml import (
@@ -21,7 +20,8 @@ from server.dav.core.filter_xml import (
 )
 from server.dav.core.names import CARDDAV, carddav
 from server.dav.core.xml import Element, text_of
-from server.errors import BadRequest, InvalidFilter, UnsupportedMediaType
+from server.domain.collation import UNICODE_CASEMAP
+from server.domain.errors import BadRequest, InvalidFilter, UnsupportedMediaType
 
 MAX_SELECTED = 1000
 """Properties in one address-data."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from server.computing import computed
 from server.contacts.aggregate import concatenate
 from server.dav.core.large_pages import encoded, is_large
 from server.dav.core.member_pages import member_pages
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Resource
 from server.dav.rfc4918.properties import CARD_TYPE
+from server.process.computing import computed
 
 
 async def get_addressbook(request: Request, resource: Resource, headers: dict[str, str]) -> Answer:

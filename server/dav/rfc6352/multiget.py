@@ -10,7 +10,7 @@ from server.dav.core.registry import MemberValue
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Resource
 from server.dav.rfc6352.address_data import ADDRESS_DATA, asked_for
-from server.storage import Collection
+from server.domain.objects import Collection
 
 
 async def addressbook_multiget(request: Request, resource: Resource, root: xml.Element) -> Answer:

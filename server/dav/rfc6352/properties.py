@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from server import collation
 from server.dav.core import names, xml
 from server.dav.core.names import carddav
 from server.dav.core.registry import Property
 from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource, home_href
 from server.dav.core.xml import Element
+from server.domain import collation
 
 BOOKS = frozenset({Kind.ADDRESSBOOK})
 

@@ -17,9 +17,9 @@ from xml.sax.saxutils import escape, quoteattr
 from lxml import etree
 
 from server.calendar.calendar_object import CALENDAR_COMPONENTS, read_timezone
-from server.errors import InvalidData
-from server.limits import Limits
-from server.storage import Collection, HomeKind
+from server.domain.errors import InvalidData
+from server.domain.limits import Limits
+from server.domain.objects import Collection, HomeKind
 
 RADICALE = ".Radicale.props"
 KOYOMI = ".Koyomi.props"

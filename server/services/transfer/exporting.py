@@ -15,13 +15,16 @@ from typing import IO, Any
 
 from server.calendar.aggregate import Aggregate
 from server.contacts.aggregate import concatenate
-from server.directory import Directory, PrincipalRecord, name_key
-from server.errors import NotFound
+from server.domain.errors import NotFound
+from server.domain.objects import Collection, HomeKind, Target
+from server.domain.principals import PrincipalKind
 from server.services.text_pages import TEXTS, member_pages
 from server.services.transfer.collection_properties import DISPLAYNAME, text_of, write_folder
 from server.services.transfer.items import name_of
 from server.services.transfer.sources import PRINCIPALS, ROOT
-from server.storage import Collection, HomeKind, MemberColumn, PrincipalKind, Row, Storage, Target
+from server.storage import Storage
+from server.storage.directory import Directory, PrincipalRecord, name_key
+from server.storage.reads import MemberColumn, Row
 
 _CALLED: dict[HomeKind | None, str] = {
     None: "calendar or address book",

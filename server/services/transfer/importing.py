@@ -17,8 +17,8 @@ from server.auth.passwords import PasswordHasher
 from server.calendar.octet_lines import decoded
 from server.calendar.stream import same_components
 from server.contacts.aggregate import concatenate
-from server.directory import Directory
-from server.errors import (
+from server.domain.changes import Cause
+from server.domain.errors import (
     BadRequest,
     InvalidData,
     InvalidPrincipal,
@@ -29,14 +29,17 @@ from server.errors import (
     UidConflict,
     WriteConflict,
 )
-from server.limits import Limits
+from server.domain.limits import Limits
+from server.domain.objects import HomeKind, Object, Target
 from server.services.etags import etag_of
 from server.services.objects import Objects
-from server.services.principals_loading import load_principals
+from server.services.principals.loading import load_principals
 from server.services.transfer.items import Item, Titles, can_be_name, name_of, read_items, read_titles, read_versions
 from server.services.transfer.places import Known, Made, Place, Places
 from server.services.transfer.sources import PRINCIPALS, ROOT, Refused, Source, SourceFile, find_sources
-from server.storage import Cause, HomeKind, Object, ObjectContent, Storage, Target
+from server.storage import Storage
+from server.storage.changes import ObjectContent
+from server.storage.directory import Directory
 
 AT_ONCE = 8
 """Objects that are written at the same time."""

@@ -15,8 +15,8 @@ from typing import IO
 from server.calendar.octet_lines import LARGEST, decoded
 from server.calendar.stream import CalendarStream, Lines
 from server.contacts.aggregate import CardPart, split_cards, with_uid
-from server.errors import InvalidData
-from server.limits import Limits
+from server.domain.errors import InvalidData
+from server.domain.limits import Limits
 from server.services.transfer.encodings import open_as_utf_8
 from server.services.transfer.sources import SourceFile
 

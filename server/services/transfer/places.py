@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from server.auth.passwords import PasswordHasher
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
-from server.directory import Directory, PrincipalRecord
-from server.errors import BadRequest, WriteConflict
-from server.limits import Limits
-from server.services import principals
+from server.domain.changes import Cause, PropertyChanges, Unchanged
+from server.domain.errors import BadRequest, WriteConflict
+from server.domain.limits import Limits
+from server.domain.objects import Collection, Home, HomeKind, NewCollection, Target
 from server.services.collections import Collections
+from server.services.principals import changes as principals
 from server.services.text_pages import member_pages
 from server.services.transfer.collection_properties import (
     COLOR,
@@ -22,7 +23,8 @@ from server.services.transfer.collection_properties import (
     text_property,
 )
 from server.services.transfer.items import Titles, can_be_name
-from server.storage import Cause, Collection, Home, HomeKind, NewCollection, PropertyChanges, Storage, Target, Unchanged
+from server.storage import Storage
+from server.storage.directory import Directory, PrincipalRecord
 
 _PAGE = 5000
 _MIXED = ("VEVENT", "VJOURNAL", "VTODO")

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.errors import BadRequest
-from server.limits import Limits
+from server.domain.errors import BadRequest
+from server.domain.limits import Limits
+from server.domain.objects import HomeKind
 from server.services.transfer.collection_properties import RADICALE, Shown, read_folder
-from server.storage import HomeKind
 
 ROOT = "collection-root"
 PRINCIPALS = "principals.json"

@@ -1,5 +1,5 @@
 -- Which addresses of a home's owner decided which of its events are declined: the job that compares them with the
--- present ones (storage_plugins/postgres/occurrence_jobs.py) has these events derived again.
+-- present ones (storage_plugins/postgres/upkeep/occurrence_jobs.py) has these events derived again.
 
 alter table home add column owner_addresses text[] collate "C" not null default '{}';
 

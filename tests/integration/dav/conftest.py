@@ -12,14 +12,16 @@ import pytest
 import pytest_asyncio
 
 from server.app import application
-from server.directory import PrincipalChange
+from server.domain.changes import Cause
+from server.domain.grants import ShareRights
+from server.domain.principals import PrincipalKind
 from server.services.sharing import Sharing
-from server.settings import Settings
-from server.storage import Cause, PrincipalKind, ShareRights
+from server.settings.model import Settings
+from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
-from storage_plugins.postgres.embedded import Cluster
+from storage_plugins.postgres.embedded.server import Cluster
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.fixtures.postgres import create_database, drop_database
 from tests.integration.dav.client import Client

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.storage import PrincipalKind
+from server.domain.principals import PrincipalKind
 from tests.integration.dav.client import Client, Reply
 from tests.integration.dav.multistatus import Multistatus, Response
 

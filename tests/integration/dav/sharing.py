@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from server.storage import Cause, ShareRights
+from server.domain.changes import Cause
+from server.domain.grants import ShareRights
 from tests.integration.dav.person import Person
 
 CAUSE = Cause(None, "test")

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from server.log import request_id
+from server.observe.log import request_id
 from storage_plugins.postgres.database import Database
 from tests.integration.dav.client import Reply
 

@@ -13,8 +13,8 @@ import pytest_asyncio
 
 from server.auth.passwords import PasswordHasher
 from server.dav.core import codings, dispatch, unread, xml
-from server.directory import PrincipalChange
-from server.storage import Cause
+from server.domain.changes import Cause
+from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav import person as bodies
 from tests.integration.dav.client import Client, Connection, Reply, basic

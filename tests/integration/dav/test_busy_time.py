@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from server.storage import Cause
+from server.domain.changes import Cause
 from storage_plugins.postgres.directory import PostgresDirectory
-from storage_plugins.postgres.occurrence_jobs import rederive
+from storage_plugins.postgres.upkeep.occurrence_jobs import rederive
 from tests.integration.dav.conftest import Served
 from tests.integration.dav.person import Person, calendar, event
 from tests.integration.dav.sharing import Share, eventually, shown

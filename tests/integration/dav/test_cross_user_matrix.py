@@ -14,10 +14,10 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
-from server.access import Access
-from server.directory import PrincipalChange, RelationChange
+from server.domain.changes import Cause
 from server.services.sharing import Sharing
-from server.storage import Cause
+from server.storage.access import Access
+from server.storage.directory import PrincipalChange, RelationChange
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav.client import Reply

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import pytest_asyncio
 
-from server.directory import PrincipalChange, RelationChange
-from server.storage import Cause
+from server.domain.changes import Cause
+from server.storage.directory import PrincipalChange, RelationChange
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import calendarserver, dav, hrefs_in

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from server.costs import Costs
-from server.directory import RelationChange
-from server.storage import Cause
+from server.domain.changes import Cause
+from server.observe.costs import Costs
+from server.storage.directory import RelationChange
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav.client import Reply

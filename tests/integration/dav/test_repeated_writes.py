@@ -12,8 +12,8 @@ import pytest
 
 from server.dav.core.registry import build
 from server.dav.standards import standards
-from server.errors import WriteConflict
-from server.log import request_id
+from server.domain.errors import WriteConflict
+from server.observe.log import request_id
 from storage_plugins.postgres.database import Connection, Database
 from tests.integration.dav.client import Reply
 from tests.integration.dav.conftest import NewPerson

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from server.directory import PrincipalChange
-from server.storage import Cause
+from server.domain.changes import Cause
+from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import caldav, dav, hrefs_in

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from server.directory import RelationChange
-from server.storage import Cause
+from server.domain.changes import Cause
+from server.storage.directory import RelationChange
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav.client import Reply
 from tests.integration.dav.conftest import NewPerson, Served

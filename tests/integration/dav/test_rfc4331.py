@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from storage_plugins.postgres.maintenance import forget_deleted
+from storage_plugins.postgres.upkeep.pruning import forget_deleted
 from tests.integration.dav.client import Reply
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import dav

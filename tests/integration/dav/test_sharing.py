@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from server.directory import RelationChange
-from server.errors import BadRequest, NotFound
+from server.domain.errors import BadRequest, NotFound
 from server.services.sharing import Sharing
-from storage_plugins.postgres.deleted import deleted_collections, restore_collection
+from server.storage.directory import RelationChange
 from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.upkeep.deleted import deleted_collections, restore_collection
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import apple, caldav, dav
 from tests.integration.dav.person import Person, event

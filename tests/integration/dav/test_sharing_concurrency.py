@@ -8,11 +8,11 @@ from collections import Counter
 
 import pytest
 
-from server.directory import RelationChange
 from server.services.views import render
-from storage_plugins.postgres import fan_out
-from storage_plugins.postgres.check import check
+from server.storage.directory import RelationChange
+from storage_plugins.postgres.changes import fan_out
 from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.upkeep.check import check
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.person import Person, event
 from tests.integration.dav.sharing import CAUSE, Share, eventually, shown

@@ -13,9 +13,9 @@ import pytest_asyncio
 
 from server.services.etags import etag_of
 from server.services.views import alarms_of, render
-from storage_plugins.postgres.check import check
-from storage_plugins.postgres.principal_removal import hide, purge
-from storage_plugins.postgres.views import prune_views, render_shared, store_alarms
+from storage_plugins.postgres.changes.principal_removal import hide, purge
+from storage_plugins.postgres.changes.views import prune_views, render_shared, store_alarms
+from storage_plugins.postgres.upkeep.check import check
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import caldav, dav
 from tests.integration.dav.person import Person, calendar, event

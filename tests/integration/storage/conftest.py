@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from server.storage import Collection, Home, HomeKind, PrincipalKind, Target
-from storage_plugins.postgres.check import check
-from storage_plugins.postgres.embedded import Cluster
-from storage_plugins.postgres.homes import create_homes
+from server.domain.objects import Collection, Home, HomeKind, Target
+from server.domain.principals import PrincipalKind
+from storage_plugins.postgres.changes.homes import create_homes
+from storage_plugins.postgres.embedded.server import Cluster
 from storage_plugins.postgres.storage import PostgresStorage
+from storage_plugins.postgres.upkeep.check import check
 from tests.fixtures.postgres import create_database, drop_database
 from tests.integration.storage.values import etag_of
 

@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from storage_plugins.postgres import audit_chain
-from storage_plugins.postgres.audit_chain import seal, verify
-from storage_plugins.postgres.dump import settle
+from storage_plugins.postgres.backup.dump import settle
 from storage_plugins.postgres.storage import PostgresStorage
+from storage_plugins.postgres.upkeep import audit_chain
+from storage_plugins.postgres.upkeep.audit_chain import seal, verify
 from tests.integration.storage.conftest import make_person
 from tests.integration.storage.values import CAUSE, LIMITS, content
 

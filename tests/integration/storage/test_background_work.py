@@ -9,11 +9,12 @@ from datetime import timedelta
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from server import background, maintenance
-from server.directory import PrincipalChange, RelationChange
 from server.events import sharees
-from server.metrics import Metrics
-from server.settings import Settings
+from server.jobs import maintenance
+from server.observe import background
+from server.observe.metrics import Metrics
+from server.settings.model import Settings
+from server.storage.directory import PrincipalChange, RelationChange
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage

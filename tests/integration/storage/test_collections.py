@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from server.directory import PrincipalChange
-from server.errors import AlreadyExists, TooManyCollections, WriteConflict
-from server.storage import NewCollection, PropertyChanges, Target
+from server.domain.changes import PropertyChanges
+from server.domain.errors import AlreadyExists, TooManyCollections, WriteConflict
+from server.domain.objects import NewCollection, Target
+from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.values import CAUSE, LIMITS, content, state

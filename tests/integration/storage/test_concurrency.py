@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 
-from server.errors import QuotaExceeded, TooManyMembers, UidConflict, WriteConflict
-from server.storage import NewCollection, ObjectState, PropertyChanges, Target, WriteLimits
+from server.domain.changes import ObjectState, PropertyChanges, WriteLimits
+from server.domain.errors import QuotaExceeded, TooManyMembers, UidConflict, WriteConflict
+from server.domain.objects import NewCollection, Target
 from tests.integration.storage.conftest import deadlocks
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
 

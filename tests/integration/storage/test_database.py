@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from server.errors import BadRequest, Unavailable, WriteConflict
+from server.domain.errors import BadRequest, Unavailable, WriteConflict
 from storage_plugins.postgres.database import Database, DatabaseLimits, connect
 
 

@@ -11,14 +11,15 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from server.access import Access
-from server.directory import PrincipalChange, RelationChange
-from server.errors import NotFound
-from server.storage import Collection, Views
-from storage_plugins.postgres import fan_out, principal_removal
+from server.domain.errors import NotFound
+from server.domain.objects import Collection
+from server.storage.access import Access
+from server.storage.changes import Views
+from server.storage.directory import PrincipalChange, RelationChange
 from storage_plugins.postgres.access import PostgresAccess
+from storage_plugins.postgres.changes import fan_out, principal_removal
+from storage_plugins.postgres.changes.homes import HOMES
 from storage_plugins.postgres.directory import PostgresDirectory
-from storage_plugins.postgres.homes import HOMES
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.conftest import Person, assert_consistent, deadlocks, make_person
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of

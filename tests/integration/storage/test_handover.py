@@ -7,16 +7,19 @@ import asyncio
 import pytest
 import pytest_asyncio
 
-from server.directory import PrincipalChange
-from server.errors import InvalidPrincipal, NotFound
-from server.services import principals
-from server.storage import Ace, NewCollection, ObjectView, PropertyChanges, Views
-from storage_plugins.postgres import handover as handing_over
+from server.domain.changes import PropertyChanges
+from server.domain.errors import InvalidPrincipal, NotFound
+from server.domain.grants import Ace
+from server.domain.objects import NewCollection
+from server.services.principals import changes as principals
+from server.storage.changes import ObjectView, Views
+from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.access import PostgresAccess
-from storage_plugins.postgres.deleted import deleted_collections, deleted_objects, restore_collection
+from storage_plugins.postgres.changes import handover as handing_over
 from storage_plugins.postgres.directory import PostgresDirectory
-from storage_plugins.postgres.maintenance import prune_tombstones
 from storage_plugins.postgres.storage import PostgresStorage
+from storage_plugins.postgres.upkeep.deleted import deleted_collections, deleted_objects, restore_collection
+from storage_plugins.postgres.upkeep.pruning import prune_tombstones
 from tests.integration.storage.conftest import Person, assert_consistent, make_person
 from tests.integration.storage.test_maintenance import DAY, age
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state

@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from server.errors import Unavailable
+from server.domain.errors import Unavailable
 from storage_plugins.postgres.database import Database, DatabaseLimits
 
 FATAL = b"SFATAL\0VFATAL\0C57P02\0Mterminating connection because of crash of another server process\0\0"

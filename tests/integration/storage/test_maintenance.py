@@ -8,15 +8,15 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from server.errors import NotFound
-from server.storage import NewCollection
-from storage_plugins.postgres import maintenance
+from server.domain.errors import NotFound
+from server.domain.objects import NewCollection
 from storage_plugins.postgres.access import PostgresAccess
-from storage_plugins.postgres.check import check
-from storage_plugins.postgres.deleted import deleted_collections, deleted_objects, restore_collection
-from storage_plugins.postgres.maintenance import forget_deleted, prune_tombstones
-from storage_plugins.postgres.outbox import prune_outbox
 from storage_plugins.postgres.storage import PostgresStorage
+from storage_plugins.postgres.upkeep import pruning as maintenance
+from storage_plugins.postgres.upkeep.check import check
+from storage_plugins.postgres.upkeep.deleted import deleted_collections, deleted_objects, restore_collection
+from storage_plugins.postgres.upkeep.outbox import prune_outbox
+from storage_plugins.postgres.upkeep.pruning import forget_deleted, prune_tombstones
 from tests.integration.storage.conftest import assert_consistent, make_person
 from tests.integration.storage.test_fan_out import bound, pass_on, share, write
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state

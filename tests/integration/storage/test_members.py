@@ -8,15 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from server.errors import (
-    BadRequest,
-    NotFound,
-    QuotaExceeded,
-    TooManyMembers,
-    UidConflict,
-    WriteConflict,
-)
-from server.storage import ObjectState, PropertyChanges, Target
+from server.domain.changes import ObjectState, PropertyChanges
+from server.domain.errors import BadRequest, NotFound, QuotaExceeded, TooManyMembers, UidConflict, WriteConflict
+from server.domain.objects import Target
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server import background
-from server.errors import WriteConflict
-from server.storage import ANYTHING, Change
+from server.domain.errors import WriteConflict
+from server.domain.events import ANYTHING, Change
+from server.observe import background
 from storage_plugins.postgres import notifier
 from storage_plugins.postgres.database import connect
 from storage_plugins.postgres.notifier import CHANNEL, payloads

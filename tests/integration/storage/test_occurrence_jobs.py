@@ -10,16 +10,17 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from server import maintenance
 from server.calendar import iana
 from server.calendar.component import parse_calendar
 from server.calendar.materialise import materialise
-from server.errors import ConfigurationError, DatabaseError
-from server.metrics import Metrics
-from server.preparation import prepare
-from server.settings import Settings
-from server.storage import Target
-from storage_plugins.postgres.occurrence_jobs import (
+from server.domain.errors import ConfigurationError, DatabaseError
+from server.domain.objects import Target
+from server.jobs import maintenance
+from server.observe.metrics import Metrics
+from server.process.preparation import prepare
+from server.settings.model import Settings
+from storage_plugins.postgres.storage import PostgresStorage
+from storage_plugins.postgres.upkeep.occurrence_jobs import (
     affected,
     follow_owners,
     follow_zone_data,
@@ -30,7 +31,6 @@ from storage_plugins.postgres.occurrence_jobs import (
     use_zone_data,
     zone_data,
 )
-from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.conftest import assert_consistent, make_person
 from tests.integration.storage.values import CAUSE, LIMITS, NOW, content, event_text, read, state
 
@@ -90,7 +90,7 @@ async def test_the_horizon_rolls_and_no_client_notices(storage):
 
 
 async def test_a_round_of_the_horizon_ends_in_time_and_the_next_goes_on(storage, monkeypatch):
-    from storage_plugins.postgres import occurrence_jobs
+    from storage_plugins.postgres.upkeep import occurrence_jobs
 
     person = await make_person(storage)
     calendar = await person.collection()
@@ -110,7 +110,7 @@ async def test_a_round_of_the_horizon_ends_in_time_and_the_next_goes_on(storage,
 
 
 async def test_what_is_written_or_deleted_meanwhile_is_left_alone(storage, monkeypatch):
-    from storage_plugins.postgres import occurrence_jobs
+    from storage_plugins.postgres.upkeep import occurrence_jobs
 
     person = await make_person(storage)
     calendar = await person.collection()
@@ -296,7 +296,7 @@ async def test_what_a_later_version_derived_is_left_alone(storage):
 
 
 async def test_more_objects_of_an_older_version_than_are_read_at_once(storage, monkeypatch):
-    from storage_plugins.postgres import occurrence_jobs
+    from storage_plugins.postgres.upkeep import occurrence_jobs
 
     monkeypatch.setattr(occurrence_jobs, "_PAGE", 3)
     monkeypatch.setattr(occurrence_jobs, "_TEXTS_AT_ONCE", 2)
@@ -327,7 +327,7 @@ async def test_a_database_that_may_lose_writes_is_refused(cluster, empty_databas
 
 
 async def test_other_addresses_of_the_owner_decide_anew_what_is_declined(storage, monkeypatch):
-    from storage_plugins.postgres import occurrence_jobs
+    from storage_plugins.postgres.upkeep import occurrence_jobs
 
     monkeypatch.setattr(occurrence_jobs, "_PAGE", 2)
     person, other = await make_person(storage), await make_person(storage)

@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
-from server import maintenance
 from server.cli import main
 from server.diagnosis.installation import look_at_database
-from server.errors import DatabaseError
-from server.settings import Settings
-from storage_plugins.postgres.client_programs import client_programs
+from server.domain.errors import DatabaseError
+from server.jobs import maintenance
+from server.settings.model import Settings
 from storage_plugins.postgres.database import connect
+from storage_plugins.postgres.embedded.client_programs import client_programs
 from storage_plugins.postgres.lock_waits import Patience
 from storage_plugins.postgres.migrations import Migration, migrate, migrations, run_online_steps, schema_state
 from storage_plugins.postgres.online_steps import statements

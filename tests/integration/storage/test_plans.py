@@ -8,10 +8,15 @@ import json
 import pytest
 
 from server.calendar.filter_plan import UidSearch
-from server.storage import NewCollection, ObjectState, PropertyChanges, Target
-from storage_plugins.postgres import alarm_reads, members, occurrence_jobs, occurrence_reads, owners, resolve, views
+from server.domain.changes import ObjectState, PropertyChanges
+from server.domain.objects import NewCollection, Target
 from storage_plugins.postgres import storage as statements
+from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.database import DatabaseLimits
+from storage_plugins.postgres.reads import alarms as alarm_reads
+from storage_plugins.postgres.reads import members, owners, resolve
+from storage_plugins.postgres.reads import occurrences as occurrence_reads
+from storage_plugins.postgres.upkeep import occurrence_jobs
 from tests.integration.storage.conftest import make_person
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
 

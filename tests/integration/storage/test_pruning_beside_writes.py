@@ -10,10 +10,11 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
-from server.storage import NewCollection
-from storage_plugins.postgres import handover, handover_copies, maintenance
+from server.domain.objects import NewCollection
 from storage_plugins.postgres.access import PostgresAccess
+from storage_plugins.postgres.changes import handover, handover_copies
 from storage_plugins.postgres.storage import PostgresStorage
+from storage_plugins.postgres.upkeep import pruning as maintenance
 from tests.integration.storage.conftest import assert_consistent, deadlocks, make_person
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
 

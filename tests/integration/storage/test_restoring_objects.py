@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from server.errors import AlreadyExists
-from server.limits import Limits
+from server.domain.changes import ObjectState, PropertyChanges
+from server.domain.errors import AlreadyExists
+from server.domain.limits import Limits
 from server.services.objects import Objects
 from server.services.restoring import restore_object
-from server.storage import ObjectState, PropertyChanges
-from storage_plugins.postgres.deleted import deleted_objects
+from storage_plugins.postgres.upkeep.deleted import deleted_objects
 from tests.integration.dav.person import event
 from tests.integration.storage.conftest import Person, make_person
 from tests.integration.storage.values import CAUSE, state

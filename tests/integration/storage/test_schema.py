@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from server.errors import DatabaseError, Unavailable
+from server.domain.errors import DatabaseError, Unavailable
 from storage_plugins.postgres.database import connect
 from storage_plugins.postgres.migrations import Migration, migrate, migrations, schema_state
 from tests.integration.storage.catalogue import describe

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.errors import AlreadyExists, NotFound, UidConflict, WriteConflict
-from server.storage import NewCollection, ObjectState, Target
+from server.domain.changes import ObjectState
+from server.domain.errors import AlreadyExists, NotFound, UidConflict, WriteConflict
+from server.domain.objects import NewCollection, Target
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.conftest import Person, make_person
 from tests.integration.storage.values import CAUSE, LIMITS, content

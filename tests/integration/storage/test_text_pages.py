@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from server.limits import Limits
+from server.domain.limits import Limits
 from server.services.objects import Objects
 from server.services.text_pages import member_pages, members_by_id
-from server.storage import TEXT_PAGE, MemberColumn
+from server.storage.reads import TEXT_PAGE, MemberColumn
 from tests.e2e.calendar_texts import event
 from tests.integration.storage.values import CAUSE
 

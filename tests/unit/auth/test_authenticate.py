@@ -16,9 +16,9 @@ from server.auth.authenticate import Authenticator
 from server.auth.client_address import ClientAddresses
 from server.auth.credential_cache import CredentialCache
 from server.auth.passwords import PasswordHasher
-from server.directory import AppPasswordHash, ThrottleRules
-from server.errors import SignInDelayed, SignInRequired, Unavailable
-from server.storage import Principal
+from server.domain.errors import SignInDelayed, SignInRequired, Unavailable
+from server.domain.principals import Principal
+from server.storage.directory import AppPasswordHash, ThrottleRules
 from tests.unit.auth.directory_in_memory import CountingHasher, DirectoryInMemory, Person
 
 LOCAL = "127.0.0.1"

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from server.auth.basic import Credentials, parse
-from server.errors import SignInRequired
+from server.domain.errors import SignInRequired
 
 
 def header(text: bytes) -> str:

@@ -12,8 +12,8 @@ from server.auth import app_passwords, credential_cache, htpasswd, passwords, sh
 from server.auth.credential_cache import CredentialCache
 from server.auth.htpasswd import HtpasswdFile
 from server.auth.sign_in import SignIn
-from server.directory import ThrottleRules, name_key
-from server.errors import ConfigurationError, InvalidPrincipal
+from server.domain.errors import ConfigurationError, InvalidPrincipal
+from server.storage.directory import ThrottleRules, name_key
 from tests.unit.auth.directory_in_memory import CountingHasher
 
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from server.auth import policy
 from server.auth.policy import privileges
 from server.dav.core.resource import Kind
-from server.storage import NO_GRANTS, Ace, Collection, Grants, Principal, Rights
+from server.domain.grants import NO_GRANTS, Ace, Grants
+from server.domain.objects import Collection, Rights
+from server.domain.principals import Principal
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 OWNER = Principal(1, "owner", "individual", "owner", "Owner", (), frozenset(), False, 0)

@@ -17,7 +17,7 @@ from server.calendar.materialise import materialise
 from server.calendar.stream import CalendarStream
 from server.calendar.values import property_times
 from server.calendar.vtimezone import CalendarZones, observances, zone_of_rules
-from server.limits import Limits
+from server.domain.limits import Limits
 from tests.unit.calendar.texts import BERLIN, aggregated, calendar, crlf, event
 
 

@@ -18,7 +18,7 @@ from server.calendar.materialise import materialise
 from server.calendar.occurrences import Materialised
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.zones import UTC_ZONE
-from server.limits import Limits
+from server.domain.limits import Limits
 from tests.unit.calendar.texts import calendar, component, event, todo
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

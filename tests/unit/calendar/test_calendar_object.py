@@ -14,7 +14,7 @@ from server.calendar.calendar_object import (
     read_timezone,
 )
 from server.calendar.component import MAX_DEPTH
-from server.errors import (
+from server.domain.errors import (
     DateTimeTooEarly,
     DateTimeTooLate,
     InvalidCalendarData,
@@ -26,7 +26,7 @@ from server.errors import (
     UnknownTimezone,
     UnsupportedComponent,
 )
-from server.limits import Limits
+from server.domain.limits import Limits
 from tests.unit.calendar.texts import BERLIN, calendar, component, event, todo
 
 LIMITS = Limits()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.calendar.component import MAX_DEPTH, Component, outline, parse_calendar, parse_components
-from server.errors import InvalidCalendarData
+from server.domain.errors import InvalidCalendarData
 from tests.unit.calendar.texts import BERLIN, calendar, component, event
 
 

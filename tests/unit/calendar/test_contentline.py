@@ -20,7 +20,7 @@ from server.calendar.contentline import (
     split_structure,
     unescape_text,
 )
-from server.errors import InvalidCalendarData
+from server.domain.errors import InvalidCalendarData
 
 characters = st.characters(exclude_categories=("Cs",), exclude_characters="\ufffe\uffff\x7f").filter(
     lambda character: character >= " "

@@ -20,8 +20,8 @@ from server.calendar.filter_plan import (
 from server.calendar.filters import CompFilter, ParamFilter, PropFilter, TextMatch, TimeRange, check_filter, matches
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.zones import UTC_ZONE
-from server.collation import ascii_lower
-from server.limits import Limits
+from server.domain.collation import ascii_lower
+from server.domain.limits import Limits
 from tests.unit.calendar.filter_strategies import calendar_filters, objects, text_matches, undefined
 
 RANGE = TimeRange(datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC))

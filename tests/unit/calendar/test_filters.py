@@ -18,8 +18,8 @@ from server.calendar.filters import (
     matches,
     parse_time_range,
 )
-from server.collation import MatchType
-from server.errors import InvalidFilter, UnsupportedCollation
+from server.domain.collation import MatchType
+from server.domain.errors import InvalidFilter, UnsupportedCollation
 from tests.unit.calendar.texts import BERLIN, calendar, event, todo
 
 RANGE = TimeRange(datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC))

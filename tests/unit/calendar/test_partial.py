@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from server.calendar.component import Component, parse_calendar
 from server.calendar.partial import CompSelection, check_selection, is_whole, select
-from server.errors import InvalidFilter
+from server.domain.errors import InvalidFilter
 from tests.unit.calendar.texts import BERLIN, calendar, crlf, event
 
 TEXT = calendar(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from server.calendar.occurrences import Busy
 from server.calendar.personal import busy_types, compose, neutral, same_order, same_shared, split
-from server.errors import InvalidCalendarData, KoyomiError
+from server.domain.errors import InvalidCalendarData, KoyomiError
 
 
 def text(*lines: str) -> str:

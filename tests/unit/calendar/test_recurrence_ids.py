@@ -16,8 +16,8 @@ from server.calendar.personal import compose, same_order, same_shared, split
 from server.calendar.recurrence_ids import recurrence_ids
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.zones import UTC_ZONE
-from server.errors import InvalidCalendarObject
-from server.limits import Limits
+from server.domain.errors import InvalidCalendarObject
+from server.domain.limits import Limits
 from tests.unit.calendar.texts import BERLIN, calendar, event
 
 OWN = BERLIN.replace("Europe/Berlin", "Customized Time Zone")

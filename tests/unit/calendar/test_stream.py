@@ -11,8 +11,8 @@ from server.calendar import octet_lines
 from server.calendar.calendar_object import folded_tzid, read_calendar_object
 from server.calendar.contentline import content_lines, decode
 from server.calendar.stream import CalendarStream, Lines, Part, same_components
-from server.errors import InvalidCalendarData, InvalidData
-from server.limits import Limits
+from server.domain.errors import InvalidCalendarData, InvalidData
+from server.domain.limits import Limits
 from tests.unit.calendar.texts import aggregated
 
 BERLIN = (

@@ -20,7 +20,7 @@ from server.calendar.values import (
     property_time,
     property_times,
 )
-from server.errors import InvalidCalendarData
+from server.domain.errors import InvalidCalendarData
 
 PARSERS = [
     parse_calendar_time,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from server.calendar.calendar_object import read_calendar_object
 from server.commands.demo_content import PEOPLE, members, principals
 from server.contacts.vcard import read_address_object
-from server.limits import Limits
-from server.services.principals_document import read
+from server.domain.limits import Limits
+from server.services.principals.document import read
 
 COMPONENTS = {"calendar": "VEVENT", "tasks": "VTODO"}
 

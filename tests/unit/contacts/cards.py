@@ -6,7 +6,7 @@ from hypothesis import reject
 from hypothesis import strategies as st
 
 from server.calendar.contentline import content_lines
-from server.errors import InvalidCalendarData
+from server.domain.errors import InvalidCalendarData
 
 RFC6352 = """BEGIN:VCARD\r
 VERSION:3.0\r

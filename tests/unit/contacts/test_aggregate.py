@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from server.contacts.aggregate import concatenate, split_cards, with_uid
 from server.contacts.vcard import read_address_object
-from server.errors import InvalidAddressData
-from server.limits import Limits
+from server.domain.errors import InvalidAddressData
+from server.domain.limits import Limits
 
 from . import cards
 

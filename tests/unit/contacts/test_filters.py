@@ -16,7 +16,7 @@ from server.contacts.filters import (
     compiled,
 )
 from server.contacts.properties import parameter_values, readings, split_name
-from server.errors import InvalidFilter, UnsupportedCollation
+from server.domain.errors import InvalidFilter, UnsupportedCollation
 
 from . import cards
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.contacts.vcard import MAX_PROPERTIES, SUMMARY_LENGTH, bare_uid, read_address_object, version_of
-from server.errors import InvalidAddressData, InvalidData, ResourceTooLarge, UnsupportedMediaType
-from server.limits import Limits
+from server.domain.errors import InvalidAddressData, InvalidData, ResourceTooLarge, UnsupportedMediaType
+from server.domain.limits import Limits
 
 from . import cards
 

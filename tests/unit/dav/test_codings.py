@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from server.dav.core.codings import accepts_gzip, decode
 from server.dav.core.errors import Refused
-from server.errors import BadRequest, ResourceTooLarge
+from server.domain.errors import BadRequest, ResourceTooLarge
 
 
 @given(st.binary(max_size=2000))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from server.dav.rfc6638_scheduling import DEFAULT_CALENDAR, default_calendar
-from server.storage import Collection
+from server.domain.objects import Collection
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ELEMENT = '<C:schedule-default-calendar-URL xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:D="DAV:">{}</C:{}>'

@@ -15,7 +15,13 @@ from server.dav.rfc4791.filter_xml import (
     read_query,
     read_time_range,
 )
-from server.errors import InvalidFilter, KoyomiError, UnsupportedCollation, UnsupportedFilter, UnsupportedMediaType
+from server.domain.errors import (
+    InvalidFilter,
+    KoyomiError,
+    UnsupportedCollation,
+    UnsupportedFilter,
+    UnsupportedMediaType,
+)
 from tests.unit.calendar.filter_strategies import as_xml, calendar_filters
 
 NAMESPACE = "urn:ietf:params:xml:ns:caldav"

@@ -7,7 +7,7 @@ from server.contacts.filters import MAX_FILTERS, CardFilter, ParamFilter, PropFi
 from server.contacts.partial import AddressDataSelection, PropertySelection
 from server.dav.core.xml import parse
 from server.dav.rfc6352.filter_xml import MAX_SELECTED, read_address_data, read_filter, read_query
-from server.errors import (
+from server.domain.errors import (
     BadRequest,
     InvalidFilter,
     KoyomiError,

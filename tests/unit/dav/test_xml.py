@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.dav.core import xml
-from server.errors import BadRequest
+from server.domain.errors import BadRequest
 
 REFUSED = {
     "not XML": b"BEGIN:VCALENDAR",

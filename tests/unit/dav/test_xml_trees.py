@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from server.dav.core import xml_trees
-from server.errors import BadRequest
+from server.domain.errors import BadRequest
 
 NAMES = st.sampled_from(["a", "D:b", "c1", "x"])
 VALUES = st.text(st.sampled_from("ab <>\"'&=xmlns:/\n"), max_size=8)

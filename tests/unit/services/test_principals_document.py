@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.errors import InvalidPrincipal
-from server.services.principals_document import read
+from server.domain.errors import InvalidPrincipal
+from server.services.principals.document import read
 
 PERSON: dict[str, Any] = {"kind": "individual", "name": "anna"}
 

@@ -16,8 +16,8 @@ from server.calendar.materialise import materialise
 from server.calendar.occurrences import EARLIEST, later, resolve
 from server.calendar.rrule import RecurrenceRule
 from server.calendar.zones import UTC_ZONE
-from server.errors import TooManyInstances
-from server.limits import Limits
+from server.domain.errors import TooManyInstances
+from server.domain.limits import Limits
 from tests.unit.calendar.texts import calendar, component, event, todo
 from tests.unit.calendar.time.strategies import rules
 from tests.unit.calendar.time.test_second_opinions import written

@@ -10,7 +10,7 @@ from server.calendar.component import parse_calendar
 from server.calendar.expand import expand, limit_freebusy_set, limit_recurrence_set
 from server.calendar.iana import iana_zone
 from server.calendar.zones import UTC_ZONE, Zone
-from server.errors import TooManyInstances
+from server.domain.errors import TooManyInstances
 from tests.unit.calendar.time.texts import calendar_text, component, event, utc
 
 ZONE = (

@@ -15,7 +15,7 @@ from server.calendar.iana import iana_zone
 from server.calendar.occurrences import Busy
 from server.calendar.work import OBJECT_WORK, REQUEST_WORK, Work, share
 from server.calendar.zones import UTC_ZONE
-from server.errors import TooManyInstances
+from server.domain.errors import TooManyInstances
 from tests.unit.calendar.time.texts import NOW, calendar, component, event, utc
 
 EPOCH = utc("20260101")

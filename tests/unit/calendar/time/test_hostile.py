@@ -14,7 +14,7 @@ from server.calendar.freebusy import busy_of_object, unavailable
 from server.calendar.iana import iana_zone
 from server.calendar.materialise import MAX_ROWS, materialise
 from server.calendar.timerange import TimeRangeMatcher
-from server.errors import InvalidData
+from server.domain.errors import InvalidData
 from tests.unit.calendar.time.texts import NOW, calendar_text
 
 TIMES = (

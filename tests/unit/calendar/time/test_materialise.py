@@ -9,7 +9,7 @@ import pytest
 from server.calendar.iana import iana_zone
 from server.calendar.materialise import MAX_ROWS, WHOLE, materialise
 from server.calendar.occurrences import EARLIEST, Busy, Kind, Materialised, resolve
-from server.errors import InvalidCalendarData, UnknownTimezone
+from server.domain.errors import InvalidCalendarData, UnknownTimezone
 from tests.unit.calendar.time.texts import NOW, calendar, component, event, utc
 
 BERLIN = "TZID=Europe/Berlin"

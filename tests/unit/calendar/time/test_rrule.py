@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.calendar.rrule import MAX_COUNT, Frequency, RecurrenceRule, parse_rule
-from server.errors import InvalidCalendarData
+from server.domain.errors import InvalidCalendarData
 from tests.unit.calendar.time.strategies import rules
 from tests.unit.calendar.time.test_second_opinions import written
 

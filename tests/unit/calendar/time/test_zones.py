@@ -27,7 +27,7 @@ from server.calendar.iana import (
 from server.calendar.materialise import materialise
 from server.calendar.vtimezone import CalendarZones, observances, zone_of_component, zone_of_rules
 from server.calendar.zones import UTC_ZONE, Zone
-from server.errors import InvalidCalendarData, TooManyInstances, UnknownTimezone
+from server.domain.errors import InvalidCalendarData, TooManyInstances, UnknownTimezone
 from tests.unit.calendar.time.texts import calendar, event
 
 

@@ -1,0 +1,1 @@
+"""Extensions of Apple's Calendar and Contacts Server."""

@@ -1,0 +1,1 @@
+"""RFC 3744 access control and principals."""

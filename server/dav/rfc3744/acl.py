@@ -1,0 +1,165 @@
+"""RFC 3744 §5.5: DAV:acl, what everybody may do with a resource; and DAV:inherited-acl-set (§5.7).
+
+What follows from owning a home, from being an administrator or a delegate, and from sharing cannot be changed by the
+ACL method, and so is protected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.auth import policy
+from server.dav.core import names
+from server.dav.core.names import caldav, dav
+from server.dav.core.request import Request
+from server.dav.core.resource import OBJECTS, OWNED, Kind, Resource, delegates_href, parent_of, principal_href
+from server.domain.principals import Principal
+from server.storage.access import AccessList
+
+_FACTS = "acl"
+WITH_DELEGATES = frozenset(Kind(kind) for kind in policy.DELEGATED)
+"""Kinds of resources to which delegates have access."""
+_SHARED = {"read": ("read",), "write": ("read", "write")}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the lists of all resources in a home are made of."""
+
+    administrators: tuple[Principal, ...]
+    granted: AccessList
+
+
+def privilege(name: str) -> str:
+    """A `DAV:privilege` element."""
+    return f"<D:privilege>{names.element(name)}</D:privilege>"
+
+
+def ace(
+    principal: str, privileges: Sequence[str], *, grants: bool = True, protected: bool = True, inherited: str = ""
+) -> str:
+    """A `DAV:ace`. `principal` is markup; `inherited` the URL of the resource that it comes from."""
+    verb = "grant" if grants else "deny"
+    more = "<D:protected/>" if protected else ""
+    more += f"<D:inherited>{names.href(inherited)}</D:inherited>" if inherited else ""
+    what = "".join(privilege(name) for name in privileges)
+    return f"<D:ace><D:principal>{principal}</D:principal><D:{verb}>{what}</D:{verb}>{more}</D:ace>"
+
+
+async def load(request: Request, resources: Sequence[Resource]) -> list[None]:
+    """Finds out what the lists of resources, and of those listed with them, need: once for each home."""
+    homes = {resource.home.id: resource.home for resource in resources if resource.home is not None}
+    administrators = tuple(await request.site.directory.administrators()) if homes else ()
+    for home in homes.values():
+        inside = [
+            resource.collection for resource in resources if resource.home is not None and resource.home.id == home.id
+        ]
+        own = {item.id: item for item in inside if item is not None and item.home_id == home.id}
+        if len(own) == 1 and None not in inside:
+            granted = await request.site.access.access_list(home, *own.values())
+        elif own or None in inside:
+            granted = await request.site.access.access_list(home, None)
+        else:
+            # What is only shown here has its list where it lies.
+            granted = AccessList((), ())
+        request.facts[_FACTS, home.id] = Facts(administrators, granted)
+    return [None] * len(resources)
+
+
+def render(request: Request, resource: Resource) -> str | None:
+    """The entries of a resource, in the order in which they count."""
+    if resource.kind not in OWNED or resource.owner is None:
+        return ace("<D:authenticated/>", (dav("read"),))
+    facts = None if resource.home is None else request.facts.get((_FACTS, resource.home.id))
+    if not isinstance(facts, Facts):
+        return None
+    out = [ace(_href(request, holder), _held(request, resource, holder)) for holder in _holders(resource, facts)]
+    if resource.kind in WITH_DELEGATES and resource.home is not None:
+        from_home = "" if resource.kind is Kind.CALENDAR_HOME else request.url(_above(resource)[-1])
+        write = names.href(request.url(delegates_href(resource.owner, "write")))
+        read = names.href(request.url(delegates_href(resource.owner, "read")))
+        out.append(ace(write, (dav("read"), dav("write")), inherited=from_home))
+        out.append(ace(read, (dav("read"),), inherited=from_home))
+    if resource.collection is not None and resource.kind in policy.GRANTABLE:
+        out += _own(request, resource, facts.granted, resource.collection.id)
+    return "".join(out)
+
+
+def _own(request: Request, resource: Resource, granted: AccessList, collection_id: int) -> list[str]:
+    """What was granted on the collection itself, and which its members inherit."""
+    inherited = request.url(_above(resource)[0]) if resource.kind in OBJECTS else ""
+    out = []
+    for share in granted.shares:
+        if share.collection_id == collection_id:
+            held = [dav(name) for name in _SHARED.get(share.rights, ())] or [caldav("read-free-busy")]
+            out.append(ace(_href(request, share.whom), held, inherited=inherited))
+    for entry in granted.entries:
+        if entry.collection_id != collection_id:
+            continue
+        if isinstance(entry.whom, Principal):
+            whom = _href(request, entry.whom)
+        else:
+            whom = "<D:property><D:owner/></D:property>" if entry.whom == "owner" else f"<D:{entry.whom}/>"
+        out.append(ace(whom, entry.privileges, grants=entry.grants, protected=False, inherited=inherited))
+    return out
+
+
+def _holders(resource: Resource, facts: Facts) -> list[Principal]:
+    """The owner of the home and the administrators."""
+    assert resource.owner is not None
+    others = [holder for holder in facts.administrators if holder.id != resource.owner.id]
+    return [resource.owner, *others]
+
+
+def _held(request: Request, resource: Resource, holder: Principal) -> Sequence[str]:
+    """What a holder has without entries: everything, unless it is another's collection that their home shows."""
+    rights = "owner" if resource.collection is None else resource.collection.rights
+    if rights == "owner" or resource.owner is None or holder.id != resource.owner.id:
+        return (dav("all"),)
+    return [dav(name) for name in _SHARED[rights]]
+
+
+def principals_in(resource: Resource, facts: Facts) -> list[Principal]:
+    """The principals that the list names by URL, each once."""
+    collection_id = 0 if resource.collection is None else resource.collection.id
+    named = [share.whom for share in facts.granted.shares if share.collection_id == collection_id]
+    named += [
+        entry.whom
+        for entry in facts.granted.entries
+        if entry.collection_id == collection_id and isinstance(entry.whom, Principal)
+    ]
+    return list({item.id: item for item in (*_holders(resource, facts), *named)}.values())
+
+
+async def facts_of(request: Request, resource: Resource) -> Facts:
+    """What the list of a resource is made of."""
+    await load(request, [resource])
+    assert resource.home is not None
+    found = request.facts[_FACTS, resource.home.id]
+    assert isinstance(found, Facts)
+    return found
+
+
+def inherited_from(request: Request, resource: Resource) -> str:
+    """The resources whose lists count for this one too."""
+    if resource.collection is None:
+        return ""
+    above = _above(resource)
+    return "".join(
+        names.href(request.url(href)) for href in (above if resource.kind in policy.DELEGATED else above[:-1])
+    )
+
+
+def _above(resource: Resource) -> list[str]:
+    """The URLs of the collection that a member lies in, and of the home that it or a collection lies in.
+
+    Where members are listed, their collection stands for all of them.
+    """
+    collection = parent_of(resource) if resource.object is not None else resource
+    home = parent_of(collection).href
+    return [collection.href, home] if resource.kind in OBJECTS else [home]
+
+
+def _href(request: Request, principal: Principal) -> str:
+    return names.href(request.url(principal_href(principal)))

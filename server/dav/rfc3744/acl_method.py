@@ -1,0 +1,121 @@
+"""The ACL method (RFC 3744 §8.1), on calendars and address books: what is in them follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.auth import policy
+from server.dav.core import xml
+from server.dav.core.errors import Refused
+from server.dav.core.names import dav
+from server.dav.core.registry import Standard
+from server.dav.core.request import Answer, Request
+from server.dav.core.resource import Kind, Resource
+from server.dav.rfc3744.principals import at
+from server.dav.rfc4918 import conditions
+from server.domain.errors import BadRequest
+from server.domain.grants import Ace, PrincipalClass
+
+MAX_ENTRIES = 500
+"""Entries of one list."""
+SETTABLE = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK})
+_CLASSES: dict[str, PrincipalClass] = {
+    dav("all"): "all",
+    dav("authenticated"): "authenticated",
+    dav("unauthenticated"): "unauthenticated",
+}
+
+
+async def acl(request: Request) -> Answer:
+    """Answers ACL. Homes and members have no lists of their own, whoever asks."""
+    if len(request.path.segments) != 4 or request.path.tree not in ("calendars", "addressbooks"):
+        await request.signed_in()
+        raise Refused(405, message="Access control lists are those of calendars and address books.")
+    resource = await request.resource(need=dav("write-acl"))
+    if resource.kind not in SETTABLE:
+        raise Refused(405, message="Access control lists are those of calendars and address books.")
+    unchanged = await conditions.demand(request, resource)
+    root = await request.demand_xml(dav("acl"))
+    assert resource.home is not None
+    assert resource.collection is not None
+    if resource.collection.home_id != resource.home.id:
+        raise Refused(403, message="The list is changed where the collection lies: in its owner's home.")
+    entries = await read(request, resource, root)
+    await request.site.access.set_acl(resource.home, resource.collection, entries, request.cause(), unchanged=unchanged)
+    return Answer(200)
+
+
+async def read(request: Request, resource: Resource, root: xml.Element) -> list[Ace]:
+    """The entries of a body. Raises `BadRequest`, and `Refused` with the precondition of §8.1.1 that fails."""
+    elements = root.findall(dav("ace"))
+    if len(elements) > MAX_ENTRIES:
+        raise Refused(403, dav("limited-number-of-aces"), f"A list has at most {MAX_ENTRIES} entries.")
+    whom = await principals_named(request, resource, elements)
+    assert resource.collection is not None
+    assert resource.owner is not None
+    out = []
+    for element, who in zip(elements, whom, strict=True):
+        grants, privileges = read_privileges(resource, element)
+        if not grants and who in ("owner", resource.owner.id):
+            raise Refused(403, dav("no-protected-ace-conflict"), "The owner has every privilege.")
+        out.append(Ace(resource.collection.id, who, grants, privileges))
+    return out
+
+
+def read_privileges(resource: Resource, element: xml.Element) -> tuple[bool, tuple[str, ...]]:
+    """Whether an entry grants, and what it grants or denies."""
+    if element.find(dav("invert")) is not None:
+        raise Refused(403, dav("no-invert"))
+    if element.find(dav("protected")) is not None:
+        raise Refused(403, dav("no-protected-ace-conflict"), "Protected entries are not set.")
+    if element.find(dav("inherited")) is not None:
+        raise Refused(403, dav("no-inherited-ace-conflict"), "Inherited entries are not set.")
+    verbs = [item for item in xml.elements(element) if item.tag in (dav("grant"), dav("deny"))]
+    if len(verbs) != 1:
+        raise BadRequest("A DAV:ace has one DAV:grant or one DAV:deny.")
+    found = [str(item.tag) for held in verbs[0].findall(dav("privilege")) for item in xml.elements(held)]
+    if not found:
+        raise BadRequest("A DAV:ace names privileges.")
+    known = policy.PRIVILEGES if resource.kind is Kind.CALENDAR else policy.PRIVILEGES - {policy.FREE_BUSY}
+    if not known.issuperset(found):
+        raise Refused(403, dav("not-supported-privilege"))
+    return verbs[0].tag == dav("grant"), tuple(dict.fromkeys(found))
+
+
+async def principals_named(
+    request: Request, resource: Resource, elements: Sequence[xml.Element]
+) -> list[int | PrincipalClass]:
+    """Whom each entry concerns."""
+    inner = [_principal_of(element) for element in elements]
+    hrefs = [xml.text_of(item) for item in inner if item.tag == dav("href")]
+    known = await at(request, hrefs)
+    out: list[int | PrincipalClass] = []
+    for item in inner:
+        tag = str(item.tag)
+        if tag == dav("href"):
+            found = known.get(xml.text_of(item))
+            if found is None:
+                raise Refused(403, dav("recognized-principal"), "There is no such principal.")
+            out.append(found.id)
+        elif tag in _CLASSES:
+            out.append(_CLASSES[tag])
+        elif tag == dav("property") and item.find(dav("owner")) is not None:
+            out.append("owner")
+        else:
+            raise Refused(
+                403, dav("allowed-principal"), "Entries concern a principal, all, those signed in, or the owner."
+            )
+    return out
+
+
+def _principal_of(element: xml.Element) -> xml.Element:
+    if element.find(dav("invert")) is not None:
+        raise Refused(403, dav("no-invert"))
+    principal = element.find(dav("principal"))
+    inner = [] if principal is None else xml.elements(principal)
+    if len(inner) != 1:
+        raise BadRequest("A DAV:ace has one DAV:principal.")
+    return inner[0]
+
+
+STANDARD = Standard("RFC 3744 §8.1", methods=(("ACL", SETTABLE, acl),))

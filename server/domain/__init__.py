@@ -1,0 +1,1 @@
+"""Values that all layers share; they know no protocol, database or settings."""

@@ -1,0 +1,44 @@
+"""What owners grant to others: delegates, shares and access control entries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DelegateRights = Literal["read", "write"]
+ShareRights = Literal["write", "read", "free-busy"]
+PrincipalClass = Literal["all", "authenticated", "unauthenticated", "owner"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ace:
+    """An access control entry of a collection (RFC 3744 §5.5)."""
+
+    collection_id: int
+    whom: int | PrincipalClass
+    """The id of a principal, or a class of them."""
+    grants: bool
+    """Whether it grants or denies."""
+    privileges: tuple[str, ...]
+    """Qualified names, as they were set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What was granted in a home, as far as it may concern one viewer; the policy decides what follows from it.
+
+    Of the collection that was asked for, or of all that lie in the home where that was asked for itself. Empty for the
+    owner and administrators, for whom it is not read.
+    """
+
+    groups: frozenset[int] = frozenset()
+    """The groups that the viewer belongs to, directly and through other groups."""
+    delegates: tuple[tuple[int, DelegateRights], ...] = ()
+    """Delegates of the home's owner, by id."""
+    shares: tuple[tuple[int, int, ShareRights], ...] = ()
+    """Collection id, principal id, rights."""
+    aces: tuple[Ace, ...] = ()
+    """In their order within each collection."""
+
+
+NO_GRANTS = Grants()

@@ -1,0 +1,145 @@
+"""Homes, collections and the objects that lie in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+HomeKind = Literal["calendar", "addressbook"]
+CollectionKind = Literal["calendar", "addressbook", "inbox", "outbox", "notification"]
+Rights = Literal["owner", "write", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The calendar or address-book home of a principal."""
+
+    id: int
+    kind: HomeKind
+    principal_id: int
+    revision: int
+    """Latest revision given to a change in this home."""
+    incarnation: int
+    used_bytes: int
+    kept_bytes: int
+    """Bytes that are kept beside: deleted texts, neutral texts, personal copies."""
+    quota_bytes: int | None
+    """A quota of its own; None where the installation's default holds."""
+    sync_floor: int
+    """Oldest revision whose token of depth 1 is still valid."""
+    infinite_sync_floor: int
+    """Oldest revision whose token of infinite depth is still valid."""
+    created_at: datetime
+    modified_at: datetime
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """Dead properties: qualified name `{ns}local` to the XML element as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A collection as one home shows it: what is stored, seen through a binding."""
+
+    home_id: int
+    """The home where the members lie."""
+    id: int
+    name: str
+    """The binding's name: the path segment, decoded."""
+    kind: CollectionKind
+    rights: Rights
+    components: tuple[str, ...]
+    """What a calendar takes (supported-calendar-component-set); empty for other kinds."""
+    revision: int
+    """Latest revision of the collection, its properties and its members: the ctag."""
+    binding_revision: int
+    """Latest revision of the collection as a member of the home that shows it."""
+    incarnation: int
+    sync_floor: int
+    """Oldest revision whose token is still valid."""
+    member_count: int
+    used_bytes: int
+    created_at: datetime
+    modified_at: datetime
+    binding_home_id: int
+    """The home that shows it."""
+    deleted_revision: int | None = None
+    """Set when the binding is a tombstone (only `home_changes` gives such)."""
+    timezone: str | None = None
+    """CALDAV:calendar-timezone as iCalendar text."""
+    source: str | None = None
+    """href of a subscribed collection (CS:source)."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """Every other settable and dead property, in the viewer's view: `{ns}local` to the XML element as text."""
+    views: bool = False
+    """Whether its objects have a neutral text and views, since it is shared."""
+    view: int | None = None
+    """Whose view of the members this is (a principal's id); None: the owner's, or there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """A calendar object resource or address object resource."""
+
+    id: int
+    name: str
+    uid: str
+    component: str
+    """VEVENT, VTODO, ... or VCARD."""
+    etag: str
+    """Without quotes."""
+    schedule_tag: str | None
+    size: int
+    """Bytes of the text in UTF-8."""
+    revision: int
+    created_at: datetime
+    modified_at: datetime
+    time_key: str
+    """Hash of what concerns time: equal keys mean equal occurrences."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """Dead properties."""
+    view_revision: int = 0
+    """Latest revision of the view in which this is the object; 0 where there is none."""
+    text: str | None = None
+    """What the client sent; read only where asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path names, for `Storage.resolve`. Names are decoded and compared as they are, owners case-folded."""
+
+    owner: str
+    by: Literal["uid", "individual", "group", "room", "resource"]
+    """`uid` for `__uids__`; else the kind whose folder the name was found under."""
+    home: HomeKind | None = None
+    """None: the principal itself."""
+    collection: str | None = None
+    object: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewCollection:
+    """A collection to be made."""
+
+    name: str
+    kind: CollectionKind
+    components: tuple[str, ...] = ()
+    timezone: str | None = None
+    source: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+PERSONAL_PROPERTIES = frozenset(
+    {
+        "{DAV:}displayname",
+        "{urn:ietf:params:xml:ns:caldav}calendar-description",
+        "{urn:ietf:params:xml:ns:caldav}schedule-calendar-transp",
+        "{urn:ietf:params:xml:ns:caldav}default-alarm-vevent-date",
+        "{urn:ietf:params:xml:ns:caldav}default-alarm-vevent-datetime",
+        "{urn:ietf:params:xml:ns:caldav}default-alarm-vtodo-date",
+        "{urn:ietf:params:xml:ns:caldav}default-alarm-vtodo-datetime",
+        "{http://apple.com/ns/ical/}calendar-color",
+        "{http://apple.com/ns/ical/}calendar-order",
+    }
+)
+"""What others than the owner of a calendar set in a view of their own; everything else they share."""

@@ -1,0 +1,31 @@
+"""Principals: people, groups, rooms and equipment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PrincipalKind = Literal["individual", "group", "room", "resource"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A person, group, room or piece of equipment, always with all of its fields."""
+
+    id: int
+    """Internal key; never shown."""
+    uid: str
+    """The stable id in URLs (`/principals/__uids__/{uid}/`)."""
+    kind: PrincipalKind
+    name: str
+    display_name: str
+    emails: tuple[str, ...]
+    roles: frozenset[str]
+    disabled: bool
+    credential_version: int
+    """Moves when a password, an app password or the right to sign in changes."""
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the principal reads and changes everything."""
+        return "admin" in self.roles

@@ -1,0 +1,1 @@
+"""Log, metrics, traces, costs of a request, health."""

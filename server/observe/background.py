@@ -1,0 +1,55 @@
+"""Background tasks: an exception is logged and counted, and the step that raised it is tried again after a pause."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from server.domain.errors import KoyomiError
+
+FIRST_PAUSE = 0.5
+"""Seconds before the next try after a failure; doubled with each further one."""
+LONGEST_PAUSE = 60.0
+"""Seconds. A step that lasted this long begins with the first pause again."""
+
+failures: Counter[str] = Counter()
+"""How often each task of this process has failed, by its name; the metrics copy it."""
+
+log = structlog.get_logger()
+
+
+async def run_forever(name: str, step: Callable[[], Awaitable[object]]) -> None:
+    """Call `step` again and again until cancelled, after a failure with growing pauses. Raises nothing else."""
+    pause = FIRST_PAUSE
+    while True:
+        began = time.monotonic()
+        try:
+            await step()
+            pause = FIRST_PAUSE
+        except Exception as error:
+            if time.monotonic() - began > LONGEST_PAUSE:
+                pause = FIRST_PAUSE
+            failed(name, error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def failed(name: str, error: BaseException) -> None:
+    """Log and count a failure of a task. Domain errors are expected at times; others are defects, with a traceback."""
+    failures[name] += 1
+    expected = isinstance(error, KoyomiError)
+    log.log(
+        _WARNING if expected else _ERROR,
+        "background_task_failed",
+        task=name,
+        reason=type(error).__name__,
+        exc_info=None if expected else error,
+    )
+
+
+_WARNING, _ERROR = 30, 40
+"""Levels of `logging`."""

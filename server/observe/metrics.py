@@ -1,0 +1,243 @@
+"""What a server counts, for Prometheus.
+
+Each worker counts in files under its number, in a folder that all workers of a server share. The next worker of this
+number goes on counting there. The worker that is asked adds all files up. A server that starts counts from zero.
+Requests count in memory only; once a second the worker writes its counts down, since a request must not pay for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from server.observe import background
+
+if TYPE_CHECKING:
+    from server.observe.costs import Costs
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Bounds of durations."""
+
+LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Bounds of event loops' lags, in seconds."""
+
+WRITTEN_EVERY = 1.0
+"""Seconds."""
+WATCHED_EVERY = 0.05
+"""Seconds between looks at the event loop's lag: what blocks it for longer is seen, less what was left of them."""
+
+Key = tuple[str, str, str]
+"""Method, report and family of clients."""
+
+
+def share(folder: Path, worker: int) -> None:
+    """Count in a folder together with other processes, as the worker of this number; before a `Metrics` is made."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    values.ValueClass = _buffered(values.MultiProcessValue(lambda: worker))  # type: ignore[no-untyped-call]
+
+
+_unwritten: set[Any] = set()
+
+
+def _buffered(shared: Any) -> Any:
+    """A kind of values that are counted in memory and, when `_write` is called, in the shared file."""
+
+    class BufferedValue(shared):  # type: ignore[misc]
+        def inc(self, amount: float) -> None:
+            self._value += amount
+            _unwritten.add(self)
+
+        def set(self, value: float, timestamp: float | None = None) -> None:
+            self._value = value
+            _unwritten.add(self)
+
+        def get(self) -> float:
+            return float(self._value)
+
+        def write(self) -> None:
+            self._file.write_value(self._key, self._value, 0.0)
+
+    return BufferedValue
+
+
+def _write() -> None:
+    while _unwritten:
+        _unwritten.pop().write()
+
+
+class _Children:
+    """The counters of one kind of requests."""
+
+    __slots__ = ("database", "durations", "expansion", "rows", "statements", "statuses")
+
+    def __init__(self, metrics: Metrics, key: Key) -> None:
+        method, report, _ = key
+        self.durations = metrics.durations.labels(*key)
+        self.database = metrics.database_seconds.labels(method, report)
+        self.statements = metrics.statements.labels(method, report)
+        self.rows = metrics.rows.labels(method, report)
+        self.expansion = metrics.expansion_seconds.labels(method, report)
+        self.statuses: dict[int, Counter] = {}
+
+
+class Metrics:
+    """The counters of one worker."""
+
+    def __init__(self) -> None:
+        shared = values.ValueClass is not values.MutexValue
+        self._folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR") if shared else None
+        self.registry = own = CollectorRegistry()
+        kind, request = ("method", "report"), ("method", "report", "client")
+        self.durations = Histogram(
+            "koyomi_request_duration_seconds", "Until the answer is ready or, where it is streamed, sent.", request,
+            buckets=SECONDS, registry=own,
+        )  # fmt: skip
+        self.requests = Counter("koyomi_requests", "Requests, by status.", (*request, "status"), registry=own)
+        self.database_seconds = Counter(
+            "koyomi_request_database_seconds", "Time that requests waited for the database.", kind, registry=own
+        )
+        self.statements = Counter("koyomi_request_statements", "Statements of requests.", kind, registry=own)
+        self.rows = Counter("koyomi_request_rows", "Rows that statements of requests gave.", kind, registry=own)
+        self.expansion_seconds = Counter(
+            "koyomi_request_expansion_seconds", "Time in which stored texts were parsed and expanded.", kind,
+            registry=own,
+        )  # fmt: skip
+        self.refusals = Counter("koyomi_refusals", "Requests refused, by the error.", ("error",), registry=own)
+        for known in ("InvalidSyncToken", "TooManyInstances", "Unavailable", "WriteConflict"):
+            self.refusals.labels(known)
+        self.sign_in_failures = Counter(
+            "koyomi_sign_in_failures", "Sign-ins with wrong credentials (repetitions of one are counted once).",
+            registry=own,
+        )  # fmt: skip
+        self.pool_waits = Counter(
+            "koyomi_database_pool_waits", "How often a free connection had to be waited for.", registry=own
+        )
+        self.pool_in_use = Gauge(
+            "koyomi_database_pool_in_use", "Connections that statements run on.", registry=own,
+            multiprocess_mode="sum",
+        )  # fmt: skip
+        self.pool_waiting = Gauge(
+            "koyomi_database_pool_waiting", "Callers that wait for a connection.", registry=own,
+            multiprocess_mode="sum",
+        )  # fmt: skip
+        self.malformed = Counter(
+            "koyomi_malformed_requests", "What came on connections and could not be read as HTTP.", registry=own
+        )
+        self.lag = Histogram(
+            "koyomi_event_loop_lag_seconds", "How much later than due the event loop gets to what waits.",
+            buckets=LAGS, registry=own,
+        )  # fmt: skip
+        self.connections = Gauge(
+            "koyomi_connections", "Connections of clients.", ("worker",), registry=own, multiprocess_mode="sum"
+        )
+        self.worker_starts = Counter(
+            "koyomi_worker_starts", "Workers started: with the server, after one died, or to replace one.",
+            ("reason",), registry=own,
+        )  # fmt: skip
+        self.background_failures = Counter(
+            "koyomi_background_failures", "Failures of what runs in the background, each followed by another try.",
+            ("task",), registry=own,
+        )  # fmt: skip
+        self.maintenance_runs = Counter(
+            "koyomi_maintenance_runs", "Runs of the maintenance jobs, by outcome.", ("job", "outcome"), registry=own
+        )
+        self.maintenance_seconds = Counter(
+            "koyomi_maintenance_seconds", "Time that the maintenance jobs took.", ("job",), registry=own
+        )
+        self.maintenance_success = Gauge(
+            "koyomi_maintenance_last_success_timestamp_seconds", "When a maintenance job last succeeded.", ("job",),
+            registry=own, multiprocess_mode="max",
+        )  # fmt: skip
+        self._children: dict[Key, _Children] = {}
+        self._totals: dict[Counter, int] = {}
+
+    def request(self, key: Key, status: int, seconds: float, costs: Costs) -> None:
+        """Count a request that was answered."""
+        children = self._children.get(key)
+        if children is None:
+            children = self._children[key] = _Children(self, key)
+        counter = children.statuses.get(status)
+        if counter is None:
+            counter = children.statuses[status] = self.requests.labels(*key, str(status))
+        counter.inc()
+        children.durations.observe(seconds)
+        if costs.statements:
+            children.statements.inc(costs.statements)
+            children.database.inc(costs.database_seconds)
+            if costs.rows:
+                children.rows.inc(costs.rows)
+        if costs.expansion_seconds:
+            children.expansion.inc(costs.expansion_seconds)
+
+    def refused(self, error: str) -> None:
+        """Count an error that a request was answered with."""
+        self.refusals.labels(error).inc()
+
+    def rise(self, counter: Counter, total: int) -> None:
+        """Add to a counter by how much a total, which something else counts from 0, has grown since the last call."""
+        counter.inc(total - self._totals.get(counter, 0))
+        self._totals[counter] = total
+
+    def maintained(self, job: str, seconds: float, *, succeeded: bool) -> None:
+        """Count a run of a maintenance job."""
+        self.maintenance_runs.labels(job, "succeeded" if succeeded else "failed").inc()
+        self.maintenance_seconds.labels(job).inc(seconds)
+        if succeeded:
+            self.maintenance_success.labels(job).set(time.time())
+
+    async def keep_written(self, sample: Callable[[], None]) -> None:
+        """Call `sample` and write down what was counted, again and again until cancelled."""
+
+        def write() -> None:
+            sample()
+            for task, count in background.failures.items():
+                self.rise(self.background_failures.labels(task), count)
+            _write()
+
+        async def step() -> None:
+            write()
+            await asyncio.sleep(WRITTEN_EVERY)
+
+        try:
+            await background.run_forever("metrics", step)
+        finally:
+            write()
+
+    async def watch_event_loop(self) -> None:
+        """Measure how late the event loop is, again and again until cancelled."""
+
+        async def step() -> None:
+            began = time.monotonic()
+            await asyncio.sleep(WATCHED_EVERY)
+            self.lag.observe(max(0.0, time.monotonic() - began - WATCHED_EVERY))
+
+        await background.run_forever("event_loop_watch", step)
+
+    async def text(self, now: Sequence[tuple[str, str, float]] = ()) -> bytes:
+        """All workers' counters in Prometheus's text format, and `now`: gauges (name, help, value) of this moment."""
+        _write()
+        momentary = CollectorRegistry()
+        for name, described, value in now:
+            values_were, values.ValueClass = values.ValueClass, values.MutexValue
+            try:
+                Gauge(name, described, registry=momentary).set(value)
+            finally:
+                values.ValueClass = values_were
+        # Reading what all workers have written takes long enough to keep requests waiting.
+        lasting = await asyncio.to_thread(self._lasting)
+        return lasting + generate_latest(momentary)
+
+    def _lasting(self) -> bytes:
+        if self._folder is None:
+            return generate_latest(self.registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

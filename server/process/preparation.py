@@ -1,0 +1,35 @@
+"""What must be before a server may serve on a database: its tables, its zone data, and that it keeps what it takes."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from server.domain.errors import ConfigurationError
+from server.settings.model import Settings
+from storage_plugins.postgres.backup.durability import dangers
+from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.migrations import migrate
+from storage_plugins.postgres.upkeep.occurrence_jobs import use_zone_data
+
+
+async def prepare(dsn: str, settings: Settings) -> None:
+    """Bring a database to this version. Raises `ConfigurationError`, `DatabaseError`, `Unavailable`."""
+    if settings.traces and find_spec("opentelemetry.sdk") is None:
+        raise ConfigurationError("traces needs OpenTelemetry; install it: pip install 'koyomi-server[otel]'")
+    if not settings.database_unsafe:
+        await _demand_durability(dsn)
+    await migrate(dsn)
+    database = Database(dsn, application="koyomi start")
+    await database.open()
+    try:
+        await use_zone_data(database)
+    finally:
+        await database.close()
+
+
+async def _demand_durability(dsn: str) -> None:
+    found = await dangers(dsn)
+    if found:
+        raise ConfigurationError(
+            "\n".join([*found, "Turn that on (ALTER SYSTEM), or set database_unsafe to serve nevertheless."])
+        )

@@ -1,0 +1,240 @@
+"""The care of principals: people, their passwords and app passwords, renaming, deleting."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from server.auth import app_passwords, passwords
+from server.auth.passwords import PasswordHasher
+from server.domain.changes import Cause
+from server.domain.errors import InvalidPrincipal, NotFound
+from server.domain.principals import PrincipalKind
+from server.storage.directory import AppPassword, Directory, Handover, PrincipalChange, PrincipalRecord, name_key
+
+ROLES = frozenset({"admin"})
+MAX_NAME = 255
+"""Bytes of a name, an id or an address in UTF-8."""
+MAX_TEXT = 1000
+"""Bytes of a display name."""
+_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"\\]+@[^\s@<>()\[\],;:\"\\]+")
+
+
+@dataclass(frozen=True, slots=True)
+class NewAppPassword:
+    """An app password, with the secret that is shown this once."""
+
+    name: str
+    secret: str = field(repr=False)
+    expires_at: datetime | None
+
+
+def text_of(text: str, what: str, maximum: int) -> str:
+    """A text in NFC without space around it. Raises `InvalidPrincipal` when it is empty, too long or has control
+    characters."""
+    text = unicodedata.normalize("NFC", text).strip()
+    if not text:
+        raise InvalidPrincipal(f"{what} may not be empty.")
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+        raise InvalidPrincipal(f"{what} may not contain control characters.")
+    if len(text.encode()) > maximum:
+        raise InvalidPrincipal(f"{what} may have at most {maximum} bytes.")
+    return text
+
+
+def segment_of(text: str, what: str) -> str:
+    """A text that can be a segment of a URL's path."""
+    text = text_of(text, what, MAX_NAME)
+    if "/" in text or text in {".", ".."}:
+        raise InvalidPrincipal(f"{what} stands in URLs: it may not contain a slash nor be . or ..")
+    return text
+
+
+def name_of(text: str, kind: PrincipalKind = "individual") -> str:
+    """A name as it is stored. A person's has no colon, since RFC 7617 could not send it."""
+    name = segment_of(text, "A name")
+    if kind == "individual" and ":" in name:
+        raise InvalidPrincipal("The name of a person may not contain a colon.")
+    return name
+
+
+def address_of(text: str) -> str:
+    """An e-mail address as it is stored, without `mailto:`."""
+    address = text_of(text, "An e-mail address", MAX_NAME)
+    if address[:7].lower() == "mailto:":
+        address = address[7:]
+    if not _ADDRESS.fullmatch(address):
+        raise InvalidPrincipal(f"{address} is not an e-mail address.")
+    return address
+
+
+def addresses_of(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """E-mail addresses as they are stored, each once."""
+    return tuple({name_key(address): address for address in map(address_of, texts)}.values())
+
+
+def roles_of(roles: frozenset[str]) -> frozenset[str]:
+    """Roles, if all exist."""
+    unknown = roles - ROLES
+    if unknown:
+        raise InvalidPrincipal(f"There is no role {min(unknown)}; roles: {', '.join(sorted(ROLES))}.")
+    return roles
+
+
+async def find(
+    directory: Directory, name: str, kind: PrincipalKind | None = None, *, deleted: bool = False
+) -> PrincipalRecord:
+    """Who has a name, e-mail address or id; with `deleted` also one who was deleted and whose data is kept.
+
+    Raises `NotFound`, also for a principal of another kind.
+    """
+    found = await directory.principal(name)
+    if found is None or (kind is not None and found.kind != kind) or (found.deleted and not deleted):
+        what = "person" if kind == "individual" else "principal"
+        raise NotFound(f"There is no {what} named {name}.")
+    return found
+
+
+async def add_person(
+    directory: Directory,
+    hasher: PasswordHasher,
+    name: str,
+    password: str | None,
+    cause: Cause,
+    *,
+    display_name: str | None = None,
+    addresses: tuple[str, ...] = (),
+    roles: frozenset[str] = frozenset(),
+    quota_bytes: int | None = None,
+) -> int:
+    """Add a person with their homes; returns the id. Without password they sign in elsewhere, or not yet.
+
+    Raises `InvalidPrincipal`, `NameTaken`.
+    """
+    if password is not None:
+        passwords.check(password, chosen=True)
+    change = PrincipalChange(
+        kind="individual",
+        name=name_of(name),
+        display_name=text_of(display_name, "A display name", MAX_TEXT) if display_name else None,
+        addresses=addresses_of(addresses),
+        roles=roles_of(roles),
+        quota_bytes=quota_bytes,
+    )
+    if password is not None:
+        change = replace(change, password_hash=await hasher.hash(password))
+    return (await directory.write_principals([change], cause))[0]
+
+
+async def set_password(
+    directory: Directory, hasher: PasswordHasher, name: str, password: str, cause: Cause
+) -> PrincipalRecord:
+    """Set a person's password; from then on the earlier one is wrong everywhere. Raises `InvalidPrincipal`."""
+    passwords.check(password, chosen=True)
+    person = await find(directory, name, "individual")
+    change = PrincipalChange(person.id, password_hash=await hasher.hash(password))
+    await directory.write_principals([change], cause)
+    return person
+
+
+async def set_disabled(directory: Directory, name: str, disabled: bool, cause: Cause) -> bool:
+    """Take away or give back the right to sign in; returns whether that changed anything."""
+    person = await find(directory, name, "individual")
+    if (person.disabled_at is not None) == disabled:
+        return False
+    await directory.write_principals([PrincipalChange(person.id, disabled=disabled)], cause)
+    return True
+
+
+async def rename(
+    directory: Directory, name: str, new_name: str, cause: Cause, *, display_name: str | None = None
+) -> PrincipalRecord:
+    """Give a principal another name (and display name). Everything that it has keeps its URLs, which go by the id."""
+    principal = await find(directory, name)
+    change = PrincipalChange(
+        principal.id,
+        name=name_of(new_name, principal.kind),
+        display_name=text_of(display_name, "A display name", MAX_TEXT) if display_name else None,
+    )
+    await directory.write_principals([change], cause)
+    return principal
+
+
+async def delete(directory: Directory, name: str, cause: Cause, *, purge: bool) -> PrincipalRecord:
+    """Delete a principal, with `purge` all that it has too; else that stays until it is purged by the id."""
+    principal = await find(directory, name, deleted=True)
+    await directory.delete_principal(principal.id, cause, purge=purge)
+    return principal
+
+
+async def hand_over(
+    directory: Directory,
+    name: str,
+    whom: str,
+    cause: Cause,
+    *,
+    tell: Callable[[Handover], None] = lambda handover: None,
+    progress: Callable[[int], None] = lambda members: None,
+) -> PrincipalRecord:
+    """Delete a person, after everything in their homes has gone over to somebody else; see `Directory.hand_over`.
+
+    They cannot sign in from the beginning. `tell` is called before each collection is moved, `progress` with
+    the number of its members that were copied. Another call continues an interrupted one; once the name is gone, by the
+    id. Raises `InvalidPrincipal`, `NotFound`.
+    """
+    person = await find(directory, name, "individual", deleted=True)
+    other = await find(directory, whom, "individual")
+    if person.id == other.id:
+        raise InvalidPrincipal("Nobody can take over what is their own.")
+    if person.disabled_at is None:
+        await directory.handovers(person.id, other.id)
+        await directory.write_principals([PrincipalChange(person.id, disabled=True)], cause)
+    # Whoever acted for them can make calendars until all delegations have ended.
+    for hide in (True, False):
+        for handover in await directory.handovers(person.id, other.id):
+            tell(handover)
+            async for copied in directory.hand_over(handover, person.display_name or person.name, cause):
+                progress(copied)
+        if hide:
+            await directory.delete_principal(person.id, cause, purge=False)
+    await directory.delete_principal(person.id, cause, purge=True)
+    return person
+
+
+async def add_app_password(
+    directory: Directory,
+    hasher: PasswordHasher,
+    name: str,
+    label: str,
+    cause: Cause,
+    *,
+    valid_for: timedelta | None = None,
+) -> NewAppPassword:
+    """Make an app password named `label` for a person. Raises `AlreadyExists` when one has that name."""
+    label = text_of(label, "The name of an app password", MAX_NAME)
+    person = await find(directory, name, "individual")
+    secret = app_passwords.generate()
+    plain = app_passwords.normalise(secret)
+    assert plain is not None
+    expires_at = None if valid_for is None else datetime.now(UTC) + valid_for
+    stored = await hasher.hash(plain)
+    await directory.add_app_password(person.id, label, app_passwords.selector(plain), stored, expires_at, cause)
+    return NewAppPassword(label, secret, expires_at)
+
+
+async def list_app_passwords(directory: Directory, name: str) -> list[AppPassword]:
+    """A person's app passwords that are not revoked, oldest first."""
+    person = await find(directory, name, "individual")
+    return [app for app in await directory.app_passwords(person.id) if app.revoked_at is None]
+
+
+async def revoke_app_password(directory: Directory, name: str, label: str, cause: Cause) -> None:
+    """End a person's app password at once."""
+    person = await find(directory, name, "individual")
+    for app in await directory.app_passwords(person.id):
+        if app.name == label and app.revoked_at is None:
+            return await directory.revoke_app_password(person.id, app.id, cause)
+    raise NotFound(f"{person.name} has no app password named {label}.")

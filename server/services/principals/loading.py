@@ -1,0 +1,238 @@
+"""Loading many principals from a document, for onboarding an organisation; repeatable.
+
+What the document says holds afterwards, what it leaves out stays: a second run changes nothing. Only passwords are
+first ones: they are set where a person has none, so that another run does not undo what people have changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from server.auth.passwords import PasswordHasher
+from server.domain.changes import Cause
+from server.domain.errors import InvalidPrincipal, NameTaken
+from server.domain.grants import DelegateRights
+from server.services.principals.document import Entry, Refusal, read
+from server.storage.directory import Directory, PrincipalChange, PrincipalRecord, RelationChange, name_key
+
+_Value = TypeVar("_Value")
+
+BATCH = 100
+"""Principals in one transaction."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What loading a document did. Each entry is counted once."""
+
+    created: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+    """Entries of which nothing was taken."""
+    left_out: list[Refusal] = field(default_factory=list)
+    """Members, delegates and groups that nobody knows; the rest of their entries was taken."""
+
+
+@dataclass(slots=True)
+class _Work:
+    entry: Entry
+    known: PrincipalRecord | None
+    change: PrincipalChange | None
+    """What is to be written; None when nothing is."""
+    id: int = 0
+    relations_changed: bool = False
+
+
+async def load_principals(
+    directory: Directory,
+    hasher: PasswordHasher,
+    document: object,
+    cause: Cause,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Loaded:
+    """Load principals; `progress` is told how many of how many entries are done.
+
+    Raises `InvalidPrincipal` when this is no such document at all; entries that cannot be taken are in the result.
+    """
+    loaded = Loaded()
+    entries, loaded.refused = read(document)
+    total = len(entries)
+    work: list[_Work] = []
+    for start in range(0, total, BATCH):
+        batch = await _compare(directory, entries[start : start + BATCH], loaded)
+        await _hash_passwords(hasher, batch)
+        work += await _write(directory, batch, cause, loaded)
+        progress(min(start + BATCH, total), total)
+    await _relate(directory, work, cause, loaded)
+    for item in work:
+        if item.known is None:
+            loaded.created += 1
+        elif item.change is not None or item.relations_changed:
+            loaded.changed += 1
+        else:
+            loaded.unchanged += 1
+    return loaded
+
+
+# -- principals -------------------------------------------------------------------------------------------------------
+
+
+async def _compare(directory: Directory, entries: Sequence[Entry], loaded: Loaded) -> list[_Work]:
+    known = await directory.principals_known(
+        [entry.uid for entry in entries if entry.uid is not None], [name_key(entry.name) for entry in entries], []
+    )
+    by_uid = {record.uid: record for record in known}
+    by_name = {name_key(record.name): record for record in known if not record.deleted}
+    work = []
+    for entry in entries:
+        record = by_name.get(name_key(entry.name)) if entry.uid is None else by_uid.get(entry.uid)
+        try:
+            work.append(_Work(entry, record, _change(entry, record)))
+        except InvalidPrincipal as error:
+            loaded.refused.append(Refusal(entry.name, error.message))
+    return work
+
+
+def _change(entry: Entry, record: PrincipalRecord | None) -> PrincipalChange | None:
+    """What has to be written so that what the entry says holds."""
+    if record is None:
+        return PrincipalChange(
+            uid=entry.uid,
+            kind=entry.kind,
+            name=entry.name,
+            display_name=entry.display_name,
+            addresses=entry.addresses,
+            roles=entry.roles,
+            quota_bytes=entry.quota_bytes,
+            auto_schedule=entry.auto_schedule,
+            place=entry.place,
+        )
+    if record.deleted:
+        raise InvalidPrincipal(f"The principal with the id {record.uid} was deleted.")
+    if record.kind != entry.kind:
+        raise InvalidPrincipal(f"{record.name} is there as {record.kind}, not {entry.kind}.")
+    change = PrincipalChange(
+        record.id,
+        name=_different(entry.name, record.name),
+        display_name=_different(entry.display_name, record.display_name),
+        addresses=_different(entry.addresses, record.addresses),
+        roles=_different(entry.roles, record.roles),
+        quota_bytes=_different(entry.quota_bytes, record.quota_bytes),
+        auto_schedule=_different(entry.auto_schedule, record.auto_schedule),
+        place=_different(entry.place, record.place),
+    )
+    needs_password = entry.password is not None and not record.has_password
+    return change if needs_password or change != PrincipalChange(record.id) else None
+
+
+def _different(wanted: _Value | None, there: object) -> _Value | None:
+    return wanted if wanted is not None and wanted != there else None
+
+
+async def _hash_passwords(hasher: PasswordHasher, batch: Sequence[_Work]) -> None:
+    needing = [
+        (item, item.change, item.entry.password)
+        for item in batch
+        if item.change is not None
+        and item.entry.password is not None
+        and (item.known is None or not item.known.has_password)
+    ]
+    hashes = await hasher.hash_all([password for _, _, password in needing])
+    for (item, change, _), password_hash in zip(needing, hashes, strict=True):
+        item.change = replace(change, password_hash=password_hash)
+
+
+async def _write(directory: Directory, batch: Sequence[_Work], cause: Cause, loaded: Loaded) -> list[_Work]:
+    """Write a batch in one transaction; one by one where that fails, to tell whose fault it is."""
+    for item in batch:
+        item.id = item.known.id if item.known is not None else 0
+    pending = [(item, item.change) for item in batch if item.change is not None]
+    try:
+        ids = await directory.write_principals([change for _, change in pending], cause) if pending else []
+    except NameTaken:
+        refused = set()
+        for item, change in pending:
+            try:
+                (item.id,) = await directory.write_principals([change], cause)
+            except NameTaken as error:
+                loaded.refused.append(Refusal(item.entry.name, error.message))
+                refused.add(id(item))
+        return [item for item in batch if id(item) not in refused]
+    for (item, _), principal_id in zip(pending, ids, strict=True):
+        item.id = principal_id
+    return list(batch)
+
+
+# -- who belongs to whom ----------------------------------------------------------------------------------------------
+
+
+async def _relate(directory: Directory, work: Sequence[_Work], cause: Cause, loaded: Loaded) -> None:
+    ids = await _references(directory, work)
+    changes = []
+    for item in work:
+        change = _relations(item, ids, loaded)
+        if change is not None:
+            item.relations_changed = True
+            changes.append(change)
+    for start in range(0, len(changes), BATCH):
+        await directory.write_relations(changes[start : start + BATCH], cause)
+
+
+async def _references(directory: Directory, work: Sequence[_Work]) -> dict[str, int]:
+    """Ids of everyone who is referred to, by what they are referred to as."""
+    wanted: set[str] = set()
+    for item in work:
+        wanted.update(item.entry.members or ())
+        wanted.update(name for name, _ in item.entry.delegates or ())
+        group = (item.entry.auto_schedule or {}).get("auto_accept_group")
+        if group is not None:
+            wanted.add(group)
+    ids: dict[str, int] = {}
+    for names in _pages(sorted(wanted)):
+        keys = [name_key(name) for name in names]
+        by_key: dict[str, int] = {}
+        by_uid: dict[str, int] = {}
+        for record in await directory.principals_known(names, keys, []):
+            if not record.deleted:
+                by_key[name_key(record.name)] = by_uid[record.uid] = record.id
+        for name, key in zip(names, keys, strict=True):
+            found = by_uid.get(name, by_key.get(key))
+            if found is not None:
+                ids[name] = found
+    return ids
+
+
+def _pages(names: Sequence[str]) -> Iterable[list[str]]:
+    return (list(names[start : start + 1000]) for start in range(0, len(names), 1000))
+
+
+def _relations(item: _Work, ids: dict[str, int], loaded: Loaded) -> RelationChange | None:
+    """What has to be written so that the entry's relations hold."""
+
+    def known(name: str, what: str) -> int | None:
+        found = ids.get(name)
+        if found is None or found == item.id:
+            why = "is not known" if found is None else "is the principal itself"
+            loaded.left_out.append(Refusal(item.entry.name, f"{what} {name} {why}."))
+            return None
+        return found
+
+    members: frozenset[int] | None = None
+    delegates: frozenset[tuple[int, DelegateRights]] | None = None
+    if item.entry.members is not None:
+        found = [known(name, "The member") for name in item.entry.members]
+        members = frozenset(member for member in found if member is not None)
+    if item.entry.delegates is not None:
+        pairs = [(known(name, "The delegate"), rights) for name, rights in item.entry.delegates]
+        delegates = frozenset((delegate, rights) for delegate, rights in pairs if delegate is not None)
+    group = (item.entry.auto_schedule or {}).get("auto_accept_group")
+    if group is not None:
+        known(group, "The group auto_accept_group")
+    there = item.known
+    members = _different(members, there.members if there else frozenset())
+    delegates = _different(delegates, there.delegates if there else frozenset())
+    return None if members is None and delegates is None else RelationChange(item.id, members, delegates)

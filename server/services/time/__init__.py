@@ -1,0 +1,1 @@
+"""Use cases that ask by time: windows of a calendar, free-busy."""

@@ -1,0 +1,88 @@
+"""When somebody is busy: from the stored occurrences of calendars, and from texts where those do not reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from server.calendar.attendance import declined
+from server.calendar.component import parse_calendar
+from server.calendar.freebusy import BusyPeriod, busy_of_object, merge, unavailable
+from server.calendar.occurrences import FLOATING_MARGIN, later
+from server.calendar.zones import Zone
+from server.domain.errors import TooManyInstances
+from server.domain.objects import Collection
+from server.process.computing import computed
+from server.services.text_pages import TEXTS, members_by_id
+from server.services.time import distant
+from server.services.time.time_ranges import zone_of_calendar
+from server.storage import Storage
+
+MAX_AVAILABILITY = 16 * 1024 * 1024
+"""Characters of a calendar's VAVAILABILITY objects, which are read together since their priorities decide."""
+
+_FEW = 1_000
+"""Periods up to which they are merged on the event loop."""
+
+
+async def busy_periods(
+    storage: Storage, calendars: Sequence[Collection], start: datetime, end: datetime, availability: Sequence[str] = ()
+) -> list[BusyPeriod]:
+    """The merged busy periods of calendars in a window (RFC 4791 §7.10), with what availabilities make of it.
+
+    `availability` are texts of CALDAV:calendar-availability (RFC 7953 §7.2.4); VAVAILABILITY objects in the calendars
+    count too. Raises `TooManyInstances` when a rule takes too much work because the window is long.
+    """
+    found: list[BusyPeriod] = []
+    for calendar in calendars:
+        found += await busy_in(storage, calendar, start, end)
+    if availability and calendars:
+        zone = await zone_of_calendar(calendars[0])
+        found += await computed(_unavailable, availability, start, end, zone)
+    return merge(found, start, end) if len(found) < _FEW else await computed(merge, found, start, end)
+
+
+async def busy_in(storage: Storage, calendar: Collection, start: datetime, end: datetime) -> list[BusyPeriod]:
+    """What one calendar makes busy in a window; neither merged nor clipped."""
+    zone = await zone_of_calendar(calendar)
+    wide = (later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN))
+    times = await storage.busy_times(calendar, (start, end), wide)
+    found = [BusyPeriod(begin, finish, busy) for busy, begin, finish in times.merged]
+    found += [
+        BusyPeriod(zone.to_utc(begin.replace(tzinfo=None)), zone.to_utc(finish.replace(tzinfo=None)), busy)
+        for busy, begin, finish in times.floating
+    ]
+    if times.unexpanded:
+        periods, known = await distant.busy(storage, calendar, times.unexpanded, distant.Window(start, end, zone))
+        found += periods
+        left = [object_id for object_id in times.unexpanded if object_id not in known]
+        owner = await storage.owner_addresses(calendar.home_id) if left else frozenset()
+        async for rows in members_by_id(storage, calendar, left, ("id", "text"), TEXTS):
+            found += await computed(_busy, [row[1] for row in rows], start, end, zone, owner)
+    if "VAVAILABILITY" in calendar.components:
+        ids = [row[0] for row in await storage.members_of_component(calendar, "VAVAILABILITY", ("id",))]
+        texts: list[str] = []
+        size = 0
+        async for rows in members_by_id(storage, calendar, ids, ("id", "text"), TEXTS):
+            texts += [row[1] for row in rows]
+            size += sum(len(row[1]) for row in rows)
+            if size > MAX_AVAILABILITY:
+                raise TooManyInstances(f"The availabilities have more than {MAX_AVAILABILITY} characters.")
+        if texts:
+            found += await computed(_unavailable, texts, start, end, zone)
+    return found
+
+
+def _busy(texts: Iterable[str], start: datetime, end: datetime, zone: Zone, owner: frozenset[str]) -> list[BusyPeriod]:
+    calendars = map(parse_calendar, texts)
+    # merged here too, off the event loop: what remains is little, even of a rule for every second
+    found = (
+        period
+        for calendar in calendars
+        for period in busy_of_object(calendar, start, end, zone, declined=declined(calendar, owner))
+    )
+    return merge(found, start, end)
+
+
+def _unavailable(texts: Iterable[str], start: datetime, end: datetime, zone: Zone) -> list[BusyPeriod]:
+    return unavailable([parse_calendar(text) for text in texts], start, end, zone)

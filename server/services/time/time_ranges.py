@@ -1,0 +1,205 @@
+"""Which objects of a calendar lie in a window of time: from the stored occurrences, and from the text beyond them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from server.calendar.calendar_object import read_timezone
+from server.calendar.component import parse_calendar
+from server.calendar.filters import TimeRange
+from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind, Timing, later, resolve
+from server.calendar.timerange import TimeRangeMatcher
+from server.calendar.vtimezone import zone_of_component
+from server.calendar.zones import UTC_ZONE, Zone
+from server.domain.errors import InvalidData, TooManyInstances
+from server.domain.objects import Collection
+from server.process.computing import computed
+from server.services.text_pages import TEXTS, members_by_id
+from server.services.time import distant
+from server.storage import Storage
+from server.storage.reads import Row, Timings
+
+_MANY = 2_000
+"""Occurrences from which they are sorted off the event loop."""
+_KEPT_LENGTH = 10_000
+"""Characters of a text up to which its zone is kept; those of the whole history of a zone are shorter."""
+_KEPT = 256
+"""Zones that are kept."""
+_zones: dict[str, Zone] = {}
+
+
+async def zone_of_text(text: str) -> Zone:
+    """The zone of a CALDAV:calendar-timezone or CALDAV:timezone; what is not kept is read off the event loop.
+
+    Raises `InvalidCalendarData`, `TooManyInstances`.
+    """
+    zone = _zones.get(text)
+    if zone is None:
+        zone = await computed(_zone_of_text, text)
+        if len(text) <= _KEPT_LENGTH:
+            while len(_zones) >= _KEPT:
+                del _zones[next(iter(_zones))]
+            _zones[text] = zone
+    return zone
+
+
+def _zone_of_text(text: str) -> Zone:
+    return zone_of_component(read_timezone(text)[1])
+
+
+async def zone_of_calendar(collection: Collection) -> Zone:
+    """What gives floating times and dates of a calendar their place, where a request does not say (RFC 4791 §5.2.2)."""
+    if collection.timezone is None:
+        return UTC_ZONE
+    try:
+        return await zone_of_text(collection.timezone)
+    except InvalidData:
+        return UTC_ZONE
+
+
+def widened(time_range: TimeRange) -> TimeRange:
+    """The window in which floating times and dates of any zone are found."""
+    return TimeRange(
+        None if time_range.start is None else later(time_range.start, -FLOATING_MARGIN),
+        None if time_range.end is None else later(time_range.end, FLOATING_MARGIN),
+    )
+
+
+async def objects_in(
+    storage: Storage,
+    collection: Collection,
+    time_range: TimeRange,
+    zone: Zone,
+    stored: StoredOccurrences | None = None,
+    *,
+    components: Sequence[str] | None = None,
+) -> frozenset[int]:
+    """Ids of the objects with an occurrence that overlaps a window (RFC 4791 §9.9).
+
+    `stored` are occurrences read before for the same zone; they are used if the window is the same. Of objects whose
+    occurrences are not all stored, only those of the types in `components` are read; None: all. An object whose rule
+    takes too much work in the window is among them.
+    """
+    if stored is not None and stored.time_range == time_range:
+        found, unexpanded = set(stored.by_object), sorted(stored.unexpanded)
+    else:
+        wide = widened(time_range)
+        overlapping = await storage.overlapping(collection, _bounds(time_range), _bounds(wide))
+        found = set(overlapping.objects)
+        for object_id, occurrence in overlapping.floating:
+            if object_id not in found and resolve(occurrence, zone).overlaps(time_range.start, time_range.end):
+                found.add(object_id)
+        unexpanded = list(overlapping.unexpanded)
+    left = [object_id for object_id in unexpanded if object_id not in found]
+    if left:
+        far = await distant.overlapping(storage, collection, left, _window(time_range, zone), components)
+        found.update(object_id for object_id, overlaps in far.items() if overlaps)
+        left = [object_id for object_id in left if object_id not in far]
+    async for texts in members_by_id(storage, collection, left, ("id", "text"), TEXTS, components=components):
+        found.update(await computed(_overlapping, texts, time_range, zone))
+    return frozenset(found)
+
+
+async def ringing_in(storage: Storage, collection: Collection, time_range: TimeRange) -> frozenset[int]:
+    """Ids of the objects of which an alarm may ring in a window, wherever floating times lie."""
+    return frozenset(await storage.ringing(collection, _bounds(time_range)))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOccurrences:
+    """The stored occurrences of a calendar that overlap a window."""
+
+    time_range: TimeRange
+    by_object: Mapping[int, Sequence[Timing]]
+    """As `timings_by_object` gives them."""
+    unexpanded: frozenset[int]
+    """Objects of which not all that overlap the window is stored."""
+    revision: int
+    """Objects with a later revision may have changed since."""
+
+    def of(self, object_id: int, revision: int) -> Sequence[Timing] | None:
+        """All occurrences of an object in the window; None where they are not known for its revision."""
+        if revision > self.revision or object_id in self.unexpanded:
+            return None
+        return self.by_object.get(object_id, ())
+
+
+async def stored_in(
+    storage: Storage, collection: Collection, time_range: TimeRange, zone: Zone
+) -> StoredOccurrences | None:
+    """The occurrences that overlap a window, from what is stored; None for more than are held at once.
+
+    `collection` was read before.
+    """
+    found = await storage.timings(collection, _bounds(time_range), _bounds(widened(time_range)))
+    if found is None:
+        return None
+    many = len(found.timed) + len(found.floating) > _MANY
+    sorted_timings = (
+        await computed(timings_by_object, found, time_range, zone)
+        if many
+        else timings_by_object(found, time_range, zone)
+    )
+    by_object: dict[int, Sequence[Timing]] = {**sorted_timings}
+    unexpanded = frozenset(found.unexpanded)
+    if unexpanded:
+        far = await distant.timings(storage, collection, sorted(unexpanded), _window(time_range, zone))
+        unexpanded -= far.keys()
+        for object_id, found_timings in far.items():
+            # The stored occurrences may be only some of those in the window.
+            by_object.pop(object_id, None)
+            if found_timings:
+                by_object[object_id] = found_timings
+    return StoredOccurrences(time_range, by_object, unexpanded, collection.revision)
+
+
+def timings_by_object(found: Timings, time_range: TimeRange, zone: Zone) -> dict[int, list[Timing]]:
+    """What overlaps a window, in order of place on the time line and recurrence id.
+
+    Times stay as they are stored: written out in its place, a floating time or a date would be another one.
+    """
+    by_object: dict[int, list[Timing]] = {}
+    for object_id, timing in found.timed:
+        if object_id in by_object:
+            by_object[object_id].append(timing)
+        else:
+            by_object[object_id] = [timing]
+    mixed: set[int] = set()
+    for object_id, item in found.floating:
+        if resolve(item, zone).overlaps(time_range.start, time_range.end):
+            timing = Timing(item.start, item.recurrence_id, item.end, item.kind, item.component)
+            by_object.setdefault(object_id, []).append(timing)
+            mixed.add(object_id)
+
+    def place(timing: Timing) -> tuple[datetime, str]:
+        timed = timing.kind is Kind.TIMED
+        return timing.start if timed else zone.to_utc(timing.start.replace(tzinfo=None)), timing.recurrence_id
+
+    for object_id, timings in by_object.items():
+        if len(timings) > 1:
+            timings.sort(key=place if object_id in mixed else None)
+    return by_object
+
+
+def _window(time_range: TimeRange, zone: Zone) -> distant.Window:
+    return distant.Window(*_bounds(time_range), zone)
+
+
+def _bounds(time_range: TimeRange) -> tuple[datetime, datetime]:
+    return time_range.start or EARLIEST, time_range.end or LATEST
+
+
+def _overlapping(rows: Sequence[Row], time_range: TimeRange, zone: Zone) -> list[int]:
+    return [row[0] for row in rows if text_overlaps(row[1], time_range, zone)]
+
+
+def text_overlaps(text: str, time_range: TimeRange, zone: Zone) -> bool:
+    """Whether any component of an object overlaps a window, by its text. True where that takes too much work."""
+    calendar = parse_calendar(text)
+    matcher = TimeRangeMatcher(calendar, zone)
+    try:
+        return matcher.any_component(time_range)
+    except TooManyInstances:
+        return True

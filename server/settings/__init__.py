@@ -1,0 +1,1 @@
+"""Settings: the model, loading, and messages about wrong values."""

@@ -1,0 +1,149 @@
+"""What a storage plugin must offer about who may do what: access control lists, delegates, groups, looking people up.
+
+A sibling of `server.storage` and `server.storage.directory`, whose rules hold here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from server.domain.changes import Cause, Unchanged
+from server.domain.grants import Ace, DelegateRights, PrincipalClass, ShareRights
+from server.domain.objects import Collection, Home
+from server.domain.principals import Principal, PrincipalKind
+from server.storage.changes import Views
+from server.storage.reads import SharedObject
+
+
+@dataclass(frozen=True, slots=True)
+class AclEntry:
+    """An access control entry with the principal that it names."""
+
+    collection_id: int
+    whom: Principal | PrincipalClass
+    grants: bool
+    privileges: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What was shared of a collection, and with whom."""
+
+    collection_id: int
+    whom: Principal
+    rights: ShareRights
+
+
+@dataclass(frozen=True, slots=True)
+class AccessList:
+    """Everything that was granted in a home, but for what its owner and administrators have anyway."""
+
+    entries: tuple[AclEntry, ...]
+    """In their order within each collection."""
+    shares: tuple[Share, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """A principal for whom somebody acts, or who acts for somebody."""
+
+    principal: Principal
+    rights: DelegateRights
+
+
+MatchType = Literal["contains", "starts-with", "equals"]
+Field = Literal["display-name", "first-name", "last-name", "address", "name", "uid", "word", "kind", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What a principal is to be like. `word`: a word of the name, or an address, begins so; `nothing` never holds."""
+
+    field: Field
+    text: str
+    """As typed; it is folded where case does not count."""
+    match: MatchType = "contains"
+    caseless: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalSearch:
+    """Which principals are looked for."""
+
+    groups: tuple[tuple[Term, ...], ...]
+    """One term of each group must hold if all groups must; `any_group`: one term of one group is enough."""
+    kinds: tuple[PrincipalKind, ...]
+    any_group: bool = False
+
+
+@runtime_checkable
+class Access(Protocol):
+    """Access control lists, delegates, groups and the search for principals."""
+
+    async def access_list(self, home: Home, collection: Collection | None) -> AccessList:
+        """What was granted on a collection, or on every collection that lies in the home."""
+
+    async def set_acl(
+        self,
+        home: Home,
+        collection: Collection,
+        aces: Sequence[Ace],
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
+    ) -> int:
+        """Replace the access control list of a home's own collection; returns the revision.
+
+        Raises `WriteConflict`, also if one of the states in `unchanged` has changed, and `NotFound`.
+        """
+
+    async def share(
+        self, home: Home, collection: Collection, principal_id: int, rights: ShareRights | None, cause: Cause
+    ) -> None:
+        """Share a home's own collection with a person or a group, or end that (None).
+
+        Except for `free-busy` the collection then appears in the homes of all concerned, in batches. Raises `NotFound`
+        where there is nothing to end, `WriteConflict` for a calendar whose views are not rendered.
+        """
+
+    async def render_views(self, home: Home, collection: Collection, render: Callable[[SharedObject], Views]) -> int:
+        """Give a calendar views and render what was not yet, in batches; gives of how many objects.
+
+        From its beginning on, whoever writes an object there renders it.
+        """
+
+    async def plan_fan_out(self) -> bool:
+        """Store which homes show a collection that has changed; returns whether batches of homes wait."""
+
+    async def fan_out(self) -> bool:
+        """Pass changes of shared collections on to the next homes; returns False where none waited.
+
+        A batch is a short transaction. Batches can be stopped at any point and repeated.
+        """
+
+    async def delegates(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Delegation]]:
+        """Who acts for each of these principals, by name."""
+
+    async def set_delegates(
+        self, principal_id: int, rights: DelegateRights, delegates: frozenset[int], cause: Cause
+    ) -> None:
+        """Replace the delegates of a principal that have these rights. Raises `NotFound`."""
+
+    async def delegators(
+        self, principal_ids: Sequence[int], *, through_groups: bool
+    ) -> Mapping[int, Sequence[Delegation]]:
+        """For whom each of these principals acts, also as a member of groups if so asked, by name."""
+
+    async def all_groups_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
+        """The groups that each of these principals belongs to, directly and through other groups, by name."""
+
+    async def all_members_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
+        """Who belongs to each of these groups, directly and through other groups, those included; by name."""
+
+    async def principals_at(self, uids: Sequence[str], names: Sequence[tuple[PrincipalKind, str]]) -> list[Principal]:
+        """The principals that have one of these stable ids, or a name of the kind that it was asked for as."""
+
+    async def search(self, search: PrincipalSearch, limit: int) -> list[Principal]:
+        """Principals by name, at most `limit`."""

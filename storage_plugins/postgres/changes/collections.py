@@ -1,0 +1,183 @@
+"""Writes of collections and homes: `server.storage.Storage` says what each does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.domain.changes import Cause, PropertyChanges, Unchanged, WriteLimits
+from server.domain.objects import PERSONAL_PROPERTIES, Collection, Home, NewCollection
+from storage_plugins.postgres.changes.writing import (
+    Writing,
+    binding,
+    by,
+    call,
+    new_collection,
+    require_unchanged,
+    split,
+)
+
+_CREATE_COLLECTION = call("koyomi_create_collection_1", 11)
+_SET_COLLECTION_PROPERTIES = call("koyomi_set_collection_properties_2", 15)
+_SET_HOME_PROPERTIES = call("koyomi_set_home_properties_1", 6)
+_DELETE_COLLECTION = call("koyomi_delete_collection_1", 14)
+_PREPARE_COPY = call("koyomi_prepare_copy_1", 4)
+_COPY_COLLECTION = call("koyomi_copy_collection_2", 15)
+_COPYING = "set local statement_timeout = '120s'"
+"""Large calendars take longer to copy than other statements may take."""
+_MOVE_COLLECTION = call("koyomi_move_collection_1", 12)
+
+
+class CollectionWrites(Writing):
+    """Each is one transaction, in one round trip unless it rests on other states."""
+
+    async def create_collection(
+        self, home: Home, new: NewCollection, limits: WriteLimits, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
+    ) -> Collection:
+        """Make a collection. Raises `AlreadyExists`, `TooManyCollections`."""
+        arguments = (home.id, *new_collection(new), limits.max_collections, *by(cause))
+        row = await self._write(_CREATE_COLLECTION, *arguments, unchanged=unchanged, homes=(home.id,))
+        id_, revision, incarnation, now = row
+        self._changed(home.id, id_, revision)
+        return Collection(
+            home_id=home.id,
+            id=id_,
+            name=new.name,
+            kind=new.kind,
+            rights="owner",
+            components=new.components,
+            revision=revision,
+            binding_revision=revision,
+            incarnation=incarnation,
+            sync_floor=0,
+            member_count=0,
+            used_bytes=0,
+            created_at=now,
+            modified_at=now,
+            binding_home_id=home.id,
+            timezone=new.timezone,
+            source=new.source,
+            properties=dict(new.properties),
+        )
+
+    async def set_collection_properties(
+        self,
+        home: Home,
+        collection: Collection,
+        changes: PropertyChanges,
+        viewer: int,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
+    ) -> int:
+        """Set properties, in the viewer's view of another's collection; gives the revision."""
+        shared, personal = changes.properties, None
+        if viewer != home.principal_id or collection.rights != "owner":
+            personal = {name: value for name, value in shared.items() if name in PERSONAL_PROPERTIES}
+            shared = {name: value for name, value in shared.items() if name not in PERSONAL_PROPERTIES}
+        row = await self._write(
+            _SET_COLLECTION_PROPERTIES,
+            *binding(home, collection),
+            *split(shared),
+            changes.timezone,
+            changes.source,
+            viewer if personal else None,
+            *split(personal or {}),
+            *by(cause),
+            unchanged=unchanged,
+            homes=(home.id, collection.home_id),
+        )
+        revision, collection_revision = row
+        if collection_revision is not None:
+            self._changed(collection.home_id, collection.id, collection_revision)
+        return self._changed(home.id, collection.id, revision)
+
+    async def set_home_properties(
+        self, home: Home, changes: PropertyChanges, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
+    ) -> int:
+        """Set dead properties of a home; gives the revision."""
+        arguments = (home.id, *split(changes.properties), *by(cause))
+        row = await self._write(_SET_HOME_PROPERTIES, *arguments, unchanged=unchanged, homes=(home.id,))
+        return self._changed(home.id, None, row[0])
+
+    async def delete_collection(
+        self,
+        home: Home,
+        collection: Collection,
+        cause: Cause,
+        *,
+        replacement: NewCollection | None = None,
+        unchanged: Sequence[Unchanged] = (),
+    ) -> int:
+        """Unbind a collection, with `replacement` in the same transaction; gives the last revision.
+
+        Raises `WriteConflict` too when an address-book home would be left without an address book.
+        """
+        row = await self._write(
+            _DELETE_COLLECTION,
+            *binding(home, collection),
+            *((None,) * 6 if replacement is None else new_collection(replacement)),
+            *by(cause),
+            unchanged=unchanged,
+            homes=(home.id,),
+        )
+        return self._changed(home.id, collection.id, row[0])
+
+    async def move_collection(
+        self,
+        home: Home,
+        collection: Collection,
+        name: str,
+        replaced: Collection | None,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
+    ) -> int:
+        """Give a collection another name in its home; `replaced` is deleted in the same transaction."""
+        row = await self._write(
+            _MOVE_COLLECTION,
+            *binding(home, collection),
+            name,
+            *((None,) * 3 if replaced is None else (replaced.home_id, replaced.id, replaced.incarnation)),
+            *by(cause),
+            unchanged=unchanged,
+            homes=(home.id,),
+        )
+        if replaced is not None:
+            self._changed(home.id, replaced.id, row[0])
+        return self._changed(home.id, collection.id, row[0])
+
+    async def copy_collection(
+        self,
+        home: Home,
+        collection: Collection,
+        name: str,
+        replaced: Collection | None,
+        limits: WriteLimits,
+        cause: Cause,
+        *,
+        with_members: bool,
+        unchanged: Sequence[Unchanged] = (),
+    ) -> int:
+        """Copy a collection under another name of its home; `replaced` is deleted in the same transaction."""
+        async with self.database.transaction() as connection:
+            prepared = None
+            if with_members:
+                await connection.execute(_COPYING)
+                prepared = await connection.fetchval(
+                    _PREPARE_COPY, home.id, collection.home_id, collection.id, limits.quota_bytes
+                )
+            if unchanged:
+                await require_unchanged(connection, unchanged, (home.id,))
+            revision: int = await connection.fetchval(
+                _COPY_COLLECTION,
+                *binding(home, collection),
+                name,
+                prepared,
+                *((None,) * 3 if replaced is None else (replaced.home_id, replaced.id, replaced.incarnation)),
+                limits.quota_bytes,
+                limits.max_collections,
+                *by(cause),
+            )
+        if replaced is not None:
+            self._changed(home.id, replaced.id, revision)
+        return self._changed(home.id, None, revision)

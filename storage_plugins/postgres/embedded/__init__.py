@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL: finding, creating, starting, adopting and stopping it."""

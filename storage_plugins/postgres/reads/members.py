@@ -1,0 +1,179 @@
+"""Statements that read members of collections. Columns come from a fixed list; their texts are made once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import get_args
+
+from server.calendar.filter_plan import UidSearch
+from server.domain.collation import ascii_lower
+from server.storage.reads import MemberColumn
+from storage_plugins.postgres.changes import views
+from storage_plugins.postgres.reads.text_pages import fits
+
+_COLUMNS = frozenset(get_args(MemberColumn))
+_RARE = frozenset({"VAVAILABILITY"})
+
+
+@lru_cache(256)
+def member_columns(names: tuple[str, ...], *, viewed: bool = False, order: str = "o.name") -> str:
+    """Columns of the object `o` for a select list; as the view `v` has them if `viewed`.
+
+    The text is null where those before it, in this order, fill a page.
+    """
+    unknown = set(names) - _COLUMNS
+    if unknown or not names:
+        raise ValueError(f"not columns of a member: {sorted(unknown)}")
+
+    def column(name: str) -> str:
+        value = views.viewed(name) if viewed else f"o.{name}"
+        if name == "text":
+            value = f"case when {fits(views.viewed('size') if viewed else 'o.size', order)} then {value} end"
+        return f"{value} as {name}"
+
+    return ", ".join(map(column, names))
+
+
+def _object(viewer: str, *, viewed: bool) -> str:
+    """What a statement reads from."""
+    return "object o" + (views.joined(viewer) if viewed else "")
+
+
+def _of_types(number: int, *, of_components: bool) -> str:
+    """A condition on the component type; `number` is that of the argument."""
+    return f"and o.component = any(${number}::text[]) " if of_components else ""
+
+
+@lru_cache(256)
+def _page(names: tuple[str, ...], *, viewed: bool, of_components: bool) -> str:
+    return (
+        f"select {member_columns(names, viewed=viewed)} from {_object('$5', viewed=viewed)} "  # noqa: S608
+        "where o.home_id = $1 and o.collection_id = $2 and o.name > $3 and o.deleted_revision is null "
+        f"{_of_types(6 if viewed else 5, of_components=of_components)}order by o.name limit $4"
+    )
+
+
+@lru_cache(256)
+def _by_id(names: tuple[str, ...], *, viewed: bool, of_components: bool) -> str:
+    return (
+        f"select {member_columns(names, viewed=viewed)} from {_object('$4', viewed=viewed)} "  # noqa: S608
+        "where o.home_id = $1 and o.id = any($3::bigint[]) and o.collection_id = $2 and o.deleted_revision is null "
+        f"{_of_types(5 if viewed else 4, of_components=of_components)}order by o.name"
+    )
+
+
+@lru_cache(256)
+def _named(names: tuple[str, ...], *, viewed: bool) -> str:
+    return (
+        f"select o.collection_id, o.name, {member_columns(names, viewed=viewed)} "  # noqa: S608
+        f"from {_object('$4', viewed=viewed)} where o.home_id = $1 and o.collection_id = $2 "
+        "and o.name = any($3::text[]) and o.deleted_revision is null"
+    )
+
+
+@lru_cache(256)
+def _named_anywhere(names: tuple[str, ...], *, viewed: bool) -> str:
+    # The limit keeps this a lookup for each name, even in a plan that was made while the tables were empty.
+    join = views.joined("$4") if viewed else ""
+    return (
+        f"select o.collection_id as its_collection, o.name as its_name, {member_columns(names, viewed=viewed)} "  # noqa: S608
+        "from unnest($1::bigint[], $2::bigint[], $3::text[]) as m (home_id, collection_id, name) "
+        "cross join lateral (select o.* from object o "
+        "where o.home_id = m.home_id and o.collection_id = m.collection_id and o.name = m.name "
+        f"and o.deleted_revision is null limit 1) as o{join}"
+    )
+
+
+@lru_cache(256)
+def _changed(names: tuple[str, ...]) -> str:
+    return (
+        f"select {member_columns(names, order='o.revision')} from object o "  # noqa: S608
+        "where o.home_id = $1 and o.collection_id = $2 "
+        "and o.revision > $3 and o.revision <= $4 order by o.revision limit $5"
+    )
+
+
+@lru_cache(256)
+def _changed_in_view(names: tuple[str, ...]) -> str:
+    """What changed for everybody, and what changed for one person only, each by an index of its own."""
+    join = views.joined("$6")
+    return (
+        f"select {member_columns(names, viewed=True, order='c.at')} from ("  # noqa: S608
+        f"(select o.id, o.revision as at from object o{join} where o.home_id = $1 and o.collection_id = $2 "
+        "and o.revision > $3 and o.revision <= $4 and coalesce(v.revision, 0) <= o.revision "
+        "order by o.revision limit $5) union all "
+        "(select o.id, v.revision from object_view v join object o on o.home_id = v.home_id and o.id = v.object_id "
+        "where v.home_id = $1 and v.principal_id = $6 and v.revision > $3 and v.revision <= $4 "
+        "and o.collection_id = $2 and v.revision > o.revision order by v.revision limit $5) "
+        f"order by 2 limit $5) as c join object o on o.home_id = $1 and o.id = c.id{join} order by c.at"
+    )
+
+
+@lru_cache(256)
+def _of_component(names: tuple[str, ...], component: str, *, viewed: bool) -> str:
+    # Written out: with a parameter in its place, the index of the rare ones could not be used.
+    if component not in _RARE:
+        raise ValueError(f"there is no index of {component}")
+    return (
+        f"select {member_columns(names, viewed=viewed)} from {_object('$3', viewed=viewed)} "  # noqa: S608
+        f"where o.home_id = $1 and o.collection_id = $2 and o.component = '{component}' "
+        "and o.deleted_revision is null order by o.name"
+    )
+
+
+UID_HOLDER = (
+    "select o.name from object o where o.home_id = $1 and o.collection_id = $2 and o.uid = $3 "
+    "and o.deleted_revision is null"
+)
+
+
+_UIDS = "select o.id, o.uid from object o where o.home_id = $1 and o.collection_id = $2 and o.deleted_revision is null"
+
+
+def page(columns: Sequence[MemberColumn], *, viewed: bool = False, of_components: bool = False) -> str:
+    """Arguments: home, collection, name behind which the page starts, limit; whose view it is if `viewed`.
+
+    With `of_components` component types come last.
+    """
+    return _page(tuple(columns), viewed=viewed, of_components=of_components)
+
+
+def by_id(columns: Sequence[MemberColumn], *, viewed: bool = False, of_components: bool = False) -> str:
+    """Arguments: home, collection, ids of objects; whose view it is if `viewed`; then as of `page`."""
+    return _by_id(tuple(columns), viewed=viewed, of_components=of_components)
+
+
+def uids(search: UidSearch | None) -> tuple[str, tuple[str, ...]]:
+    """The statement that reads ids and UIDs, and its arguments beside home and collection.
+
+    An exact UID is an index lookup. Others are compared one by one, without reading a text.
+    """
+    if search is None:
+        return _UIDS, ()
+    uid, text = ("lower(o.uid)", ascii_lower(search.text)) if search.ignore_case else ("o.uid", search.text)
+    condition = f"{uid} = $3" if search.match == "equals" else f"position($3 in {uid}) > 0"
+    return f"{_UIDS} and {condition}", (text,)
+
+
+def named(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
+    """Arguments: home, collection, names; whose view it is if `viewed`. Rows begin with collection and name."""
+    return _named(tuple(columns), viewed=viewed)
+
+
+def named_anywhere(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
+    """Arguments: arrays of homes, collections and names; whose view it is if `viewed`.
+
+    Rows begin with collection and name.
+    """
+    return _named_anywhere(tuple(columns), viewed=viewed)
+
+
+def of_component(columns: Sequence[MemberColumn], component: str, *, viewed: bool = False) -> str:
+    """Arguments: home, collection; whose view it is if `viewed`."""
+    return _of_component(tuple(columns), component, viewed=viewed)
+
+
+def changed(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
+    """Arguments: home, collection, revision behind which the page starts, last revision, limit; whose view if so."""
+    return _changed_in_view(tuple(columns)) if viewed else _changed(tuple(columns))

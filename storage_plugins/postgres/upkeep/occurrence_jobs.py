@@ -1,0 +1,390 @@
+"""Stored occurrences are computed again: those of endless series as time goes by, those in zones that changed, and
+those that an older version of the code derived (`server.calendar.derivation`).
+
+This changes nothing that clients synchronise, so it takes no revision. Objects are read in pages and computed outside a
+transaction; one that was changed or deleted meanwhile is left alone, since its writer has computed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from server.calendar import derivation, iana
+from server.calendar.attendance import declined
+from server.calendar.calendar_object import time_key
+from server.calendar.component import parse_calendar
+from server.calendar.materialise import materialise
+from server.calendar.occurrences import Materialised
+from server.domain.errors import DatabaseError
+from storage_plugins.postgres.changes import occurrence_rows
+from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.reads import owners
+
+_PAGE = 500
+"""Objects that are looked up at once."""
+_TEXTS_AT_ONCE = 50
+_BYTES_AT_ONCE = 4 * 1024 * 1024
+"""Bytes of the texts that are read at once, unless one alone has more."""
+_COLUMNS = "o.home_id, o.id, o.size"
+# At least a third of the time that the stored occurrences cover lies ahead: of three years, one.
+_HORIZON = f"""
+    select {_COLUMNS}, o.expanded_until from object o
+    where o.expanded_until < $1::timestamptz + interval '366 days' and o.deleted_revision is null
+      and o.expanded_until > o.expanded_from
+      and o.expanded_until - $1::timestamptz < (o.expanded_until - o.expanded_from) / 3
+      and (o.expanded_until, o.home_id, o.id) > ($2, $3, $4)
+    order by o.expanded_until, o.home_id, o.id limit $5
+"""  # noqa: S608 - no value of anybody's
+_OF_ZONES = f"""
+    select {_COLUMNS} from object o
+    where o.tzids && $1::text[] and o.deleted_revision is null and (o.home_id, o.id) > ($2, $3)
+    order by o.home_id, o.id limit $4
+"""  # noqa: S608
+_ALL = f"""
+    select {_COLUMNS} from object o
+    where o.component <> 'VCARD' and o.deleted_revision is null and (o.home_id, o.id) > ($1, $2)
+    order by o.home_id, o.id limit $3
+"""  # noqa: S608
+_OUTDATED = f"""
+    select {_COLUMNS} from object o
+    where left(o.time_key, 4) < $1 and o.component <> 'VCARD' and o.deleted_revision is null limit $2
+"""  # noqa: S608
+_COUNT_OUTDATED = """
+    select count(*) from object o
+    where left(o.time_key, 4) < $1 and o.component <> 'VCARD' and o.deleted_revision is null
+"""
+_ADDRESSES = """
+    array(
+        select p.name from principal p where p.id = h.principal_id
+        union all
+        (select a.address from principal_address a where a.principal_id = h.principal_id order by a.position)
+    )
+"""
+_OTHER_OWNERS = f"""
+    select h.id, o.addresses from home h cross join lateral (select {_ADDRESSES} as addresses) as o
+    where h.kind = 'calendar' and h.id > $1 and h.owner_addresses <> o.addresses order by h.id limit $2
+"""  # noqa: S608
+# Homes without events, such as those of new people, need nothing else.
+_SET_OWNERS_WITHOUT_EVENTS = f"""
+    update home h set owner_addresses = {_ADDRESSES}
+    where h.id in (
+        select e.id from home e
+        where e.id = any($1::bigint[])
+          and not exists (select from object o where o.home_id = e.id and o.component = 'VEVENT')
+        order by e.id for no key update
+    )
+    returning h.id
+"""  # noqa: S608
+_MARK_EVENTS = """
+    with events as (
+        select o.home_id, o.id from object o
+        where o.home_id = $1 and o.id > $2 and o.component = 'VEVENT' and o.deleted_revision is null
+        order by o.id limit $3 for no key update
+    ), marked as (
+        update object o set time_key = '' from events e where o.home_id = e.home_id and o.id = e.id
+    )
+    select max(id), count(*) from events
+"""
+_SET_OWNER = "update home set owner_addresses = $2 where id = $1"
+_TEXTS = f"""
+    select o.home_id, o.id, o.collection_id, o.revision, o.text, o.time_key, {owners.COLUMNS}
+    from unnest($1::bigint[], $2::bigint[]) as wanted (home_id, id)
+    join object o on o.home_id = wanted.home_id and o.id = wanted.id and o.deleted_revision is null
+    join home h on h.id = o.home_id join principal p on p.id = h.principal_id
+"""  # noqa: S608
+_AFFECTED = """
+    select p.name, count(*) as objects from object o
+    join home h on h.id = o.home_id join principal p on p.id = h.principal_id
+    where o.tzids && $1::text[] and o.deleted_revision is null group by p.name order by p.name
+"""
+_LOCK = """
+    select from object o
+    where o.home_id = $1 and o.id = $2 and o.revision = $3 and o.deleted_revision is null for no key update
+"""
+_UPDATE = """
+    update object set span_start = $3, span_end = $4, endless = $5, expanded_from = $6, expanded_until = $7, tzids = $8,
+        recurrence = $9, time_key = $10
+    where home_id = $1 and id = $2
+"""
+_GIVE_UP = "update object set time_key = $4 where home_id = $1 and id = $2 and revision = $3"
+_REPLACE = "select koyomi_replace_occurrences_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+_REMOVE_ALARMS = "delete from alarm where home_id = $1 and object_id = $2 and viewer_id = 0"
+_BUSY_WITHOUT = (
+    "(select array_agg(case when n = any($3::int[]) then 0 else b end order by n) "
+    "from unnest({column}) with ordinality as t (b, n))"
+)
+# What others see as busy, without the components (numbered from 1) that the owner has declined.
+_FREE_FOR_OTHERS = (
+    f"update object set neutral_busy = {_BUSY_WITHOUT.format(column='neutral_busy')} "  # noqa: S608
+    "where home_id = $1 and id = $2 and neutral_busy is not null",
+    f"update object_view set busy = {_BUSY_WITHOUT.format(column='busy')} "  # noqa: S608
+    "where home_id = $1 and object_id = $2 and busy is not null",
+)
+
+log = structlog.get_logger()
+
+
+# -- the horizon ------------------------------------------------------------------------------------------------------
+
+
+async def roll_horizon(database: Database, now: datetime, *, seconds: float | None = None) -> int:
+    """Compute the series anew whose stored occurrences soon end; gives how many.
+
+    Stops after `seconds`; the next call goes on, since what is done is due later.
+    """
+    rolled, end = 0, None if seconds is None else time.monotonic() + seconds
+    place: tuple[object, ...] = (datetime.min.replace(tzinfo=UTC), 0, 0)
+    while True:
+        rows = await database.fetch(_HORIZON, now, *place, _PAGE)
+        for group in _groups(rows):
+            rolled += await _compute(database, group, now, end)
+            if end is not None and time.monotonic() >= end:
+                return rolled
+        if len(rows) < _PAGE:
+            return rolled
+        place = (rows[-1]["expanded_until"], rows[-1]["home_id"], rows[-1]["id"])
+
+
+# -- zone data --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneData:
+    """The zone data of this server, against what the stored occurrences were computed from."""
+
+    stored: str
+    """Version that they were computed from."""
+    newest: str
+    """The newest version that a server has started with."""
+    changed: frozenset[str]
+    """Names of zones that differ between the stored version and this server's."""
+
+    @property
+    def current(self) -> bool:
+        """Whether nothing is left to be computed anew."""
+        return self.stored == iana.version()
+
+
+async def zone_data(database: Database) -> ZoneData:
+    """Compare, without changing anything."""
+    row = await database.fetchrow("select tz_version, tz_newest, tz_digests from installation")
+    if row is None:
+        raise DatabaseError("The database has no row in `installation`.")
+    stored, newest, digests = row
+    ours = iana.version()
+    changed: frozenset[str] = frozenset()
+    if stored is not None and stored != ours:
+        known = digests or {}
+        changed = frozenset(name for name, digest in iana.digests().items() if known.get(name) != digest)
+    return ZoneData(stored or ours, max(newest or "", stored or "", ours), changed)
+
+
+async def use_zone_data(database: Database) -> ZoneData:
+    """Begin to use this server's zone data. Raises `DatabaseError` when the occurrences come from newer data.
+
+    From then on servers with older data refuse to start, so that two never answer differently for long.
+    """
+    found = await zone_data(database)
+    ours = iana.version()
+    if found.newest > ours:
+        raise DatabaseError(
+            f"The database was used with zone data {found.newest}, and this server has {ours} only; "
+            "update it: pip install --upgrade tzdata"
+        )
+    await database.fetch(
+        "update installation set tz_newest = $1, tz_version = coalesce(tz_version, $1), "
+        "tz_digests = case when tz_version is null then $2 else tz_digests end "
+        "where tz_newest is distinct from $1 or tz_version is null",
+        ours,
+        iana.digests(),
+    )
+    return found
+
+
+async def affected(database: Database, zones: Collection[str]) -> list[tuple[str, int]]:
+    """Names of the principals that have objects in these zones, with how many."""
+    return [(str(row[0]), int(row[1])) for row in await database.fetch(_AFFECTED, sorted(zones))]
+
+
+async def reexpand(
+    database: Database,
+    now: datetime,
+    zones: Collection[str] | None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Compute the objects of these zones anew, or all of them (None); gives how many.
+
+    `progress` is told how many there have been. Can be stopped at any point and repeated.
+    """
+    done = 0
+    async for rows in _pages(database, zones):
+        done += await _compute(database, rows, now)
+        progress(done)
+    return done
+
+
+async def outdated(database: Database) -> int:
+    """How many objects have columns that an older version of the code derived."""
+    return int(await database.fetchval(_COUNT_OUTDATED, derivation.PREFIX))
+
+
+async def rederive(
+    database: Database,
+    now: datetime,
+    *,
+    seconds: float | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Compute the objects again whose columns an older version of the code derived; returns how many.
+
+    Stops after `seconds`. Can be stopped at any point and called again: an object that is done has a time key of this
+    version.
+    """
+    done, end = 0, None if seconds is None else time.monotonic() + seconds
+    while end is None or time.monotonic() < end:
+        rows = await database.fetch(_OUTDATED, derivation.PREFIX, _PAGE)
+        computed = 0
+        for group in _groups(rows):
+            computed += await _compute(database, group, now, end)
+            if end is not None and time.monotonic() >= end:
+                break
+        done += computed
+        progress(done)
+        # Objects that servers of an older version write meanwhile are left for the next call.
+        if len(rows) < _PAGE or not computed:
+            break
+    return done
+
+
+async def follow_owners(database: Database, *, seconds: float | None = None) -> int:
+    """Mark the events of people whose name or addresses have changed for `rederive`; returns how many events.
+
+    The new addresses decide which events the person has declined. Stops after `seconds`. Can be interrupted at any
+    point and called again.
+    """
+    marked, place, end = 0, 0, None if seconds is None else time.monotonic() + seconds
+    while homes := await database.fetch(_OTHER_OWNERS, place, _PAGE):
+        ids = [row[0] for row in homes]
+        empty = {row[0] for row in await database.fetch(_SET_OWNERS_WITHOUT_EVENTS, ids)}
+        for home_id, addresses in homes:
+            if home_id in empty:
+                continue
+            if end is not None and time.monotonic() >= end:
+                return marked
+            last, found = 0, _PAGE
+            while found == _PAGE:
+                row = await database.fetchrow(_MARK_EVENTS, home_id, last, _PAGE)
+                assert row is not None
+                last, found = row[0] or last, row[1]
+                marked += found
+            await database.fetch(_SET_OWNER, home_id, addresses)
+        place = ids[-1]
+    return marked
+
+
+async def follow_zone_data(database: Database, now: datetime) -> int:
+    """Compute anew what the update of the zone data changed, and note that this is done; gives how many objects."""
+    found = await zone_data(database)
+    if found.current or found.newest > iana.version():
+        return 0
+    done = await reexpand(database, now, found.changed)
+    await database.fetch(
+        "update installation set tz_version = $1, tz_digests = $2 where tz_newest = $1", iana.version(), iana.digests()
+    )
+    return done
+
+
+async def _pages(database: Database, zones: Collection[str] | None) -> AsyncIterator[Sequence[Any]]:
+    place = (0, 0)
+    while True:
+        if zones is None:
+            rows = await database.fetch(_ALL, *place, _PAGE)
+        else:
+            rows = await database.fetch(_OF_ZONES, sorted(zones), *place, _PAGE)
+        yield rows
+        if len(rows) < _PAGE:
+            return
+        place = (rows[-1]["home_id"], rows[-1]["id"])
+
+
+# -- computing --------------------------------------------------------------------------------------------------------
+
+
+def _groups(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Objects whose texts are read together."""
+    group: list[Any] = []
+    size = 0
+    for row in rows:
+        if group and (len(group) == _TEXTS_AT_ONCE or size + row["size"] > _BYTES_AT_ONCE):
+            yield group
+            group, size = [], 0
+        group.append(row)
+        size += row["size"]
+    if group:
+        yield group
+
+
+async def _compute(database: Database, rows: Sequence[Any], now: datetime, end: float | None = None) -> int:
+    """Compute objects again, none after a time of `time.monotonic`; returns how many."""
+    done = 0
+    for group in _groups(rows):
+        homes, ids = [row["home_id"] for row in group], [row["id"] for row in group]
+        for row in await database.fetch(_TEXTS, homes, ids):
+            if end is not None and time.monotonic() >= end:
+                return done
+            try:
+                found = await asyncio.to_thread(_derived, row, now)
+            except Exception as error:
+                # The other objects are computed all the same.
+                reason = type(error).__name__
+                log.warning("object_not_expanded", home_id=row["home_id"], object_id=row["id"], reason=reason)
+                key = derivation.versioned("")
+                await database.fetch(_GIVE_UP, row["home_id"], row["id"], row["revision"], key)
+                continue
+            done += await _store(database, row, found)
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Derived:
+    """What follows from a text."""
+
+    materialised: Materialised
+    declined: frozenset[int]
+    time_key: str
+
+
+def _derived(row: Any, now: datetime) -> _Derived:
+    owner = owners.addresses(row["uid"], row["name"], row["addresses"])
+    calendar = parse_calendar(row["text"])
+    free = declined(calendar, owner)
+    return _Derived(materialise(calendar, now, free), free, time_key(row["text"], calendar, free))
+
+
+async def _store(database: Database, row: Any, found: _Derived) -> bool:
+    """Put the occurrences in the place of the stored ones; False when the object has changed since it was read."""
+    home_id, object_id = row["home_id"], row["id"]
+    arguments = occurrence_rows.arguments(found.materialised)
+    # Alarms do not depend on the horizon or on zone data.
+    alarms = arguments[17] if found.time_key != row["time_key"] else None
+    async with database.transaction() as connection:
+        if await connection.fetchrow(_LOCK, home_id, object_id, row["revision"]) is None:
+            return False
+        await connection.execute("delete from occurrence where home_id = $1 and object_id = $2", home_id, object_id)
+        if found.time_key != row["time_key"]:
+            await connection.execute(_REMOVE_ALARMS, home_id, object_id)
+        await connection.execute(_REPLACE, home_id, row["collection_id"], object_id, *arguments[6:17], alarms)
+        zones, recurrence = occurrence_rows.derived(found.materialised)
+        await connection.execute(_UPDATE, home_id, object_id, *arguments[1:6], zones, recurrence, found.time_key)
+        if found.declined:
+            components = [index + 1 for index in sorted(found.declined)]
+            for statement in _FREE_FOR_OTHERS:
+                await connection.execute(statement, home_id, object_id, components)
+    return True

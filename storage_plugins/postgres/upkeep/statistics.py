@@ -1,0 +1,69 @@
+"""The planner's statistics follow a database that grows from nothing.
+
+A plan is made once for each connection. While tables are small, every index looks as good as any other, and what was
+chosen then would be kept until autovacuum comes by, a minute later: an import would get slower with every object.
+So whoever writes looks soon after its first writes, and then at doubling distances, which tables have grown beyond
+what is known of them; analyzing those makes every connection plan anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from server.observe.background import failed
+from storage_plugins.postgres.database import Database
+
+_FIRST_LOOK = 0.5
+"""Seconds after the first write."""
+_LAST_LOOK = 60.0
+"""Distance from which on autovacuum does as well. After as long a pause it begins anew."""
+_ROWS = 50
+
+_GROWN = """
+    select format('%I.%I', s.schemaname, s.relname)
+    from pg_stat_user_tables s join pg_class c on c.oid = s.relid
+    where s.n_mod_since_analyze > $1 + greatest(c.reltuples, 0) / 2 and s.schemaname = current_schema()
+"""
+
+
+class Statistics:
+    """Looks after one worker's writes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._task: asyncio.Task[None] | None = None
+        self._written = False
+
+    def written(self) -> None:
+        """Say that something was written."""
+        self._written = True
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._look())
+
+    async def close(self) -> None:
+        """Stop looking."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _look(self) -> None:
+        pause = _FIRST_LOOK
+        while self._written or pause < _LAST_LOOK:
+            self._written = False
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LAST_LOOK)
+            try:
+                await self.refresh()
+            except Exception as error:
+                failed("statistics", error)
+        self._task = None
+
+    async def refresh(self) -> list[str]:
+        """Analyze the tables that have grown by half; gives their names."""
+        grown = [str(row[0]) for row in await self._database.fetch(_GROWN, _ROWS)]
+        for table in grown:
+            await self._database.fetch(f"analyze (skip_locked) {table}")
+        return grown
