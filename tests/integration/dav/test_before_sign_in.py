@@ -205,7 +205,7 @@ async def test_a_sign_in_that_is_remembered_costs_no_statement(person: Person, m
 @pytest.mark.parametrize(("count", "wrapped"), [(22_000, True), (180_000, True), (180_000, False)])
 async def test_many_invented_names_delay_nobody(person: Person, served: Served, count: int, wrapped: bool) -> None:
     """Others wait a small part of the time that the request itself takes; the best of five, for other work pauses them
-    as well."""
+    as well. A request shorter than 50 ms counts as that long, since pauses of some milliseconds are the machine's."""
     invented = b"".join(b"<b%d/>" % number for number in range(count))
     inner = b"<ignored>" + invented + b"</ignored>" if wrapped else invented
     body = b'<D:propfind xmlns:D="DAV:"><D:prop/>' + inner + b"</D:propfind>"
@@ -229,6 +229,6 @@ async def test_many_invented_names_delay_nobody(person: Person, served: Served, 
         took = time.perf_counter() - began
         watch.cancel()
         assert reply.status == (207 if wrapped else 400)
-        shares.append(max(waits) / took)
+        shares.append(max(waits) / max(took, 0.05))
     assert min(shares) < 1 / 3
     client.close()
