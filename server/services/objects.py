@@ -91,7 +91,7 @@ class Objects:
         result = await self.store(
             collection, name, content, existing, cause, personal_only=personal_only, unchanged=unchanged
         )
-        if content.text.encode() != body:  # a line was folded inside a character
+        if not body.isascii() and content.text.encode() != body:  # a line was folded inside a character
             result = replace(result, as_sent=False)
         return result
 
