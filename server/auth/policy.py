@@ -1,8 +1,8 @@
-"""The authorisation policy: every decision on who may do what is made here, for DAV and JSON alike.
+"""The authorisation policy: every decision on who may do what is made here, for all front ends.
 
-`privileges` is the one function that decides; `docs/access.md` says the same in words. What is granted adds up: by the
-access control list of a collection (RFC 3744), by sharing it, and by making somebody a delegate. A denial in an access
-control list takes only from what such a list grants.
+`docs/access.md` says the same in words. What is granted adds up: by the access control list of a collection (RFC 3744),
+by sharing it, and by making somebody a delegate. A denial in an access control list takes only from what such a list
+grants.
 """
 
 from __future__ import annotations
@@ -12,49 +12,27 @@ from functools import lru_cache
 from typing import Literal
 
 from server.domain.grants import NO_GRANTS, Ace, Grants
-from server.domain.objects import Collection
+from server.domain.objects import Collection, CollectionKind, HomeKind
 from server.domain.principals import Principal
-
-READ = "{DAV:}read"
-WRITE = "{DAV:}write"
-WRITE_PROPERTIES = "{DAV:}write-properties"
-WRITE_CONTENT = "{DAV:}write-content"
-BIND = "{DAV:}bind"
-UNBIND = "{DAV:}unbind"
-READ_OWN_PRIVILEGES = "{DAV:}read-current-user-privilege-set"
-READ_ACL = "{DAV:}read-acl"
-WRITE_ACL = "{DAV:}write-acl"
-UNLOCK = "{DAV:}unlock"
-EVERYTHING = "{DAV:}all"
-FREE_BUSY = "{urn:ietf:params:xml:ns:caldav}read-free-busy"
-
-CONTAINED: dict[str, frozenset[str]] = {
-    READ: frozenset({FREE_BUSY, READ_OWN_PRIVILEGES}),
-    WRITE: frozenset({WRITE_PROPERTIES, WRITE_CONTENT, BIND, UNBIND}),
-    EVERYTHING: frozenset(
-        {READ, FREE_BUSY, READ_OWN_PRIVILEGES, WRITE, WRITE_PROPERTIES, WRITE_CONTENT, BIND, UNBIND}
-        | {READ_ACL, WRITE_ACL, UNLOCK}
-    ),
-}
-"""What privileges stand for besides themselves (RFC 3744 §3.12, RFC 4791 §6.1.1)."""
-PRIVILEGES = CONTAINED[EVERYTHING] | {EVERYTHING}
-"""All that there are."""
-READING = CONTAINED[READ] | {READ}
-CHANGING = CONTAINED[WRITE] | {WRITE}
-_AGGREGATES = (WRITE, EVERYTHING)
+from server.domain.privileges import (
+    CONTAINED,
+    EVERY_PRIVILEGE,
+    NO_PRIVILEGES,
+    READING,
+    WRITING,
+    Privilege,
+    Privileges,
+    expanded,
+)
 
 Relation = Literal["owner", "admin", "other"]
 
-FIXED = frozenset({"root", "principals", "homes"})
-"""Kinds of resources above principals and homes."""
-PRINCIPALS = frozenset({"principal", "read-delegates", "write-delegates"})
-CALENDAR_KINDS = frozenset({"calendar-home", "calendar", "calendar-object", "inbox", "outbox"})
-"""Kinds for which there is free-busy time to be seen."""
-DELEGATED = CALENDAR_KINDS | {"notifications", "notification"}
-"""Kinds in a calendar home, to which delegates have access."""
-GRANTABLE = frozenset({"calendar", "calendar-object", "addressbook", "address-object"})
-"""Kinds that access control lists and sharing give access to."""
-_NOTHING: frozenset[str] = frozenset()
+GRANTABLE: frozenset[CollectionKind] = frozenset({"calendar", "addressbook"})
+"""Kinds of collections that access control lists and sharing give access to, with their members."""
+_WITH_FREE_BUSY: frozenset[CollectionKind] = frozenset({"calendar", "inbox", "outbox"})
+_AGGREGATES = (Privilege.WRITE, Privilege.ALL)
+_FREE_BUSY = frozenset({Privilege.READ_FREE_BUSY})
+_PLAIN_READING = READING - _FREE_BUSY
 
 
 def relation(viewer: Principal, owner: Principal | None) -> Relation:
@@ -64,41 +42,60 @@ def relation(viewer: Principal, owner: Principal | None) -> Relation:
     return "owner" if owner is not None and owner.id == viewer.id else "other"
 
 
-def privileges(
-    viewer: Principal,
-    owner: Principal | None,
-    kind: str,
-    collection: Collection | None = None,
-    grants: Grants = NO_GRANTS,
-) -> frozenset[str]:
-    """The privileges of a person on a resource (RFC 3744 §3), aggregate ones included.
+def on_fixed(viewer: Principal) -> Privileges:
+    """The privileges of a person on the fixed resources above principals and homes."""
+    return _PLAIN_READING | {Privilege.READ_ACL} if viewer.is_admin else _PLAIN_READING
 
-    `owner` is whose home the resource lies in, or the principal that it is; `kind` is its kind; `collection` is the
-    collection that it is or lies in, as that home shows it; `grants` are those of the home.
+
+def on_principal(viewer: Principal, principal: Principal | None) -> Privileges:
+    """The privileges of a person on a principal, and on the groups of its delegates."""
+    if relation(viewer, principal) == "other":
+        return _PLAIN_READING
+    return _PLAIN_READING | {Privilege.READ_ACL, Privilege.WRITE_PROPERTIES}
+
+
+def on_home(viewer: Principal, owner: Principal | None, kind: HomeKind, grants: Grants = NO_GRANTS) -> Privileges:
+    """The privileges of a person on the home of its owner."""
+    if relation(viewer, owner) != "other":
+        held = EVERY_PRIVILEGE
+    elif kind == "calendar" and grants is not NO_GRANTS:
+        held = _by_delegation(grants.groups | {viewer.id}, grants)
+    else:
+        return NO_PRIVILEGES
+    return held if kind == "calendar" else held - _FREE_BUSY
+
+
+def on_collection(
+    viewer: Principal, owner: Principal | None, collection: Collection, grants: Grants = NO_GRANTS
+) -> Privileges:
+    """The privileges of a person on a collection as the home of `owner` shows it, and on each of its members.
+
+    `grants` are those of the home.
     """
     who = relation(viewer, owner)
-    rights = "owner" if collection is None else collection.rights
-    if who != "other" or kind in FIXED or kind in PRINCIPALS:
-        return _inherent(who, str(kind), rights)
+    if who != "other":
+        return _inherent(who, collection.kind, collection.rights)
     if grants is NO_GRANTS:
-        return _NOTHING
+        return NO_PRIVILEGES
     concerned = grants.groups | {viewer.id}
-    found: set[str] = set()
-    if kind in DELEGATED:
-        found |= _by_delegation(concerned, grants) & _inherent("owner", str(kind), rights)
-    if collection is not None and kind in GRANTABLE and rights == "owner":
+    found: set[Privilege] = set()
+    if collection.kind != "addressbook":
+        found |= _by_delegation(concerned, grants) & _inherent("owner", collection.kind, collection.rights)
+    if collection.kind in GRANTABLE and collection.rights == "owner":
         found |= _by_sharing(concerned, grants, collection.id)
         found |= _by_acl(concerned, (ace for ace in grants.aces if ace.collection_id == collection.id))
-    return _of_kind(found, str(kind)) if found else _NOTHING
+    if collection.kind not in _WITH_FREE_BUSY:
+        found -= _FREE_BUSY
+    return frozenset(found)
 
 
-def may_keep_view(viewer: Principal, owner: Principal | None, collection: Collection, held: frozenset[str]) -> bool:
+def may_keep_view(viewer: Principal, owner: Principal | None, collection: Collection, held: Privileges) -> bool:
     """Whether a person may set properties of a collection in their own view: readers of another's collection may.
 
     `held` are the viewer's privileges on the collection.
     """
     others = collection.rights != "owner" or owner is None or owner.id != viewer.id
-    return others and READ in held
+    return others and Privilege.READ in held
 
 
 def sees_as_sharee(viewer: Principal, owner: Principal | None, collection: Collection, grants: Grants) -> bool:
@@ -108,7 +105,7 @@ def sees_as_sharee(viewer: Principal, owner: Principal | None, collection: Colle
     if not collection.views or collection.view is not None or relation(viewer, owner) != "other":
         return False
     concerned = grants.groups | {viewer.id}
-    return READ in _by_sharing(concerned, grants, collection.id) and not _by_delegation(concerned, grants)
+    return Privilege.READ in _by_sharing(concerned, grants, collection.id) and not _by_delegation(concerned, grants)
 
 
 def may_keep_own_parts(
@@ -126,48 +123,34 @@ def may_keep_own_parts(
     return any(rights == "write" and delegate in concerned for delegate, rights in grants.delegates)
 
 
-def expanded(names: Iterable[str]) -> frozenset[str]:
-    """Privileges with all that they contain."""
-    found: set[str] = set()
-    for name in names:
-        found.add(name)
-        found |= CONTAINED.get(name, _NOTHING)
-    return frozenset(found)
-
-
 @lru_cache(maxsize=256)
-def _inherent(who: Relation, kind: str, rights: str) -> frozenset[str]:
+def _inherent(who: Relation, kind: CollectionKind, rights: str) -> Privileges:
     """The privileges without any grant: the owner of a home has all in it, except on what is shared with them."""
-    if kind in FIXED:
-        return _of_kind(READING | {READ_ACL} if who == "admin" else READING, kind)
-    if kind in PRINCIPALS:
-        return _of_kind(READING if who == "other" else READING | {READ_ACL, WRITE_PROPERTIES}, kind)
-    if who == "other":
-        return _NOTHING
+    held = EVERY_PRIVILEGE
     if who == "owner" and rights != "owner":
-        return _of_kind(READING | CHANGING if rights == "write" else READING, kind)
-    return _of_kind(PRIVILEGES, kind)
+        held = READING | WRITING if rights == "write" else READING
+    return held if kind in _WITH_FREE_BUSY else held - _FREE_BUSY
 
 
-def _by_delegation(concerned: frozenset[int], grants: Grants) -> frozenset[str]:
+def _by_delegation(concerned: frozenset[int], grants: Grants) -> Privileges:
     rights = {held for delegate, held in grants.delegates if delegate in concerned}
     if "write" in rights:
-        return READING | CHANGING
-    return READING if rights else _NOTHING
+        return READING | WRITING
+    return READING if rights else NO_PRIVILEGES
 
 
-def _by_sharing(concerned: frozenset[int], grants: Grants, collection_id: int) -> frozenset[str]:
+def _by_sharing(concerned: frozenset[int], grants: Grants, collection_id: int) -> Privileges:
     rights = {held for id_, whom, held in grants.shares if id_ == collection_id and whom in concerned}
     if "write" in rights:
-        return READING | CHANGING
+        return READING | WRITING
     if "read" in rights:
         return READING
-    return frozenset({FREE_BUSY}) if rights else _NOTHING
+    return _FREE_BUSY if rights else NO_PRIVILEGES
 
 
-def _by_acl(concerned: frozenset[int], aces: Iterable[Ace]) -> frozenset[str]:
+def _by_acl(concerned: frozenset[int], aces: Iterable[Ace]) -> Privileges:
     """Of each privilege, the first entry that concerns the viewer and names it decides (RFC 3744 §6)."""
-    decided: dict[str, bool] = {}
+    decided: dict[Privilege, bool] = {}
     for ace in aces:
         if ace.whom in ("all", "authenticated") or ace.whom in concerned:
             for name in expanded(ace.privileges):
@@ -179,11 +162,3 @@ def _by_acl(concerned: frozenset[int], aces: Iterable[Ace]) -> frozenset[str]:
         else:
             granted.discard(aggregate)
     return frozenset(granted)
-
-
-def _of_kind(names: Iterable[str], kind: str) -> frozenset[str]:
-    """Those privileges that there are on a kind of resource."""
-    found = frozenset(names)
-    if kind not in CALENDAR_KINDS:
-        found -= {FREE_BUSY}
-    return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from server.domain.privileges import Privilege
+
 DelegateRights = Literal["read", "write"]
 ShareRights = Literal["write", "read", "free-busy"]
 PrincipalClass = Literal["all", "authenticated", "unauthenticated", "owner"]
@@ -19,8 +21,8 @@ class Ace:
     """The id of a principal, or a class of them."""
     grants: bool
     """Whether it grants or denies."""
-    privileges: tuple[str, ...]
-    """Qualified names, as they were set."""
+    privileges: tuple[Privilege, ...]
+    """As they were set."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from server.domain.changes import Cause, Unchanged
 from server.domain.grants import Ace, DelegateRights, PrincipalClass, ShareRights
 from server.domain.objects import Collection, Home
 from server.domain.principals import Principal, PrincipalKind
+from server.domain.privileges import Privilege
 from server.storage.changes import Views
 from server.storage.reads import SharedObject
 
@@ -24,7 +25,7 @@ class AclEntry:
     collection_id: int
     whom: Principal | PrincipalClass
     grants: bool
-    privileges: tuple[str, ...]
+    privileges: tuple[Privilege, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from server.domain.errors import NotFound
 from server.domain.grants import Ace, DelegateRights, ShareRights
 from server.domain.objects import Collection, Home
 from server.domain.principals import Principal, PrincipalKind
+from server.domain.privileges import Privilege
 from server.observe.background import failed
 from server.storage.access import AccessList, AclEntry, Delegation, PrincipalSearch, Share
 from server.storage.changes import Views
@@ -52,7 +53,11 @@ class PostgresAccess:
             home.id,
             None if collection is None else collection.id,
         )
-        entries = [AclEntry(row[1], row[2] or principal(row[6:]), row[3], tuple(row[4])) for row in rows if row[0]]
+        entries = [
+            AclEntry(row[1], row[2] or principal(row[6:]), row[3], tuple(map(Privilege, row[4])))
+            for row in rows
+            if row[0]
+        ]
         shares = [Share(row[1], principal(row[6:]), row[5]) for row in rows if not row[0]]
         return AccessList(tuple(entries), tuple(shares))
 

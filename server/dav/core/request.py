@@ -12,12 +12,13 @@ from server.auth import policy
 from server.dav.core import paths, xml
 from server.dav.core.errors import Refused
 from server.dav.core.paths import Path
-from server.dav.core.resource import Resource, from_resolution, lacking, parent_of, reached
+from server.dav.core.resource import PRINCIPALS, Resource, from_resolution, lacking, parent_of
 from server.dav.core.xml import Element
 from server.domain.changes import Cause
 from server.domain.errors import AccessDenied, BadRequest, NotFound, ResourceTooLarge
-from server.domain.objects import Collection, Home, Target
+from server.domain.objects import Collection, Home, HomeKind, Target
 from server.domain.principals import Principal
+from server.domain.privileges import Privilege, Privileges
 from server.storage import Storage
 from server.storage.reads import Resolution
 
@@ -130,7 +131,7 @@ class Request:
         return self.person
 
     async def look_up(
-        self, path: Path | None = None, *, need: str, or_need: str = policy.READ, text: bool = False
+        self, path: Path | None = None, *, need: str, or_need: str = Privilege.READ, text: bool = False
     ) -> Resolution:
         """What storage knows of a path, the request's own by default.
 
@@ -141,10 +142,8 @@ class Request:
         target = path.target()
         found = await self._resolve(target, text=text)
         if target is not None and target.home is not None and found.owner is not None:
-            held = policy.privileges(
-                self.person, found.owner, reached(path.tree, found), found.collection, found.grants
-            )
-            if held.isdisjoint((policy.READ, need, or_need)):
+            held = self._on_deepest(target.home, found)
+            if held.isdisjoint((Privilege.READ, need, or_need)):
                 raise AccessDenied(lacking(path, need), need)
             if found.collection is not None and policy.sees_as_sharee(
                 self.person, found.owner, found.collection, found.grants
@@ -161,7 +160,7 @@ class Request:
         return found
 
     async def resource(
-        self, path: Path | None = None, *, need: str = policy.READ, text: bool = False, on_parent: bool = False
+        self, path: Path | None = None, *, need: str = Privilege.READ, text: bool = False, on_parent: bool = False
     ) -> Resource:
         """The resource at a path, with the privilege checked, on what it lies in if `on_parent`.
 
@@ -185,8 +184,7 @@ class Request:
         """Raises `AccessDenied` where the person may not learn what is missing."""
         if found.home is None or found.collection is None:
             return
-        kind = reached(path.tree, found)
-        if policy.READ not in policy.privileges(self.person, found.owner, kind, found.collection, found.grants):
+        if Privilege.READ not in self._on_deepest(found.home.kind, found):
             raise AccessDenied(lacking(path, need), need)
 
     def require(self, resource: Resource, privilege: str) -> None:
@@ -194,9 +192,21 @@ class Request:
         if privilege not in self.privileges(resource):
             raise AccessDenied(resource.href, privilege)
 
-    def privileges(self, resource: Resource) -> frozenset[str]:
+    def _on_deepest(self, kind: HomeKind, found: Resolution) -> Privileges:
+        """The person's privileges on the collection that was found, or on the home."""
+        if found.collection is not None:
+            return policy.on_collection(self.person, found.owner, found.collection, found.grants)
+        return policy.on_home(self.person, found.owner, kind, found.grants)
+
+    def privileges(self, resource: Resource) -> Privileges:
         """What the person may do with a resource (DAV:current-user-privilege-set)."""
-        return policy.privileges(self.person, resource.owner, resource.kind, resource.collection, resource.grants)
+        if resource.collection is not None:
+            return policy.on_collection(self.person, resource.owner, resource.collection, resource.grants)
+        if resource.home is not None:
+            return policy.on_home(self.person, resource.owner, resource.home.kind, resource.grants)
+        if resource.kind in PRINCIPALS:
+            return policy.on_principal(self.person, resource.owner)
+        return policy.on_fixed(self.person)
 
     def parse_href(self, href: str) -> Path:
         """The path of an href in a body or header. Raises `BadRequest`."""

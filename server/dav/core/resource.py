@@ -39,6 +39,8 @@ class Kind(StrEnum):
 
 EVERY = frozenset(Kind)
 DELEGATES = frozenset({Kind.READ_DELEGATES, Kind.WRITE_DELEGATES})
+PRINCIPALS = DELEGATES | {Kind.PRINCIPAL}
+"""A principal, and the groups of its delegates."""
 HOMES = frozenset({Kind.CALENDAR_HOME, Kind.ADDRESSBOOK_HOME})
 COLLECTIONS = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK, Kind.INBOX, Kind.OUTBOX, Kind.NOTIFICATIONS})
 """Collections that a home shows."""
@@ -180,13 +182,6 @@ def lacking(path: Path, privilege: str) -> str:
     """The URL of the resource on which a request at a path needs a privilege (RFC 3744, Appendix B)."""
     on_parent = privilege in _PRIVILEGES_ON_PARENT and len(path.segments) > 3
     return path.parent().url if on_parent else path.url
-
-
-def reached(tree: str, found: Resolution) -> Kind:
-    """The kind of the deepest of home and collection that a resolution found."""
-    if found.collection is not None:
-        return _COLLECTION_KINDS[found.collection.kind]
-    return Kind.CALENDAR_HOME if tree == "calendars" else Kind.ADDRESSBOOK_HOME
 
 
 def delegates_of(principal: Resource) -> list[Resource]:

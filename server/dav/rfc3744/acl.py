@@ -18,7 +18,17 @@ from server.domain.principals import Principal
 from server.storage.access import AccessList
 
 _FACTS = "acl"
-WITH_DELEGATES = frozenset(Kind(kind) for kind in policy.DELEGATED)
+WITH_DELEGATES = frozenset(
+    {
+        Kind.CALENDAR_HOME,
+        Kind.CALENDAR,
+        Kind.CALENDAR_OBJECT,
+        Kind.INBOX,
+        Kind.OUTBOX,
+        Kind.NOTIFICATIONS,
+        Kind.NOTIFICATION,
+    }
+)
 """Kinds of resources to which delegates have access."""
 _SHARED = {"read": ("read",), "write": ("read", "write")}
 
@@ -81,7 +91,7 @@ def render(request: Request, resource: Resource) -> str | None:
         read = names.href(request.url(delegates_href(resource.owner, "read")))
         out.append(ace(write, (dav("read"), dav("write")), inherited=from_home))
         out.append(ace(read, (dav("read"),), inherited=from_home))
-    if resource.collection is not None and resource.kind in policy.GRANTABLE:
+    if resource.collection is not None and resource.collection.kind in policy.GRANTABLE:
         out += _own(request, resource, facts.granted, resource.collection.id)
     return "".join(out)
 
@@ -146,9 +156,7 @@ def inherited_from(request: Request, resource: Resource) -> str:
     if resource.collection is None:
         return ""
     above = _above(resource)
-    return "".join(
-        names.href(request.url(href)) for href in (above if resource.kind in policy.DELEGATED else above[:-1])
-    )
+    return "".join(names.href(request.url(href)) for href in (above if resource.kind in WITH_DELEGATES else above[:-1]))
 
 
 def _above(resource: Resource) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.auth import policy
 from server.dav.core import xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import dav
@@ -15,6 +14,7 @@ from server.dav.rfc3744.principals import at
 from server.dav.rfc4918 import conditions
 from server.domain.errors import BadRequest
 from server.domain.grants import Ace, PrincipalClass
+from server.domain.privileges import EVERY_PRIVILEGE, Privilege
 
 MAX_ENTRIES = 500
 """Entries of one list."""
@@ -62,7 +62,7 @@ async def read(request: Request, resource: Resource, root: xml.Element) -> list[
     return out
 
 
-def read_privileges(resource: Resource, element: xml.Element) -> tuple[bool, tuple[str, ...]]:
+def read_privileges(resource: Resource, element: xml.Element) -> tuple[bool, tuple[Privilege, ...]]:
     """Whether an entry grants, and what it grants or denies."""
     if element.find(dav("invert")) is not None:
         raise Refused(403, dav("no-invert"))
@@ -76,10 +76,10 @@ def read_privileges(resource: Resource, element: xml.Element) -> tuple[bool, tup
     found = [str(item.tag) for held in verbs[0].findall(dav("privilege")) for item in xml.elements(held)]
     if not found:
         raise BadRequest("A DAV:ace names privileges.")
-    known = policy.PRIVILEGES if resource.kind is Kind.CALENDAR else policy.PRIVILEGES - {policy.FREE_BUSY}
+    known = EVERY_PRIVILEGE if resource.kind is Kind.CALENDAR else EVERY_PRIVILEGE - {Privilege.READ_FREE_BUSY}
     if not known.issuperset(found):
         raise Refused(403, dav("not-supported-privilege"))
-    return verbs[0].tag == dav("grant"), tuple(dict.fromkeys(found))
+    return verbs[0].tag == dav("grant"), tuple(map(Privilege, dict.fromkeys(found)))
 
 
 async def principals_named(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from server.domain.grants import NO_GRANTS, Ace, Grants
+from server.domain.privileges import Privilege
 
 
 def column(depth: int) -> str:
@@ -23,5 +24,5 @@ def grants(value: Any) -> Grants:
         frozenset(value["groups"]),
         tuple((delegate, rights) for delegate, rights in value["delegates"] or ()),
         tuple((id_, principal_id, rights) for id_, principal_id, rights in value["shares"] or ()),
-        tuple(Ace(id_, whom, allows, tuple(names)) for id_, whom, allows, names in value["aces"] or ()),
+        tuple(Ace(id_, whom, allows, tuple(map(Privilege, names))) for id_, whom, allows, names in value["aces"] or ()),
     )

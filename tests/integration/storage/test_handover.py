@@ -11,6 +11,7 @@ from server.domain.changes import PropertyChanges
 from server.domain.errors import InvalidPrincipal, NotFound
 from server.domain.grants import Ace
 from server.domain.objects import NewCollection
+from server.domain.privileges import Privilege
 from server.services.principals import changes as principals
 from server.storage.changes import ObjectView, Views
 from server.storage.directory import PrincipalChange
@@ -255,7 +256,7 @@ async def test_who_shares_it_keeps_it(storage, directory, access):
     first = await put(storage, calendar, "a")
     await share(access, home, calendar, eve.id, "write")
     await access.share(home, calendar, dora.id, "free-busy", CAUSE)
-    await access.set_acl(home, await ada.collection(), [Ace(0, dora.id, True, ("{DAV:}read",))], CAUSE)
+    await access.set_acl(home, await ada.collection(), [Ace(0, dora.id, True, (Privilege.READ,))], CAUSE)
     (shown,) = await names(storage, eve) - {"calendar", "tasks"}
     before = await eve.collection(shown)
     view = ObjectView(eve.id, "own", "own", 3, "")
@@ -281,7 +282,7 @@ async def test_who_shares_it_keeps_it(storage, directory, access):
     assert set(await texts(storage, taken)) == {"a", "b"}
     granted = await access.access_list(await bob.home(), taken)
     assert {(each.whom.id, each.rights) for each in granted.shares} == {(eve.id, "write"), (dora.id, "free-busy")}
-    assert [entry.privileges for entry in granted.entries] == [("{DAV:}read",)]
+    assert [entry.privileges for entry in granted.entries] == [(Privilege.READ,)]
     # The consumer finds everything as it should be.
     while await access.plan_fan_out() and await access.fan_out():
         pass

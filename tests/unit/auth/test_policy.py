@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import product
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server.auth import policy
-from server.auth.policy import privileges
-from server.dav.core.resource import Kind
+from server.dav.core.resource import PRINCIPALS, Kind
 from server.domain.grants import NO_GRANTS, Ace, Grants
-from server.domain.objects import Collection, Rights
+from server.domain.objects import Collection, CollectionKind, Rights
 from server.domain.principals import Principal
+from server.domain.privileges import EVERY_PRIVILEGE, Privilege
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 OWNER = Principal(1, "owner", "individual", "owner", "Owner", (), frozenset(), False, 0)
@@ -61,18 +62,33 @@ PARENTS = {
 }
 
 
-def collection(rights: Rights = "owner", id_: int = CALENDAR) -> Collection:
-    return Collection(7, id_, "work", "calendar", rights, (), 1, 1, 1, 0, 0, 0, NOW, NOW, 7)
+HOLDERS: dict[Kind, CollectionKind] = {
+    Kind.CALENDAR: "calendar",
+    Kind.CALENDAR_OBJECT: "calendar",
+    Kind.INBOX: "inbox",
+    Kind.OUTBOX: "outbox",
+    Kind.NOTIFICATIONS: "notification",
+    Kind.NOTIFICATION: "notification",
+    Kind.ADDRESSBOOK: "addressbook",
+    Kind.ADDRESS_OBJECT: "addressbook",
+}
+"""The kind of collection that a resource is or lies in."""
+
+
+def collection(rights: Rights = "owner", kind: CollectionKind = "calendar") -> Collection:
+    return Collection(7, CALENDAR, "work", kind, rights, (), 1, 1, 1, 0, 0, 0, NOW, NOW, 7)
 
 
 def ace(whom: int | str, *names: str, grants: bool = True, on: int = CALENDAR) -> Ace:
-    return Ace(on, whom, grants, names)  # type: ignore[arg-type]
+    return Ace(on, whom, grants, tuple(map(Privilege, names)))  # type: ignore[arg-type]
 
 
 def held(
     kind: Kind, grants: Grants = NO_GRANTS, viewer: Principal = VIEWER, rights: Rights = "owner"
 ) -> frozenset[str]:
-    return privileges(viewer, OWNER, kind, None if kind in HOMES else collection(rights), grants)
+    if kind in HOMES:
+        return policy.on_home(viewer, OWNER, "calendar" if kind is Kind.CALENDAR_HOME else "addressbook", grants)
+    return policy.on_collection(viewer, OWNER, collection(rights, kind=HOLDERS[kind]), grants)
 
 
 def there(names: frozenset[str], kind: Kind) -> frozenset[str]:
@@ -175,22 +191,21 @@ def test_what_a_home_only_shows(kind: Kind) -> None:
     assert held(kind, viewer=ADMIN, rights="read") == EVERYTHING
 
 
-@pytest.mark.parametrize("kind", [Kind.ROOT, Kind.PRINCIPALS, Kind.HOMES])
-def test_above_homes_all_who_are_signed_in_read(kind: Kind) -> None:
-    assert privileges(VIEWER, None, kind) == {R, RCU}
-    assert privileges(ADMIN, None, kind) == {R, RCU, RACL}
+def test_above_homes_all_who_are_signed_in_read() -> None:
+    assert policy.on_fixed(VIEWER) == {R, RCU}
+    assert policy.on_fixed(ADMIN) == {R, RCU, RACL}
 
 
-@pytest.mark.parametrize("kind", [Kind.PRINCIPAL, Kind.READ_DELEGATES, Kind.WRITE_DELEGATES])
-def test_principals_are_read_by_all_and_changed_by_themselves(kind: Kind) -> None:
-    assert privileges(VIEWER, OWNER, kind) == {R, RCU}
-    assert privileges(OWNER, OWNER, kind) == {R, RCU, RACL, WP}
-    assert privileges(ADMIN, OWNER, kind) == {R, RCU, RACL, WP}
+def test_principals_are_read_by_all_and_changed_by_themselves() -> None:
+    assert policy.on_principal(VIEWER, OWNER) == {R, RCU}
+    assert policy.on_principal(OWNER, OWNER) == {R, RCU, RACL, WP}
+    assert policy.on_principal(ADMIN, OWNER) == {R, RCU, RACL, WP}
 
 
 def test_every_kind_has_rules() -> None:
-    known = policy.FIXED | policy.PRINCIPALS | {str(kind) for kind in IN_HOMES}
-    assert known == {str(kind) for kind in Kind}
+    fixed = {Kind.ROOT, Kind.PRINCIPALS, Kind.HOMES}
+    assert fixed | PRINCIPALS | set(HOMES) | set(HOLDERS) == set(Kind)
+    assert set(HOLDERS.values()) == set(get_args(CollectionKind))
 
 
 def test_views_are_for_those_who_read_what_is_anothers() -> None:
@@ -206,7 +221,7 @@ ACES = st.lists(
         st.sampled_from([CALENDAR, 101]),
         st.sampled_from([VIEWER.id, GROUP, OTHER, "all", "authenticated", "unauthenticated", "owner"]),
         st.booleans(),
-        st.lists(st.sampled_from(sorted(policy.PRIVILEGES)), min_size=1, max_size=3).map(tuple),
+        st.lists(st.sampled_from(sorted(EVERY_PRIVILEGE)), min_size=1, max_size=3).map(tuple),
     ),
     max_size=6,
 ).map(tuple)
