@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from server.calendar.component import Component
 from server.calendar.component_times import as_utc
-from server.calendar.occurrences import AlarmTrigger, later
 from server.calendar.values import property_duration, property_time
 from server.calendar.zones import Zone
 from server.domain.errors import InvalidCalendarData
+from server.domain.occurrences import AlarmTrigger, later
 
 MAX_REPEAT = 10**6
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from server.calendar.component import Component
 from server.calendar.contentline import Property
-from server.calendar.occurrences import Busy, Kind, later
 from server.calendar.values import CalendarTime, Duration, is_no_time, property_duration, property_time
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.zones import UTC_ZONE, Zone
+from server.domain.occurrences import Busy, Kind, later
 
 SECOND = timedelta(seconds=1)
 _TIMES = frozenset(("DTSTART", "DTEND", "DUE", "DURATION", "RECURRENCE-ID"))
@@ -115,7 +115,7 @@ class ComponentTimes:
     busy: Busy
 
     def matching(self, start: datetime, end: datetime, kind: Kind) -> tuple[datetime | None, datetime | None]:
-        """(matches_from, matches_until) of an instance: see `server.calendar.occurrences.Occurrence`.
+        """(matches_from, matches_until) of an instance: see `server.domain.occurrences.Occurrence`.
 
         :param end: as `Length.end` gives it.
         """

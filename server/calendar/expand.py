@@ -21,13 +21,13 @@ from server.calendar.materialise import (
     rows_within,
     timeless_task_row,
 )
-from server.calendar.occurrences import Kind, later, resolve
 from server.calendar.recurrence_set import Instance, recurrence_set
 from server.calendar.values import CalendarTime, Duration, Period, listed_values, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import Zone
 from server.domain.errors import InvalidCalendarData, TooManyInstances
+from server.domain.occurrences import Kind, later, resolve
 
 _RECURRING = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
 _REMOVED = frozenset(("RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"))

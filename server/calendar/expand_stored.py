@@ -13,9 +13,9 @@ from datetime import timedelta
 from functools import lru_cache
 
 from server.calendar.expand import duration_line, recurrence_id_line, time_line, written_time
-from server.calendar.occurrences import Kind, Timing
 from server.calendar.values import parse_duration
 from server.domain.errors import InvalidCalendarData
+from server.domain.occurrences import Kind, Timing
 
 _LINE = re.compile(
     r"\n(BEGIN|END|D(?:TSTART|TEND|URATION)|R(?:RULE|DATE|ECURRENCE-ID)|EX(?:DATE|RULE))"

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from server.calendar.component import Component
 from server.calendar.contentline import fold
 from server.calendar.materialise import availability_extent, busy_type, freebusy_periods, rows_within
-from server.calendar.occurrences import Busy
 from server.calendar.recurrence_set import RecurrenceSet, recurrence_set
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import Zone
 from server.domain.errors import TooManyInstances
+from server.domain.occurrences import Busy
 
 _STRENGTH = {Busy.BUSY: 3, Busy.UNAVAILABLE: 2, Busy.TENTATIVE: 1, Busy.FREE: 0}
 """RFC 7953 §4: which type holds where availabilities of one priority overlap."""

@@ -16,13 +16,13 @@ from server.calendar.alarms import alarm_triggers
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.calendar.component import Component
 from server.calendar.component_times import Length, given, moment
-from server.calendar.occurrences import EARLIEST, LATEST, Busy, Kind, Materialised, Occurrence, later, resolve
 from server.calendar.recurrence_set import Instance, RecurrenceSet, recurrence_set
 from server.calendar.values import CalendarTime, Period, property_duration, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import UTC_ZONE, Zone
 from server.domain.errors import InvalidData, TooManyInstances
+from server.domain.occurrences import EARLIEST, LATEST, Busy, Kind, Materialised, Occurrence, later, resolve
 
 WHOLE = 1000
 """A series of up to this many instances is materialised whole."""

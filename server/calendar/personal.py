@@ -17,9 +17,9 @@ from server.calendar.attendance import declined
 from server.calendar.component import MAX_DEPTH, Component, parse_calendar
 from server.calendar.component_times import busy_of
 from server.calendar.contentline import Property, content_lines
-from server.calendar.occurrences import Busy
 from server.calendar.recurrence_ids import SeriesIds, recurrence_ids
 from server.domain.errors import InvalidCalendarData
+from server.domain.occurrences import Busy
 
 _NAMES = frozenset(("TRANSP", "X-MICROSOFT-CDO-BUSYSTATUS", "X-MOZ-LASTACK", "X-MOZ-GENERATION"))
 """Whether it makes busy (RFC 5545 §3.8.2.7; Outlook says it once more), and how far Thunderbird's reminders are."""

@@ -11,10 +11,10 @@ from datetime import datetime
 from server.calendar.component import Component
 from server.calendar.component_times import Moment, component_times, moment
 from server.calendar.contentline import Property
-from server.calendar.occurrences import Kind
 from server.calendar.values import CalendarTime, property_time
 from server.calendar.vtimezone import CalendarZones
 from server.domain.errors import InvalidData
+from server.domain.occurrences import Kind
 
 _MIDNIGHT = datetime.min.time()
 

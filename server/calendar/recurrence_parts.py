@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from server.calendar.component import Component
 from server.calendar.component_times import NO_LENGTH, ComponentTimes, Moment, component_times, given, local_in
-from server.calendar.occurrences import Busy, Kind, later
 from server.calendar.recurrence_ids import day_in_series, in_series
 from server.calendar.rrule import RecurrenceRule, parse_rule
 from server.calendar.values import CalendarTime, Period, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
+from server.domain.occurrences import Busy, Kind, later
 
 
 class ExtraDate(NamedTuple):

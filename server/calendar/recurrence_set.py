@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 from server.calendar.component import Component
 from server.calendar.component_times import ComponentTimes, Moment, as_local, local_in
-from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Busy, Kind, later
 from server.calendar.recurrence import LAST_LOCAL, Series
 from server.calendar.recurrence_ids import instance_id
 from server.calendar.recurrence_parts import ExtraDate, Override, RecurrenceParts, read_parts
@@ -29,6 +28,7 @@ from server.calendar.rrule import Frequency, RecurrenceRule
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import UTC_ZONE, Zone
+from server.domain.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Busy, Kind, later
 
 _ZERO = timedelta(0)
 _HOURS, _HOUR_SECONDS, _DAY_SECONDS = 24, 3600, 86_400

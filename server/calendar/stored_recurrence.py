@@ -16,7 +16,6 @@ from typing import Any
 from server.calendar.component import Component
 from server.calendar.component_times import ComponentTimes, Length, Moment
 from server.calendar.iana import iana_zone
-from server.calendar.occurrences import Busy, Kind
 from server.calendar.recurrence_parts import ExtraDate, Override, RecurrenceParts
 from server.calendar.recurrence_set import RecurrenceSet
 from server.calendar.rrule import Frequency, RecurrenceRule
@@ -24,6 +23,7 @@ from server.calendar.values import Duration
 from server.calendar.vtimezone import Observance, RulesZone, zone_of_rules
 from server.calendar.work import Work
 from server.calendar.zones import Zone
+from server.domain.occurrences import Busy, Kind
 
 _FORMAT = 1
 _EPOCH = datetime(1970, 1, 1)

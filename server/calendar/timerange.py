@@ -11,7 +11,6 @@ from server.calendar.component_times import Moment, given, moment
 from server.calendar.contentline import Property
 from server.calendar.filters import TimeRange
 from server.calendar.materialise import availability_row, freebusy_rows, rows_within, timeless_task_row
-from server.calendar.occurrences import EARLIEST, LATEST, AlarmTrigger, Kind, Occurrence, later
 from server.calendar.recurrence_ids import in_series
 from server.calendar.recurrence_set import RecurrenceSet, recurrence_set
 from server.calendar.values import CalendarTime, Period, is_no_time, property_time, property_times
@@ -19,6 +18,7 @@ from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import Zone
 from server.domain.errors import InvalidData
+from server.domain.occurrences import EARLIEST, LATEST, AlarmTrigger, Kind, Occurrence, later
 
 _RECURRING = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
 _INSTANCE_PROPERTIES = frozenset(("DTSTART", "DTEND", "DUE", "DURATION"))

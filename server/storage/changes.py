@@ -10,7 +10,7 @@ from server.domain.changes import Cause, ObjectState, PropertyChanges, Unchanged
 from server.domain.objects import Collection, Home, NewCollection
 
 if TYPE_CHECKING:
-    from server.calendar.occurrences import AlarmTrigger, Busy, Materialised
+    from server.domain.occurrences import AlarmTrigger, Busy, Materialised
 
 
 @dataclass(frozen=True, slots=True)

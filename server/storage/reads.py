@@ -14,7 +14,7 @@ from server.domain.principals import Principal
 
 if TYPE_CHECKING:
     from server.calendar.filter_plan import UidSearch
-    from server.calendar.occurrences import Busy, Occurrence, Timing
+    from server.domain.occurrences import Busy, Occurrence, Timing
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from itertools import islice
 from server.calendar.expand import MAX_EXPANDED
 from server.calendar.freebusy import BusyPeriod, busy_of_recurrence, merge
 from server.calendar.materialise import row_of, rows_within
-from server.calendar.occurrences import Timing
 from server.calendar.recurrence_set import RecurrenceSet
 from server.calendar.stored_recurrence import load
 from server.calendar.work import Work
 from server.calendar.zones import Zone
 from server.domain.errors import TooManyInstances
 from server.domain.objects import Collection
+from server.domain.occurrences import Timing
 from server.process.computing import computed
 from server.storage import Storage
 from server.storage.reads import MAX_TIMINGS, StoredRecurrence

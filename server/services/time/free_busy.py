@@ -8,10 +8,10 @@ from datetime import datetime
 from server.calendar.attendance import declined
 from server.calendar.component import parse_calendar
 from server.calendar.freebusy import BusyPeriod, busy_of_object, merge, unavailable
-from server.calendar.occurrences import FLOATING_MARGIN, later
 from server.calendar.zones import Zone
 from server.domain.errors import TooManyInstances
 from server.domain.objects import Collection
+from server.domain.occurrences import FLOATING_MARGIN, later
 from server.process.computing import computed
 from server.services.text_pages import TEXTS, members_by_id
 from server.services.time import distant

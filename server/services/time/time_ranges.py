@@ -9,12 +9,12 @@ from datetime import datetime
 from server.calendar.calendar_object import read_timezone
 from server.calendar.component import parse_calendar
 from server.calendar.filters import TimeRange
-from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind, Timing, later, resolve
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.vtimezone import zone_of_component
 from server.calendar.zones import UTC_ZONE, Zone
 from server.domain.errors import InvalidData, TooManyInstances
 from server.domain.objects import Collection
+from server.domain.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind, Timing, later, resolve
 from server.process.computing import computed
 from server.services.text_pages import TEXTS, members_by_id
 from server.services.time import distant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.calendar.occurrences import AlarmTrigger, Busy, Kind, Materialised
+from server.domain.occurrences import AlarmTrigger, Busy, Kind, Materialised
 
 KINDS = (Kind.TIMED, Kind.FLOATING, Kind.DATE)
 """By the number in column `kind`."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from server.calendar.occurrences import AlarmTrigger, Busy
 from server.domain.errors import InvalidCalendarData
+from server.domain.occurrences import AlarmTrigger, Busy
 from server.process.computing import computed
 from server.storage.changes import ObjectView, Views
 from server.storage.reads import SharedObject, with_texts

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import Any
 
-from server.calendar.occurrences import EARLIEST, FLOATING_MARGIN, Busy, Kind, Occurrence, Timing
+from server.domain.occurrences import EARLIEST, FLOATING_MARGIN, Busy, Kind, Occurrence, Timing
 from server.storage.reads import MAX_TIMINGS, BusyTimes, Overlapping, StoredRecurrence, Timings
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.changes.occurrence_rows import BUSY, KINDS

@@ -21,8 +21,8 @@ from server.calendar.attendance import declined
 from server.calendar.calendar_object import time_key
 from server.calendar.component import parse_calendar
 from server.calendar.materialise import materialise
-from server.calendar.occurrences import Materialised
 from server.domain.errors import DatabaseError
+from server.domain.occurrences import Materialised
 from storage_plugins.postgres.changes import occurrence_rows
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads import owners

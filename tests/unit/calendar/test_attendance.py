@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from server.calendar.attendance import address_key, address_keys, declined, has_declined
 from server.calendar.derivation import PREFIX, VERSION, versioned
-from server.calendar.occurrences import Busy
 from server.calendar.personal import busy_types
+from server.domain.occurrences import Busy
 from tests.unit.calendar.time.texts import calendar, calendar_text, component, event
 
 OWN = address_keys("0f3c", "Cyrus", ("cyrus@example.com", "Daboo@Example.org"))

@@ -15,10 +15,10 @@ from server.calendar.calendar_object import read_calendar_object
 from server.calendar.expand import expand
 from server.calendar.filters import TimeRange
 from server.calendar.materialise import materialise
-from server.calendar.occurrences import Materialised
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.zones import UTC_ZONE
 from server.domain.limits import Limits
+from server.domain.occurrences import Materialised
 from tests.unit.calendar.texts import calendar, component, event, todo
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

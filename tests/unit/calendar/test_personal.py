@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.calendar.occurrences import Busy
 from server.calendar.personal import busy_types, compose, neutral, same_order, same_shared, split
 from server.domain.errors import InvalidCalendarData, KoyomiError
+from server.domain.occurrences import Busy
 
 
 def text(*lines: str) -> str:

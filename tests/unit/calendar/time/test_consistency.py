@@ -14,9 +14,9 @@ from server.calendar.filters import TimeRange
 from server.calendar.freebusy import BusyPeriod, busy_of_object, merge
 from server.calendar.iana import iana_zone
 from server.calendar.materialise import materialise
-from server.calendar.occurrences import FLOATING_MARGIN, Materialised, resolve
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.zones import Zone
+from server.domain.occurrences import FLOATING_MARGIN, Materialised, resolve
 from tests.unit.calendar.time.test_second_opinions import events
 
 NOW = datetime(2012, 6, 15, 12, tzinfo=UTC)

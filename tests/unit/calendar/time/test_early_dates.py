@@ -13,11 +13,11 @@ from server.calendar.calendar_object import read_calendar_object
 from server.calendar.expand import expand
 from server.calendar.iana import iana_zone
 from server.calendar.materialise import materialise
-from server.calendar.occurrences import EARLIEST, later, resolve
 from server.calendar.rrule import RecurrenceRule
 from server.calendar.zones import UTC_ZONE
 from server.domain.errors import TooManyInstances
 from server.domain.limits import Limits
+from server.domain.occurrences import EARLIEST, later, resolve
 from tests.unit.calendar.texts import calendar, component, event, todo
 from tests.unit.calendar.time.strategies import rules
 from tests.unit.calendar.time.test_second_opinions import written

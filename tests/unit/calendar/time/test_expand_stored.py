@@ -14,8 +14,8 @@ from server.calendar.expand import expand
 from server.calendar.expand_stored import expand_stored
 from server.calendar.filters import TimeRange
 from server.calendar.materialise import materialise
-from server.calendar.occurrences import Kind, Timing
 from server.calendar.zones import UTC_ZONE, Zone
+from server.domain.occurrences import Kind, Timing
 from server.services.time.time_ranges import timings_by_object
 from server.storage.reads import Timings
 from tests.unit.calendar.time.test_consistency import NOW, PLACES, is_expanded, objects, some

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from server.calendar.component import Component
 from server.calendar.freebusy import BusyPeriod, busy_of_object, freebusy_calendar, merge, unavailable
 from server.calendar.iana import iana_zone
-from server.calendar.occurrences import Busy
 from server.calendar.work import OBJECT_WORK, REQUEST_WORK, Work, share
 from server.calendar.zones import UTC_ZONE
 from server.domain.errors import TooManyInstances
+from server.domain.occurrences import Busy
 from tests.unit.calendar.time.texts import NOW, calendar, component, event, utc
 
 EPOCH = utc("20260101")

@@ -8,8 +8,8 @@ import pytest
 
 from server.calendar.iana import iana_zone
 from server.calendar.materialise import MAX_ROWS, WHOLE, materialise
-from server.calendar.occurrences import EARLIEST, Busy, Kind, Materialised, resolve
 from server.domain.errors import InvalidCalendarData, UnknownTimezone
+from server.domain.occurrences import EARLIEST, Busy, Kind, Materialised, resolve
 from tests.unit.calendar.time.texts import NOW, calendar, component, event, utc
 
 BERLIN = "TZID=Europe/Berlin"

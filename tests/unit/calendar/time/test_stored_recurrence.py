@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.calendar.component import Component
-from server.calendar.occurrences import Busy
 from server.calendar.recurrence_set import Instance, RecurrenceSet, recurrence_set
 from server.calendar.stored_recurrence import dump, load
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
+from server.domain.occurrences import Busy
 from tests.unit.calendar.time.texts import calendar, component, event
 
 FAR = datetime(2056, 3, 1, tzinfo=UTC)

@@ -13,9 +13,9 @@ from server.calendar.component import Component
 from server.calendar.filters import TimeRange
 from server.calendar.iana import iana_zone
 from server.calendar.materialise import materialise
-from server.calendar.occurrences import resolve
 from server.calendar.timerange import TimeRangeMatcher
 from server.calendar.zones import UTC_ZONE, Zone
+from server.domain.occurrences import resolve
 from tests.unit.calendar.time.test_zones import reference
 from tests.unit.calendar.time.texts import NOW, calendar, component, event, utc
 

@@ -12,10 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from server.calendar.zones import Zone
+from typing import NamedTuple, Protocol
 
 FLOATING_MARGIN = timedelta(hours=26)
 """How far the place of a floating time in a zone can lie from its place in UTC: more than any zone's offset."""
@@ -162,7 +159,14 @@ def later(time: datetime, by: timedelta) -> datetime:
         return bound if time.tzinfo is not None else bound.replace(tzinfo=None)
 
 
-def resolve(occurrence: Occurrence, zone: Zone) -> Occurrence:
+class Clock(Protocol):
+    """A time zone as far as `resolve` needs it."""
+
+    def to_utc(self, local: datetime) -> datetime:
+        """The UTC date-time of a naive local one."""
+
+
+def resolve(occurrence: Occurrence, zone: Clock) -> Occurrence:
     """The occurrence with the place that a zone gives to floating times and dates (RFC 4791 §7.3, §9.9)."""
     if occurrence.kind is Kind.TIMED:
         return occurrence
