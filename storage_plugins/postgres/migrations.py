@@ -6,12 +6,16 @@ runs these in the background, `koyomi db upgrade` in the foreground.
 `NNNN_name.post.sql` removes what only the version before needed: `koyomi db upgrade --finish` applies these when no
 server of that version runs any more.
 
+Functions lie in files of their own (storage_plugins.postgres.functions), which are applied after the steps before a
+deployment.
+
 A file before or after a deployment is one transaction, which waits for locks only briefly and is then tried again.
 Several servers that start at once apply each file once.
 """
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import hashlib
 import re
@@ -24,12 +28,16 @@ from typing import Literal, cast
 import asyncpg
 
 from server.domain.errors import DatabaseError, Unavailable
+from storage_plugins.postgres import functions as sql_functions
 from storage_plugins.postgres.database import Connection, connect
+from storage_plugins.postgres.functions import Function, functions
 from storage_plugins.postgres.lock_waits import PATIENCE, Patience, advisory_lock, limit_lock_waits, retried
 from storage_plugins.postgres.online_steps import Tell, run_step, statements
 from storage_plugins.postgres.sqlstates import domain_error
 
 FOLDER = Path(__file__).parent / "migrations"
+DEPLOYMENTS = (23,)
+"""The greatest number of each version that was deployed, but for the version that is worked on."""
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.(pre|online|post)\.sql")
 _LOCK = 0x6B6F796F6D69
 """Key of the advisory lock of the process that applies steps before and after a deployment."""
@@ -38,6 +46,7 @@ _ONLINE_LOCK = 0x6B6F796F6D6F
 _LEAST_POSTGRES = 15
 
 Step = Literal["pre", "online", "post"]
+_ORDER: tuple[Step, ...] = ("pre", "online", "post")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,8 @@ class Migration:
     name: str
     step: Step
     sql: str
+    deployment: int = 0
+    """Number of the deployment that it belongs to. Its steps come after all those of the deployments before."""
 
     @property
     def title(self) -> str:
@@ -65,8 +76,11 @@ class SchemaState:
     """What of the migrations of this version a database has."""
 
     pending: tuple[Migration, ...]
+    """In the order in which they are applied."""
     newer: tuple[str, ...]
     """Names of applied steps after a deployment that this version does not know: it cannot run on such a schema."""
+    functions: tuple[Function, ...] = ()
+    """Functions that are not defined as this version needs them."""
 
     @property
     def online(self) -> tuple[Migration, ...]:
@@ -76,18 +90,20 @@ class SchemaState:
     @property
     def usable(self) -> bool:
         """Whether this version runs on the schema."""
-        return not self.newer and not any(migration.step == "pre" for migration in self.pending)
+        return not (self.newer or self.functions or any(migration.step == "pre" for migration in self.pending))
 
 
 @cache
 def migrations(folder: Path = FOLDER) -> tuple[Migration, ...]:
-    """The migrations of this version, in order. Raises `DatabaseError` when the folder holds something else."""
+    """The migrations of this version, by number. Raises `DatabaseError` when the folder holds something else."""
     found = []
     for path in sorted(folder.glob("*.sql")):
         parts = _NAME.fullmatch(path.name)
         if parts is None:
             raise DatabaseError(f"{path} is not named as a migration is.")
-        found.append(Migration(int(parts[1]), parts[2], cast("Step", parts[3]), path.read_text("utf-8")))
+        number, step = int(parts[1]), cast("Step", parts[3])
+        deployment = bisect.bisect_left(DEPLOYMENTS, number)
+        found.append(Migration(number, parts[2], step, path.read_text("utf-8"), deployment))
     if [migration.number for migration in found] != list(range(1, len(found) + 1)):
         raise DatabaseError(f"The migrations in {folder} are not numbered from 1 on without gaps.")
     for migration in found:
@@ -101,24 +117,30 @@ async def migrate(
     finish: bool = False,
     *,
     known: Sequence[Migration] | None = None,
+    defined: Sequence[Function] | None = None,
     patience: Patience = PATIENCE,
     tell: Tell = lambda line: None,
 ) -> list[str]:
     """Apply what is pending; gives the names of what was applied.
 
-    Without `finish`, a step after a deployment is applied only where a later step before a deployment needs it done:
-    the deployment that it belongs to is over then, and the online steps in front of it are run too. Other online steps
-    are left to `run_online_steps`. With `finish`, and in a new database, all steps are applied. `tell` hears of the
-    progress of online steps.
+    The steps of a deployment are applied in the order pre, online, post, those of one kind by number. Without `finish`,
+    a step after a deployment is applied only where a step before a later deployment is pending: the deployment that it
+    belongs to is over then, and the online steps in front of it are run too. Other online steps are left to
+    `run_online_steps`. With `finish`, and in a new database, all steps are applied. Functions are defined after the
+    last step before a deployment. `tell` hears of the progress of online steps.
+
+    :param known: the migrations; by default those of this version.
+    :param defined: the functions; by default those of this version, or none beside other migrations.
 
     Raises `DatabaseError` when the schema is newer than this version, a file was changed after it was applied, or
     others hold a lock longer than `patience` allows; `Unavailable` without a database.
     """
-    todo = tuple(migrations() if known is None else known)
+    if defined is None:
+        defined = functions() if known is None else ()
     async with _migrating(dsn) as connection:
         _demand_version(connection)
         await advisory_lock(connection, _LOCK)
-        return await _migrate(connection, todo, finish, patience, tell)
+        return await _migrate(connection, migrations() if known is None else known, defined, finish, patience, tell)
 
 
 async def run_online_steps(
@@ -134,13 +156,12 @@ async def run_online_steps(
     Returns None when another process is running them and `wait` is false. Raises what `migrate` raises, and
     `DatabaseError` when steps before them are pending.
     """
-    todo = tuple(migrations() if known is None else known)
     async with _migrating(dsn) as connection:
         if wait:
             await advisory_lock(connection, _ONLINE_LOCK)
         elif not await connection.fetchval("select pg_try_advisory_lock($1)", _ONLINE_LOCK):
             return None
-        state = await schema_state(connection, todo)
+        state = await schema_state(connection, known)
         if not state.usable:
             raise DatabaseError("The tables are not those of this version.")
         for migration in state.online:
@@ -165,11 +186,18 @@ async def _migrating(dsn: str) -> AsyncIterator[Connection]:
         await connection.close(timeout=5.0)
 
 
-async def schema_state(connection: Connection, known: Sequence[Migration] | None = None) -> SchemaState:
-    """Compare a database's schema with this version's. Raises `DatabaseError` when a file was changed."""
-    todo = tuple(migrations() if known is None else known)
+async def schema_state(
+    connection: Connection, known: Sequence[Migration] | None = None, defined: Sequence[Function] | None = None
+) -> SchemaState:
+    """Compare a database's schema with this version's. Raises `DatabaseError` when a file was changed.
+
+    The parameters are those of `migrate`.
+    """
+    if defined is None:
+        defined = functions() if known is None else ()
+    todo = sorted(migrations() if known is None else known, key=_place)
     if await connection.fetchval("select to_regclass('schema_migration')") is None:
-        return SchemaState(todo, ())
+        return SchemaState(tuple(todo), (), tuple(defined))
     rows = await connection.fetch("select number, name, step, checksum from schema_migration order by number")
     applied = {row["number"]: row for row in rows}
     for migration in todo:
@@ -178,7 +206,13 @@ async def schema_state(connection: Connection, known: Sequence[Migration] | None
             raise DatabaseError(f"The database was made by another file {migration.title} than this version's.")
     numbers = {migration.number for migration in todo}
     newer = tuple(str(row["name"]) for row in rows if row["number"] not in numbers and row["step"] == "post")
-    return SchemaState(tuple(migration for migration in todo if migration.number not in applied), newer)
+    pending = tuple(migration for migration in todo if migration.number not in applied)
+    return SchemaState(pending, newer, await sql_functions.missing(connection, defined))
+
+
+def _place(migration: Migration) -> tuple[int, int, int]:
+    """The place of a step in the order in which steps are applied."""
+    return migration.deployment, _ORDER.index(migration.step), migration.number
 
 
 def demand_known() -> str:
@@ -208,9 +242,14 @@ def _demand_version(connection: Connection) -> None:
 
 
 async def _migrate(
-    connection: Connection, known: Sequence[Migration], finish: bool, patience: Patience, tell: Tell
+    connection: Connection,
+    known: Sequence[Migration],
+    defined: Sequence[Function],
+    finish: bool,
+    patience: Patience,
+    tell: Tell,
 ) -> list[str]:
-    state = await schema_state(connection, known)
+    state = await schema_state(connection, known, defined)
     if state.newer:
         raise DatabaseError(f"The schema is newer than this version of Koyomi: {', '.join(state.newer)}.")
     new = len(state.pending) == len(known)
@@ -220,20 +259,37 @@ async def _migrate(
             'number integer primary key, name text collate "C" not null, step text collate "C" not null, '
             'checksum text collate "C" not null, applied_at timestamptz not null default now())'
         )
-    pending = state.pending
-    last = max((m.number for m in pending if finish or new or m.step == "pre"), default=0)
+    pending, done = state.pending, []
+    end_of_pre = _end_of(pending, "pre")
     # A step after a deployment may need what the online steps in front of it have done.
-    last_post = max((m.number for m in pending if m.step == "post" and m.number <= last), default=0)
-    todo = [m for m in pending if m.number <= last and (m.step != "online" or new or finish or m.number < last_post)]
-    for migration in todo:
-        if migration.step == "online":
-            await advisory_lock(connection, _ONLINE_LOCK)
-            await _run_online(connection, migration, patience, tell)
-            await connection.execute("select pg_advisory_unlock($1)", _ONLINE_LOCK)
-        else:
-            await limit_lock_waits(connection, patience.lock_timeout)
-            await retried(migration.title, partial(_apply, connection, migration), patience)
-    return [migration.title for migration in todo]
+    end_of_post = _end_of(pending[: len(pending) if finish or new else end_of_pre], "post")
+    for migration in pending[:end_of_pre]:
+        if migration.step != "online" or new or finish or migration in pending[:end_of_post]:
+            done.append(await _step(connection, migration, patience, tell))
+    if state.functions:
+        await limit_lock_waits(connection, patience.lock_timeout)
+        count = await retried("functions", partial(sql_functions.apply, connection, defined), patience)
+        done.append(f"{count} functions")
+    if finish or new:
+        done += [await _step(connection, migration, patience, tell) for migration in pending[end_of_pre:]]
+    return done
+
+
+def _end_of(pending: Sequence[Migration], step: Step) -> int:
+    """The position behind the last step of a kind; 0 when there is none."""
+    return max((position for position, each in enumerate(pending, 1) if each.step == step), default=0)
+
+
+async def _step(connection: Connection, migration: Migration, patience: Patience, tell: Tell) -> str:
+    """Apply one step, and return its name."""
+    if migration.step == "online":
+        await advisory_lock(connection, _ONLINE_LOCK)
+        await _run_online(connection, migration, patience, tell)
+        await connection.execute("select pg_advisory_unlock($1)", _ONLINE_LOCK)
+    else:
+        await limit_lock_waits(connection, patience.lock_timeout)
+        await retried(migration.title, partial(_apply, connection, migration), patience)
+    return migration.title
 
 
 async def _apply(connection: Connection, migration: Migration) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,6 +16,7 @@ from server.services.etags import etag_of
 from server.services.views import alarms_of, render
 from storage_plugins.postgres.changes.principal_removal import hide, purge
 from storage_plugins.postgres.changes.views import prune_views, render_shared, store_alarms
+from storage_plugins.postgres.migrations import migrations
 from storage_plugins.postgres.upkeep.check import check
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import caldav, dav
@@ -481,11 +483,22 @@ async def test_who_acts_for_the_owner_sees_what_the_owner_sees(three: Three, new
     assert await three.texts() == [event("1", "Moved", *EARLY), event("1", "Moved"), event("1", "Moved")]
 
 
+def function_of(migration: int, name: str) -> str:
+    """The definition of a function that a migration made, and that servers of long ago called."""
+    found = re.search(
+        rf"^create (or replace )?function {name}\(.*?^end \$\$;", migrations()[migration - 1].sql, re.M | re.S
+    )
+    assert found is not None
+    return found[0]
+
+
 async def test_calendars_that_were_shared_before_there_were_views(
     person: Person, other: Person, served: Served
 ) -> None:
     await person.has(f"{person.calendar}1.ics", event("1", "Meeting", *ALARM))
     database = served.storage.database
+    await database.fetch(function_of(15, "koyomi_bind_shared_1"))
+    await database.fetch(function_of(10, "koyomi_share_1"))
     await database.fetch(
         """
         select koyomi_share_1(c.home_id, c.id, $2, 'read', null, 'test', '')

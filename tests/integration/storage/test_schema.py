@@ -10,6 +10,7 @@ import pytest
 
 from server.domain.errors import DatabaseError, Unavailable
 from storage_plugins.postgres.database import connect
+from storage_plugins.postgres.functions import functions
 from storage_plugins.postgres.migrations import Migration, migrate, migrations, schema_state
 from tests.integration.storage.catalogue import describe
 
@@ -24,6 +25,7 @@ GLOBAL = {
     "password",
     "principal",
     "principal_address",
+    "schema_function",
     "schema_migration",
     "signin_failure",
     "zone",
@@ -31,8 +33,8 @@ GLOBAL = {
 """Tables whose rows belong to no home."""
 
 
-def step(number, name, sql, kind="pre"):
-    return Migration(number, name, kind, sql)
+def step(number, name, sql, kind="pre", deployment=0):
+    return Migration(number, name, kind, sql, deployment)
 
 
 MADE_UP = (
@@ -40,7 +42,10 @@ MADE_UP = (
     step(2, "two", "alter table one add b int; insert into log values ('two');"),
     step(3, "three", "alter table one drop a; insert into log values ('three');", "post"),
 )
-NEXT = (step(4, "four", "create table two (c int);"), step(5, "five", "drop table log;", "post"))
+NEXT = (
+    step(4, "four", "create table two (c int);", deployment=1),
+    step(5, "five", "drop table log;", "post", deployment=1),
+)
 
 
 async def names(dsn):
@@ -53,14 +58,17 @@ async def names(dsn):
 
 async def test_a_new_database_gets_all_steps_once_from_many_starters(empty_database):
     done = await asyncio.gather(*(migrate(empty_database) for _ in range(4)))
-    expected = [f"{item.number:04}_{item.name}" for item in migrations()]
-    assert sorted(done, key=len) == [[], [], [], expected]
+    steps = [f"{item.number:04}_{item.name}" for item in migrations()]
+    *nothing, everything = sorted(done, key=len)
+    assert nothing == [[], [], []]
+    assert sorted(everything) == sorted([*steps, f"{len(functions())} functions"])
     assert await migrate(empty_database) == []
 
 
 async def test_a_schema_migrated_step_by_step_is_the_one_made_at_once(empty_database, database):
     for count in range(1, len(migrations()) + 1):
         await migrate(empty_database, finish=True, known=migrations()[:count])
+    await migrate(empty_database)
     described = []
     for dsn in (empty_database, database):
         connection = await connect(dsn)
@@ -81,6 +89,14 @@ async def test_a_step_before_a_later_deployment_comes_after_those_after_the_earl
     assert await migrate(empty_database, known=MADE_UP + NEXT) == ["0003_three", "0004_four"]
     assert await names(empty_database) == ["one", "two", "three", "four"]
     assert await migrate(empty_database, finish=True, known=MADE_UP + NEXT) == ["0005_five"]
+
+
+async def test_steps_of_one_deployment_come_in_the_order_of_its_parts(empty_database):
+    """What only the version before needs stays until the deployment is over, whatever number its removal has."""
+    known = (*MADE_UP, step(4, "four", "create table two (c int);"), step(5, "five", "drop table two;", "post"))
+    await migrate(empty_database, known=known[:2])
+    assert await migrate(empty_database, known=known) == ["0004_four"]
+    assert await migrate(empty_database, finish=True, known=known) == ["0003_three", "0005_five"]
 
 
 async def test_the_version_before_runs_until_the_deployment_is_finished(empty_database):

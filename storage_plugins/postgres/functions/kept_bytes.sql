@@ -1,0 +1,103 @@
+-- Bytes that a home keeps beside the texts of its live members (`home.kept_bytes`); most are trigger functions.
+
+create or replace function koyomi_keep_1(p_home_id bigint, p_delta bigint) returns void language plpgsql as $$
+begin
+    if p_delta <> 0 then
+        update home set kept_bytes = kept_bytes + p_delta where id = p_home_id;
+    end if;
+end $$;
+
+-- What is kept of an object beside its size as a live member.
+create or replace function koyomi_kept_of_object_1(
+    p_neutral_text text, p_text text, p_size bigint, p_deleted_revision bigint
+) returns bigint language sql immutable parallel safe as $$
+    select coalesce(octet_length(p_neutral_text), 0)
+           + case when p_deleted_revision is not null and p_text is not null then p_size else 0 end
+$$;
+
+create or replace function koyomi_object_kept_1() returns trigger language plpgsql as $$
+declare
+    v_delta bigint;
+begin
+    v_delta := koyomi_kept_of_object_1(new.neutral_text, new.text, new.size, new.deleted_revision);
+    if tg_op = 'UPDATE' then
+        v_delta := v_delta - koyomi_kept_of_object_1(old.neutral_text, old.text, old.size, old.deleted_revision);
+    end if;
+    perform koyomi_keep_1(new.home_id, v_delta);
+    return null;
+end $$;
+
+create or replace function koyomi_objects_gone_1() returns trigger language plpgsql as $$
+begin
+    update home h set kept_bytes = h.kept_bytes - k.bytes
+    from (
+        select o.home_id,
+               sum(koyomi_kept_of_object_1(o.neutral_text, o.text, o.size, o.deleted_revision)
+                   + case when o.deleted_revision is null and c.deleted_at is not null then o.size else 0 end) as bytes
+        from gone o left join collection c on c.home_id = o.home_id and c.id = o.collection_id
+        group by o.home_id
+    ) as k
+    where h.id = k.home_id and k.bytes <> 0;
+    return null;
+end $$;
+
+-- One update of the home for all copies of a statement: a PUT writes those of all sharees.
+create or replace function koyomi_views_kept_1() returns trigger language plpgsql as $$
+begin
+    case tg_op
+        when 'INSERT' then
+            update home h set kept_bytes = h.kept_bytes + k.bytes
+            from (
+                select v.home_id, sum(v.size + octet_length(v.personal)) as bytes from added v group by v.home_id
+            ) as k
+            where h.id = k.home_id;
+        when 'DELETE' then
+            update home h set kept_bytes = h.kept_bytes - k.bytes
+            from (
+                select v.home_id, sum(v.size + octet_length(v.personal)) as bytes from gone v group by v.home_id
+            ) as k
+            where h.id = k.home_id;
+        else
+            update home h set kept_bytes = h.kept_bytes + k.bytes
+            from (
+                select v.home_id, sum(v.bytes) as bytes
+                from (
+                    select a.home_id, a.size + octet_length(a.personal) as bytes from added a
+                    union all
+                    select g.home_id, -(g.size + octet_length(g.personal)) from gone g
+                ) as v
+                group by v.home_id
+            ) as k
+            where h.id = k.home_id and k.bytes <> 0;
+    end case;
+    return null;
+end $$;
+
+create or replace function koyomi_trash_kept_1() returns trigger language plpgsql as $$
+begin
+    perform koyomi_keep_1(new.home_id, octet_length(new.text));
+    return null;
+end $$;
+
+create or replace function koyomi_trash_gone_1() returns trigger language plpgsql as $$
+begin
+    update home h set kept_bytes = h.kept_bytes - k.bytes
+    from (select t.home_id, sum(octet_length(t.text)) as bytes from gone t group by t.home_id) as k
+    where h.id = k.home_id;
+    return null;
+end $$;
+
+create or replace function koyomi_collection_kept_1() returns trigger language plpgsql as $$
+declare
+    v_bytes bigint;
+begin
+    if new.deleted_at is not null then
+        perform koyomi_keep_1(new.home_id, new.used_bytes);
+    else
+        -- Members may have been forgotten since it was deleted.
+        select coalesce(sum(o.size), 0) into v_bytes from object o
+        where o.home_id = new.home_id and o.collection_id = new.id and o.deleted_revision is null;
+        perform koyomi_keep_1(new.home_id, -v_bytes);
+    end if;
+    return null;
+end $$;
