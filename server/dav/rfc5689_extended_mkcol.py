@@ -6,6 +6,7 @@ Only calendars and address books can be made, directly in a home.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.dav.core import multistatus, names, xml
@@ -20,6 +21,7 @@ from server.dav.rfc4918.proppatch import Instructions, read_creation
 from server.domain.changes import Unchanged
 from server.domain.errors import AlreadyExists, BadRequest, NotFound, ParentMissing, TooManyCollections
 from server.domain.objects import NewCollection
+from server.services.changing import change
 from server.storage.reads import Resolution
 
 LOCATIONS = {
@@ -36,7 +38,23 @@ async def mkcol(request: Request) -> Answer:
         raise Refused(415, message="The body of MKCOL is DAV:mkcol (RFC 5689 §3).")
     props = props_to_set(root)
     kind, subscribed = read_resourcetype(props)
-    found, unchanged = await free_name(request, kind)
+    return await change(
+        partial(look_up_name, request, kind),
+        lambda found: make(request, root, props, kind, found, subscribed=subscribed),
+    )
+
+
+async def make(
+    request: Request,
+    root: xml.Element | None,
+    props: list[xml.Element],
+    kind: Kind | None,
+    found: Resolution,
+    *,
+    subscribed: bool,
+) -> Answer:
+    """Make what the body of MKCOL asks for, where nothing is."""
+    unchanged = await demand_free(request, kind, found)
     if kind is None:
         if len(request.path.segments) != 4:
             raise Refused(403, LOCATIONS[_tree_kind(request)], "Collections lie directly in a home.")
@@ -69,17 +87,22 @@ def read_resourcetype(props: list[xml.Element]) -> tuple[Kind | None, bool]:
     return (Kind.ADDRESSBOOK, False) if types == {carddav("addressbook")} else (None, False)
 
 
-async def free_name(request: Request, kind: Kind | None) -> tuple[Resolution, tuple[Unchanged, ...]]:
-    """Checks that a collection may be made at the request's path; returns also what its conditions rest on.
+async def look_up_name(request: Request, kind: Kind | None) -> Resolution:
+    """What there is at a path where a collection is to be made. Raises `AccessDenied`, `Refused`."""
+    try:
+        found = await request.look_up(need=dav("bind"))
+        request.demand_sight(request.path, found, dav("bind"))
+    except NotFound:
+        raise Refused(403, LOCATIONS[kind or _tree_kind(request)], "Collections lie directly in a home.") from None
+    return found
+
+
+async def demand_free(request: Request, kind: Kind | None, found: Resolution) -> tuple[Unchanged, ...]:
+    """Checks that a collection may be made at the request's path; returns what its conditions rest on.
 
     Raises `AlreadyExists`, `ParentMissing`, `AccessDenied`, or `Refused` for a place where none may be.
     """
     path = request.path
-    try:
-        found = await request.look_up(need=dav("bind"))
-        request.demand_sight(path, found, dav("bind"))
-    except NotFound:
-        raise Refused(403, LOCATIONS[kind or _tree_kind(request)], "Collections lie directly in a home.") from None
     try:
         existing: Resource | None = from_resolution(path, found)
     except NotFound:
@@ -97,7 +120,7 @@ async def free_name(request: Request, kind: Kind | None) -> tuple[Resolution, tu
     request.require(_home(request, found), dav("bind"))
     if len(path.segments[3].encode()) > request.site.limits.max_name_length:
         raise BadRequest("The name is too long.")
-    return found, unchanged
+    return unchanged
 
 
 def _home(request: Request, found: Resolution) -> Resource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from secrets import token_hex
 
 from server.dav.core import names
@@ -14,6 +15,9 @@ from server.dav.core.resource import Kind, Resource
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import check_media_type, demand_writable, written
 from server.domain.errors import ParentMissing
+from server.services.changing import change
+from server.services.objects import Put
+from server.storage.reads import Resolution
 
 GROWING = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK})
 """Collections that take new members."""
@@ -21,7 +25,12 @@ GROWING = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK})
 
 async def post(request: Request) -> Answer:
     """Answers POST to the add-member URL of a collection."""
-    found = await request.look_up(need=dav("bind"))
+    path, result = await change(partial(request.look_up, need=dav("bind")), partial(add_member, request))
+    return await written(request, path, result, request.url(path.href))
+
+
+async def add_member(request: Request, found: Resolution) -> tuple[Path, Put]:
+    """Create a member with a new name in the collection that was found; returns also its path."""
     if not request.path.add_member:
         raise Refused(405, message="POST adds members to a collection, at its DAV:add-member URL (RFC 5995).")
     if found.collection is None or found.home is None or found.owner is None:
@@ -34,7 +43,7 @@ async def post(request: Request) -> Answer:
     check_media_type(request, found.collection, demanded=True)
     body = await request.body(request.site.limits.max_resource_size)
     result = await request.site.objects.put(found.collection, name, body, None, request.cause(), unchanged=unchanged)
-    return await written(request, path, result, request.url(path.href))
+    return path, result
 
 
 def new_name(kind: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.domain.changes import Cause
-from server.domain.errors import BadRequest, NotFound, WriteConflict
+from server.domain.errors import BadRequest, NotFound
 from server.domain.grants import ShareRights
 from server.domain.objects import Collection, Home, HomeKind, Target
+from server.services.changing import change
 from server.services.principals.changes import find
 from server.services.views import render
 from server.storage import Storage
@@ -15,7 +16,6 @@ from server.storage.access import Access, Share
 from server.storage.directory import Directory
 
 SHARED_KINDS: tuple[HomeKind, ...] = ("calendar", "addressbook")
-_ATTEMPTS = 10
 
 
 class Sharing:
@@ -54,15 +54,12 @@ class Sharing:
         if collection.kind != "calendar" or rights == "free-busy":
             await self._access.share(home, collection, principal.id, rights, cause)
             return
-        for _ in range(_ATTEMPTS):
-            await self._access.render_views(home, collection, render)
-            try:
-                await self._access.share(home, collection, principal.id, rights, cause)
-            except WriteConflict:
-                # Somebody ended the last sharing meanwhile, and with it the views.
-                continue
-            return
-        raise WriteConflict
+
+        async def share(_: int) -> None:
+            # Conflicts if somebody has ended the last sharing meanwhile, and with it the views.
+            await self._access.share(home, collection, principal.id, rights, cause)
+
+        await change(lambda: self._access.render_views(home, collection, render), share)
 
     async def unshare(self, place: str, whom: str, cause: Cause) -> None:
         """End the sharing with somebody. Raises `NotFound` where there is none."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import secrets
 import socket
 import struct
@@ -27,7 +26,6 @@ from server.domain.errors import (
     SignInDelayed,
     SignInRequired,
     Unavailable,
-    WriteConflict,
 )
 from server.domain.objects import Target
 from server.storage.reads import Resolution
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     from server.auth.authenticate import Authenticator, SignIn
     from server.dav.core.ledger import Entry, Ledger
 
-ATTEMPTS = 12
-"""How often a handler runs while other writes change the state that its write is based on."""
 GZIP_FROM = 1024
 """Bytes from which an answer is compressed for those who accept it."""
 MAX_DRAIN = 1 << 20
@@ -233,15 +229,7 @@ class Dispatcher:
             raise translation.Refused(501, message="There is no such method.")
         if request.method in _WITHOUT_BODY and request.wire.has_body:
             raise translation.Refused(415, message=f"A body of {request.method} is not understood (RFC 4918 §8.4).")
-        for attempt in range(ATTEMPTS):
-            try:
-                # A repeated handler gets a request that the first run has not touched.
-                return await method(request if attempt == 0 else self._open(wire, entry))
-            except WriteConflict:
-                if attempt == ATTEMPTS - 1:
-                    raise Unavailable("Too many others write at the same time.", retry_after=1) from None
-                await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))  # noqa: S311 - no secret
-        raise AssertionError
+        return await method(request)
 
     def _refuse(self, http: web.BaseRequest, request: Request | None, error: KoyomiError) -> Answer:
         """The answer to a domain error."""

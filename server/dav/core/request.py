@@ -98,8 +98,6 @@ class Request:
         self.headers = wire.headers
         whole = wire.target == "*" and wire.method == "OPTIONS"
         self.path: Path = paths.parse("/" if whole else wire.target, site.prefix)
-        self.destination: Path | None = None
-        """Where COPY and MOVE lead."""
         self.viewer: Principal | None = None
         self._looked_up: tuple[Target | None, Resolution] | None = None
         """The lookup that confirmed the sign-in before the body was read, for the next `look_up` of the same target."""
@@ -113,6 +111,15 @@ class Request:
         """The report asked for, for metrics and logs."""
 
     # -- what it is about ---------------------------------------------------------------------------------------------
+
+    @property
+    def destination(self) -> Path | None:
+        """Where COPY and MOVE lead (RFC 4918 §10.3); None where the Destination header is missing or not a URL."""
+        value = self.headers.get("Destination") if self.method in ("COPY", "MOVE") else None
+        try:
+            return self.parse_href(value) if value else None
+        except BadRequest:
+            return None
 
     @property
     def person(self) -> Principal:

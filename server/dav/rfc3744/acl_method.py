@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from server.dav.core import xml
 from server.dav.core.errors import Refused
@@ -15,6 +16,7 @@ from server.dav.rfc4918 import conditions
 from server.domain.errors import BadRequest
 from server.domain.grants import Ace, PrincipalClass
 from server.domain.privileges import EVERY_PRIVILEGE, Privilege
+from server.services.changing import change
 
 MAX_ENTRIES = 500
 """Entries of one list."""
@@ -31,7 +33,12 @@ async def acl(request: Request) -> Answer:
     if len(request.path.segments) != 4 or request.path.tree not in ("calendars", "addressbooks"):
         await request.signed_in()
         raise Refused(405, message="Access control lists are those of calendars and address books.")
-    resource = await request.resource(need=dav("write-acl"))
+    await change(partial(request.resource, need=dav("write-acl")), partial(set_list, request))
+    return Answer(200)
+
+
+async def set_list(request: Request, resource: Resource) -> None:
+    """Replace the list of a calendar or an address book by that of the request's body."""
     if resource.kind not in SETTABLE:
         raise Refused(405, message="Access control lists are those of calendars and address books.")
     unchanged = await conditions.demand(request, resource)
@@ -42,7 +49,6 @@ async def acl(request: Request) -> Answer:
         raise Refused(403, message="The list is changed where the collection lies: in its owner's home.")
     entries = await read(request, resource, root)
     await request.site.access.set_acl(resource.home, resource.collection, entries, request.cause(), unchanged=unchanged)
-    return Answer(200)
 
 
 async def read(request: Request, resource: Resource, root: xml.Element) -> list[Ace]:

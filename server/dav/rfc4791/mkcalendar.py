@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, dav
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Kind
-from server.dav.rfc5689_extended_mkcol import create, free_name, props_to_set
+from server.dav.rfc5689_extended_mkcol import create, demand_free, look_up_name, props_to_set
 from server.domain.errors import AlreadyExists
+from server.services.changing import change
+from server.storage.reads import Resolution
 
 
 async def mkcalendar(request: Request) -> Answer:
@@ -19,7 +23,11 @@ async def mkcalendar(request: Request) -> Answer:
 
 
 async def _mkcalendar(request: Request) -> Answer:
-    found, unchanged = await free_name(request, Kind.CALENDAR)
+    return await change(partial(look_up_name, request, Kind.CALENDAR), partial(_make, request))
+
+
+async def _make(request: Request, found: Resolution) -> Answer:
+    unchanged = await demand_free(request, Kind.CALENDAR, found)
     root = await request.xml()
     if root is not None and root.tag != caldav("mkcalendar"):
         raise Refused(415, message="The body of MKCALENDAR is CALDAV:mkcalendar.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, carddav, dav
@@ -13,6 +14,8 @@ from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import MEDIA_TYPES, written
 from server.domain.changes import Unchanged
 from server.domain.errors import AccessDenied, BadRequest, NotFound, ParentMissing, PreconditionFailed
+from server.services.changing import change
+from server.services.objects import Put
 from server.storage.reads import Resolution
 
 
@@ -28,8 +31,17 @@ async def move(request: Request) -> Answer:
 
 async def transfer(request: Request, *, keep: bool) -> Answer:
     """COPY (`keep`) or MOVE."""
-    source = await request.resource(need=dav("read") if keep else dav("unbind"), on_parent=not keep)
-    destination = request.destination = read_destination(request)
+    read = partial(request.resource, need=dav("read") if keep else dav("unbind"), on_parent=not keep)
+    result = await change(read, partial(transfer_resource, request, keep=keep))
+    if isinstance(result, Answer):
+        return result
+    destination = read_destination(request)
+    return await written(request, destination, result, request.url(destination.href) if result.created else None)
+
+
+async def transfer_resource(request: Request, source: Resource, *, keep: bool) -> Answer | Put:
+    """Copy (`keep`) or move a resource to the destination: what became of a member, or the answer for a collection."""
+    destination = read_destination(request)
     overwrite = read_overwrite(request)
     if source.kind not in OBJECTS | COLLECTIONS:
         raise AccessDenied(source.href, dav("unbind"))
@@ -72,7 +84,7 @@ async def transfer_member(
     unchanged: tuple[Unchanged, ...],
     *,
     keep: bool,
-) -> Answer:
+) -> Put:
     """COPY or MOVE a calendar object or a card."""
     target = found.collection
     assert source.collection is not None
@@ -100,7 +112,7 @@ async def transfer_member(
         request.require(parent, dav("bind"))
         if existing is not None:
             request.require(parent, dav("unbind"))
-    result = await request.site.objects.transfer(
+    return await request.site.objects.transfer(
         source.collection,
         source.object,
         target,
@@ -110,7 +122,6 @@ async def transfer_member(
         keep=keep,
         unchanged=unchanged,
     )
-    return await written(request, destination, result, request.url(destination.href) if result.created else None)
 
 
 async def transfer_collection(

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from server.dav.core.request import Answer, Request
-from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind
+from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource
 from server.dav.rfc4918 import conditions
 from server.domain.errors import AccessDenied, BadRequest
+from server.services.changing import change
 
 
 async def delete(request: Request) -> Answer:
     """Answers DELETE."""
-    resource = await request.resource(need="{DAV:}unbind", on_parent=True)
+    await change(
+        partial(request.resource, need="{DAV:}unbind", on_parent=True),
+        partial(delete_resource, request),
+    )
+    return Answer(204)
+
+
+async def delete_resource(request: Request, resource: Resource) -> None:
+    """Delete a member, a calendar or an address book."""
     unchanged = await conditions.demand(request, resource)
     site = request.site
     if resource.kind in OBJECTS:
         assert resource.collection is not None
         assert resource.object is not None
         await site.objects.delete(resource.collection, resource.object, request.cause(), unchanged=unchanged)
-        return Answer(204)
+        return
     if resource.kind not in COLLECTIONS or resource.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
         raise AccessDenied(resource.href, "{DAV:}unbind")
     if request.depth("infinity") != "infinity":
@@ -27,4 +38,3 @@ async def delete(request: Request) -> Answer:
     await site.collections.delete(
         resource.home, resource.collection, request.person.id, request.cause(), unchanged=unchanged
     )
-    return Answer(204)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from server.auth import policy
 from server.dav.core import names, xml
@@ -17,6 +18,7 @@ from server.dav.rfc4918 import conditions
 from server.domain.changes import PropertyChanges, Unchanged
 from server.domain.errors import AccessDenied, BadRequest
 from server.domain.objects import PERSONAL_PROPERTIES
+from server.services.changing import change
 
 MAX_INSTRUCTIONS = 1000
 """Properties that one request may set or remove."""
@@ -171,7 +173,11 @@ async def read_creation(request: Request, resource: Resource, props: Iterable[xm
 
 async def proppatch(request: Request) -> Answer:
     """Answers PROPPATCH."""
-    resource = await request.find(need=dav("write-properties"))
+    return await change(partial(request.find, need=dav("write-properties")), partial(patch, request))
+
+
+async def patch(request: Request, resource: Resource) -> Answer:
+    """Change the properties of a resource as the request's body says, all or none."""
     unchanged = await conditions.demand(request, resource)
     root = await request.demand_xml(dav("propertyupdate"))
     instructions = await read_update(request, resource, root)

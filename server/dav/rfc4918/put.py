@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email.message import Message
+from functools import partial
 
 from server.auth import policy
 from server.dav.core.errors import Refused
@@ -23,6 +24,7 @@ from server.domain.errors import (
     UnsupportedMediaType,
 )
 from server.domain.objects import Collection
+from server.services.changing import change
 from server.services.objects import Put
 from server.storage.reads import Resolution
 
@@ -40,25 +42,32 @@ async def put(request: Request) -> Answer:
     if depth < 5 or path.add_member:
         await request.resource(need="{DAV:}write-content")
         raise Refused(405, message="A collection has no content to put.")
-    found = await request.look_up(need="{DAV:}bind", or_need="{DAV:}write-content")
-    if "Content-Range" in request.headers:
-        raise BadRequest("A part of the content cannot be put (RFC 9110 §14.5).")
-    if found.owner is None or found.home is None or found.collection is None or depth != 5:
-        raise ParentMissing
-    resource = resource_or_none(request, found)
-    personal_only = demand_writable(request, path, found, resource)
+    look_up = partial(request.look_up, need="{DAV:}bind", or_need="{DAV:}write-content")
     try:
-        unchanged = await conditions.demand(request, resource)
+        result = await change(look_up, partial(put_member, request))
     except PreconditionFailed:
-        shown = await current(request, path, 412) if request.representation and resource is not None else None
+        shown = await current(request, path, 412) if request.representation else None
         if shown is None:
             raise
         return shown
+    return await written(request, path, result, None)
+
+
+async def put_member(request: Request, found: Resolution) -> Put:
+    """Create the member at the request's path, or replace what was found there."""
+    path = request.path
+    if "Content-Range" in request.headers:
+        raise BadRequest("A part of the content cannot be put (RFC 9110 §14.5).")
+    if found.owner is None or found.home is None or found.collection is None or len(path.segments) != 5:
+        raise ParentMissing
+    resource = resource_or_none(request, found)
+    personal_only = demand_writable(request, path, found, resource)
+    unchanged = await conditions.demand(request, resource)
     check_media_type(request, found.collection)
     body = await request.body(request.site.limits.max_resource_size)
     name = path.segments[4]
     try:
-        result = await request.site.objects.put(
+        return await request.site.objects.put(
             found.collection,
             name,
             body,
@@ -69,7 +78,6 @@ async def put(request: Request) -> Answer:
         )
     except PersonalOnly as error:
         raise AccessDenied(path.url, "{DAV:}write-content", error.message) from None
-    return await written(request, path, result, None)
 
 
 def resource_or_none(request: Request, found: Resolution) -> Resource | None:

@@ -1,0 +1,36 @@
+"""The loop that repeats a write after a conflict."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from server.domain.errors import Unavailable, WriteConflict
+
+ATTEMPTS = 12
+"""How often a write is tried while other writes change the state that it is based on."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.128
+"""Seconds: the longest pause after the first conflict, which doubles with each further one, and its bound."""
+
+State = TypeVar("State")
+Result = TypeVar("Result")
+
+
+async def change(read: Callable[[], Awaitable[State]], decide: Callable[[State], Awaitable[Result]]) -> Result:
+    """Read a state, and let `decide` write what follows from it; both again when the write conflicts with another.
+
+    Returns what `decide` returns. Raises `Unavailable` when every attempt conflicted, and what `read` and `decide`
+    raise, except `WriteConflict`.
+    """
+    pause = _FIRST_PAUSE
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return await decide(await read())
+        except WriteConflict:
+            if attempt == ATTEMPTS:
+                break
+        await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
+        pause = min(2 * pause, _LONGEST_PAUSE)
+    raise Unavailable("Too many others write at the same time.", retry_after=1)
