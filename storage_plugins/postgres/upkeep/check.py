@@ -113,6 +113,36 @@ _CHECKS = (
     where b.home_id = any($1::bigint[]) and b.rights = 'owner' and b.deleted_revision is null
       and c.deleted_at is not null
     """,
+    """
+    select o.home_id, 'object ' || o.id, k.what, k.stored, k.computed
+    from object o
+    cross join lateral (values
+        ('deleted_at', (o.deleted_at is not null)::text, (o.deleted_revision is not null)::text),
+        ('deleted_revision', coalesce(o.deleted_revision, o.revision)::text, o.revision::text),
+        ('text', (o.text is not null)::text, (o.text is not null or o.deleted_revision is null)::text),
+        ('name', (o.name <> '')::text, 'true'),
+        ('summary', coalesce(jsonb_typeof(o.summary), 'object'), 'object'),
+        ('properties', coalesce(jsonb_typeof(o.properties), 'object'), 'object')
+    ) as k (what, stored, computed)
+    where o.home_id = any($1::bigint[]) and k.stored <> k.computed
+    """,
+    """
+    select h.id, s.subject, s.what, s.stored, 'one of ours'
+    from home h
+    cross join lateral (
+        select 'home ' || h.id as subject, 'kind' as what, h.kind as stored
+        where h.kind not in ('calendar', 'addressbook')
+        union all
+        select 'home ' || h.id, 'properties', jsonb_typeof(h.properties) where jsonb_typeof(h.properties) <> 'object'
+        union all
+        select 'collection ' || c.id, 'kind', c.kind from collection c
+        where c.home_id = h.id and c.kind not in ('calendar', 'addressbook', 'inbox', 'outbox', 'notification')
+        union all
+        select 'collection ' || c.id, 'properties', jsonb_typeof(c.properties) from collection c
+        where c.home_id = h.id and jsonb_typeof(c.properties) <> 'object'
+    ) as s
+    where h.id = any($1::bigint[])
+    """,
 )
 _TEXTS = f"""
     select o.home_id, o.id, o.size, o.etag, case when {fits("o.size", "o.id")} then o.text end from object o

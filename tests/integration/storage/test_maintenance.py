@@ -207,6 +207,18 @@ async def test_the_check_finds_what_is_wrong(storage):
         "update occurrence set collection_id = 999999 where collection_id = $1": {"collection"},
         "update alarm set object_id = 999999 where collection_id = $1": {"collection"},
         "update collection set deleted_at = now() where id = $1": {"collection"},
+        "update object set deleted_at = now() where collection_id = $1": {"deleted_at"},
+        "update object set deleted_at = now(), deleted_revision = revision - 1 where collection_id = $1": {
+            "deleted_revision"
+        },
+        "update object set text = null where collection_id = $1": {"text"},
+        "update object set name = '' where collection_id = $1": {"name"},
+        "update object set summary = '[]' where collection_id = $1": {"summary"},
+        "update object set properties = '1' where collection_id = $1": {"properties"},
+        "update collection set kind = 'x' where id = $1": {"kind"},
+        "update collection set properties = '[]' where id = $1": {"properties"},
+        "update home set kind = 'x' where id = (select home_id from collection where id = $1)": {"kind"},
+        "update home set properties = '[]' where id = (select home_id from collection where id = $1)": {"properties"},
     }
     for sql, expected in wrong.items():
         try:

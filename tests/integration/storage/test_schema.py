@@ -28,7 +28,6 @@ GLOBAL = {
     "schema_function",
     "schema_migration",
     "signin_failure",
-    "zone",
 }
 """Tables whose rows belong to no home."""
 
