@@ -1,10 +1,13 @@
-"""What a write carries besides the text: its cause, the state that it was decided on, and limits."""
+"""Change sets: what is to be written, the states that it was decided on, who does it, and within which limits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from server.domain.contents import ObjectContent, ObjectView, Views
+from server.domain.objects import Collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,21 @@ class Unchanged:
 
 
 @dataclass(frozen=True, slots=True)
+class UnchangedObject:
+    """A member that was read to decide, and that the set does not write."""
+
+    home_id: int
+    state: ObjectState
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What a write of a member leaves."""
 
     revision: int
     id: int
-    modified_at: datetime
+    modified_at: datetime | None
+    """None where it is deleted, or has other properties only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +78,78 @@ class WriteLimits:
     """For homes without a quota of their own."""
     max_members: int
     max_collections: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContent:
+    """The content of a member as it is stored, with its dead properties: what COPY and MOVE put elsewhere."""
+
+    collection: Collection
+    name: str
+    state: ObjectState
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Create a member or replace it."""
+
+    collection: Collection
+    name: str
+    content: ObjectContent | StoredContent
+    expected: ObjectState | None
+    """The member that is replaced; None: the name is free."""
+    views: Views | None = None
+    """For calendars whose objects have them (`Collection.views`)."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """Dead properties to be set with the content; those of `StoredContent` come by themselves."""
+    keep_id: bool = False
+    """A move (RFC 4918 §9.9): `content` is stored, and the set deletes the member that it is stored of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Make a member a tombstone. What it held can be restored for a while."""
+
+    collection: Collection
+    name: str
+    expected: ObjectState
+
+
+@dataclass(frozen=True, slots=True)
+class SetPersonal:
+    """Set what one person sees of a member, which stays as it is; only this person's home and collection change."""
+
+    collection: Collection
+    name: str
+    expected: ObjectState
+    view: ObjectView
+    view_revision: int
+    """Of the view that is replaced; 0: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetProperties:
+    """Set dead properties of a member: the ETag stays, the revision moves."""
+
+    collection: Collection
+    name: str
+    expected: ObjectState
+    changes: PropertyChanges
+
+
+Write = Put | Delete | SetPersonal | SetProperties
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSet:
+    """Writes of members in any homes that become visible together, or not at all.
+
+    No two of them concern the same member, except the two of a move. Deletions come before the rest, whatever the order
+    of the writes: a name or UID that one gives up is free for another.
+    """
+
+    writes: tuple[Write, ...]
+    limits: WriteLimits
+    cause: Cause
+    unchanged: tuple[Unchanged | UnchangedObject, ...] = ()
+    """What was read to decide and must still be so."""

@@ -11,6 +11,9 @@ from __future__ import annotations
 class KoyomiError(Exception):
     """Something went wrong."""
 
+    write: int | None = None
+    """The index of the write that an error of a change set concerns; None where it concerns no single one."""
+
     def __init__(self, message: str | None = None) -> None:
         self.message: str = message or self.default_message()
         super().__init__(self.message)

@@ -7,7 +7,7 @@ before the transaction, so that it is short.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -15,7 +15,23 @@ from server.calendar import attendance
 from server.calendar.calendar_object import CalendarObject, read_calendar_object, time_key
 from server.calendar.materialise import is_single, materialise
 from server.contacts.vcard import AddressObject, read_address_object
-from server.domain.changes import Cause, ObjectState, PropertyChanges, Unchanged, WriteLimits, Written
+from server.domain.changes import (
+    Cause,
+    ChangeSet,
+    Delete,
+    ObjectState,
+    PropertyChanges,
+    SetPersonal,
+    SetProperties,
+    StoredContent,
+    Unchanged,
+    UnchangedObject,
+    Write,
+    WriteLimits,
+    Written,
+)
+from server.domain.changes import Put as PutWrite
+from server.domain.contents import ObjectContent, Views
 from server.domain.errors import NotFound, PersonalOnly, UidConflict, UnsupportedComponent, WriteConflict
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Object
@@ -23,7 +39,6 @@ from server.process.computing import computed
 from server.services import views
 from server.services.etags import etag_of
 from server.storage import Storage
-from server.storage.changes import ObjectContent, Views
 from server.storage.reads import SharedObject
 
 LARGE = 16 * 1024
@@ -140,19 +155,8 @@ class Objects:
         if decision.owner_text is None:
             assert existing is not None
             state = ObjectState(existing.id, existing.revision)
-            written = await self._ended(
-                self._storage.put_view(
-                    collection,
-                    name,
-                    view,
-                    state,
-                    existing.view_revision,
-                    write_limits(self._limits),
-                    cause,
-                    unchanged=unchanged,
-                )
-            )
-            return Put(False, view.etag, as_sent, written)
+            write = SetPersonal(collection, name, state, view, existing.view_revision)
+            return Put(False, view.etag, as_sent, await self._apply((write,), cause, unchanged))
         if personal_only:
             raise PersonalOnly
         if decision.owner_text != content.text:
@@ -184,23 +188,24 @@ class Objects:
         unchanged: Sequence[Unchanged],
         rendered: Views | None = None,
     ) -> Written:
-        limits = write_limits(self._limits)
+        write = PutWrite(collection, name, content, state_of(existing), rendered)
         try:
-            return await self._ended(
-                self._storage.put_object(
-                    collection, name, content, state_of(existing), limits, cause, rendered, unchanged=unchanged
-                )
-            )
+            return await self._apply((write,), cause, unchanged)
         except UidConflict:
             raise UidConflict(await self._storage.uid_holder(collection, content.uid)) from None
 
-    @staticmethod
-    async def _ended(act: Awaitable[Written]) -> Written:
-        """Await a write. Raises `WriteConflict` if the collection was deleted after it was looked up."""
+    async def _apply(
+        self, writes: tuple[Write, ...], cause: Cause, unchanged: Sequence[Unchanged | UnchangedObject]
+    ) -> Written:
+        """Apply a change set; returns what its first write left.
+
+        Raises `WriteConflict` if a collection was deleted after it was looked up: the next lookup finds which.
+        """
         try:
-            return await act
+            written = await self._storage.apply(ChangeSet(writes, write_limits(self._limits), cause, tuple(unchanged)))
         except NotFound:
             raise WriteConflict from None
+        return written[0]
 
     async def read(self, collection: Collection, body: bytes, existing: Object | None) -> ObjectContent:
         """What is stored of a text: validated, with its occurrences unless they are those of `existing`.
@@ -241,7 +246,9 @@ class Objects:
     ) -> int:
         """Delete a member; it can be restored for a while. Returns the revision."""
         state = ObjectState(existing.id, existing.revision)
-        return await self._storage.delete_object(collection, existing.name, state, cause, unchanged=unchanged)
+        write = Delete(collection, existing.name, state)
+        changes = ChangeSet((write,), write_limits(self._limits), cause, tuple(unchanged))
+        return (await self._storage.apply(changes))[0].revision
 
     async def transfer(
         self,
@@ -265,17 +272,13 @@ class Objects:
         if replaced is not None and replaced.uid != member.uid:
             raise UidConflict(replaced.name, "Another UID may not replace the one of the resource.")
         state = ObjectState(member.id, member.revision)
-        limits = write_limits(self._limits)
         try:
             if (source.views or destination.views) and (keep or source.id != destination.id):
                 return await self._transfer_shared(source, member, destination, name, replaced, cause, keep, unchanged)
-            act = self._storage.copy_object if keep else self._storage.move_object
-            written = await act(
-                source, member.name, state, destination, name, state_of(replaced), limits, cause, unchanged=unchanged
-            )
-        except NotFound:
-            # One of the collections was deleted after they were looked up; the next lookup finds which.
-            raise WriteConflict from None
+            stored = StoredContent(source, member.name, state)
+            put = PutWrite(destination, name, stored, state_of(replaced), keep_id=not keep)
+            deletion = () if keep else (Delete(source, member.name, state),)
+            written = await self._apply((put, *deletion), cause, unchanged)
         except UidConflict:
             raise UidConflict(await self._storage.uid_holder(destination, member.uid)) from None
         return Put(replaced is None, member.etag, True, written)
@@ -307,21 +310,13 @@ class Objects:
                 view, text = decision.view, decision.owner_text or text
             rendered = await computed(views.views_of, text, personal, based_on, view, owner)
         content = await self.read(destination, text.encode(), None)
-        written = await self._storage.transfer_text(
-            source,
-            member.name,
-            ObjectState(member.id, member.revision),
-            destination,
-            name,
-            content,
-            state_of(replaced),
-            member.properties,
-            write_limits(self._limits),
-            cause,
-            rendered,
-            keep=keep,
-            unchanged=unchanged,
-        )
+        put = PutWrite(destination, name, content, state_of(replaced), rendered, member.properties)
+        state = ObjectState(member.id, member.revision)
+        if keep:
+            read = UnchangedObject(source.home_id, state)
+            written = await self._apply((put,), cause, (*unchanged, read))
+        else:
+            written = await self._apply((put, Delete(source, member.name, state)), cause, unchanged)
         return Put(replaced is None, etag_of(seen.encode()), True, written)
 
     async def set_properties(
@@ -334,10 +329,9 @@ class Objects:
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Set dead properties of a member. Returns the revision."""
-        state = ObjectState(member.id, member.revision)
-        return await self._storage.set_object_properties(
-            collection, member.name, state, changes, cause, unchanged=unchanged
-        )
+        write = SetProperties(collection, member.name, ObjectState(member.id, member.revision), changes)
+        change_set = ChangeSet((write,), write_limits(self._limits), cause, tuple(unchanged))
+        return (await self._storage.apply(change_set))[0].revision
 
 
 def _card_content(card: AddressObject) -> ObjectContent:

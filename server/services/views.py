@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from server.calendar.alarms import alarm_triggers
 from server.calendar.component import parse_calendar
 from server.calendar.personal import busy_types, compose, neutral, same_order, same_shared, split
+from server.domain.contents import ObjectView, Views
 from server.domain.errors import ResourceTooLarge
 from server.domain.occurrences import AlarmTrigger, Busy
 from server.services.etags import etag_of
-from server.storage.changes import ObjectView, Views
 from server.storage.reads import SharedObject
 
 MAX_PERSONAL = 256 * 1024

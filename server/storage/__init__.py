@@ -5,9 +5,10 @@ change of everything in it. A *binding* is the name under which a home shows a c
 resource of a collection. All methods raise the domain errors of `server.domain.errors`; an absent or overloaded
 database is `Unavailable`.
 
-Reads are single statements. Writes are compare-and-set: they carry the state that the caller's decision was based on
-and raise `WriteConflict` when it has changed since; the caller reads again and repeats. Each write is one transaction
-that leaves its rows in `outbox` and `audit` and takes the home's revision last.
+Reads are single statements. Members are written by change sets (`Changes.apply`). Writes are compare-and-set: they
+carry the state that the caller's decision was based on and raise `WriteConflict` when it has changed since; the caller
+reads again and repeats. Each write is one transaction that leaves its rows in `outbox` and `audit` and takes the
+home's revision last.
 """
 
 from __future__ import annotations

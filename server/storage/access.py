@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from server.domain.changes import Cause, Unchanged
+from server.domain.contents import Views
 from server.domain.grants import Ace, DelegateRights, PrincipalClass, ShareRights
 from server.domain.objects import Collection, Home
 from server.domain.principals import Principal, PrincipalKind
 from server.domain.privileges import Privilege
-from server.storage.changes import Views
 from server.storage.reads import SharedObject
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from server.domain.changes import Cause, Unchanged
+from server.domain.contents import Views
 from server.domain.errors import NotFound
 from server.domain.grants import Ace, DelegateRights, ShareRights
 from server.domain.objects import Collection, Home
@@ -12,7 +13,6 @@ from server.domain.principals import Principal, PrincipalKind
 from server.domain.privileges import Privilege
 from server.observe.background import failed
 from server.storage.access import AccessList, AclEntry, Delegation, PrincipalSearch, Share
-from server.storage.changes import Views
 from server.storage.directory import name_key
 from server.storage.reads import SharedObject
 from storage_plugins.postgres.changes import fan_out

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from server.calendar import octet_lines
 from server.cli import main
-from server.domain.changes import Cause, PropertyChanges
+from server.domain.changes import Cause, ChangeSet, PropertyChanges, Put, Written
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Home, HomeKind, NewCollection, Target
 from server.services.objects import Objects, write_limits
@@ -23,7 +23,6 @@ from server.services.transfer.exporting import Exporter
 from server.services.transfer.importing import Importer
 from server.services.transfer.places import Places
 from server.services.transfer.sources import Refused
-from server.storage.changes import ObjectContent
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.unit.auth.directory_in_memory import CountingHasher
@@ -471,13 +470,13 @@ class Rival(PostgresStorage):
     name: str | None = None
     """What they call it; None for the same name."""
 
-    async def put_object(
-        self, collection: Collection, name: str, content: ObjectContent, *rest: Any, **options: Any
-    ) -> Any:
-        if rest[0] is None and self.body:
+    async def apply(self, changes: ChangeSet) -> tuple[Written, ...]:
+        (write,) = changes.writes
+        assert isinstance(write, Put)
+        if write.expected is None and self.body:
             body, self.body = self.body, ""
-            await Objects(self, Limits()).put(collection, self.name or name, body.encode(), None, CAUSE)
-        return await super().put_object(collection, name, content, *rest, **options)
+            await Objects(self, Limits()).put(write.collection, self.name or write.name, body.encode(), None, CAUSE)
+        return await super().apply(changes)
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ async def written(request: Request, path: Path, result: Put, location: str | Non
     answer = await current(request, path, 201 if result.created else 200) if request.representation else None
     if answer is None:
         answer = Answer(201 if result.created else 204)
-        if result.as_sent:
+        if result.as_sent and result.written.modified_at is not None:
             answer.headers["ETag"] = f'"{result.etag}"'
             answer.headers["Last-Modified"] = http_date(result.written.modified_at)
     if location is not None:

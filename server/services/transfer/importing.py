@@ -18,6 +18,7 @@ from server.calendar.octet_lines import decoded
 from server.calendar.stream import same_components
 from server.contacts.aggregate import concatenate
 from server.domain.changes import Cause
+from server.domain.contents import ObjectContent
 from server.domain.errors import (
     BadRequest,
     InvalidData,
@@ -38,7 +39,6 @@ from server.services.transfer.items import Item, Titles, can_be_name, name_of, r
 from server.services.transfer.places import Known, Made, Place, Places
 from server.services.transfer.sources import PRINCIPALS, ROOT, Refused, Source, SourceFile, find_sources
 from server.storage import Storage
-from server.storage.changes import ObjectContent
 from server.storage.directory import Directory
 
 AT_ONCE = 8

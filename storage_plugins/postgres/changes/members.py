@@ -1,281 +1,199 @@
-"""Writes of members: `server.storage.Storage` says what each does."""
+"""`Storage.apply`: puts, deletes, moves and copies members, and sets what belongs to them.
+
+A set of one write, or of the two of a move, is one statement in one round trip. A larger set, or one that rests on
+other states, is one transaction that first locks all that its statements lock: the objects that exist, then the homes,
+each in the order of ids. So no statement waits for a lock that another set may hold, whatever the order of the writes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import asyncpg
 
-from server.domain.changes import Cause, ObjectState, PropertyChanges, Unchanged, WriteLimits, Written
-from server.domain.errors import BadRequest, WriteConflict
-from server.domain.objects import Collection
-from server.storage.changes import ObjectContent, ObjectView, Views
-from storage_plugins.postgres.changes import occurrence_rows
-from storage_plugins.postgres.changes import views as view_rows
-from storage_plugins.postgres.changes.writing import (
-    LOCK_OBJECTS,
-    Writing,
-    based_on,
-    by,
-    call,
-    place,
-    require_unchanged,
-    split,
+from server.domain.changes import (
+    ChangeSet,
+    Delete,
+    Put,
+    SetPersonal,
+    StoredContent,
+    Unchanged,
+    UnchangedObject,
+    Write,
+    Written,
 )
+from server.domain.errors import KoyomiError, WriteConflict
+from storage_plugins.postgres.changes.member_statements import Statement, statement
+from storage_plugins.postgres.changes.writing import Writing, require_unchanged
+from storage_plugins.postgres.database import Connection
+from storage_plugins.postgres.sqlstates import domain_error
 
-_PUT_OBJECT = call("koyomi_put_object_3", 55)
-_PUT_VIEW = call("koyomi_put_view_2", 20)
-_DELETE_OBJECT = call("koyomi_delete_object_2", 11)
-_TRANSFER_OBJECT = call("koyomi_transfer_object_3", 23)
-_SET_PROPERTIES = "update object set properties = $3 where home_id = $1 and id = $2"
-_SET_OBJECT_PROPERTIES = call("koyomi_set_object_properties_2", 13)
+_LOCK_OBJECT = """
+    select from object o
+    where o.home_id = $1 and o.id = $2 and o.revision = $3 and o.deleted_revision is null
+    for no key update
+"""
+_ADD_PROPERTIES = "update object set properties = $3 where home_id = $1 and id = $2"
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A statement that makes a write, or the two of a move."""
+
+    index: int
+    """Of the write."""
+    write: Write
+    deletion: int | None
+    """Of a move: the index of the deletion."""
+    statement: Statement
 
 
 class MemberWrites(Writing):
-    """Each is one transaction, in one round trip unless it rests on other states."""
+    """The part of the storage that writes members."""
 
-    async def put_object(
-        self,
-        collection: Collection,
-        name: str,
-        content: ObjectContent,
-        expected: ObjectState | None,
-        limits: WriteLimits,
-        cause: Cause,
-        views: Views | None = None,
-        *,
-        unchanged: Sequence[Unchanged] = (),
-    ) -> Written:
-        """Create or replace a member. Raises as `Storage.put_object` says."""
-        arguments = self._put_arguments(collection, name, content, expected, limits, cause, views)
-        objects = () if expected is None else (expected.id,)
-        row = await self._write(
-            _PUT_OBJECT, *arguments, unchanged=unchanged, homes=(collection.home_id,), objects=objects
-        )
-        return self._written(collection, row)
+    async def apply(self, changes: ChangeSet) -> tuple[Written, ...]:
+        """Make all writes of a set, or none. Raises as `Storage.apply` says."""
+        writes = changes.writes
+        if len(writes) == 1 and not changes.unchanged and _is_one_statement(writes[0]):
+            sql, arguments = statement(writes[0], changes, self._restore_days)
+            try:
+                row = await self.database.fetchrow(sql, *arguments)
+            except KoyomiError as error:
+                error.write = 0
+                raise
+            assert row is not None
+            return (self._written(writes[0], row),)
+        steps = self._steps(changes)
+        if len(steps) == 1 and steps[0].deletion is not None and not changes.unchanged:
+            rows = [await self._alone(steps[0])]
+        else:
+            rows = await self._together(changes, steps)
+        return self._all_written(writes, steps, rows)
 
-    async def put_view(
-        self,
-        collection: Collection,
-        name: str,
-        view: ObjectView,
-        expected: ObjectState,
-        view_revision: int,
-        limits: WriteLimits,
-        cause: Cause,
-        *,
-        unchanged: Sequence[Unchanged] = (),
-    ) -> Written:
-        """Set what one person sees of a member, which stays as it is."""
-        row = await self._write(
-            _PUT_VIEW,
-            *place(collection),
-            name,
-            *based_on(expected),
-            view.principal_id,
-            view_revision,
-            view.etag,
-            view.size,
-            view.personal,
-            view.text,
-            view_rows.busy_numbers(view.busy),
-            view_rows.alarms([view]),
-            limits.quota_bytes,
-            *by(cause),
-            unchanged=unchanged,
-            homes=(collection.home_id, collection.binding_home_id),
-            objects=(expected.id,),
-        )
-        self._changed(row[3], collection.id, row[0])
-        return self._written(collection, row)
+    def _steps(self, changes: ChangeSet) -> list[_Step]:
+        """The statements of a set; those that only delete come first."""
+        writes = changes.writes
+        moves = _moves(writes)
+        steps = [
+            _Step(index, write, moves.get(index), statement(write, changes, self._restore_days))
+            for index, write in enumerate(writes)
+            if index not in moves.values()
+        ]
+        if len(steps) > 1:
+            steps.sort(key=lambda step: not isinstance(step.write, Delete))
+        return steps
 
-    async def delete_object(
-        self,
-        collection: Collection,
-        name: str,
-        expected: ObjectState,
-        cause: Cause,
-        *,
-        unchanged: Sequence[Unchanged] = (),
-    ) -> int:
-        """Make a member a tombstone; gives the revision."""
-        row = await self._write(
-            _DELETE_OBJECT,
-            *place(collection),
-            name,
-            *based_on(expected),
-            *by(cause),
-            unchanged=unchanged,
-            homes=(collection.home_id,),
-            objects=(expected.id,),
-        )
-        return self._changed(collection.home_id, collection.id, row[0])
+    async def _alone(self, step: _Step) -> asyncpg.Record:
+        """One statement, which is its own transaction."""
+        sql, arguments = step.statement
+        try:
+            row = await self.database.fetchrow(sql, *arguments)
+        except KoyomiError as error:
+            error.write = step.index
+            raise
+        assert row is not None
+        return row
 
-    async def move_object(
-        self,
-        source: Collection,
-        source_name: str,
-        source_state: ObjectState,
-        destination: Collection,
-        name: str,
-        expected: ObjectState | None,
-        limits: WriteLimits,
-        cause: Cause,
-        *,
-        unchanged: Sequence[Unchanged] = (),
-    ) -> Written:
-        """Move a member, which keeps its id and dead properties; may replace what has the name."""
-        what = source, source_name, source_state, destination, name, expected
-        return await self._transfer(True, *what, limits, cause, unchanged)
-
-    async def copy_object(
-        self,
-        source: Collection,
-        source_name: str,
-        source_state: ObjectState,
-        destination: Collection,
-        name: str,
-        expected: ObjectState | None,
-        limits: WriteLimits,
-        cause: Cause,
-        *,
-        unchanged: Sequence[Unchanged] = (),
-    ) -> Written:
-        """Copy a member with its dead properties and occurrences; may replace what has the name."""
-        what = source, source_name, source_state, destination, name, expected
-        return await self._transfer(False, *what, limits, cause, unchanged)
-
-    async def set_object_properties(
-        self,
-        collection: Collection,
-        name: str,
-        state: ObjectState,
-        changes: PropertyChanges,
-        cause: Cause,
-        *,
-        unchanged: Sequence[Unchanged] = (),
-    ) -> int:
-        """Set dead properties of a member; the ETag stays, the revision moves."""
-        row = await self._write(
-            _SET_OBJECT_PROPERTIES,
-            *place(collection),
-            name,
-            *based_on(state),
-            *split(changes.properties),
-            *by(cause),
-            unchanged=unchanged,
-            homes=(collection.home_id,),
-            objects=(state.id,),
-        )
-        return self._changed(collection.home_id, collection.id, row[0])
-
-    async def transfer_text(
-        self,
-        source: Collection,
-        source_name: str,
-        source_state: ObjectState,
-        destination: Collection,
-        name: str,
-        content: ObjectContent,
-        expected: ObjectState | None,
-        properties: Mapping[str, str],
-        limits: WriteLimits,
-        cause: Cause,
-        views: Views | None,
-        *,
-        keep: bool,
-        unchanged: Sequence[Unchanged] = (),
-    ) -> Written:
-        """Put what was read of a member into another collection, and unless `keep` delete it, in one transaction."""
-        arguments = self._put_arguments(destination, name, content, expected, limits, cause, views)
+    async def _together(self, changes: ChangeSet, steps: list[_Step]) -> list[asyncpg.Record]:
+        """One transaction of several statements."""
+        states = [state for state in changes.unchanged if isinstance(state, Unchanged)]
         async with self.database.transaction() as connection:
-            ids = [source_state.id] if expected is None else [source_state.id, expected.id]
-            homes = [source.home_id, destination.home_id]
-            held = await connection.fetch(LOCK_OBJECTS, homes, ids)
-            if (source_state.id, source_state.revision) not in {(row[0], row[1]) for row in held}:
-                raise WriteConflict
-            await require_unchanged(connection, unchanged, homes)
-            if not keep:
-                deleted = await connection.fetchval(
-                    _DELETE_OBJECT, *place(source), source_name, *based_on(source_state), *by(cause)
-                )
-            row = await connection.fetchrow(_PUT_OBJECT, *arguments)
-            if row is None:
-                raise WriteConflict
-            if properties:
-                await connection.execute(_SET_PROPERTIES, destination.home_id, row[1], dict(properties))
-        if not keep:
-            self._changed(source.home_id, source.id, deleted)
-        return self._written(destination, row)
+            # One at a time: a transaction that finds an object changed must end before it waits for another lock, since
+            # what it has locked may be a tombstone by now, which others lock after the home.
+            for id_, home_id, revision, index in _objects(changes):
+                if await connection.fetchrow(_LOCK_OBJECT, home_id, id_, revision) is None:
+                    raise _of(index, WriteConflict())
+            await require_unchanged(connection, states, _homes(changes.writes))
+            return [await _make(connection, step) for step in steps]
 
-    def _put_arguments(
-        self,
-        collection: Collection,
-        name: str,
-        content: ObjectContent,
-        expected: ObjectState | None,
-        limits: WriteLimits,
-        cause: Cause,
-        views: Views | None,
-    ) -> tuple[object, ...]:
-        return (
-            *place(collection),
-            name,
-            *based_on(expected),
-            content.uid,
-            content.component,
-            content.etag,
-            content.schedule_tag,
-            content.size,
-            content.time_key,
-            content.text,
-            dict(content.summary) or None,
-            *occurrence_rows.derived(content.materialised),
-            limits.quota_bytes,
-            limits.max_members,
-            self._restore_days,
-            *by(cause),
-            *occurrence_rows.arguments(content.materialised),
-            *view_rows.arguments(views),
-        )
+    def _all_written(
+        self, writes: tuple[Write, ...], steps: list[_Step], rows: list[asyncpg.Record]
+    ) -> tuple[Written, ...]:
+        """What each write has left, in their order."""
+        written: list[Written | None] = [None] * len(writes)
+        for step, row in zip(steps, rows, strict=True):
+            written[step.index] = self._written(step.write, row)
+            if step.deletion is not None:
+                source = writes[step.deletion].collection
+                written[step.deletion] = Written(self._changed(source.home_id, source.id, row[3]), row[1], None)
+        return tuple(one for one in written if one is not None)
 
-    async def _transfer(
-        self,
-        move: bool,
-        source: Collection,
-        source_name: str,
-        source_state: ObjectState,
-        destination: Collection,
-        name: str,
-        expected: ObjectState | None,
-        limits: WriteLimits,
-        cause: Cause,
-        unchanged: Sequence[Unchanged],
-    ) -> Written:
-        if (source.id, source_name) == (destination.id, name):
-            raise BadRequest("Source and destination are the same.")
-        row = await self._write(
-            _TRANSFER_OBJECT,
-            move,
-            *place(source),
-            source_name,
-            *based_on(source_state),
-            *place(destination),
-            name,
-            *based_on(expected),
-            limits.quota_bytes,
-            limits.max_members,
-            self._restore_days,
-            *by(cause),
-            unchanged=unchanged,
-            homes=(source.home_id, destination.home_id),
-            objects=(source_state.id,) if expected is None else (source_state.id, expected.id),
-        )
-        if move:
-            self._changed(source.home_id, source.id, row[3])
-        return self._written(destination, row)
+    def _written(self, write: Write, row: asyncpg.Record) -> Written:
+        """What a write has left, of which other workers are told."""
+        home_id, collection_id = write.collection.home_id, write.collection.id
+        match write:
+            case Put():
+                return Written(self._changed(home_id, collection_id, row[0]), row[1], row[2])
+            case SetPersonal():
+                return Written(self._changed(row[3], collection_id, row[0]), row[1], row[2])
+            case _:
+                return Written(self._changed(home_id, collection_id, row[0]), write.expected.id, None)
 
-    def _written(self, collection: Collection, row: asyncpg.Record) -> Written:
-        revision, id_, modified_at = row[:3]
-        self._changed(collection.home_id, collection.id, revision)
-        return Written(revision, id_, modified_at)
+
+async def _make(connection: Connection, step: _Step) -> asyncpg.Record:
+    """Make a write whose objects and homes are locked."""
+    sql, arguments = step.statement
+    write = step.write
+    try:
+        row = await connection.fetchrow(sql, *arguments)
+        assert row is not None
+        if isinstance(write, Put) and write.properties:
+            await connection.execute(_ADD_PROPERTIES, write.collection.home_id, row[1], dict(write.properties))
+    except asyncpg.PostgresError as error:
+        raise _of(step.index, domain_error(error)) from error
+    return row
+
+
+def _of(index: int | None, error: BaseException) -> BaseException:
+    """An error that names the write that it concerns."""
+    if isinstance(error, KoyomiError):
+        error.write = index
+    return error
+
+
+def _is_one_statement(write: Write) -> bool:
+    return not isinstance(write, Put) or not (write.properties or write.keep_id)
+
+
+def _moves(writes: tuple[Write, ...]) -> dict[int, int]:
+    """The indexes of the writes that move, with those of the deletions of what they move."""
+    moved = [(index, write.content) for index, write in enumerate(writes) if isinstance(write, Put) and write.keep_id]
+    deletions = {
+        (write.collection.id, write.name): index for index, write in enumerate(writes) if isinstance(write, Delete)
+    }
+    found = {}
+    for index, content in moved:
+        at = deletions.get((content.collection.id, content.name)) if isinstance(content, StoredContent) else None
+        if at is None:
+            raise ValueError("A move needs stored content, in a set that deletes what it is stored of.")
+        found[index] = at
+    return found
+
+
+def _homes(writes: tuple[Write, ...]) -> list[int]:
+    """The ids of the homes that writes lock."""
+    homes = {write.collection.home_id for write in writes}
+    homes.update(write.collection.binding_home_id for write in writes if isinstance(write, SetPersonal))
+    homes.update(content.collection.home_id for _, content in _stored(writes))
+    return sorted(homes)
+
+
+def _objects(changes: ChangeSet) -> list[tuple[int, int, int, int | None]]:
+    """The objects that a set locks, in order: id, home, revision, and the index of the write."""
+    found: dict[tuple[int, int], tuple[int, int | None]] = {}
+    for read in changes.unchanged:
+        if isinstance(read, UnchangedObject):
+            found[read.state.id, read.home_id] = read.state.revision, None
+    for index, content in _stored(changes.writes):
+        found[content.state.id, content.collection.home_id] = content.state.revision, index
+    for index, write in enumerate(changes.writes):
+        if write.expected is not None:
+            found[write.expected.id, write.collection.home_id] = write.expected.revision, index
+    return sorted((id_, home_id, *state) for (id_, home_id), state in found.items())
+
+
+def _stored(writes: tuple[Write, ...]) -> Iterator[tuple[int, StoredContent]]:
+    for index, write in enumerate(writes):
+        if isinstance(write, Put) and isinstance(write.content, StoredContent):
+            yield index, write.content

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
+from server.domain.contents import ObjectView, Views
 from server.domain.errors import InvalidCalendarData
 from server.domain.occurrences import AlarmTrigger, Busy
 from server.process.computing import computed
-from server.storage.changes import ObjectView, Views
 from server.storage.reads import SharedObject, with_texts
 from storage_plugins.postgres.changes.occurrence_rows import alarm, busy_number
 from storage_plugins.postgres.database import Database

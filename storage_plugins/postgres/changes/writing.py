@@ -15,10 +15,6 @@ from storage_plugins.postgres.database import Connection, Database
 from storage_plugins.postgres.notifier import Notifier
 from storage_plugins.postgres.upkeep.statistics import Statistics
 
-LOCK_OBJECTS = """
-    select o.id, o.revision from object o where o.home_id = any($1::bigint[]) and o.id = any($2::bigint[])
-    order by o.id for no key update
-"""
 LOCK_HOMES = "select from home h where h.id = any($1::bigint[]) order by h.id for no key update"
 _CHANGED = """
     select exists (
@@ -60,9 +56,8 @@ class Writing:
         *arguments: object,
         unchanged: Sequence[Unchanged] = (),
         homes: Sequence[int] = (),
-        objects: Sequence[int] = (),
     ) -> asyncpg.Record:
-        return await write(self.database, sql, arguments, unchanged, homes, objects)
+        return await write(self.database, sql, arguments, unchanged, homes)
 
     def _changed(self, home_id: int, collection_id: int | None, revision: Any) -> int:
         """Tell other workers of a commit; gives the revision."""
@@ -78,9 +73,8 @@ async def write(
     arguments: Sequence[object],
     unchanged: Sequence[Unchanged] = (),
     homes: Sequence[int] = (),
-    objects: Sequence[int] = (),
 ) -> asyncpg.Record:
-    """Call a function of the database as one transaction. `homes` and `objects` are the ids of the rows that it locks.
+    """Call a function of the database as one transaction. `homes` are the ids of those that it locks.
 
     Raises `WriteConflict` if one of the states in `unchanged` has changed, and what the function raises.
     """
@@ -88,8 +82,6 @@ async def write(
         row = await database.fetchrow(sql, *arguments)
     else:
         async with database.transaction() as connection:
-            if objects:
-                await connection.execute(LOCK_OBJECTS, homes, objects)
             await require_unchanged(connection, unchanged, homes)
             row = await connection.fetchrow(sql, *arguments)
     if row is None:

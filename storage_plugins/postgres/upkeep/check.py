@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from server.storage.changes import Views
+from server.domain.contents import Views
 from server.storage.reads import SharedObject, with_texts
 from storage_plugins.postgres.changes.views import busy_numbers, shared_object
 from storage_plugins.postgres.database import Database

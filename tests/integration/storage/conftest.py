@@ -15,6 +15,7 @@ from storage_plugins.postgres.embedded.server import Cluster
 from storage_plugins.postgres.storage import PostgresStorage
 from storage_plugins.postgres.upkeep.check import check
 from tests.fixtures.postgres import create_database, drop_database
+from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.values import etag_of
 
 _numbers = itertools.count(1)
@@ -79,7 +80,7 @@ async def storage_dsn(cluster: Cluster, migrated_template: str) -> AsyncIterator
 @pytest_asyncio.fixture(loop_scope="session", scope="package")
 async def storage(storage_dsn: str) -> AsyncIterator[PostgresStorage]:
     """A storage that the tests share, each with people of its own; what is derived in it is checked at the end."""
-    async with PostgresStorage(storage_dsn) as opened:
+    async with MemberStorage(storage_dsn) as opened:
         yield opened
         await assert_consistent(opened)
         assert await deadlocks(opened) == 0

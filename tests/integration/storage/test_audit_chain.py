@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 
 from storage_plugins.postgres.backup.dump import settle
-from storage_plugins.postgres.storage import PostgresStorage
 from storage_plugins.postgres.upkeep import audit_chain
 from storage_plugins.postgres.upkeep.audit_chain import seal, verify
 from tests.integration.storage.conftest import make_person
+from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.values import CAUSE, LIMITS, content
 
 INSERT = "insert into audit (home_id, action, origin, details) values (1, 'made up', 'test', '{\"a\": 1}')"
@@ -21,7 +21,7 @@ INSERT = "insert into audit (home_id, action, origin, details) values (1, 'made 
 @pytest_asyncio.fixture(loop_scope="session")
 async def storage(database):
     """A storage on a database of its own: there is one chain."""
-    async with PostgresStorage(database, notify=False) as opened:
+    async with MemberStorage(database, notify=False) as opened:
         yield opened
 
 

@@ -17,8 +17,8 @@ from server.settings.model import Settings
 from server.storage.directory import PrincipalChange, RelationChange
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.directory import PostgresDirectory
-from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.conftest import assert_consistent, make_person
+from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.test_fan_out import bound, pass_on, share, write
 from tests.integration.storage.test_maintenance import age
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
@@ -26,7 +26,7 @@ from tests.integration.storage.values import CAUSE, LIMITS, content, state
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def storage(database):
-    async with PostgresStorage(database, notify=False) as opened:
+    async with MemberStorage(database, notify=False) as opened:
         yield opened
         await assert_consistent(opened)
 

@@ -11,17 +11,17 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from server.domain.contents import Views
 from server.domain.errors import NotFound
 from server.domain.objects import Collection
 from server.storage.access import Access
-from server.storage.changes import Views
 from server.storage.directory import PrincipalChange, RelationChange
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.changes import fan_out, principal_removal
 from storage_plugins.postgres.changes.homes import HOMES
 from storage_plugins.postgres.directory import PostgresDirectory
-from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.conftest import Person, assert_consistent, deadlocks, make_person
+from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of
 
 MANY = 50_000
@@ -33,7 +33,7 @@ LONGEST = 1.0
 @pytest_asyncio.fixture(loop_scope="session")
 async def storage(database):
     """A storage on a database of its own: whole tables are counted."""
-    async with PostgresStorage(database, notify=False) as opened:
+    async with MemberStorage(database, notify=False) as opened:
         yield opened
         await assert_consistent(opened)
         assert await deadlocks(opened) == 0

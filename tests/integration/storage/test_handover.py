@@ -8,20 +8,20 @@ import pytest
 import pytest_asyncio
 
 from server.domain.changes import PropertyChanges
+from server.domain.contents import ObjectView, Views
 from server.domain.errors import InvalidPrincipal, NotFound
 from server.domain.grants import Ace
 from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
 from server.services.principals import changes as principals
-from server.storage.changes import ObjectView, Views
 from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.changes import handover as handing_over
 from storage_plugins.postgres.directory import PostgresDirectory
-from storage_plugins.postgres.storage import PostgresStorage
 from storage_plugins.postgres.upkeep.deleted import deleted_collections, deleted_objects, restore_collection
 from storage_plugins.postgres.upkeep.pruning import prune_tombstones
 from tests.integration.storage.conftest import Person, assert_consistent, make_person
+from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.test_maintenance import DAY, age
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state
 
@@ -31,7 +31,7 @@ DISPLAYNAME = "{DAV:}displayname"
 @pytest_asyncio.fixture(loop_scope="session")
 async def storage(database):
     """A storage on a database of its own: what is purged is looked for in whole tables."""
-    async with PostgresStorage(database, notify=False) as opened:
+    async with MemberStorage(database, notify=False) as opened:
         yield opened
         await assert_consistent(opened)
 

@@ -11,13 +11,13 @@ from structlog.testing import capture_logs
 from server.domain.errors import NotFound
 from server.domain.objects import NewCollection
 from storage_plugins.postgres.access import PostgresAccess
-from storage_plugins.postgres.storage import PostgresStorage
 from storage_plugins.postgres.upkeep import pruning as maintenance
 from storage_plugins.postgres.upkeep.check import check
 from storage_plugins.postgres.upkeep.deleted import deleted_collections, deleted_objects, restore_collection
 from storage_plugins.postgres.upkeep.outbox import prune_outbox
 from storage_plugins.postgres.upkeep.pruning import forget_deleted, prune_tombstones
 from tests.integration.storage.conftest import assert_consistent, make_person
+from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.test_fan_out import bound, pass_on, share, write
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state
 
@@ -27,7 +27,7 @@ DAY = timedelta(days=1)
 @pytest_asyncio.fixture(loop_scope="session")
 async def storage(database):
     """A storage on a database of its own: these jobs work on all homes."""
-    async with PostgresStorage(database, notify=False) as opened:
+    async with MemberStorage(database, notify=False) as opened:
         yield opened
 
 

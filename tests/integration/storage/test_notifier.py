@@ -15,7 +15,7 @@ from server.observe import background
 from storage_plugins.postgres import notifier
 from storage_plugins.postgres.database import connect
 from storage_plugins.postgres.notifier import CHANNEL, payloads
-from storage_plugins.postgres.storage import PostgresStorage
+from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
 
 
@@ -39,7 +39,7 @@ class Heard(asyncio.Event):
 
 async def test_all_workers_hear_of_a_commit(storage, storage_dsn, person):
     calendar = await person.collection()
-    async with PostgresStorage(storage_dsn) as other:
+    async with MemberStorage(storage_dsn) as other:
         here, there = Heard(), Heard()
         ends = [storage.subscribe(here), other.subscribe(there)]
         written = await storage.put_object(calendar, "a.ics", content("u1"), None, LIMITS, CAUSE)
@@ -81,7 +81,7 @@ async def test_many_commits_are_told_in_few_notifications(storage, storage_dsn, 
 
 
 async def test_after_a_lost_connection_anything_may_have_changed(database):
-    async with PostgresStorage(database) as storage:
+    async with MemberStorage(database) as storage:
         heard = Heard()
         storage.subscribe(heard)
         connection = await connect(database, application="test")
@@ -100,7 +100,7 @@ async def test_after_a_lost_connection_anything_may_have_changed(database):
 
 
 async def test_a_listener_may_fail_and_may_be_asynchronous(database):
-    async with PostgresStorage(database) as storage:
+    async with MemberStorage(database) as storage:
         heard = Heard()
 
         def fails(change):
@@ -134,7 +134,7 @@ def test_payloads_are_short_and_complete(changes):
 async def test_an_error_that_nobody_expected_does_not_end_it(storage_dsn, person, monkeypatch):
     monkeypatch.setattr(background, "FIRST_PAUSE", 0.01)
     before = background.failures["notifier"]
-    async with PostgresStorage(storage_dsn) as other:
+    async with MemberStorage(storage_dsn) as other:
         heard = Heard()
         other.subscribe(heard)
         with monkeypatch.context() as patched:

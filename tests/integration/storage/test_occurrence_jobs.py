@@ -19,7 +19,6 @@ from server.jobs import maintenance
 from server.observe.metrics import Metrics
 from server.process.preparation import prepare
 from server.settings.model import Settings
-from storage_plugins.postgres.storage import PostgresStorage
 from storage_plugins.postgres.upkeep.occurrence_jobs import (
     affected,
     follow_owners,
@@ -32,6 +31,7 @@ from storage_plugins.postgres.upkeep.occurrence_jobs import (
     zone_data,
 )
 from tests.integration.storage.conftest import assert_consistent, make_person
+from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.values import CAUSE, LIMITS, NOW, content, event_text, read, state
 
 YEAR = timedelta(days=366)
@@ -40,7 +40,7 @@ YEAR = timedelta(days=366)
 @pytest_asyncio.fixture(loop_scope="session")
 async def storage(database):
     """A storage on a database of its own: these jobs work on all homes."""
-    async with PostgresStorage(database, notify=False) as opened:
+    async with MemberStorage(database, notify=False) as opened:
         yield opened
 
 

@@ -18,6 +18,7 @@ from storage_plugins.postgres.reads import members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.upkeep import occurrence_jobs
 from tests.integration.storage.conftest import make_person
+from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
 
 COLUMNS = ("name", "etag", "text", "deleted_revision")
@@ -153,7 +154,7 @@ def nodes(plan):
 
 @pytest.mark.parametrize("members", [200, 10_000])
 async def test_reads_use_indexes(database, members):
-    async with statements.PostgresStorage(database, notify=False) as storage:
+    async with MemberStorage(database, notify=False) as storage:
         await fill(storage, members)
         await storage.database.fetch("analyze")
         for name, (sql, count) in STATEMENTS.items():
@@ -168,7 +169,7 @@ async def test_reads_use_indexes(database, members):
 
 async def test_pages_are_not_sorted(database):
     """A page costs what it holds, however large the collection is."""
-    async with statements.PostgresStorage(database, notify=False) as storage:
+    async with MemberStorage(database, notify=False) as storage:
         await fill(storage)
         await storage.database.fetch("analyze")
         for name in ("page", "etags", "changed", "page of components"):
@@ -180,7 +181,7 @@ async def test_pages_are_not_sorted(database):
 
 
 async def test_a_listing_of_etags_reads_the_index_alone(database):
-    async with statements.PostgresStorage(database, notify=False) as storage:
+    async with MemberStorage(database, notify=False) as storage:
         _, calendar = await fill(storage)
         await storage.database.fetch("analyze")
         async with storage.database.transaction() as connection:
@@ -189,7 +190,7 @@ async def test_a_listing_of_etags_reads_the_index_alone(database):
 
 
 async def test_an_exact_uid_is_one_lookup(database):
-    async with statements.PostgresStorage(database, notify=False) as storage:
+    async with MemberStorage(database, notify=False) as storage:
         await fill(storage)
         await storage.database.fetch("analyze")
         sql, count = STATEMENTS["uid equals"]
@@ -201,7 +202,7 @@ async def test_an_exact_uid_is_one_lookup(database):
 
 async def test_writes_use_indexes(database):
     limits = DatabaseLimits(connections=1)
-    async with statements.PostgresStorage(database, limits, notify=False) as storage:
+    async with MemberStorage(database, limits, notify=False) as storage:
         person, calendar = await fill(storage)
         tasks = await person.collection("tasks")
         # Each row that was filled in has counted, and left a version of the home's row.
@@ -239,8 +240,8 @@ async def test_plans_follow_a_database_that_grows_from_nothing(database):
     """What was planned for empty tables is planned anew soon after the first writes, in every connection."""
     limits = DatabaseLimits(connections=1)
     async with (
-        statements.PostgresStorage(database, limits, notify=False) as storage,
-        statements.PostgresStorage(database, limits, notify=False) as other,
+        MemberStorage(database, limits, notify=False) as storage,
+        MemberStorage(database, limits, notify=False) as other,
     ):
         person = await make_person(storage)
         calendar = await person.collection()

@@ -13,9 +13,9 @@ import pytest_asyncio
 from server.domain.objects import NewCollection
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.changes import handover, handover_copies
-from storage_plugins.postgres.storage import PostgresStorage
 from storage_plugins.postgres.upkeep import pruning as maintenance
 from tests.integration.storage.conftest import assert_consistent, deadlocks, make_person
+from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
 
 WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
@@ -27,7 +27,7 @@ BEFORE_DROPPING = -timedelta(hours=1)
 @pytest_asyncio.fixture(loop_scope="session")
 async def storage(database):
     """A storage on a database of its own: these jobs work on all homes."""
-    async with PostgresStorage(database, notify=False) as opened:
+    async with MemberStorage(database, notify=False) as opened:
         yield opened
         await assert_consistent(opened)
         assert await deadlocks(opened) == 0

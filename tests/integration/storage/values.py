@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import cast
 
 from server.domain.changes import Cause, ObjectState, WriteLimits, Written
+from server.domain.contents import ObjectContent
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Object
 from server.services.objects import Objects
 from server.storage import Storage
-from server.storage.changes import ObjectContent
 
 CAUSE = Cause(None, "caldav", "request-1")
 LIMITS = WriteLimits(quota_bytes=10**9, max_members=10**6, max_collections=100)

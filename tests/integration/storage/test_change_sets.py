@@ -1,0 +1,203 @@
+"""Sets of several writes: all of them or none, in any homes, with errors that name the write."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from server.domain.changes import (
+    ChangeSet,
+    Delete,
+    ObjectState,
+    PropertyChanges,
+    Put,
+    SetProperties,
+    StoredContent,
+    Unchanged,
+    UnchangedObject,
+    WriteLimits,
+)
+from server.domain.errors import NotFound, QuotaExceeded, TooManyMembers, UidConflict, WriteConflict
+from tests.integration.storage.conftest import deadlocks
+from tests.integration.storage.values import CAUSE, LIMITS, content, state
+
+
+def change(*writes, unchanged=(), limits=LIMITS):
+    return ChangeSet(writes, limits, CAUSE, unchanged)
+
+
+def put(collection, name, uid=None, expected=None, **of_content):
+    return Put(collection, name, content(uid or name, **of_content), expected)
+
+
+async def names(storage, collection):
+    return [row[0] for row in await storage.members(collection, ("name",), after=None, limit=1000)]
+
+
+async def test_several_homes_in_one_set(storage, person, new_person):
+    """Each write has a result in the order of the writes; each home counts its own."""
+    other = await new_person()
+    here, tasks, there = await person.collection(), await person.collection("tasks"), await other.collection()
+    old = await storage.put_object(there, "old", content("old", occurrences=3), None, LIMITS, CAUSE)
+    gone = await storage.put_object(here, "gone", content("gone"), None, LIMITS, CAUSE)
+    before = {home.id: home.revision for home in (await person.home(), await other.home())}
+    new = content("old", occurrences=5)
+    written = await storage.apply(
+        change(
+            put(tasks, "a", occurrences=2),
+            Put(there, "old", new, state(old)),
+            Delete(here, "gone", state(gone)),
+            put(here, "b"),
+            put(there, "c"),
+        )
+    )
+    assert [one.id for one in written[1:3]] == [old.id, gone.id]
+    assert await names(storage, here) == ["b"]
+    assert await names(storage, tasks) == ["a"]
+    assert await names(storage, there) == ["c", "old"]
+    for home, indexes in ((await person.home(), (2, 0, 3)), (await other.home(), (1, 4))):
+        revisions = [written[index].revision for index in indexes]
+        assert revisions == list(range(before[home.id] + 1, before[home.id] + 1 + len(indexes)))
+        assert home.revision == revisions[-1]
+    assert (await other.home()).used_bytes == new.size + content("c").size
+    rows = await storage.database.fetch(
+        "select revision from outbox where home_id = $1 and revision > $2 order by id",
+        there.home_id,
+        before[there.home_id],
+    )
+    assert [row[0] for row in rows] == [written[1].revision, written[4].revision]
+
+
+async def test_nothing_of_a_set_that_fails(storage, person, new_person):
+    """The error names its write."""
+    other = await new_person()
+    here, there = await person.collection(), await other.collection()
+    made = await storage.put_object(there, "a", content("a"), None, LIMITS, CAUSE)
+    small = WriteLimits(LIMITS.quota_bytes, 1, LIMITS.max_collections)
+    tight = WriteLimits(content("long name of an event").size, 10, LIMITS.max_collections)
+    stale = ObjectState(made.id, made.revision - 1)
+    before = await person.home(), await other.home()
+    for failing, error, index in (
+        (change(put(here, "x"), put(there, "a", "b")), WriteConflict, 1),
+        (change(put(there, "a", "a", stale), put(here, "x")), WriteConflict, 0),
+        (change(put(here, "x"), Delete(there, "a", stale)), WriteConflict, 1),
+        (change(put(here, "x"), put(here, "y"), put(there, "b", "a")), UidConflict, 2),
+        (change(put(here, "x", "u"), put(here, "y", "u")), UidConflict, 1),
+        (change(put(here, "x", "u"), put(here, "x", "v")), WriteConflict, 1),
+        (change(put(here, "x"), put(there, "b"), limits=small), TooManyMembers, 1),
+        (change(put(here, "x"), put(here, "long name of an event"), limits=tight), QuotaExceeded, 1),
+        (change(put(here, "x"), SetProperties(there, "a", stale, PropertyChanges({"{x}y": "<y/>"}))), WriteConflict, 1),
+    ):
+        with pytest.raises(error) as raised:
+            await storage.apply(failing)
+        assert (type(raised.value), raised.value.write) == (error, index)
+    assert (await person.home(), await other.home()) == before
+    assert await names(storage, here) == []
+    assert await names(storage, there) == ["a"]
+
+
+async def test_the_collection_of_one_write_is_gone(storage, person, new_person):
+    other = await new_person()
+    here, there = await person.collection(), await other.collection("tasks")
+    await storage.delete_collection(await other.home(), there, CAUSE)
+    with pytest.raises(NotFound) as raised:
+        await storage.apply(change(put(here, "x"), put(there, "y")))
+    assert raised.value.write == 1
+    assert await names(storage, here) == []
+
+
+async def test_an_error_of_a_single_write_names_it(storage, person):
+    calendar = await person.collection()
+    await storage.apply(change(put(calendar, "a")))
+    with pytest.raises(UidConflict) as raised:
+        await storage.apply(change(put(calendar, "b", "a")))
+    assert raised.value.write == 0
+
+
+async def test_what_a_set_deletes_is_free_for_its_puts(storage, person):
+    """Whatever the order of the writes, a name and a UID that are given up can be taken."""
+    calendar = await person.collection()
+    one = await storage.put_object(calendar, "a", content("u1"), None, LIMITS, CAUSE)
+    two = await storage.put_object(calendar, "b", content("u2"), None, LIMITS, CAUSE)
+    written = await storage.apply(
+        change(
+            put(calendar, "a", "u2"),
+            put(calendar, "c", "u1"),
+            Delete(calendar, "b", state(two)),
+            Delete(calendar, "a", state(one)),
+        )
+    )
+    assert len({one.id, two.id, written[0].id, written[1].id}) == 4
+    assert await names(storage, calendar) == ["a", "c"]
+
+
+async def test_a_move_beside_other_writes(storage, person, new_person):
+    other = await new_person()
+    here, there = await person.collection(), await other.collection()
+    made = await storage.put_object(here, "a", content("a", occurrences=3), None, LIMITS, CAUSE)
+    stored = StoredContent(here, "a", state(made))
+    written = await storage.apply(
+        change(put(here, "b"), Delete(here, "a", state(made)), Put(there, "a", stored, None, keep_id=True))
+    )
+    assert written[2].id == written[1].id == made.id
+    assert await names(storage, here) == ["b"]
+    assert await names(storage, there) == ["a"]
+    rows = await storage.members_changed(here, ("name", "deleted_revision"), after=made.revision, up_to=10**9, limit=9)
+    assert ("a", written[1].revision) in [tuple(row) for row in rows]
+
+
+async def test_a_move_needs_the_deletion_of_its_source(storage, person):
+    calendar = await person.collection()
+    made = await storage.put_object(calendar, "a", content("a"), None, LIMITS, CAUSE)
+    with pytest.raises(ValueError, match="deletes"):
+        await storage.apply(change(Put(calendar, "b", StoredContent(calendar, "a", state(made)), None, keep_id=True)))
+
+
+async def test_what_was_read_to_decide_must_still_be_so(storage, person, new_person):
+    other = await new_person()
+    here, there = await person.collection(), await other.collection()
+    read = await storage.put_object(there, "a", content("a"), None, LIMITS, CAUSE)
+    rests_on = UnchangedObject(there.home_id, state(read))
+    collection = await other.collection()
+    whole = Unchanged(there.home_id, there.id, collection.revision, other.id)
+    await storage.apply(change(put(here, "x"), unchanged=(rests_on, whole)))
+    later = await storage.put_object(there, "a", content("a", "new"), state(read), LIMITS, CAUSE)
+    for unchanged in ((rests_on,), (whole,)):
+        with pytest.raises(WriteConflict) as raised:
+            await storage.apply(change(put(here, "y"), unchanged=unchanged))
+        assert raised.value.write is None
+    await storage.delete_object(there, "a", state(later), CAUSE)
+    with pytest.raises(WriteConflict):
+        await storage.apply(change(put(here, "y"), unchanged=(UnchangedObject(there.home_id, state(later)),)))
+    assert await names(storage, here) == ["x"]
+
+
+async def test_sets_over_the_same_homes_in_any_order(storage, new_person):
+    """Writers that name objects and homes in any order, beside single writes, never lock in a circle."""
+    people = [await new_person() for _ in range(4)]
+    calendars = [await one.collection() for one in people]
+    before = await deadlocks(storage)
+
+    async def work(number):
+        dice = random.Random(number)
+        for _ in range(12):
+            found = await storage.members_named([(calendar, "shared") for calendar in calendars], ("id", "revision"))
+            chosen = dice.sample(calendars, dice.randint(1, 4))
+            writes = []
+            for calendar in chosen:
+                row = found.get((calendar.id, "shared"))
+                expected = None if row is None else ObjectState(*row)
+                if expected is not None and dice.random() < 0.3:
+                    writes.append(Delete(calendar, "shared", expected))
+                else:
+                    writes.append(put(calendar, "shared", expected=expected, occurrences=dice.randint(1, 4)))
+            try:
+                await storage.apply(change(*writes))
+            except WriteConflict:
+                continue
+
+    async with asyncio.timeout(120):
+        await asyncio.gather(*map(work, range(6)))
+    assert await deadlocks(storage) == before
