@@ -16,7 +16,7 @@ from server.dav.core.registry import build
 from server.dav.core.request import Site
 from server.dav.standards import standards
 from server.events.sharees import keep_informed
-from server.jobs import maintenance
+from server.jobs.running import running_jobs
 from server.observe.health import Health
 from server.observe.metrics import Metrics
 from server.observe.tracing import Tracing
@@ -41,11 +41,10 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
         tasks = [
             asyncio.create_task(metrics.keep_written(lambda: parts.sample(post.number, len(server.connections)))),
             asyncio.create_task(metrics.watch_event_loop()),
-            asyncio.create_task(maintenance.keep(dsn, settings, metrics)),
-            asyncio.create_task(maintenance.complete_schema(dsn)),
         ]
         try:
-            yield Served(server, Connections(parts.health.monitored(), metrics))
+            async with running_jobs(dsn, parts.storage, settings, metrics):
+                yield Served(server, Connections(parts.health.monitored(), metrics))
         finally:
             for task in tasks:
                 task.cancel()

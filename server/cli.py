@@ -19,6 +19,7 @@ COMMANDS = {
     "share": ("server.commands.share:share", "Share calendars and address books with people and groups."),
     "backup": ("server.commands.backup:backup", "Back the database up, while the server runs."),
     "restore": ("server.commands.restore:restore", "Restore a backup, or what somebody deleted."),
+    "jobs": ("server.commands.jobs:jobs", "Background jobs: list, retry, hold, release, drop."),
     "db": ("server.commands.db:db", "Bring the database to this version, check it."),
     "doctor": ("server.commands.doctor:doctor", "Look for what is wrong, and say what mends it."),
     "version": ("server.commands.version:version", "Print the version of Koyomi and of what it rests on."),

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 from server.calendar import iana
 from server.diagnosis.findings import Finding, ok, problem, warning
 from server.domain.errors import KoyomiError
+from server.jobs.running import CONNECTIONS
 from server.process.supervisor import tls_files
 from server.process.tls import validity
 from server.settings.model import Settings
+from server.storage.jobs import KindCounts
 from storage_plugins.postgres.backup.durability import dangers
 from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.jobs import PostgresJobs
 from storage_plugins.postgres.migrations import schema_state
 from storage_plugins.postgres.upkeep.occurrence_jobs import zone_data
 
 _SOON = timedelta(days=14)
 _SPACE = 1 << 30
 _BESIDE = 15
-"""Connections to the database beside the workers' pools: notifications, maintenance, commands, and some for root."""
+"""Connections to the database beside those of the workers: online steps of migrations, commands, and some for root."""
+_NOTIFICATIONS = 1
+"""Connections of a worker for notifications."""
 
 
 def look_at_settings(settings: Settings) -> Iterator[Finding]:
@@ -138,7 +143,7 @@ async def look_at_database(settings: Settings, dsn: str) -> list[Finding]:
         encoding, connections, clock = row
         if encoding != "UTF8":
             found.append(problem(subject, f"its encoding is {encoding}", "make one with ENCODING 'UTF8'"))
-        needed = settings.workers * settings.database_pool_size + _BESIDE
+        needed = settings.workers * (settings.database_pool_size + _NOTIFICATIONS + CONNECTIONS) + _BESIDE
         if connections < needed:
             found.append(
                 warning(
@@ -154,6 +159,7 @@ async def look_at_database(settings: Settings, dsn: str) -> list[Finding]:
             )
         found.append(ok(subject, f"PostgreSQL {version.major}.{version.minor}, tables of this version"))
         found += await _zones(database)
+        found += look_at_jobs(await PostgresJobs(database).counts())
     except KoyomiError as error:
         found.append(problem(subject, error.message))
     finally:
@@ -173,6 +179,21 @@ async def _zones(database: Database) -> list[Finding]:
     if datetime.now(UTC).year - iana.data_year() > 1:
         return [warning(subject, f"the zone data are of {ours}", "pip install --upgrade tzdata")]
     return [ok(subject, f"zone data {ours}")]
+
+
+def look_at_jobs(counts: Sequence[KindCounts]) -> list[Finding]:
+    """Jobs that failed or keep failing, and kinds that are held."""
+    subject = "jobs"
+    found: list[Finding] = []
+    for each in counts:
+        if each.failed or each.failing:
+            said = f"of the kind {each.kind} {each.failed} have failed, and {each.failing} fail again and again"
+            mend = "see koyomi jobs list and the log; then koyomi jobs retry, or drop"
+            found.append(problem(subject, said, mend))
+        if each.held:
+            said = f"the kind {each.kind} is held; {each.queued} wait"
+            found.append(warning(subject, said, f"koyomi jobs release {each.kind}"))
+    return found or [ok(subject, "none has failed, and none is held")]
 
 
 def _is_local(host: str) -> bool:

@@ -227,3 +227,7 @@ class ConfigurationError(KoyomiError):
 
 class DatabaseError(KoyomiError):
     """The database cannot be used as it is."""
+
+
+class JobAbandoned(KoyomiError):
+    """The job was interrupted each time that it was tried."""

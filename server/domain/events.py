@@ -16,3 +16,6 @@ class Change:
 
 ANYTHING = Change(0, None, 0)
 """What a worker hears when it may have missed changes: the database was away, or there were too many to tell."""
+
+JOBS = Change(-1, None, 0)
+"""What a worker hears when jobs may have become due."""

@@ -1,1 +1,1 @@
-"""Periodic work."""
+"""Jobs in the background: the runner, and what it runs."""

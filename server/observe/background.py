@@ -38,8 +38,11 @@ async def run_forever(name: str, step: Callable[[], Awaitable[object]]) -> None:
             pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def failed(name: str, error: BaseException) -> None:
-    """Log and count a failure of a task. Domain errors are expected at times; others are defects, with a traceback."""
+def failed(name: str, error: BaseException, **fields: int) -> None:
+    """Log and count a failure of a task; `fields` stand in the log as well.
+
+    Domain errors are expected at times; others are defects, with a traceback.
+    """
     failures[name] += 1
     expected = isinstance(error, KoyomiError)
     log.log(
@@ -48,6 +51,7 @@ def failed(name: str, error: BaseException) -> None:
         task=name,
         reason=type(error).__name__,
         exc_info=None if expected else error,
+        **fields,
     )
 
 

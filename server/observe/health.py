@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
@@ -13,7 +13,9 @@ from server.dav.core import unread
 from server.dav.core.registry import Standard
 from server.dav.core.request import Answer, Request
 from server.domain.errors import AccessDenied, DatabaseError, Unavailable
-from server.observe.metrics import CONTENT_TYPE, Metrics
+from server.observe.metrics import CONTENT_TYPE, Metrics, Momentary
+from server.storage.jobs import FAILING, KindCounts
+from storage_plugins.postgres.jobs import PostgresJobs
 from storage_plugins.postgres.storage import PostgresStorage
 
 _PATIENCE = 3.0
@@ -74,31 +76,30 @@ class Health:
             return Answer(200, body, {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
         return _json(404, {"status": "not found"})
 
-    async def _momentary(self) -> list[tuple[str, str, float]]:
+    async def _momentary(self) -> list[Momentary]:
         """Gauges that only the database knows."""
-        up, waiting, oldest, unsettled = 1.0, 0, None, None
+        found: list[Momentary] = []
+        up = 1.0
         try:
             async with asyncio.timeout(_PATIENCE):
-                rows = await self._storage.database.fetch(_QUEUES)
-                waiting, oldest, unsettled = rows[0]
-        except (Unavailable, DatabaseError, TimeoutError):
-            up = 0.0
-        found = [("koyomi_database_up", "Whether the database answers.", up)]
-        if up:
+                waiting, oldest, unsettled = (await self._storage.database.fetch(_QUEUES))[0]
+                found += job_gauges(await PostgresJobs(self._storage.database).counts())
             found += [
-                (
+                _gauge(
                     "koyomi_fan_out_waiting",
                     "Shared collections with changes that not all sharees' homes show yet.",
-                    float(waiting),
+                    waiting,
                 ),
-                ("koyomi_outbox_age_seconds", "Age of the oldest row of the outbox.", float(oldest or 0)),
-                (
+                _gauge("koyomi_outbox_age_seconds", "Age of the oldest row of the outbox.", oldest or 0),
+                _gauge(
                     "koyomi_outbox_unsettled_seconds",
                     "Age of the oldest row of the outbox that waits for an open transaction to end.",
-                    float(unsettled or 0),
+                    unsettled or 0,
                 ),
             ]
-        return found
+        except (Unavailable, DatabaseError, TimeoutError):
+            up = 0.0
+        return [_gauge("koyomi_database_up", "Whether the database answers.", up), *found]
 
     def standard(self) -> Standard:
         """The paths on the server's own port. Metrics are for administrators there."""
@@ -128,6 +129,42 @@ class Health:
             return response
 
         return handle
+
+
+def job_gauges(counts: Sequence[KindCounts]) -> list[Momentary]:
+    """What is told of the queue of jobs, by kind."""
+    kind = ("kind",)
+    return [
+        Momentary(
+            "koyomi_jobs",
+            "Jobs by state; periodic jobs that wait are not counted.",
+            {
+                (each.kind, state): float(count)
+                for each in counts
+                for state, count in (("queued", each.queued), ("running", each.running), ("failed", each.failed))
+            },
+            ("kind", "state"),
+        ),
+        Momentary(
+            "koyomi_jobs_failing",
+            f"Jobs that wait for another try after {FAILING} without success or more.",
+            {(each.kind,): float(each.failing) for each in counts},
+            kind,
+        ),
+        Momentary(
+            "koyomi_jobs_held", "Whether the kind is held.", {(each.kind,): float(each.held) for each in counts}, kind
+        ),
+        Momentary(
+            "koyomi_jobs_oldest_seconds",
+            "How long the job that waits longest has been due.",
+            {(each.kind,): each.oldest for each in counts},
+            kind,
+        ),
+    ]
+
+
+def _gauge(name: str, described: str, value: float) -> Momentary:
+    return Momentary(name, described, {(): float(value)})
 
 
 def _json(status: int, value: dict[str, object]) -> Answer:

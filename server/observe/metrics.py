@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,9 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10
 LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Bounds of event loops' lags, in seconds."""
 
+JOB_SECONDS = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0)
+"""Bounds of the durations of jobs."""
+
 WRITTEN_EVERY = 1.0
 """Seconds."""
 WATCHED_EVERY = 0.05
@@ -36,6 +40,17 @@ WATCHED_EVERY = 0.05
 
 Key = tuple[str, str, str]
 """Method, report and family of clients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Momentary:
+    """A gauge whose values are read at the moment in which they are asked for."""
+
+    name: str
+    described: str
+    values: Mapping[tuple[str, ...], float]
+    """By the values of the labels."""
+    labels: tuple[str, ...] = ()
 
 
 def share(folder: Path, worker: int) -> None:
@@ -146,14 +161,12 @@ class Metrics:
             "koyomi_background_failures", "Failures of what runs in the background, each followed by another try.",
             ("task",), registry=own,
         )  # fmt: skip
-        self.maintenance_runs = Counter(
-            "koyomi_maintenance_runs", "Runs of the maintenance jobs, by outcome.", ("job", "outcome"), registry=own
+        self.job_runs = Counter("koyomi_job_runs", "Runs of jobs, by outcome.", ("kind", "outcome"), registry=own)
+        self.job_seconds = Histogram(
+            "koyomi_job_duration_seconds", "How long runs of jobs took.", ("kind",), buckets=JOB_SECONDS, registry=own
         )
-        self.maintenance_seconds = Counter(
-            "koyomi_maintenance_seconds", "Time that the maintenance jobs took.", ("job",), registry=own
-        )
-        self.maintenance_success = Gauge(
-            "koyomi_maintenance_last_success_timestamp_seconds", "When a maintenance job last succeeded.", ("job",),
+        self.job_success = Gauge(
+            "koyomi_job_last_success_timestamp_seconds", "When a job of the kind last succeeded.", ("kind",),
             registry=own, multiprocess_mode="max",
         )  # fmt: skip
         self._children: dict[Key, _Children] = {}
@@ -186,12 +199,12 @@ class Metrics:
         counter.inc(total - self._totals.get(counter, 0))
         self._totals[counter] = total
 
-    def maintained(self, job: str, seconds: float, *, succeeded: bool) -> None:
-        """Count a run of a maintenance job."""
-        self.maintenance_runs.labels(job, "succeeded" if succeeded else "failed").inc()
-        self.maintenance_seconds.labels(job).inc(seconds)
+    def job_ran(self, kind: str, seconds: float, *, succeeded: bool) -> None:
+        """Count a run of a job."""
+        self.job_runs.labels(kind, "succeeded" if succeeded else "failed").inc()
+        self.job_seconds.labels(kind).observe(seconds)
         if succeeded:
-            self.maintenance_success.labels(job).set(time.time())
+            self.job_success.labels(kind).set(time.time())
 
     async def keep_written(self, sample: Callable[[], None]) -> None:
         """Call `sample` and write down what was counted, again and again until cancelled."""
@@ -221,16 +234,18 @@ class Metrics:
 
         await background.run_forever("event_loop_watch", step)
 
-    async def text(self, now: Sequence[tuple[str, str, float]] = ()) -> bytes:
-        """All workers' counters in Prometheus's text format, and `now`: gauges (name, help, value) of this moment."""
+    async def text(self, now: Sequence[Momentary] = ()) -> bytes:
+        """All workers' counters in Prometheus's text format, and `now`: gauges of this moment."""
         _write()
         momentary = CollectorRegistry()
-        for name, described, value in now:
-            values_were, values.ValueClass = values.ValueClass, values.MutexValue
-            try:
-                Gauge(name, described, registry=momentary).set(value)
-            finally:
-                values.ValueClass = values_were
+        values_were, values.ValueClass = values.ValueClass, values.MutexValue
+        try:
+            for each in now:
+                gauge = Gauge(each.name, each.described, each.labels, registry=momentary)
+                for labels, value in each.values.items():
+                    (gauge.labels(*labels) if labels else gauge).set(value)
+        finally:
+            values.ValueClass = values_were
         # Reading what all workers have written takes long enough to keep requests waiting.
         lasting = await asyncio.to_thread(self._lasting)
         return lasting + generate_latest(momentary)

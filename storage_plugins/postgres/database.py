@@ -51,9 +51,17 @@ DEFAULT_LIMITS = DatabaseLimits()
 
 
 async def connect(
-    dsn: str, *, application: str = "koyomi", statement_timeout: float | None = None, connect_timeout: float = 10.0
+    dsn: str,
+    *,
+    application: str = "koyomi",
+    statement_timeout: float | None = None,
+    connect_timeout: float = 10.0,
+    synchronous_commit: bool = True,
 ) -> Connection:
-    """Open a connection with the settings that all of ours have. Raises what asyncpg raises."""
+    """Open a connection with the settings that all of ours have. Raises what asyncpg raises.
+
+    Without `synchronous_commit` a crash of the database may lose its last commits.
+    """
     milliseconds = 0 if statement_timeout is None else max(1, round(statement_timeout * 1000))
     connection: Connection = await asyncpg.connect(
         dsn,
@@ -69,7 +77,7 @@ async def connect(
             # Plans are made once for each connection, perhaps while the tables are still empty.
             "enable_seqscan": "off",
             "jit": "off",
-            "synchronous_commit": "on",
+            "synchronous_commit": "on" if synchronous_commit else "off",
             "timezone": "UTC",
         },
     )
@@ -100,8 +108,16 @@ class _Slot:
 class Database:
     """A pool of connections that raises domain errors. Use between `open` and `close`, in one event loop."""
 
-    def __init__(self, dsn: str, limits: DatabaseLimits = DEFAULT_LIMITS, *, application: str = "koyomi") -> None:
+    def __init__(
+        self,
+        dsn: str,
+        limits: DatabaseLimits = DEFAULT_LIMITS,
+        *,
+        application: str = "koyomi",
+        synchronous_commit: bool = True,
+    ) -> None:
         self._dsn = dsn
+        self._synchronous_commit = synchronous_commit
         self._limits = limits
         self._application = application
         self._idle: list[_Slot] = []
@@ -234,6 +250,7 @@ class Database:
                 application=self._application,
                 statement_timeout=self._limits.statement_timeout,
                 connect_timeout=self._limits.connect_timeout,
+                synchronous_commit=self._synchronous_commit,
             )
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError):

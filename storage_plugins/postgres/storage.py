@@ -13,7 +13,7 @@ import asyncpg
 
 from server.calendar.filter_plan import UidSearch
 from server.domain.errors import DatabaseError, NotFound, Unavailable
-from server.domain.events import Change
+from server.domain.events import JOBS, Change
 from server.domain.objects import Collection, Home, Target
 from server.storage.reads import (
     MAX_TIMINGS,
@@ -314,6 +314,11 @@ class PostgresStorage(MemberWrites, CollectionWrites):
                 return (await schema_state(connection)).usable
         except (Unavailable, DatabaseError):
             return False
+
+    def announce_jobs(self) -> None:
+        """Tell the runners of all workers that jobs may have become due."""
+        if self._notifier is not None:
+            self._notifier.announce(JOBS)
 
     def announce(self, home_id: int, collection_id: int | None, revision: int) -> int:
         """Tell other workers of a change that another part of this plugin has committed; gives the revision."""

@@ -167,7 +167,7 @@ def test_behind_a_proxy_with_a_prefix(server: ServerProcess, wrong: dict[str, ob
         ({"external_url": "https://cal.example"}, "external_url is https, but no proxy is trusted"),
         ({"trusted_proxies": "0.0.0.0/0"}, "everyone may claim any address"),
         ({"basic_auth_insecure": "true"}, "WARNING settings: basic_auth_insecure"),
-        ({"workers": 40}, "connections, and 415 may be wanted"),
+        ({"workers": 40}, "connections, and 575 may be wanted"),
         ({"database": "postgresql://nobody@127.0.0.1:1/none"}, "PROBLEM database: The database does not answer"),
     ],
 )

@@ -12,8 +12,10 @@ from uuid import uuid4
 from server.domain.changes import Cause
 from server.domain.errors import InvalidPrincipal, NameTaken, NotFound
 from server.storage.directory import PrincipalChange, RelationChange, name_key
+from server.storage.jobs import MAINTENANCE, OWNERS, Job
 from storage_plugins.postgres.changes.homes import create_homes
 from storage_plugins.postgres.database import Connection
+from storage_plugins.postgres.jobs import enqueue
 
 _LOCK = 0x6B6F796F_0001
 """Key of the advisory lock of all writes of principals."""
@@ -53,7 +55,11 @@ async def write(connection: Connection, changes: Sequence[PrincipalChange], caus
         "delete from principal_address where principal_id = any($1::bigint[])",
         [change.id for change in changes if change.id is not None and change.addresses is not None],
     )
-    return [await _write_one(connection, change, cause) for change in changes]
+    ids = [await _write_one(connection, change, cause) for change in changes]
+    if any(change.id is not None and (change.name or change.addresses is not None) for change in changes):
+        # Their addresses decide which events they have declined.
+        await enqueue(connection, Job(OWNERS, lock_key=MAINTENANCE, queueing_key=OWNERS))
+    return ids
 
 
 async def _write_one(connection: Connection, change: PrincipalChange, cause: Cause) -> int:

@@ -148,3 +148,17 @@ async def test_a_loaded_dump_keeps_the_chain(storage, database):
     await seal(storage.database, settling=0)
     await settle(database)
     assert await broken(storage) == []
+
+
+async def test_two_processes_that_seal_at_once_cannot_both_continue_the_chain(storage):
+    await storage.database.fetch(INSERT)
+    await seal(storage.database, settling=0)
+    previous = await storage.database.fetchval("select digest from audit_seal order by last_id desc limit 1")
+    await storage.database.fetch(INSERT)
+    await seal(storage.database, settling=0)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await storage.database.fetch(
+            "insert into audit_seal (last_id, row_count, previous, digest) select last_id + 1, 1, $1, '' "
+            "from audit_seal order by last_id desc limit 1",
+            previous,
+        )

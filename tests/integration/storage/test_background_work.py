@@ -13,12 +13,12 @@ from server.events import sharees
 from server.jobs import maintenance
 from server.observe import background
 from server.observe.metrics import Metrics
-from server.settings.model import Settings
 from server.storage.directory import PrincipalChange, RelationChange
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.storage.conftest import assert_consistent, make_person
 from tests.integration.storage.member_storage import MemberStorage
+from tests.integration.storage.periodic import run_all
 from tests.integration.storage.test_fan_out import bound, pass_on, share, write
 from tests.integration.storage.test_maintenance import age
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
@@ -31,36 +31,41 @@ async def storage(database):
         await assert_consistent(opened)
 
 
-def runs(metrics: Metrics, job: str, outcome: str) -> float:
-    return metrics.registry.get_sample_value("koyomi_maintenance_runs_total", {"job": job, "outcome": outcome}) or 0.0
+def runs(metrics: Metrics, kind: str, outcome: str) -> float:
+    return metrics.registry.get_sample_value("koyomi_job_runs_total", {"kind": kind, "outcome": outcome}) or 0.0
 
 
-def last_success(metrics: Metrics, job: str) -> float:
-    name = "koyomi_maintenance_last_success_timestamp_seconds"
-    return metrics.registry.get_sample_value(name, {"job": job}) or 0.0
+def last_success(metrics: Metrics, kind: str) -> float:
+    name = "koyomi_job_last_success_timestamp_seconds"
+    return metrics.registry.get_sample_value(name, {"kind": kind}) or 0.0
 
 
 def failed_jobs(lines) -> list[tuple[str, str]]:
-    return [(line["job"], line["reason"]) for line in lines if line["event"] == "maintenance_job_failed"]
+    return [(line["task"], line["reason"]) for line in lines if line["event"] == "background_task_failed"]
 
 
 async def test_a_job_that_raises_stops_no_other_and_runs_again(storage, database, monkeypatch):
     def broken(*_: object) -> None:
         raise ValueError("a text that nobody expected")
 
-    metrics, settings = Metrics(), Settings()
+    metrics = Metrics()
+    before = background.failures["shared"]
     with capture_logs() as lines, monkeypatch.context() as patched:
         patched.setattr(maintenance, "render_shared", broken)
-        done = await maintenance.maintain(database, settings, metrics)
+        done = await run_all(database, metrics)
     assert failed_jobs(lines) == [("shared", "ValueError")]
-    assert done is not None
+    assert background.failures["shared"] == before + 1
     assert {"zone_data", "horizon", "outbox", "deleted", "views", "tombstones", "audit"} <= done.keys()
     assert "shared" not in done
     assert (runs(metrics, "shared", "failed"), runs(metrics, "shared", "succeeded")) == (1, 0)
     assert runs(metrics, "audit", "succeeded") == 1
     assert last_success(metrics, "audit") > 0 == last_success(metrics, "shared")
-    assert "shared" in (await maintenance.maintain(database, settings, metrics) or {})
+    row = await storage.database.fetchrow("select state, attempts, error from job where kind = 'shared'")
+    assert tuple(row) == ("queued", 1, "ValueError")
+    assert "shared" in await run_all(database, metrics)
     assert last_success(metrics, "shared") > 0
+    row = await storage.database.fetchrow("select state, attempts, error from job where kind = 'shared'")
+    assert tuple(row) == ("queued", 0, None)
 
 
 async def test_a_job_that_violates_a_check_stops_no_other(storage, database):
@@ -69,38 +74,16 @@ async def test_a_job_that_violates_a_check_stops_no_other(storage, database):
     made = await storage.put_object(calendar, "a", content("a"), None, LIMITS, CAUSE)
     await storage.delete_object(calendar, "a", state(made), CAUSE)
     await age(storage, 40)
-    metrics, settings = Metrics(), Settings()
+    metrics = Metrics()
     # No error of ours stands for the violation of a check.
     await storage.database.fetch("alter table object add constraint keeps_text check (text is not null)")
     with capture_logs() as lines:
-        done = await maintenance.maintain(database, settings, metrics)
+        done = await run_all(database, metrics)
     assert failed_jobs(lines) == [("deleted", "CheckViolationError")]
-    assert done is not None
     assert {"outbox", "audit", "tombstones"} <= done.keys()
     await storage.database.fetch("alter table object drop constraint keeps_text")
-    assert (await maintenance.maintain(database, settings, metrics) or {})["deleted"] == 1
+    assert (await run_all(database, metrics))["deleted"] == 1
     assert (runs(metrics, "deleted", "failed"), runs(metrics, "deleted", "succeeded")) == (1, 1)
-
-
-async def test_maintenance_goes_on_after_a_round_that_failed(storage, database, monkeypatch):
-    rounds: list[int] = []
-    done = asyncio.Event()
-
-    async def maintain(dsn: str, settings: Settings, metrics: Metrics) -> None:
-        rounds.append(1)
-        if len(rounds) == 1:
-            raise ValueError
-        done.set()
-
-    monkeypatch.setattr(maintenance, "maintain", maintain)
-    monkeypatch.setattr(maintenance, "_FIRST", 0.0)
-    monkeypatch.setattr(background, "FIRST_PAUSE", 0.01)
-    before = background.failures["maintenance"]
-    with capture_logs() as lines:
-        async with running(maintenance.keep(database, Settings(), Metrics())):
-            await asyncio.wait_for(done.wait(), 30)
-    assert background.failures["maintenance"] == before + 1
-    assert [line["event"] for line in lines] == ["background_task_failed"]
 
 
 @contextlib.asynccontextmanager

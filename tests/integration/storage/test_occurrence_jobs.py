@@ -1,4 +1,4 @@
-"""The horizon moves, zone data change, and rounds of maintenance: clients see none of it."""
+"""The horizon moves, zone data change, and the maintenance: clients see none of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import itertools
 from datetime import timedelta
 from types import SimpleNamespace
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -15,10 +14,10 @@ from server.calendar.component import parse_calendar
 from server.calendar.materialise import materialise
 from server.domain.errors import ConfigurationError, DatabaseError
 from server.domain.objects import Target
-from server.jobs import maintenance
-from server.observe.metrics import Metrics
 from server.process.preparation import prepare
 from server.settings.model import Settings
+from server.storage.directory import PrincipalChange
+from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.upkeep.occurrence_jobs import (
     affected,
     follow_owners,
@@ -32,6 +31,7 @@ from storage_plugins.postgres.upkeep.occurrence_jobs import (
 )
 from tests.integration.storage.conftest import assert_consistent, make_person
 from tests.integration.storage.member_storage import MemberStorage
+from tests.integration.storage.periodic import run_all
 from tests.integration.storage.values import CAUSE, LIMITS, NOW, content, event_text, read, state
 
 YEAR = timedelta(days=366)
@@ -368,7 +368,7 @@ async def test_other_addresses_of_the_owner_decide_anew_what_is_declined(storage
     await assert_consistent(storage)
 
 
-async def test_one_process_at_a_time_maintains(storage, database):
+async def test_a_server_maintains(storage, database):
     person = await make_person(storage)
     calendar = await person.collection()
     await follow_owners(storage.database)
@@ -377,15 +377,27 @@ async def test_one_process_at_a_time_maintains(storage, database):
     await storage.database.fetch("update object set expanded_until = now() + interval '1 day'")
     await put_series(storage, calendar, "b", "FREQ=DAILY;COUNT=9")
     await storage.database.fetch("update object set time_key = md5(name) where name = 'b'")
-    other = await asyncpg.connect(database)
-    try:
-        await other.fetch("select pg_advisory_lock($1)", maintenance._LOCK)
-        assert await maintenance.maintain(database, Settings(), Metrics()) is None
-    finally:
-        await other.close()
-    done = await maintenance.maintain(database, Settings(), Metrics())
-    assert done is not None
+    done = await run_all(database)
     assert (done["outbox"], done["horizon"], done["derived"]) == (1, 1, 1)
-    again = await maintenance.maintain(database, Settings(), Metrics())
-    assert again is not None
-    assert not any(again.values())
+    assert not any((await run_all(database)).values())
+
+
+async def test_a_change_of_addresses_asks_for_the_job_that_follows_it(storage, database):
+    directory = PostgresDirectory(storage.database)
+    person = await make_person(storage)
+    await run_all(database)
+    calendar = await person.collection()
+    lines = "DTSTART:20260305T090000Z", "ATTENDEE;PARTSTAT=DECLINED:mailto:new@example.com"
+    found = await read(storage, calendar, event_text("a", *lines))
+    await storage.put_object(calendar, "a", found, None, LIMITS, CAUSE)
+    asked = "select count(*) from job where kind = 'owners' and every is null"
+    await directory.write_principals([PrincipalChange(id=person.id, display_name="Ada")], CAUSE)
+    assert await storage.database.fetchval(asked) == 0
+    for _ in range(2):
+        change = PrincipalChange(id=person.id, addresses=("new@example.com",))
+        await directory.write_principals([change], CAUSE)
+    assert await storage.database.fetchval(asked) == 1
+    assert (await run_all(database))["owners"] in (0, 1), "the job that was asked for, or the periodic one, marks it"
+    assert await storage.database.fetchval(asked) == 0
+    await run_all(database)
+    assert await storage.database.fetchval("select busy from occurrence") == 0

@@ -13,13 +13,13 @@ from structlog.testing import capture_logs
 from server.cli import main
 from server.diagnosis.installation import look_at_database
 from server.domain.errors import DatabaseError
-from server.jobs import maintenance
 from server.settings.model import Settings
 from storage_plugins.postgres.database import connect
 from storage_plugins.postgres.embedded.client_programs import client_programs
 from storage_plugins.postgres.lock_waits import Patience
 from storage_plugins.postgres.migrations import Migration, migrate, migrations, run_online_steps, schema_state
 from storage_plugins.postgres.online_steps import statements
+from tests.integration.storage.periodic import run_all
 
 QUICK = Patience(lock_timeout=0.2, pause=0.2, total=60.0)
 TABLE = Migration(1, "table", "pre", "create table word (id integer primary key, text text, length integer);")
@@ -294,21 +294,15 @@ def test_statements_end_with_a_semicolon_at_the_end_of_a_line():
     assert found[2].sql == BACKFILL.strip().removesuffix(";")
 
 
-async def test_a_server_runs_online_steps_in_the_background(empty_database, monkeypatch):
+async def test_a_server_runs_online_steps_in_the_background(empty_database):
     first = min(step.number for step in migrations() if step.step == "online")
     await migrate(empty_database, known=migrations()[: first - 1])
     await migrate(empty_database)
     assert await online(empty_database)
-    monkeypatch.setattr(maintenance, "_FIRST", 0.1)
     with capture_logs() as logs:
-        workers = [asyncio.create_task(maintenance.complete_schema(empty_database)) for _ in range(2)]
-        while await online(empty_database):
-            await asyncio.sleep(0.05)
-        while not logs:
-            await asyncio.sleep(0.05)
-        for worker in workers:
-            worker.cancel()
-        await asyncio.wait(workers)
+        await run_all(empty_database, servers=2)
+    assert not await online(empty_database)
+    logs = [entry for entry in logs if entry["event"] == "online_step_done"]
     expected = [step.title for step in migrations() if step.step == "online"]
     assert [(entry["event"], entry["migration"]) for entry in logs] == [("online_step_done", name) for name in expected]
 

@@ -21,6 +21,8 @@ GLOBAL = {
     "delegate",
     "identity",
     "installation",
+    "job",
+    "job_hold",
     "membership",
     "password",
     "principal",
