@@ -10,6 +10,7 @@ import click
 
 from server.calendar import iana
 from server.commands.options import with_settings
+from server.commands.progress import progress_bar
 from server.commands.session import open_database
 from server.domain.errors import ConfigurationError, DatabaseError
 from server.services.etags import etag_of
@@ -19,7 +20,7 @@ from storage_plugins.postgres.backup import dump
 from storage_plugins.postgres.backup.restore import upgrade_postgresql
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.migrations import migrate, run_online_steps, schema_state
-from storage_plugins.postgres.upkeep import occurrence_jobs
+from storage_plugins.postgres.upkeep import occurrence_jobs, rederivation
 from storage_plugins.postgres.upkeep.audit_chain import verify
 from storage_plugins.postgres.upkeep.check import check as differences
 
@@ -100,10 +101,9 @@ async def restored(settings: Settings) -> None:
 @click.option("--all", "everything", is_flag=True, help="All objects, whatever changed.")
 @with_settings()
 async def reexpand(settings: Settings, dry_run: bool, everything: bool) -> None:
-    """Compute stored occurrences again after an update of the time-zone data or of Koyomi, as servers do by themselves.
+    """Compute stored occurrences again after an update of the time-zone data, as servers do by themselves.
 
-    Says how many objects an older version of Koyomi derived, which zones changed, and whose calendars have events in
-    them. May run while the server does.
+    Says which zones changed, and whose calendars have events in them. May run while the server does.
     """
     async with open_database(settings) as dsn:
         if not dry_run:
@@ -117,17 +117,40 @@ async def reexpand(settings: Settings, dry_run: bool, everything: bool) -> None:
                 click.echo(f"Changed: {', '.join(sorted(found.changed))}.")
                 for name, objects in await occurrence_jobs.affected(database, found.changed):
                     click.echo(f"{name}: {objects}")
-            click.echo(f"Derived by an older version: {await occurrence_jobs.outdated(database)} objects.")
             if dry_run:
                 return
             now, done = datetime.now(UTC), 0
             if everything:
                 done = await occurrence_jobs.reexpand(database, now, None)
-            else:
-                done = await occurrence_jobs.rederive(database, now)
             if everything or not found.current:
                 done += await occurrence_jobs.follow_zone_data(database, now)
             click.echo(f"{done} objects were computed anew.")
+        finally:
+            await database.close()
+
+
+@db.command
+@click.option("--dry-run", is_flag=True, help="Only say how many objects wait.")
+@with_settings()
+async def rederive(settings: Settings, dry_run: bool) -> None:
+    """Derive the objects again that an older version of Koyomi derived, as servers do by themselves.
+
+    Occurrences, alarms and busy times are derived from the texts. Clients notice nothing. May run while the server
+    does, and goes on where it was interrupted.
+    """
+    async with open_database(settings) as dsn:
+        await migrate(dsn)
+        database = Database(dsn, DatabaseLimits(statement_timeout=_STATEMENT_TIMEOUT), application="koyomi rederive")
+        await database.open()
+        try:
+            total = await rederivation.outdated(database)
+            click.echo(f"{total} objects wait.")
+            if dry_run:
+                return
+            with progress_bar(total) as progress:
+                done = await rederivation.rederive(database, datetime.now(UTC), progress=progress)
+            left = await rederivation.outdated(database)
+            click.echo(f"{done} objects were derived again." + (f" {left} objects wait." if left else ""))
         finally:
             await database.close()
 

@@ -16,9 +16,10 @@ from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.migrations import run_online_steps
 from storage_plugins.postgres.upkeep.audit_chain import seal
-from storage_plugins.postgres.upkeep.occurrence_jobs import follow_owners, follow_zone_data, rederive, roll_horizon
+from storage_plugins.postgres.upkeep.occurrence_jobs import follow_zone_data, roll_horizon
 from storage_plugins.postgres.upkeep.outbox import prune_outbox
 from storage_plugins.postgres.upkeep.pruning import forget_deleted, prune_tombstones
+from storage_plugins.postgres.upkeep.rederivation import follow_owners, rederive
 
 INTERVAL = 600.0
 """Seconds between two runs of a job."""

@@ -78,6 +78,7 @@ MAKE = [each for each in blocks("sh") if only_make(each)]
 RUN_HERE = {
     "make install": "test_the_readme_adds_a_person_and_serves",
     "koyomi serve --database": "test_an_external_database",
+    "koyomi db rederive": "test_commands_that_work_beside_the_server",
     "koyomi db reexpand": "test_commands_that_work_beside_the_server",
     "koyomi backup": "test_commands_that_work_beside_the_server",
     "koyomi restore --user": "test_commands_that_work_beside_the_server",
@@ -183,6 +184,7 @@ def test_commands_that_work_beside_the_server(server: ServerProcess, tmp_path: P
     shown = shell(block("curl http").replace("9232", monitoring), environment, tmp_path)
     assert '"ready"' in shown
     assert "koyomi_requests_total" in shown
+    assert "0 objects were derived again." in shell(block("koyomi db rederive"), environment, tmp_path)
     assert "0 objects were computed anew." in shell(block("koyomi db reexpand"), environment, tmp_path)
     doctor = block("koyomi doctor").replace("https://cal.example.org", server.url).replace("NAME", "ada")
     assert "All is well." in shell(doctor, environment, tmp_path, "pw\n")

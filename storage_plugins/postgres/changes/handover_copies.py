@@ -136,6 +136,7 @@ async def copy_members(connection: Connection, handover: Handover, limit: int) -
         {
             # Whether the new owner has declined an event is computed anew.
             "time_key": "case when s.component = 'VEVENT' then '' else s.time_key end",
+            "derived": "case when s.component = 'VEVENT' then 0 else s.derived end",
             "created_revision": "$4 + row_number() over (order by s.revision)",
             "revision": "$4 + row_number() over (order by s.revision)",
             "deleted_revision": "case when s.deleted_revision is not null then "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.calendar import derivation
 from server.domain.changes import ChangeSet, Delete, Put, SetPersonal, SetProperties, StoredContent, Write
 from server.domain.contents import ObjectContent
 from server.domain.errors import BadRequest
@@ -11,7 +12,7 @@ from storage_plugins.postgres.changes.writing import based_on, by, call, place, 
 
 Statement = tuple[str, tuple[object, ...]]
 
-_PUT = call("koyomi_put_object_3", 55)
+_PUT = call("koyomi_put_object_4", 56)
 _PUT_VIEW = call("koyomi_put_view_2", 20)
 _DELETE = call("koyomi_delete_object_2", 11)
 _TRANSFER = call("koyomi_transfer_object_3", 23)
@@ -77,6 +78,7 @@ def _put(put: Put, content: ObjectContent, changes: ChangeSet, restore_days: int
         content.schedule_tag,
         content.size,
         content.time_key,
+        derivation.VERSION,
         content.text,
         dict(content.summary) or None,
         *occurrence_rows.derived(content.materialised),

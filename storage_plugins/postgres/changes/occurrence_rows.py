@@ -1,4 +1,4 @@
-"""Occurrences and alarms as the arguments of `koyomi_put_object_3`: one array for each column."""
+"""Occurrences and alarms as the arguments of `koyomi_put_object_4`: one array for each column."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTHING = (False, None, None, None, None, None, *[None] * 12)
 
 
 def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
-    """Arguments of `koyomi_put_object_3`, from `p_materialised` to `p_alarms`."""
+    """Arguments of `koyomi_put_object_4`, from `p_materialised` to `p_alarms`."""
     if materialised is None:
         return _NOTHING
     rows = materialised.occurrences

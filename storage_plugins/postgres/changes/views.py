@@ -112,7 +112,7 @@ def shared_object(row: Any) -> SharedObject:
 
 
 def arguments(views: Views | None) -> tuple[Any, ...]:
-    """The last arguments of `koyomi_put_object_3`, from `p_views` on."""
+    """The last arguments of `koyomi_put_object_4`, from `p_views` on."""
     if views is None:
         return _NONE
     return True, *rendered(views)

@@ -103,8 +103,8 @@ begin
     if p_prepared_id is not null then
         insert into object (
             home_id, collection_id, id, created_revision, revision, created_at, modified_at, size, endless, name, uid,
-            component, etag, time_key, span_start, span_end, expanded_from, expanded_until, tzids, recurrence,
-            summary, properties, text
+            component, etag, time_key, derived, span_start, span_end, expanded_from, expanded_until, tzids,
+            recurrence, summary, properties, text
         )
         select p_home_id, v_id, n.new_id, v_revision + n.number, v_revision + n.number, v_now, v_now,
                octet_length(n.text), o.endless, o.name, o.uid, o.component, n.etag,
@@ -112,6 +112,10 @@ begin
                case
                    when n.etag <> o.etag or (p_home_id <> p_collection_home_id and o.component = 'VEVENT') then ''
                    else o.time_key
+               end,
+               case
+                   when n.etag <> o.etag or (p_home_id <> p_collection_home_id and o.component = 'VEVENT') then 0
+                   else o.derived
                end,
                o.span_start, o.span_end, o.expanded_from, o.expanded_until, o.tzids, o.recurrence, o.summary,
                o.properties, n.text

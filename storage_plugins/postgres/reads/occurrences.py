@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import Any
 
+from server.calendar import derivation
 from server.domain.occurrences import EARLIEST, FLOATING_MARGIN, Busy, Kind, Occurrence, Timing
 from server.storage.reads import MAX_TIMINGS, BusyTimes, Overlapping, StoredRecurrence, Timings
 from storage_plugins.postgres.changes import views
@@ -135,13 +136,13 @@ def recurrences(*, viewed: bool) -> str:
     """The stored recurrences of objects.
 
     Arguments: home, collection, ids of objects, component types or null; whose view it is if `viewed`.
-    A server of an older version leaves the recurrence as it was; its time keys have no version.
+    Code before `FIRST_WITH_RECURRENCE` left the recurrence as it was.
     """
     return (
         f"select o.id, o.recurrence, {_VIEW_BUSY if viewed else 'null'} "  # noqa: S608
         f"from object o{views.joined('$5') if viewed else ''} "
         "where o.home_id = $1 and o.id = any($3::bigint[]) and o.collection_id = $2 and o.deleted_revision is null "
-        f"and octet_length(o.recurrence) <= {_LONGEST_RECURRENCE} and o.time_key > 'v' "
+        f"and octet_length(o.recurrence) <= {_LONGEST_RECURRENCE} and o.derived >= {derivation.FIRST_WITH_RECURRENCE} "
         "and ($4::text[] is null or o.component = any($4))"
     )
 

@@ -1,5 +1,4 @@
-"""Stored occurrences are computed again: those of endless series as time goes by, those in zones that changed, and
-those that an older version of the code derived (`server.calendar.derivation`).
+"""Stored occurrences are computed again: those of endless series as time goes by, and those in zones that changed.
 
 This changes nothing that clients synchronise, so it takes no revision. Objects are read in pages and computed outside a
 transaction; one that was changed or deleted meanwhile is left alone, since its writer has computed it.
@@ -27,7 +26,7 @@ from storage_plugins.postgres.changes import occurrence_rows
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads import owners
 
-_PAGE = 500
+PAGE = 500
 """Objects that are looked up at once."""
 _TEXTS_AT_ONCE = 50
 _BYTES_AT_ONCE = 4 * 1024 * 1024
@@ -52,49 +51,8 @@ _ALL = f"""
     where o.component <> 'VCARD' and o.deleted_revision is null and (o.home_id, o.id) > ($1, $2)
     order by o.home_id, o.id limit $3
 """  # noqa: S608
-_OUTDATED = f"""
-    select {_COLUMNS} from object o
-    where left(o.time_key, 4) < $1 and o.component <> 'VCARD' and o.deleted_revision is null limit $2
-"""  # noqa: S608
-_COUNT_OUTDATED = """
-    select count(*) from object o
-    where left(o.time_key, 4) < $1 and o.component <> 'VCARD' and o.deleted_revision is null
-"""
-_ADDRESSES = """
-    array(
-        select p.name from principal p where p.id = h.principal_id
-        union all
-        (select a.address from principal_address a where a.principal_id = h.principal_id order by a.position)
-    )
-"""
-_OTHER_OWNERS = f"""
-    select h.id, o.addresses from home h cross join lateral (select {_ADDRESSES} as addresses) as o
-    where h.kind = 'calendar' and h.id > $1 and h.owner_addresses <> o.addresses order by h.id limit $2
-"""  # noqa: S608
-# Homes without events, such as those of new people, need nothing else.
-_SET_OWNERS_WITHOUT_EVENTS = f"""
-    update home h set owner_addresses = {_ADDRESSES}
-    where h.id in (
-        select e.id from home e
-        where e.id = any($1::bigint[])
-          and not exists (select from object o where o.home_id = e.id and o.component = 'VEVENT')
-        order by e.id for no key update
-    )
-    returning h.id
-"""  # noqa: S608
-_MARK_EVENTS = """
-    with events as (
-        select o.home_id, o.id from object o
-        where o.home_id = $1 and o.id > $2 and o.component = 'VEVENT' and o.deleted_revision is null
-        order by o.id limit $3 for no key update
-    ), marked as (
-        update object o set time_key = '' from events e where o.home_id = e.home_id and o.id = e.id
-    )
-    select max(id), count(*) from events
-"""
-_SET_OWNER = "update home set owner_addresses = $2 where id = $1"
 _TEXTS = f"""
-    select o.home_id, o.id, o.collection_id, o.revision, o.text, o.time_key, {owners.COLUMNS}
+    select o.home_id, o.id, o.collection_id, o.revision, o.text, o.time_key, o.derived, {owners.COLUMNS}
     from unnest($1::bigint[], $2::bigint[]) as wanted (home_id, id)
     join object o on o.home_id = wanted.home_id and o.id = wanted.id and o.deleted_revision is null
     join home h on h.id = o.home_id join principal p on p.id = h.principal_id
@@ -110,10 +68,10 @@ _LOCK = """
 """
 _UPDATE = """
     update object set span_start = $3, span_end = $4, endless = $5, expanded_from = $6, expanded_until = $7, tzids = $8,
-        recurrence = $9, time_key = $10
+        recurrence = $9, time_key = $10, derived = $11
     where home_id = $1 and id = $2
 """
-_GIVE_UP = "update object set time_key = $4 where home_id = $1 and id = $2 and revision = $3"
+_GIVE_UP = "update object set time_key = $4, derived = $5 where home_id = $1 and id = $2 and revision = $3"
 _REPLACE = "select koyomi_replace_occurrences_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 _REMOVE_ALARMS = "delete from alarm where home_id = $1 and object_id = $2 and viewer_id = 0"
 _BUSY_WITHOUT = (
@@ -142,12 +100,12 @@ async def roll_horizon(database: Database, now: datetime, *, seconds: float | No
     rolled, end = 0, None if seconds is None else time.monotonic() + seconds
     place: tuple[object, ...] = (datetime.min.replace(tzinfo=UTC), 0, 0)
     while True:
-        rows = await database.fetch(_HORIZON, now, *place, _PAGE)
-        for group in _groups(rows):
-            rolled += await _compute(database, group, now, end)
+        rows = await database.fetch(_HORIZON, now, *place, PAGE)
+        for group in groups(rows):
+            rolled += await compute(database, group, now, end)
             if end is not None and time.monotonic() >= end:
                 return rolled
-        if len(rows) < _PAGE:
+        if len(rows) < PAGE:
             return rolled
         place = (rows[-1]["expanded_until"], rows[-1]["home_id"], rows[-1]["id"])
 
@@ -225,68 +183,9 @@ async def reexpand(
     """
     done = 0
     async for rows in _pages(database, zones):
-        done += await _compute(database, rows, now)
+        done += await compute(database, rows, now)
         progress(done)
     return done
-
-
-async def outdated(database: Database) -> int:
-    """How many objects have columns that an older version of the code derived."""
-    return int(await database.fetchval(_COUNT_OUTDATED, derivation.PREFIX))
-
-
-async def rederive(
-    database: Database,
-    now: datetime,
-    *,
-    seconds: float | None = None,
-    progress: Callable[[int], None] = lambda _: None,
-) -> int:
-    """Compute the objects again whose columns an older version of the code derived; returns how many.
-
-    Stops after `seconds`. Can be stopped at any point and called again: an object that is done has a time key of this
-    version.
-    """
-    done, end = 0, None if seconds is None else time.monotonic() + seconds
-    while end is None or time.monotonic() < end:
-        rows = await database.fetch(_OUTDATED, derivation.PREFIX, _PAGE)
-        computed = 0
-        for group in _groups(rows):
-            computed += await _compute(database, group, now, end)
-            if end is not None and time.monotonic() >= end:
-                break
-        done += computed
-        progress(done)
-        # Objects that servers of an older version write meanwhile are left for the next call.
-        if len(rows) < _PAGE or not computed:
-            break
-    return done
-
-
-async def follow_owners(database: Database, *, seconds: float | None = None) -> int:
-    """Mark the events of people whose name or addresses have changed for `rederive`; returns how many events.
-
-    The new addresses decide which events the person has declined. Stops after `seconds`. Can be interrupted at any
-    point and called again.
-    """
-    marked, place, end = 0, 0, None if seconds is None else time.monotonic() + seconds
-    while homes := await database.fetch(_OTHER_OWNERS, place, _PAGE):
-        ids = [row[0] for row in homes]
-        empty = {row[0] for row in await database.fetch(_SET_OWNERS_WITHOUT_EVENTS, ids)}
-        for home_id, addresses in homes:
-            if home_id in empty:
-                continue
-            if end is not None and time.monotonic() >= end:
-                return marked
-            last, found = 0, _PAGE
-            while found == _PAGE:
-                row = await database.fetchrow(_MARK_EVENTS, home_id, last, _PAGE)
-                assert row is not None
-                last, found = row[0] or last, row[1]
-                marked += found
-            await database.fetch(_SET_OWNER, home_id, addresses)
-        place = ids[-1]
-    return marked
 
 
 async def follow_zone_data(database: Database, now: datetime) -> int:
@@ -305,11 +204,11 @@ async def _pages(database: Database, zones: Collection[str] | None) -> AsyncIter
     place = (0, 0)
     while True:
         if zones is None:
-            rows = await database.fetch(_ALL, *place, _PAGE)
+            rows = await database.fetch(_ALL, *place, PAGE)
         else:
-            rows = await database.fetch(_OF_ZONES, sorted(zones), *place, _PAGE)
+            rows = await database.fetch(_OF_ZONES, sorted(zones), *place, PAGE)
         yield rows
-        if len(rows) < _PAGE:
+        if len(rows) < PAGE:
             return
         place = (rows[-1]["home_id"], rows[-1]["id"])
 
@@ -317,7 +216,7 @@ async def _pages(database: Database, zones: Collection[str] | None) -> AsyncIter
 # -- computing --------------------------------------------------------------------------------------------------------
 
 
-def _groups(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def groups(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """Objects whose texts are read together."""
     group: list[Any] = []
     size = 0
@@ -331,10 +230,10 @@ def _groups(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield group
 
 
-async def _compute(database: Database, rows: Sequence[Any], now: datetime, end: float | None = None) -> int:
+async def compute(database: Database, rows: Sequence[Any], now: datetime, end: float | None = None) -> int:
     """Compute objects again, none after a time of `time.monotonic`; returns how many."""
     done = 0
-    for group in _groups(rows):
+    for group in groups(rows):
         homes, ids = [row["home_id"] for row in group], [row["id"] for row in group]
         for row in await database.fetch(_TEXTS, homes, ids):
             if end is not None and time.monotonic() >= end:
@@ -346,7 +245,8 @@ async def _compute(database: Database, rows: Sequence[Any], now: datetime, end: 
                 reason = type(error).__name__
                 log.warning("object_not_expanded", home_id=row["home_id"], object_id=row["id"], reason=reason)
                 key = derivation.versioned("")
-                await database.fetch(_GIVE_UP, row["home_id"], row["id"], row["revision"], key)
+                place = row["home_id"], row["id"], row["revision"]
+                await database.fetch(_GIVE_UP, *place, key, derivation.VERSION)
                 continue
             done += await _store(database, row, found)
     return done
@@ -373,16 +273,18 @@ async def _store(database: Database, row: Any, found: _Derived) -> bool:
     home_id, object_id = row["home_id"], row["id"]
     arguments = occurrence_rows.arguments(found.materialised)
     # Alarms do not depend on the horizon or on zone data.
-    alarms = arguments[17] if found.time_key != row["time_key"] else None
+    with_alarms = found.time_key != row["time_key"] or row["derived"] != derivation.VERSION
+    alarms = arguments[17] if with_alarms else None
     async with database.transaction() as connection:
         if await connection.fetchrow(_LOCK, home_id, object_id, row["revision"]) is None:
             return False
         await connection.execute("delete from occurrence where home_id = $1 and object_id = $2", home_id, object_id)
-        if found.time_key != row["time_key"]:
+        if with_alarms:
             await connection.execute(_REMOVE_ALARMS, home_id, object_id)
         await connection.execute(_REPLACE, home_id, row["collection_id"], object_id, *arguments[6:17], alarms)
         zones, recurrence = occurrence_rows.derived(found.materialised)
-        await connection.execute(_UPDATE, home_id, object_id, *arguments[1:6], zones, recurrence, found.time_key)
+        keys = found.time_key, derivation.VERSION
+        await connection.execute(_UPDATE, home_id, object_id, *arguments[1:6], zones, recurrence, *keys)
         if found.declined:
             components = [index + 1 for index in sorted(found.declined)]
             for statement in _FREE_FOR_OTHERS:

@@ -8,7 +8,7 @@ import pytest
 
 from server.domain.changes import Cause
 from storage_plugins.postgres.directory import PostgresDirectory
-from storage_plugins.postgres.upkeep.occurrence_jobs import rederive
+from storage_plugins.postgres.upkeep.rederivation import rederive
 from tests.integration.dav.conftest import Served
 from tests.integration.dav.person import Person, calendar, event
 from tests.integration.dav.sharing import Share, eventually, shown
@@ -135,7 +135,7 @@ async def test_deriving_again_frees_what_the_owner_declined_for_sharees_too(
     home = await database.fetchval("select id from home where principal_id = $1 and kind = 'calendar'", person.id)
     await database.fetch("update occurrence set busy = 1 where home_id = $1", home)
     await database.fetch("update object_view set busy = '{1,0}' where home_id = $1", home)
-    await database.fetch("update object set time_key = md5(time_key) where home_id = $1", home)
+    await database.fetch("update object set derived = 0 where home_id = $1", home)
     assert len(await busy(other, place, *JUNE)) == len(await busy(person, person.calendar, *JUNE)) == 1
     await rederive(database, datetime.now(UTC))
     assert await busy(other, place, *JUNE) == []
@@ -235,7 +235,7 @@ async def test_a_recurrence_that_an_older_server_left_behind_is_not_used(person:
     assert await found(person, person.calendar, *FAR) == ["1.ics"]
     # it changes the text and the occurrences, and does not know of the column
     await served.storage.database.fetch(
-        "update object set text = replace(text, 'FREQ=DAILY', 'FREQ=YEARLY;BYMONTH=1'), time_key = md5(text) "
+        "update object set text = replace(text, 'FREQ=DAILY', 'FREQ=YEARLY;BYMONTH=1'), derived = 0 "
         "where home_id = (select id from home where principal_id = $1 and kind = 'calendar')",
         person.id,
     )

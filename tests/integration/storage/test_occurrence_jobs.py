@@ -20,15 +20,13 @@ from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.upkeep.occurrence_jobs import (
     affected,
-    follow_owners,
     follow_zone_data,
-    outdated,
-    rederive,
     reexpand,
     roll_horizon,
     use_zone_data,
     zone_data,
 )
+from storage_plugins.postgres.upkeep.rederivation import follow_owners, outdated, rederive
 from tests.integration.storage.conftest import assert_consistent, make_person
 from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.periodic import run_all
@@ -235,7 +233,7 @@ async def derivation_of(storage):
 
 
 AS_BEFORE = """
-    update object set time_key = md5(name), tzids = array['W. Europe Standard Time'], recurrence = null;
+    update object set derived = 0, time_key = md5(name), tzids = array['W. Europe Standard Time'], recurrence = null;
     update occurrence set busy = 1, start_at = start_at + interval '1 hour';
     delete from alarm where object_id in (select id from object where name = 'weekly');
 """
@@ -281,7 +279,7 @@ async def test_an_object_of_an_older_version_that_cannot_be_read_is_tried_once(s
     calendar = await person.collection()
     await put_series(storage, calendar, "a", "FREQ=WEEKLY")
     right = await derivation_of(storage)
-    await storage.database.fetch("update object set time_key = md5(name), text = 'nothing'")
+    await storage.database.fetch("update object set derived = 3, text = 'nothing'")
     assert await rederive(storage.database, NOW) == 0
     assert await outdated(storage.database) == 0
     assert (await derivation_of(storage))["a"][6] == right["a"][6]
@@ -291,24 +289,24 @@ async def test_what_a_later_version_derived_is_left_alone(storage):
     person = await make_person(storage)
     calendar = await person.collection()
     await put_series(storage, calendar, "a", "FREQ=WEEKLY")
-    await storage.database.fetch("update object set time_key = 'v999:x'")
+    await storage.database.fetch("update object set derived = 999, time_key = 'v999:x'")
     assert await outdated(storage.database) == await rederive(storage.database, NOW) == 0
 
 
 async def test_more_objects_of_an_older_version_than_are_read_at_once(storage, monkeypatch):
-    from storage_plugins.postgres.upkeep import occurrence_jobs
+    from storage_plugins.postgres.upkeep import occurrence_jobs, rederivation
 
-    monkeypatch.setattr(occurrence_jobs, "_PAGE", 3)
+    monkeypatch.setattr(rederivation, "PAGE", 3)
     monkeypatch.setattr(occurrence_jobs, "_TEXTS_AT_ONCE", 2)
     monkeypatch.setattr(occurrence_jobs, "_BYTES_AT_ONCE", 1000)
     person = await make_person(storage)
     calendar = await person.collection()
     for number in range(10):
         await put_series(storage, calendar, f"{number}", "FREQ=WEEKLY")
-    await storage.database.fetch("update object set time_key = '' where name <> '4'")
+    await storage.database.fetch("update object set derived = 0 where name <> '4'")
     told = []
     assert await rederive(storage.database, NOW, progress=told.append) == 9
-    assert told == [3, 6, 9, 9]
+    assert told == [2, 3, 5, 6, 8, 9]
 
 
 async def test_a_server_with_older_zone_data_refuses_to_start(storage, database):
@@ -327,9 +325,9 @@ async def test_a_database_that_may_lose_writes_is_refused(cluster, empty_databas
 
 
 async def test_other_addresses_of_the_owner_decide_anew_what_is_declined(storage, monkeypatch):
-    from storage_plugins.postgres.upkeep import occurrence_jobs
+    from storage_plugins.postgres.upkeep import rederivation
 
-    monkeypatch.setattr(occurrence_jobs, "_PAGE", 2)
+    monkeypatch.setattr(rederivation, "PAGE", 2)
     person, other = await make_person(storage), await make_person(storage)
     calendar = await person.collection()
     for _ in range(5):
@@ -376,7 +374,7 @@ async def test_a_server_maintains(storage, database):
     await storage.database.fetch("update outbox set at = at - interval '8 days'")
     await storage.database.fetch("update object set expanded_until = now() + interval '1 day'")
     await put_series(storage, calendar, "b", "FREQ=DAILY;COUNT=9")
-    await storage.database.fetch("update object set time_key = md5(name) where name = 'b'")
+    await storage.database.fetch("update object set derived = 0 where name = 'b'")
     done = await run_all(database)
     assert (done["outbox"], done["horizon"], done["derived"]) == (1, 1, 1)
     assert not any((await run_all(database)).values())

@@ -16,7 +16,7 @@ from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.reads import alarms as alarm_reads
 from storage_plugins.postgres.reads import members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
-from storage_plugins.postgres.upkeep import occurrence_jobs
+from storage_plugins.postgres.upkeep import rederivation
 from tests.integration.storage.conftest import make_person
 from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
@@ -41,7 +41,7 @@ STATEMENTS = {
     "recurrences": (occurrence_reads.recurrences(viewed=False), 4),
     "recurrences in view": (occurrence_reads.recurrences(viewed=True), 5),
     "owner": (owners.OF_HOME, 1),
-    "outdated": (occurrence_jobs._OUTDATED, 2),
+    "outdated": (rederivation._OUTDATED, 2),
     "ringing": (alarm_reads.RINGING, 4),
     "ringing in view": (alarm_reads.RINGING_IN_VIEW, 5),
     "overlapping": (occurrence_reads.OVERLAPPING, 6),
@@ -82,7 +82,7 @@ EXPECTED = {
     "of component": {"object_availability", None},
     "by id": {"object_pkey", None},
     "recurrences": {"object_pkey", None},
-    "outdated": {"object_derivation", None},
+    "outdated": {"object_derived", None},
     "page of components": {"object_name", None},
     "by id of components": {"object_pkey", None},
     "uid equals": {"object_uid", None},
