@@ -23,6 +23,8 @@ from server.observe.tracing import Tracing
 from server.process.connections import Connections
 from server.process.worker import Post, Served
 from server.services.collections import Collections
+from server.services.granting import Granting
+from server.services.lookup import Lookup
 from server.services.objects import Objects
 from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
@@ -100,8 +102,10 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 storage=storage,
                 directory=directory,
                 access=access,
+                lookup=Lookup(storage),
                 objects=Objects(storage, settings.limits),
                 collections=Collections(storage, settings.limits),
+                granting=Granting(access),
                 limits=settings.limits,
                 page_size=settings.page_size,
                 prefix=settings.path_prefix,

@@ -2,7 +2,7 @@
 
 `docs/access.md` says the same in words. What is granted adds up: by the access control list of a collection (RFC 3744),
 by sharing it, and by making somebody a delegate. A denial in an access control list takes only from what such a list
-grants.
+grants. A viewer of None is the installation itself: commands and jobs.
 """
 
 from __future__ import annotations
@@ -35,28 +35,30 @@ _FREE_BUSY = frozenset({Privilege.READ_FREE_BUSY})
 _PLAIN_READING = READING - _FREE_BUSY
 
 
-def relation(viewer: Principal, owner: Principal | None) -> Relation:
-    """How a person stands to the owner of a resource."""
-    if viewer.is_admin:
+def relation(viewer: Principal | None, owner: Principal | None) -> Relation:
+    """How a person stands to the owner of a resource; the installation, which acts for nobody, is an administrator."""
+    if viewer is None or viewer.is_admin:
         return "admin"
     return "owner" if owner is not None and owner.id == viewer.id else "other"
 
 
-def on_fixed(viewer: Principal) -> Privileges:
+def on_fixed(viewer: Principal | None) -> Privileges:
     """The privileges of a person on the fixed resources above principals and homes."""
-    return _PLAIN_READING | {Privilege.READ_ACL} if viewer.is_admin else _PLAIN_READING
+    return _PLAIN_READING | {Privilege.READ_ACL} if relation(viewer, None) == "admin" else _PLAIN_READING
 
 
-def on_principal(viewer: Principal, principal: Principal | None) -> Privileges:
+def on_principal(viewer: Principal | None, principal: Principal | None) -> Privileges:
     """The privileges of a person on a principal, and on the groups of its delegates."""
     if relation(viewer, principal) == "other":
         return _PLAIN_READING
     return _PLAIN_READING | {Privilege.READ_ACL, Privilege.WRITE_PROPERTIES}
 
 
-def on_home(viewer: Principal, owner: Principal | None, kind: HomeKind, grants: Grants = NO_GRANTS) -> Privileges:
+def on_home(
+    viewer: Principal | None, owner: Principal | None, kind: HomeKind, grants: Grants = NO_GRANTS
+) -> Privileges:
     """The privileges of a person on the home of its owner."""
-    if relation(viewer, owner) != "other":
+    if viewer is None or relation(viewer, owner) != "other":
         held = EVERY_PRIVILEGE
     elif kind == "calendar" and grants is not NO_GRANTS:
         held = _by_delegation(grants.groups | {viewer.id}, grants)
@@ -66,14 +68,14 @@ def on_home(viewer: Principal, owner: Principal | None, kind: HomeKind, grants: 
 
 
 def on_collection(
-    viewer: Principal, owner: Principal | None, collection: Collection, grants: Grants = NO_GRANTS
+    viewer: Principal | None, owner: Principal | None, collection: Collection, grants: Grants = NO_GRANTS
 ) -> Privileges:
     """The privileges of a person on a collection as the home of `owner` shows it, and on each of its members.
 
     `grants` are those of the home.
     """
     who = relation(viewer, owner)
-    if who != "other":
+    if viewer is None or who != "other":
         return _inherent(who, collection.kind, collection.rights)
     if grants is NO_GRANTS:
         return NO_PRIVILEGES
@@ -89,27 +91,29 @@ def on_collection(
     return frozenset(found)
 
 
-def may_keep_view(viewer: Principal, owner: Principal | None, collection: Collection, held: Privileges) -> bool:
+def may_keep_view(viewer: Principal | None, owner: Principal | None, collection: Collection, held: Privileges) -> bool:
     """Whether a person may set properties of a collection in their own view: readers of another's collection may.
 
     `held` are the viewer's privileges on the collection.
     """
-    others = collection.rights != "owner" or owner is None or owner.id != viewer.id
+    others = collection.rights != "owner" or owner is None or viewer is None or owner.id != viewer.id
     return others and Privilege.READ in held
 
 
-def sees_as_sharee(viewer: Principal, owner: Principal | None, collection: Collection, grants: Grants) -> bool:
+def sees_as_sharee(viewer: Principal | None, owner: Principal | None, collection: Collection, grants: Grants) -> bool:
     """Whether a person sees a calendar by its owner's URL as in their own home: sharees do, except those who act for
     the owner.
     """
-    if not collection.views or collection.view is not None or relation(viewer, owner) != "other":
+    if not collection.views or collection.view is not None:
+        return False
+    if viewer is None or relation(viewer, owner) != "other":
         return False
     concerned = grants.groups | {viewer.id}
     return Privilege.READ in _by_sharing(concerned, grants, collection.id) and not _by_delegation(concerned, grants)
 
 
 def may_keep_own_parts(
-    viewer: Principal, owner: Principal | None, collection: Collection, grants: Grants = NO_GRANTS
+    viewer: Principal | None, owner: Principal | None, collection: Collection, grants: Grants = NO_GRANTS
 ) -> bool:
     """Whether somebody may change what the owner of a home keeps for themselves in objects that are only shown there.
 
@@ -117,7 +121,7 @@ def may_keep_own_parts(
     """
     if collection.view is None or owner is None or collection.view != owner.id:
         return False
-    if relation(viewer, owner) != "other":
+    if viewer is None or relation(viewer, owner) != "other":
         return True
     concerned = grants.groups | {viewer.id}
     return any(rights == "write" and delegate in concerned for delegate, rights in grants.delegates)

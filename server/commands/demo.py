@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
 
@@ -12,10 +13,12 @@ import click
 from server.commands import demo_content
 from server.commands.demo_content import PEOPLE, ROOMS, Member
 from server.commands.options import with_serving_settings
-from server.commands.session import CAUSE, Session, open_storage
+from server.commands.session import ACTOR, Session, open_storage
 from server.commands.user import generate_password, table
 from server.domain.errors import DatabaseError
 from server.domain.objects import HomeKind, Target
+from server.domain.privileges import Privilege
+from server.services.lookup import Lookup
 from server.services.objects import Objects
 from server.services.principals.changes import find, set_password
 from server.services.principals.loading import load_principals
@@ -34,7 +37,7 @@ async def demo(settings: Settings) -> None:
         if await _is_there(session):
             click.echo("The demo organisation is there already. A new password: koyomi user passwd NAME --generate")
             return
-        loaded = await load_principals(session.directory, session.hasher, demo_content.principals(), CAUSE)
+        loaded = await load_principals(ACTOR, session.directory, session.hasher, demo_content.principals())
         if loaded.refused or loaded.left_out:
             problem = [*loaded.refused, *loaded.left_out][0]
             raise DatabaseError(f"The demo organisation does not fit in here: {problem.who}: {problem.reason}")
@@ -43,7 +46,7 @@ async def demo(settings: Settings) -> None:
         passwords = {}
         for person in PEOPLE:
             passwords[person.name] = generate_password()
-            await set_password(session.directory, session.hasher, person.name, passwords[person.name], CAUSE)
+            await set_password(ACTOR, session.directory, session.hasher, person.name, passwords[person.name])
     _tell(settings, written, passwords)
 
 
@@ -54,7 +57,7 @@ async def _is_there(session: Session) -> bool:
 
 async def _write(session: Session, settings: Settings, members: Iterable[Member]) -> Counter[str]:
     """Put what is not there yet; counts by collection."""
-    objects = Objects(session.storage, settings.limits)
+    lookup, objects = Lookup(session.storage), Objects(session.storage, settings.limits)
     written: Counter[str] = Counter()
 
     def place(member: Member) -> tuple[str, str]:
@@ -64,14 +67,14 @@ async def _write(session: Session, settings: Settings, members: Iterable[Member]
         principal = await find(session.directory, owner)
         home: HomeKind = "addressbook" if name == "addressbook" else "calendar"
         target = Target(principal.uid, "uid", home, name)
-        collection = (await session.storage.resolve(principal.id, target)).collection
-        if collection is None:
+        found = await lookup.find(replace(ACTOR, acting_for=principal.id), target, Privilege.BIND)
+        if found.collection is None:
             raise DatabaseError(f"{owner} has no collection named {name}.")
-        there = await session.storage.members(collection, ["name"], after=None, limit=10_000)
+        there = await session.storage.members(found.collection, ["name"], after=None, limit=10_000)
         names = {row[0] for row in there}
         for member in group:
             if member.name not in names:
-                await objects.put(collection, member.name, member.text.encode(), None, CAUSE)
+                await objects.put(ACTOR, found.new_member(member.name), member.text.encode())
             written[name] += 1
     return written
 

@@ -11,12 +11,12 @@ import click
 
 from server.commands.options import with_settings
 from server.commands.session import open_storage
-from server.domain.changes import Cause
+from server.domain.actors import Actor
 from server.services.transfer.importing import Imported, Importer
 from server.services.transfer.sources import Refused, Source, find_sources
 from server.settings.model import Settings
 
-CAUSE = Cause(None, "import")
+ACTOR = Actor(None, "import")
 
 
 @click.command("import")
@@ -49,7 +49,7 @@ async def import_(
     async with open_storage(settings) as session:
         with _progress(total) as progress:
             importer = Importer(
-                session.storage, session.directory, session.hasher, settings.limits, CAUSE, _tell, _note, progress
+                session.storage, session.directory, session.hasher, settings.limits, ACTOR, _tell, _note, progress
             )
             if htpasswd is not None:
                 lines = htpasswd.read_text("utf-8", "replace").splitlines()  # noqa: ASYNC240

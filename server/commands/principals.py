@@ -9,7 +9,7 @@ from typing import IO
 import click
 
 from server.commands.options import with_settings
-from server.commands.session import CAUSE, open_storage
+from server.commands.session import ACTOR, open_storage
 from server.domain.errors import InvalidPrincipal
 from server.services.principals.loading import Loaded, load_principals
 from server.settings.model import Settings
@@ -42,9 +42,9 @@ async def load(settings: Settings, file: IO[bytes]) -> None:
                     bar.length = total
                     bar.update(done - bar.pos)
 
-                loaded = await load_principals(session.directory, session.hasher, document, CAUSE, progress=show)
+                loaded = await load_principals(ACTOR, session.directory, session.hasher, document, progress=show)
         else:
-            loaded = await load_principals(session.directory, session.hasher, document, CAUSE)
+            loaded = await load_principals(ACTOR, session.directory, session.hasher, document)
     report(loaded)
 
 

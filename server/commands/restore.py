@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import click
 
 from server.commands.options import with_settings
-from server.commands.session import CAUSE, Session, open_storage
+from server.commands.session import ACTOR, Session, open_storage
 from server.domain.errors import AlreadyExists, BadRequest, NotFound
+from server.domain.objects import Target
+from server.services.lookup import Lookup
 from server.services.objects import Objects
 from server.services.restoring import restore_object
 from server.settings.model import Settings
@@ -117,7 +120,7 @@ async def _restore_collection(
     if wanted is None:
         raise BadRequest("Its name was taken since: name it differently with --as.")
     try:
-        await restore_collection(database, found[0], wanted, days, CAUSE)
+        await restore_collection(database, found[0], wanted, days, ACTOR.cause)
     except NotFound:
         raise BadRequest(_no_collection(owner, id_, days)) from None
     except AlreadyExists:
@@ -137,15 +140,12 @@ async def _restore_object(session: Session, settings: Settings, owner: Principal
     if item.collection is None or not item.collection_alive:
         raise BadRequest("Its calendar was deleted too: restore that first, with --calendar.")
     name = await restore_object(
-        session.storage,
+        Lookup(session.storage),
         Objects(session.storage, settings.limits),
-        owner.uid,
-        item.home,
-        item.collection,
-        item.name,
+        replace(ACTOR, acting_for=owner.id),
+        Target(owner.uid, "uid", item.home, item.collection, item.name),
         item.id,
         item.text,
         item.properties,
-        CAUSE,
     )
     click.echo(f"Restored {item.collection}/{name}.")

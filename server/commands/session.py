@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import click
 
 from server.auth.passwords import PasswordHasher
-from server.domain.changes import Cause
+from server.domain.actors import Actor
 from server.settings.model import Settings
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
@@ -17,7 +17,7 @@ from storage_plugins.postgres.embedded.server import embedded
 from storage_plugins.postgres.migrations import migrate
 from storage_plugins.postgres.storage import PostgresStorage
 
-CAUSE = Cause(None, "cli")
+ACTOR = Actor(None, "cli")
 """Who makes the changes that commands make."""
 _CONNECTIONS = 4
 _STATEMENT_TIMEOUT = 60.0

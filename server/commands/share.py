@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from server.commands.options import with_settings
-from server.commands.session import CAUSE, open_storage
+from server.commands.session import ACTOR, open_storage
 from server.commands.user import table
 from server.domain.grants import ShareRights
 from server.services.sharing import Sharing
@@ -30,11 +30,11 @@ async def share(settings: Settings, calendar: str, whom: str | None, rights: Sha
     async with open_storage(settings) as session:
         sharing = Sharing(session.storage, session.directory, PostgresAccess(session.storage))
         if whom is None:
-            shares = await sharing.shares(calendar)
+            shares = await sharing.shares(ACTOR, calendar)
             click.echo(table(("NAME", "KIND", "RIGHTS"), [(s.whom.name, s.whom.kind, s.rights) for s in shares]))
         elif remove:
-            await sharing.unshare(calendar, whom, CAUSE)
+            await sharing.unshare(ACTOR, calendar, whom)
             click.echo(f"{calendar} is no longer shared with {whom}.")
         else:
-            await sharing.share(calendar, whom, rights or "read", CAUSE)
+            await sharing.share(ACTOR, calendar, whom, rights or "read")
             click.echo(f"Shared {calendar} with {whom}: {rights or 'read'}.")

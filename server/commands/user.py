@@ -10,7 +10,7 @@ import click
 
 from server.auth import app_passwords
 from server.commands.options import with_settings
-from server.commands.session import CAUSE, open_storage
+from server.commands.session import ACTOR, open_storage
 from server.services.principals import changes as principals
 from server.settings.model import Settings
 from server.storage.directory import Directory, Handover, name_key
@@ -67,11 +67,11 @@ async def add(
         password = generate_password() if generate else read_password(password_stdin)
     async with open_storage(settings) as session:
         await principals.add_person(
+            ACTOR,
             session.directory,
             session.hasher,
             name,
             password,
-            CAUSE,
             display_name=display_name,
             addresses=tuple(emails),
             roles=frozenset({"admin"} if admin else ()),
@@ -91,7 +91,7 @@ async def passwd(settings: Settings, name: str, password_stdin: bool, generate: 
         raise click.UsageError("--password-stdin and --generate exclude one another.")
     password = generate_password() if generate else read_password(password_stdin)
     async with open_storage(settings) as session:
-        person = await principals.set_password(session.directory, session.hasher, name, password, CAUSE)
+        person = await principals.set_password(ACTOR, session.directory, session.hasher, name, password)
     click.echo(f"Set the password of {person.name}." + (f" Password: {password}" if generate else ""))
 
 
@@ -133,7 +133,7 @@ async def enable(settings: Settings, name: str) -> None:
 
 async def _set_disabled(settings: Settings, name: str, disabled: bool) -> None:
     async with open_storage(settings) as session:
-        changed = await principals.set_disabled(session.directory, name, disabled, CAUSE)
+        changed = await principals.set_disabled(ACTOR, session.directory, name, disabled)
     state = "disabled" if disabled else "enabled"
     click.echo(f"{name} is {state}." if changed else f"{name} was {state} already.")
 
@@ -147,7 +147,7 @@ async def rename(settings: Settings, name: str, new_name: str, display_name: str
     """Give a person another name to sign in by. Apps that are set up keep working: URLs go by the id."""
     async with open_storage(settings) as session:
         person = await principals.find(session.directory, name, "individual")
-        await principals.rename(session.directory, person.uid, new_name, CAUSE, display_name=display_name)
+        await principals.rename(ACTOR, session.directory, person.uid, new_name, display_name=display_name)
     click.echo(f"{person.name} is {new_name} now.")
 
 
@@ -170,7 +170,7 @@ async def delete(settings: Settings, name: str, heir: str | None, purge: bool, k
     async with open_storage(settings) as session:
         person = await principals.find(session.directory, name, "individual", deleted=True)
         if heir is None:
-            await principals.delete(session.directory, person.uid, CAUSE, purge=purge)
+            await principals.delete(ACTOR, session.directory, person.uid, purge=purge)
         else:
             await _hand_over(session.directory, person.uid, heir)
     if heir is not None:
@@ -197,7 +197,7 @@ async def _hand_over(directory: Directory, uid: str, heir: str) -> None:
         if members and of_how_many > copied:
             click.echo(f"  {copied} of {of_how_many}", err=True)
 
-    await principals.hand_over(directory, uid, heir, CAUSE, tell=tell, progress=progress)
+    await principals.hand_over(ACTOR, directory, uid, heir, tell=tell, progress=progress)
 
 
 @user.group("app-password")
@@ -215,7 +215,7 @@ async def add_app_password(settings: Settings, name: str, label: str, days: int 
     valid_for = None if days is None else timedelta(days=days)
     async with open_storage(settings) as session:
         made = await principals.add_app_password(
-            session.directory, session.hasher, name, label, CAUSE, valid_for=valid_for
+            ACTOR, session.directory, session.hasher, name, label, valid_for=valid_for
         )
     click.echo(made.secret)
     end = "" if made.expires_at is None else f", valid until {_moment(made.expires_at)}"
@@ -250,7 +250,7 @@ async def list_app_passwords(settings: Settings, name: str) -> None:
 async def revoke_app_password(settings: Settings, name: str, label: str) -> None:
     """End a person's app password at once."""
     async with open_storage(settings) as session:
-        await principals.revoke_app_password(session.directory, name, label, CAUSE)
+        await principals.revoke_app_password(ACTOR, session.directory, name, label)
     click.echo(f"Revoked the app password {label} of {name}.")
 
 

@@ -15,14 +15,14 @@ from server.dav.core.multistatus import CONTENT_TYPE, propstat
 from server.dav.core.names import caldav, calendarserver, carddav, dav
 from server.dav.core.registry import Standard
 from server.dav.core.request import Answer, Request
-from server.dav.core.resource import HOMES, Kind, Resource, from_resolution, home_kind
+from server.dav.core.resource import HOMES, Kind, Resource, home_kind, resource_at
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.proppatch import Instructions, read_creation
 from server.domain.changes import Unchanged
 from server.domain.errors import AlreadyExists, BadRequest, NotFound, ParentMissing, TooManyCollections
 from server.domain.objects import NewCollection
 from server.services.changing import change
-from server.storage.reads import Resolution
+from server.services.lookup import Found
 
 LOCATIONS = {
     Kind.CALENDAR: caldav("calendar-collection-location-ok"),
@@ -49,7 +49,7 @@ async def make(
     root: xml.Element | None,
     props: list[xml.Element],
     kind: Kind | None,
-    found: Resolution,
+    found: Found,
     *,
     subscribed: bool,
 ) -> Answer:
@@ -87,7 +87,7 @@ def read_resourcetype(props: list[xml.Element]) -> tuple[Kind | None, bool]:
     return (Kind.ADDRESSBOOK, False) if types == {carddav("addressbook")} else (None, False)
 
 
-async def look_up_name(request: Request, kind: Kind | None) -> Resolution:
+async def look_up_name(request: Request, kind: Kind | None) -> Found:
     """What there is at a path where a collection is to be made. Raises `AccessDenied`, `Refused`."""
     try:
         found = await request.look_up(need=dav("bind"))
@@ -97,14 +97,14 @@ async def look_up_name(request: Request, kind: Kind | None) -> Resolution:
     return found
 
 
-async def demand_free(request: Request, kind: Kind | None, found: Resolution) -> tuple[Unchanged, ...]:
+async def demand_free(request: Request, kind: Kind | None, found: Found) -> tuple[Unchanged, ...]:
     """Checks that a collection may be made at the request's path; returns what its conditions rest on.
 
     Raises `AlreadyExists`, `ParentMissing`, `AccessDenied`, or `Refused` for a place where none may be.
     """
     path = request.path
     try:
-        existing: Resource | None = from_resolution(path, found)
+        existing: Resource | None = resource_at(path, found)
     except NotFound:
         existing = None
     unchanged = await conditions.demand(request, existing)
@@ -123,17 +123,18 @@ async def demand_free(request: Request, kind: Kind | None, found: Resolution) ->
     return unchanged
 
 
-def _home(request: Request, found: Resolution) -> Resource:
+def _home(request: Request, found: Found) -> Resource:
     assert found.home is not None
+    href = request.path.parent().url
     return Resource(
-        home_kind(found.home), request.path.parent().url, True, found.owner, found.home, grants=found.grants
+        home_kind(found.home), href, True, found.owner, found.home, grants=found.grants, found=found.holder()
     )
 
 
 async def create(
     request: Request,
     kind: Kind,
-    found: Resolution,
+    found: Found,
     props: list[xml.Element],
     root: str,
     unchanged: tuple[Unchanged, ...],
@@ -159,7 +160,7 @@ async def create(
         )
     new = new_collection(request, kind, wanted, subscribed=subscribed)
     try:
-        await request.site.collections.create(found.home, new, request.cause(), unchanged=unchanged)
+        await request.site.collections.create(request.actor, found, new, unchanged=unchanged)
     except TooManyCollections as error:
         raise Refused(403, calendarserver("max-collections"), error.message) from None
     headers = {"Cache-Control": "no-cache"}

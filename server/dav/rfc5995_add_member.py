@@ -11,13 +11,14 @@ from server.dav.core.names import dav
 from server.dav.core.paths import ADD_MEMBER, Path
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Answer, Request
-from server.dav.core.resource import Kind, Resource
+from server.dav.core.resource import Kind, Resource, collection_in
 from server.dav.rfc4918 import conditions
-from server.dav.rfc4918.put import check_media_type, demand_writable, written
+from server.dav.rfc4918.put import check_media_type, written
 from server.domain.errors import ParentMissing
 from server.services.changing import change
+from server.services.lookup import Found
 from server.services.objects import Put
-from server.storage.reads import Resolution
+from server.services.permissions import collection_of, demand_writable
 
 GROWING = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK})
 """Collections that take new members."""
@@ -29,7 +30,7 @@ async def post(request: Request) -> Answer:
     return await written(request, path, result, request.url(path.href))
 
 
-async def add_member(request: Request, found: Resolution) -> tuple[Path, Put]:
+async def add_member(request: Request, found: Found) -> tuple[Path, Put]:
     """Create a member with a new name in the collection that was found; returns also its path."""
     if not request.path.add_member:
         raise Refused(405, message="POST adds members to a collection, at its DAV:add-member URL (RFC 5995).")
@@ -37,12 +38,15 @@ async def add_member(request: Request, found: Resolution) -> tuple[Path, Put]:
         raise ParentMissing
     name = new_name(found.collection.kind)
     path = Path((*request.path.segments[:4], name), False)
-    demand_writable(request, path, found, None)
+    holder, found = collection_in(path, found), found.new_member(name)
+    assert holder is not None
+    with request.denied_at(holder.href):
+        demand_writable(found)
     unchanged = await conditions.demand(request, None)
     # A page of another site can make a browser send a POST without a type, with remembered credentials (no-cors).
-    check_media_type(request, found.collection, demanded=True)
+    check_media_type(request, collection_of(found), demanded=True)
     body = await request.body(request.site.limits.max_resource_size)
-    result = await request.site.objects.put(found.collection, name, body, None, request.cause(), unchanged=unchanged)
+    result = await request.site.objects.put(request.actor, found, body, unchanged=unchanged)
     return path, result
 
 

@@ -14,7 +14,7 @@ from server.dav.core.names import caldav, calendarserver, dav
 from server.dav.core.paths import encode
 from server.dav.core.registry import MemberValue, Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource, from_resolution, home_href, principal_href
+from server.dav.core.resource import Kind, Resource, home_href, principal_href, resource_at
 from server.dav.core.xml import Element, inner_text
 from server.domain.errors import AccessDenied, BadRequest, NotFound
 from server.domain.objects import Collection
@@ -92,7 +92,7 @@ async def _read_default_calendar(request: Request, resource: Resource, element: 
     refusal = Refused(403, caldav("valid-schedule-default-calendar-URL"), "No calendar of one's own for events.")
     try:
         path = request.parse_href(xml.text_of(element.find(dav("href"))))
-        found = from_resolution(path, await request.look_up(path, need=dav("read")))
+        found = resource_at(path, await request.look_up(path, need=dav("read")))
     except (NotFound, AccessDenied, BadRequest):
         raise refusal from None
     calendar = found.collection

@@ -109,6 +109,10 @@ class Unavailable(KoyomiError):
         """Seconds."""
 
 
+class TooManyConflicts(Unavailable):
+    """Too many others write at the same time; try again later."""
+
+
 # -- data that a client sends -----------------------------------------------------------------------------------------
 
 

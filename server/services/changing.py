@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from server.domain.errors import Unavailable, WriteConflict
+from server.domain.errors import TooManyConflicts, WriteConflict
 
 ATTEMPTS = 12
 """How often a write is tried while other writes change the state that it is based on."""
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 async def change(read: Callable[[], Awaitable[State]], decide: Callable[[State], Awaitable[Result]]) -> Result:
     """Read a state, and let `decide` write what follows from it; both again when the write conflicts with another.
 
-    Returns what `decide` returns. Raises `Unavailable` when every attempt conflicted, and what `read` and `decide`
+    Returns what `decide` returns. Raises `TooManyConflicts` when every attempt conflicted, and what `read` and `decide`
     raise, except `WriteConflict`.
     """
     pause = _FIRST_PAUSE
@@ -33,4 +33,4 @@ async def change(read: Callable[[], Awaitable[State]], decide: Callable[[State],
                 break
         await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
         pause = min(2 * pause, _LONGEST_PAUSE)
-    raise Unavailable("Too many others write at the same time.", retry_after=1)
+    raise TooManyConflicts(retry_after=1)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.domain.changes import Cause, PropertyChanges, Unchanged
-from server.domain.errors import AlreadyExists, PermanentCollection
+from server.domain.actors import Actor
+from server.domain.changes import PropertyChanges, Unchanged
+from server.domain.errors import AlreadyExists, BadRequest, PermanentCollection
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Home, NewCollection
+from server.domain.privileges import Privilege
+from server.services.lookup import Found
 from server.services.objects import write_limits
+from server.services.permissions import collection_of, demand_properties, home_of
 from server.storage import Storage
 
 DEFAULT_ADDRESS_BOOK = NewCollection("addressbook", "addressbook")
@@ -29,95 +33,109 @@ class Collections:
         self._limits = limits
 
     async def create(
-        self, home: Home, new: NewCollection, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
+        self, actor: Actor, found: Found, new: NewCollection, *, unchanged: Sequence[Unchanged] = ()
     ) -> Collection:
-        """Make a calendar or address book. Raises `AlreadyExists`, `TooManyCollections`."""
-        return await self._storage.create_collection(home, new, write_limits(self._limits), cause, unchanged=unchanged)
+        """Make a calendar or address book in the home that was found.
+
+        Raises `AlreadyExists`, `TooManyCollections`, `AccessDenied`.
+        """
+        home = home_of(found)
+        if found.collection is not None:
+            raise AlreadyExists
+        found.require(Privilege.BIND)
+        return await self._storage.create_collection(
+            home, new, write_limits(self._limits), actor.cause, unchanged=unchanged
+        )
 
     async def set_properties(
-        self,
-        home: Home,
-        collection: Collection,
-        changes: PropertyChanges,
-        viewer: int,
-        cause: Cause,
-        *,
-        unchanged: Sequence[Unchanged] = (),
+        self, actor: Actor, found: Found, changes: PropertyChanges, *, unchanged: Sequence[Unchanged] = ()
     ) -> int:
-        """Set properties of a collection, in the viewer's own view where it is another's. Returns the revision."""
+        """Set properties of a collection, in the viewer's own view where it is another's. Returns the revision.
+
+        Raises `AccessDenied`.
+        """
+        home, collection = home_of(found), collection_of(found)
+        demand_properties(found, changes)
         return await self._storage.set_collection_properties(
-            home, collection, changes, viewer, cause, unchanged=unchanged
+            home, collection, changes, _viewer(actor, home), actor.cause, unchanged=unchanged
         )
 
     async def set_home_properties(
-        self, home: Home, changes: PropertyChanges, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
+        self, actor: Actor, found: Found, changes: PropertyChanges, *, unchanged: Sequence[Unchanged] = ()
     ) -> int:
-        """Set dead properties of a home. Returns the revision."""
-        return await self._storage.set_home_properties(home, changes, cause, unchanged=unchanged)
+        """Set dead properties of a home. Returns the revision. Raises `AccessDenied`."""
+        found.require(Privilege.WRITE_PROPERTIES)
+        return await self._storage.set_home_properties(home_of(found), changes, actor.cause, unchanged=unchanged)
 
-    async def delete(
-        self,
-        home: Home,
-        collection: Collection,
-        viewer: int,
-        cause: Cause,
-        *,
-        unchanged: Sequence[Unchanged] = (),
-    ) -> int:
-        """Delete a collection; it can be restored for a while. Raises `PermanentCollection`."""
+    async def delete(self, actor: Actor, found: Found, *, unchanged: Sequence[Unchanged] = ()) -> int:
+        """Delete a collection; it can be restored for a while. Raises `PermanentCollection`, `AccessDenied`."""
+        home, collection = home_of(found), collection_of(found)
+        found.holder().require(Privilege.UNBIND)
         if collection.kind in PERMANENT:
             raise PermanentCollection
         replacement = None
         if collection.kind == "addressbook" and collection.rights == "owner":
-            shown = await self._storage.collections(home, viewer)
+            shown = await self._storage.collections(home, _viewer(actor, home))
             books = [item for item in shown if item.kind == "addressbook" and item.rights == "owner"]
             if [item.id for item in books] == [collection.id]:
                 replacement = DEFAULT_ADDRESS_BOOK
         return await self._storage.delete_collection(
-            home, collection, cause, replacement=replacement, unchanged=unchanged
+            home, collection, actor.cause, replacement=replacement, unchanged=unchanged
         )
 
     async def copy(
         self,
-        home: Home,
-        collection: Collection,
-        name: str,
-        replaced: Collection | None,
-        cause: Cause,
+        actor: Actor,
+        found: Found,
+        target: Found,
         *,
         with_members: bool,
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Copy a calendar or address book under another name of its home, with its properties.
 
-        Raises `AlreadyExists`, `QuotaExceeded`, `TooManyCollections`, `PermanentCollection`.
+        Raises `AlreadyExists`, `QuotaExceeded`, `TooManyCollections`, `PermanentCollection`, `AccessDenied`.
         """
-        self._demand_replaceable(collection, replaced)
+        home, collection = home_of(found), collection_of(found)
+        found.require(Privilege.READ)
+        self._demand_replaceable(found, target)
         limits = write_limits(self._limits)
         return await self._storage.copy_collection(
-            home, collection, name, replaced, limits, cause, with_members=with_members, unchanged=unchanged
+            home,
+            collection,
+            target.name,
+            target.collection,
+            limits,
+            actor.cause,
+            with_members=with_members,
+            unchanged=unchanged,
         )
 
-    async def move(
-        self,
-        home: Home,
-        collection: Collection,
-        name: str,
-        replaced: Collection | None,
-        cause: Cause,
-        *,
-        unchanged: Sequence[Unchanged] = (),
-    ) -> int:
+    async def move(self, actor: Actor, found: Found, target: Found, *, unchanged: Sequence[Unchanged] = ()) -> int:
         """Give a collection another name in its home.
 
-        Raises `AlreadyExists`, `PermanentCollection`.
+        Raises `AlreadyExists`, `PermanentCollection`, `AccessDenied`.
         """
-        self._demand_replaceable(collection, replaced)
-        return await self._storage.move_collection(home, collection, name, replaced, cause, unchanged=unchanged)
+        home, collection = home_of(found), collection_of(found)
+        found.holder().require(Privilege.UNBIND)
+        self._demand_replaceable(found, target)
+        return await self._storage.move_collection(
+            home, collection, target.name, target.collection, actor.cause, unchanged=unchanged
+        )
 
     @staticmethod
-    def _demand_replaceable(collection: Collection, replaced: Collection | None) -> None:
+    def _demand_replaceable(found: Found, target: Found) -> None:
+        """Raises `AccessDenied`, `BadRequest`, `PermanentCollection`, `AlreadyExists`."""
+        collection, replaced = collection_of(found), target.collection
+        if home_of(target).id != home_of(found).id:
+            raise BadRequest("A collection is copied and moved within its home.")
+        target.holder().require(Privilege.BIND)
         if collection.kind in PERMANENT or (replaced is not None and replaced.kind in PERMANENT):
             raise PermanentCollection
         if replaced is not None and replaced.id == collection.id:
             raise AlreadyExists
+
+
+def _viewer(actor: Actor, home: Home) -> int:
+    """Whose view of what a home shows counts: the actor's, or that of the home's owner."""
+    return actor.viewer_id or home.principal_id

@@ -15,6 +15,7 @@ from server.calendar import attendance
 from server.calendar.calendar_object import CalendarObject, read_calendar_object, time_key
 from server.calendar.materialise import is_single, materialise
 from server.contacts.vcard import AddressObject, read_address_object
+from server.domain.actors import Actor
 from server.domain.changes import (
     Cause,
     ChangeSet,
@@ -35,9 +36,12 @@ from server.domain.contents import ObjectContent, Views
 from server.domain.errors import NotFound, PersonalOnly, UidConflict, UnsupportedComponent, WriteConflict
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Object
+from server.domain.privileges import Privilege
 from server.process.computing import computed
 from server.services import views
 from server.services.etags import etag_of
+from server.services.lookup import Found
+from server.services.permissions import collection_of, demand_receivable, demand_writable, member_of
 from server.storage import Storage
 from server.storage.reads import SharedObject
 
@@ -87,41 +91,37 @@ class Objects:
 
     async def put(
         self,
-        collection: Collection,
-        name: str,
+        actor: Actor,
+        found: Found,
         body: bytes,
-        existing: Object | None,
-        cause: Cause,
         *,
-        personal_only: bool = False,
         unchanged: Sequence[Unchanged] = (),
     ) -> Put:
-        """Create a member or replace `existing`. What a sharee puts is taken apart: personal parts are their own.
+        """Create a member of the name that was found, or replace it. What a sharee puts is taken apart: personal parts
+        are their own.
 
         Raises what reading the text raises (`InvalidData` and its kinds), `UnsupportedComponent`, `UidConflict` with
-        the name of the member that has the UID, `QuotaExceeded`, `TooManyMembers`, `WriteConflict`, `PersonalOnly` if
-        it is `personal_only` and what all share would change.
+        the name of the member that has the UID, `QuotaExceeded`, `TooManyMembers`, `WriteConflict`, `AccessDenied`,
+        `PersonalOnly` if the actor may change personal parts only and what all share would change.
         """
-        content = await self.read(collection, body, existing)
-        result = await self.store(
-            collection, name, content, existing, cause, personal_only=personal_only, unchanged=unchanged
-        )
+        demand_writable(found)
+        content = await self.read(found, body)
+        result = await self.store(actor, found, content, unchanged=unchanged)
         if not body.isascii() and content.text.encode() != body:  # a line was folded inside a character
             result = replace(result, as_sent=False)
         return result
 
     async def store(
         self,
-        collection: Collection,
-        name: str,
+        actor: Actor,
+        found: Found,
         content: ObjectContent,
-        existing: Object | None,
-        cause: Cause,
         *,
-        personal_only: bool = False,
         unchanged: Sequence[Unchanged] = (),
     ) -> Put:
-        """Create a member or replace `existing` by what `read` returned. Raises what `put` raises after reading."""
+        """Create or replace a member by what `read` returned. Raises what `put` raises after reading."""
+        personal_only = demand_writable(found)
+        collection, name, existing, cause = collection_of(found), found.name, found.object, actor.cause
         if existing is not None and existing.uid != content.uid:
             raise UidConflict(existing.name, "Another UID may not replace the one of the resource.")
         if collection.views:
@@ -160,7 +160,7 @@ class Objects:
         if personal_only:
             raise PersonalOnly
         if decision.owner_text != content.text:
-            content = await self.read(collection, decision.owner_text.encode(), existing)
+            content = await self._read(collection, decision.owner_text.encode(), existing)
         rendered = await computed(views.views_of, content.text, personal, based_on, view, owner)
         written = await self._write(collection, name, content, existing, cause, unchanged, rendered)
         return Put(existing is None, view.etag, as_sent, written)
@@ -207,12 +207,16 @@ class Objects:
             raise WriteConflict from None
         return written[0]
 
-    async def read(self, collection: Collection, body: bytes, existing: Object | None) -> ObjectContent:
-        """What is stored of a text: validated, with its occurrences unless they are those of `existing`.
+    async def read(self, found: Found, body: bytes) -> ObjectContent:
+        """What is stored of a text in the place of a member that was found, or as a new one: validated, with its
+        occurrences unless they are those of that member.
 
         Large texts are parsed off the event loop. What was parsed decides where the occurrences are computed: those of
         an object that recurs, or brings rules for its zones, off the loop too.
         """
+        return await self._read(collection_of(found), body, found.object)
+
+    async def _read(self, collection: Collection, body: bytes, existing: Object | None) -> ObjectContent:
         large = len(body) >= LARGE
         if collection.kind == "addressbook":
             return await computed(self._card, body) if large else self._card(body)
@@ -241,23 +245,19 @@ class Objects:
             raise UnsupportedComponent(f"This calendar takes {', '.join(collection.components)} only.")
         return found
 
-    async def delete(
-        self, collection: Collection, existing: Object, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
-    ) -> int:
-        """Delete a member; it can be restored for a while. Returns the revision."""
-        state = ObjectState(existing.id, existing.revision)
-        write = Delete(collection, existing.name, state)
-        changes = ChangeSet((write,), write_limits(self._limits), cause, tuple(unchanged))
+    async def delete(self, actor: Actor, found: Found, *, unchanged: Sequence[Unchanged] = ()) -> int:
+        """Delete a member; it can be restored for a while. Returns the revision. Raises `AccessDenied`."""
+        found.require(Privilege.UNBIND)
+        member = member_of(found)
+        write = Delete(collection_of(found), member.name, ObjectState(member.id, member.revision))
+        changes = ChangeSet((write,), write_limits(self._limits), actor.cause, tuple(unchanged))
         return (await self._storage.apply(changes))[0].revision
 
     async def transfer(
         self,
-        source: Collection,
-        member: Object,
-        destination: Collection,
-        name: str,
-        replaced: Object | None,
-        cause: Cause,
+        actor: Actor,
+        found: Found,
+        target: Found,
         *,
         keep: bool,
         unchanged: Sequence[Unchanged] = (),
@@ -265,8 +265,12 @@ class Objects:
         """Copy (`keep`) or move a member to a name that is free or whose member is replaced.
 
         Raises `UnsupportedComponent`, `UidConflict` with the name of the member that has the UID, `QuotaExceeded`,
-        `TooManyMembers`, `WriteConflict`.
+        `TooManyMembers`, `WriteConflict`, `AccessDenied`.
         """
+        found.require(Privilege.READ if keep else Privilege.UNBIND)
+        demand_receivable(target, keep=keep)
+        source, member = collection_of(found), member_of(found)
+        destination, name, replaced, cause = collection_of(target), target.name, target.object, actor.cause
         if destination.components and member.component not in destination.components:
             raise UnsupportedComponent(f"The calendar takes {', '.join(destination.components)} only.")
         if replaced is not None and replaced.uid != member.uid:
@@ -309,7 +313,7 @@ class Objects:
                 decision = await computed(views.decide, destination.view, text, None, owner)
                 view, text = decision.view, decision.owner_text or text
             rendered = await computed(views.views_of, text, personal, based_on, view, owner)
-        content = await self.read(destination, text.encode(), None)
+        content = await self._read(destination, text.encode(), None)
         put = PutWrite(destination, name, content, state_of(replaced), rendered, member.properties)
         state = ObjectState(member.id, member.revision)
         if keep:
@@ -321,16 +325,18 @@ class Objects:
 
     async def set_properties(
         self,
-        collection: Collection,
-        member: Object,
+        actor: Actor,
+        found: Found,
         changes: PropertyChanges,
-        cause: Cause,
         *,
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
-        """Set dead properties of a member. Returns the revision."""
-        write = SetProperties(collection, member.name, ObjectState(member.id, member.revision), changes)
-        change_set = ChangeSet((write,), write_limits(self._limits), cause, tuple(unchanged))
+        """Set dead properties of a member. Returns the revision. Raises `AccessDenied`."""
+        found.require(Privilege.WRITE_PROPERTIES)
+        member = member_of(found)
+        state = ObjectState(member.id, member.revision)
+        write = SetProperties(collection_of(found), member.name, state, changes)
+        change_set = ChangeSet((write,), write_limits(self._limits), actor.cause, tuple(unchanged))
         return (await self._storage.apply(change_set))[0].revision
 
 

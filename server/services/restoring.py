@@ -2,73 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 
-from server.domain.changes import Cause, PropertyChanges
+from server.domain.actors import Actor
+from server.domain.changes import PropertyChanges
 from server.domain.errors import AlreadyExists, NotFound, UidConflict
-from server.domain.objects import Collection, HomeKind, Target
+from server.domain.objects import Target
+from server.domain.privileges import Privilege
 from server.services.changing import change
+from server.services.lookup import Found, Lookup
 from server.services.objects import Objects
-from server.storage import Storage
-from server.storage.reads import Resolution
 
 
 async def restore_object(
-    storage: Storage,
+    lookup: Lookup,
     objects: Objects,
-    owner: str,
-    home: HomeKind,
-    collection: str,
-    name: str,
+    actor: Actor,
+    place: Target,
     deleted_id: int,
     text: str,
-    properties: dict[str, str] | None,
-    cause: Cause,
+    properties: Mapping[str, str] | None,
 ) -> str:
-    """Put a text back into its collection, under its name, or under another if that was taken meanwhile; returns it.
+    """Put a text back in its place, or under another name if that was taken meanwhile; returns the name.
 
-    `owner` is a principal's stable id. Clients see a new resource. Raises `NotFound` when there is no such collection,
-    `AlreadyExists` when there is an object with its UID, `Unavailable` when every attempt conflicted, and what
-    `Objects.put` raises.
+    Clients see a new resource. Raises `NotFound` when there is no such collection, `AlreadyExists` when there is an
+    object with its UID, `TooManyConflicts` when every attempt conflicted, and what `Objects.put` raises.
     """
-    path = PurePosixPath(name)
-    names = (name, f"{path.stem}-restored-{deleted_id}{path.suffix}")
-    place = Target(owner, "uid", home, collection)
+    path = PurePosixPath(place.object or "")
+    names = (place.object or "", f"{path.stem}-restored-{deleted_id}{path.suffix}")
 
-    async def put(found: tuple[str, Collection]) -> str:
-        free, holder = found
+    async def free_name() -> Found:
+        for name in names:
+            found = await lookup.find(actor, replace(place, object=name), Privilege.BIND)
+            if found.collection is None:
+                raise NotFound("The collection was deleted too: restore it first.")
+            if found.object is None:
+                return found
+        raise AlreadyExists(f"It has been restored already, as {names[-1]}.")
+
+    async def put(found: Found) -> str:
         try:
-            await objects.put(holder, free, text.encode(), None, cause)
+            await objects.put(actor, found, text.encode())
         except UidConflict as error:
             raise AlreadyExists(f"It is there already, as {error.name}.") from None
-        return free
+        return found.name
 
-    free = await change(partial(_free_name, storage, place, names), put)
+    async def set_properties(found: Found) -> None:
+        if found.object is not None:  # it may have been deleted again
+            await objects.set_properties(actor, found, PropertyChanges(dict(properties or {})))
+
+    name = await change(free_name, put)
     if properties:
-        await _set_properties(storage, objects, replace(place, object=free), properties, cause)
-    return free
-
-
-async def _free_name(storage: Storage, place: Target, names: tuple[str, ...]) -> tuple[str, Collection]:
-    """The first name that is free in a collection, and the collection. Raises `NotFound`, `AlreadyExists`."""
-    for free in names:
-        found = await storage.resolve(None, replace(place, object=free))
-        if found.collection is None:
-            raise NotFound("The collection was deleted too: restore it first.")
-        if found.object is None:
-            return free, found.collection
-    raise AlreadyExists(f"It has been restored already, as {names[-1]}.")
-
-
-async def _set_properties(
-    storage: Storage, objects: Objects, place: Target, properties: dict[str, str], cause: Cause
-) -> None:
-    """Set the dead properties of a restored object, unless it has been deleted again."""
-
-    async def set_properties(found: Resolution) -> None:
-        if found.collection is not None and found.object is not None:
-            await objects.set_properties(found.collection, found.object, PropertyChanges(dict(properties)), cause)
-
-    await change(partial(storage.resolve, None, place), set_properties)
+        restored = replace(place, object=name)
+        await change(partial(lookup.find, actor, restored, Privilege.WRITE_PROPERTIES), set_properties)
+    return name

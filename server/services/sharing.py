@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from server.domain.changes import Cause
+from server.domain.actors import Actor
 from server.domain.errors import BadRequest, NotFound
 from server.domain.grants import ShareRights
 from server.domain.objects import Collection, Home, HomeKind, Target
+from server.domain.privileges import Privilege
 from server.services.changing import change
+from server.services.lookup import Lookup
 from server.services.principals.changes import find
 from server.services.views import render
 from server.storage import Storage
@@ -19,58 +22,61 @@ SHARED_KINDS: tuple[HomeKind, ...] = ("calendar", "addressbook")
 
 
 class Sharing:
-    """Who has what of whom."""
+    """Shares the collections of one's own home with people and groups."""
 
     def __init__(self, storage: Storage, directory: Directory, access: Access) -> None:
-        self._storage = storage
+        self._lookup = Lookup(storage)
         self._directory = directory
         self._access = access
 
-    async def find(self, place: str) -> tuple[Home, Collection]:
+    async def _find(self, actor: Actor, place: str, need: Privilege) -> tuple[Home, Collection]:
         """The collection that `OWNER/NAME` names; of a calendar and an address book of one name, the calendar.
 
-        Raises `BadRequest`, `NotFound`.
+        Raises `BadRequest`, `NotFound`, `AccessDenied`.
         """
         owner_name, _, name = place.strip("/").rpartition("/")
         if not owner_name or not name:
             raise BadRequest("A calendar is named by its owner and its own name: OWNER/CALENDAR.")
         owner = await find(self._directory, owner_name)
         for kind in SHARED_KINDS:
-            found = await self._storage.resolve(owner.id, Target(owner.uid, "uid", kind, name))
+            found = await self._lookup.find(
+                replace(actor, acting_for=owner.id), Target(owner.uid, "uid", kind, name), need, or_need=need
+            )
             if found.home is not None and found.collection is not None:
+                found.require(need)
                 if found.collection.kind != kind or found.collection.rights != "owner":
                     raise BadRequest(f"{place} cannot be shared: only one's own calendars and address books can.")
                 return found.home, found.collection
         raise NotFound(f"{owner.name} has no calendar or address book named {name}.")
 
-    async def share(self, place: str, whom: str, rights: ShareRights, cause: Cause) -> None:
-        """Share a collection; a second time changes the rights. Raises `BadRequest`, `NotFound`."""
-        home, collection = await self.find(place)
+    async def share(self, actor: Actor, place: str, whom: str, rights: ShareRights) -> None:
+        """Share a collection; a second time changes the rights. Raises `BadRequest`, `NotFound`, `AccessDenied`."""
+        home, collection = await self._find(actor, place, Privilege.WRITE_ACL)
         principal = await find(self._directory, whom)
         if principal.id == home.principal_id:
             raise BadRequest(f"{principal.name} is the owner.")
         if rights == "free-busy" and collection.kind != "calendar":
             raise BadRequest("Only calendars have free-busy time.")
         if collection.kind != "calendar" or rights == "free-busy":
-            await self._access.share(home, collection, principal.id, rights, cause)
+            await self._access.share(home, collection, principal.id, rights, actor.cause)
             return
 
         async def share(_: int) -> None:
             # Conflicts if somebody has ended the last sharing meanwhile, and with it the views.
-            await self._access.share(home, collection, principal.id, rights, cause)
+            await self._access.share(home, collection, principal.id, rights, actor.cause)
 
         await change(lambda: self._access.render_views(home, collection, render), share)
 
-    async def unshare(self, place: str, whom: str, cause: Cause) -> None:
-        """End the sharing with somebody. Raises `NotFound` where there is none."""
-        home, collection = await self.find(place)
+    async def unshare(self, actor: Actor, place: str, whom: str) -> None:
+        """End the sharing with somebody. Raises `NotFound` where there is none, `BadRequest`, `AccessDenied`."""
+        home, collection = await self._find(actor, place, Privilege.WRITE_ACL)
         principal = await find(self._directory, whom)
         try:
-            await self._access.share(home, collection, principal.id, None, cause)
+            await self._access.share(home, collection, principal.id, None, actor.cause)
         except NotFound:
             raise NotFound(f"{place} is not shared with {principal.name}.") from None
 
-    async def shares(self, place: str) -> Sequence[Share]:
-        """With whom a collection is shared."""
-        home, collection = await self.find(place)
+    async def shares(self, actor: Actor, place: str) -> Sequence[Share]:
+        """With whom a collection is shared. Raises `BadRequest`, `NotFound`, `AccessDenied`."""
+        home, collection = await self._find(actor, place, Privilege.READ_ACL)
         return (await self._access.access_list(home, collection)).shares

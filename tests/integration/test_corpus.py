@@ -18,7 +18,7 @@ from server.calendar.calendar_object import CALENDAR_COMPONENTS, read_calendar_o
 from server.calendar.component import Component, parse_components
 from server.calendar.materialise import materialise
 from server.contacts.aggregate import concatenate
-from server.domain.changes import Cause
+from server.domain.actors import Actor
 from server.domain.errors import InvalidData
 from server.domain.limits import Limits
 from server.domain.objects import Collection, NewCollection, Target
@@ -28,12 +28,14 @@ from server.services.transfer.importing import Importer
 from server.services.transfer.sources import SUFFIXES, Refused
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
+from tests.found import member_in
 from tests.integration.corpus.files import PACKAGES, SUITE, corpus_files
 from tests.integration.corpus.refusals import read_refusals
 from tests.server_process import SHARED
 from tests.unit.auth.directory_in_memory import CountingHasher
 
-CAUSE = Cause(None, "test")
+ACTOR = Actor(None, "test")
+CAUSE = ACTOR.cause
 LIMITS = replace(Limits(), max_collections=100_000)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 COMPONENTS = {"icalendar": 200, "recurring-ical-events": 1200, SUITE: 1300}
@@ -77,7 +79,7 @@ class Corpus:
         path = self._folder / f"file{suffix}"
         path.write_bytes(content)
         refused: list[Refused] = []
-        importer = Importer(self._storage, self._directory, CountingHasher(), LIMITS, CAUSE, refused.append)
+        importer = Importer(self._storage, self._directory, CountingHasher(), LIMITS, ACTOR, refused.append)
         result = await importer.run([path], "corpus", name)
         assert (result.refused, result.changed) == (len(refused), 0)
         places = {re.sub(r".*:(\d+)$", r"\1", each.place): each.reason for each in refused}
@@ -98,7 +100,7 @@ class Corpus:
         found: dict[str, Instants | str] = {}
         for number, (uid, text) in enumerate(texts.items()):
             try:
-                await self._objects.put(collection, f"{number}.ics", text.encode(), None, CAUSE)
+                await self._objects.put(ACTOR, member_in(collection, f"{number}.ics"), text.encode())
             except InvalidData as error:
                 found[uid] = error.message
         return found | await self._instants(collection)

@@ -15,7 +15,7 @@ from server.auth.authenticate import Authenticator
 from server.auth.client_address import ClientAddresses
 from server.auth.credential_cache import CredentialCache
 from server.auth.throttle import unknown_account_key
-from server.domain.changes import Cause
+from server.domain.actors import Actor
 from server.domain.errors import AlreadyExists, InvalidPrincipal, NameTaken, NotFound, SignInDelayed, SignInRequired
 from server.domain.objects import Target
 from server.services.principals import changes as principals
@@ -25,7 +25,8 @@ from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.unit.auth.directory_in_memory import CountingHasher
 
-CAUSE = Cause(None, "test", "request 1")
+ACTOR = Actor(None, "test", "request 1")
+CAUSE = ACTOR.cause
 PASSWORD = "a long password"
 NEW_PASSWORD = "another password"
 LOCAL = "127.0.0.1"
@@ -65,7 +66,7 @@ def make_authenticator(directory: Directory, rules: ThrottleRules = RULES) -> Au
 
 
 async def add(directory: Directory, hasher: CountingHasher, name: str, *addresses: str) -> int:
-    return await principals.add_person(directory, hasher, name, PASSWORD, CAUSE, addresses=addresses)
+    return await principals.add_person(ACTOR, directory, hasher, name, PASSWORD, addresses=addresses)
 
 
 async def signs_in(authenticator: Authenticator, storage: PostgresStorage, login: str, password: str) -> bool:
@@ -127,7 +128,7 @@ async def test_a_changed_password_takes_effect_at_once_on_every_worker(
     workers = [make_authenticator(directory, NO_DELAY) for _ in range(3)]
     for worker in workers:
         assert await signs_in(worker, storage, "anna", PASSWORD)
-    await principals.set_password(directory, hasher, "anna", NEW_PASSWORD, CAUSE)
+    await principals.set_password(ACTOR, directory, hasher, "anna", NEW_PASSWORD)
     for worker in workers:
         assert not await signs_in(worker, storage, "anna", PASSWORD)
         assert await signs_in(worker, storage, "anna", NEW_PASSWORD)
@@ -156,7 +157,7 @@ async def test_no_old_password_works_after_a_change_was_answered_while_clients_s
     clients = [asyncio.create_task(sign_in_on_and_on(worker)) for worker in workers]
     for number, password in enumerate(passwords):
         begun = number
-        await principals.set_password(directory, hasher, "anna", password, CAUSE)
+        await principals.set_password(ACTOR, directory, hasher, "anna", password)
         answered = number
         await asyncio.sleep(0.01)
     await asyncio.gather(*clients)
@@ -169,19 +170,19 @@ async def test_disabling_renaming_and_deleting_take_effect_at_once(
     await add(directory, hasher, "anna", "anna@example.org")
     authenticator = make_authenticator(directory, NO_DELAY)
     assert await signs_in(authenticator, storage, "anna", PASSWORD)
-    assert await principals.set_disabled(directory, "anna", True, CAUSE)
-    assert not await principals.set_disabled(directory, "anna", True, CAUSE)
+    assert await principals.set_disabled(ACTOR, directory, "anna", True)
+    assert not await principals.set_disabled(ACTOR, directory, "anna", True)
     assert not await signs_in(authenticator, storage, "anna", PASSWORD)
-    assert await principals.set_disabled(directory, "anna", False, CAUSE)
+    assert await principals.set_disabled(ACTOR, directory, "anna", False)
     assert await signs_in(authenticator, storage, "anna", PASSWORD)
-    renamed = await principals.rename(directory, "anna", "Änne", CAUSE)
+    renamed = await principals.rename(ACTOR, directory, "anna", "Änne")
     assert not await signs_in(authenticator, storage, "anna", PASSWORD)
     assert await signs_in(authenticator, storage, "änne", PASSWORD)
     found = await storage.resolve(renamed.id, Target(renamed.uid, "uid", "calendar", "calendar"))
     assert found.owner is not None
     assert found.owner.name == "Änne"
     assert found.collection is not None
-    await principals.delete(directory, "änne", CAUSE, purge=False)
+    await principals.delete(ACTOR, directory, "änne", purge=False)
     for login in ("änne", "anna@example.org"):
         assert not await signs_in(authenticator, storage, login, PASSWORD)
 
@@ -191,11 +192,11 @@ async def test_app_passwords_are_named_end_and_are_revoked(
 ) -> None:
     await add(directory, hasher, "anna")
     authenticator = make_authenticator(directory, NO_DELAY)
-    phone = await principals.add_app_password(directory, hasher, "anna", "Phone", CAUSE, valid_for=timedelta(days=1))
-    laptop = await principals.add_app_password(directory, hasher, "anna", "Laptop", CAUSE)
-    over = await principals.add_app_password(directory, hasher, "anna", "Old", CAUSE, valid_for=timedelta(seconds=-1))
+    phone = await principals.add_app_password(ACTOR, directory, hasher, "anna", "Phone", valid_for=timedelta(days=1))
+    laptop = await principals.add_app_password(ACTOR, directory, hasher, "anna", "Laptop")
+    over = await principals.add_app_password(ACTOR, directory, hasher, "anna", "Old", valid_for=timedelta(seconds=-1))
     with pytest.raises(AlreadyExists):
-        await principals.add_app_password(directory, hasher, "anna", "Phone", CAUSE)
+        await principals.add_app_password(ACTOR, directory, hasher, "anna", "Phone")
     assert await signs_in(authenticator, storage, "anna", phone.secret)
     assert await signs_in(authenticator, storage, "anna", laptop.secret)
     assert not await signs_in(authenticator, storage, "anna", over.secret)
@@ -203,13 +204,13 @@ async def test_app_passwords_are_named_end_and_are_revoked(
     assert list(listed) == ["Phone", "Laptop", "Old"]
     assert listed["Phone"].last_used_at is not None
     assert listed["Old"].last_used_at is None
-    await principals.revoke_app_password(directory, "anna", "Phone", CAUSE)
+    await principals.revoke_app_password(ACTOR, directory, "anna", "Phone")
     assert not await signs_in(authenticator, storage, "anna", phone.secret)
     assert await signs_in(authenticator, storage, "anna", laptop.secret)
     assert await signs_in(authenticator, storage, "anna", PASSWORD)
     with pytest.raises(NotFound):
-        await principals.revoke_app_password(directory, "anna", "Phone", CAUSE)
-    again = await principals.add_app_password(directory, hasher, "anna", "Phone", CAUSE)
+        await principals.revoke_app_password(ACTOR, directory, "anna", "Phone")
+    again = await principals.add_app_password(ACTOR, directory, hasher, "anna", "Phone")
     assert await signs_in(authenticator, storage, "anna", again.secret)
 
 
@@ -228,8 +229,8 @@ async def test_names_and_addresses_are_one_name_space(directory: PostgresDirecto
     with pytest.raises(NameTaken):
         await add(directory, hasher, "bob", "Carl@example.org")
     with pytest.raises(NameTaken):
-        await principals.rename(directory, "anna", "SAAL", CAUSE)
-    await principals.rename(directory, "anna", "ANNA", CAUSE)
+        await principals.rename(ACTOR, directory, "anna", "SAAL")
+    await principals.rename(ACTOR, directory, "anna", "ANNA")
     assert await directory.principal("bob") is None
 
 
@@ -253,9 +254,9 @@ async def test_every_change_leaves_its_rows_and_a_failed_one_leaves_none(
     storage: PostgresStorage, directory: PostgresDirectory, hasher: CountingHasher
 ) -> None:
     person = await add(directory, hasher, "anna", "anna@example.org")
-    await principals.set_password(directory, hasher, "anna", NEW_PASSWORD, CAUSE)
-    await principals.add_app_password(directory, hasher, "anna", "Phone", CAUSE)
-    await principals.revoke_app_password(directory, "anna", "Phone", CAUSE)
+    await principals.set_password(ACTOR, directory, hasher, "anna", NEW_PASSWORD)
+    await principals.add_app_password(ACTOR, directory, hasher, "anna", "Phone")
+    await principals.revoke_app_password(ACTOR, directory, "anna", "Phone")
     with pytest.raises(NameTaken):
         await directory.write_principals(
             [PrincipalChange(kind="room", name="one"), PrincipalChange(kind="room", name="anna")], CAUSE
@@ -291,7 +292,7 @@ async def test_a_purge_leaves_nothing_and_others_untouched(
         ],
         CAUSE,
     )
-    await principals.add_app_password(directory, hasher, "anna", "Phone", CAUSE)
+    await principals.add_app_password(ACTOR, directory, hasher, "anna", "Phone")
     for owner in (anna, bob):
         await storage.database.fetch(
             """
@@ -316,7 +317,7 @@ async def test_a_purge_leaves_nothing_and_others_untouched(
         bob,
     )
     before = await counts(storage)
-    await principals.delete(directory, "anna", CAUSE, purge=False)
+    await principals.delete(ACTOR, directory, "anna", purge=False)
     kept = await counts(storage)
     assert {table for table in kept if kept[table] != before[table]} == {
         "principal_address",
@@ -330,9 +331,9 @@ async def test_a_purge_leaves_nothing_and_others_untouched(
     with pytest.raises(NotFound):
         await principals.find(directory, found["uid"])
     await add(directory, hasher, "anna", "anna@example.org")  # name and address are free
-    await principals.delete(directory, found["uid"], CAUSE, purge=True)
+    await principals.delete(ACTOR, directory, found["uid"], purge=True)
     with pytest.raises(NotFound):
-        await principals.delete(directory, found["uid"], CAUSE, purge=True)
+        await principals.delete(ACTOR, directory, found["uid"], purge=True)
     after = await counts(storage)
     assert after["object"] == 100
     assert {table for table in after if after[table] != before[table]} == {

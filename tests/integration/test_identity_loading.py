@@ -10,13 +10,14 @@ import pytest_asyncio
 from click.testing import CliRunner, Result
 
 from server.cli import main
-from server.domain.changes import Cause
+from server.domain.actors import Actor
 from server.services.principals.loading import load_principals
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.unit.auth.directory_in_memory import CountingHasher
 
-CAUSE = Cause(None, "test")
+ACTOR = Actor(None, "test")
+CAUSE = ACTOR.cause
 
 ANNA: dict[str, Any] = {
     "id": "A1",
@@ -55,7 +56,7 @@ def hasher() -> CountingHasher:
 
 
 async def load(directory: PostgresDirectory, hasher: CountingHasher, *entries: dict[str, Any]) -> tuple[int, int, int]:
-    loaded = await load_principals(directory, hasher, {"principals": list(entries)}, CAUSE)
+    loaded = await load_principals(ACTOR, directory, hasher, {"principals": list(entries)})
     assert not loaded.refused
     assert not loaded.left_out
     return loaded.created, loaded.changed, loaded.unchanged
@@ -133,7 +134,7 @@ async def test_what_cannot_be_is_refused_and_the_rest_is_taken(
         {"id": "X5", "kind": "room", "name": "x5", "auto_schedule": {"mode": "none", "auto_accept_group": "nobody"}},
         {"id": "X6", "kind": "robot", "name": "x6"},
     ]
-    loaded = await load_principals(directory, hasher, {"principals": entries}, CAUSE)
+    loaded = await load_principals(ACTOR, directory, hasher, {"principals": entries})
     assert (loaded.created, loaded.changed, loaded.unchanged) == (2, 0, 0)
     assert {each.who for each in loaded.refused} == {
         "ANNA",
@@ -160,7 +161,7 @@ async def test_more_than_a_batch(directory: PostgresDirectory, hasher: CountingH
     entries = [{"kind": "room", "name": f"room{number}"} for number in range(250)]
     entries.append({"kind": "group", "name": "rooms", "members": [f"room{number}" for number in range(250)]})
     loaded = await load_principals(
-        directory, hasher, {"principals": entries}, CAUSE, progress=lambda *step: seen.append(step)
+        ACTOR, directory, hasher, {"principals": entries}, progress=lambda *step: seen.append(step)
     )
     assert loaded.created == 251
     assert seen == [(100, 251), (200, 251), (251, 251)]

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 
 from server.calendar import octet_lines
 from server.cli import main
-from server.domain.changes import Cause, ChangeSet, PropertyChanges, Put, Written
+from server.domain.actors import Actor
+from server.domain.changes import ChangeSet, PropertyChanges, Put, Written
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Home, HomeKind, NewCollection, Target
+from server.domain.privileges import Privilege
+from server.services.lookup import Lookup
 from server.services.objects import Objects, write_limits
 from server.services.transfer.collection_properties import Shown, text_property
 from server.services.transfer.exporting import Exporter
@@ -25,9 +28,11 @@ from server.services.transfer.places import Places
 from server.services.transfer.sources import Refused
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
+from tests.found import member_in
 from tests.unit.auth.directory_in_memory import CountingHasher
 
-CAUSE = Cause(None, "test")
+ACTOR = Actor(None, "test")
+CAUSE = ACTOR.cause
 COLOR = "{http://apple.com/ns/ical/}calendar-color"
 TRANSPARENT = (
     "{urn:ietf:params:xml:ns:caldav}schedule-calendar-transp",
@@ -256,12 +261,12 @@ def test_a_shared_calendar_is_exported_as_its_person_sees_it(koyomi: Koyomi, dat
         home = (await storage.resolve(person.id, Target(person.uid, "uid", "calendar"))).home
         assert home is not None
         (name,) = [each.name for each in await storage.collections(home, person.id) if each.home_id != home.id]
-        found = await storage.resolve(person.id, Target(person.uid, "uid", "calendar", name, "a.ics"))
-        assert found.collection is not None
-        body = calendar(event("a", *others)).encode()
-        await Objects(storage, Limits()).put(
-            found.collection, "a.ics", body, found.object, Cause(person.id, "test"), personal_only=True
-        )
+        bob = (await storage.resolve(person.id, None)).viewer
+        assert bob is not None
+        actor, target = Actor(bob, "test"), Target(person.uid, "uid", "calendar", name, "a.ics")
+        found = await Lookup(storage).find(actor, target, Privilege.WRITE_CONTENT)
+        assert Privilege.WRITE_CONTENT not in found.privileges
+        await Objects(storage, Limits()).put(actor, found, calendar(event("a", *others)).encode())
         return name
 
     name = on(database, put_own_alarm)
@@ -475,7 +480,8 @@ class Rival(PostgresStorage):
         assert isinstance(write, Put)
         if write.expected is None and self.body:
             body, self.body = self.body, ""
-            await Objects(self, Limits()).put(write.collection, self.name or write.name, body.encode(), None, CAUSE)
+            found = member_in(write.collection, self.name or write.name)
+            await Objects(self, Limits()).put(ACTOR, found, body.encode())
         return await super().apply(changes)
 
 
@@ -498,7 +504,7 @@ def test_what_others_write_meanwhile_is_met(
             storage.body, storage.name = body, name
             refused: list[Refused] = []
             directory = PostgresDirectory(storage.database)
-            importer = Importer(storage, directory, CountingHasher(), Limits(), CAUSE, refused.append)
+            importer = Importer(storage, directory, CountingHasher(), Limits(), ACTOR, refused.append)
             result = await importer.run([tmp_path / "in"], "ada", None)
             assert refused == []
             assert getattr(result, outcome) == 1
@@ -517,7 +523,7 @@ class LateMember(PostgresStorage):
 
     async def delete_collection(self, home: Home, collection: Collection, *rest: Any, **options: Any) -> int:
         if collection.member_count == 0:
-            await Objects(self, Limits()).put(collection, "a.ics", calendar(event("a")).encode(), None, CAUSE)
+            await Objects(self, Limits()).put(ACTOR, member_in(collection, "a.ics"), calendar(event("a")).encode())
         return await super().delete_collection(home, collection, *rest, **options)
 
 
@@ -527,7 +533,7 @@ def test_a_calendar_that_is_no_longer_empty_is_not_replaced(koyomi: Koyomi, data
     async def run() -> None:
         async with LateMember(database, notify=False) as storage:
             directory = PostgresDirectory(storage.database)
-            places = Places(storage, directory, CountingHasher(), Limits(), CAUSE)
+            places = Places(storage, directory, CountingHasher(), Limits(), ACTOR)
             ada = await places.person("ada")
             only_events = Shown(components=("VEVENT",))
             narrow = (await places.place(ada, "calendar", "narrow", only_events, ())).collection
@@ -576,7 +582,7 @@ def test_any_names_and_titles_round_trip(
         async with PostgresStorage(database, notify=False) as storage:
             directory = PostgresDirectory(storage.database)
             owner = f"owner{next(_numbers)}"
-            importer = Importer(storage, directory, CountingHasher(), Limits(), CAUSE, lambda refused: None)
+            importer = Importer(storage, directory, CountingHasher(), Limits(), ACTOR, lambda refused: None)
             person = await importer._places.person(owner)
             home = (await storage.resolve(person.id, Target(person.uid, "uid", "calendar"))).home
             assert home is not None
@@ -586,7 +592,7 @@ def test_any_names_and_titles_round_trip(
             collection = await storage.create_collection(home, new, write_limits(Limits()), CAUSE)
             for number, name in enumerate(names):
                 body = calendar(event(str(number))).encode()
-                await Objects(storage, Limits()).put(collection, name, body, None, CAUSE)
+                await Objects(storage, Limits()).put(ACTOR, member_in(collection, name), body)
             before = await contents(storage, owner)
             await Exporter(storage, directory).person(person, folder / "out")
             result = await importer.run([folder / "out"], owner, None)

@@ -62,9 +62,9 @@ async def _read_delegates(request: Request, resource: Resource, element: xml.Ele
 
 
 async def _write_delegates(request: Request, resource: Resource, value: str) -> None:
-    assert resource.owner is not None
+    assert resource.found is not None
     ids = frozenset(map(int, value.split()))
-    await request.site.access.set_delegates(resource.owner.id, _rights(resource), ids, request.cause())
+    await request.site.granting.set_delegates(request.actor, resource.found, _rights(resource), ids)
 
 
 def _own_url(request: Request, resource: Resource) -> str:

@@ -160,7 +160,7 @@ async def writer_for(
     special: Special,
 ) -> MemberWriter:
     """Writes members of a collection with hrefs of the form of `path`."""
-    home = replace(resource, href=path.parent().parent().url, collection=None, object=None)
+    home = replace(resource, href=path.parent().parent().url, collection=None, object=None, found=None)
     holder = collection_of(home, collection)
     known = request.site.registry.by_kind[member_kind(holder.kind)]
     return MemberWriter(request, holder, wanted, known, await special(collection))

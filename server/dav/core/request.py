@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -12,13 +13,14 @@ from server.auth import policy
 from server.dav.core import paths, xml
 from server.dav.core.errors import Refused
 from server.dav.core.paths import Path
-from server.dav.core.resource import PRINCIPALS, Resource, from_resolution, lacking, parent_of
+from server.dav.core.resource import PRINCIPALS, Resource, lacking, parent_of, resource_at
 from server.dav.core.xml import Element
-from server.domain.changes import Cause
+from server.domain.actors import Actor
 from server.domain.errors import AccessDenied, BadRequest, NotFound, ResourceTooLarge
-from server.domain.objects import Collection, Home, HomeKind, Target
+from server.domain.objects import Collection, Home, Target
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege, Privileges
+from server.services.lookup import Found
 from server.storage import Storage
 from server.storage.reads import Resolution
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from server.dav.core.registry import Registry
     from server.domain.limits import Limits
     from server.services.collections import Collections
+    from server.services.granting import Granting
+    from server.services.lookup import Lookup
     from server.services.objects import Objects
     from server.storage.access import Access
     from server.storage.directory import Directory
@@ -55,8 +59,10 @@ class Site:
     storage: Storage
     directory: Directory
     access: Access
+    lookup: Lookup
     objects: Objects
     collections: Collections
+    granting: Granting
     limits: Limits
     page_size: int = 1000
     """Rows of a page of a listing; pages with texts are a tenth of it."""
@@ -98,7 +104,7 @@ class Request:
         self.headers = wire.headers
         whole = wire.target == "*" and wire.method == "OPTIONS"
         self.path: Path = paths.parse("/" if whole else wire.target, site.prefix)
-        self.viewer: Principal | None = None
+        self._actor: Actor | None = None
         self._looked_up: tuple[Target | None, Resolution] | None = None
         """The lookup that confirmed the sign-in before the body was read, for the next `look_up` of the same target."""
         self.request_id = ""
@@ -127,43 +133,48 @@ class Request:
         assert self.viewer is not None
         return self.viewer
 
-    def cause(self) -> Cause:
-        """Who makes the change, for the outbox and the audit."""
-        origin = "carddav" if self.path.tree == "addressbooks" else "caldav"
-        return Cause(self.person.id, origin, self.request_id)
+    @property
+    def viewer(self) -> Principal | None:
+        """Who is signed in, as far as it is known yet."""
+        return None if self._actor is None else self._actor.principal
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts; only after a look-up."""
+        assert self._actor is not None
+        return self._actor
 
     async def signed_in(self) -> Principal:
         """Who asks, without looking for anything. Raises `SignInRequired`."""
-        self.viewer = (await self.wire.viewer(None, text=False)).viewer
+        await self._resolve(None, text=False)
         return self.person
 
     async def look_up(
         self, path: Path | None = None, *, need: str, or_need: str = Privilege.READ, text: bool = False
-    ) -> Resolution:
-        """What storage knows of a path, the request's own by default.
+    ) -> Found:
+        """What there is at a path, the request's own by default, as `Lookup.find` finds it.
 
-        In a home that the person may not read every path raises `AccessDenied`, whether it names something or not,
-        except in a collection where they have `need`, the privilege that the error names, or `or_need`.
+        Raises `NotFound` for paths that can name nothing, `AccessDenied`, `SignInRequired`.
         """
         path = path or self.path
         target = path.target()
-        found = await self._resolve(target, text=text)
-        if target is not None and target.home is not None and found.owner is not None:
-            held = self._on_deepest(target.home, found)
-            if held.isdisjoint((Privilege.READ, need, or_need)):
-                raise AccessDenied(lacking(path, need), need)
-            if found.collection is not None and policy.sees_as_sharee(
-                self.person, found.owner, found.collection, found.grants
-            ):
-                found = await self.site.storage.seen_by(found, self.person.id, text=text)
-        return found
+        known = await self._resolve(target, text=text)
+        try:
+            return await self.site.lookup.find(
+                self.actor, target, Privilege(need), or_need=Privilege(or_need), text=text, known=known
+            )
+        except AccessDenied:
+            raise AccessDenied(lacking(path, need), need) from None
 
     async def _resolve(self, target: Target | None, *, text: bool) -> Resolution:
+        """What storage knows of a target, by the statement that confirms the sign-in; the first one makes the actor."""
         earlier, self._looked_up = self._looked_up, None
         if earlier is not None and earlier[0] == target and not text:
             return earlier[1]
         found = await self.wire.viewer(target, text=text)
-        self.viewer = found.viewer
+        if self._actor is None:
+            origin = "carddav" if self.path.tree == "addressbooks" else "caldav"
+            self._actor = Actor(found.viewer, origin, self.request_id)
         return found
 
     async def resource(
@@ -180,33 +191,35 @@ class Request:
     async def find(self, path: Path | None = None, *, need: str, text: bool = False) -> Resource:
         """The resource at a path, for a caller that checks the privilege itself. Raises `NotFound`, `AccessDenied`."""
         path = path or self.path
-        resolution = await self.look_up(path, need=need, text=text)
+        found = await self.look_up(path, need=need, text=text)
         try:
-            return from_resolution(path, resolution)
+            return resource_at(path, found)
         except NotFound:
-            self.demand_sight(path, resolution, need)
+            self.demand_sight(path, found, need)
             raise
 
-    def demand_sight(self, path: Path, found: Resolution, need: str) -> None:
+    def demand_sight(self, path: Path, found: Found, need: str) -> None:
         """Raises `AccessDenied` where the person may not learn what is missing."""
-        if found.home is None or found.collection is None:
-            return
-        if Privilege.READ not in self._on_deepest(found.home.kind, found):
-            raise AccessDenied(lacking(path, need), need)
+        with self.denied_at(lacking(path, need)):
+            found.demand_sight(Privilege(need))
+
+    @contextlib.contextmanager
+    def denied_at(self, href: str) -> Iterator[None]:
+        """Adds the URL of the resource to what a service denies, for services know no URLs."""
+        try:
+            yield
+        except AccessDenied as error:
+            raise AccessDenied(href, error.privilege) from None
 
     def require(self, resource: Resource, privilege: str) -> None:
         """Raises `AccessDenied` when the person lacks a privilege on a resource."""
         if privilege not in self.privileges(resource):
             raise AccessDenied(resource.href, privilege)
 
-    def _on_deepest(self, kind: HomeKind, found: Resolution) -> Privileges:
-        """The person's privileges on the collection that was found, or on the home."""
-        if found.collection is not None:
-            return policy.on_collection(self.person, found.owner, found.collection, found.grants)
-        return policy.on_home(self.person, found.owner, kind, found.grants)
-
     def privileges(self, resource: Resource) -> Privileges:
         """What the person may do with a resource (DAV:current-user-privilege-set)."""
+        if resource.found is not None:
+            return resource.found.privileges
         if resource.collection is not None:
             return policy.on_collection(self.person, resource.owner, resource.collection, resource.grants)
         if resource.home is not None:
@@ -318,7 +331,7 @@ class Request:
 
         The confirming statement is the request's own lookup, which the next `look_up` takes over.
         """
-        if self.viewer is None:
+        if self._actor is None:
             try:
                 target = self.path.target()
             except NotFound:

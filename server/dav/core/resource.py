@@ -10,7 +10,7 @@ from server.domain.errors import NotFound
 from server.domain.grants import NO_GRANTS, DelegateRights, Grants
 from server.domain.objects import Collection, Home, Object
 from server.domain.principals import Principal
-from server.storage.reads import Resolution
+from server.services.lookup import Found
 
 
 class Kind(StrEnum):
@@ -85,6 +85,8 @@ class Resource:
     object: Object | None = None
     grants: Grants = NO_GRANTS
     """What was granted in the home to whoever asks."""
+    found: Found | None = None
+    """What `Lookup.find` found, of the resource that a request names; None of those that are listed with it."""
 
     @property
     def name(self) -> str:
@@ -106,13 +108,13 @@ def home_kind(home: Home) -> Kind:
     return Kind.CALENDAR_HOME if home.kind == "calendar" else Kind.ADDRESSBOOK_HOME
 
 
-def from_resolution(path: Path, found: Resolution) -> Resource:
+def resource_at(path: Path, found: Found) -> Resource:
     """The resource that a path names. Raises `NotFound`."""
     segments = path.segments
     slashed = path.href if path.href == "/" else path.href + "/"
     depth = len(segments)
     if depth == 0:
-        return Resource(Kind.ROOT, "/")
+        return Resource(Kind.ROOT, "/", found=found)
     tree = segments[0]
     if depth < 3:
         if tree not in ("principals", "calendars", "addressbooks"):
@@ -121,13 +123,14 @@ def from_resolution(path: Path, found: Resolution) -> Resource:
             raise NotFound
         if depth == 2 and tree == "addressbooks" and segments[1] not in ("__uids__", "users"):
             raise NotFound
-        return Resource(Kind.PRINCIPALS if tree == "principals" else Kind.HOMES, slashed, segments[-1] == "__uids__")
+        kind = Kind.PRINCIPALS if tree == "principals" else Kind.HOMES
+        return Resource(kind, slashed, segments[-1] == "__uids__", found=found)
     owner, home, collection = found.owner, found.home, found.collection
     by_uid = segments[1] == "__uids__"
     if owner is None:
         raise NotFound
     if tree == "principals":
-        principal = Resource(Kind.PRINCIPAL, principal_href(owner, by_uid), by_uid, owner)
+        principal = Resource(Kind.PRINCIPAL, principal_href(owner, by_uid), by_uid, owner, found=found)
         if depth == 3:
             return principal
         for child in delegates_of(principal):
@@ -145,24 +148,32 @@ def from_resolution(path: Path, found: Resolution) -> Resource:
     kind = _COLLECTION_KINDS[collection.kind]
     if depth == 4 or path.add_member:
         href = home_href(owner, home.kind, by_uid) + encode(collection.name) + "/"
-        return Resource(kind, href, by_uid, owner, home, collection, grants=found.grants)
+        return Resource(kind, href, by_uid, owner, home, collection, grants=found.grants, found=found)
     if found.object is None:
         raise NotFound
     href = f"{home_href(owner, home.kind, by_uid)}{encode(collection.name)}/{encode(found.object.name)}"
-    return Resource(_MEMBER_KINDS[kind], href, by_uid, owner, home, collection, found.object, found.grants)
+    return Resource(_MEMBER_KINDS[kind], href, by_uid, owner, home, collection, found.object, found.grants, found)
 
 
-def home_of(owner: Principal, home: Home, found: Resolution, by_uid: bool) -> Resource:
-    """The home that a resolution found, whatever else it found."""
-    return Resource(home_kind(home), home_href(owner, home.kind, by_uid), by_uid, owner, home, grants=found.grants)
+def home_of(owner: Principal, home: Home, found: Found, by_uid: bool) -> Resource:
+    """The home that was found."""
+    href = home_href(owner, home.kind, by_uid)
+    return Resource(home_kind(home), href, by_uid, owner, home, grants=found.grants, found=found)
 
 
-def collection_in(path: Path, found: Resolution) -> Resource | None:
+def collection_in(path: Path, found: Found) -> Resource | None:
     """The collection that a path to a member leads through, whether it has that member or not."""
-    if found.owner is None or found.home is None or found.collection is None:
+    owner, home, collection = found.owner, found.home, found.collection
+    if owner is None or home is None or collection is None:
         return None
-    home = home_of(found.owner, found.home, found, path.segments[1] == "__uids__")
-    return collection_of(home, found.collection)
+    by_uid = path.segments[1] == "__uids__"
+    href = home_href(owner, home.kind, by_uid) + encode(collection.name) + "/"
+    kind = _COLLECTION_KINDS[collection.kind]
+    return Resource(kind, href, by_uid, owner, home, collection, grants=found.grants, found=found.holder())
+
+
+def _holder(resource: Resource) -> Found | None:
+    return None if resource.found is None else resource.found.holder()
 
 
 def parent_of(resource: Resource) -> Resource:
@@ -170,11 +181,13 @@ def parent_of(resource: Resource) -> Resource:
     if resource.object is not None:
         assert resource.collection is not None
         href = resource.href[: resource.href.rindex("/") + 1]
-        return replace(resource, kind=_COLLECTION_KINDS[resource.collection.kind], href=href, object=None)
+        return replace(
+            resource, kind=_COLLECTION_KINDS[resource.collection.kind], href=href, object=None, found=_holder(resource)
+        )
     if resource.collection is not None:
         assert resource.home is not None
         href = resource.href[: resource.href.rindex("/", 0, -1) + 1]
-        return replace(resource, kind=home_kind(resource.home), href=href, collection=None)
+        return replace(resource, kind=home_kind(resource.home), href=href, collection=None, found=_holder(resource))
     return resource
 
 
@@ -194,7 +207,7 @@ def delegates_of(principal: Resource) -> list[Resource]:
 def collection_of(home: Resource, collection: Collection) -> Resource:
     """A collection as a child of its home's resource."""
     kind = _COLLECTION_KINDS[collection.kind]
-    return replace(home, kind=kind, href=home.href + encode(collection.name) + "/", collection=collection)
+    return replace(home, kind=kind, href=home.href + encode(collection.name) + "/", collection=collection, found=None)
 
 
 def principal_href(principal: Principal, by_uid: bool = True) -> str:

@@ -48,7 +48,8 @@ async def set_list(request: Request, resource: Resource) -> None:
     if resource.collection.home_id != resource.home.id:
         raise Refused(403, message="The list is changed where the collection lies: in its owner's home.")
     entries = await read(request, resource, root)
-    await request.site.access.set_acl(resource.home, resource.collection, entries, request.cause(), unchanged=unchanged)
+    assert resource.found is not None
+    await request.site.granting.set_acl(request.actor, resource.found, entries, unchanged=unchanged)
 
 
 async def read(request: Request, resource: Resource, root: xml.Element) -> list[Ace]:

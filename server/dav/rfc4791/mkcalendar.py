@@ -11,7 +11,7 @@ from server.dav.core.resource import Kind
 from server.dav.rfc5689_extended_mkcol import create, demand_free, look_up_name, props_to_set
 from server.domain.errors import AlreadyExists
 from server.services.changing import change
-from server.storage.reads import Resolution
+from server.services.lookup import Found
 
 
 async def mkcalendar(request: Request) -> Answer:
@@ -26,7 +26,7 @@ async def _mkcalendar(request: Request) -> Answer:
     return await change(partial(look_up_name, request, Kind.CALENDAR), partial(_make, request))
 
 
-async def _make(request: Request, found: Resolution) -> Answer:
+async def _make(request: Request, found: Found) -> Answer:
     unchanged = await demand_free(request, Kind.CALENDAR, found)
     root = await request.xml()
     if root is not None and root.tag != caldav("mkcalendar"):

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 from server.dav.core.names import dav
 from server.dav.core.request import Request
-from server.dav.core.resource import Resource, from_resolution
+from server.dav.core.resource import Resource, resource_at
 from server.dav.rfc4918.listing import principal_listing
 from server.domain.changes import Unchanged
 from server.domain.errors import AccessDenied, BadRequest, NotFound, PreconditionFailed
@@ -236,6 +236,6 @@ async def _if_header(request: Request, value: str, known: dict[str | None, Resou
 async def _find(request: Request, href: str) -> Resource | None:
     path = request.parse_href(href)
     try:
-        return from_resolution(path, await request.look_up(path, need="{DAV:}read"))
+        return resource_at(path, await request.look_up(path, need="{DAV:}read"))
     except (NotFound, AccessDenied):
         return None

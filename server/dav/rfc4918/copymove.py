@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, carddav, dav
 from server.dav.core.paths import Path
 from server.dav.core.request import Answer, Request
-from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_in, from_resolution, home_kind
+from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_in, parent_of, resource_at
 from server.dav.rfc4918 import conditions
-from server.dav.rfc4918.put import MEDIA_TYPES, written
+from server.dav.rfc4918.put import written
 from server.domain.changes import Unchanged
 from server.domain.errors import AccessDenied, BadRequest, NotFound, ParentMissing, PreconditionFailed
 from server.services.changing import change
+from server.services.lookup import Found
 from server.services.objects import Put
-from server.storage.reads import Resolution
+from server.services.permissions import demand_receivable, takes_members
 
 
 async def copy(request: Request) -> Answer:
@@ -50,7 +50,7 @@ async def transfer_resource(request: Request, source: Resource, *, keep: bool) -
     unchanged = await conditions.demand(request, source)
     found = await request.look_up(destination, need=dav("bind"), or_need=dav("write-content" if keep else "bind"))
     try:
-        existing: Resource | None = from_resolution(destination, found)
+        existing: Resource | None = resource_at(destination, found)
     except NotFound:
         existing = None
     if source.kind in COLLECTIONS:
@@ -78,7 +78,7 @@ async def transfer_member(
     request: Request,
     source: Resource,
     destination: Path,
-    found: Resolution,
+    found: Found,
     existing: Resource | None,
     overwrite: bool,
     unchanged: tuple[Unchanged, ...],
@@ -87,8 +87,7 @@ async def transfer_member(
 ) -> Put:
     """COPY or MOVE a calendar object or a card."""
     target = found.collection
-    assert source.collection is not None
-    assert source.object is not None
+    assert source.found is not None
     if len(destination.segments) == 5 and target is None:
         raise ParentMissing
     if len(destination.segments) != 5 or destination.add_member or target is None or found.home is None:
@@ -97,7 +96,7 @@ async def transfer_member(
         raise Refused(403, location, "A member lies directly in a collection.")
     if existing is not None and not overwrite:
         raise PreconditionFailed("There is something at the destination.")
-    if target.kind not in MEDIA_TYPES or target.source is not None:
+    if not takes_members(target):
         raise AccessDenied(destination.parent().url, dav("bind"))
     if (target.kind == "addressbook") != (source.kind is Kind.ADDRESS_OBJECT):
         card = target.kind == "addressbook"
@@ -105,30 +104,16 @@ async def transfer_member(
         raise Refused(403, media, "The collection takes another media type.")
     parent = collection_in(destination, found)
     assert parent is not None
-    if existing is not None and keep:
-        request.require(existing, dav("write-content"))
-        request.require(existing, dav("write-properties"))
-    else:
-        request.require(parent, dav("bind"))
-        if existing is not None:
-            request.require(parent, dav("unbind"))
-    return await request.site.objects.transfer(
-        source.collection,
-        source.object,
-        target,
-        destination.segments[4],
-        found.object,
-        request.cause(),
-        keep=keep,
-        unchanged=unchanged,
-    )
+    with request.denied_at((existing if existing is not None and keep else parent).href):
+        demand_receivable(found, keep=keep)
+    return await request.site.objects.transfer(request.actor, source.found, found, keep=keep, unchanged=unchanged)
 
 
 async def transfer_collection(
     request: Request,
     source: Resource,
     destination: Path,
-    found: Resolution,
+    found: Found,
     existing: Resource | None,
     overwrite: bool,
     unchanged: tuple[Unchanged, ...],
@@ -142,7 +127,7 @@ async def transfer_collection(
     if not keep and depth != "infinity":
         raise BadRequest("MOVE of a collection has the depth infinity (RFC 4918 §9.9.2).")
     assert source.home is not None
-    assert source.collection is not None
+    assert source.found is not None
     card = source.kind is Kind.ADDRESSBOOK
     location = carddav("addressbook-collection-location-ok") if card else caldav("calendar-collection-location-ok")
     if source.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
@@ -153,22 +138,14 @@ async def transfer_collection(
         raise PreconditionFailed("There is something at the destination.")
     if existing is not None and existing.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
         raise AccessDenied(existing.href, dav("unbind"))
-    request.require(replace(source, kind=home_kind(source.home), collection=None), dav("bind"))
-    name = destination.segments[3]
+    request.require(parent_of(source), dav("bind"))
+    collections = request.site.collections
     if keep:
-        await request.site.collections.copy(
-            source.home,
-            source.collection,
-            name,
-            found.collection,
-            request.cause(),
-            with_members=depth == "infinity",
-            unchanged=unchanged,
+        await collections.copy(
+            request.actor, source.found, found, with_members=depth == "infinity", unchanged=unchanged
         )
     else:
-        await request.site.collections.move(
-            source.home, source.collection, name, found.collection, request.cause(), unchanged=unchanged
-        )
+        await collections.move(request.actor, source.found, found, unchanged=unchanged)
     if existing is not None:
         return Answer(204)
     return Answer(201, headers={"Location": request.url(destination.href + "/")})

@@ -23,18 +23,13 @@ async def delete(request: Request) -> Answer:
 async def delete_resource(request: Request, resource: Resource) -> None:
     """Delete a member, a calendar or an address book."""
     unchanged = await conditions.demand(request, resource)
-    site = request.site
+    site, found = request.site, resource.found
+    assert found is not None
     if resource.kind in OBJECTS:
-        assert resource.collection is not None
-        assert resource.object is not None
-        await site.objects.delete(resource.collection, resource.object, request.cause(), unchanged=unchanged)
+        await site.objects.delete(request.actor, found, unchanged=unchanged)
         return
     if resource.kind not in COLLECTIONS or resource.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
         raise AccessDenied(resource.href, "{DAV:}unbind")
     if request.depth("infinity") != "infinity":
         raise BadRequest("DELETE of a collection has the depth infinity (RFC 4918 §9.6.1).")
-    assert resource.home is not None
-    assert resource.collection is not None
-    await site.collections.delete(
-        resource.home, resource.collection, request.person.id, request.cause(), unchanged=unchanged
-    )
+    await site.collections.delete(request.actor, found, unchanged=unchanged)

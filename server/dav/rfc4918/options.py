@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.dav.core.request import Answer, Request
-from server.dav.core.resource import Kind, Resource, from_resolution
+from server.dav.core.resource import Kind, Resource, resource_at
 from server.domain.errors import NotFound
 
 _UNMAPPED = {
@@ -20,7 +20,7 @@ async def options(request: Request) -> Answer:
     registry = request.site.registry
     path = request.path
     try:
-        resource: Resource | None = from_resolution(path, found)
+        resource: Resource | None = resource_at(path, found)
     except NotFound:
         resource = None
         if (path.tree, len(path.segments)) not in _UNMAPPED or found.home is None:

@@ -214,20 +214,15 @@ async def apply(
     changes = instructions.changes()
     if resource.kind not in HOMES | COLLECTIONS | OBJECTS:
         for name, value in instructions.properties.items():
-            write = site.registry.by_kind[resource.kind][name].write
-            assert write is not None
-            await write(request, resource, value or "")
+            set_value = site.registry.by_kind[resource.kind][name].write
+            assert set_value is not None
+            await set_value(request, resource, value or "")
         return
+    assert resource.found is not None
     if resource.object is not None:
-        assert resource.collection is not None
-        await site.objects.set_properties(
-            resource.collection, resource.object, changes, request.cause(), unchanged=unchanged
-        )
+        write = site.objects.set_properties
     elif resource.collection is not None:
-        assert resource.home is not None
-        await site.collections.set_properties(
-            resource.home, resource.collection, changes, request.person.id, request.cause(), unchanged=unchanged
-        )
+        write = site.collections.set_properties
     else:
-        assert resource.home is not None
-        await site.collections.set_home_properties(resource.home, changes, request.cause(), unchanged=unchanged)
+        write = site.collections.set_home_properties
+    await write(request.actor, resource.found, changes, unchanged=unchanged)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from email.message import Message
 from functools import partial
 
-from server.auth import policy
 from server.dav.core.errors import Refused
 from server.dav.core.paths import Path
 from server.dav.core.request import Answer, Request
-from server.dav.core.resource import Resource, collection_in, from_resolution
+from server.dav.core.resource import Resource, collection_in, resource_at
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.get import member
 from server.dav.rfc4918.properties import http_date
@@ -24,9 +23,11 @@ from server.domain.errors import (
     UnsupportedMediaType,
 )
 from server.domain.objects import Collection
+from server.domain.privileges import Privilege
 from server.services.changing import change
+from server.services.lookup import Found
 from server.services.objects import Put
-from server.storage.reads import Resolution
+from server.services.permissions import demand_writable
 
 MEDIA_TYPES = {
     "calendar": ("text/calendar",),
@@ -40,9 +41,9 @@ async def put(request: Request) -> Answer:
     path = request.path
     depth = len(path.segments)
     if depth < 5 or path.add_member:
-        await request.resource(need="{DAV:}write-content")
+        await request.resource(need=Privilege.WRITE_CONTENT)
         raise Refused(405, message="A collection has no content to put.")
-    look_up = partial(request.look_up, need="{DAV:}bind", or_need="{DAV:}write-content")
+    look_up = partial(request.look_up, need=Privilege.BIND, or_need=Privilege.WRITE_CONTENT)
     try:
         result = await change(look_up, partial(put_member, request))
     except PreconditionFailed:
@@ -53,7 +54,7 @@ async def put(request: Request) -> Answer:
     return await written(request, path, result, None)
 
 
-async def put_member(request: Request, found: Resolution) -> Put:
+async def put_member(request: Request, found: Found) -> Put:
     """Create the member at the request's path, or replace what was found there."""
     path = request.path
     if "Content-Range" in request.headers:
@@ -61,50 +62,25 @@ async def put_member(request: Request, found: Resolution) -> Put:
     if found.owner is None or found.home is None or found.collection is None or len(path.segments) != 5:
         raise ParentMissing
     resource = resource_or_none(request, found)
-    personal_only = demand_writable(request, path, found, resource)
+    holder = collection_in(path, found)
+    assert holder is not None
+    with request.denied_at((resource or holder).href):
+        demand_writable(found)
     unchanged = await conditions.demand(request, resource)
     check_media_type(request, found.collection)
     body = await request.body(request.site.limits.max_resource_size)
-    name = path.segments[4]
     try:
-        return await request.site.objects.put(
-            found.collection,
-            name,
-            body,
-            found.object,
-            request.cause(),
-            personal_only=personal_only,
-            unchanged=unchanged,
-        )
+        return await request.site.objects.put(request.actor, found, body, unchanged=unchanged)
     except PersonalOnly as error:
-        raise AccessDenied(path.url, "{DAV:}write-content", error.message) from None
+        raise AccessDenied(path.url, Privilege.WRITE_CONTENT, error.message) from None
 
 
-def resource_or_none(request: Request, found: Resolution) -> Resource | None:
+def resource_or_none(request: Request, found: Found) -> Resource | None:
     """What is there already."""
     try:
-        return from_resolution(request.path, found)
+        return resource_at(request.path, found)
     except NotFound:
         return None
-
-
-def demand_writable(request: Request, path: Path, found: Resolution, resource: Resource | None) -> bool:
-    """Whether a PUT at `path` may change personal parts only. Raises `AccessDenied` where members cannot be put."""
-    collection = found.collection
-    assert collection is not None
-    need = "{DAV:}bind" if resource is None else "{DAV:}write-content"
-    target = resource or collection_in(path, found)
-    assert target is not None
-    if collection.kind not in MEDIA_TYPES or collection.source is not None:
-        raise AccessDenied(target.href, need)
-    if (
-        resource is not None
-        and need not in request.privileges(resource)
-        and policy.may_keep_own_parts(request.person, found.owner, collection, found.grants)
-    ):
-        return True
-    request.require(target, need)
-    return False
 
 
 def check_media_type(request: Request, collection: Collection, *, demanded: bool = False) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from server.auth import app_passwords, passwords
 from server.auth.passwords import PasswordHasher
-from server.domain.changes import Cause
+from server.domain.actors import Actor
 from server.domain.errors import InvalidPrincipal, NotFound
 from server.domain.principals import PrincipalKind
 from server.storage.directory import AppPassword, Directory, Handover, PrincipalChange, PrincipalRecord, name_key
@@ -99,11 +99,11 @@ async def find(
 
 
 async def add_person(
+    actor: Actor,
     directory: Directory,
     hasher: PasswordHasher,
     name: str,
     password: str | None,
-    cause: Cause,
     *,
     display_name: str | None = None,
     addresses: tuple[str, ...] = (),
@@ -126,31 +126,35 @@ async def add_person(
     )
     if password is not None:
         change = replace(change, password_hash=await hasher.hash(password))
-    return (await directory.write_principals([change], cause))[0]
+    return (await directory.write_principals([change], actor.cause))[0]
 
 
 async def set_password(
-    directory: Directory, hasher: PasswordHasher, name: str, password: str, cause: Cause
+    actor: Actor,
+    directory: Directory,
+    hasher: PasswordHasher,
+    name: str,
+    password: str,
 ) -> PrincipalRecord:
     """Set a person's password; from then on the earlier one is wrong everywhere. Raises `InvalidPrincipal`."""
     passwords.check(password, chosen=True)
     person = await find(directory, name, "individual")
     change = PrincipalChange(person.id, password_hash=await hasher.hash(password))
-    await directory.write_principals([change], cause)
+    await directory.write_principals([change], actor.cause)
     return person
 
 
-async def set_disabled(directory: Directory, name: str, disabled: bool, cause: Cause) -> bool:
+async def set_disabled(actor: Actor, directory: Directory, name: str, disabled: bool) -> bool:
     """Take away or give back the right to sign in; returns whether that changed anything."""
     person = await find(directory, name, "individual")
     if (person.disabled_at is not None) == disabled:
         return False
-    await directory.write_principals([PrincipalChange(person.id, disabled=disabled)], cause)
+    await directory.write_principals([PrincipalChange(person.id, disabled=disabled)], actor.cause)
     return True
 
 
 async def rename(
-    directory: Directory, name: str, new_name: str, cause: Cause, *, display_name: str | None = None
+    actor: Actor, directory: Directory, name: str, new_name: str, *, display_name: str | None = None
 ) -> PrincipalRecord:
     """Give a principal another name (and display name). Everything that it has keeps its URLs, which go by the id."""
     principal = await find(directory, name)
@@ -159,22 +163,22 @@ async def rename(
         name=name_of(new_name, principal.kind),
         display_name=text_of(display_name, "A display name", MAX_TEXT) if display_name else None,
     )
-    await directory.write_principals([change], cause)
+    await directory.write_principals([change], actor.cause)
     return principal
 
 
-async def delete(directory: Directory, name: str, cause: Cause, *, purge: bool) -> PrincipalRecord:
+async def delete(actor: Actor, directory: Directory, name: str, *, purge: bool) -> PrincipalRecord:
     """Delete a principal, with `purge` all that it has too; else that stays until it is purged by the id."""
     principal = await find(directory, name, deleted=True)
-    await directory.delete_principal(principal.id, cause, purge=purge)
+    await directory.delete_principal(principal.id, actor.cause, purge=purge)
     return principal
 
 
 async def hand_over(
+    actor: Actor,
     directory: Directory,
     name: str,
     whom: str,
-    cause: Cause,
     *,
     tell: Callable[[Handover], None] = lambda handover: None,
     progress: Callable[[int], None] = lambda members: None,
@@ -191,25 +195,25 @@ async def hand_over(
         raise InvalidPrincipal("Nobody can take over what is their own.")
     if person.disabled_at is None:
         await directory.handovers(person.id, other.id)
-        await directory.write_principals([PrincipalChange(person.id, disabled=True)], cause)
+        await directory.write_principals([PrincipalChange(person.id, disabled=True)], actor.cause)
     # Whoever acted for them can make calendars until all delegations have ended.
     for hide in (True, False):
         for handover in await directory.handovers(person.id, other.id):
             tell(handover)
-            async for copied in directory.hand_over(handover, person.display_name or person.name, cause):
+            async for copied in directory.hand_over(handover, person.display_name or person.name, actor.cause):
                 progress(copied)
         if hide:
-            await directory.delete_principal(person.id, cause, purge=False)
-    await directory.delete_principal(person.id, cause, purge=True)
+            await directory.delete_principal(person.id, actor.cause, purge=False)
+    await directory.delete_principal(person.id, actor.cause, purge=True)
     return person
 
 
 async def add_app_password(
+    actor: Actor,
     directory: Directory,
     hasher: PasswordHasher,
     name: str,
     label: str,
-    cause: Cause,
     *,
     valid_for: timedelta | None = None,
 ) -> NewAppPassword:
@@ -221,7 +225,7 @@ async def add_app_password(
     assert plain is not None
     expires_at = None if valid_for is None else datetime.now(UTC) + valid_for
     stored = await hasher.hash(plain)
-    await directory.add_app_password(person.id, label, app_passwords.selector(plain), stored, expires_at, cause)
+    await directory.add_app_password(person.id, label, app_passwords.selector(plain), stored, expires_at, actor.cause)
     return NewAppPassword(label, secret, expires_at)
 
 
@@ -231,10 +235,10 @@ async def list_app_passwords(directory: Directory, name: str) -> list[AppPasswor
     return [app for app in await directory.app_passwords(person.id) if app.revoked_at is None]
 
 
-async def revoke_app_password(directory: Directory, name: str, label: str, cause: Cause) -> None:
+async def revoke_app_password(actor: Actor, directory: Directory, name: str, label: str) -> None:
     """End a person's app password at once."""
     person = await find(directory, name, "individual")
     for app in await directory.app_passwords(person.id):
         if app.name == label and app.revoked_at is None:
-            return await directory.revoke_app_password(person.id, app.id, cause)
+            return await directory.revoke_app_password(person.id, app.id, actor.cause)
     raise NotFound(f"{person.name} has no app password named {label}.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from server.auth.passwords import PasswordHasher
-from server.domain.changes import Cause
+from server.domain.actors import Actor
 from server.domain.errors import InvalidPrincipal, NameTaken
 from server.domain.grants import DelegateRights
 from server.services.principals.document import Entry, Refusal, read
@@ -47,10 +47,10 @@ class _Work:
 
 
 async def load_principals(
+    actor: Actor,
     directory: Directory,
     hasher: PasswordHasher,
     document: object,
-    cause: Cause,
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Loaded:
@@ -65,9 +65,9 @@ async def load_principals(
     for start in range(0, total, BATCH):
         batch = await _compare(directory, entries[start : start + BATCH], loaded)
         await _hash_passwords(hasher, batch)
-        work += await _write(directory, batch, cause, loaded)
+        work += await _write(actor, directory, batch, loaded)
         progress(min(start + BATCH, total), total)
-    await _relate(directory, work, cause, loaded)
+    await _relate(actor, directory, work, loaded)
     for item in work:
         if item.known is None:
             loaded.created += 1
@@ -146,18 +146,18 @@ async def _hash_passwords(hasher: PasswordHasher, batch: Sequence[_Work]) -> Non
         item.change = replace(change, password_hash=password_hash)
 
 
-async def _write(directory: Directory, batch: Sequence[_Work], cause: Cause, loaded: Loaded) -> list[_Work]:
+async def _write(actor: Actor, directory: Directory, batch: Sequence[_Work], loaded: Loaded) -> list[_Work]:
     """Write a batch in one transaction; one by one where that fails, to tell whose fault it is."""
     for item in batch:
         item.id = item.known.id if item.known is not None else 0
     pending = [(item, item.change) for item in batch if item.change is not None]
     try:
-        ids = await directory.write_principals([change for _, change in pending], cause) if pending else []
+        ids = await directory.write_principals([change for _, change in pending], actor.cause) if pending else []
     except NameTaken:
         refused = set()
         for item, change in pending:
             try:
-                (item.id,) = await directory.write_principals([change], cause)
+                (item.id,) = await directory.write_principals([change], actor.cause)
             except NameTaken as error:
                 loaded.refused.append(Refusal(item.entry.name, error.message))
                 refused.add(id(item))
@@ -170,7 +170,7 @@ async def _write(directory: Directory, batch: Sequence[_Work], cause: Cause, loa
 # -- who belongs to whom ----------------------------------------------------------------------------------------------
 
 
-async def _relate(directory: Directory, work: Sequence[_Work], cause: Cause, loaded: Loaded) -> None:
+async def _relate(actor: Actor, directory: Directory, work: Sequence[_Work], loaded: Loaded) -> None:
     ids = await _references(directory, work)
     changes = []
     for item in work:
@@ -179,7 +179,7 @@ async def _relate(directory: Directory, work: Sequence[_Work], cause: Cause, loa
             item.relations_changed = True
             changes.append(change)
     for start in range(0, len(changes), BATCH):
-        await directory.write_relations(changes[start : start + BATCH], cause)
+        await directory.write_relations(changes[start : start + BATCH], actor.cause)
 
 
 async def _references(directory: Directory, work: Sequence[_Work]) -> dict[str, int]:

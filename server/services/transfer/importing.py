@@ -10,14 +10,15 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from server.auth.passwords import PasswordHasher
 from server.calendar.octet_lines import decoded
 from server.calendar.stream import same_components
 from server.contacts.aggregate import concatenate
-from server.domain.changes import Cause
+from server.domain.actors import Actor
 from server.domain.contents import ObjectContent
 from server.domain.errors import (
     BadRequest,
@@ -26,13 +27,17 @@ from server.domain.errors import (
     KoyomiError,
     QuotaExceeded,
     TooManyCollections,
+    TooManyConflicts,
     TooManyMembers,
     UidConflict,
     WriteConflict,
 )
 from server.domain.limits import Limits
-from server.domain.objects import HomeKind, Object, Target
+from server.domain.objects import HomeKind, Object
+from server.domain.privileges import Privilege
+from server.services.changing import change
 from server.services.etags import etag_of
+from server.services.lookup import Found, Lookup
 from server.services.objects import Objects
 from server.services.principals.loading import load_principals
 from server.services.transfer.items import Item, Titles, can_be_name, name_of, read_items, read_titles, read_versions
@@ -43,7 +48,6 @@ from server.storage.directory import Directory
 
 AT_ONCE = 8
 """Objects that are written at the same time."""
-_ATTEMPTS = 5
 _DEFAULTS = {"VCARD": "addressbook", "VTODO": "tasks"}
 """Collections that every home has, by what goes there; all else goes into `calendar`."""
 _NOT_TAKEN = (InvalidData, InvalidPrincipal, BadRequest, QuotaExceeded, TooManyMembers, TooManyCollections)
@@ -73,7 +77,7 @@ class Importer:
         directory: Directory,
         hasher: PasswordHasher,
         limits: Limits,
-        cause: Cause,
+        actor: Actor,
         refuse: Callable[[Refused], None],
         note: Callable[[str], None] = lambda text: None,
         progress: Callable[[int], None] = lambda octets: None,
@@ -84,12 +88,13 @@ class Importer:
         self._directory = directory
         self._hasher = hasher
         self._limits = limits
-        self._cause = cause
+        self._actor = actor
+        self._lookup = Lookup(storage)
         self._tell_refused = refuse
         self._note = note
         self._progress = progress
         self._objects = Objects(storage, limits)
-        self._places = Places(storage, directory, hasher, limits, cause)
+        self._places = Places(storage, directory, hasher, limits, actor)
         self.result = Imported(self._places.made)
 
     async def run(self, paths: Sequence[Path], owner: str | None, collection: str | None) -> Imported:
@@ -116,7 +121,7 @@ class Importer:
     async def _load_principals(self, path: Path, document: bytes) -> None:
         try:
             principals = json.loads(document)
-            loaded = await load_principals(self._directory, self._hasher, principals, self._cause)
+            loaded = await load_principals(self._actor, self._directory, self._hasher, principals)
         except (ValueError, RecursionError, InvalidPrincipal) as error:
             self._refuse(str(path), error.message if isinstance(error, KoyomiError) else "This is not a JSON document.")
             return
@@ -206,7 +211,7 @@ class Importer:
         known = place.by_uid.get(item.uid)
         content = None
         if known is None or known.etag != etag:
-            content = await self._objects.read(place.collection, item.body, None)
+            content = await self._objects.read(place.found, item.body)
             etag = content.etag
             known = place.by_uid.get(content.uid)
         if content is None or (known is not None and known.etag == etag):
@@ -230,7 +235,7 @@ class Importer:
         known = place.by_uid[content.uid] = Known(name, content.etag, content.component)
         place.names.add(name)
         try:
-            await self._objects.store(place.collection, name, content, None, self._cause)
+            await self._objects.store(self._actor, place.found.new_member(name), content)
         except (WriteConflict, UidConflict):  # somebody else put it meanwhile, or something by this name
             await self._replace(place, item, content, known)
         except KoyomiError:
@@ -240,39 +245,42 @@ class Importer:
             self.result.created += 1
 
     async def _replace(self, place: Place, item: Item, content: ObjectContent, known: Known) -> None:
-        for _ in range(_ATTEMPTS):
-            holder = await self._storage.uid_holder(place.collection, content.uid)
-            existing = None if holder is None else await self._member(place, holder)
-            if existing is None:
-                name = known.name if holder is None else holder
-                if holder is None and await self._member(place, name) is not None:
-                    name = name_of(content.etag, content.component)
-            else:
-                name = existing.name
-                if existing.etag == content.etag or (not item.whole and _same(item, existing)):
-                    self.result.unchanged += 1
-                    return
+        async def store(found: Found) -> None:
+            existing = found.object
+            if existing is not None and (existing.etag == content.etag or (not item.whole and _same(item, existing))):
+                self.result.unchanged += 1
+                return
             try:
-                await self._objects.store(place.collection, name, content, existing, self._cause)
-            except (WriteConflict, UidConflict):
-                continue
-            known.name, known.etag = name, content.etag
+                await self._objects.store(self._actor, found, content)
+            except UidConflict:  # somebody else put it meanwhile
+                raise WriteConflict from None
+            known.name, known.etag = found.name, content.etag
             if existing is None:
                 self.result.created += 1
             else:
                 self.result.changed += 1
-            return
-        raise UidConflict(known.name, "Others change this object all the time; import it again.")
 
-    async def _member(self, place: Place, name: str) -> Object | None:
-        collection = place.collection
-        kind: HomeKind = "addressbook" if collection.kind == "addressbook" else "calendar"
-        target = Target(place.owner.uid, "uid", kind, collection.name, name)
-        found = await self._storage.resolve(place.owner.id, target, text=True)
+        try:
+            await change(partial(self._place_of, place, content, known), store)
+        except TooManyConflicts:
+            message = "Others change this object all the time; import it again."
+            raise UidConflict(known.name, message) from None
+
+    async def _place_of(self, place: Place, content: ObjectContent, known: Known) -> Found:
+        """The member that has the UID, or a name that is free for one."""
+        holder = await self._storage.uid_holder(place.collection, content.uid)
+        if holder is not None:
+            return await self._member(place, holder)
+        found = await self._member(place, known.name)
+        return found if found.object is None else found.new_member(name_of(content.etag, content.component))
+
+    async def _member(self, place: Place, name: str) -> Found:
+        actor = replace(self._actor, acting_for=place.owner.id)
+        found = await self._lookup.find(actor, place.found.new_member(name).target, Privilege.BIND, text=True)
         if found.collection is not None:
             # As it is now: it may have been shared since.
-            place.collection = found.collection
-        return found.object
+            place.found = found.holder()
+        return place.found.new_member(name) if found.collection is None else found
 
 
 class _Targets:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from server.auth.passwords import PasswordHasher
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
-from server.domain.changes import Cause, PropertyChanges, Unchanged
-from server.domain.errors import BadRequest, WriteConflict
+from server.domain.actors import Actor
+from server.domain.changes import PropertyChanges, Unchanged
+from server.domain.errors import BadRequest
 from server.domain.limits import Limits
-from server.domain.objects import Collection, Home, HomeKind, NewCollection, Target
+from server.domain.objects import Collection, HomeKind, NewCollection, Target
+from server.domain.privileges import Privilege
+from server.services.changing import change
 from server.services.collections import Collections
+from server.services.lookup import Found, Lookup
+from server.services.permissions import collection_of
 from server.services.principals import changes as principals
 from server.services.text_pages import member_pages
 from server.services.transfer.collection_properties import (
@@ -46,9 +52,15 @@ class Place:
     """A collection that is imported into, and what it holds."""
 
     owner: PrincipalRecord
-    collection: Collection
+    found: Found
+    """The collection as it was found last."""
     by_uid: dict[str, Known]
     names: set[str]
+
+    @property
+    def collection(self) -> Collection:
+        """The collection."""
+        return collection_of(self.found)
 
 
 @dataclass(slots=True)
@@ -66,13 +78,14 @@ class Places:
     """Finds people and collections, and makes those that are missing."""
 
     def __init__(
-        self, storage: Storage, directory: Directory, hasher: PasswordHasher, limits: Limits, cause: Cause
+        self, storage: Storage, directory: Directory, hasher: PasswordHasher, limits: Limits, actor: Actor
     ) -> None:
         self._storage = storage
         self._directory = directory
         self._hasher = hasher
         self._limits = limits
-        self._cause = cause
+        self._actor = actor
+        self._lookup = Lookup(storage)
         self._collections = Collections(storage, limits)
         self.made = Made()
 
@@ -80,7 +93,7 @@ class Places:
         """Who has a name; a person without a password where nobody has. Raises `InvalidPrincipal`, `BadRequest`."""
         found = await self._directory.principal(name)
         if found is None or found.deleted:
-            await principals.add_person(self._directory, self._hasher, name, None, self._cause)
+            await principals.add_person(self._actor, self._directory, self._hasher, name, None)
             found = await principals.find(self._directory, name)
             self.made.people += 1
         if found.kind == "group":
@@ -96,35 +109,42 @@ class Places:
 
         Raises `BadRequest` for a name that cannot be, or is that of something else; `TooManyCollections`.
         """
-        home, collection = await self._found(owner, kind, name)
-        while collection is not None and _takes_too_little(collection, shown):
-            empty = Unchanged(collection.home_id, collection.id, collection.revision, owner.id)
-            try:
-                await self._collections.delete(home, collection, owner.id, self._cause, unchanged=(empty,))
-            except WriteConflict:  # Somebody has put something into it, or changed it.
-                home, collection = await self._found(owner, kind, name)
-            else:
-                collection = None
-        if collection is None:
+        actor = replace(self._actor, acting_for=owner.id)
+        find = partial(self._find, actor, owner, kind, name)
+        found = await change(find, partial(self._delete_if_too_narrow, actor, shown))
+        if found.collection is None:
             if not can_be_name(name, self._limits):
                 raise BadRequest("This cannot be the name of a collection: it stands in URLs.")
-            new = _new(kind, name, shown, titles)
-            collection = await self._collections.create(home, new, self._cause)
+            await self._collections.create(actor, found, _new(kind, name, shown, titles))
             self.made.collections += 1
+            found = await find()
         else:
-            await self._set(home, owner, collection, shown)
-        return await self._known(owner, collection)
+            await self._set(actor, found, shown)
+        return await self._known(owner, found)
 
-    async def _found(self, owner: PrincipalRecord, kind: HomeKind, name: str) -> tuple[Home, Collection | None]:
-        """A home, and its collection of a name. Raises `BadRequest` for a collection of another kind."""
-        found = await self._storage.resolve(owner.id, Target(owner.uid, "uid", kind, name))
+    async def _find(self, actor: Actor, owner: PrincipalRecord, kind: HomeKind, name: str) -> Found:
+        """A person's collection of a name, if there is one. Raises `BadRequest` for a collection of another kind."""
+        found = await self._lookup.find(actor, Target(owner.uid, "uid", kind, name), Privilege.BIND)
         if found.home is None:
             raise BadRequest(f"{owner.name} has no home.")
         if found.collection is not None and found.collection.kind != kind:
             raise BadRequest(f"{name} is the name of another kind of collection.")
-        return found.home, found.collection
+        return found
 
-    async def _set(self, home: Home, owner: PrincipalRecord, collection: Collection, shown: Shown) -> None:
+    async def _delete_if_too_narrow(self, actor: Actor, shown: Shown, found: Found) -> Found:
+        """Delete an empty calendar that does not take what is imported; returns what is there then.
+
+        Raises `WriteConflict` if somebody has put something into it, or changed it.
+        """
+        collection = found.collection
+        if collection is None or not _takes_too_little(collection, shown):
+            return found
+        empty = Unchanged(collection.home_id, collection.id, collection.revision, actor.acting_for or 0)
+        await self._collections.delete(actor, found, unchanged=(empty,))
+        return await self._lookup.find(actor, found.target, Privilege.BIND)
+
+    async def _set(self, actor: Actor, found: Found, shown: Shown) -> None:
+        collection = collection_of(found)
         if shown.tag == "VSUBSCRIBED" and collection.source is None:
             raise BadRequest(f"{collection.name} is there already, and is no subscription.")
         there = collection.properties
@@ -137,12 +157,12 @@ class Places:
         source = shown.source if shown.source != collection.source else None
         if changed or timezone or source:
             changes = PropertyChanges(changed, timezone, source)
-            await self._collections.set_properties(home, collection, changes, owner.id, self._cause)
+            await self._collections.set_properties(actor, found, changes)
             self.made.collections_changed += 1
 
-    async def _known(self, owner: PrincipalRecord, collection: Collection) -> Place:
-        place = Place(owner, collection, {}, set())
-        async for rows in member_pages(self._storage, collection, ("name", "uid", "etag"), _PAGE):
+    async def _known(self, owner: PrincipalRecord, found: Found) -> Place:
+        place = Place(owner, found, {}, set())
+        async for rows in member_pages(self._storage, place.collection, ("name", "uid", "etag"), _PAGE):
             for name, uid, etag in rows:
                 place.by_uid[uid] = Known(name, etag)
                 place.names.add(name)

@@ -26,7 +26,7 @@ from storage_plugins.postgres.storage import PostgresStorage
 from tests.fixtures.postgres import create_database, drop_database
 from tests.integration.dav.client import Client
 from tests.integration.dav.person import Person
-from tests.integration.dav.sharing import CAUSE, Share
+from tests.integration.dav.sharing import ACTOR, Share
 
 _numbers = itertools.count(1)
 SIGNED_IN = {"trusted_proxies": ["127.0.0.1/32"], "remote_user_header": "Remote-User"}
@@ -159,8 +159,8 @@ def share(sharing: Sharing) -> Share:
     async def act(owner: Person, whom: Person, rights: ShareRights | None, name: str = "calendar") -> None:
         place = f"{owner.name}/{name}"
         if rights is None:
-            await sharing.unshare(place, whom.name, CAUSE)
+            await sharing.unshare(ACTOR, place, whom.name)
         else:
-            await sharing.share(place, whom.name, rights, CAUSE)
+            await sharing.share(ACTOR, place, whom.name, rights)
 
     return act

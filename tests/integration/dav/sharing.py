@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from server.domain.changes import Cause
+from server.domain.actors import Actor
 from server.domain.grants import ShareRights
 from tests.integration.dav.person import Person
 
-CAUSE = Cause(None, "test")
+ACTOR = Actor(None, "test")
+CAUSE = ACTOR.cause
 
 
 class Share(Protocol):

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
-from server.domain.changes import Cause
+from server.domain.actors import Actor
 from server.services.sharing import Sharing
 from server.storage.access import Access
 from server.storage.directory import PrincipalChange, RelationChange
@@ -25,7 +25,8 @@ from tests.integration.dav.conftest import Served, make_person
 from tests.integration.dav.multistatus import dav
 from tests.integration.dav.person import Person, event, xml
 
-CAUSE = Cause(None, "test")
+ACTOR = Actor(None, "test")
+CAUSE = ACTOR.cause
 MARK = "Zq7secret"
 CARD = f"BEGIN:VCARD\r\nVERSION:3.0\r\nUID:{MARK}\r\nFN:{MARK}\r\nN:;{MARK};;;\r\nEND:VCARD\r\n"
 WINDOW = '<C:time-range start="20260601T000000Z" end="20260602T000000Z"/>'
@@ -81,10 +82,10 @@ async def world(served: Served) -> AsyncIterator[World]:
     await owner.set(f"{owner.home}hidden/", f"<D:displayname>{MARK}</D:displayname>")
     await owner.has(f"{owner.book}1.vcf", CARD)
     place = f"{owner.name}/shared"
-    await sharing.share(place, users["sharee-read"].name, "read", CAUSE)
-    await sharing.share(place, users["sharee-write"].name, "write", CAUSE)
-    await sharing.share(place, users["sharee-free-busy"].name, "free-busy", CAUSE)
-    await sharing.share(place, group.name, "read", CAUSE)
+    await sharing.share(ACTOR, place, users["sharee-read"].name, "read")
+    await sharing.share(ACTOR, place, users["sharee-write"].name, "write")
+    await sharing.share(ACTOR, place, users["sharee-free-busy"].name, "free-busy")
+    await sharing.share(ACTOR, place, group.name, "read")
     aces = "".join(
         f"<D:ace><D:principal><D:href>{users[name].principal}</D:href></D:principal>"
         f"<D:grant><D:privilege><{privilege}/></D:privilege></D:grant></D:ace>"

@@ -12,7 +12,7 @@ from storage_plugins.postgres.upkeep.deleted import deleted_collections, restore
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import apple, caldav, dav
 from tests.integration.dav.person import Person, event
-from tests.integration.dav.sharing import CAUSE, Share, eventually, shown
+from tests.integration.dav.sharing import ACTOR, CAUSE, Share, eventually, shown
 
 
 async def test_reading(person: Person, other: Person, share: Share) -> None:
@@ -205,8 +205,8 @@ async def test_what_cannot_be_shared(person: Person, other: Person, sharing: Sha
     await share(person, other, "read")
     (place,) = await shown(other)
     with pytest.raises(BadRequest):
-        await sharing.share(f"{other.name}/{place.rstrip('/').rpartition('/')[2]}", person.name, "read", CAUSE)
-    assert [(item.whom.name, item.rights) for item in await sharing.shares(f"{person.name}/calendar")] == [
+        await sharing.share(ACTOR, f"{other.name}/{place.rstrip('/').rpartition('/')[2]}", person.name, "read")
+    assert [(item.whom.name, item.rights) for item in await sharing.shares(ACTOR, f"{person.name}/calendar")] == [
         (other.name, "read")
     ]
 

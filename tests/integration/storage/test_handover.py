@@ -23,7 +23,7 @@ from storage_plugins.postgres.upkeep.pruning import prune_tombstones
 from tests.integration.storage.conftest import Person, assert_consistent, make_person
 from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.test_maintenance import DAY, age
-from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state
+from tests.integration.storage.values import ACTOR, CAUSE, LIMITS, content, etag_of, state
 
 DISPLAYNAME = "{DAV:}displayname"
 
@@ -103,7 +103,7 @@ async def test_everything_goes_over_under_free_names(storage, directory):
 
     told = []
     await principals.hand_over(
-        directory, ada.name, bob.name, CAUSE, tell=lambda each: told.append((each.home, each.name, each.members))
+        ACTOR, directory, ada.name, bob.name, tell=lambda each: told.append((each.home, each.name, each.members))
     )
 
     assert sorted(told) == [
@@ -162,7 +162,7 @@ async def test_what_changes_while_it_is_copied_is_copied_again(storage, director
     )
     before = {name: await texts(storage, await ada.collection(name)) for name in ("calendar", "tasks")}
 
-    await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+    await principals.hand_over(ACTOR, directory, ada.name, bob.name)
 
     for name, found in before.items():
         assert await texts(storage, await bob.collection(f"{name}-2")) == found
@@ -196,10 +196,10 @@ async def test_it_is_ended_after_it_was_broken_off(storage, directory, monkeypat
     monkeypatch.setattr(handing_over, "BATCH", 2)
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(storage.database, "transaction", killed)
-        await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+        await principals.hand_over(ACTOR, directory, ada.name, bob.name)
     await assert_consistent(storage)
     assert (await directory.principal(ada.name)).disabled_at is not None
-    await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+    await principals.hand_over(ACTOR, directory, ada.name, bob.name)
     assert await names(storage, bob) == {"calendar", "tasks", "calendar-2", "tasks-2"}
     assert set(await texts(storage, await bob.collection("calendar-2"))) == set("abcde")
     assert await rows_of(storage, ada.id) == 0
@@ -229,13 +229,13 @@ async def test_begun_with_one_it_is_not_ended_with_another(storage, directory):
     async for _ in directory.hand_over(one, "Ada", CAUSE):
         break
     with pytest.raises(InvalidPrincipal, match="somebody else"):
-        await principals.hand_over(directory, ada.name, eve.name, CAUSE)
+        await principals.hand_over(ACTOR, directory, ada.name, eve.name)
     assert (await directory.principal(ada.name)).disabled_at is None
     with pytest.raises(InvalidPrincipal, match="somebody else"):
-        await principals.delete(directory, ada.name, CAUSE, purge=True)
+        await principals.delete(ACTOR, directory, ada.name, purge=True)
     # But when the other is deleted.
-    await principals.delete(directory, bob.name, CAUSE, purge=True)
-    await principals.hand_over(directory, ada.name, eve.name, CAUSE)
+    await principals.delete(ACTOR, directory, bob.name, purge=True)
+    await principals.hand_over(ACTOR, directory, ada.name, eve.name)
     assert set(await texts(storage, await eve.collection("calendar-2"))) == {"a"}
 
 
@@ -243,7 +243,7 @@ async def test_only_to_somebody_else_who_is_there(storage, directory):
     ada, room = await make_person(storage), await make_person(storage, "room")
     for whom in (ada.name, room.name, "nobody"):
         with pytest.raises((InvalidPrincipal, NotFound)):
-            await principals.hand_over(directory, ada.name, whom, CAUSE)
+            await principals.hand_over(ACTOR, directory, ada.name, whom)
     assert (await directory.principal(ada.name)).disabled_at is None
 
 
@@ -265,7 +265,7 @@ async def test_who_shares_it_keeps_it(storage, directory, access):
     await storage.set_collection_properties(await eve.home(), before, changes, eve.id, CAUSE)
     seen = (await eve.home()).revision
 
-    await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+    await principals.hand_over(ACTOR, directory, ada.name, bob.name)
 
     after = await eve.collection(shown)
     assert after.rights == "write"
@@ -295,7 +295,7 @@ async def test_what_was_shared_with_the_new_owner_stays_where_it_was(storage, di
     await share(access, await ada.home(), await ada.collection(), bob.id, "read")
     (shown,) = await names(storage, bob) - {"calendar", "tasks"}
     before = await bob.collection(shown)
-    await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+    await principals.hand_over(ACTOR, directory, ada.name, bob.name)
     assert await names(storage, bob) == {"calendar", "tasks", "tasks-2", shown}
     after = await bob.collection(shown)
     assert after.rights == "owner"
@@ -316,7 +316,7 @@ async def test_what_was_deleted_can_be_restored_by_the_new_owner(storage, direct
     await storage.delete_collection(home, await ada.collection("old"), CAUSE)
     gone = await put(storage, await ada.collection(), "gone")
     await storage.delete_object(await ada.collection(), "gone", state(gone), CAUSE)
-    await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+    await principals.hand_over(ACTOR, directory, ada.name, bob.name)
     (deleted,) = await deleted_collections(storage.database, bob.id, 30)
     assert (deleted.id, deleted.members) == (old.id, 1)
     (item,) = await deleted_objects(storage.database, bob.id, 30)
@@ -328,8 +328,8 @@ async def test_what_was_deleted_can_be_restored_by_the_new_owner(storage, direct
 async def test_a_person_whose_data_were_kept_can_be_handed_over_later(storage, directory):
     ada, bob = await make_person(storage), await make_person(storage)
     await put(storage, await ada.collection(), "a")
-    await principals.delete(directory, ada.name, CAUSE, purge=False)
-    await principals.hand_over(directory, ada.uid, bob.name, CAUSE)
+    await principals.delete(ACTOR, directory, ada.name, purge=False)
+    await principals.hand_over(ACTOR, directory, ada.uid, bob.name)
     assert set(await texts(storage, await bob.collection("calendar-2"))) == {"a"}
 
 
@@ -348,12 +348,12 @@ async def test_what_was_declined_hinders_neither_purging_nor_forgetting(storage,
     await age(storage, 1)
     await prune_tombstones(storage.database, 100 * DAY)
     assert await storage.database.fetchval("select count(*) from share_declined") == 1
-    await principals.delete(directory, ada.name, CAUSE, purge=True)
+    await principals.delete(ACTOR, directory, ada.name, purge=True)
     assert await rows_of(storage, ada.id) == 0
 
 
 async def test_its_name_is_free_afterwards(storage, directory):
     ada, bob = await make_person(storage), await make_person(storage)
-    await principals.hand_over(directory, ada.name, bob.name, CAUSE)
+    await principals.hand_over(ACTOR, directory, ada.name, bob.name)
     change = PrincipalChange(kind="individual", name=ada.name, uid="new")
     await directory.write_principals([change], CAUSE)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from server.domain.changes import ObjectState, PropertyChanges
 from server.domain.errors import AlreadyExists
 from server.domain.limits import Limits
+from server.domain.objects import Target
+from server.services.lookup import Lookup
 from server.services.objects import Objects
 from server.services.restoring import restore_object
 from storage_plugins.postgres.upkeep.deleted import deleted_objects
+from tests.found import member_in
 from tests.integration.dav.person import event
 from tests.integration.storage.conftest import Person, make_person
-from tests.integration.storage.values import CAUSE, state
+from tests.integration.storage.values import ACTOR, CAUSE, state
 
 PROPERTIES = {"{http://example.com/}colour": "<colour xmlns='http://example.com/'/>"}
 
@@ -27,24 +31,24 @@ class Overtaken(Objects):
         self._others = Objects(storage, Limits())
         self.times = times
 
-    async def put(self, collection, name, body, expected, cause):
+    async def put(self, actor, found, body):
         if self.times:
             self.times -= 1
-            text = event(f"other-{name}").encode()
-            await self._others.put(collection, name, text, None, cause)
-        return await super().put(collection, name, body, expected, cause)
+            text = event(f"other-{found.name}").encode()
+            await self._others.put(actor, found, text)
+        return await super().put(actor, found, body)
 
-    async def set_properties(self, collection, found, changes, cause):
+    async def set_properties(self, actor, found, changes):
         if self.times:
             self.times -= 1
-            await self._others.set_properties(collection, found, PropertyChanges({"{x:}y": "<y xmlns='x:'/>"}), cause)
-        return await super().set_properties(collection, found, changes, cause)
+            await self._others.set_properties(actor, found, PropertyChanges({"{x:}y": "<y xmlns='x:'/>"}))
+        return await super().set_properties(actor, found, changes)
 
 
 async def deleted(storage, person: Person, name: str = "a.ics"):
     objects = Objects(storage, Limits())
     calendar = await person.collection()
-    made = state((await objects.put(calendar, name, event(f"uid-{name}").encode(), None, CAUSE)).written)
+    made = state((await objects.put(ACTOR, member_in(calendar, name), event(f"uid-{name}").encode())).written)
     revision = await storage.set_object_properties(calendar, name, made, PropertyChanges(PROPERTIES), CAUSE)
     await storage.delete_object(calendar, name, ObjectState(made.id, revision), CAUSE)
     (listed,) = await deleted_objects(storage.database, person.id, 30)
@@ -54,8 +58,9 @@ async def deleted(storage, person: Person, name: str = "a.ics"):
 
 
 async def restore(storage, objects: Objects, person: Person, item) -> str:
+    place = Target(person.uid, "uid", item.home, item.collection, item.name)
     return await restore_object(
-        storage, objects, person.uid, item.home, item.collection, item.name, item.id, item.text, item.properties, CAUSE
+        Lookup(storage), objects, replace(ACTOR, acting_for=person.id), place, item.id, item.text, item.properties
     )
 
 

@@ -9,7 +9,8 @@ from server.services.objects import Objects
 from server.services.text_pages import member_pages, members_by_id
 from server.storage.reads import TEXT_PAGE, MemberColumn
 from tests.e2e.calendar_texts import event
-from tests.integration.storage.values import CAUSE
+from tests.found import member_in
+from tests.integration.storage.values import ACTOR
 
 COLUMNS: tuple[MemberColumn, ...] = ("name", "id", "text")
 SIZES = [100, TEXT_PAGE * 2 // 3, TEXT_PAGE * 2 // 3, 100, TEXT_PAGE + 1000, TEXT_PAGE + 1000, 100, 100]
@@ -21,7 +22,7 @@ async def calendar(storage, person):
     objects = Objects(storage, Limits())
     for number, size in enumerate(SIZES):
         text = event(f"uid-{number}", padding=size).encode()
-        await objects.put(calendar, f"{number}.ics", text, None, CAUSE)
+        await objects.put(ACTOR, member_in(calendar, f"{number}.ics"), text)
     return await person.collection()
 
 

@@ -10,14 +10,17 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import cast
 
-from server.domain.changes import Cause, ObjectState, WriteLimits, Written
+from server.domain.actors import Actor
+from server.domain.changes import ObjectState, WriteLimits, Written
 from server.domain.contents import ObjectContent
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Object
 from server.services.objects import Objects
 from server.storage import Storage
+from tests.found import member_in
 
-CAUSE = Cause(None, "caldav", "request-1")
+ACTOR = Actor(None, "caldav", "request-1")
+CAUSE = ACTOR.cause
 LIMITS = WriteLimits(quota_bytes=10**9, max_members=10**6, max_collections=100)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 _CALENDAR = Collection(0, 0, "calendar", "calendar", "owner", (), 0, 0, 0, 0, 0, 0, NOW, NOW, 0)
@@ -40,7 +43,7 @@ async def read(
     storage: Storage, collection: Collection, text: str, existing: Object | None = None, now: datetime = NOW
 ) -> ObjectContent:
     """What the service stores of a text."""
-    return await Objects(storage, Limits(), lambda: now).read(collection, text.encode(), existing)
+    return await Objects(storage, Limits(), lambda: now).read(member_in(collection, "", existing), text.encode())
 
 
 def content(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.domain.errors import NotFound, Unavailable, WriteConflict
+from server.domain.errors import NotFound, TooManyConflicts, WriteConflict
 from server.services.changing import ATTEMPTS, change
 
 
@@ -42,7 +42,7 @@ def test_a_write_is_decided_by_what_was_read_last(rivals: int) -> None:
 
 def test_it_gives_up_when_others_are_always_faster() -> None:
     store = Store(1000)
-    with pytest.raises(Unavailable) as raised:
+    with pytest.raises(TooManyConflicts) as raised:
         asyncio.run(change(store.read, store.add_ten))
     assert raised.value.retry_after == 1
     assert store.reads == store.value == ATTEMPTS

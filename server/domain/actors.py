@@ -1,0 +1,34 @@
+"""Who acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.domain.changes import Cause
+from server.domain.principals import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something: made once by the front end, and the first argument of services.
+
+    The installation itself acts in commands and jobs: it may do everything.
+    """
+
+    principal: Principal | None
+    """Who is signed in; None: the installation."""
+    origin: str
+    """`caldav`, `carddav`, `import`, `cli`, ...; a connector's own name, so that it does not hear its own writes."""
+    request_id: str = ""
+    acting_for: int | None = None
+    """The id of the principal on whose behalf the installation acts: it sees what they see."""
+
+    @property
+    def viewer_id(self) -> int | None:
+        """The id of the principal in whose view shared resources are seen; None: in their owner's."""
+        return self.acting_for if self.principal is None else self.principal.id
+
+    @property
+    def cause(self) -> Cause:
+        """What is recorded of the actor with a change."""
+        return Cause(None if self.principal is None else self.principal.id, self.origin, self.request_id)
