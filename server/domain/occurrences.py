@@ -54,8 +54,6 @@ class Occurrence:
     """Exclusive; equal to `start` for what has no length."""
     matches_from: datetime | None
     matches_until: datetime | None
-    local_start: datetime
-    """Naive; in the zone of `tzid`, in UTC, or floating; midnight for dates."""
     tzid: str | None
     """Key of the zone (`server.calendar.zones`); None for floating and dates."""
     kind: Kind

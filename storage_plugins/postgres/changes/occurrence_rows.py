@@ -13,7 +13,7 @@ BUSY = (Busy.FREE, Busy.BUSY, Busy.TENTATIVE, Busy.UNAVAILABLE)
 
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 _BUSY_NUMBERS = {busy: number for number, busy in enumerate(BUSY)}
-_NOTHING = (False, None, None, None, None, None, *[None] * 12)
+_NOTHING = (False, None, None, None, None, None, *[None] * 10)
 
 
 def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
@@ -36,8 +36,6 @@ def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
         [row.end for row in rows],
         [row.matches_from for row in rows],
         [row.matches_until for row in rows],
-        [row.local_start for row in rows],
-        [row.tzid for row in rows],
         [row.recurrence_id for row in rows],
         [alarm(trigger) for trigger in materialised.alarms] or None,
     )

@@ -34,12 +34,11 @@ begin
     where o.home_id = p_collection_home_id and o.collection_id = p_collection_id and o.deleted_revision is null;
     insert into occurrence (
         home_id, collection_id, object_id, ordinal, component, length_class, kind, busy, matches, range_start,
-        range_end, start_at, end_at, matches_from, matches_until, local_start, tzid, recurrence_id
+        range_end, start_at, end_at, matches_from, matches_until, recurrence_id
     )
     select p_home_id, v_id, n.new_id, o.ordinal, o.component, o.length_class, o.kind,
            coalesce(n.busy[o.component + 1], o.busy), o.matches,
-           o.range_start, o.range_end, o.start_at, o.end_at, o.matches_from, o.matches_until, o.local_start, o.tzid,
-           o.recurrence_id
+           o.range_start, o.range_end, o.start_at, o.end_at, o.matches_from, o.matches_until, o.recurrence_id
     from copied n join occurrence o on o.home_id = p_collection_home_id and o.object_id = n.old_id;
     insert into alarm (
         home_id, collection_id, object_id, component, alarm, at, days, seconds, from_end, repeat, interval_seconds

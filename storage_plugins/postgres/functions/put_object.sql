@@ -23,7 +23,7 @@ create or replace function koyomi_put_object_4(
     p_expanded_from timestamptz, p_expanded_until timestamptz,
     p_components integer[], p_kinds smallint[], p_busy smallint[], p_matches boolean[],
     p_starts timestamptz[], p_ends timestamptz[], p_matches_from timestamptz[], p_matches_until timestamptz[],
-    p_local_starts timestamp[], p_zones text[], p_recurrence_ids text[], p_alarms jsonb,
+    p_recurrence_ids text[], p_alarms jsonb,
     -- Whether it was decided for a calendar that has views; if not, the rest is null.
     p_views boolean,
     p_neutral_etag text, p_neutral_text text, p_neutral_busy smallint[],
@@ -70,9 +70,9 @@ begin
             delete from occurrence where home_id = p_home_id and object_id = v_id;
             delete from alarm where home_id = p_home_id and object_id = v_id and viewer_id = 0;
         end if;
-        perform koyomi_replace_occurrences_1(
+        perform koyomi_store_occurrences_1(
             p_home_id, p_collection_id, v_id, p_components, p_kinds, p_busy, p_matches, p_starts, p_ends,
-            p_matches_from, p_matches_until, p_local_starts, p_zones, p_recurrence_ids, p_alarms
+            p_matches_from, p_matches_until, p_recurrence_ids, p_alarms
         );
     end if;
 

@@ -140,11 +140,10 @@ begin
     else
         insert into occurrence (
             home_id, collection_id, object_id, ordinal, component, length_class, kind, busy, matches, range_start,
-            range_end, start_at, end_at, matches_from, matches_until, local_start, tzid, recurrence_id
+            range_end, start_at, end_at, matches_from, matches_until, recurrence_id
         )
         select p_home_id, p_collection_id, v_id, o.ordinal, o.component, o.length_class, o.kind, o.busy, o.matches,
-               o.range_start, o.range_end, o.start_at, o.end_at, o.matches_from, o.matches_until, o.local_start, o.tzid,
-               o.recurrence_id
+               o.range_start, o.range_end, o.start_at, o.end_at, o.matches_from, o.matches_until, o.recurrence_id
         from occurrence o where o.home_id = p_source_home_id and o.object_id = p_source_id;
         insert into alarm (
             home_id, collection_id, object_id, component, alarm, at, days, seconds, from_end, repeat, interval_seconds

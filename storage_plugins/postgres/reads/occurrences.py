@@ -170,8 +170,7 @@ def _floating(
     start, end, since, until = (None if time is None else _aware(time) for time in columns)
     assert start is not None
     assert end is not None
-    local = start.replace(tzinfo=None)
-    return Occurrence(start, end, since, until, local, None, KINDS[kind], Busy.FREE, recurrence_id, component)
+    return Occurrence(start, end, since, until, None, KINDS[kind], Busy.FREE, recurrence_id, component)
 
 
 def overlapping(rows: Sequence[Any]) -> Overlapping:

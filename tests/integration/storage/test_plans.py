@@ -118,9 +118,9 @@ async def fill(storage, members=10_000):
     await storage.database.fetch(
         """
         insert into occurrence (home_id, collection_id, object_id, ordinal, component, length_class, kind, busy,
-                                matches, range_start, range_end, start_at, end_at, local_start, recurrence_id)
+                                matches, range_start, range_end, start_at, end_at, recurrence_id)
         select o.home_id, o.collection_id, o.id, 1, 0, 0, 0, 1, true, at, at + interval '1 hour', at,
-               at + interval '1 hour', at at time zone 'UTC', ''
+               at + interval '1 hour', ''
         from object o cross join lateral (select timestamptz '2026-01-01' + o.revision * interval '1 hour' as at) as t
         where o.home_id = $1 and o.deleted_revision is null
         """,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_a_zoned_event() -> None:
     found = of(event(f"DTSTART;{BERLIN}:20260701T090000", f"DTEND;{BERLIN}:20260701T103000"))
     (row,) = found.occurrences
     assert (row.start, row.end) == (utc("20260701T0700"), utc("20260701T0830"))
-    assert (row.local_start, row.tzid, row.kind) == (datetime(2026, 7, 1, 9), "Europe/Berlin", Kind.TIMED)
+    assert (row.tzid, row.kind) == ("Europe/Berlin", Kind.TIMED)
     assert (row.recurrence_id, row.component, row.busy) == ("", 0, Busy.BUSY)
     assert (found.span_start, found.span_end) == (row.start, row.end)
     assert found.whole
@@ -327,7 +328,7 @@ def test_this_and_future_moves_and_stretches_the_rest() -> None:
             "DURATION:PT15M",
         ),
     )
-    rows = [(f"{row.local_start:%m%d %H}", row.component) for row in found.occurrences]
+    rows = [(f"{row.start.astimezone(ZoneInfo('Europe/Berlin')):%m%d %H}", row.component) for row in found.occurrences]
     assert rows == [("0320 09", 0), ("0328 11", 1), ("0403 09", 2), ("0411 11", 1), ("0417 08", 3)]
     assert [row.end - row.start for row in found.occurrences][1:4:2] == [timedelta(hours=2)] * 2
 
