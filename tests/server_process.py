@@ -37,6 +37,8 @@ class ServerProcess:
     """Settings by option name."""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    code: Path | None = None
+    """A folder with the code of another version of Koyomi, which runs in the place of this one."""
 
     @property
     def url(self) -> str:
@@ -50,6 +52,8 @@ class ServerProcess:
         settings: dict[str, object] = {"data": self.data, "port": self.port, **self.settings}
         if programs := os.environ.get("KOYOMI_TEST_POSTGRES_BIN"):
             settings.setdefault("postgres_bin", programs)
+        if self.code is not None:
+            clean["PYTHONPATH"] = str(self.code)
         return clean | {f"KOYOMI_{name.upper()}": str(value) for name, value in settings.items()}
 
     def command(self, *words: str) -> str:
