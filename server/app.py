@@ -15,8 +15,7 @@ from server.dav.core.ledger import Ledger
 from server.dav.core.registry import build
 from server.dav.core.request import Site
 from server.dav.standards import standards
-from server.events.sharees import keep_informed
-from server.jobs.running import running_jobs
+from server.jobs.running import maintenance_kinds, running_jobs, sharees
 from server.observe.health import Health
 from server.observe.metrics import Metrics
 from server.observe.tracing import Tracing
@@ -45,7 +44,10 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
             asyncio.create_task(metrics.watch_event_loop()),
         ]
         try:
-            async with running_jobs(dsn, parts.storage, settings, metrics):
+            async with (
+                maintenance_kinds(dsn, settings) as kinds,
+                running_jobs(dsn, parts.storage, [sharees(parts.access), *kinds], metrics),
+            ):
                 yield Served(server, Connections(parts.health.monitored(), metrics))
         finally:
             for task in tasks:
@@ -55,9 +57,12 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
 
 @asynccontextmanager
 async def application(settings: Settings, dsn: str) -> AsyncIterator[web.Server]:
-    """The HTTP server of one worker on the database `dsn`, to be given sockets by the caller."""
+    """The HTTP server of one worker on the database `dsn`, without maintenance, to be given sockets by the caller."""
     metrics = Metrics()
-    async with _parts(settings, dsn, metrics) as parts:
+    async with (
+        _parts(settings, dsn, metrics) as parts,
+        running_jobs(dsn, parts.storage, [sharees(parts.access)], metrics),
+    ):
         yield Connections(parts.dispatcher, metrics)
 
 
@@ -70,6 +75,7 @@ class _Parts:
     metrics: Metrics
     storage: PostgresStorage
     authenticator: Authenticator
+    access: PostgresAccess
 
     def sample(self, worker: int, connections: int) -> None:
         """Copy to the metrics what is counted elsewhere."""
@@ -95,7 +101,6 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
         health = Health(storage, metrics)
         tracing = Tracing() if settings.traces else None
         access = PostgresAccess(storage)
-        informing = asyncio.create_task(keep_informed(access, storage))
         try:
             site = Site(
                 registry=build([*standards(installation), health.standard()]),
@@ -121,10 +126,8 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 tracing=tracing,
             )
             dispatcher = Dispatcher(site, authenticator, ledger, gzip=settings.gzip, hsts_seconds=settings.hsts_seconds)
-            yield _Parts(dispatcher, health, metrics, storage, authenticator)
+            yield _Parts(dispatcher, health, metrics, storage, authenticator, access)
         finally:
-            informing.cancel()
-            await asyncio.wait([informing])
             authenticator.close()
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)

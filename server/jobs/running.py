@@ -1,41 +1,68 @@
-"""The runner of a worker, with the connections that its jobs work on."""
+"""The runner of a worker, with its connections, and the jobs that it runs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
-from server.jobs.maintenance import kinds
-from server.jobs.runner import Runner
+from server.events.sharees import inform
+from server.jobs import maintenance
+from server.jobs.runner import Kind, Result, Runner
 from server.observe.metrics import Metrics
 from server.settings.model import Settings
 from server.storage import Storage
+from server.storage.access import Access
+from server.storage.jobs import TakenJob
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.jobs import PostgresJobs
 
 _QUEUE = DatabaseLimits(connections=1, acquire_timeout=10.0)
 """The queue has a connection of its own, so that neither requests nor handlers delay heartbeats."""
-_HANDLERS = DatabaseLimits(connections=2, acquire_timeout=60.0, connect_timeout=10.0, statement_timeout=300.0)
-CONNECTIONS = _QUEUE.connections + _HANDLERS.connections
+_MAINTENANCE = DatabaseLimits(connections=2, acquire_timeout=60.0, connect_timeout=10.0, statement_timeout=300.0)
+CONNECTIONS = _QUEUE.connections + _MAINTENANCE.connections
 """Connections to the database that a worker's jobs hold at most, but for one of online steps of a migration."""
+SHAREES_EVERY = 5.0
+"""Seconds after which the outbox is read even if no change was announced."""
+_UNREAD = 0.5
+"""Seconds after which it is read again where rows are not final yet."""
+
+
+def sharees(access: Access) -> Kind:
+    """The job that passes changes of shared collections on to the sharees' homes."""
+
+    async def handle(_: TakenJob) -> Result:
+        return Result(next_run=_UNREAD if await inform(access) else None)
+
+    return Kind("sharees", handle, every=SHAREES_EVERY, after_changes=True)
 
 
 @contextlib.asynccontextmanager
-async def running_jobs(dsn: str, storage: Storage, settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
+async def maintenance_kinds(dsn: str, settings: Settings) -> AsyncIterator[list[Kind]]:
+    """The maintenance jobs, on connections of their own that last as long as the context."""
+    database = Database(dsn, _MAINTENANCE, application="koyomi maintenance")
+    await database.open()
+    try:
+        yield maintenance.kinds(database, dsn, settings)
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def running_jobs(dsn: str, storage: Storage, kinds: Sequence[Kind], metrics: Metrics) -> AsyncIterator[None]:
     """Run jobs as long as the context lasts. Raises `Unavailable` or `DatabaseError` where the database is away."""
     # A job whose last state a crash loses runs once more: no commit of the queue needs to wait for the disk.
     queue = Database(dsn, _QUEUE, application="koyomi jobs", synchronous_commit=False)
-    handlers = Database(dsn, _HANDLERS, application="koyomi job handlers")
-    async with contextlib.AsyncExitStack() as stack:
-        for database in (queue, handlers):
-            await database.open()
-            stack.push_async_callback(database.close)
-        runner = Runner(PostgresJobs(queue), kinds(handlers, dsn, settings), metrics)
-        stack.callback(storage.subscribe(runner.hear))
+    await queue.open()
+    try:
+        runner = Runner(PostgresJobs(queue), kinds, metrics)
+        unsubscribe = storage.subscribe(runner.hear)
         running = asyncio.create_task(runner.run())
         try:
             yield
         finally:
+            unsubscribe()
             running.cancel()
             await asyncio.wait([running])
+    finally:
+        await queue.close()

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from server.events import sharees
 from server.jobs import maintenance
+from server.jobs.runner import Runner
+from server.jobs.running import sharees
 from server.observe import background
 from server.observe.metrics import Metrics
 from server.storage.directory import PrincipalChange, RelationChange
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.jobs import PostgresJobs
 from tests.integration.storage.conftest import assert_consistent, make_person
 from tests.integration.storage.member_storage import MemberStorage
-from tests.integration.storage.periodic import run_all
+from tests.integration.storage.periodic import SOON, run_all
 from tests.integration.storage.test_fan_out import bound, pass_on, share, write
 from tests.integration.storage.test_maintenance import age
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
@@ -97,9 +100,8 @@ async def running(work):
         await asyncio.wait([task])
 
 
-async def test_a_home_that_cannot_be_changed_keeps_nobody_else_uninformed(storage, monkeypatch):
+async def test_a_home_that_cannot_be_changed_keeps_nobody_else_uninformed(storage):
     access, directory = PostgresAccess(storage), PostgresDirectory(storage.database)
-    monkeypatch.setattr(sharees, "POLL", 0.05)
     ada, bea, cem, dan = [await make_person(storage) for _ in range(4)]
     (group,) = await directory.write_principals([PrincipalChange(kind="group", name="group")], CAUSE)
     await directory.write_relations([RelationChange(group, members=frozenset({cem.id}))], CAUSE)
@@ -109,7 +111,9 @@ async def test_a_home_that_cannot_be_changed_keeps_nobody_else_uninformed(storag
     first, second = await ada.collection(), await bea.collection()
     before = background.failures["sharees"]
     with capture_logs() as lines:
-        async with running(sharees.keep_informed(access, storage)):
+        often = replace(sharees(access), every=0.05)
+        runner = Runner(PostgresJobs(storage.database), [often], Metrics(), timing=SOON)
+        async with running(runner.run()):
             # The count of Cem's home would become negative, which a check of the database refuses.
             await storage.database.fetch(
                 "update home set collection_count = 0 where principal_id = $1 and kind = 'calendar'", cem.id
@@ -134,4 +138,5 @@ async def test_a_home_that_cannot_be_changed_keeps_nobody_else_uninformed(storag
             async with asyncio.timeout(30):
                 while await bound(storage, first):
                     await asyncio.sleep(0.05)
-    assert {(line["event"], line["reason"]) for line in lines} == {("background_task_failed", "CheckViolationError")}
+    failures = [line for line in lines if line["event"] == "background_task_failed"]
+    assert {(line["task"], line["reason"]) for line in failures} == {("sharees", "CheckViolationError")}

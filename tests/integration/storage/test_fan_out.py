@@ -14,6 +14,7 @@ import pytest_asyncio
 from server.domain.contents import Views
 from server.domain.errors import NotFound
 from server.domain.objects import Collection
+from server.events.sharees import inform
 from server.storage.access import Access
 from server.storage.directory import PrincipalChange, RelationChange
 from storage_plugins.postgres.access import PostgresAccess
@@ -278,3 +279,24 @@ async def test_who_is_purged_leaves_the_homes_of_others_in_batches(storage, acce
         home = await person.home()
         assert home.sync_floor > before[person.id], "clients start anew"
     assert await storage.database.fetchval("select count(*) from fan_out") == 0
+
+
+async def test_a_change_behind_an_open_transaction_is_read_when_that_has_ended(storage, access, database):
+    owner, sharee = await make_person(storage), await make_person(storage)
+    await share(access, owner, sharee.id, "read")
+    assert not await inform(access)
+    calendar = await owner.collection()
+    before = await bound(storage, calendar)
+    other = await asyncpg.connect(database)
+    try:
+        transaction = other.transaction()
+        await transaction.start()
+        await other.fetch("select pg_current_xact_id()")
+        await write(storage, owner, "a")
+        assert await inform(access), "the row of the outbox is not final yet"
+        assert await bound(storage, calendar) == before
+        await transaction.commit()
+    finally:
+        await other.close()
+    assert not await inform(access)
+    assert await bound(storage, calendar) != before
