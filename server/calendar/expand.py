@@ -33,6 +33,8 @@ _RECURRING = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
 _REMOVED = frozenset(("RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"))
 _OF_INSTANCE = frozenset(("DTSTART", "DTEND", "DUE", "DURATION"))
 
+_TWO_DIGITS = tuple(f"{number:02}" for number in range(100))
+
 MAX_EXPANDED = 10_000
 """Instances of one object in one answer."""
 
@@ -270,11 +272,13 @@ def duration_line(parameters: str, value: str | None, exact: timedelta) -> str:
 
 def written_time(time: datetime, kind: Kind) -> str:
     """A time as the value of a DATE or DATE-TIME."""
+    # Two digits from a table: a third of the time that formatting numbers takes.
+    two, year = _TWO_DIGITS, time.year
+    day = f"{two[year // 100]}{two[year % 100]}{two[time.month]}{two[time.day]}"
     if kind is Kind.DATE:
-        return "%04d%02d%02d" % (time.year, time.month, time.day)  # noqa: UP031 - half the time of a format string
-    clock = (time.year, time.month, time.day, time.hour, time.minute, time.second)
-    written = "%04d%02d%02dT%02d%02d%02d" % clock  # noqa: UP031
-    return written if kind is Kind.FLOATING else written + "Z"
+        return day
+    zulu = "" if kind is Kind.FLOATING else "Z"
+    return f"{day}T{two[time.hour]}{two[time.minute]}{two[time.second]}{zulu}"
 
 
 def time_line(name: str, written: str, kind: Kind) -> str:

@@ -11,13 +11,13 @@ from server.domain.objects import Collection
 from server.storage import Storage
 from server.storage.reads import MemberColumn, Row, with_texts
 
-TEXTS = 100
-"""Rows of a page with texts."""
+TEXTS = 200
+"""Rows of a page with texts, which ends earlier where these are long."""
 
 
 def page_size(columns: Sequence[MemberColumn], size: int) -> int:
     """Rows of a page; `size` is the number in a page without texts."""
-    return max(10, min(TEXTS, size // 10)) if "text" in columns else size
+    return max(10, min(TEXTS, size // 5)) if "text" in columns else size
 
 
 def _fitting(rows: Sequence[Row], columns: Sequence[MemberColumn]) -> Sequence[Row]:

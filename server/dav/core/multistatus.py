@@ -134,8 +134,8 @@ def present(request: Request, resource: Resource, *, allprop: bool) -> list[str]
     return out + [name for name in stored if name not in known]
 
 
-_LIGHT_PAGE = 256 * 1024
-"""Characters of a page whose values are edited on the event loop."""
+LIGHT_PART = 256 * 1024
+"""Characters of responses whose values are edited on the event loop at once."""
 _TEXT = BETWEEN_VALUES
 """Stands for a text; no response contains this character otherwise."""
 
@@ -246,21 +246,23 @@ class MemberWriter:
             return "".join([template % tuple(row[:end]) for row in rows])
         return "".join([template % (names.escape(encode(row[0])), *row[1:end]) for row in rows])
 
-    def light_page(self, rows: Sequence[Row]) -> str | None:
-        """What `page` gives, of a writer that is heavy; None where it has to be written off the event loop."""
-        if self._attempts is None:
-            return None
+    def light_part(self, rows: Sequence[Row], at: int) -> tuple[str, int]:
+        """What `one` gives for the rows from `at` on, of a writer that is heavy, and the place of the first row left.
+
+        Ends where a row has to be written off the event loop, and where the responses reach `LIGHT_PART`.
+        """
         responses: list[str] = []
-        room = _LIGHT_PAGE
+        if self._attempts is None:
+            return "", at
+        room = LIGHT_PART
         try:
-            for row in rows:
-                responses.append(self.one(row, self._attempts))
+            while at < len(rows) and room > 0:
+                responses.append(self.one(rows[at], self._attempts))
                 room -= len(responses[-1])
-                if room < 0:
-                    return None
+                at += 1
         except TakesLong:
-            return None
-        return "".join(responses)
+            pass
+        return "".join(responses), at
 
     def one(self, row: Row, parts: Sequence[_Part] | None = None) -> str:
         """The response of an existing member; `parts` are others than usual."""
@@ -325,13 +327,15 @@ def answer(request: Request, *fragments: str, headers: Mapping[str, str] | None 
 
 
 async def paged(request: Request, head: str, pages: AsyncIterator[str]) -> Answer:
-    """A 207 whose body is sent page by page; one that has a single short page goes out whole, with its length."""
-    waiting = [await anext(pages, "")]
-    if len(waiting[0]) <= PART:
-        second = await anext(pages, None)
-        if second is None:
-            return answer(request, head, waiting[0])
-        waiting.append(second)
+    """A 207 whose body is sent page by page; a short one goes out whole, with its length."""
+    waiting: list[str] = []
+    room = PART
+    while room >= 0:
+        page = await anext(pages, None)
+        if page is None:
+            return answer(request, head, *waiting)
+        waiting.append(page)
+        room -= len(page)
 
     async def stream() -> AsyncIterator[bytes]:
         yield (OPEN + head).encode()

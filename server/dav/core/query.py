@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -109,15 +110,25 @@ async def written(writer: MemberWriter, rows: Sequence[Row], selection: Selectio
             for fragment in whole(writer, row):
                 yield fragment
         return
-    if not (selection.heavy or large) and (page := writer.light_page(tested(writer, rows, test))) is not None:
-        yield page
-        return
+    left = rows
+    if not selection.heavy:
+        left, test = tested(writer, rows, test), None
+        at = 0
+        while at < len(left):
+            part, after = writer.light_part(left, at)
+            if after == at:
+                break
+            yield part
+            at = after
+            if at < len(left):
+                await asyncio.sleep(0)
+        left = left[at:]
 
     def write(number: int) -> str:
-        row = rows[number]
+        row = left[number]
         return writer.one(row) if test is None or test(row, writer.where) else ""
 
-    async for part in in_parts(len(rows), write):
+    async for part in in_parts(len(left), write):
         yield part
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from server.calendar.component import parse_calendar
 from server.calendar.component_times import as_utc
-from server.calendar.expand import expand
+from server.calendar.expand import expand, written_time
 from server.calendar.expand_stored import expand_stored
 from server.calendar.filters import TimeRange
 from server.calendar.materialise import materialise
@@ -44,7 +44,14 @@ def stored(text: str, start: datetime, end: datetime, zone: Zone = UTC_ZONE, now
     st.integers(-60, 500),
     st.integers(1, 60),
     st.sampled_from(
-        ("", "DESCRIPTION:RRULE:\n", "X-ZONED;TZID=Europe/Berlin:20260101T000000\n", "\n".join((*ALARM, "")))
+        (
+            "",
+            "DESCRIPTION:RRULE:\n",
+            "X-ZONED;TZID=Europe/Berlin:20260101T000000\n",
+            "\n".join((*ALARM, "")),
+            "\n".join((*ALARM, "X-Seen:x", *ALARM, "")),
+            "Exdate:20260101T000000Z\n",
+        )
     ),
     st.sampled_from(("\r\n", "\n")),
 )
@@ -67,11 +74,23 @@ COMMON = {
     "all-day": event("DTSTART;VALUE=DATE:20261124", "DTEND;VALUE=DATE:20261126", "TRANSP:TRANSPARENT"),
     "floating": event("DTSTART:20261124T090000", "RRULE:FREQ=WEEKLY;COUNT=3"),
     "folded rule": event("DTSTART:20261124T090000Z", "RRULE:FREQ=DAILY;BYDAY=MO,TU,\r\n WE,TH", "SUMMARY:Long\r\n er"),
+    "an extension in small letters": event("DTSTART:20261124T090000Z", "X-Seen:x", "X-SEEN-by:y", "SUMMARY:x"),
+    "an alarm before the times": event(*ALARM, "DTSTART:20261124T090000Z", "RRULE:FREQ=DAILY", *ALARM, "SUMMARY:x"),
+    "an empty component": event(
+        "DTSTART:20261124T090000Z", "RRULE:FREQ=DAILY", "BEGIN:X-A", "END:X-A", "DURATION:PT1H"
+    ),
     "override": (
         *event("DTSTART:20261101T090000Z", "DTEND:20261101T100000Z", "RRULE:FREQ=DAILY", "EXDATE:20261125T090000Z"),
         *event("DTSTART:20261126T120000Z", "DTEND:20261126T130000Z", "RECURRENCE-ID:20261126T090000Z"),
     ),
 }
+
+
+@given(st.datetimes(), st.sampled_from(Kind))
+def test_times_are_written_as_their_format_says(time: datetime, kind: Kind) -> None:
+    written = time.isoformat(timespec="seconds").replace("-", "").replace(":", "")
+    expected = {Kind.DATE: written[:8], Kind.FLOATING: written, Kind.TIMED: written + "Z"}
+    assert written_time(time, kind) == expected[kind]
 
 
 @pytest.mark.parametrize("lines", COMMON.values(), ids=COMMON)
@@ -81,8 +100,13 @@ def test_common_events_take_the_short_way(lines: tuple[str, ...]) -> None:
 
 
 UNCOMMON = {
+    "a property behind the events": (*event("DTSTART:20261124T090000Z"), "X-WR-CALNAME:x"),
+    "an event in a component": event(
+        "DTSTART:20261124T090000Z", "BEGIN:X-A", *event("DTSTART:20261125T090000Z"), "END:X-A"
+    ),
     "another zoned time": event("DTSTART:20261124T090000Z", "X-SEEN;TZID=Europe/Berlin:20261124T090000"),
     "lower case": event("dtstart:20261124T090000Z"),
+    "a rule in mixed case": event("DTSTART:20261124T090000Z", "Rrule:FREQ=DAILY"),
     "a folded start": event("DTSTART:2026112\r\n 4T090000Z"),
     "a folded name": event("DTSTART:20261124T090000Z", "RDA\r\n TE:20261125T090000Z"),
     "periods": event("DTSTART:20261124T090000Z", "RDATE;VALUE=PERIOD:20261125T090000Z/PT2H"),
