@@ -95,6 +95,8 @@ class BusyTimes:
     """Of floating times and dates: where they would lie in UTC."""
     unexpanded: Sequence[int]
     """Ids of objects whose stored occurrences do not cover the window."""
+    availability: Sequence[int]
+    """Ids of VAVAILABILITY objects (RFC 7953), at any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +217,13 @@ class Reads(Protocol):
         """
 
     async def busy_times(
-        self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
-    ) -> BusyTimes:
-        """When the objects of a calendar are busy in `window`; floating times are looked for in `floating`."""
+        self, calendars: Sequence[Collection], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> Sequence[BusyTimes]:
+        """When the objects of each calendar are busy in `window`; floating times are looked for in `floating`.
+
+        In the viewer's view of each: their personal copies say whether an event makes them busy. One statement for any
+        number of calendars.
+        """
 
     async def recurrences(
         self, collection: Collection, ids: Sequence[int], *, components: Sequence[str] | None = None
@@ -239,11 +245,6 @@ class Reads(Protocol):
         components: Sequence[str] | None = None,
     ) -> Sequence[Row]:
         """The members with these ids that still exist, in order of names; `components` as in `members`."""
-
-    async def members_of_component(
-        self, collection: Collection, component: str, columns: Sequence[MemberColumn]
-    ) -> Sequence[Row]:
-        """All members that hold a component of a rare type, in order of names."""
 
     async def uids(self, collection: Collection, search: UidSearch | None) -> Sequence[Row]:
         """Id and UID of the members whose UID a search finds; None: of all members."""

@@ -33,6 +33,7 @@ from storage_plugins.postgres.database import DEFAULT_LIMITS, Database, Database
 from storage_plugins.postgres.migrations import schema_state
 from storage_plugins.postgres.notifier import Notifier
 from storage_plugins.postgres.reads import alarms as alarm_reads
+from storage_plugins.postgres.reads import busy_times as busy_reads
 from storage_plugins.postgres.reads import columnwise, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.upkeep.statistics import Statistics
@@ -241,13 +242,16 @@ class PostgresStorage(MemberWrites, CollectionWrites):
         return [row[0] for row in rows]
 
     async def busy_times(
-        self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
-    ) -> BusyTimes:
-        """When the objects of a calendar are busy in `window`; floating times are looked for in `floating`."""
-        sql = occurrence_reads.BUSY_IN_WINDOW if collection.view is None else occurrence_reads.BUSY_IN_VIEW
-        whose = _viewer(collection)
-        rows = await self.database.fetch(sql, collection.home_id, collection.id, *window, *floating, *whose)
-        return occurrence_reads.busy(rows)
+        self, calendars: Sequence[Collection], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> Sequence[BusyTimes]:
+        """When the objects of each calendar are busy in `window`; floating times are looked for in `floating`."""
+        places = (
+            [item.home_id for item in calendars],
+            [item.id for item in calendars],
+            [item.view for item in calendars],
+        )
+        rows = await self.database.fetch(busy_reads.BUSY_TIMES, *places, *window, *floating)
+        return busy_reads.busy_times(rows, len(calendars))
 
     async def recurrences(
         self, collection: Collection, ids: Sequence[int], *, components: Sequence[str] | None = None
@@ -276,13 +280,6 @@ class PostgresStorage(MemberWrites, CollectionWrites):
         sql = members.by_id(columns, viewed=collection.view is not None, of_components=components is not None)
         more = (*_viewer(collection), *_component_types(components))
         return _rows(await self.database.fetch(sql, collection.home_id, collection.id, list(ids), *more))
-
-    async def members_of_component(
-        self, collection: Collection, component: str, columns: Sequence[MemberColumn]
-    ) -> Sequence[Row]:
-        """All members that hold a component of a rare type, in order of names."""
-        sql = members.of_component(columns, component, viewed=collection.view is not None)
-        return _rows(await self.database.fetch(sql, collection.home_id, collection.id, *_viewer(collection)))
 
     async def shared_object(self, collection: Collection, object_id: int) -> SharedObject | None:
         """What is stored of an object in a calendar with views."""

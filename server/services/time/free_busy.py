@@ -17,10 +17,13 @@ from server.services.text_pages import TEXTS, members_by_id
 from server.services.time import distant
 from server.services.time.time_ranges import zone_of_calendar
 from server.storage import Storage
+from server.storage.reads import BusyTimes
 
 MAX_AVAILABILITY = 16 * 1024 * 1024
 """Characters of a calendar's VAVAILABILITY objects, which are read together since their priorities decide."""
 
+_CALENDARS_AT_ONCE = 200
+"""Calendars whose stored occurrences are merged by one statement."""
 _FEW = 1_000
 """Periods up to which they are merged on the event loop."""
 
@@ -34,19 +37,22 @@ async def busy_periods(
     count too. Raises `TooManyInstances` when a rule takes too much work because the window is long.
     """
     found: list[BusyPeriod] = []
-    for calendar in calendars:
-        found += await busy_in(storage, calendar, start, end)
+    wide = (later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN))
+    for at in range(0, len(calendars), _CALENDARS_AT_ONCE):
+        page = calendars[at : at + _CALENDARS_AT_ONCE]
+        for calendar, times in zip(page, await storage.busy_times(page, (start, end), wide), strict=True):
+            found += await _busy_in(storage, calendar, times, start, end)
     if availability and calendars:
         zone = await zone_of_calendar(calendars[0])
         found += await computed(_unavailable, availability, start, end, zone)
     return merge(found, start, end) if len(found) < _FEW else await computed(merge, found, start, end)
 
 
-async def busy_in(storage: Storage, calendar: Collection, start: datetime, end: datetime) -> list[BusyPeriod]:
+async def _busy_in(
+    storage: Storage, calendar: Collection, times: BusyTimes, start: datetime, end: datetime
+) -> list[BusyPeriod]:
     """What one calendar makes busy in a window; neither merged nor clipped."""
     zone = await zone_of_calendar(calendar)
-    wide = (later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN))
-    times = await storage.busy_times(calendar, (start, end), wide)
     found = [BusyPeriod(begin, finish, busy) for busy, begin, finish in times.merged]
     found += [
         BusyPeriod(zone.to_utc(begin.replace(tzinfo=None)), zone.to_utc(finish.replace(tzinfo=None)), busy)
@@ -59,17 +65,15 @@ async def busy_in(storage: Storage, calendar: Collection, start: datetime, end: 
         owner = await storage.owner_addresses(calendar.home_id) if left else frozenset()
         async for rows in members_by_id(storage, calendar, left, ("id", "text"), TEXTS):
             found += await computed(_busy, [row[1] for row in rows], start, end, zone, owner)
-    if "VAVAILABILITY" in calendar.components:
-        ids = [row[0] for row in await storage.members_of_component(calendar, "VAVAILABILITY", ("id",))]
+    if times.availability:
         texts: list[str] = []
         size = 0
-        async for rows in members_by_id(storage, calendar, ids, ("id", "text"), TEXTS):
+        async for rows in members_by_id(storage, calendar, times.availability, ("id", "text"), TEXTS):
             texts += [row[1] for row in rows]
             size += sum(len(row[1]) for row in rows)
             if size > MAX_AVAILABILITY:
                 raise TooManyInstances(f"The availabilities have more than {MAX_AVAILABILITY} characters.")
-        if texts:
-            found += await computed(_unavailable, texts, start, end, zone)
+        found += await computed(_unavailable, texts, start, end, zone)
     return found
 
 

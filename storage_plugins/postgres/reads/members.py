@@ -13,7 +13,6 @@ from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.reads.text_pages import fits
 
 _COLUMNS = frozenset(get_args(MemberColumn))
-_RARE = frozenset({"VAVAILABILITY"})
 
 
 @lru_cache(256)
@@ -110,18 +109,6 @@ def _changed_in_view(names: tuple[str, ...]) -> str:
     )
 
 
-@lru_cache(256)
-def _of_component(names: tuple[str, ...], component: str, *, viewed: bool) -> str:
-    # Written out: with a parameter in its place, the index of the rare ones could not be used.
-    if component not in _RARE:
-        raise ValueError(f"there is no index of {component}")
-    return (
-        f"select {member_columns(names, viewed=viewed)} from {_object('$3', viewed=viewed)} "  # noqa: S608
-        f"where o.home_id = $1 and o.collection_id = $2 and o.component = '{component}' "
-        "and o.deleted_revision is null order by o.name"
-    )
-
-
 UID_HOLDER = (
     "select o.name from object o where o.home_id = $1 and o.collection_id = $2 and o.uid = $3 "
     "and o.deleted_revision is null"
@@ -167,11 +154,6 @@ def named_anywhere(columns: Sequence[MemberColumn], *, viewed: bool = False) -> 
     Rows begin with collection and name.
     """
     return _named_anywhere(tuple(columns), viewed=viewed)
-
-
-def of_component(columns: Sequence[MemberColumn], component: str, *, viewed: bool = False) -> str:
-    """Arguments: home, collection; whose view it is if `viewed`."""
-    return _of_component(tuple(columns), component, viewed=viewed)
 
 
 def changed(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:

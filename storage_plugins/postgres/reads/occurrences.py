@@ -6,20 +6,20 @@ the objects of which the window is not all stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from server.calendar import derivation
 from server.domain.occurrences import EARLIEST, FLOATING_MARGIN, Busy, Kind, Occurrence, Timing
-from server.storage.reads import MAX_TIMINGS, BusyTimes, Overlapping, StoredRecurrence, Timings
+from server.storage.reads import MAX_TIMINGS, Overlapping, StoredRecurrence, Timings
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.changes.occurrence_rows import BUSY, KINDS
 
 _LONGEST_RECURRENCE = 100_000
 """Bytes of a recurrence that is read beside others; of objects with longer ones the texts are read."""
-_PARTIAL = -1
+PARTIAL = -1
 """In the place of the kind: the object's occurrences in the window are not all stored."""
 
 
@@ -27,10 +27,23 @@ _CLASSES = ((0, "24 hours"), (1, "744 hours"), (2, None))
 """The length classes with the longest range of each."""
 
 
-def stored(columns: str, start: str, end: str, condition: str = "", *, source: str = "occurrence c") -> str:
+OF_ONE = ("$1", "$2")
+"""The home and the collection of which occurrences are read: the first arguments of the statement."""
+
+
+def stored(
+    columns: str,
+    start: str,
+    end: str,
+    condition: str = "",
+    *,
+    source: str = "occurrence c",
+    of: tuple[str, str] = OF_ONE,
+) -> str:
     """Occurrences whose range touches a window: a range of the index for each length class."""
+    home, collection = of
     return " union all ".join(
-        f"select {columns} from {source} where c.home_id = $1 and c.collection_id = $2 "  # noqa: S608
+        f"select {columns} from {source} where c.home_id = {home} and c.collection_id = {collection} "  # noqa: S608
         f"and c.length_class = {number} and c.range_start < {end} "
         + (f"and c.range_start >= {start}::timestamptz - interval '{longest}' " if longest else "")
         + f"and c.range_end > {start} {condition}"
@@ -38,11 +51,12 @@ def stored(columns: str, start: str, end: str, condition: str = "", *, source: s
     )
 
 
-def _unexpanded(columns: str, start: str, end: str) -> str:
+def unexpanded(columns: str, start: str, end: str, *, of: tuple[str, str] = OF_ONE) -> str:
     """Objects whose stored occurrences do not cover a window that they may reach into."""
+    home, collection = of
     return (
         f"select {columns} from object o "  # noqa: S608
-        "where o.home_id = $1 and o.collection_id = $2 and o.deleted_revision is null "
+        f"where o.home_id = {home} and o.collection_id = {collection} and o.deleted_revision is null "
         "and (o.expanded_from is not null or o.expanded_until is not null) "
         f"and (o.expanded_from > {start} or o.expanded_until < {end}) "
         f"and (o.span_start is null or o.span_start < {end}) "
@@ -61,7 +75,7 @@ TIMINGS = (
         (
             stored(f"{_TIMING}, null::timestamptz, null::timestamptz", "$3", "$4", _MATCHING),
             stored(f"{_TIMING}, c.matches_from, c.matches_until", "$5", "$6", "and c.kind <> 0 and c.matches"),
-            _unexpanded(f"o.id, {_PARTIAL}, null, '', null, 0, null, null", "$5", "$6"),
+            unexpanded(f"o.id, {PARTIAL}, null, '', null, 0, null, null", "$5", "$6"),
         )
     )
     + f" limit {MAX_TIMINGS + 1}"
@@ -90,45 +104,14 @@ OVERLAPPING = " union all ".join(
             "$6",
             f"and c.kind <> 0 and c.matches and not ({_IN_EVERY_ZONE})",
         ),
-        _unexpanded(f"o.id, {_PARTIAL}, null, null, null, null", "$5", "$6"),
+        unexpanded(f"o.id, {PARTIAL}, null, null, null, null", "$5", "$6"),
     )
 )
 """Arguments as of `TIMINGS`. Returns objects, and occurrences only where the zone decides whether they overlap."""
 
 
-def _busy_in_window(stored: Callable[..., str], busy: str) -> str:
-    """`stored` gives the occurrences `c`, `busy` is the column that says of what type they are."""
-
-    def merged(kind: int, condition: str, start: str, end: str) -> str:
-        columns = f"{busy} as busy, c.start_at, c.end_at"
-        rows = stored(columns, start, end, f"and {condition} and {busy} <> 0 and c.start_at < c.end_at")
-        return (
-            f"select {kind}::smallint as kind, m.busy, lower(m.period), upper(m.period), 0::bigint from ("  # noqa: S608
-            f"select t.busy, unnest(range_agg(tstzrange(t.start_at, t.end_at))) as period from ({rows}) as t "
-            "group by t.busy) as m"
-        )
-
-    return " union all ".join(
-        (
-            merged(0, "c.kind = 0", "$3", "$4"),
-            merged(1, "c.kind <> 0", "$5", "$6"),
-            _unexpanded(f"{_PARTIAL}, 0, null, null, o.id", "$5", "$6"),
-        )
-    )
-
-
-BUSY_IN_WINDOW = _busy_in_window(stored, "c.busy")
-"""Arguments as of `TIMINGS`. The database merges timed occurrences, and floating ones by their local times, so that
-the rows that it sends grow with the answer and not with the calendar.
-"""
-
-_VIEW = views.joined("$7")
-_VIEW_BUSY = "case when v.object_id is null then o.neutral_busy else v.busy end"
-BUSY_IN_VIEW = _busy_in_window(
-    partial(stored, source=f"occurrence c join object o on o.home_id = c.home_id and o.id = c.object_id{_VIEW}"),
-    f"coalesce(({_VIEW_BUSY})[c.component + 1], c.busy)",
-)
-"""Arguments as of `BUSY_IN_WINDOW`, and whose view it is."""
+VIEW_BUSY = "case when v.object_id is null then o.neutral_busy else v.busy end"
+"""What the components of the object `o` make busy in the view `v`, by their index; null: the same as for the owner."""
 
 
 @cache
@@ -139,7 +122,7 @@ def recurrences(*, viewed: bool) -> str:
     Code before `FIRST_WITH_RECURRENCE` left the recurrence as it was.
     """
     return (
-        f"select o.id, o.recurrence, {_VIEW_BUSY if viewed else 'null'} "  # noqa: S608
+        f"select o.id, o.recurrence, {VIEW_BUSY if viewed else 'null'} "  # noqa: S608
         f"from object o{views.joined('$5') if viewed else ''} "
         "where o.home_id = $1 and o.id = any($3::bigint[]) and o.collection_id = $2 and o.deleted_revision is null "
         f"and octet_length(o.recurrence) <= {_LONGEST_RECURRENCE} and o.derived >= {derivation.FIRST_WITH_RECURRENCE} "
@@ -155,7 +138,7 @@ def stored_recurrences(rows: Sequence[Any]) -> list[StoredRecurrence]:
     ]
 
 
-def _aware(time: datetime) -> datetime:
+def aware(time: datetime) -> datetime:
     """A time as it was stored: asyncpg gives the first second of the year 1 as minus infinity, without a time zone."""
     return EARLIEST if time.tzinfo is None else time
 
@@ -167,7 +150,7 @@ def _floating(
     component: int = 0,
 ) -> Occurrence:
     """An occurrence without a place, from its start, end, matches_from and matches_until."""
-    start, end, since, until = (None if time is None else _aware(time) for time in columns)
+    start, end, since, until = (None if time is None else aware(time) for time in columns)
     assert start is not None
     assert end is not None
     return Occurrence(start, end, since, until, None, KINDS[kind], Busy.FREE, recurrence_id, component)
@@ -181,25 +164,11 @@ def overlapping(rows: Sequence[Any]) -> Overlapping:
     for object_id, kind, start, end, since, until in rows:
         if kind == 0:
             objects.append(object_id)
-        elif kind == _PARTIAL:
+        elif kind == PARTIAL:
             unexpanded.append(object_id)
         else:
             floating.append((object_id, _floating((start, end, since, until), kind)))
     return Overlapping(objects, floating, unexpanded)
-
-
-def busy(rows: Sequence[Any]) -> BusyTimes:
-    """What `BUSY_IN_WINDOW` gave."""
-    merged: list[tuple[Busy, datetime, datetime]] = []
-    floating: list[tuple[Busy, datetime, datetime]] = []
-    unexpanded: list[int] = []
-    for kind, number, start, end, object_id in rows:
-        if kind == _PARTIAL:
-            unexpanded.append(object_id)
-        else:
-            found = merged if KINDS[kind] is Kind.TIMED else floating
-            found.append((BUSY[number], _aware(start), _aware(end)))
-    return BusyTimes(merged, floating, unexpanded)
 
 
 def timings(rows: Sequence[Any]) -> Timings:
@@ -210,9 +179,9 @@ def timings(rows: Sequence[Any]) -> Timings:
     for object_id, kind, start, recurrence_id, end, component, since, until in rows:
         if kind == 0:
             if start.tzinfo is None:
-                start, end = EARLIEST, _aware(end)
+                start, end = EARLIEST, aware(end)
             timed.append((object_id, Timing(start, recurrence_id, end, Kind.TIMED, component)))
-        elif kind == _PARTIAL:
+        elif kind == PARTIAL:
             unexpanded.append(object_id)
         else:
             floating.append((object_id, _floating((start, end, since, until), kind, recurrence_id, component)))

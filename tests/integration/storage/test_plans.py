@@ -14,7 +14,7 @@ from storage_plugins.postgres import storage as statements
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.reads import alarms as alarm_reads
-from storage_plugins.postgres.reads import members, owners, resolve
+from storage_plugins.postgres.reads import busy_times, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.upkeep import rederivation
 from tests.integration.storage.conftest import make_person
@@ -29,7 +29,6 @@ STATEMENTS = {
     "named anywhere": (members.named_anywhere(COLUMNS), 3),
     "changed": (members.changed(COLUMNS), 5),
     "uid holder": (members.UID_HOLDER, 3),
-    "of component": (members.of_component(COLUMNS, "VAVAILABILITY"), 2),
     "by id": (members.by_id(COLUMNS), 3),
     "page of components": (members.page(COLUMNS, of_components=True), 5),
     "by id of components": (members.by_id(COLUMNS, of_components=True), 4),
@@ -45,7 +44,7 @@ STATEMENTS = {
     "ringing": (alarm_reads.RINGING, 4),
     "ringing in view": (alarm_reads.RINGING_IN_VIEW, 5),
     "overlapping": (occurrence_reads.OVERLAPPING, 6),
-    "busy": (occurrence_reads.BUSY_IN_WINDOW, 6),
+    "busy": (busy_times.BUSY_TIMES, 7),
     "page in view": (members.page(COLUMNS, viewed=True), 5),
     "etags in view": (members.page(("name", "etag"), viewed=True), 5),
     "named in view": (members.named(COLUMNS, viewed=True), 4),
@@ -54,7 +53,6 @@ STATEMENTS = {
     "by id in view": (members.by_id(COLUMNS, viewed=True), 4),
     "page of components in view": (members.page(COLUMNS, viewed=True, of_components=True), 6),
     "by id of components in view": (members.by_id(COLUMNS, viewed=True, of_components=True), 5),
-    "busy in view": (occurrence_reads.BUSY_IN_VIEW, 7),
     "shared object": (views.SHARED_OBJECT, 3),
     "collections": (statements._COLLECTIONS, 2),
     "home changes": (statements._HOME_CHANGES, 3),
@@ -79,14 +77,14 @@ EXPECTED = {
     "named anywhere": {"object_name", None},
     "changed": {"object_revision", None},
     "uid holder": {"object_uid", None},
-    "of component": {"object_availability", None},
     "by id": {"object_pkey", None},
     "recurrences": {"object_pkey", None},
     "outdated": {"object_derived", None},
     "page of components": {"object_name", None},
     "by id of components": {"object_pkey", None},
     "uid equals": {"object_uid", None},
-    **dict.fromkeys(("timings", "overlapping", "busy"), {"occurrence_window", "object_partial", None}),
+    **dict.fromkeys(("timings", "overlapping"), {"occurrence_window", "object_partial", None}),
+    "busy": {"occurrence_window", "object_partial", "object_availability", "object_pkey", "object_view_pkey", None},
     "page in view": {"object_name", "object_view_pkey", None},
     "etags in view": {"object_name", "object_view_pkey", None},
     "changed in view": {"object_revision", "object_pkey", "object_view_pkey", "object_view_revision", None},
