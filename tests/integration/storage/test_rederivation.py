@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 
+import pytest
 from click.testing import CliRunner
 
 from server.calendar.derivation import PREFIX, VERSION
 from server.cli import main
 from storage_plugins.postgres.database import connect
 from storage_plugins.postgres.migrations import migrate, migrations, run_online_steps
-from storage_plugins.postgres.upkeep.rederivation import outdated
+from storage_plugins.postgres.upkeep import occurrence_jobs
+from storage_plugins.postgres.upkeep.rederivation import outdated, rederive
 from tests.integration.storage.conftest import make_person
 from tests.integration.storage.member_storage import MemberStorage
-from tests.integration.storage.values import CAUSE, LIMITS, event_text, read, state
+from tests.integration.storage.values import CAUSE, LIMITS, NOW, event_text, read, state
 
 BEFORE_DERIVED = 27
 """The last migration before there was the column `derived`."""
@@ -109,6 +111,33 @@ async def test_every_write_of_this_version_names_it(database):
         await storage.put_object(calendar, "b", found, None, LIMITS, CAUSE)
         assert await derived() == {"b": VERSION, "c": 0}
         assert await outdated(storage.database) == 1
+
+
+async def test_an_interrupted_derivation_goes_on(database, monkeypatch):
+    monkeypatch.setattr(occurrence_jobs, "_TEXTS_AT_ONCE", 2)
+    async with MemberStorage(database, notify=False) as storage:
+        calendar = await (await make_person(storage)).collection()
+        for number in range(12):
+            found = await read(storage, calendar, event_text(f"{number}", "DTSTART:20260305T090000Z"))
+            await storage.put_object(calendar, f"{number}", found, None, LIMITS, CAUSE)
+        await storage.database.fetch("update object set derived = 1")
+        running: asyncio.Task[int]
+
+        def interrupt(done):
+            if done == 4:
+                running.cancel()
+
+        running = asyncio.create_task(rederive(storage.database, NOW, progress=interrupt))
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        rows = await storage.database.fetch("select id, xmin::text from object where derived = $1", VERSION)
+        assert 4 <= len(rows) < 12
+        assert await rederive(storage.database, NOW) == 12 - len(rows)
+        after = await storage.database.fetch(
+            "select id, xmin::text from object where id = any($1)", [r[0] for r in rows]
+        )
+        assert {tuple(row) for row in after} == {tuple(row) for row in rows}, "a row was derived twice"
+        assert await outdated(storage.database) == 0
 
 
 async def test_the_command_derives_again_what_waits(database):

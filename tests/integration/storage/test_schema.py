@@ -11,7 +11,14 @@ import pytest
 from server.domain.errors import DatabaseError, Unavailable
 from storage_plugins.postgres.database import connect
 from storage_plugins.postgres.functions import functions
-from storage_plugins.postgres.migrations import Migration, migrate, migrations, schema_state
+from storage_plugins.postgres.migrations import (
+    DEPLOYMENTS,
+    Migration,
+    migrate,
+    migrations,
+    run_online_steps,
+    schema_state,
+)
 from tests.integration.storage.catalogue import describe
 
 GLOBAL = {
@@ -77,6 +84,19 @@ async def test_a_schema_migrated_step_by_step_is_the_one_made_at_once(empty_data
         await connection.close()
     assert described[0] == described[1]
     assert any(line.startswith("index object ") for line in described[0])
+
+
+async def test_a_schema_upgraded_beside_the_version_before_is_the_one_made_at_once(empty_database, database):
+    await migrate(empty_database, known=migrations()[: DEPLOYMENTS[-1]])
+    await migrate(empty_database)
+    await run_online_steps(empty_database)
+    await migrate(empty_database, finish=True)
+    described = []
+    for dsn in (empty_database, database):
+        connection = await connect(dsn)
+        described.append(await describe(connection))
+        await connection.close()
+    assert described[0] == described[1]
 
 
 async def test_steps_after_a_deployment_wait_for_its_end(empty_database):

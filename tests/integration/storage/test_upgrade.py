@@ -47,7 +47,7 @@ KEPT = {
     ),
     "collection": "home_id, id, revision, member_count, used_bytes, sync_floor, kind, components, timezone, properties",
     "binding": "home_id, name, collection_home_id, collection_id, rights, incarnation, created_revision, revision",
-    "occurrence": "home_id, object_id, ordinal, component, kind, busy, start_at, end_at, tzid, recurrence_id",
+    "occurrence": "home_id, object_id, ordinal, component, kind, busy, start_at, end_at, recurrence_id",
     "alarm": "home_id, object_id, viewer_id, component, alarm, at, days, seconds, from_end, repeat, interval_seconds",
     "principal": "id, uid, kind, name, display_name, credential_version",
     "outbox": "home_id, id, at, revision, kind, collection_id, object_id, principal_id, origin, request_id",
@@ -86,13 +86,17 @@ async def columns(connection, table):
     return [row[0] for row in rows]
 
 
+NO_LONGER = {("occurrence", "local_start"): "start_at at time zone 'UTC'"}
+"""What the version before stored in columns that this version does not fill, where they must have a value."""
+
+
 def of_another(table: str, column: str) -> str:
     """The value of a column in the row of another person."""
     if column in IDS or (column == "id" and table in TABLES):
         return f"t.{column} + n * {STEP}"
     if table == "principal" and column in NAMES:
         return f"t.{column} || '-' || n"
-    return f"t.{column}"
+    return NO_LONGER.get((table, column), f"t.{column}")
 
 
 async def multiply(origin: str, target: str, folder: Path) -> None:
@@ -103,6 +107,7 @@ async def multiply(origin: str, target: str, folder: Path) -> None:
         await destination.execute("set session_replication_role = replica")
         for table in TABLES:
             known = set(await columns(source, table))
+            known |= {column for of, column in NO_LONGER if of == table}
             shared = [column for column in await columns(destination, table) if column in known]
             values = ", ".join(of_another(table, column) for column in shared)
             people = f"generate_series(0, {PEOPLE - 1}) n"
