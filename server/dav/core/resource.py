@@ -169,7 +169,8 @@ def collection_in(path: Path, found: Found) -> Resource | None:
     by_uid = path.segments[1] == "__uids__"
     href = home_href(owner, home.kind, by_uid) + encode(collection.name) + "/"
     kind = _COLLECTION_KINDS[collection.kind]
-    return Resource(kind, href, by_uid, owner, home, collection, grants=found.grants, found=found.holder())
+    holder = found if found.target is None or found.target.object is None else found.holder()
+    return Resource(kind, href, by_uid, owner, home, collection, grants=found.grants, found=holder)
 
 
 def _holder(resource: Resource) -> Found | None:
