@@ -20,9 +20,6 @@ from storage_plugins.postgres.database import Connection
 
 T = TypeVar("T")
 
-_POLL = 0.1
-"""Seconds between two tries to get an advisory lock."""
-
 log = structlog.get_logger()
 
 
@@ -67,15 +64,3 @@ async def retried(name: str, attempt: Callable[[], Awaitable[T]], patience: Pati
                 ) from error
             log.warning("migration_retried", migration=name, tries=tries, reason=error.sqlstate, pause=patience.pause)
         await asyncio.sleep(patience.pause)
-
-
-async def advisory_lock(connection: Connection, key: int) -> None:
-    """Wait for an advisory lock of a session.
-
-    It asks again and again: a session that waits inside a statement has a snapshot, and CREATE INDEX CONCURRENTLY in
-    the session that holds the lock waits for snapshots, which would be a deadlock.
-    """
-    while True:
-        if await connection.fetchval("select pg_try_advisory_lock($1)", key):
-            return
-        await asyncio.sleep(_POLL)

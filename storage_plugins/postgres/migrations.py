@@ -29,9 +29,10 @@ import asyncpg
 
 from server.domain.errors import DatabaseError, Unavailable
 from storage_plugins.postgres import functions as sql_functions
+from storage_plugins.postgres.advisory_locks import Lock, release, session_lock, try_session_lock
 from storage_plugins.postgres.database import Connection, connect
 from storage_plugins.postgres.functions import Function, functions
-from storage_plugins.postgres.lock_waits import PATIENCE, Patience, advisory_lock, limit_lock_waits, retried
+from storage_plugins.postgres.lock_waits import PATIENCE, Patience, limit_lock_waits, retried
 from storage_plugins.postgres.online_steps import Tell, run_step, statements
 from storage_plugins.postgres.sqlstates import domain_error
 
@@ -39,10 +40,6 @@ FOLDER = Path(__file__).parent / "migrations"
 DEPLOYMENTS = (23,)
 """The greatest number of each version that was deployed, but for the version that is worked on."""
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.(pre|online|post)\.sql")
-_LOCK = 0x6B6F796F6D69
-"""Key of the advisory lock of the process that applies steps before and after a deployment."""
-_ONLINE_LOCK = 0x6B6F796F6D6F
-"""Key of the advisory lock of the process that runs online steps. A process that holds it does not ask for `_LOCK`."""
 _LEAST_POSTGRES = 15
 
 Step = Literal["pre", "online", "post"]
@@ -139,7 +136,7 @@ async def migrate(
         defined = functions() if known is None else ()
     async with _migrating(dsn) as connection:
         _demand_version(connection)
-        await advisory_lock(connection, _LOCK)
+        await session_lock(connection, Lock.MIGRATIONS)
         return await _migrate(connection, migrations() if known is None else known, defined, finish, patience, tell)
 
 
@@ -158,8 +155,8 @@ async def run_online_steps(
     """
     async with _migrating(dsn) as connection:
         if wait:
-            await advisory_lock(connection, _ONLINE_LOCK)
-        elif not await connection.fetchval("select pg_try_advisory_lock($1)", _ONLINE_LOCK):
+            await session_lock(connection, Lock.ONLINE_STEPS)
+        elif not await try_session_lock(connection, Lock.ONLINE_STEPS):
             return None
         state = await schema_state(connection, known)
         if not state.usable:
@@ -283,9 +280,9 @@ def _end_of(pending: Sequence[Migration], step: Step) -> int:
 async def _step(connection: Connection, migration: Migration, patience: Patience, tell: Tell) -> str:
     """Apply one step, and return its name."""
     if migration.step == "online":
-        await advisory_lock(connection, _ONLINE_LOCK)
+        await session_lock(connection, Lock.ONLINE_STEPS)
         await _run_online(connection, migration, patience, tell)
-        await connection.execute("select pg_advisory_unlock($1)", _ONLINE_LOCK)
+        await release(connection, Lock.ONLINE_STEPS)
     else:
         await limit_lock_waits(connection, patience.lock_timeout)
         await retried(migration.title, partial(_apply, connection, migration), patience)

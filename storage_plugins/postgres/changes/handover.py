@@ -14,6 +14,8 @@ from html import escape
 from server.domain.changes import Cause
 from server.domain.errors import InvalidPrincipal, NotFound
 from server.storage.directory import Handover
+from storage_plugins.postgres import advisory_locks
+from storage_plugins.postgres.advisory_locks import Lock
 from storage_plugins.postgres.changes.handover_copies import begin, copy_members, copy_rows, hold_members, lock
 from storage_plugins.postgres.database import Connection, Database
 
@@ -84,7 +86,7 @@ async def _take_place(connection: Connection, handover: Handover, owner: str, ca
     home_id, id_, to_home_id = handover.home_id, handover.id, handover.to_home_id
     await hold_members(connection, handover, None)
     # Whoever shares the collection, or stops, waits; so does every writer in a home that is concerned.
-    await connection.execute("select pg_advisory_xact_lock($1::bigint)", id_)
+    await advisory_locks.lock(connection, Lock.SHARING, id_)
     await connection.execute(
         """
         select from home

@@ -13,17 +13,16 @@ from server.domain.changes import Cause
 from server.domain.errors import InvalidPrincipal, NameTaken, NotFound
 from server.storage.directory import PrincipalChange, RelationChange, name_key
 from server.storage.jobs import MAINTENANCE, OWNERS, Job
+from storage_plugins.postgres import advisory_locks
+from storage_plugins.postgres.advisory_locks import Lock
 from storage_plugins.postgres.changes.homes import create_homes
 from storage_plugins.postgres.database import Connection
 from storage_plugins.postgres.jobs import enqueue
 
-_LOCK = 0x6B6F796F_0001
-"""Key of the advisory lock of all writes of principals."""
-
 
 async def lock(connection: Connection) -> None:
     """Let other writes of principals wait for the end of this transaction."""
-    await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
+    await advisory_locks.lock(connection, Lock.PRINCIPALS)
 
 
 async def leave_trace(

@@ -11,7 +11,7 @@ declare
     v_id bigint;
 begin
     rows_read := 0;
-    if pg_try_advisory_xact_lock(hashtextextended('koyomi plan fan-out', 0)) then
+    if koyomi_lock_1('plan-fan-out', p_wait => false) then
         select * into v_from from consumer_position p where p.name = 'bindings';
         if v_from.anew then
             select o.xid, o.id into v_xid, v_id from outbox o
@@ -86,7 +86,7 @@ declare
     -- 0: all bindings have been visited.
     v_positions bigint[] := '{}';
 begin
-    if not pg_try_advisory_xact_lock(hashtextextended('koyomi touch bindings', 0)) then
+    if not koyomi_lock_1('touch-bindings', p_wait => false) then
         return;
     end if;
     for v_work in

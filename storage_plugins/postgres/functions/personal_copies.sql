@@ -3,7 +3,7 @@
 -- Give a calendar views. Waits for the writes under way; those that were decided without views fail from then on.
 create or replace function koyomi_begin_views_1(p_home_id bigint, p_collection_id bigint) returns boolean language plpgsql as $$
 begin
-    perform pg_advisory_xact_lock(p_collection_id);
+    perform koyomi_lock_1('sharing', p_collection_id);
     update collection c set views = true, views_rendered = false
     where c.home_id = p_home_id and c.id = p_collection_id and c.kind = 'calendar' and not c.views;
     return found;

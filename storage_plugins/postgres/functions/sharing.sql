@@ -7,7 +7,7 @@ create or replace function koyomi_share_3(
     p_principal_id bigint, p_origin text, p_request_id text
 ) returns void language plpgsql as $$
 begin
-    perform pg_advisory_xact_lock(p_collection_id);
+    perform koyomi_lock_1('sharing', p_collection_id);
     perform 1 from collection c where c.home_id = p_home_id and c.id = p_collection_id and c.deleted_at is null;
     if not found then
         raise exception using errcode = 'KY002', message = 'collection is gone';
@@ -103,7 +103,7 @@ declare
 begin
     homes := '{}';
     more := false;
-    perform pg_advisory_xact_lock(p_collection_id);
+    perform koyomi_lock_1('sharing', p_collection_id);
     select f.* into v_work from fan_out f
     where f.home_id = p_home_id and f.collection_id = p_collection_id and f.task in ('bind', 'check')
     order by f.task limit 1;
