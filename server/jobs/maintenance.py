@@ -14,12 +14,13 @@ from server.storage.jobs import MAINTENANCE, OWNERS, TakenJob
 from storage_plugins.postgres.changes.views import prune_views, render_shared, store_alarms
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.jobs import PostgresJobs
 from storage_plugins.postgres.migrations import run_online_steps
 from storage_plugins.postgres.upkeep.audit_chain import seal
 from storage_plugins.postgres.upkeep.occurrence_jobs import follow_zone_data, roll_horizon
 from storage_plugins.postgres.upkeep.outbox import prune_outbox
 from storage_plugins.postgres.upkeep.pruning import forget_deleted, prune_tombstones
-from storage_plugins.postgres.upkeep.rederivation import follow_owners, rederive
+from storage_plugins.postgres.upkeep.rederivation import follow_owners, outdated, rederive
 
 INTERVAL = 600.0
 """Seconds between two runs of a job."""
@@ -29,8 +30,10 @@ CONSUMER_LAG = timedelta(days=30)
 """How long rows are kept at most for a consumer that does not read them. Then it starts again from the tables."""
 _MARKING = 30.0
 """Seconds of a run in which events of people with other addresses are marked, to be computed again."""
-_REDERIVING = 120.0
-"""Seconds of a run in which objects of an older version are computed again; the other jobs wait meanwhile."""
+_REDERIVING = 60.0
+"""Seconds of a run in which objects of an older version are computed again, and until the next run if some are left."""
+_DERIVED = "derived"
+"""Kind of the job that computes objects again."""
 _ROLLING = 60.0
 """Seconds of a run in which stored occurrences are rolled ahead: a tenth of the time between two runs."""
 
@@ -44,8 +47,7 @@ def kinds(database: Database, dsn: str, settings: Settings) -> list[Kind]:
     retention = max(timedelta(days=settings.sync_token_days), restore + timedelta(days=1))
     jobs: dict[str, Callable[[], Awaitable[int]]] = {
         "zone_data": lambda: follow_zone_data(database, datetime.now(UTC)),
-        OWNERS: lambda: follow_owners(database, seconds=_MARKING),
-        "derived": lambda: rederive(database, datetime.now(UTC), seconds=_REDERIVING),
+        OWNERS: lambda: _follow_owners(database),
         "horizon": lambda: roll_horizon(database, datetime.now(UTC), seconds=_ROLLING),
         "outbox": lambda: prune_outbox(database, OUTBOX_AGE, CONSUMER_LAG),
         "deleted": lambda: forget_deleted(database, restore),
@@ -57,8 +59,9 @@ def kinds(database: Database, dsn: str, settings: Settings) -> list[Kind]:
         "audit": lambda: _seal(database),
     }
     found = [Kind(name, _handler(job), every=INTERVAL, lock_key=MAINTENANCE) for name, job in jobs.items()]
-    # Beside the others: building an index of a large table may take hours.
+    # These two run beside the others: after an update they may take hours.
     found.append(Kind("online_steps", _handler(lambda: _complete_schema(dsn)), every=INTERVAL))
+    found.append(Kind(_DERIVED, lambda _: _rederive(database), every=INTERVAL))
     return found
 
 
@@ -67,6 +70,18 @@ def _handler(job: Callable[[], Awaitable[int]]) -> Callable[[TakenJob], Awaitabl
         return Result(await job())
 
     return handle
+
+
+async def _follow_owners(database: Database) -> int:
+    marked = await follow_owners(database, seconds=_MARKING)
+    if marked:
+        await PostgresJobs(database).hasten(_DERIVED)
+    return marked
+
+
+async def _rederive(database: Database) -> Result:
+    computed = await rederive(database, datetime.now(UTC), seconds=_REDERIVING)
+    return Result(computed, next_run=_REDERIVING if await outdated(database) else None)
 
 
 async def _seal(database: Database) -> int:

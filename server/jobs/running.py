@@ -40,7 +40,8 @@ def sharees(access: Access) -> Kind:
 @contextlib.asynccontextmanager
 async def maintenance_kinds(dsn: str, settings: Settings) -> AsyncIterator[list[Kind]]:
     """The maintenance jobs, on connections of their own that last as long as the context."""
-    database = Database(dsn, _MAINTENANCE, application="koyomi maintenance")
+    # A job is taken over from a worker that died: what that had asked for must not go on meanwhile.
+    database = Database(dsn, _MAINTENANCE, application="koyomi maintenance", end_with_client=True)
     await database.open()
     try:
         yield maintenance.kinds(database, dsn, settings)

@@ -80,6 +80,7 @@ RUN_HERE = {
     "koyomi serve --database": "test_an_external_database",
     "koyomi db rederive": "test_commands_that_work_beside_the_server",
     "koyomi db reexpand": "test_commands_that_work_beside_the_server",
+    "koyomi jobs hold": "test_commands_that_work_beside_the_server",
     "koyomi backup": "test_commands_that_work_beside_the_server",
     "koyomi restore --user": "test_commands_that_work_beside_the_server",
     "koyomi user delete": "test_people_leave",
@@ -186,6 +187,10 @@ def test_commands_that_work_beside_the_server(server: ServerProcess, tmp_path: P
     assert "koyomi_requests_total" in shown
     assert "0 objects were derived again." in shell(block("koyomi db rederive"), environment, tmp_path)
     assert "0 objects were computed anew." in shell(block("koyomi db reexpand"), environment, tmp_path)
+    job = server.command("jobs", "list", "--kind", "tombstones").splitlines()[-1].split()[0]
+    jobs = shell(block("koyomi jobs hold").replace("ID", job), environment, tmp_path)
+    assert f"Job {job} is due now." in jobs
+    assert "no longer held" in jobs
     doctor = block("koyomi doctor").replace("https://cal.example.org", server.url).replace("NAME", "ada")
     assert "All is well." in shell(doctor, environment, tmp_path, "pw\n")
 

@@ -235,3 +235,21 @@ async def test_a_time_that_is_reserved_already_is_a_conflict(storage, person):
     await storage.database.fetch(sql, calendar.home_id, person.id, calendar.id, 1)
     with pytest.raises(WriteConflict):
         await storage.database.fetch(sql, calendar.home_id, person.id, calendar.id, 2)
+
+
+async def test_a_statement_ends_with_its_client_where_it_is_asked_to(database):
+    connection = await connect(database, application="koyomi dying", end_with_client=True)
+    statement = asyncio.create_task(connection.execute("select pg_sleep(600)"))
+    watching = await connect(database)
+    busy = "select count(*) from pg_stat_activity where application_name = 'koyomi dying' and state = 'active'"
+    try:
+        async with asyncio.timeout(60):
+            while not await watching.fetchval(busy):
+                await asyncio.sleep(0.05)
+            connection.terminate()
+            while await watching.fetchval(busy):
+                await asyncio.sleep(0.05)
+    finally:
+        await watching.close()
+        await asyncio.wait([statement])
+        assert statement.exception()
