@@ -7,7 +7,7 @@ SHELL := /bin/sh
 # Folder with the conformance suite and the load harness
 SHARED ?= ../shared
 # Folder that `make run` keeps its data in
-DATA ?= $(or $(KOYOMI_DATA),var)
+DATA ?= $(or $(KOYOMI_STORAGE_DATA),var)
 # Further arguments for pytest, the conformance run or the benchmark
 ARGS ?=
 

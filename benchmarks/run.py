@@ -54,7 +54,7 @@ def main() -> int:
         for name in USERS
     ]
     (BUILD / "accounts.json").write_text(json.dumps({"principals": people}))
-    server = ServerProcess(BUILD / "data", BUILD / "server.log", {"workers": options.workers})
+    server = ServerProcess(BUILD / "data", BUILD / "server.log", {"network.workers": options.workers})
     server.command("principals", "load", str(BUILD / "accounts.json"))
     version = server.command("version").splitlines()[0]
     with running(server):

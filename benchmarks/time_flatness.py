@@ -207,7 +207,7 @@ def measure(server: ServerProcess, sizes: Sequence[int], today: datetime, second
 
 async def slowest(server: ServerProcess, size: int, today: datetime) -> None:
     """Print the slowest statement of each question to a calendar, as a client of the database sees it."""
-    settings = load(None, {"data": str(server.data)})
+    settings = load(None, {"storage.data": str(server.data)})
     async with open_storage(settings) as session:
         found = await session.storage.resolve(None, Target(f"flat{size}", "individual", "calendar", "calendar"))
         assert found.collection is not None
@@ -246,7 +246,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.data or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        server = ServerProcess(folder / "data", folder / "server.log", {"workers": 1})
+        server = ServerProcess(folder / "data", folder / "server.log", {"network.workers": 1})
         kept = folder / "today"
         today = datetime.fromisoformat(kept.read_text()) if kept.exists() else datetime.now(UTC).replace(microsecond=0)
         with running(server):

@@ -114,9 +114,11 @@ def main() -> None:
         context = ssl.create_default_context()
         authority.configure_trust(context)
         (folder / "people.json").write_text(json.dumps(PEOPLE))
-        plain = ServerProcess(folder / "plain", folder / "plain.log", {"workers": 1})
+        plain = ServerProcess(folder / "plain", folder / "plain.log", {"network.workers": 1})
         secured = SecuredServer(
-            folder / "secured", folder / "secured.log", {"workers": 1, "tls_cert": certificate, "tls_key": key}
+            folder / "secured",
+            folder / "secured.log",
+            {"network.workers": 1, "network.tls_cert": certificate, "network.tls_key": key},
         )
         servers: list[tuple[ServerProcess, Connect]] = [
             (plain, lambda: http.client.HTTPConnection("127.0.0.1", plain.port)),

@@ -10,13 +10,12 @@ import json
 import sys
 import textwrap
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
 
 from pydantic import ByteSize, SecretStr
 
 from server.settings.explain import allowed_values, option_extra
-from server.settings.model import Settings
+from server.settings.model import options, parts
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "config" / "koyomi.toml"
@@ -27,8 +26,8 @@ HEAD = """\
 # Settings of Koyomi, each with its default.
 #
 # Remove the "# " before an option to set it. `koyomi` reads config/koyomi.toml in the working directory, or the file
-# that --config FILE or KOYOMI_CONFIG names. An environment variable (KOYOMI_PORT for port) overrides what stands here,
-# an option of the command line overrides both.
+# that --config FILE or KOYOMI_CONFIG names. An environment variable (KOYOMI_NETWORK_PORT for port in [network])
+# overrides what stands here, an option of the command line overrides both.
 """
 
 
@@ -50,35 +49,37 @@ def toml_value(value: object) -> str:
 def described(name: str) -> str:
     """What an option is, with its unit."""
     unit = option_extra(name, "unit")
-    return f"{Settings.model_fields[name].description}{f' In {unit}.' if unit else ''}"
+    return f"{options()[name].description}{f' In {unit}.' if unit else ''}"
 
 
-def sections() -> list[tuple[str, list[str]]]:
-    """The options by section, in the model's order."""
-    by_section = groupby(Settings.model_fields, key=lambda name: option_extra(name, "section"))
-    return [(section, list(names)) for section, names in by_section]
+def title(part: str) -> str:
+    """What a part is called: the first line of its model's docstring."""
+    return (parts()[part].__doc__ or "").split("\n")[0].removesuffix(".")
 
 
 def sample() -> str:
     """The text of config/koyomi.toml."""
     lines = [HEAD]
-    for section, names in sections():
-        lines += ["", f"## {section} {'-' * (116 - len(section))}"]
-        for name in names:
+    for part, model in parts().items():
+        lines += ["", f"## {title(part)} {'-' * (116 - len(title(part)))}", "", f"[{part}]"]
+        for option, field in model.model_fields.items():
+            name = f"{part}.{option}"
             text = f"{described(name)} Allowed: {allowed_values(name)}."
             lines += ["", *textwrap.wrap(text, 120, initial_indent="## ", subsequent_indent="## ")]
-            lines += [f"# {name} = {toml_value(Settings.model_fields[name].default)}"]
+            lines += [f"# {option} = {toml_value(field.default)}"]
     return "\n".join(lines) + "\n"
 
 
 def reference() -> str:
     """The part of docs/operations.md that describes the settings."""
     lines = []
-    for section, names in sections():
-        lines += [f"### {section}", "", "| option | default | meaning | allowed |", "| --- | --- | --- | --- |"]
-        for name in names:
-            default = toml_value(Settings.model_fields[name].default)
-            cells = [f"`{name}`", f"`{default}`", described(name), allowed_values(name)]
+    for part, model in parts().items():
+        lines += [f"### {title(part)}: `[{part}]`", ""]
+        lines += ["| option | default | meaning | allowed |", "| --- | --- | --- | --- |"]
+        for option, field in model.model_fields.items():
+            name = f"{part}.{option}"
+            default = toml_value(field.default)
+            cells = [f"`{option}`", f"`{default}`", described(name), allowed_values(name)]
             lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
         lines.append("")
     return "\n".join(lines)

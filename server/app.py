@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from server.auth.authenticate import Authenticator
+from server.auth.client_address import ClientAddresses
 from server.dav.core.dispatch import Dispatcher
 from server.dav.core.ledger import Ledger
 from server.dav.core.registry import build
@@ -90,16 +91,20 @@ class _Parts:
 @asynccontextmanager
 async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterator[_Parts]:
     limits = DatabaseLimits(
-        connections=settings.database_pool_size,
-        acquire_timeout=settings.database_pool_timeout,
-        statement_timeout=settings.database_statement_timeout,
+        connections=settings.storage.pool_size,
+        acquire_timeout=settings.storage.pool_timeout,
+        statement_timeout=settings.storage.statement_timeout,
     )
-    async with PostgresStorage(dsn, limits, restore_days=settings.restore_days) as storage:
+    async with PostgresStorage(dsn, limits, restore_days=settings.retention.restore_days) as storage:
         installation = (await storage.installation()).bytes
         directory = PostgresDirectory(storage.database)
-        authenticator = Authenticator.from_settings(settings, directory)
+        authenticator = Authenticator.from_settings(
+            settings.sign_in,
+            directory,
+            ClientAddresses(settings.network.trusted_proxies, unix=settings.network.unix_socket is not None),
+        )
         health = Health(storage, metrics)
-        tracing = Tracing() if settings.traces else None
+        tracing = Tracing() if settings.log.traces else None
         access = PostgresAccess(storage)
         try:
             site = Site(
@@ -108,12 +113,12 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 directory=directory,
                 access=access,
                 lookup=Lookup(storage),
-                objects=Objects(storage, settings.limits),
-                collections=Collections(storage, settings.limits),
+                objects=Objects(storage, settings.limits.values),
+                collections=Collections(storage, settings.limits.values),
                 granting=Granting(access),
-                limits=settings.limits,
-                page_size=settings.page_size,
-                prefix=settings.path_prefix,
+                limits=settings.limits.values,
+                page_size=settings.storage.page_size,
+                prefix=settings.network.path_prefix,
                 installation=installation,
             )
             ledger = Ledger(
@@ -121,11 +126,13 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 reports=site.registry.reports,
                 addresses=authenticator.addresses,
                 metrics=metrics,
-                access_log=settings.access_log,
-                slow=settings.slow_request,
+                access_log=settings.log.access_log,
+                slow=settings.log.slow_request,
                 tracing=tracing,
             )
-            dispatcher = Dispatcher(site, authenticator, ledger, gzip=settings.gzip, hsts_seconds=settings.hsts_seconds)
+            dispatcher = Dispatcher(
+                site, authenticator, ledger, gzip=settings.network.gzip, hsts_seconds=settings.network.hsts_seconds
+            )
             yield _Parts(dispatcher, health, metrics, storage, authenticator, access)
         finally:
             authenticator.close()

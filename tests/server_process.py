@@ -9,10 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from server.settings.explain import variable
 
 COMMAND = Path(sys.executable).with_name("koyomi")
 SHARED = Path(os.environ.get("SHARED") or Path(__file__).resolve().parents[2] / "shared")
@@ -34,11 +36,13 @@ class ServerProcess:
     log: Path
     """File that the server's output is appended to."""
     settings: Mapping[str, object] = field(default_factory=dict)
-    """Settings by option name."""
+    """Settings by option name, as `network.workers`."""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     code: Path | None = None
     """A folder with the code of another version of Koyomi, which runs in the place of this one."""
+    named: Callable[[str], str] = variable
+    """Gives the environment variable of an option, for versions that named them otherwise."""
 
     @property
     def url(self) -> str:
@@ -49,12 +53,13 @@ class ServerProcess:
     def environment(self) -> dict[str, str]:
         """The caller's environment, with exactly these settings of Koyomi."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("KOYOMI_")}
-        settings: dict[str, object] = {"data": self.data, "port": self.port, **self.settings}
+        settings: dict[str, object] = {"storage.data": self.data, "network.port": self.port, **self.settings}
         if programs := os.environ.get("KOYOMI_TEST_POSTGRES_BIN"):
-            settings.setdefault("postgres_bin", programs)
+            settings.setdefault("storage.postgres_bin", programs)
         if self.code is not None:
-            clean["PYTHONPATH"] = str(self.code)
-        return clean | {f"KOYOMI_{name.upper()}": str(value) for name, value in settings.items()}
+            # The settings file of this folder is one of this version.
+            clean |= {"PYTHONPATH": str(self.code), "KOYOMI_CONFIG": os.devnull}
+        return clean | {self.named(name): str(value) for name, value in settings.items()}
 
     def command(self, *words: str) -> str:
         """Run a command of `koyomi` to its end and give what it prints; its errors appear in the raised message."""

@@ -28,10 +28,10 @@ from server.auth.client_address import ClientAddresses, failure_key
 from server.auth.credential_cache import CredentialCache
 from server.auth.htpasswd import HtpasswdFile
 from server.auth.passwords import PasswordHasher
+from server.auth.settings import SignInSettings
 from server.auth.sign_in import SignIn
 from server.domain.errors import SignInDelayed, SignInRequired
 from server.domain.principals import Principal
-from server.settings.model import Settings
 from server.storage.directory import Directory, SignInMaterial, ThrottleRules, name_key
 
 __all__ = ["Authenticator", "SignIn"]
@@ -99,7 +99,7 @@ class Authenticator:
         self._failures = 0
 
     @classmethod
-    def from_settings(cls, settings: Settings, directory: Directory) -> Authenticator:
+    def from_settings(cls, settings: SignInSettings, directory: Directory, addresses: ClientAddresses) -> Authenticator:
         """The authenticator that the settings describe. Raises `ConfigurationError` for an htpasswd file of no use."""
         hasher = PasswordHasher()
         return cls(
@@ -107,14 +107,14 @@ class Authenticator:
             hasher=hasher,
             cache=CredentialCache(settings.credential_cache_size, settings.credential_cache_seconds),
             rules=ThrottleRules(
-                delay=settings.sign_in_delay,
-                max_delay=settings.sign_in_max_delay,
-                failures_per_account=settings.sign_in_failures_per_account,
-                failures_per_address=settings.sign_in_failures_per_address,
-                slow_lane_failures=settings.sign_in_slow_lane_failures,
-                window=settings.sign_in_window,
+                delay=settings.delay,
+                max_delay=settings.max_delay,
+                failures_per_account=settings.failures_per_account,
+                failures_per_address=settings.failures_per_address,
+                slow_lane_failures=settings.slow_lane_failures,
+                window=settings.window,
             ),
-            addresses=ClientAddresses(settings.trusted_proxies, unix=settings.unix_socket is not None),
+            addresses=addresses,
             htpasswd=HtpasswdFile(settings.htpasswd_file, hasher) if settings.htpasswd_file else None,
             remote_user_header=settings.remote_user_header,
             basic_insecure=settings.basic_auth_insecure,

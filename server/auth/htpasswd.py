@@ -56,7 +56,7 @@ class HtpasswdFile:
             self._signature = self._look()
             self._reading = self._read(self._version)
         except OSError as error:
-            raise ConfigurationError(f"htpasswd_file: cannot read {path}: {error.strerror}") from None
+            raise ConfigurationError(f"sign_in.htpasswd_file: cannot read {path}: {error.strerror}") from None
 
     def version(self) -> int:
         """Moves when the file has changed: what was verified before may no longer hold. Looks at most once a second."""
@@ -123,7 +123,7 @@ def _bcrypt() -> Callable[[bytes, bytes], bool]:
         check: Callable[[bytes, bytes], bool] = importlib.import_module("bcrypt").checkpw
     except ImportError:
         raise ConfigurationError(
-            "htpasswd_file: bcrypt hashes need the extra: pip install 'koyomi-server[htpasswd]'"
+            "sign_in.htpasswd_file: bcrypt hashes need the extra: pip install 'koyomi-server[htpasswd]'"
         ) from None
     return check
 

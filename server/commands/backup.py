@@ -23,13 +23,13 @@ async def backup(settings: Settings, folder: Path, sql: bool, copy: bool) -> Non
     Of the embedded PostgreSQL it is a copy of its data directory with the log that makes it whole; of another, and
     where the rights do not suffice for a copy, SQL. Everything is as of one moment, and writers are not held up.
     """
-    embedded = not settings.database.get_secret_value()
+    embedded = not settings.storage.database.get_secret_value()
     async with open_database(settings) as dsn:
         made = await back_up(
             dsn,
             folder,
             kind="copy" if copy or (embedded and not sql) else "sql",
-            programs_setting=settings.postgres_bin,
+            programs_setting=settings.storage.postgres_bin,
             tell=lambda line: click.echo(line, err=True),
         )
     size = sum(path.stat().st_size for path in folder.iterdir())  # noqa: ASYNC240

@@ -67,11 +67,11 @@ async def upgrade_postgres(settings: Settings, old_bin: Path | None) -> None:
 
     No server may run meanwhile. Clients notice nothing; the old data are kept until you remove them.
     """
-    if settings.database.get_secret_value():
+    if settings.storage.database.get_secret_value():
         raise ConfigurationError("The database is not the embedded one: upgrade it as its administrator does")
     before = await upgrade_postgresql(
-        settings.data,
-        binaries=settings.postgres_bin,
+        settings.storage.data,
+        binaries=settings.storage.postgres_bin,
         old_binaries=old_bin,
         tell=lambda line: click.echo(line, err=True),
     )

@@ -57,7 +57,7 @@ async def _is_there(session: Session) -> bool:
 
 async def _write(session: Session, settings: Settings, members: Iterable[Member]) -> Counter[str]:
     """Put what is not there yet; counts by collection."""
-    lookup, objects = Lookup(session.storage), Objects(session.storage, settings.limits)
+    lookup, objects = Lookup(session.storage), Objects(session.storage, settings.limits.values)
     written: Counter[str] = Counter()
 
     def place(member: Member) -> tuple[str, str]:
@@ -80,7 +80,7 @@ async def _write(session: Session, settings: Settings, members: Iterable[Member]
 
 
 def _tell(settings: Settings, written: Counter[str], passwords: dict[str, str]) -> None:
-    url = settings.external_url or f"http://{settings.host}:{settings.port}"
+    url = settings.network.external_url or f"http://{settings.network.host}:{settings.network.port}"
     name = PEOPLE[0].name
     click.echo(
         f"The demo organisation is ready: {len(PEOPLE)} people, {len(ROOMS)} rooms, {written['calendar']} events, "

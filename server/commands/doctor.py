@@ -19,7 +19,9 @@ _SIGNS = {"ok": "ok     ", "warning": "WARNING", "problem": "PROBLEM"}
 
 
 @click.command
-@click.option("--url", metavar="URL", help="Address that clients are given.  [external_url, else this machine's]")
+@click.option(
+    "--url", metavar="URL", help="Address that clients are given.  [network.external_url, else this machine's]"
+)
 @click.option("--user", "name", metavar="NAME", help="A person as whom to look for principal and homes.")
 @click.option("--password-stdin", is_flag=True, help="Read the person's password from the standard input.")
 @with_settings()
@@ -56,8 +58,9 @@ async def _database(settings: Settings) -> list[Finding]:
 
 def _address(settings: Settings) -> str:
     """Where the server is reached, as the settings have it."""
-    if settings.external_url:
-        return settings.external_url
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    scheme = "https" if settings.tls_cert else "http"
-    return f"{scheme}://[{host}]:{settings.port}" if ":" in host else f"{scheme}://{host}:{settings.port}"
+    network = settings.network
+    if network.external_url:
+        return network.external_url
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(network.host, network.host)  # noqa: S104
+    scheme = "https" if network.tls_cert else "http"
+    return f"{scheme}://[{host}]:{network.port}" if ":" in host else f"{scheme}://{host}:{network.port}"

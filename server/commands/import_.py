@@ -27,7 +27,7 @@ ACTOR = Actor(None, "import")
     "--htpasswd",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Add the people of this file too. Their passwords stay in it: see the setting htpasswd_file.",
+    help="Add the people of this file too. Their passwords stay in it: see the setting sign_in.htpasswd_file.",
 )
 @with_settings()
 async def import_(
@@ -44,12 +44,23 @@ async def import_(
     UTF-16 and Latin-1 are converted.
     Exits with 1 when something was refused.
     """
-    sizes = (source for source in find_sources(paths, owner, collection, settings.limits) if isinstance(source, Source))
+    sizes = (
+        source
+        for source in find_sources(paths, owner, collection, settings.limits.values)
+        if isinstance(source, Source)
+    )
     total = sum(file.size for source in sizes for file in source.files)
     async with open_storage(settings) as session:
         with _progress(total) as progress:
             importer = Importer(
-                session.storage, session.directory, session.hasher, settings.limits, ACTOR, _tell, _note, progress
+                session.storage,
+                session.directory,
+                session.hasher,
+                settings.limits.values,
+                ACTOR,
+                _tell,
+                _note,
+                progress,
             )
             if htpasswd is not None:
                 lines = htpasswd.read_text("utf-8", "replace").splitlines()  # noqa: ASYNC240
@@ -93,12 +104,12 @@ def _report(result: Imported, settings: Settings) -> None:
     )
     if result.superseded:
         click.echo(f"{result.superseded} left out for a newer version with the same UID")
-    if made.without_password and not (settings.htpasswd_file or settings.remote_user_header):
+    if made.without_password and not (settings.sign_in.htpasswd_file or settings.sign_in.remote_user_header):
         names = sorted(made.without_password)
         shown = ", ".join(names[:10]) + (f" and {len(names) - 10} others" if len(names) > 10 else "")
         click.echo(
             f"Without a password: {shown}. Set one (koyomi user passwd NAME), or let them sign in by the htpasswd file "
-            "that they have (the setting htpasswd_file).",
+            "that they have (the setting sign_in.htpasswd_file).",
             err=True,
         )
     if result.refused:

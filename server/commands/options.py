@@ -21,7 +21,7 @@ def with_serving_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--host", help="Address to listen on.  [127.0.0.1]")
     @click.option("--port", help="Port to listen on; 0 lets the system choose.  [5232]")
     @click.option("--workers", metavar="N", help="Processes that serve requests.  [one for each core]")
-    @with_settings("host", "port", "workers")
+    @with_settings("network.host", "network.port", "network.workers")
     @functools.wraps(command)
     def run(settings: Settings) -> Any:
         return command(settings)
@@ -32,8 +32,9 @@ def with_serving_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 def with_settings(*overriding: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command `--config`, `--data` and `--database`, and `settings` as its first argument.
 
-    Parameters of the command named in `overriding` are options of the settings: they go there instead of to the
-    command. The command may be a coroutine function. A wrong setting raises `ConfigurationError`.
+    `overriding` names options of the settings, as `network.port`. The command's parameters of these names (`port`) go
+    there instead of to the command. The command may be a coroutine function. A wrong setting raises
+    `ConfigurationError`.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +45,8 @@ def with_settings(*overriding: str) -> Callable[[Callable[..., Any]], Callable[.
         def run(config: Path | None, **arguments: Any) -> Any:
             from server.settings.load import load
 
-            overrides = {name: arguments.pop(name) for name in ("data", "database", *overriding)}
+            names = ("storage.data", "storage.database", *overriding)
+            overrides = {name: arguments.pop(name.rpartition(".")[2]) for name in names}
             settings = load(config, overrides)
             result = command(settings, **arguments)
             return asyncio.run(result) if inspect.iscoroutine(result) else result

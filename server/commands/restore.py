@@ -77,13 +77,15 @@ async def _from_backup(settings: Settings, source: Path, replace: bool) -> None:
     def tell(line: str) -> None:
         click.echo(line, err=True)
 
-    dsn = settings.database.get_secret_value()
+    dsn = settings.storage.database.get_secret_value()
     before: Path | None = None
     if dsn:
-        await restore_external(backup, source, dsn, programs_setting=settings.postgres_bin, replace=replace, tell=tell)
+        await restore_external(
+            backup, source, dsn, programs_setting=settings.storage.postgres_bin, replace=replace, tell=tell
+        )
     else:
         before = await restore_embedded(
-            backup, source, settings.data, binaries=settings.postgres_bin, replace=replace, tell=tell
+            backup, source, settings.storage.data, binaries=settings.storage.postgres_bin, replace=replace, tell=tell
         )
     click.echo(f"Restored the state of {backup.made_at}. Clients will synchronise anew.")
     if before is not None:
@@ -92,8 +94,8 @@ async def _from_backup(settings: Settings, source: Path, replace: bool) -> None:
 
 async def _list(session: Session, settings: Settings, owner: PrincipalRecord) -> None:
     database, principal_id = session.storage.database, owner.id
-    collections = await deleted_collections(database, principal_id, settings.restore_days)
-    objects = await deleted_objects(database, principal_id, settings.restore_days)
+    collections = await deleted_collections(database, principal_id, settings.retention.restore_days)
+    objects = await deleted_objects(database, principal_id, settings.retention.restore_days)
     for each in collections:
         click.echo(f"--calendar {each.id}  {_day(each.deleted_at)}  {each.name or '?'}/ ({each.members} entries)")
     for item in objects:
@@ -112,7 +114,7 @@ def _day(when: datetime) -> str:
 async def _restore_collection(
     session: Session, settings: Settings, owner: PrincipalRecord, id_: int, name: str | None
 ) -> None:
-    database, days = session.storage.database, settings.restore_days
+    database, days = session.storage.database, settings.retention.restore_days
     found = await deleted_collections(database, owner.id, days, id_)
     if not found:
         raise BadRequest(_no_collection(owner, id_, days))
@@ -133,7 +135,7 @@ def _no_collection(owner: PrincipalRecord, id_: int, days: int) -> str:
 
 
 async def _restore_object(session: Session, settings: Settings, owner: PrincipalRecord, id_: int) -> None:
-    found = await deleted_objects(session.storage.database, owner.id, settings.restore_days, id_)
+    found = await deleted_objects(session.storage.database, owner.id, settings.retention.restore_days, id_)
     if not found:
         raise BadRequest(f"Nothing that {owner.name} deleted has the id {id_}.")
     item = found[0]
@@ -141,7 +143,7 @@ async def _restore_object(session: Session, settings: Settings, owner: Principal
         raise BadRequest("Its calendar was deleted too: restore that first, with --calendar.")
     name = await restore_object(
         Lookup(session.storage),
-        Objects(session.storage, settings.limits),
+        Objects(session.storage, settings.limits.values),
         replace(ACTOR, acting_for=owner.id),
         Target(owner.uid, "uid", item.home, item.collection, item.name),
         item.id,

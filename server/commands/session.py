@@ -40,11 +40,11 @@ async def open_database(settings: Settings) -> AsyncIterator[str]:
 
     Works while the server runs on the same data. Raises `ConfigurationError`, `DatabaseError`, `Unavailable`.
     """
-    external = settings.database.get_secret_value()
+    external = settings.storage.database.get_secret_value()
     if external:
         yield external
         return
-    async with embedded(settings.data, binaries=settings.postgres_bin, progress=_tell) as cluster:
+    async with embedded(settings.storage.data, binaries=settings.storage.postgres_bin, progress=_tell) as cluster:
         yield cluster.dsn()
 
 
@@ -64,7 +64,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Session]:
         hasher = PasswordHasher()
         try:
             async with PostgresStorage(
-                dsn, limits, restore_days=settings.restore_days, application="koyomi command"
+                dsn, limits, restore_days=settings.retention.restore_days, application="koyomi command"
             ) as storage:
                 yield Session(dsn, storage, PostgresDirectory(storage.database), hasher)
         finally:

@@ -141,7 +141,7 @@ def _challenge(subject: str, reply: _Reply) -> Iterator[Finding]:
         yield problem(
             subject,
             "does not ask for passwords, since it does not see that there is TLS",
-            "set trusted_proxies to the address from which the proxy comes",
+            "set network.trusted_proxies to the address from which the proxy comes",
         )
     elif reply.status in (404, 405, 501):
         yield problem(
@@ -164,7 +164,7 @@ def _well_known(base: str, service: str, login: Login | None, principals: set[st
         try:
             reply = _ask(url, "PROPFIND", login)
         except _Failed as error:
-            yield problem(subject, f"leads to {url}: {error}", "look at the proxy and external_url")
+            yield problem(subject, f"leads to {url}: {error}", "look at the proxy and network.external_url")
             return
         if reply.status not in (301, 302, 303, 307, 308):
             break
@@ -182,7 +182,9 @@ def _well_known(base: str, service: str, login: Login | None, principals: set[st
         mend = f"let the proxy hand on {subject} too" + (f", beside {prefix}/" if prefix else "")
         yield problem(subject, "is not found: clients need the whole URL", mend)
     elif url.rstrip("/") != base:
-        yield problem(subject, f"leads to {url}, not to {base}/", "set external_url to the URL that clients use")
+        yield problem(
+            subject, f"leads to {url}, not to {base}/", "set network.external_url to the URL that clients use"
+        )
     elif login is not None and reply.status == 207:
         principals.update(urljoin(url, href) for href in reply.hrefs(f"{_DAV}current-user-principal"))
         yield ok(subject, f"leads to {url}")
@@ -202,7 +204,9 @@ def _homes(base: str, login: Login, principals: set[str]) -> Iterator[Finding]:
     try:
         found = _ask(principal, "PROPFIND", login)
         if found.status != 207 or not principal.startswith(base + "/"):
-            yield problem("principal", f"{principal} answers {found.status}", "look at the proxy and external_url")
+            yield problem(
+                "principal", f"{principal} answers {found.status}", "look at the proxy and network.external_url"
+            )
             return
         yield ok("principal", principal)
         for name, home in _HOMES.values():
@@ -215,7 +219,9 @@ def _homes(base: str, login: Login, principals: set[str]) -> Iterator[Finding]:
             if listing.status == 207 and url.startswith(base + "/"):
                 yield ok(f"{name} home", url)
             else:
-                yield problem(f"{name} home", f"{url} answers {listing.status}", "look at the proxy and external_url")
+                yield problem(
+                    f"{name} home", f"{url} answers {listing.status}", "look at the proxy and network.external_url"
+                )
             if listing.status == 207:
                 yield from _methods(url, login)
     except _Failed as error:

@@ -32,44 +32,47 @@ _NOTIFICATIONS = 1
 
 def look_at_settings(settings: Settings) -> Iterator[Finding]:
     """Settings that contradict each other."""
-    subject = "settings"
-    behind_proxy = bool(settings.trusted_proxies or settings.unix_socket)
+    subject, network = "settings", settings.network
+    behind_proxy = bool(network.trusted_proxies or network.unix_socket)
     seen: list[Finding] = []
-    if settings.basic_auth_insecure:
-        seen.append(warning(subject, "basic_auth_insecure lets passwords cross the network readable", "use TLS"))
-    if not (_is_local(settings.host) or settings.tls_cert or behind_proxy or settings.basic_auth_insecure):
+    if settings.sign_in.basic_auth_insecure:
+        seen.append(
+            warning(subject, "sign_in.basic_auth_insecure lets passwords cross the network readable", "use TLS")
+        )
+    if not (_is_local(network.host) or network.tls_cert or behind_proxy or settings.sign_in.basic_auth_insecure):
         seen.append(
             problem(
                 subject,
-                f"host is {settings.host}, but without TLS nobody elsewhere can sign in",
-                "set tls_cert and tls_key, or trusted_proxies to the network of the proxy that adds TLS",
+                f"network.host is {network.host}, but without TLS nobody elsewhere can sign in",
+                "set network.tls_cert and network.tls_key, or network.trusted_proxies to the network of the proxy "
+                "that adds TLS",
             )
         )
-    if settings.external_url.startswith("https:") and not (settings.tls_cert or behind_proxy):
+    if network.external_url.startswith("https:") and not (network.tls_cert or behind_proxy):
         seen.append(
             problem(
                 subject,
-                "external_url is https, but no proxy is trusted and there is no certificate",
-                "set trusted_proxies to the network of the proxy that adds TLS, such as 127.0.0.1/32",
+                "network.external_url is https, but no proxy is trusted and there is no certificate",
+                "set network.trusted_proxies to the network of the proxy that adds TLS, such as 127.0.0.1/32",
             )
         )
-    if settings.external_url.startswith("http:") and not _is_local(settings.host):
-        seen.append(warning(subject, "external_url is http: clients refuse, or warn", "use https"))
+    if network.external_url.startswith("http:") and not _is_local(network.host):
+        seen.append(warning(subject, "network.external_url is http: clients refuse, or warn", "use https"))
     seen += [
         problem(
             subject,
-            f"trusted_proxies has {network}: everyone may claim any address (and name)",
+            f"network.trusted_proxies has {proxy}: everyone may claim any address (and name)",
             "name the proxy's own address",
         )
-        for network in settings.trusted_proxies
-        if network.prefixlen == 0
+        for proxy in network.trusted_proxies
+        if proxy.prefixlen == 0
     ]
     yield from seen or [ok(subject, "make sense together")]
 
 
 def look_at_certificate(settings: Settings) -> Iterator[Finding]:
     """Whether the files fit each other, and how long the certificate lasts."""
-    files = tls_files(settings)
+    files = tls_files(settings.network)
     if files is None:
         return
     subject = "certificate"
@@ -77,7 +80,11 @@ def look_at_certificate(settings: Settings) -> Iterator[Finding]:
         files.context()
         first, last = validity(files.certificate)
     except KoyomiError as error:
-        yield problem(subject, error.message, "name the files of a certificate and its key in tls_cert and tls_key")
+        yield problem(
+            subject,
+            error.message,
+            "name the files of a certificate and its key in network.tls_cert and network.tls_key",
+        )
         return
     yield expiry(subject, first, last)
 
@@ -97,13 +104,13 @@ def expiry(subject: str, first: datetime | None, last: datetime) -> Finding:
 
 def look_at_data_folder(settings: Settings) -> Iterator[Finding]:
     """Room on the disk."""
-    if settings.database.get_secret_value():
+    if settings.storage.database.get_secret_value():
         return
-    place = settings.data.resolve()
+    place = settings.storage.data.resolve()
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    said = f"{free / (1 << 30):.1f} GiB are free for {settings.data}"
+    said = f"{free / (1 << 30):.1f} GiB are free for {settings.storage.data}"
     mend = "make room: without it PostgreSQL stops"
     yield ok("disk", said) if free >= _SPACE else problem("disk", said, mend)
 
@@ -143,13 +150,13 @@ async def look_at_database(settings: Settings, dsn: str) -> list[Finding]:
         encoding, connections, clock = row
         if encoding != "UTF8":
             found.append(problem(subject, f"its encoding is {encoding}", "make one with ENCODING 'UTF8'"))
-        needed = settings.workers * (settings.database_pool_size + _NOTIFICATIONS + CONNECTIONS) + _BESIDE
+        needed = settings.network.workers * (settings.storage.pool_size + _NOTIFICATIONS + CONNECTIONS) + _BESIDE
         if connections < needed:
             found.append(
                 warning(
                     subject,
                     f"it takes {connections} connections, and {needed} may be wanted",
-                    "raise max_connections, or lower database_pool_size or workers",
+                    "raise max_connections, or lower storage.pool_size or network.workers",
                 )
             )
         apart = abs(time.time() - float(clock))

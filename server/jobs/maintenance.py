@@ -42,9 +42,9 @@ log = structlog.get_logger()
 
 def kinds(database: Database, dsn: str, settings: Settings) -> list[Kind]:
     """The periodic jobs, on a pool of connections of their own; `dsn` is of the same database."""
-    restore = timedelta(days=settings.restore_days)
+    restore = timedelta(days=settings.retention.restore_days)
     # What can be restored needs its tombstone.
-    retention = max(timedelta(days=settings.sync_token_days), restore + timedelta(days=1))
+    retention = max(timedelta(days=settings.retention.sync_token_days), restore + timedelta(days=1))
     jobs: dict[str, Callable[[], Awaitable[int]]] = {
         "zone_data": lambda: follow_zone_data(database, datetime.now(UTC)),
         OWNERS: lambda: _follow_owners(database),
@@ -55,7 +55,7 @@ def kinds(database: Database, dsn: str, settings: Settings) -> list[Kind]:
         "alarms": lambda: store_alarms(database, alarms_of),
         "views": lambda: prune_views(database, restore),
         "tombstones": lambda: prune_tombstones(database, retention),
-        "sign_in_failures": lambda: PostgresDirectory(database).forget_failures(settings.sign_in_window),
+        "sign_in_failures": lambda: PostgresDirectory(database).forget_failures(settings.sign_in.window),
         "audit": lambda: _seal(database),
     }
     found = [Kind(name, _handler(job), every=INTERVAL, lock_key=MAINTENANCE) for name, job in jobs.items()]

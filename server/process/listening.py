@@ -39,7 +39,7 @@ _ENTRY = 4
 """Bytes of a count."""
 
 
-def open_listeners(host: str, port: int, *, option: str = "port") -> list[socket.socket]:
+def open_listeners(host: str, port: int, *, option: str = "network.port") -> list[socket.socket]:
     """Bind to every address of `host` (`::` stands for IPv4 as well) and listen.
 
     With port 0 the system chooses one, the same for all addresses. Raises `ConfigurationError`, which names `option`.
@@ -61,7 +61,7 @@ def open_listeners(host: str, port: int, *, option: str = "port") -> list[socket
             listener.setblocking(False)
     except OSError as error:
         close_all(listeners)
-        spelled = "--port" if option == "port" else option
+        spelled = "--port" if option == "network.port" else option
         reason = {
             errno.EADDRINUSE: f"is in use by another program; choose another port: {spelled}",
             errno.EACCES: f"needs root's rights; choose a port above 1023: {spelled}",

@@ -14,9 +14,9 @@ from storage_plugins.postgres.upkeep.occurrence_jobs import use_zone_data
 
 async def prepare(dsn: str, settings: Settings) -> None:
     """Bring a database to this version. Raises `ConfigurationError`, `DatabaseError`, `Unavailable`."""
-    if settings.traces and find_spec("opentelemetry.sdk") is None:
-        raise ConfigurationError("traces needs OpenTelemetry; install it: pip install 'koyomi-server[otel]'")
-    if not settings.database_unsafe:
+    if settings.log.traces and find_spec("opentelemetry.sdk") is None:
+        raise ConfigurationError("log.traces needs OpenTelemetry; install it: pip install 'koyomi-server[otel]'")
+    if not settings.storage.unsafe:
         await _demand_durability(dsn)
     await migrate(dsn)
     database = Database(dsn, application="koyomi start")
@@ -31,5 +31,5 @@ async def _demand_durability(dsn: str) -> None:
     found = await dangers(dsn)
     if found:
         raise ConfigurationError(
-            "\n".join([*found, "Turn that on (ALTER SYSTEM), or set database_unsafe to serve nevertheless."])
+            "\n".join([*found, "Turn that on (ALTER SYSTEM), or set storage.unsafe to serve nevertheless."])
         )

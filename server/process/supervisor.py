@@ -20,6 +20,7 @@ import structlog
 from server.observe import log as logs
 from server.observe.background import failed
 from server.process.listening import Counts, close_all, open_listeners, open_unix_listener, remove_unix_path, url_of
+from server.process.settings import NetworkSettings
 from server.process.signals import Signals, Stopped
 from server.process.tls import TlsFiles
 from server.process.worker import RELOAD, Job, Post
@@ -35,11 +36,11 @@ APP = "server.app:served"
 
 def run(settings: Settings) -> int:
     """Serve until stopped; gives the exit status. Raises `ConfigurationError` and `DatabaseError`."""
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log.level, settings.log.format)
     return asyncio.run(_serve(settings))
 
 
-def tls_files(settings: Settings) -> TlsFiles | None:
+def tls_files(settings: NetworkSettings) -> TlsFiles | None:
     """What the settings say of TLS; None where the server's port has none."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
@@ -47,33 +48,34 @@ def tls_files(settings: Settings) -> TlsFiles | None:
 
 
 async def _serve(settings: Settings) -> int:
-    tls = tls_files(settings)
+    network = settings.network
+    tls = tls_files(network)
     if tls is not None:
         tls.context()
-    listeners = open_listeners(settings.host, settings.port)
+    listeners = open_listeners(network.host, network.port)
     monitoring: list[socket.socket] = []
     unix: socket.socket | None = None
     try:
-        if settings.unix_socket is not None:
-            unix = open_unix_listener(settings.unix_socket)
+        if network.unix_socket is not None:
+            unix = open_unix_listener(network.unix_socket)
             listeners.append(unix)
-        if settings.metrics_port:
-            monitoring = open_listeners(settings.metrics_host, settings.metrics_port, option="metrics_port")
+        if settings.monitoring.port:
+            monitoring = open_listeners(settings.monitoring.host, settings.monitoring.port, option="monitoring.port")
         async with contextlib.AsyncExitStack() as stack:
             signals = stack.enter_context(Signals.handled())
-            dsn = settings.database.get_secret_value()
+            dsn = settings.storage.database.get_secret_value()
             if not dsn:
-                postgres = embedded(settings.data, binaries=settings.postgres_bin, progress=_tell)
+                postgres = embedded(settings.storage.data, binaries=settings.storage.postgres_bin, progress=_tell)
                 dsn = (await signals.unless_stopped(stack.enter_async_context(postgres))).dsn()
             # Not at the top: only `koyomi serve` itself needs a driver, and only for a moment.
             from server.process.preparation import prepare
 
             await signals.unless_stopped(prepare(dsn, settings))
-            job = Job(APP, (settings, dsn), settings.stop_timeout, settings.log_level, settings.log_format, tls)
+            job = Job(APP, (settings, dsn), network.stop_timeout, settings.log.level, settings.log.format, tls)
             places = " and ".join(url_of(listener, tls=tls is not None) for listener in listeners)
             return await supervise(
                 listeners,
-                settings.workers,
+                network.workers,
                 job,
                 signals,
                 ready=lambda: _tell(f"Koyomi serves on {places}"),
@@ -83,8 +85,8 @@ async def _serve(settings: Settings) -> int:
         return 0
     finally:
         close_all([*listeners, *monitoring])
-        if settings.unix_socket is not None:
-            remove_unix_path(settings.unix_socket, unix)
+        if network.unix_socket is not None:
+            remove_unix_path(network.unix_socket, unix)
 
 
 def _tell(line: str) -> None:

@@ -41,12 +41,13 @@ class TlsFiles:
                 each.load_cert_chain(self.certificate, self.key, password=_encrypted)
         except ssl.SSLError as error:
             raise ConfigurationError(
-                f"tls_cert ({self.certificate}) and tls_key ({self.key}) are no PEM certificate and its key: "
-                f"{error.reason or error}"
+                f"network.tls_cert ({self.certificate}) and network.tls_key ({self.key}) are no PEM certificate "
+                f"and its key: {error.reason or error}"
             ) from None
         except OSError as error:
             raise ConfigurationError(
-                f"tls_cert ({self.certificate}) or tls_key ({self.key}) cannot be read: {error.strerror}"
+                f"network.tls_cert ({self.certificate}) or network.tls_key ({self.key}) cannot be read: "
+                f"{error.strerror}"
             ) from None
 
 

@@ -8,12 +8,12 @@ from typing import Literal, get_args, get_origin
 
 from pydantic import ByteSize, SecretStr
 
-from server.settings.model import PREFIX, Settings
+from server.settings.model import PREFIX, options, parts
 
 
 def allowed_values(name: str) -> str:
     """What is allowed for an option, in words."""
-    field = Settings.model_fields[name]
+    field = options()[name]
     if said := option_extra(name, "allowed"):
         return said
     if field.annotation is bool:
@@ -27,31 +27,48 @@ def allowed_values(name: str) -> str:
     return text + (', or with a unit, as "10 MiB"' if field.annotation is ByteSize else "")
 
 
-def option_extra(name: str, key: Literal["section", "unit", "allowed"]) -> str:
+def option_extra(name: str, key: Literal["unit", "allowed"]) -> str:
     """What the model says about an option beside its description."""
-    extra = Settings.model_fields[name].json_schema_extra
+    extra = options()[name].json_schema_extra
     return str(extra.get(key, "")) if isinstance(extra, dict) else ""
 
 
+def variable(name: str) -> str:
+    """The environment variable of an option: `KOYOMI_NETWORK_PORT` of `network.port`."""
+    return PREFIX + name.replace(".", "_").upper()
+
+
 def explain(name: str, message: str, values: Mapping[str, object], origins: Mapping[str, str]) -> str:
-    """One line about a wrong setting."""
-    if not name:
+    """One line about a wrong setting. `name` is an option, a part, or what was taken for one; empty for no single one.
+
+    `values` and `origins` have what was given, by name.
+    """
+    if name not in origins:
         return message.removeprefix("Value error, ")
     origin = origins[name]
 
     def spelled(option: str) -> str:
         if origin == "environment":
-            return PREFIX + option.upper()
-        return "--" + option.replace("_", "-") if origin == "command line" else option
+            return variable(option)
+        return "--" + option.rpartition(".")[2].replace("_", "-") if origin == "command line" else option
 
     place = f" in {origin}" if origin not in {"environment", "command line"} else ""
-    if name not in Settings.model_fields:
-        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-        hint = f"; did you mean {spelled(near[0])}?" if near else ""
+    if name in parts():
+        return f"{name}{place} is {_shortened(repr(values[name]))}; allowed: a table"
+    if name not in options():
+        near = _nearest(name)
+        hint = f"; did you mean {' or '.join(map(spelled, near))}?" if near else ""
         return f"{spelled(name)}{place} is no setting{hint}"
-    secret = Settings.model_fields[name].annotation is SecretStr
+    secret = options()[name].annotation is SecretStr
     value = "(not shown)" if secret else _shortened(repr(values[name]))
     return f"{spelled(name)}{place} is {value}; allowed: {allowed_values(name)}"
+
+
+def _nearest(name: str) -> list[str]:
+    """The options (or the part) that were perhaps meant: written alike, without their part if `name` has none."""
+    known = [*options()] if "." in name else [*(option.rpartition(".")[2] for option in options()), *parts()]
+    near = difflib.get_close_matches(name, known, n=1)
+    return [each for each in (*options(), *parts()) if near and near[0] in {each, each.rpartition(".")[2]}]
 
 
 def _shortened(text: str) -> str:

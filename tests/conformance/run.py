@@ -22,7 +22,12 @@ sys.path.insert(0, str(ROOT))  # as a script, this file's own folder is there in
 from tests.server_process import SHARED, ServerProcess, running  # noqa: E402
 
 CONFORMANCE = SHARED / "conformance"
-LIMITS = {"quota_bytes": 104857600, "max_collections": 50, "max_members": 10_000, "max_attendees": 100}
+LIMITS = {
+    "limits.quota_bytes": 104857600,
+    "limits.max_collections": 50,
+    "limits.max_members": 10_000,
+    "limits.max_attendees": 100,
+}
 """What the suite asks about."""
 
 
@@ -86,7 +91,7 @@ def main() -> int:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     results = out / "results.json"
-    settings = {**LIMITS, "workers": options.workers}
+    settings = {**LIMITS, "network.workers": options.workers}
     server = ServerProcess(out / "data", out / "server.log", settings)
     print(server.command("principals", "load", str(CONFORMANCE / "accounts.json")), end="", flush=True)
     command = [sys.executable, "-m", "davtester", "--suite", options.suite, "--url", server.url, "--waits", "10,0.1,1"]

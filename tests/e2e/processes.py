@@ -49,7 +49,7 @@ def worker_of(server: ServerProcess, client_port: int) -> int:
 
 def cluster(server: ServerProcess) -> AbstractAsyncContextManager[Cluster]:
     """The server's embedded PostgreSQL."""
-    programs = server.environment.get("KOYOMI_POSTGRES_BIN")
+    programs = server.environment.get("KOYOMI_STORAGE_POSTGRES_BIN")
     return embedded(server.data, binaries=Path(programs) if programs else None)
 
 

@@ -31,11 +31,11 @@ TEXT = {"Content-Type": "text/calendar"}
 def server(server_folder: Path) -> Iterator[ServerProcess]:
     """Two workers with little patience and few connections."""
     settings = {
-        "workers": 2,
-        "database_pool_size": 2,
-        "database_pool_timeout": 1,
-        "database_statement_timeout": 2,
-        "log_level": "warning",
+        "network.workers": 2,
+        "storage.pool_size": 2,
+        "storage.pool_timeout": 1,
+        "storage.statement_timeout": 2,
+        "log.level": "warning",
     }
     process = ServerProcess(server_folder / "fresh", server_folder / "fresh.log", settings)
     load_people(process, ["eve", "frank", "grace"])

@@ -111,7 +111,7 @@ _TYPES = {"PUT": "text/calendar", "REPORT": "application/xml"}
 @pytest.fixture(scope="module")
 async def server(server_folder: Path) -> AsyncIterator[ServerProcess]:
     """One worker."""
-    process = ServerProcess(server_folder / "rules", server_folder / "rules.log", {"workers": 1})
+    process = ServerProcess(server_folder / "rules", server_folder / "rules.log", {"network.workers": 1})
     load_people(process, ["hostile", "quiet"])
     with observed(process):
         quiet = Connection(process.port, "quiet", "quiet")

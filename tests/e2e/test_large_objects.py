@@ -55,7 +55,7 @@ def large_event() -> str:
 @pytest.fixture(scope="module")
 async def server(server_folder: Path) -> AsyncIterator[ServerProcess]:
     """One worker, and a calendar of large objects."""
-    settings = {"workers": 1, "log_level": "warning", "database_statement_timeout": 60}
+    settings = {"network.workers": 1, "log.level": "warning", "storage.statement_timeout": 60}
     process = ServerProcess(server_folder / "large", server_folder / "large.log", settings)
     load_people(process, ["large"])
     with observed(process):

@@ -184,7 +184,9 @@ class Killer:
 
 async def test_every_answered_write_survives(server_folder: Path) -> None:
     print(f"\nKOYOMI_KILL_SEED={SEED}")
-    server = ServerProcess(server_folder / "kill", server_folder / "kill.log", {"workers": 2, "log_level": "warning"})
+    server = ServerProcess(
+        server_folder / "kill", server_folder / "kill.log", {"network.workers": 2, "log.level": "warning"}
+    )
     load_people(server, PEOPLE)
     with observed(server):
         await durable(server)

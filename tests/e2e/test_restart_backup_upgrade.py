@@ -28,7 +28,7 @@ from tests.e2e.vdirsyncer_copy import VdirsyncerCopy
 from tests.server_process import ServerProcess, free_port, running
 
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
-SETTINGS: dict[str, object] = {"workers": 2, "log_level": "warning"}
+SETTINGS: dict[str, object] = {"network.workers": 2, "log.level": "warning"}
 
 
 @dataclass
@@ -189,8 +189,8 @@ async def test_another_major_version_of_postgresql_between_two_writes(server_fol
     if not (POSTGRES_15 / "postgres").exists():
         pytest.skip("PostgreSQL 15 is not installed")
     data = server_folder / "major"
-    old = ServerProcess(data, server_folder / "old.log", {**SETTINGS, "postgres_bin": POSTGRES_15})
-    new = ServerProcess(data, server_folder / "new.log", {**SETTINGS, "postgres_bin": ""}, old.port)
+    old = ServerProcess(data, server_folder / "old.log", {**SETTINGS, "storage.postgres_bin": POSTGRES_15})
+    new = ServerProcess(data, server_folder / "new.log", {**SETTINGS, "storage.postgres_bin": ""}, old.port)
     load_people(old, PEOPLE)
     old.start()
     try:

@@ -22,6 +22,14 @@ from tests.server_process import ServerProcess, free_port
 REPOSITORY = Path(__file__).resolve().parents[2]
 VERSION_BEFORE = "98fa542fdd1d4c0eb1f4a56c357421cc57432712"
 """The commit of the version that the last of `migrations.DEPLOYMENTS` belongs to."""
+NAMES_BEFORE = {
+    "storage.data": "KOYOMI_DATA",
+    "storage.postgres_bin": "KOYOMI_POSTGRES_BIN",
+    "network.port": "KOYOMI_PORT",
+    "network.workers": "KOYOMI_WORKERS",
+    "log.level": "KOYOMI_LOG_LEVEL",
+}
+"""The variables of that version, by option name."""
 
 
 @pytest.fixture
@@ -66,7 +74,7 @@ def connections(server: ServerProcess) -> int:
 
 async def test_both_versions_serve_while_the_steps_run(server_folder: Path, code_before: Path) -> None:
     data = server_folder / "rolling"
-    old = ServerProcess(data, server_folder / "before.log", SETTINGS, code=code_before)
+    old = ServerProcess(data, server_folder / "before.log", SETTINGS, code=code_before, named=NAMES_BEFORE.__getitem__)
     new = ServerProcess(data, server_folder / "after.log", SETTINGS, free_port())
     load_people(old, PEOPLE)
     try:

@@ -72,11 +72,11 @@ _CARD = "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:%1$s\r\nN:Person;%1$s;;;\r\nFN:Person
 async def server(server_folder: Path) -> AsyncIterator[ServerProcess]:
     """One worker with two connections to its database, and homes in which there is a lot."""
     settings = {
-        "workers": 1,
-        "database_pool_size": 2,
-        "database_pool_timeout": 2,
-        "database_statement_timeout": 2,
-        "log_level": "warning",
+        "network.workers": 1,
+        "storage.pool_size": 2,
+        "storage.pool_timeout": 2,
+        "storage.statement_timeout": 2,
+        "log.level": "warning",
     }
     process = ServerProcess(server_folder / "slow", server_folder / "slow.log", settings)
     load_people(process, ["hugo"])

@@ -51,7 +51,7 @@ FINE = {200, 201, 204, 207, 403, 404, 405, 409, 412}
 @pytest.fixture(scope="module")
 def server(server_folder: Path) -> Iterator[ServerProcess]:
     """Two workers, whose listings take many statements."""
-    settings = {"workers": 2, "page_size": 10, "log_level": "warning"}
+    settings = {"network.workers": 2, "storage.page_size": 10, "log.level": "warning"}
     with observed(ServerProcess(server_folder / "sync", server_folder / "sync.log", settings)) as process:
         yield process
 

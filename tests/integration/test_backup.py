@@ -149,7 +149,7 @@ def demand_that_sharees_hear(server: ServerProcess, folder: Path) -> None:
 @pytest.fixture
 def origin(tmp_path: Path) -> ServerProcess:
     (tmp_path / "people.json").write_text(json.dumps(PEOPLE))
-    server = ServerProcess(tmp_path / "data", tmp_path / "origin.log", {"workers": 1})
+    server = ServerProcess(tmp_path / "data", tmp_path / "origin.log", {"network.workers": 1})
     server.command("principals", "load", str(tmp_path / "people.json"))
     return server
 
@@ -178,7 +178,7 @@ def test_a_backup_taken_while_the_server_runs_is_restored_elsewhere(
         client.put("lost.ics")
         assert client.sync()[0] == 207
         lost_token = client.token
-    other = ServerProcess(tmp_path / "elsewhere", tmp_path / "other.log", {"workers": 1})
+    other = ServerProcess(tmp_path / "elsewhere", tmp_path / "other.log", {"network.workers": 1})
     other.command("restore", "--from", str(backup))
     with pytest.raises(RuntimeError, match="--replace"):
         other.command("restore", "--from", str(backup))
@@ -212,17 +212,17 @@ async def test_sharees_hear_of_changes_after_sql_was_restored(
     tmp_path: Path, external: str, postgres_binaries: Path | None
 ) -> None:
     backup = tmp_path / "backup"
-    origin = ServerProcess(tmp_path / "data", tmp_path / "origin.log", {"workers": 1})
+    origin = ServerProcess(tmp_path / "data", tmp_path / "origin.log", {"network.workers": 1})
     with running(origin):
         share_with_team(origin, tmp_path)
         await spend_transactions(origin.data, postgres_binaries)
         let_the_consumer_read(origin)
         origin.command("backup", str(backup), "--sql")
-    other = ServerProcess(tmp_path / "elsewhere", tmp_path / "other.log", {"workers": 1})
+    other = ServerProcess(tmp_path / "elsewhere", tmp_path / "other.log", {"network.workers": 1})
     other.command("restore", "--from", str(backup))
     with running(other):
         demand_that_sharees_hear(other, tmp_path)
-    settings = {"workers": 1, "database": external, "database_unsafe": "true"}
+    settings = {"network.workers": 1, "storage.database": external, "storage.unsafe": "true"}
     server = ServerProcess(tmp_path / "none", tmp_path / "external.log", settings)
     server.command("restore", "--from", str(backup))
     with running(server):
@@ -266,7 +266,7 @@ async def test_an_external_database_is_restored_too(origin: ServerProcess, tmp_p
     with running(origin):
         Client(origin).put("a.ics")
         origin.command("backup", "--sql", str(backup))
-    settings = {"workers": 1, "database": external, "database_unsafe": "true"}
+    settings = {"network.workers": 1, "storage.database": external, "storage.unsafe": "true"}
     server = ServerProcess(tmp_path / "none", tmp_path / "external.log", settings)
     server.command("restore", "--from", str(backup))
     with pytest.raises(RuntimeError, match="--replace"):
@@ -300,7 +300,9 @@ async def test_what_an_external_database_holds_stays_until_a_backup_has_been_loa
             Client(origin).put(f"{number}.ics")
         origin.command("backup", "--sql", str(backup))
     server = ServerProcess(
-        tmp_path / "none", tmp_path / "external.log", {"workers": 1, "database": external, "database_unsafe": "true"}
+        tmp_path / "none",
+        tmp_path / "external.log",
+        {"network.workers": 1, "storage.database": external, "storage.unsafe": "true"},
     )
     (tmp_path / "people.json").write_text(json.dumps(PEOPLE))
     server.command("principals", "load", str(tmp_path / "people.json"))
@@ -340,7 +342,9 @@ async def test_what_an_external_database_holds_stays_until_a_backup_has_been_loa
 async def test_the_embedded_postgresql_moves_to_another_major_version(tmp_path: Path) -> None:
     if not (POSTGRES_15 / "postgres").exists():
         pytest.skip("PostgreSQL 15 is not installed")
-    old = ServerProcess(tmp_path / "data", tmp_path / "old.log", {"workers": 1, "postgres_bin": POSTGRES_15})
+    old = ServerProcess(
+        tmp_path / "data", tmp_path / "old.log", {"network.workers": 1, "storage.postgres_bin": POSTGRES_15}
+    )
     with running(old):
         share_with_team(old, tmp_path)
         await spend_transactions(old.data, POSTGRES_15)
@@ -351,7 +355,7 @@ async def test_the_embedded_postgresql_moves_to_another_major_version(tmp_path: 
         assert client.sync()[0] == 207
         token = client.token
         client.put("after.ics")
-    new = ServerProcess(tmp_path / "data", tmp_path / "new.log", {"workers": 1, "postgres_bin": ""})
+    new = ServerProcess(tmp_path / "data", tmp_path / "new.log", {"network.workers": 1, "storage.postgres_bin": ""})
     with running(old), pytest.raises(RuntimeError, match="stop the server first|in use"):
         new.command("db", "upgrade-postgres", "--old-bin", str(POSTGRES_15))
     said = new.command("db", "upgrade-postgres", "--old-bin", str(POSTGRES_15))

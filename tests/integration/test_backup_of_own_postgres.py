@@ -40,7 +40,7 @@ def theirs(short_folder: Path) -> Iterator[OwnPostgres]:
 
 
 def server_on(postgres: OwnPostgres, tmp_path: Path, name: str) -> ServerProcess:
-    settings = {"workers": 1, "database": postgres.dsn("koyomi", "koyomi")}
+    settings = {"network.workers": 1, "storage.database": postgres.dsn("koyomi", "koyomi")}
     return ServerProcess(tmp_path / f"{name}-none", tmp_path / f"{name}.log", settings)
 
 
@@ -117,7 +117,7 @@ async def test_where_the_role_may_not_replicate_it_is_sql(theirs: OwnPostgres, t
         said = server.command("backup", "--copy", str(backup))
         assert "SQL, PostgreSQL 15" in said
     assert {path.name for path in backup.iterdir()} == {"database.sql.gz", "backup.json"}
-    settings = {"workers": 1, "database": theirs.dsn("koyomi", "other")}
+    settings = {"network.workers": 1, "storage.database": theirs.dsn("koyomi", "other")}
     other = ServerProcess(tmp_path / "none", tmp_path / "other.log", settings)
     other.command("restore", "--from", str(backup))
     with running(other):

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,14 +18,17 @@ import trustme
 from server.diagnosis.installation import expiry
 from server.domain.errors import ConfigurationError
 from server.process.tls import validity
+from server.settings.explain import variable
 from tests.server_process import COMMAND, ServerProcess, free_port, running
 
 PEOPLE = {"principals": [{"kind": "individual", "name": "ada", "password": "pw"}]}
 
 
-def doctor(server: ServerProcess, *options: str, password: str = "pw", **more: object) -> tuple[int, str]:
-    """Exit status and output."""
-    environment = server.environment | {f"KOYOMI_{name.upper()}": str(value) for name, value in more.items()}
+def doctor(
+    server: ServerProcess, *options: str, password: str = "pw", settings: Mapping[str, object] | None = None
+) -> tuple[int, str]:
+    """Exit status and output, with further settings by option name."""
+    environment = server.environment | {variable(name): str(value) for name, value in (settings or {}).items()}
     done = subprocess.run(
         [COMMAND, "doctor", *options],
         env=environment,
@@ -43,7 +46,7 @@ def doctor(server: ServerProcess, *options: str, password: str = "pw", **more: o
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("doctor")
     (folder / "people.json").write_text(json.dumps(PEOPLE))
-    made = ServerProcess(folder / "data", folder / "server.log", {"workers": 1})
+    made = ServerProcess(folder / "data", folder / "server.log", {"network.workers": 1})
     made.command("principals", "load", str(folder / "people.json"))
     with running(made):
         yield made
@@ -142,7 +145,11 @@ def test_a_server_that_is_down_is_told(server: ServerProcess) -> None:
     ],
 )
 def test_behind_a_proxy_with_a_prefix(server: ServerProcess, wrong: dict[str, object], said: str | None) -> None:
-    settings = {"workers": 1, "external_url": "https://cal.example/koyomi", "trusted_proxies": "127.0.0.1"}
+    settings = {
+        "network.workers": 1,
+        "network.external_url": "https://cal.example/koyomi",
+        "network.trusted_proxies": "127.0.0.1",
+    }
     behind = ServerProcess(server.data, server.log, settings)
     with running(behind):
         made = proxy(behind.port, prefix="/koyomi", **wrong)
@@ -163,16 +170,19 @@ def test_behind_a_proxy_with_a_prefix(server: ServerProcess, wrong: dict[str, ob
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"host": "0.0.0.0"}, "without TLS nobody elsewhere can sign in"),
-        ({"external_url": "https://cal.example"}, "external_url is https, but no proxy is trusted"),
-        ({"trusted_proxies": "0.0.0.0/0"}, "everyone may claim any address"),
-        ({"basic_auth_insecure": "true"}, "WARNING settings: basic_auth_insecure"),
-        ({"workers": 40}, "connections, and 575 may be wanted"),
-        ({"database": "postgresql://nobody@127.0.0.1:1/none"}, "PROBLEM database: The database does not answer"),
+        ({"network.host": "0.0.0.0"}, "without TLS nobody elsewhere can sign in"),
+        ({"network.external_url": "https://cal.example"}, "external_url is https, but no proxy is trusted"),
+        ({"network.trusted_proxies": "0.0.0.0/0"}, "everyone may claim any address"),
+        ({"sign_in.basic_auth_insecure": "true"}, "WARNING settings: sign_in.basic_auth_insecure"),
+        ({"network.workers": 40}, "connections, and 575 may be wanted"),
+        (
+            {"storage.database": "postgresql://nobody@127.0.0.1:1/none"},
+            "PROBLEM database: The database does not answer",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other(server: ServerProcess, settings: dict[str, object], said: str) -> None:
-    _, text = doctor(server, "--url", server.url, **settings)
+    _, text = doctor(server, "--url", server.url, settings=settings)
     assert said in text
 
 
@@ -185,10 +195,10 @@ def test_certificates_near_their_end(server: ServerProcess, tmp_path: Path) -> N
     ):
         made = authority.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(days=days))
         (tmp_path / "both.pem").write_bytes(made.private_key_and_cert_chain_pem.bytes())
-        files = {"tls_cert": tmp_path / "both.pem", "tls_key": tmp_path / "both.pem"}
-        assert said in doctor(server, "--url", server.url, **files)[1]
+        files = {"network.tls_cert": tmp_path / "both.pem", "network.tls_key": tmp_path / "both.pem"}
+        assert said in doctor(server, "--url", server.url, settings=files)[1]
     os.truncate(tmp_path / "both.pem", 300)
-    assert "no PEM certificate and its key" in doctor(server, "--url", server.url, **files)[1]
+    assert "no PEM certificate and its key" in doctor(server, "--url", server.url, settings=files)[1]
 
 
 def test_dates_of_certificates(tmp_path: Path) -> None:
@@ -214,11 +224,11 @@ def test_dates_of_certificates(tmp_path: Path) -> None:
 
 def test_what_is_wrong_with_the_database(server: ServerProcess, database: str) -> None:
     """The tests' cluster does not wait for the disk, and this database has no newer zone data than ours."""
-    status, said = doctor(server, "--url", server.url, database=database)
+    status, said = doctor(server, "--url", server.url, settings={"storage.database": database})
     assert status == 1
     for name in ("fsync", "full_page_writes", "synchronous_commit"):
         assert f"PROBLEM database: {name} is off" in said
-    environment = server.environment | {"KOYOMI_DATABASE": database, "KOYOMI_PORT": "0"}
+    environment = server.environment | {"KOYOMI_STORAGE_DATABASE": database, "KOYOMI_NETWORK_PORT": "0"}
     done = subprocess.run([COMMAND, "serve"], env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert "database_unsafe" in done.stderr
+    assert "storage.unsafe" in done.stderr

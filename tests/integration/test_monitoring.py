@@ -63,7 +63,7 @@ class Monitored:
     def __init__(self, process: ServerProcess) -> None:
         self.process = process
         self.port = process.port
-        self.monitoring = int(str(process.settings["metrics_port"]))
+        self.monitoring = int(str(process.settings["monitoring.port"]))
 
     def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         status, headers, body = ask(self.monitoring, "GET", "/metrics")
@@ -97,7 +97,12 @@ class Monitored:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     folder = tmp_path_factory.mktemp("monitoring")
     (folder / "people.json").write_text(json.dumps(PEOPLE))
-    settings = {"workers": 2, "metrics_port": free_port(), "access_log": True, "slow_request": 0.000001}
+    settings = {
+        "network.workers": 2,
+        "monitoring.port": free_port(),
+        "log.access_log": True,
+        "log.slow_request": 0.000001,
+    }
     made = ServerProcess(folder / "data", folder / "server.log", settings)
     made.command("principals", "load", str(folder / "people.json"))
     with running(made):
@@ -231,9 +236,9 @@ def test_the_log_has_what_was_done_and_nothing_that_is_secret(server: Monitored)
 
 def test_readiness_tells_that_the_database_is_away(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    server = ServerProcess(data, tmp_path / "server.log", {"workers": 1, "metrics_port": free_port()})
+    server = ServerProcess(data, tmp_path / "server.log", {"network.workers": 1, "monitoring.port": free_port()})
     with running(server):
-        monitoring = int(str(server.settings["metrics_port"]))
+        monitoring = int(str(server.settings["monitoring.port"]))
         assert ask(monitoring, "GET", "/readyz")[0] == 200
         (postmaster,) = [int(path.read_text().split()[0]) for path in data.rglob("postmaster.pid")]
         # Suspended, not ended: the server would start it again.

@@ -81,7 +81,12 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TlsServe
     files = Files(folder)
     files.issue()
     (folder / "people.json").write_text(json.dumps(PEOPLE))
-    settings = {"workers": 2, "tls_cert": files.certificate, "tls_key": files.key, "host": "localhost"}
+    settings = {
+        "network.workers": 2,
+        "network.tls_cert": files.certificate,
+        "network.tls_key": files.key,
+        "network.host": "localhost",
+    }
     server = TlsServer(folder / "data", folder / "server.log", settings)
     server.command("principals", "load", str(folder / "people.json"))
     with running(server):
@@ -182,7 +187,9 @@ def test_tls_1_3_can_be_demanded_and_a_stop_does_not_wait_for_handshakes(
     tmp_path: Path, secured: tuple[TlsServer, Files]
 ) -> None:
     server, files = secured
-    strict = TlsServer(server.data, tmp_path / "log", dict(server.settings) | {"tls_version": "1.3", "workers": 1})
+    strict = TlsServer(
+        server.data, tmp_path / "log", dict(server.settings) | {"network.tls_version": "1.3", "network.workers": 1}
+    )
     with running(strict):
         assert not speaks(strict.port, files, ssl.TLSVersion.TLSv1_2)
         assert speaks(strict.port, files, ssl.TLSVersion.TLSv1_3)
@@ -195,11 +202,11 @@ def test_tls_1_3_can_be_demanded_and_a_stop_does_not_wait_for_handshakes(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"tls_cert": "x"}, "tls_cert and tls_key belong together"),
-        ({"tls_cert": "/nowhere/c.pem", "tls_key": "/nowhere/k.pem"}, "cannot be read: No such file"),
-        ({"tls_cert": "{none}", "tls_key": "{none}"}, "no PEM certificate"),
-        ({"unix_socket": "{none}"}, "in use or no socket"),
-        ({"unix_socket": "/nowhere/koyomi.sock"}, "No such file or directory"),
+        ({"network.tls_cert": "x"}, "network.tls_cert and network.tls_key belong together"),
+        ({"network.tls_cert": "/nowhere/c.pem", "network.tls_key": "/nowhere/k.pem"}, "cannot be read: No such file"),
+        ({"network.tls_cert": "{none}", "network.tls_key": "{none}"}, "no PEM certificate"),
+        ({"network.unix_socket": "{none}"}, "in use or no socket"),
+        ({"network.unix_socket": "/nowhere/koyomi.sock"}, "No such file or directory"),
     ],
 )
 def test_what_cannot_work_is_named_at_the_start(tmp_path: Path, settings: dict[str, str], said: str) -> None:
@@ -229,7 +236,12 @@ def test_a_unix_socket_for_a_proxy(tmp_path: Path, short_folder: Path) -> None:
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))  # left by a server that was killed
     (tmp_path / "people.json").write_text(json.dumps(PEOPLE))
-    settings = {"workers": 2, "unix_socket": path, "remote_user_header": "Remote-User", "access_log": True}
+    settings = {
+        "network.workers": 2,
+        "network.unix_socket": path,
+        "sign_in.remote_user_header": "Remote-User",
+        "log.access_log": True,
+    }
     server = ServerProcess(tmp_path / "data", tmp_path / "server.log", settings)
     server.command("principals", "load", str(tmp_path / "people.json"))
     with running(server):
@@ -263,7 +275,9 @@ def test_a_unix_socket_for_a_proxy(tmp_path: Path, short_folder: Path) -> None:
 
 def test_both_protocols_of_the_internet(tmp_path: Path) -> None:
     server = ServerProcess(
-        tmp_path / "data", tmp_path / "log", {"workers": 1, "host": "::", "metrics_port": free_port()}
+        tmp_path / "data",
+        tmp_path / "log",
+        {"network.workers": 1, "network.host": "::", "monitoring.port": free_port()},
     )
     with running(server):
         for host in ("127.0.0.1", "::1"):

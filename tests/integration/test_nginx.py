@@ -153,10 +153,10 @@ def proxied(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("nginx")
     (folder / "people.json").write_text(json.dumps(PEOPLE))
     settings = {
-        "workers": 2,
-        "trusted_proxies": "127.0.0.1/32",
-        "external_url": f"https://{HOST}{request.param}",
-        "access_log": True,
+        "network.workers": 2,
+        "network.trusted_proxies": "127.0.0.1/32",
+        "network.external_url": f"https://{HOST}{request.param}",
+        "log.access_log": True,
     }
     server = ServerProcess(folder / "data", folder / "server.log", settings)
     server.command("principals", "load", str(folder / "people.json"))
@@ -235,10 +235,10 @@ def test_a_proxy_that_signs_people_in(tmp_path: Path) -> None:
         json.dumps({"principals": [*PEOPLE["principals"], {"kind": "individual", "name": "eve"}]})
     )
     settings = {
-        "workers": 1,
-        "trusted_proxies": "127.0.0.1/32",
-        "external_url": f"https://{HOST}/koyomi",
-        "remote_user_header": "Remote-User",
+        "network.workers": 1,
+        "network.trusted_proxies": "127.0.0.1/32",
+        "network.external_url": f"https://{HOST}/koyomi",
+        "sign_in.remote_user_header": "Remote-User",
     }
     server = ServerProcess(tmp_path / "data", tmp_path / "server.log", settings)
     server.command("principals", "load", str(tmp_path / "people.json"))

@@ -46,7 +46,7 @@ def test_a_request_is_a_span_with_its_statements_in_it(tmp_path: Path, monkeypat
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_address[1]}")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
     (tmp_path / "people.json").write_text(json.dumps(PEOPLE))
-    settings = {"workers": 1, "traces": "true", "trusted_proxies": "127.0.0.1"}
+    settings = {"network.workers": 1, "log.traces": "true", "network.trusted_proxies": "127.0.0.1"}
     server = ServerProcess(tmp_path / "data", tmp_path / "server.log", settings)
     server.command("principals", "load", str(tmp_path / "people.json"))
     try:

@@ -34,7 +34,7 @@ class Account:
 def interop_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server of two workers, as clients meet it."""
     folder = tmp_path_factory.mktemp("interop")
-    server = ServerProcess(folder / "data", folder / "server.log", {"workers": 2})
+    server = ServerProcess(folder / "data", folder / "server.log", {"network.workers": 2})
     with running(server):
         yield server
     errors = [line for line in server.log.read_text().splitlines() if "Traceback" in line or '"level": "error"' in line]

@@ -161,7 +161,7 @@ def shell(script: str, environment: Mapping[str, str], folder: Path, answers: st
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("documents")
     (folder / "people.json").write_text(json.dumps(PEOPLE))
-    made = ServerProcess(folder / "data", folder / "server.log", {"workers": 1, "metrics_port": free_port()})
+    made = ServerProcess(folder / "data", folder / "server.log", {"network.workers": 1, "monitoring.port": free_port()})
     made.command("principals", "load", str(folder / "people.json"))
     with running(made):
         yield made
@@ -171,7 +171,7 @@ def test_the_readme_adds_a_person_and_serves(tmp_path: Path) -> None:
     text = block("make install")
     install, add, serve = (line.partition("  #")[0].strip() for line in text.splitlines())
     assert (install, serve) == ("make install", ".venv/bin/koyomi serve")  # CI begins with the former
-    fresh = ServerProcess(tmp_path / "data", tmp_path / "log", {"workers": 1})
+    fresh = ServerProcess(tmp_path / "data", tmp_path / "log", {"network.workers": 1})
     add = add.replace(".venv/bin/koyomi", "koyomi").replace("NAME", "grace")
     shell(add, fresh.environment, tmp_path, "a good password\na good password\n")
     with running(fresh):
@@ -181,7 +181,7 @@ def test_the_readme_adds_a_person_and_serves(tmp_path: Path) -> None:
 
 def test_commands_that_work_beside_the_server(server: ServerProcess, tmp_path: Path) -> None:
     environment = server.environment
-    monitoring = str(server.settings["metrics_port"])
+    monitoring = str(server.settings["monitoring.port"])
     shown = shell(block("curl http").replace("9232", monitoring), environment, tmp_path)
     assert '"ready"' in shown
     assert "koyomi_requests_total" in shown
@@ -239,7 +239,7 @@ def test_an_external_database(cluster: Cluster, tmp_path: Path) -> None:
         server = ServerProcess(
             tmp_path / "none",
             tmp_path / "log",
-            {"workers": 1, "database": cluster.dsn(database), "database_unsafe": "true"},
+            {"network.workers": 1, "storage.database": cluster.dsn(database), "storage.unsafe": "true"},
         )
         with running(server):
             assert server.answers()

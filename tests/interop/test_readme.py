@@ -20,7 +20,7 @@ ADA = {"id": "ada", "name": "ada", "kind": "individual", "display_name": "Ada", 
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("readme")
     (folder / "accounts.json").write_text(json.dumps({"principals": [ADA]}))
-    made = ServerProcess(folder / "data", folder / "server.log", {"workers": 1})
+    made = ServerProcess(folder / "data", folder / "server.log", {"network.workers": 1})
     made.command("principals", "load", str(folder / "accounts.json"))
     made.start()
     yield made
@@ -68,7 +68,11 @@ def test_well_known_leads_to_the_root_without_signing_in(server: ServerProcess, 
 
 
 def test_behind_a_path_prefix_well_known_leads_to_it(server: ServerProcess) -> None:
-    settings = {"workers": 1, "external_url": "https://example.org/koyomi", "trusted_proxies": "127.0.0.1"}
+    settings = {
+        "network.workers": 1,
+        "network.external_url": "https://example.org/koyomi",
+        "network.trusted_proxies": "127.0.0.1",
+    }
     prefixed = ServerProcess(server.data, server.log, settings)  # beside the other, on the same data
     with running(prefixed):
         assert location(prefixed.port, "/.well-known/caldav") == (301, "/koyomi/")

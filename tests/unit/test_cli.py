@@ -61,14 +61,14 @@ def test_version_names_koyomi_and_what_it_rests_on() -> None:
 
 def test_options_reach_the_settings_and_the_rest_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.toml").write_text("port = 1001\nhost = 'a'")
+    (tmp_path / "a.toml").write_text("[network]\nport = 1001\nhost = 'a'")
 
     @click.command
     @click.argument("name")
     @click.option("--port")
-    @with_settings("port")
+    @with_settings("network.port")
     async def show(settings: Settings, name: str) -> None:
-        click.echo(f"{name} {settings.data} {settings.host} {settings.port}")
+        click.echo(f"{name} {settings.storage.data} {settings.network.host} {settings.network.port}")
 
     result = CliRunner().invoke(show, ["x", "--data", "d", "--config", "a.toml", "--port", "1002"])
     assert result.output == "x d a 1002\n"

@@ -32,7 +32,7 @@ class ClientPrograms:
         if not os.access(found, os.X_OK):
             raise ConfigurationError(
                 f"{name} is missing in {self.folder}; install PostgreSQL's client programs "
-                "(Debian: postgresql-client), or name another folder with postgres_bin"
+                "(Debian: postgresql-client), or name another folder with storage.postgres_bin"
             )
         return found
 
@@ -54,7 +54,7 @@ def client_programs(setting: Path | None, server_major: int) -> ClientPrograms:
             return ClientPrograms(folder)
     raise ConfigurationError(
         f"PostgreSQL's client programs of version {server_major} or newer are missing; install them "
-        "(Debian: postgresql-client), and name their folder with postgres_bin"
+        "(Debian: postgresql-client), and name their folder with storage.postgres_bin"
     )
 
 

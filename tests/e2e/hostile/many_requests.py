@@ -69,7 +69,7 @@ batches = st.builds(
 
 def server_for(folder: Path, log: Path) -> ServerProcess:
     """A server with two workers, attackers and a victim, which is not started yet."""
-    options = {"workers": 2, "metrics_port": free_port(), "log_level": "info"}
+    options = {"network.workers": 2, "monitoring.port": free_port(), "log.level": "info"}
     server = ServerProcess(folder, log, options)
     load_people(server, [*ATTACKERS, VICTIM])
     return server

@@ -214,7 +214,7 @@ class Siege:
 
     async def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """The server's counters."""
-        http = Connection(int(str(self.server.settings["metrics_port"])), VICTIM, VICTIM)
+        http = Connection(int(str(self.server.settings["monitoring.port"])), VICTIM, VICTIM)
         reply = await http.request("GET", "/metrics")
         http.drop()
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -16,6 +16,7 @@ from server.domain.changes import Cause
 from server.domain.grants import ShareRights
 from server.domain.principals import PrincipalKind
 from server.services.sharing import Sharing
+from server.settings.load import nested
 from server.settings.model import Settings
 from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.access import PostgresAccess
@@ -29,7 +30,7 @@ from tests.integration.dav.person import Person
 from tests.integration.dav.sharing import ACTOR, Share
 
 _numbers = itertools.count(1)
-SIGNED_IN = {"trusted_proxies": ["127.0.0.1/32"], "remote_user_header": "Remote-User"}
+SIGNED_IN = {"network.trusted_proxies": ["127.0.0.1/32"], "sign_in.remote_user_header": "Remote-User"}
 """Settings with which the tests sign in: a proxy on this machine says who it is, and no hash is to be computed."""
 
 NewPerson = Callable[..., Awaitable[Person]]
@@ -48,9 +49,11 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def serving(dsn: str, storage: PostgresStorage, **settings: object) -> AsyncIterator[Served]:
-    """The application on a port of its own."""
-    chosen = Settings.model_validate(SIGNED_IN | settings)
+async def serving(
+    dsn: str, storage: PostgresStorage, settings: Mapping[str, object] | None = None
+) -> AsyncIterator[Served]:
+    """The application on a port of its own; settings by option name."""
+    chosen = Settings.model_validate(nested({**SIGNED_IN, **(settings or {})}))
     async with application(chosen, dsn) as server:
         listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
         try:
@@ -86,7 +89,7 @@ Serve = Callable[..., contextlib.AbstractAsyncContextManager[Served]]
 @pytest.fixture
 def serve(dav_dsn: str, dav_storage: PostgresStorage) -> Serve:
     """Starts another server on the same data, with other settings."""
-    return lambda **settings: serving(dav_dsn, dav_storage, **settings)
+    return lambda settings=None: serving(dav_dsn, dav_storage, settings)
 
 
 async def make_person(

@@ -360,7 +360,7 @@ async def test_rfc6638_9_2_the_default_calendar_is_one_that_exists(person: Perso
     assert await default() == [f"{person.home}new%20one/"]
     assert (await person.http("MOVE", f"{person.home}new%20one/", Destination=f"{person.home}moved/")).status == 201
     assert await default() == [f"{person.home}moved/"]
-    async with serve(external_url="http://127.0.0.1/dav") as served:
+    async with serve({"network.external_url": "http://127.0.0.1/dav"}) as served:
         client = served.client(Remote_User=person.name)
         found = await client("PROPFIND", inbox, xml("D:propfind", f"<D:prop><{name}/></D:prop>"), Depth="0")
         assert f"<D:href>/dav{person.home}moved/</D:href>" in found.text

@@ -250,7 +250,7 @@ async def test_rfc3744_7_1_1_a_refusal_names_the_url_that_lacks_the_privilege(
     person: Person, serve: Serve, method: str, prefix: str
 ) -> None:
     """What every home keeps is not replaced, nor copied or moved itself."""
-    async with serve(external_url=f"http://127.0.0.1{prefix}") as served:
+    async with serve({"network.external_url": f"http://127.0.0.1{prefix}"}) as served:
         client = served.client(Remote_User=person.name)
         for source, target, lacking in (
             (person.calendar, f"{person.home}inbox/", f"{person.home}inbox/"),

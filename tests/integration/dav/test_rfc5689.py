@@ -200,7 +200,7 @@ async def test_rfc4918_9_3_conditions_hold(person: Person) -> None:
 
 
 async def test_a_home_holds_a_bounded_number_of_collections(person: Person, serve) -> None:
-    async with serve(max_collections=10) as small:
+    async with serve({"limits.max_collections": 10}) as small:
         client = small.client(Remote_User=person.name)
         statuses = [(await client("MKCALENDAR", f"{person.home}c{number}/")).status for number in range(9)]
         assert statuses == [201] * 7 + [403] * 2

@@ -31,7 +31,7 @@ async def test_6_from_the_root_to_the_homes(person: Person) -> None:
 
 
 async def test_5_behind_a_prefix(person: Person, serve) -> None:
-    async with serve(external_url="https://example.org/koyomi") as behind:
+    async with serve({"network.external_url": "https://example.org/koyomi"}) as behind:
         client = behind.client(Remote_User=person.name)
         for path in ("/.well-known/caldav", "/koyomi/.well-known/caldav", "/koyomi/.well-known/carddav/"):
             reply = await client("PROPFIND", path)

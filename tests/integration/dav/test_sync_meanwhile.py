@@ -129,7 +129,7 @@ async def test_an_initial_synchronisation_in_pages_begun_anew_by_a_limit(
 @pytest.fixture
 async def in_pages(serve: Any, person: Person) -> AsyncIterator[Person]:
     """The person on a server that reads ten rows at a time."""
-    async with serve(page_size=10) as paged:
+    async with serve({"storage.page_size": 10}) as paged:
         same = Person(paged.client(Remote_User=person.name), person.id, person.uid, person.name)
         yield same
         same.http.close()

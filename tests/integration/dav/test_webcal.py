@@ -114,7 +114,7 @@ async def test_without_its_slash_a_collection_is_redirected(person: Person) -> N
 async def test_a_long_calendar_comes_in_pages(person: Person, serve) -> None:
     for number in range(25):
         await person.has(f"{person.calendar}{number:02}.ics", event(str(number)))
-    async with serve(page_size=10) as small:
+    async with serve({"storage.page_size": 10}) as small:
         client = small.client(Remote_User=person.name)
         whole = await client("GET", person.calendar)
         assert whole.text.count("BEGIN:VEVENT") == 25

@@ -27,7 +27,7 @@ async def test_the_owner_signs_in_from_elsewhere(
     person = await new_person(password_hash=await hasher.hash(PASSWORD))
     hasher.close()
     statuses = []
-    async with serve(sign_in_delay=60) as attacked:
+    async with serve({"sign_in.delay": 60}) as attacked:
         client = from_address(attacked, attacker, person.name, "")
         for number in range(1000):
             client.headers["Authorization"] = basic(person.name, f"guess {number}")

@@ -319,8 +319,8 @@ async def test_a_server_with_older_zone_data_refuses_to_start(storage, database)
 
 
 async def test_a_database_that_may_lose_writes_is_refused(cluster, empty_database):
-    unsafe = Settings.model_validate({"database_unsafe": True})
-    with pytest.raises(ConfigurationError, match="fsync is off.*\n(.*\n)+.*database_unsafe"):
+    unsafe = Settings.model_validate({"storage": {"unsafe": True}})
+    with pytest.raises(ConfigurationError, match="fsync is off.*\n(.*\n)+.*storage.unsafe"):
         await prepare(empty_database, Settings())
     await prepare(empty_database, unsafe)
 

@@ -311,12 +311,12 @@ async def test_upgrade_and_doctor_tell_of_online_steps(empty_database, tmp_path)
     last = max(step.number for step in migrations() if step.step == "online")
     await migrate(empty_database, known=migrations()[: last - 1])
     await migrate(empty_database)
-    settings = Settings(database=empty_database, data=tmp_path)
+    settings = Settings.model_validate({"storage": {"database": empty_database, "data": tmp_path}})
     name = migrations()[last - 1].title
     found = [finding for finding in await look_at_database(settings, empty_database) if name in finding.said]
     assert len(found) == 1
     result = await asyncio.to_thread(
-        CliRunner().invoke, main, ["db", "upgrade"], env={**os.environ, "KOYOMI_DATABASE": empty_database}
+        CliRunner().invoke, main, ["db", "upgrade"], env={**os.environ, "KOYOMI_STORAGE_DATABASE": empty_database}
     )
     assert result.exit_code == 0, result.output
     assert f"Applied {name}." in result.output

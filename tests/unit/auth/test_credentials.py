@@ -157,7 +157,7 @@ async def test_lines_of_an_htpasswd_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_file_that_is_not_there_is_a_wrong_setting(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="htpasswd_file: cannot read"):
+    with pytest.raises(ConfigurationError, match="sign_in.htpasswd_file: cannot read"):
         HtpasswdFile(tmp_path / "none", CountingHasher())
 
 
