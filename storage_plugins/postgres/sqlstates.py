@@ -26,6 +26,7 @@ _STATES: dict[str, type[KoyomiError]] = {
     "KY004": TooManyMembers,
     "KY005": TooManyCollections,
     "KY006": AlreadyExists,
+    "KY007": UidConflict,
     # Two transactions in each other's way: the one that gave way repeats.
     "40001": WriteConflict,
     "40P01": WriteConflict,
@@ -78,4 +79,10 @@ def _of_server(error: asyncpg.PostgresError) -> BaseException:
     if state.startswith(("3D", "28")):
         return DatabaseError(f"The database refuses the connection: {error}")
     known = _STATES.get(state) or _CLASSES.get(state[:2])
-    return error if known is None else known()
+    if known is None:
+        return error
+    meant = known()
+    if state.startswith("KY") and error.detail:
+        # The number of the write of a change set that it concerns.
+        meant.write = int(error.detail)
+    return meant

@@ -1,13 +1,15 @@
 """`Storage.apply`: puts, deletes, moves and copies members, and sets what belongs to them.
 
-A set of one write, or of the two of a move, is one statement in one round trip. A larger set, or one that rests on
-other states, is one transaction that first locks all that its statements lock: the objects that exist, then the homes,
-each in the order of ids. So no statement waits for a lock that another set may hold, whatever the order of the writes.
+A set of one write, of the two of a move, or of puts and deletions alone, is one statement in one round trip. Any other
+set, and one that rests on other states, is a transaction that first locks all that its statements lock: the objects
+that exist, then the homes, each in the order of ids. So no statement waits for a lock that another set may hold,
+whatever the order of the writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -24,16 +26,13 @@ from server.domain.changes import (
     Written,
 )
 from server.domain.errors import KoyomiError, WriteConflict
+from storage_plugins.postgres.changes import set_statement
 from storage_plugins.postgres.changes.member_statements import Statement, statement
 from storage_plugins.postgres.changes.writing import Writing, require_unchanged
 from storage_plugins.postgres.database import Connection
 from storage_plugins.postgres.sqlstates import domain_error
 
-_LOCK_OBJECT = """
-    select from object o
-    where o.home_id = $1 and o.id = $2 and o.revision = $3 and o.deleted_revision is null
-    for no key update
-"""
+_LOCK_OBJECTS = "select koyomi_lock_objects_1($1, $2, $3)"
 _ADD_PROPERTIES = "update object set properties = $3 where home_id = $1 and id = $2"
 
 
@@ -64,11 +63,13 @@ class MemberWrites(Writing):
                 raise
             assert row is not None
             return (self._written(writes[0], row),)
+        if len(writes) > 1 and set_statement.is_plain(writes):
+            return await self._at_once(writes, changes)
         steps = self._steps(changes)
         if len(steps) == 1 and steps[0].deletion is not None and not changes.unchanged:
             rows = [await self._alone(steps[0])]
         else:
-            rows = await self._together(changes, steps)
+            rows = await self._one_by_one(changes, steps)
         return self._all_written(writes, steps, rows)
 
     def _steps(self, changes: ChangeSet) -> list[_Step]:
@@ -95,17 +96,34 @@ class MemberWrites(Writing):
         assert row is not None
         return row
 
-    async def _together(self, changes: ChangeSet, steps: list[_Step]) -> list[asyncpg.Record]:
+    async def _at_once(self, writes: Sequence[Put | Delete], changes: ChangeSet) -> tuple[Written, ...]:
+        """One statement for a set of puts and deletions."""
+        sql, arguments = set_statement.statement(writes, changes, self._restore_days)
+        if not changes.unchanged:
+            rows = await self.database.fetch(sql, *arguments)
+        else:
+            async with self._holding(changes) as connection:
+                rows = await connection.fetch(sql, *arguments)
+        for write, row in zip(writes, rows, strict=True):
+            self._changed(write.collection.home_id, write.collection.id, row[1])
+        return tuple(Written(*row[1:]) for row in rows)
+
+    async def _one_by_one(self, changes: ChangeSet, steps: list[_Step]) -> list[asyncpg.Record]:
         """One transaction of several statements."""
+        async with self._holding(changes) as connection:
+            return [await _make(connection, step) for step in steps]
+
+    @contextlib.asynccontextmanager
+    async def _holding(self, changes: ChangeSet) -> AsyncIterator[Connection]:
+        """A transaction that holds the objects and homes of a set, in which what was read to decide is unchanged."""
+        objects = _objects(changes)
         states = [state for state in changes.unchanged if isinstance(state, Unchanged)]
         async with self.database.transaction() as connection:
-            # One at a time: a transaction that finds an object changed must end before it waits for another lock, since
-            # what it has locked may be a tombstone by now, which others lock after the home.
-            for id_, home_id, revision, index in _objects(changes):
-                if await connection.fetchrow(_LOCK_OBJECT, home_id, id_, revision) is None:
-                    raise _of(index, WriteConflict())
+            columns = zip(*((home_id, id_, revision) for id_, home_id, revision, _ in objects), strict=True)
+            if objects and (changed := await connection.fetchval(_LOCK_OBJECTS, *map(list, columns))) is not None:
+                raise _of(objects[changed - 1][3], WriteConflict())
             await require_unchanged(connection, states, _homes(changes.writes))
-            return [await _make(connection, step) for step in steps]
+            yield connection
 
     def _all_written(
         self, writes: tuple[Write, ...], steps: list[_Step], rows: list[asyncpg.Record]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from server.domain.occurrences import AlarmTrigger, Busy, Kind, Materialised
+from server.domain.occurrences import AlarmTrigger, Busy, Kind, Materialised, Occurrence
 
 KINDS = (Kind.TIMED, Kind.FLOATING, Kind.DATE)
 """By the number in column `kind`."""
@@ -20,7 +21,6 @@ def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
     """Arguments of `koyomi_put_object_4`, from `p_materialised` to `p_alarms`."""
     if materialised is None:
         return _NOTHING
-    rows = materialised.occurrences
     return (
         True,
         materialised.span_start,
@@ -28,6 +28,14 @@ def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
         materialised.endless,
         materialised.expanded_from,
         materialised.expanded_until,
+        *columns(materialised.occurrences),
+        [alarm(trigger) for trigger in materialised.alarms] or None,
+    )
+
+
+def columns(rows: Sequence[Occurrence]) -> tuple[list[Any], ...]:
+    """Occurrences as arguments, from `p_components` to `p_recurrence_ids`."""
+    return (
         [row.component for row in rows],
         [_KIND_NUMBERS[row.kind] for row in rows],
         [_BUSY_NUMBERS[row.busy] for row in rows],
@@ -37,7 +45,6 @@ def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
         [row.matches_from for row in rows],
         [row.matches_until for row in rows],
         [row.recurrence_id for row in rows],
-        [alarm(trigger) for trigger in materialised.alarms] or None,
     )
 
 

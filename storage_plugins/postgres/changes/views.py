@@ -126,13 +126,20 @@ def rendered(views: Views) -> tuple[Any, ...]:
         views.neutral_text,
         busy_numbers(views.neutral_busy),
         *views.based_on,
+        *columns(rows),
+        alarms(rows),
+    )
+
+
+def columns(rows: Sequence[ObjectView]) -> tuple[list[Any] | None, ...]:
+    """Personal copies as arguments, from `p_viewers` to `p_view_busy`; None where there are none."""
+    return (
         [view.principal_id for view in rows] or None,
         [view.etag for view in rows] or None,
         [view.size for view in rows] or None,
         [view.personal for view in rows] or None,
         [view.text for view in rows] or None,
         [busy_numbers(view.busy) for view in rows] or None,
-        alarms(rows),
     )
 
 

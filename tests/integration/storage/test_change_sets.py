@@ -6,6 +6,8 @@ import asyncio
 import random
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from server.domain.changes import (
     ChangeSet,
@@ -19,8 +21,10 @@ from server.domain.changes import (
     UnchangedObject,
     WriteLimits,
 )
+from server.domain.contents import ObjectView, Views
 from server.domain.errors import NotFound, QuotaExceeded, TooManyMembers, UidConflict, WriteConflict
-from tests.integration.storage.conftest import deadlocks
+from server.domain.occurrences import AlarmTrigger, Busy
+from tests.integration.storage.conftest import deadlocks, make_person
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
 
 
@@ -172,6 +176,103 @@ async def test_what_was_read_to_decide_must_still_be_so(storage, person, new_per
     with pytest.raises(WriteConflict):
         await storage.apply(change(put(here, "y"), unchanged=(UnchangedObject(there.home_id, state(later)),)))
     assert await names(storage, here) == ["x"]
+
+
+STORED = {
+    "home": "revision, used_bytes, kept_bytes",
+    "collection": "revision, member_count, used_bytes",
+    "object": "name, created_revision, revision, deleted_revision, size, endless, uid, component, etag, schedule_tag, "
+    "time_key, derived, span_start, span_end, expanded_from, expanded_until, tzids, summary, properties, text, "
+    "neutral_etag, neutral_text, neutral_busy, recurrence",
+    "occurrence": "(select name from object x where x.home_id = o.home_id and x.id = o.object_id), ordinal, component, "
+    "length_class, kind, busy, matches, range_start, range_end, start_at, end_at, matches_from, matches_until, "
+    "recurrence_id",
+    "alarm": "(select name from object x where x.home_id = o.home_id and x.id = o.object_id), viewer_id, component, "
+    "alarm, at, days, seconds, from_end, repeat, interval_seconds",
+    "object_view": "(select name from object x where x.home_id = o.home_id and x.id = o.object_id), principal_id, "
+    "revision, etag, size, personal, text, busy, alarms_etag",
+    "trash": "name, uid, component, properties, text",
+    "outbox": "revision, kind",
+    "audit": "revision, action",
+}
+
+
+async def stored(storage, home):
+    """All that is stored of a home, without ids and times."""
+    key = {"home": "id"}
+    rows = {
+        table: await storage.database.fetch(
+            f"select {columns} from {table} o where {key.get(table, 'home_id')} = $1", home
+        )
+        for table, columns in STORED.items()
+    }
+    return {table: sorted(map(repr, map(tuple, found))) for table, found in rows.items()}
+
+
+def seen(text, viewers, based_on):
+    """Personal copies and a neutral text, as a service would render them; every other viewer has an alarm."""
+    alarm = AlarmTrigger(0, 0, None, 0, -600, False)
+    copies = tuple(
+        ObjectView(one, f"e{one}", f"{text} of {one}", len(f"{text} of {one}"), "p", (Busy.FREE,), (alarm,) * (one % 2))
+        for one in viewers
+    )
+    return Views("neutral", f"{text}, neutral", (Busy.BUSY,), copies, based_on)
+
+
+NAMES = ("a", "b", "c", "d")
+ACTS = st.lists(
+    st.tuples(
+        st.sampled_from(NAMES),
+        st.sampled_from(("put", "put", "delete")),
+        st.sampled_from((None, 0, 1, 3)),
+        st.integers(0, 2),
+    ),
+    min_size=2,
+    max_size=4,
+    unique_by=lambda act: act[0],
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rounds=st.lists(ACTS, min_size=1, max_size=5), shared=st.booleans())
+async def test_a_set_leaves_what_its_writes_leave_one_after_the_other(storage, rounds, shared):
+    viewers = [(await make_person(storage)).id for _ in range(2)]
+    homes = []
+    for together in (True, False):
+        person = await make_person(storage)
+        calendar = await person.collection()
+        if shared:
+            await storage.database.fetchval("select koyomi_begin_views_1($1, $2)", calendar.home_id, calendar.id)
+        for number, acts in enumerate(rounds):
+            rows = await storage.database.fetch(
+                """
+                select o.name, o.id, o.revision, count(v), coalesce(max(v.revision), 0)
+                from object o left join object_view v on v.home_id = o.home_id and v.object_id = o.id
+                where o.home_id = $1 and o.deleted_revision is null group by o.home_id, o.id
+                """,
+                calendar.home_id,
+            )
+            known = {row[0]: row[1:] for row in rows}
+            writes = []
+            for name, act, occurrences, copies in acts:
+                expected = ObjectState(*known[name][:2]) if name in known else None
+                if act == "delete":
+                    writes += [] if expected is None else [Delete(calendar, name, expected)]
+                    continue
+                new = content(name, f"{name} {number}" * (copies + 1), occurrences=occurrences)
+                based_on = tuple(known[name][2:]) if name in known else (0, 0)
+                # A service renders all copies that there are.
+                at_least = based_on[0]
+                views = seen(new.text, viewers[: max(copies, at_least)], based_on) if shared else None
+                writes.append(Put(calendar, name, new, expected, views))
+            writes.sort(key=lambda write: not isinstance(write, Delete))
+            if together and writes:
+                await storage.apply(change(*writes))
+            else:
+                for write in writes:
+                    await storage.apply(change(write))
+        homes.append(await stored(storage, calendar.home_id))
+    assert homes[0] == homes[1]
 
 
 async def test_sets_over_the_same_homes_in_any_order(storage, new_person):

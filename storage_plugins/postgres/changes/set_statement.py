@@ -1,0 +1,127 @@
+"""The statement that makes a set of puts and deletions at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeGuard
+
+from server.calendar import derivation
+from server.domain.changes import ChangeSet, Delete, Put, StoredContent, Write
+from server.domain.contents import ObjectContent
+from storage_plugins.postgres.changes import occurrence_rows
+from storage_plugins.postgres.changes import views as view_rows
+from storage_plugins.postgres.changes.member_statements import Statement
+from storage_plugins.postgres.changes.writing import by, call
+
+_APPLY = call("koyomi_apply_1", 29)
+
+
+def is_plain(writes: Sequence[Write]) -> TypeGuard[Sequence[Put | Delete]]:
+    """Whether writes only delete, and put contents of their own without dead properties."""
+    return all(
+        isinstance(write, Delete)
+        or (isinstance(write, Put) and not isinstance(write.content, StoredContent) and not write.properties)
+        for write in writes
+    )
+
+
+def statement(writes: Sequence[Put | Delete], changes: ChangeSet, restore_days: int) -> Statement:
+    """The statement that makes all writes of a set. It returns a row for each write, in their order.
+
+    `restore_days`: how long what is deleted can be restored.
+    """
+    puts = [
+        (number, write, write.content)
+        for number, write in enumerate(writes)
+        if isinstance(write, Put) and isinstance(write.content, ObjectContent)
+    ]
+    texts: list[str | None] = [None] * len(writes)
+    neutral_texts: list[str | None] = [None] * len(writes)
+    rows = [_place(number, write) for number, write in enumerate(writes)]
+    for number, put, content in puts:
+        rows[number] |= _content(put, content)
+        texts[number] = content.text
+        neutral_texts[number] = None if put.views is None else put.views.neutral_text
+    timed = [(number, content.materialised) for number, _, content in puts if content.materialised is not None]
+    copies = [(number, view) for number, put, _ in puts if put.views is not None for view in put.views.views]
+    return _APPLY, (
+        rows,
+        texts,
+        neutral_texts,
+        [number + 1 for number, found in timed for _ in found.occurrences],
+        [ordinal for _, found in timed for ordinal in range(1, len(found.occurrences) + 1)],
+        *occurrence_rows.columns([row for _, found in timed for row in found.occurrences]),
+        [{"write": number + 1, **occurrence_rows.alarm(alarm)} for number, found in timed for alarm in found.alarms]
+        or None,
+        [number + 1 for number, _ in copies] or None,
+        *view_rows.columns([view for _, view in copies]),
+        [
+            {"write": number + 1, "viewer": view.principal_id, **occurrence_rows.alarm(alarm)}
+            for number, view in copies
+            for alarm in view.alarms
+        ]
+        or None,
+        changes.limits.quota_bytes,
+        changes.limits.max_members,
+        restore_days,
+        *by(changes.cause),
+    )
+
+
+def _place(number: int, write: Put | Delete) -> dict[str, Any]:
+    """Where a write is made and what it was decided by, as attributes of `member_write`."""
+    collection, expected = write.collection, write.expected
+    row = {
+        "n": number,
+        "deletes": isinstance(write, Delete),
+        "home_id": collection.home_id,
+        "collection_id": collection.id,
+        "binding_home_id": collection.binding_home_id,
+        "binding": collection.name,
+        "incarnation": collection.incarnation,
+        "name": write.name,
+    }
+    if expected is not None:
+        row |= {"id": expected.id, "revision": expected.revision}
+    return row
+
+
+def _content(put: Put, content: ObjectContent) -> dict[str, Any]:
+    """What is put, as attributes of `member_write`."""
+    found, views = content.materialised, put.views
+    row: dict[str, Any] = {
+        "uid": content.uid,
+        "component": content.component,
+        "etag": content.etag,
+        "schedule_tag": content.schedule_tag,
+        "size": content.size,
+        "time_key": content.time_key,
+        "derived": derivation.VERSION,
+        "summary": dict(content.summary) or None,
+        "materialised": found is not None,
+        "views": views is not None,
+    }
+    if found is not None:
+        row |= {
+            "tzids": list(found.zones) or None,
+            "recurrence": found.recurrence,
+            "span_start": _time(found.span_start),
+            "span_end": _time(found.span_end),
+            "endless": found.endless,
+            "expanded_from": _time(found.expanded_from),
+            "expanded_until": _time(found.expanded_until),
+        }
+    if views is not None:
+        known, revision = views.based_on
+        row |= {
+            "neutral_etag": views.neutral_etag,
+            "neutral_busy": view_rows.busy_numbers(views.neutral_busy),
+            "views_known": known,
+            "views_revision": revision,
+        }
+    return row
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat()
