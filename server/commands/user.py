@@ -109,6 +109,7 @@ async def list_people(settings: Settings) -> None:
                     notes.append("disabled")
                 if not person.has_password:
                     notes.append("no password")
+                notes += [f"formerly {address}" for address in person.former_addresses]
                 emails = ", ".join(person.addresses)
                 rows.append((person.name, person.display_name, emails, person.uid, ", ".join(notes)))
             after = name_key(page[-1].name)

@@ -151,6 +151,9 @@ class PrincipalRecord:
     created_at: datetime
     deleted: bool = False
     """It is gone but for what is in its homes (and found by its id alone)."""
+    former_addresses: tuple[str, ...] = ()
+    """E-mail addresses that it had, the earliest first: in events they mean this principal until another gets them.
+    Nobody signs in with them."""
     has_password: bool = False
     members: frozenset[int] = frozenset()
     """Of a group: the principals directly in it."""
@@ -276,7 +279,8 @@ class Directory(Protocol):
         """Make and change principals, all or none; gives their ids in order.
 
         A new one gets its homes with the collections that they come with. Passwords, names, addresses and `disabled`
-        move the credential version when they change. Raises `NameTaken`, `NotFound`.
+        move the credential version when they change. An address that is given up and not given to another becomes a
+        former one; whoever gets a former one takes it over. Raises `NameTaken`, `NotFound`.
         """
 
     async def write_relations(self, changes: Sequence[RelationChange], cause: Cause) -> None:

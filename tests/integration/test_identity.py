@@ -234,6 +234,43 @@ async def test_names_and_addresses_are_one_name_space(directory: PostgresDirecto
     assert await directory.principal("bob") is None
 
 
+async def test_addresses_that_somebody_had_stay_theirs_until_another_gets_them(
+    directory: PostgresDirectory, hasher: CountingHasher, storage: PostgresStorage
+) -> None:
+    async def has(id_: int, *addresses: str) -> None:
+        await directory.write_principals([PrincipalChange(id=id_, addresses=addresses)], CAUSE)
+
+    async def former(*names: str) -> list[tuple[str, ...]]:
+        return [record.former_addresses for name in names if (record := await directory.principal(name))]
+
+    anna = await add(directory, hasher, "anna", "Anna@example.org", "a@example.org")
+    bob = await add(directory, hasher, "bob", "bob@example.org")
+    await has(anna, "a@example.org", "anna@example.com")
+    assert await former("anna", "bob") == [("Anna@example.org",), ()]
+    # the same ones in another order, and one that returns
+    await has(anna, "anna@example.com", "a@example.org")
+    assert await former("anna", "bob") == [("Anna@example.org",), ()]
+    await has(anna, "anna@example.com", "ANNA@example.org")
+    assert await former("anna", "bob") == [("a@example.org",), ()]
+    # what goes from one person to another at once was never only former
+    swap = [
+        PrincipalChange(id=anna, addresses=("bob@example.org",)),
+        PrincipalChange(id=bob, addresses=("anna@example.com",)),
+    ]
+    await directory.write_principals(swap, CAUSE)
+    assert await former("anna", "bob") == [("a@example.org", "ANNA@example.org"), ()]
+    # another gets it, who may be new; nobody signs in by a former one
+    await has(bob, "anna@example.com", "A@example.org")
+    assert await former("anna", "bob") == [("ANNA@example.org",), ()]
+    carl = await add(directory, hasher, "carl", "anna@example.org")
+    assert await former("anna", "bob", "carl") == [(), (), ()]
+    await has(carl)
+    assert await former("carl") == [("anna@example.org",)]
+    assert await directory.principal("anna@example.org") is None
+    await directory.delete_principal(carl, CAUSE, purge=False)
+    assert await storage.database.fetchval("select count(*) from former_address") == 0
+
+
 async def test_of_those_who_take_a_name_at_once_one_gets_it(
     directory: PostgresDirectory, hasher: CountingHasher
 ) -> None:

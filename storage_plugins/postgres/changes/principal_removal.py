@@ -44,6 +44,7 @@ async def hide(connection: Connection, principal_id: int, cause: Cause) -> None:
         raise NotFound("There is no such principal.")
     for table, column in (
         ("principal_address", "principal_id"),
+        ("former_address", "principal_id"),
         ("password", "principal_id"),
         ("app_password", "principal_id"),
         ("identity", "principal_id"),

@@ -49,16 +49,30 @@ async def leave_trace(
 async def write(connection: Connection, changes: Sequence[PrincipalChange], cause: Cause) -> list[int]:
     """Make and change principals; see `Directory.write_principals`."""
     await lock(connection)
+    wanted = [name_key(address) for change in changes for address in change.addresses or ()]
+    taken_over = await connection.execute("delete from former_address where address_key = any($1::text[])", wanted)
     # Addresses that move from one principal to another are given up before they are taken.
-    await connection.execute(
-        "delete from principal_address where principal_id = any($1::bigint[])",
+    given_up = await connection.fetch(
+        "delete from principal_address where principal_id = any($1::bigint[]) "
+        "returning principal_id, address, address_key",
         [change.id for change in changes if change.id is not None and change.addresses is not None],
     )
     ids = [await _write_one(connection, change, cause) for change in changes]
-    if any(change.id is not None and (change.name or change.addresses is not None) for change in changes):
+    if given_up:
+        await connection.execute(_KEEP_FORMER, *map(list, zip(*given_up, strict=True)))
+    renamed = any(change.id is not None and (change.name or change.addresses is not None) for change in changes)
+    if renamed or taken_over != "DELETE 0":
         # Their addresses decide which events they have declined.
         await enqueue(connection, Job(OWNERS, lock_key=MAINTENANCE, queueing_key=OWNERS))
     return ids
+
+
+_KEEP_FORMER = """
+    insert into former_address (principal_id, address, address_key)
+    select g.* from unnest($1::bigint[], $2::text[], $3::text[]) as g (principal_id, address, key)
+    where not exists (select from principal_address a where a.address_key = g.key)
+"""
+"""What nobody has any more stays with whom it belonged to."""
 
 
 async def _write_one(connection: Connection, change: PrincipalChange, cause: Cause) -> int:

@@ -1,4 +1,4 @@
-"""The calendar user addresses of the owner of a home."""
+"""The calendar user addresses of the owner of a home, former ones too: events of before still mean this person."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from server.calendar.attendance import address_keys
 
 COLUMNS = (
     "p.uid, p.name, "
-    "array(select a.address from principal_address a where a.principal_id = p.id order by a.position) as addresses"
+    "array((select a.address from principal_address a where a.principal_id = p.id order by a.position) "
+    "union all (select f.address from former_address f where f.principal_id = p.id order by f.address_key)) "
+    "as addresses"
 )
 """Of the principal `p`, as `addresses` reads them."""
 OF_HOME = f"select {COLUMNS} from home h join principal p on p.id = h.principal_id where h.id = $1"  # noqa: S608

@@ -27,6 +27,8 @@ _ADDRESSES = """
         select p.name from principal p where p.id = h.principal_id
         union all
         (select a.address from principal_address a where a.principal_id = h.principal_id order by a.position)
+        union all
+        (select f.address from former_address f where f.principal_id = h.principal_id order by f.address_key)
     )
 """
 _OTHER_OWNERS = f"""

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from server.domain.changes import Cause
+from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.directory import PostgresDirectory
-from storage_plugins.postgres.upkeep.rederivation import rederive
+from storage_plugins.postgres.upkeep.rederivation import follow_owners, rederive
 from tests.integration.dav.conftest import Served
 from tests.integration.dav.person import Person, calendar, event
 from tests.integration.dav.sharing import Share, eventually, shown
@@ -140,6 +141,32 @@ async def test_deriving_again_frees_what_the_owner_declined_for_sharees_too(
     await rederive(database, datetime.now(UTC))
     assert await busy(other, place, *JUNE) == []
     assert await busy(person, person.calendar, *JUNE) == ["FREEBUSY:20260602T120000Z/PT1H"]
+
+
+async def test_what_was_declined_by_a_former_address_stays_free_until_another_has_it(
+    person: Person, other: Person, served: Served
+) -> None:
+    directory, database = PostgresDirectory(served.storage.database), served.storage.database
+    cause = Cause(None, "test")
+
+    async def has(who: Person, *addresses: str) -> None:
+        await directory.write_principals([PrincipalChange(id=who.id, addresses=addresses)], cause)
+        await follow_owners(database, seconds=60)
+        await rederive(database, datetime.now(UTC))
+
+    old = f"{person.name}@example.com"
+    await person.has(f"{person.calendar}1.ics", invited(f"ATTENDEE;PARTSTAT=DECLINED:mailto:{old}"))
+    await has(person, f"{person.name}@example.net")
+    assert await busy(person, person.calendar, *JUNE) == []
+    text = invited(f"ATTENDEE;PARTSTAT=DECLINED:mailto:{old}", "LOCATION:There")
+    await person.has(f"{person.calendar}1.ics", text)
+    assert await busy(person, person.calendar, *JUNE) == []
+    await has(other, f"{other.name}@example.com", old)
+    assert await busy(person, person.calendar, *JUNE) == BUSY
+    # it returns, and is a former one again
+    await has(other, f"{other.name}@example.com")
+    await has(person, old)
+    assert await busy(person, person.calendar, *JUNE) == []
 
 
 def transparency(value: str) -> str:

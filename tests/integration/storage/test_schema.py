@@ -26,6 +26,7 @@ GLOBAL = {
     "audit_seal",
     "consumer_position",
     "delegate",
+    "former_address",
     "identity",
     "installation",
     "job",
