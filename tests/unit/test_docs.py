@@ -91,6 +91,13 @@ def test_make_targets_and_variables_in_documents_exist(name: str) -> None:
         assert named in known
 
 
+def test_the_glossary_has_each_term_once_in_order() -> None:
+    lines = (ROOT / "docs/glossary.md").read_text().splitlines()
+    terms = [line.split(" | ")[0] for line in lines if line.startswith("| ")][2:]
+    assert len(terms) > 50
+    assert terms == sorted(set(terms), key=str.casefold)
+
+
 def test_every_command_is_described() -> None:
     commands = re.findall(r"^\| `koyomi ([a-z]+)", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
     assert set(commands) == set(COMMANDS)
