@@ -26,7 +26,7 @@ async def db(database):
 
 
 async def koyomi(dsn: str, *words: str) -> Result:
-    environment = {**os.environ, "KOYOMI_DATABASE": dsn}
+    environment = {**os.environ, "KOYOMI_STORAGE_DATABASE": dsn}
     return await asyncio.to_thread(CliRunner().invoke, main, ["jobs", *words], env=environment)
 
 

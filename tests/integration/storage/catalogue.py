@@ -9,7 +9,7 @@ _QUERIES = {
         select c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
                pg_get_expr(d.adbin, d.adrelid), l.collname
         from pg_attribute a
-        join pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p', 'v')
+        join pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p', 'v', 'c')
         left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
         left join pg_collation l on l.oid = a.attcollation
         where c.relnamespace = 'public'::regnamespace and a.attnum > 0 and not a.attisdropped
@@ -34,7 +34,7 @@ _QUERIES = {
 
 
 async def describe(connection: Connection) -> list[str]:
-    """Every table, column, constraint, index, function and extension; the order of columns does not matter."""
+    """Every table, type, column, constraint, index, function and extension; the order of columns does not matter."""
     lines = []
     for kind, sql in _QUERIES.items():
         for row in await connection.fetch(sql):

@@ -150,7 +150,7 @@ async def test_the_command_derives_again_what_waits(database):
         await storage.database.fetch("update object set derived = 1 where name <> 'b'")
 
         async def said(*arguments):
-            environment = {**os.environ, "KOYOMI_DATABASE": database}
+            environment = {**os.environ, "KOYOMI_STORAGE_DATABASE": database}
             result = await asyncio.to_thread(CliRunner().invoke, main, ["db", "rederive", *arguments], env=environment)
             assert result.exit_code == 0, result.output
             return result.output

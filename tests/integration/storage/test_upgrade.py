@@ -149,7 +149,7 @@ async def test_an_upgrade_loses_nothing(empty_database, database, tmp_path, fini
         CliRunner().invoke,
         main,
         ["db", "upgrade", *(["--finish"] if finish else [])],
-        env={**os.environ, "KOYOMI_DATABASE": empty_database},
+        env={**os.environ, "KOYOMI_STORAGE_DATABASE": empty_database},
     )
     print(f"\n{before['object'][0]} objects in {time.monotonic() - began:.1f} s:\n{result.output}")
     assert result.exit_code == 0, result.output
