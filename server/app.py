@@ -26,6 +26,8 @@ from server.services.collections import Collections
 from server.services.granting import Granting
 from server.services.lookup import Lookup
 from server.services.objects import Objects
+from server.services.principals.people import People
+from server.services.reading import Reading
 from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.database import DatabaseLimits
@@ -109,10 +111,9 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
         try:
             site = Site(
                 registry=build([*standards(installation), health.standard()]),
-                storage=storage,
-                directory=directory,
-                access=access,
                 lookup=Lookup(storage),
+                reading=Reading(storage, settings.storage.page_size),
+                people=People(directory, access),
                 objects=Objects(storage, settings.limits.values),
                 collections=Collections(storage, settings.limits.values),
                 granting=Granting(access),

@@ -31,8 +31,8 @@ from server.auth.passwords import PasswordHasher
 from server.auth.settings import SignInSettings
 from server.auth.sign_in import SignIn
 from server.domain.errors import SignInDelayed, SignInRequired
-from server.domain.principals import Principal
-from server.storage.directory import Directory, SignInMaterial, ThrottleRules, name_key
+from server.domain.principals import Principal, name_key
+from server.storage.directory import Directory, SignInMaterial, ThrottleRules
 
 __all__ = ["Authenticator", "SignIn"]
 

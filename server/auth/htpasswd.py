@@ -19,7 +19,7 @@ import structlog
 from server.auth import sha_crypt
 from server.auth.passwords import MAX_LENGTH, PasswordHasher, prepare
 from server.domain.errors import ConfigurationError
-from server.storage.directory import name_key
+from server.domain.principals import name_key
 
 MAX_SIZE = 64 << 20
 """Bytes of the file that are read at most."""

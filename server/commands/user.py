@@ -11,9 +11,10 @@ import click
 from server.auth import app_passwords
 from server.commands.options import with_settings
 from server.commands.session import ACTOR, open_storage
+from server.domain.principals import name_key
 from server.services.principals import changes as principals
 from server.settings.model import Settings
-from server.storage.directory import Directory, Handover, name_key
+from server.storage.directory import Directory, Handover
 
 _PAGE = 1000
 

@@ -23,7 +23,7 @@ from server.dav.core.request import Answer, Request
 from server.dav.core.resource import COLLECTIONS, HOMES, Kind, Resource, collection_of, member_kind
 from server.dav.rfc4918.propfind import names_in
 from server.domain.errors import BadRequest, InvalidSyncToken
-from server.storage.reads import Row
+from server.domain.rows import Row
 
 _TOKEN = re.compile(r"koyomi-sync:(c|h)-(\d{1,18})-(\d{1,18})-(\d{1,18})(m?)(?:-(\d{1,18}))?\Z")
 
@@ -210,7 +210,7 @@ async def all_changes(
     size = request.site.page_size
     sent = array("q")
     while True:
-        rows = await request.site.storage.members_changed(
+        rows = await request.site.reading.members_changed(
             collection.collection, changes.writer.columns, after=after, up_to=_NEWEST, limit=size + 1
         )
         more = len(rows) > size
@@ -235,7 +235,7 @@ async def limited_rows(
     found: dict[str, Row] = {}
     size = min(limit + 1, request.site.page_size)
     while len(found) <= limit:
-        rows = await request.site.storage.members_changed(
+        rows = await request.site.reading.members_changed(
             collection.collection, changes.writer.columns, after=after, up_to=up_to, limit=size
         )
         for row in rows:
@@ -280,7 +280,7 @@ async def sync_home(request: Request, home: Resource, asked: Asked) -> Answer:
     assert home.home is not None
     since = resume(home, asked)
     after = since.revision - 1 if since.members_only else since.revision
-    current, items = await request.site.storage.home_changes(home.home, request.person.id, after)
+    current, items = await request.site.reading.home_changes(request.actor, home.home, after)
     # The token belongs to the snapshot of the list, not to that of the request's lookup: a collection that changed
     # between them would be left out with all that changed in it before, or appear without its predecessor's end.
     home = replace(home, home=current)

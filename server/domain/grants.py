@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from server.domain.principals import Principal
 from server.domain.privileges import Privilege
 
 DelegateRights = Literal["read", "write"]
@@ -44,3 +45,39 @@ class Grants:
 
 
 NO_GRANTS = Grants()
+
+
+@dataclass(frozen=True, slots=True)
+class AclEntry:
+    """An access control entry with the principal that it names."""
+
+    collection_id: int
+    whom: Principal | PrincipalClass
+    grants: bool
+    privileges: tuple[Privilege, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What was shared of a collection, and with whom."""
+
+    collection_id: int
+    whom: Principal
+    rights: ShareRights
+
+
+@dataclass(frozen=True, slots=True)
+class AccessList:
+    """Everything that was granted in a home, but for what its owner and administrators have anyway."""
+
+    entries: tuple[AclEntry, ...]
+    """In their order within each collection."""
+    shares: tuple[Share, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """A principal for whom somebody acts, or who acts for somebody."""
+
+    principal: Principal
+    rights: DelegateRights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,3 +30,10 @@ class Principal:
     def is_admin(self) -> bool:
         """Whether the principal reads and changes everything."""
         return "admin" in self.roles
+
+
+def name_key(text: str) -> str:
+    """A name or an e-mail address as it is compared: case-folded, in Unicode's NFC."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())

@@ -11,8 +11,8 @@ from server.domain.grants import NO_GRANTS, Grants
 from server.domain.objects import Collection, Home, Object, Target
 from server.domain.principals import Principal
 from server.domain.privileges import NO_PRIVILEGES, Privilege, Privileges
+from server.domain.resolution import Resolution
 from server.storage import Storage
-from server.storage.reads import Resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,13 @@ class Found:
         target = self.target
         if target is None or target.home is None:
             return self
-        if target.object is not None:
-            return replace(self, target=replace(target, object=None), object=None)
-        if self.collection is None:
-            return replace(self, target=replace(target, collection=None))
-        held = policy.on_home(self.viewer, self.owner, target.home, self.grants)
-        return replace(self, target=replace(target, collection=None), collection=None, privileges=held)
+        held, collection, name = self.privileges, self.collection, target.collection
+        if target.object is None:
+            if collection is not None:
+                held = policy.on_home(self.viewer, self.owner, target.home, self.grants)
+            collection = name = None
+        above = Target(target.owner, target.by, target.home, name)
+        return Found(self.viewer, above, held, self.owner, self.home, collection, None, self.grants)
 
     def new_member(self, name: str) -> Found:
         """A name in the collection that nothing has."""
@@ -74,6 +75,10 @@ class Lookup:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
+
+    async def resolve(self, principal_id: int, target: Target | None, *, text: bool) -> Resolution:
+        """A principal as the database has it now, to confirm a sign-in, and what a target names (`known` of `find`)."""
+        return await self._storage.resolve(principal_id, target, text=text)
 
     async def find(
         self,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from server.domain.actors import Actor
 from server.domain.errors import BadRequest, NotFound
-from server.domain.grants import ShareRights
+from server.domain.grants import Share, ShareRights
 from server.domain.objects import Collection, Home, HomeKind, Target
 from server.domain.privileges import Privilege
 from server.services.changing import change
@@ -15,7 +15,7 @@ from server.services.lookup import Lookup
 from server.services.principals.changes import find
 from server.services.views import render
 from server.storage import Storage
-from server.storage.access import Access, Share
+from server.storage.access import Access
 from server.storage.directory import Directory
 
 SHARED_KINDS: tuple[HomeKind, ...] = ("calendar", "addressbook")

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from server.domain.objects import Collection
+from server.domain.rows import MemberColumn, Row
 from server.storage import Storage
-from server.storage.reads import MemberColumn, Row, with_texts
+from server.storage.reads import with_texts
 
 TEXTS = 200
 """Rows of a page with texts, which ends earlier where these are long."""

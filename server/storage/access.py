@@ -6,77 +6,15 @@ A sibling of `server.storage` and `server.storage.directory`, whose rules hold h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from server.domain.changes import Cause, Unchanged
 from server.domain.contents import Views
-from server.domain.grants import Ace, DelegateRights, PrincipalClass, ShareRights
+from server.domain.grants import AccessList, Ace, DelegateRights, Delegation, ShareRights
 from server.domain.objects import Collection, Home
+from server.domain.principal_search import PrincipalSearch
 from server.domain.principals import Principal, PrincipalKind
-from server.domain.privileges import Privilege
 from server.storage.reads import SharedObject
-
-
-@dataclass(frozen=True, slots=True)
-class AclEntry:
-    """An access control entry with the principal that it names."""
-
-    collection_id: int
-    whom: Principal | PrincipalClass
-    grants: bool
-    privileges: tuple[Privilege, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What was shared of a collection, and with whom."""
-
-    collection_id: int
-    whom: Principal
-    rights: ShareRights
-
-
-@dataclass(frozen=True, slots=True)
-class AccessList:
-    """Everything that was granted in a home, but for what its owner and administrators have anyway."""
-
-    entries: tuple[AclEntry, ...]
-    """In their order within each collection."""
-    shares: tuple[Share, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Delegation:
-    """A principal for whom somebody acts, or who acts for somebody."""
-
-    principal: Principal
-    rights: DelegateRights
-
-
-MatchType = Literal["contains", "starts-with", "equals"]
-Field = Literal["display-name", "first-name", "last-name", "address", "name", "uid", "word", "kind", "nothing"]
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """What a principal is to be like. `word`: a word of the name, or an address, begins so; `nothing` never holds."""
-
-    field: Field
-    text: str
-    """As typed; it is folded where case does not count."""
-    match: MatchType = "contains"
-    caseless: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class PrincipalSearch:
-    """Which principals are looked for."""
-
-    groups: tuple[tuple[Term, ...], ...]
-    """One term of each group must hold if all groups must; `any_group`: one term of one group is enough."""
-    kinds: tuple[PrincipalKind, ...]
-    any_group: bool = False
 
 
 @runtime_checkable

@@ -9,7 +9,6 @@ name of another, so that whoever signs in with it is one person.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,13 +21,6 @@ from server.domain.principals import Principal, PrincipalKind
 
 FailureScope = Literal["address", "account", "pair"]
 """What failed sign-ins are counted for: a client address, an account, and an account from one address."""
-
-
-def name_key(text: str) -> str:
-    """A name or an e-mail address as it is compared: case-folded, in Unicode's NFC."""
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 # -- signing in -------------------------------------------------------------------------------------------------------

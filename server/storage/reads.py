@@ -5,49 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from uuid import UUID
 
-from server.domain.grants import NO_GRANTS, Grants
-from server.domain.objects import Collection, Home, Object, Target
-from server.domain.principals import Principal
+from server.domain.objects import Collection, Home, Target
+from server.domain.resolution import Resolution
+from server.domain.rows import MemberColumn, Row
 
 if TYPE_CHECKING:
     from server.calendar.filter_plan import UidSearch
     from server.domain.occurrences import Busy, Occurrence, Timing
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """What one statement finds about a request: who asks, and what the path names. Absent things are None."""
-
-    viewer: Principal | None
-    owner: Principal | None = None
-    home: Home | None = None
-    collection: Collection | None = None
-    object: Object | None = None
-    grants: Grants = NO_GRANTS
-
-
-MemberColumn = Literal[
-    "name",
-    "id",
-    "uid",
-    "component",
-    "etag",
-    "schedule_tag",
-    "size",
-    "revision",
-    "deleted_revision",
-    "created_at",
-    "modified_at",
-    "properties",
-    "text",
-]
-"""Columns of a member row. Rows come as tuples (or what unpacks alike) in the order asked for."""
-
-
-Row = Sequence[Any]
 
 
 class _Columns(Protocol):

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from server.domain.changes import Cause, Unchanged
 from server.domain.contents import Views
 from server.domain.errors import NotFound
-from server.domain.grants import Ace, DelegateRights, ShareRights
+from server.domain.grants import AccessList, Ace, AclEntry, DelegateRights, Delegation, Share, ShareRights
 from server.domain.objects import Collection, Home
-from server.domain.principals import Principal, PrincipalKind
+from server.domain.principal_search import PrincipalSearch
+from server.domain.principals import Principal, PrincipalKind, name_key
 from server.domain.privileges import Privilege
 from server.observe.background import failed
-from server.storage.access import AccessList, AclEntry, Delegation, PrincipalSearch, Share
-from server.storage.directory import name_key
 from server.storage.reads import SharedObject
 from storage_plugins.postgres.changes import fan_out
 from storage_plugins.postgres.changes.principals import leave_trace, lock

@@ -9,7 +9,7 @@ import asyncpg
 
 from server.domain.changes import Cause
 from server.domain.errors import AlreadyExists, NotFound
-from server.domain.principals import Principal, PrincipalKind
+from server.domain.principals import Principal, PrincipalKind, name_key
 from server.storage.directory import (
     AppPassword,
     AppPasswordHash,
@@ -21,7 +21,6 @@ from server.storage.directory import (
     SignInMaterial,
     Throttle,
     ThrottleRules,
-    name_key,
 )
 from storage_plugins.postgres.changes import handover as handing_over
 from storage_plugins.postgres.changes import principal_removal

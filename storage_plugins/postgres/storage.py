@@ -15,17 +15,9 @@ from server.calendar.filter_plan import UidSearch
 from server.domain.errors import DatabaseError, NotFound, Unavailable
 from server.domain.events import JOBS, Change
 from server.domain.objects import Collection, Home, Target
-from server.storage.reads import (
-    MAX_TIMINGS,
-    BusyTimes,
-    MemberColumn,
-    Overlapping,
-    Resolution,
-    Row,
-    SharedObject,
-    StoredRecurrence,
-    Timings,
-)
+from server.domain.resolution import Resolution
+from server.domain.rows import MemberColumn, Row
+from server.storage.reads import MAX_TIMINGS, BusyTimes, Overlapping, SharedObject, StoredRecurrence, Timings
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.changes.collections import CollectionWrites
 from storage_plugins.postgres.changes.members import MemberWrites

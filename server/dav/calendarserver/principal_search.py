@@ -11,8 +11,8 @@ from server.dav.core.resource import Kind, Resource
 from server.dav.rfc3744.principal_search import MAX_TERMS, found, read_limit, scope
 from server.dav.rfc3744.principals import demand_depth_zero, read_prop
 from server.domain.errors import BadRequest
+from server.domain.principal_search import PrincipalSearch, Term
 from server.domain.principals import PrincipalKind
-from server.storage.access import PrincipalSearch, Term
 
 _CONTEXTS: dict[str, tuple[PrincipalKind, ...]] = {
     "": ("individual", "group", "room", "resource"),

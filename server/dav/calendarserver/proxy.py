@@ -40,7 +40,7 @@ def _empty(request: Request, resource: Resource) -> str:
 
 async def _load_delegates(request: Request, resources: Sequence[Resource]) -> list[str]:
     ids = owners(resources)
-    delegations = await request.site.access.delegates(ids)
+    delegations = await request.site.people.delegates(ids)
     return [
         _hrefs(request, (item.principal for item in delegations[id_] if item.rights == _rights(resource)))
         for id_, resource in zip(ids, resources, strict=True)
@@ -79,7 +79,7 @@ def _own_url_by_name(request: Request, resource: Resource) -> str:
 
 async def _load_delegators(request: Request, resources: Sequence[Resource], rights: DelegateRights) -> list[str]:
     ids = owners(resources)
-    delegators = await request.site.access.delegators(ids, through_groups=True)
+    delegators = await request.site.people.delegators(ids, through_groups=True)
     return [_hrefs(request, (item.principal for item in delegators[id_] if item.rights == rights)) for id_ in ids]
 
 
@@ -93,14 +93,14 @@ async def _load_writes_for(request: Request, resources: Sequence[Resource]) -> l
 
 async def _load_all_members(request: Request, resources: Sequence[Resource]) -> list[str]:
     ids = owners(resources)
-    members = await request.site.access.all_members_of(ids)
+    members = await request.site.people.all_members_of(ids)
     return [_hrefs(request, members[id_]) for id_ in ids]
 
 
 async def _load_all_groups(request: Request, resources: Sequence[Resource]) -> list[str]:
     ids = owners(resources)
-    groups = await request.site.access.all_groups_of(ids)
-    delegators = await request.site.access.delegators(ids, through_groups=True)
+    groups = await request.site.people.all_groups_of(ids)
+    delegators = await request.site.people.delegators(ids, through_groups=True)
     return [
         _hrefs(request, groups[id_])
         + "".join(names.href(request.url(delegates_href(item.principal, item.rights))) for item in delegators[id_])

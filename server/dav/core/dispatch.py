@@ -28,7 +28,7 @@ from server.domain.errors import (
     Unavailable,
 )
 from server.domain.objects import Target
-from server.storage.reads import Resolution
+from server.domain.resolution import Resolution
 
 if TYPE_CHECKING:
     from server.auth.authenticate import Authenticator, SignIn
@@ -131,7 +131,7 @@ class HttpWire:
         authenticator = self._dispatcher.authenticator
         for _ in range(3):
             sign_in = self._sign_in or await self._authenticate()
-            found = await self._dispatcher.site.storage.resolve(sign_in.principal_id, target, text=text)
+            found = await self._dispatcher.site.lookup.resolve(sign_in.principal_id, target, text=text)
             if authenticator.still_holds(sign_in, found.viewer):
                 return found
             self._sign_in = None

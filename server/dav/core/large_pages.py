@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from server.dav.core.names import escape
+from server.domain.rows import MemberColumn, Row
 from server.process.computing import computed
-from server.storage.reads import MemberColumn, Row
 
 if TYPE_CHECKING:
     from server.dav.core.multistatus import MemberWriter

@@ -17,8 +17,8 @@ from server.dav.core.request import Answer, Request
 from server.dav.core.resource import OBJECTS, Resource, collection_of, member_kind
 from server.domain.errors import BadRequest
 from server.domain.objects import Collection
-from server.storage.directory import name_key
-from server.storage.reads import MemberColumn, Row
+from server.domain.principals import name_key
+from server.domain.rows import MemberColumn, Row
 
 Special = Callable[[Collection], Awaitable[Mapping[str, MemberValue]]]
 """How the data property of a collection's members is read."""
@@ -40,7 +40,7 @@ async def multiget(
     if resource.collection is not None:
         collections[resource.collection.name] = resource.collection
     elif resource.home is not None:
-        shown = await request.site.storage.collections(resource.home, request.person.id)
+        shown = await request.site.reading.collections(request.actor, resource.home)
         collections = {item.name: item for item in shown}
     return await paged(request, "", pages(request, resource, list(dict.fromkeys(hrefs)), collections, wanted, special))
 
@@ -55,7 +55,7 @@ async def pages(
 ) -> AsyncIterator[str]:
     """The responses, `PAGE` hrefs at a time and in their order, except that texts that do not fit a page come later."""
     writers: dict[tuple[str, ...], MemberWriter] = {}
-    storage = request.site.storage
+    reading = request.site.reading
     for start in range(0, len(hrefs), PAGE):
         parts: list[Part] = []
         for href in hrefs[start : start + PAGE]:
@@ -72,7 +72,7 @@ async def pages(
         heavy = any(writer.heavy for writer in writers.values())
         while parts:
             asked = [(part[1], part[0].segments[4]) for part in parts if not isinstance(part, str)]
-            found = await storage.members_named(asked, columns) if asked else {}
+            found = await reading.members_named(asked, columns) if asked else {}
             complete, left_out = by_text(parts, found, columns)
             if heavy:
                 async for text in in_parts(len(complete), partial(written, request, complete, found)):

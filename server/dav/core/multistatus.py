@@ -13,8 +13,8 @@ from server.dav.core.paths import encode, is_plain, is_plain_but
 from server.dav.core.registry import MemberValue, Property, TakesLong
 from server.dav.core.request import Answer
 from server.dav.core.resource import member_kind
-from server.storage.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
-from server.storage.reads import MemberColumn, Row
+from server.domain.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
+from server.domain.rows import MemberColumn, Row
 
 if TYPE_CHECKING:
     from server.dav.core.request import Request

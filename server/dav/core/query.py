@@ -8,16 +8,15 @@ from dataclasses import dataclass, field, replace
 
 from server.dav.core import names
 from server.dav.core.large_pages import in_parts, is_large, whole
-from server.dav.core.member_pages import member_pages, page_size
+from server.dav.core.member_pages import member_pages
 from server.dav.core.multistatus import MemberWriter, paged, status_response
 from server.dav.core.names import dav
 from server.dav.core.registry import MemberValue
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_of, member_kind
 from server.domain.objects import Collection
+from server.domain.rows import MemberColumn, Row
 from server.process.computing import computed
-from server.services.text_pages import members_by_id
-from server.storage.reads import MemberColumn, Row
 
 Test = Callable[[Row, Mapping[MemberColumn, int]], bool]
 """Whether a row matches; the mapping says where each column stands."""
@@ -67,7 +66,7 @@ async def run(request: Request, resource: Resource, query: Query) -> Answer:
     if resource.kind in COLLECTIONS and depth != "0":
         collections = [resource]
     elif resource.home is not None and resource.collection is None and depth == "infinity":
-        shown = await request.site.storage.collections(resource.home, request.person.id)
+        shown = await request.site.reading.collections(request.actor, resource.home)
         children = [collection_of(resource, item) for item in shown]
         collections = [child for child in children if child.kind in query.kinds]
     return await paged(request, "", matching(request, resource, collections, query))
@@ -85,9 +84,7 @@ async def one_member(request: Request, resource: Resource, query: Query) -> Asyn
         yield ""
         return
     writer = writer_for(request, holder, query, selection)
-    found = await request.site.storage.members_by_id(
-        collection, [member.id], writer.columns, components=selection.components
-    )
+    found = await request.site.reading.member(collection, member.id, writer.columns, components=selection.components)
     async for page in written(writer, found, selection):
         yield page
 
@@ -143,8 +140,7 @@ def pages_of(
     """Rows of the members that may match."""
     if selection.ids is None:
         return member_pages(request, collection, columns, components=selection.components)
-    storage, size = request.site.storage, page_size(request, columns)
-    return members_by_id(storage, collection, selection.ids, columns, size, components=selection.components)
+    return request.site.reading.pages_by_id(collection, selection.ids, columns, components=selection.components)
 
 
 async def matching(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from server.dav.core.resource import OBJECTS, Kind
 from server.dav.core.xml import Element
-from server.storage.reads import MemberColumn
+from server.domain.rows import MemberColumn
 
 if TYPE_CHECKING:
     from server.dav.core.request import Answer, Request

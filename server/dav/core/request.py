@@ -20,9 +20,8 @@ from server.domain.errors import AccessDenied, BadRequest, NotFound, ResourceToo
 from server.domain.objects import Collection, Home, Target
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege, Privileges
+from server.domain.resolution import Resolution
 from server.services.lookup import Found
-from server.storage import Storage
-from server.storage.reads import Resolution
 
 if TYPE_CHECKING:
     from server.dav.core.registry import Registry
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from server.services.granting import Granting
     from server.services.lookup import Lookup
     from server.services.objects import Objects
-    from server.storage.access import Access
-    from server.storage.directory import Directory
+    from server.services.principals.people import People
+    from server.services.reading import Reading
 
 Headers = MultiMapping[str]
 
@@ -56,10 +55,9 @@ class Site:
     """What every request shares: the registry, the services, and the settings that the protocol needs."""
 
     registry: Registry
-    storage: Storage
-    directory: Directory
-    access: Access
     lookup: Lookup
+    reading: Reading
+    people: People
     objects: Objects
     collections: Collections
     granting: Granting
@@ -257,7 +255,7 @@ class Request:
         """The collections that a home shows, in the person's view; read once for a request."""
         key = ("collections", home.id)
         if key not in self.facts:
-            self.facts[key] = await self.site.storage.collections(home, self.person.id)
+            self.facts[key] = await self.site.reading.collections(self.actor, home)
         return cast("Sequence[Collection]", self.facts[key])
 
     async def prepare_members(self, holder: Resource, wanted: Sequence[str]) -> None:

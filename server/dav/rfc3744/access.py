@@ -63,7 +63,8 @@ def _supported_privilege_set(request: Request, resource: Resource) -> str:
 
 
 def _current_user_privilege_set(request: Request, resource: Resource) -> str:
-    return "".join(privilege(name) for name in _DESCRIPTIONS if name in request.privileges(resource))
+    held = request.privileges(resource)
+    return "".join(privilege(name) for name in _DESCRIPTIONS if name in held)
 
 
 def _owner(request: Request, resource: Resource) -> str | None:
@@ -98,15 +99,15 @@ def _href(request: Request, principal: Principal) -> str:
 
 async def _load_members(request: Request, resources: Sequence[Resource]) -> list[str]:
     ids = owners(resources)
-    members = await request.site.directory.members_of(ids)
+    members = await request.site.people.members_of(ids)
     return ["".join(_href(request, item) for item in members[id_]) for id_ in ids]
 
 
 async def _load_groups(request: Request, resources: Sequence[Resource]) -> list[str]:
     """The groups that each is a direct member of, those of delegates too (caldav-proxy §5.2)."""
     ids = owners(resources)
-    groups = await request.site.directory.groups_of(ids)
-    delegators = await request.site.access.delegators(ids, through_groups=False)
+    groups = await request.site.people.groups_of(ids)
+    delegators = await request.site.people.delegators(ids, through_groups=False)
     return [
         "".join(_href(request, item) for item in groups[id_])
         + "".join(names.href(request.url(delegates_href(item.principal, item.rights))) for item in delegators[id_])

@@ -14,8 +14,8 @@ from server.dav.core import names
 from server.dav.core.names import caldav, dav
 from server.dav.core.request import Request
 from server.dav.core.resource import OBJECTS, OWNED, Kind, Resource, delegates_href, parent_of, principal_href
+from server.domain.grants import AccessList
 from server.domain.principals import Principal
-from server.storage.access import AccessList
 
 _FACTS = "acl"
 WITH_DELEGATES = frozenset(
@@ -60,16 +60,16 @@ def ace(
 async def load(request: Request, resources: Sequence[Resource]) -> list[None]:
     """Finds out what the lists of resources, and of those listed with them, need: once for each home."""
     homes = {resource.home.id: resource.home for resource in resources if resource.home is not None}
-    administrators = tuple(await request.site.directory.administrators()) if homes else ()
+    administrators = tuple(await request.site.people.administrators()) if homes else ()
     for home in homes.values():
         inside = [
             resource.collection for resource in resources if resource.home is not None and resource.home.id == home.id
         ]
         own = {item.id: item for item in inside if item is not None and item.home_id == home.id}
         if len(own) == 1 and None not in inside:
-            granted = await request.site.access.access_list(home, *own.values())
+            granted = await request.site.people.access_list(home, *own.values())
         elif own or None in inside:
-            granted = await request.site.access.access_list(home, None)
+            granted = await request.site.people.access_list(home, None)
         else:
             # What is only shown here has its list where it lies.
             granted = AccessList((), ())

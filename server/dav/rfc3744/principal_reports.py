@@ -61,8 +61,8 @@ async def principal_match(request: Request, resource: Resource, root: xml.Elemen
 async def own_principals(request: Request, folder: Resource) -> list[Resource]:
     """The person, their groups, and the groups of delegates that they belong to, as far as a folder has them."""
     person = request.person
-    groups = (await request.site.access.all_groups_of([person.id]))[person.id]
-    delegators = (await request.site.access.delegators([person.id], through_groups=True))[person.id]
+    groups = (await request.site.people.all_groups_of([person.id]))[person.id]
+    delegators = (await request.site.people.delegators([person.id], through_groups=True))[person.id]
     kind = FOLDER_KINDS.get(folder.name)
     everybody = folder.href == "/principals/" or folder.by_uid
     by_uid = kind is None
@@ -80,7 +80,7 @@ async def naming(request: Request, resource: Resource, name: str, wanted: Sequen
     children: list[Resource] = []
     if resource.kind in HOMES:
         assert resource.home is not None
-        shown = await request.site.storage.collections(resource.home, request.person.id)
+        shown = await request.site.reading.collections(request.actor, resource.home)
         children = [collection_of(resource, item) for item in shown]
     elif resource.kind in COLLECTIONS:
         children = [resource]
@@ -108,8 +108,8 @@ async def members(request: Request, collection: Resource, wanted: Sequence[str])
 async def hrefs_of(request: Request) -> frozenset[str]:
     """The URLs of all principals that the person is, in both forms."""
     person = request.person
-    groups = (await request.site.access.all_groups_of([person.id]))[person.id]
-    delegators = (await request.site.access.delegators([person.id], through_groups=True))[person.id]
+    groups = (await request.site.people.all_groups_of([person.id]))[person.id]
+    delegators = (await request.site.people.delegators([person.id], through_groups=True))[person.id]
     found = set()
     for by_uid in (True, False):
         found |= {principal_href(item, by_uid) for item in (person, *groups)}

@@ -17,8 +17,8 @@ from server.dav.core.request import Answer, Request
 from server.dav.core.resource import EVERY, Kind, Resource
 from server.dav.rfc3744.principals import demand_depth_zero, describe_all, read_prop, resource_of
 from server.domain.errors import BadRequest
+from server.domain.principal_search import MatchType, PrincipalSearch, Term
 from server.domain.principals import PrincipalKind
-from server.storage.access import MatchType, PrincipalSearch, Term
 
 MAX_TERMS = 100
 """Properties and texts of one search."""
@@ -84,7 +84,7 @@ async def found(
     request: Request, resource: Resource, search: PrincipalSearch, limit: int, wanted: list[str] | None, *, by_uid: bool
 ) -> Answer:
     """The responses of what a search finds, with a row that says so where the limit cuts it off."""
-    principals = await request.site.access.search(search, limit + 1)
+    principals = await request.site.people.search(search, limit + 1)
     rows = await describe_all(request, [resource_of(item, by_uid) for item in principals[:limit]], wanted)
     if len(principals) > limit:
         precondition = names.element(dav("number-of-matches-within-limits"))

@@ -13,8 +13,7 @@ from server.dav.core.resource import Kind, Resource, delegates_href, delegates_o
 from server.dav.rfc4918.propfind import names_in
 from server.domain.errors import BadRequest
 from server.domain.grants import DelegateRights
-from server.domain.principals import Principal
-from server.storage.directory import name_key
+from server.domain.principals import Principal, name_key
 
 
 def owners(resources: Sequence[Resource]) -> list[int]:
@@ -39,7 +38,7 @@ async def at(request: Request, hrefs: Iterable[str]) -> dict[str, Principal]:
     named = [
         (FOLDER_KINDS[path.segments[1]], path.segments[2]) for path in paths.values() if path.segments[1] != "__uids__"
     ]
-    found = await request.site.access.principals_at(uids, named)
+    found = await request.site.people.principals_at(uids, named)
     by_uid = {principal.uid: principal for principal in found}
     by_name = {(principal.kind, name_key(principal.name)): principal for principal in found}
     out = {}

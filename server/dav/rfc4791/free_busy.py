@@ -17,7 +17,6 @@ from server.dav.rfc6638_scheduling import is_transparent
 from server.domain.errors import BadRequest, InvalidFilter, TooManyInstances
 from server.domain.objects import Collection
 from server.process.computing import computed
-from server.services.time.free_busy import busy_periods
 
 READ_FREE_BUSY = caldav("read-free-busy")
 AVAILABILITY = caldav("calendar-availability")
@@ -46,7 +45,7 @@ async def free_busy_query(request: Request, resource: Resource, root: xml.Elemen
         calendars = [resource.collection]
     elif resource.kind is Kind.CALENDAR_HOME and resource.home is not None and depth == "infinity":
         # The transparency that the owner of the home has set decides, not the viewer's.
-        shown = await request.site.storage.collections(resource.home, resource.home.principal_id)
+        shown = await request.site.reading.owners_collections(resource.home)
         calendars = [item for item in shown if item.kind == "calendar" and not is_transparent(item)]
         availability = [
             xml.inner_text(item.properties[AVAILABILITY])
@@ -54,7 +53,7 @@ async def free_busy_query(request: Request, resource: Resource, root: xml.Elemen
             if item.kind == "inbox" and AVAILABILITY in item.properties
         ]
     try:
-        busy = await busy_periods(request.site.storage, calendars, window.start, window.end, availability)
+        busy = await request.site.reading.busy_periods(calendars, window.start, window.end, availability)
     except TooManyInstances as error:
         raise Refused(403, dav("number-of-matches-within-limits"), error.message) from None
     stamp = datetime.now(UTC)

@@ -12,8 +12,8 @@ from server.dav.core.names import dav
 from server.dav.core.request import Answer, Request
 from server.dav.core.resource import Resource
 from server.dav.rfc4918.properties import CALENDAR_TYPE
+from server.domain.rows import Row
 from server.process.computing import computed
-from server.storage.reads import Row
 
 
 async def get_calendar(request: Request, resource: Resource, headers: dict[str, str]) -> Answer:

@@ -22,16 +22,13 @@ from server.dav.rfc4791.calendar_data import CALENDAR_DATA, asked_for, reader
 from server.dav.rfc4791.filter_xml import CalendarQuery, read_query
 from server.domain.errors import InvalidData, TooManyInstances
 from server.domain.objects import Collection
+from server.domain.rows import MemberColumn, Row
 from server.process.computing import computed
 from server.services.time.time_ranges import (
     StoredOccurrences,
-    objects_in,
-    ringing_in,
-    stored_in,
     zone_of_calendar,
     zone_of_text,
 )
-from server.storage.reads import MemberColumn, Row
 
 _FEW = 100
 """Rows of UIDs that are compared on the event loop."""
@@ -54,7 +51,7 @@ async def calendar_query(request: Request, resource: Resource, root: xml.Element
         zone = await zone_for(collection)
         stored = None
         if data is not None and data.expand is not None:
-            stored = await stored_in(request.site.storage, collection, data.expand, zone)
+            stored = await request.site.reading.stored_in(collection, data.expand, zone)
         special = {CALENDAR_DATA: reader(data, zone, stored)}
         if plan is None:
             return Selection(special=special)
@@ -125,16 +122,16 @@ async def candidates(
     request: Request, collection: Collection, choice: Alternative, zone: Zone, stored: StoredOccurrences | None
 ) -> frozenset[int] | None:
     """Ids of the objects that an alternative covers, of any component type; None if it asks for the type only."""
-    storage = request.site.storage
+    reading = request.site.reading
     found: list[frozenset[int]] = []
     if choice.uid:
-        rows = await storage.uids(collection, uid_search(choice.uid))
+        rows = await reading.uids(collection, uid_search(choice.uid))
         found.append(covered(choice, rows) if len(rows) <= _FEW else await computed(covered, choice, rows))
     if choice.time_range is not None:
         component = (choice.component,)
-        found.append(await objects_in(storage, collection, choice.time_range, zone, stored, components=component))
+        found.append(await reading.objects_in(collection, choice.time_range, zone, stored, components=component))
     if choice.alarm_range is not None:
-        found.append(await ringing_in(storage, collection, choice.alarm_range))
+        found.append(await reading.ringing_in(collection, choice.alarm_range))
     return frozenset.intersection(*found) if found else None
 
 

@@ -62,9 +62,9 @@ async def put_member(request: Request, found: Found) -> Put:
     if found.owner is None or found.home is None or found.collection is None or len(path.segments) != 5:
         raise ParentMissing
     resource = resource_or_none(request, found)
-    holder = collection_in(path, found)
-    assert holder is not None
-    with request.denied_at((resource or holder).href):
+    target = resource or collection_in(path, found)
+    assert target is not None
+    with request.denied_at(target.href):
         demand_writable(found)
     unchanged = await conditions.demand(request, resource)
     check_media_type(request, found.collection)

@@ -12,7 +12,7 @@ from server.dav.core.resource import Kind, Resource
 from server.dav.rfc6352.address_data import ADDRESS_DATA, asked_for
 from server.dav.rfc6352.filter_xml import read_query
 from server.domain.objects import Collection
-from server.storage.reads import MemberColumn, Row
+from server.domain.rows import MemberColumn, Row
 
 
 async def addressbook_query(request: Request, resource: Resource, root: xml.Element) -> Answer:

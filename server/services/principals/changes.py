@@ -12,8 +12,8 @@ from server.auth import app_passwords, passwords
 from server.auth.passwords import PasswordHasher
 from server.domain.actors import Actor
 from server.domain.errors import InvalidPrincipal, NotFound
-from server.domain.principals import PrincipalKind
-from server.storage.directory import AppPassword, Directory, Handover, PrincipalChange, PrincipalRecord, name_key
+from server.domain.principals import PrincipalKind, name_key
+from server.storage.directory import AppPassword, Directory, Handover, PrincipalChange, PrincipalRecord
 
 ROLES = frozenset({"admin"})
 MAX_NAME = 255

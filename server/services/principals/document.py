@@ -13,9 +13,8 @@ from typing import Any, TypeVar, cast, get_args
 from server.auth import passwords
 from server.domain.errors import InvalidPrincipal
 from server.domain.grants import DelegateRights
-from server.domain.principals import PrincipalKind
+from server.domain.principals import PrincipalKind, name_key
 from server.services.principals.changes import MAX_TEXT, addresses_of, name_of, roles_of, segment_of, text_of
-from server.storage.directory import name_key
 
 MODES = ("none", "accept-always", "decline-always", "accept-if-free", "decline-if-busy", "automatic")
 """How a room or a piece of equipment answers invitations by itself."""

@@ -14,8 +14,9 @@ from server.auth.passwords import PasswordHasher
 from server.domain.actors import Actor
 from server.domain.errors import InvalidPrincipal, NameTaken
 from server.domain.grants import DelegateRights
+from server.domain.principals import name_key
 from server.services.principals.document import Entry, Refusal, read
-from server.storage.directory import Directory, PrincipalChange, PrincipalRecord, RelationChange, name_key
+from server.storage.directory import Directory, PrincipalChange, PrincipalRecord, RelationChange
 
 _Value = TypeVar("_Value")
 

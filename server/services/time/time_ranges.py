@@ -15,11 +15,12 @@ from server.calendar.zones import UTC_ZONE, Zone
 from server.domain.errors import InvalidData, TooManyInstances
 from server.domain.objects import Collection
 from server.domain.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind, Timing, later, resolve
+from server.domain.rows import Row
 from server.process.computing import computed
 from server.services.text_pages import TEXTS, members_by_id
 from server.services.time import distant
 from server.storage import Storage
-from server.storage.reads import Row, Timings
+from server.storage.reads import Timings
 
 _MANY = 2_000
 """Occurrences from which they are sorted off the event loop."""

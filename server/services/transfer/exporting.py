@@ -17,14 +17,14 @@ from server.calendar.aggregate import Aggregate
 from server.contacts.aggregate import concatenate
 from server.domain.errors import NotFound
 from server.domain.objects import Collection, HomeKind, Target
-from server.domain.principals import PrincipalKind
+from server.domain.principals import PrincipalKind, name_key
+from server.domain.rows import MemberColumn, Row
 from server.services.text_pages import TEXTS, member_pages
 from server.services.transfer.collection_properties import DISPLAYNAME, text_of, write_folder
 from server.services.transfer.items import name_of
 from server.services.transfer.sources import PRINCIPALS, ROOT
 from server.storage import Storage
-from server.storage.directory import Directory, PrincipalRecord, name_key
-from server.storage.reads import MemberColumn, Row
+from server.storage.directory import Directory, PrincipalRecord
 
 _CALLED: dict[HomeKind | None, str] = {
     None: "calendar or address book",

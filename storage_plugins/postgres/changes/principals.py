@@ -11,7 +11,8 @@ from uuid import uuid4
 
 from server.domain.changes import Cause
 from server.domain.errors import InvalidPrincipal, NameTaken, NotFound
-from server.storage.directory import PrincipalChange, RelationChange, name_key
+from server.domain.principals import name_key
+from server.storage.directory import PrincipalChange, RelationChange
 from server.storage.jobs import MAINTENANCE, OWNERS, Job
 from storage_plugins.postgres import advisory_locks
 from storage_plugins.postgres.advisory_locks import Lock

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from server.storage.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
-from server.storage.reads import MemberColumn, Row
+from server.domain.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
+from server.domain.rows import MemberColumn, Row
 
 _TEXTS = frozenset({"name", "etag", "component"})
 """Columns that are never null and hold no control character: they come joined."""

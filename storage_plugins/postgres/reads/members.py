@@ -8,7 +8,7 @@ from typing import get_args
 
 from server.calendar.filter_plan import UidSearch
 from server.domain.collation import ascii_lower
-from server.storage.reads import MemberColumn
+from server.domain.rows import MemberColumn
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.reads.text_pages import fits
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from server.storage.access import MatchType, PrincipalSearch, Term
-from server.storage.directory import name_key
+from server.domain.principal_search import MatchType, PrincipalSearch, Term
+from server.domain.principals import name_key
 
 _COLUMNS = {
     "display-name": ("p.display_key", "p.display_name"),

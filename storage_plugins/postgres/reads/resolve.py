@@ -11,9 +11,8 @@ from functools import cache
 from typing import Any
 
 from server.domain.objects import Collection, Home, HomeKind, Object, Target
-from server.domain.principals import Principal
-from server.storage.directory import name_key
-from server.storage.reads import Resolution
+from server.domain.principals import Principal, name_key
+from server.domain.resolution import Resolution
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.reads import grants
 

@@ -8,7 +8,7 @@ import pytest
 from lxml import etree
 
 from server.domain.objects import Collection
-from server.storage.reads import MemberColumn, Row
+from server.domain.rows import MemberColumn, Row
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.dav.client import Reply
 from tests.integration.dav.multistatus import caldav

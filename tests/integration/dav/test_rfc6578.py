@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from server.dav.rfc6578_sync import Changes
-from server.storage.reads import Row
+from server.domain.rows import Row
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.dav.conftest import NewPerson
 from tests.integration.dav.multistatus import Multistatus, caldav, dav, example

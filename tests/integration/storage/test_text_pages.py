@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from server.domain.limits import Limits
+from server.domain.rows import MemberColumn
 from server.services.objects import Objects
 from server.services.text_pages import member_pages, members_by_id
-from server.storage.reads import TEXT_PAGE, MemberColumn
+from server.storage.reads import TEXT_PAGE
 from tests.e2e.calendar_texts import event
 from tests.found import member_in
 from tests.integration.storage.values import ACTOR

@@ -13,7 +13,8 @@ from server.auth.credential_cache import CredentialCache
 from server.auth.htpasswd import HtpasswdFile
 from server.auth.sign_in import SignIn
 from server.domain.errors import ConfigurationError, InvalidPrincipal
-from server.storage.directory import ThrottleRules, name_key
+from server.domain.principals import name_key
+from server.storage.directory import ThrottleRules
 from tests.unit.auth.directory_in_memory import CountingHasher
 
 

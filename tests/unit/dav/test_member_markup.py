@@ -10,7 +10,7 @@ from server.dav.core import xml
 from server.dav.core.multistatus import joined
 from server.dav.core.paths import encode, is_plain, is_plain_but, parse
 from server.domain.errors import BadRequest
-from server.storage.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
+from server.domain.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
 
 VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 ROWS = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=8)

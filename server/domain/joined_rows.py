@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
-from server.storage.reads import Row
+from server.domain.rows import Row
 
 BETWEEN_VALUES = "\x1f"
 BETWEEN_ROWS = "\x1e"

@@ -1,0 +1,32 @@
+"""Searches for principals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from server.domain.principals import PrincipalKind
+
+MatchType = Literal["contains", "starts-with", "equals"]
+Field = Literal["display-name", "first-name", "last-name", "address", "name", "uid", "word", "kind", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What a principal is to be like. `word`: a word of the name, or an address, begins so; `nothing` never holds."""
+
+    field: Field
+    text: str
+    """As typed; it is folded where case does not count."""
+    match: MatchType = "contains"
+    caseless: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalSearch:
+    """Which principals are looked for."""
+
+    groups: tuple[tuple[Term, ...], ...]
+    """One term of each group must hold if all groups must; `any_group`: one term of one group is enough."""
+    kinds: tuple[PrincipalKind, ...]
+    any_group: bool = False
