@@ -1,0 +1,73 @@
+"""Nothing but change sets writes members, except what is listed here with its reason."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import server
+import storage_plugins
+
+TABLES = ("object", "occurrence", "alarm", "object_view", "trash")
+WRITES = re.compile(rf"\b(?:insert\s+into|update|delete\s+from)\s+({'|'.join(TABLES)})\b", re.IGNORECASE)
+COMMENT = re.compile(r"--.*")
+
+APPLY = {
+    "koyomi_apply_1",
+    "koyomi_delete_object_2",
+    "koyomi_put_object_4",
+    "koyomi_set_object_properties_2",
+    "koyomi_store_occurrences_1",
+    "koyomi_store_views_1",
+    "koyomi_transfer_object_1",
+    "koyomi_transfer_object_2",
+}
+"""Functions of `Storage.apply`, and those that these call."""
+OTHERS = {
+    "koyomi_copy_collection_2": "copies a collection with its members in one statement",
+    "koyomi_prepare_copy_1": "gives the copy of a collection its occurrences and alarms before the home is locked",
+    "koyomi_remove_copies_1": "forgets the personal copies of a person who is removed",
+    "koyomi_render_2": "renders objects of a calendar that is shared for the first time; they keep their revisions",
+    "koyomi_store_view_alarms_1": "derives alarms of personal copies from before they were rows",
+}
+MODULES = {
+    "changes/handover_copies.py": "hands collections over to another person, whose home takes the rows in batches",
+    "changes/members.py": "sets the dead properties of what a change set has put",
+    "changes/views.py": "forgets personal copies of those who have not seen the calendar for long",
+    "upkeep/occurrence_jobs.py": "derives occurrences, alarms and busy types anew; no revision moves",
+    "upkeep/pruning.py": "forgets what was deleted long ago",
+    "upkeep/rederivation.py": "marks objects to be derived anew; no revision moves",
+}
+
+
+async def test_functions_that_write_members_belong_to_change_sets_or_have_a_reason(storage):
+    rows = await storage.database.fetch(
+        "select proname, prosrc from pg_proc where pronamespace = 'public'::regnamespace"
+    )
+    writers = {name for name, source in rows if WRITES.search(COMMENT.sub("", source))}
+    assert writers == APPLY | OTHERS.keys()
+
+
+def texts(path: Path) -> list[str]:
+    """The texts of a module, but for docstrings; of an f-string the constant parts, joined."""
+    tree = ast.parse(path.read_text("utf-8"))
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else " x " for part in node.values]
+            found.append("".join(map(str, parts)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            found.append(node.value)
+    return found
+
+
+def test_modules_that_write_members_beside_the_functions_have_a_reason():
+    plugin = Path(storage_plugins.__path__[0]) / "postgres"
+    writers = set()
+    for package in (Path(server.__path__[0]), plugin):
+        for path in package.rglob("*.py"):
+            if any(WRITES.search(COMMENT.sub("", text)) for text in texts(path)):
+                writers.add(str(path.relative_to(plugin) if path.is_relative_to(plugin) else path))
+    assert writers == MODULES.keys()
