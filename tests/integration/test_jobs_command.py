@@ -75,7 +75,7 @@ async def test_an_administrator_sees_and_steers_jobs(db, database):
 
 
 async def test_the_doctor_tells_of_jobs(db, database, tmp_path):
-    settings = Settings(database=database, data=tmp_path)
+    settings = Settings.model_validate({"storage": {"database": database, "data": tmp_path}})
     queue = PostgresJobs(db)
 
     async def told() -> list[tuple[str, str]]:
