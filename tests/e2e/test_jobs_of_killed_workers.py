@@ -62,7 +62,9 @@ async def until(condition: Callable[[], Awaitable[object]]) -> None:
 async def test_every_change_reaches_the_sharees_and_no_job_is_lost(server_folder: Path) -> None:
     print(f"\nKOYOMI_KILL_SEED={SEED}")
     chance = random.Random(SEED)
-    server = ServerProcess(server_folder / "jobs", server_folder / "jobs.log", {"workers": 2, "log_level": "warning"})
+    server = ServerProcess(
+        server_folder / "jobs", server_folder / "jobs.log", {"network.workers": 2, "log.level": "warning"}
+    )
     load_people(server, ["owner", *SHAREES])
     with observed(server):
         for name in SHAREES:
