@@ -97,6 +97,8 @@ class CalendarObject:
     occurrences and alarms as they are. Begins with the version of the code that derives them."""
     has_declined: bool
     """Whether an attendee of an event has declined: it is free if that is the calendar's owner."""
+    scheduled: bool
+    """Whether a component has an ORGANIZER."""
 
     def summary(self) -> dict[str, str]:
         """What lists and searches show, of the master or else the first component: `summary`, `location`, `organizer`,
@@ -164,6 +166,7 @@ def read_calendar_object(body: bytes, limits: Limits) -> CalendarObject:
         tzids=tuple(sorted(used)),
         time_key=time_key(text, tree),
         has_declined=component == "VEVENT" and any(map(has_declined, components)),
+        scheduled=any(each.first("ORGANIZER") is not None for each in components),
     )
 
 

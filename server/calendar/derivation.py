@@ -15,6 +15,7 @@ Versions:
   series that are not stored whole; broken values that are read leniently (`docs/standards.md`).
 * 3: instances at local times that do not exist; UNTIL, RDATE and EXDATE of a series of dates at local midnight.
 * 4: a VTIMEZONE is believed by the kind of its name (`server.calendar.vtimezone`).
+* 5: whose scheduling object it is, organizer and sequence (`server.calendar.roles`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from hashlib import blake2b
 
-VERSION = 4
+VERSION = 5
 
 FIRST_WITH_RECURRENCE = 2
 """The version since which the recurrence of a series is stored."""

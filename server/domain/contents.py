@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from server.domain.occurrences import AlarmTrigger, Busy, Materialised
+from server.domain.scheduling import NO_SCHEDULING, Scheduling
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class ObjectContent:
     """What lists and search show, by name: `summary`, `location`, `organizer`, ... or `fn`, `email`, ..."""
     materialised: Materialised | None = None
     """Occurrences, alarms and zones; None leaves those that are stored alone (equal time key) or means none (cards)."""
+    scheduling: Scheduling = NO_SCHEDULING
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from server.calendar import attendance
+from server.calendar import attendance, roles
 from server.calendar.calendar_object import CalendarObject, read_calendar_object, time_key
 from server.calendar.materialise import is_single, materialise
 from server.contacts.vcard import AddressObject, read_address_object
@@ -37,6 +37,7 @@ from server.domain.errors import NotFound, PersonalOnly, UidConflict, Unsupporte
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Object
 from server.domain.privileges import Privilege
+from server.domain.scheduling import NO_SCHEDULING
 from server.process.computing import computed
 from server.services import views
 from server.services.etags import etag_of
@@ -222,19 +223,17 @@ class Objects:
             return await computed(self._card, body) if large else self._card(body)
         parse = self._calendar_object
         found = await computed(parse, collection, body) if large else parse(collection, body)
-        key, declined = found.time_key, await self._declined(collection, found)
+        owner = frozenset[str]()
+        if found.scheduled or found.has_declined:
+            owner = await self._storage.owner_addresses(collection.home_id)
+        declined = attendance.declined(found.tree, owner) if found.has_declined else frozenset[int]()
+        key = found.time_key
         if declined:
             key = time_key(found.text, found.tree, declined)
         now = None if existing is not None and existing.time_key == key else self._now()
         if not large and (now is None or is_single(found.tree)):
-            return _calendar_content(found, key, now, declined)
-        return await computed(_calendar_content, found, key, now, declined)
-
-    async def _declined(self, collection: Collection, found: CalendarObject) -> frozenset[int]:
-        """The indexes of the events that the calendar's owner has declined."""
-        if not found.has_declined:
-            return frozenset()
-        return attendance.declined(found.tree, await self._storage.owner_addresses(collection.home_id))
+            return _calendar_content(found, key, now, declined, owner)
+        return await computed(_calendar_content, found, key, now, declined, owner)
 
     def _card(self, body: bytes) -> ObjectContent:
         return _card_content(read_address_object(body, self._limits))
@@ -353,7 +352,9 @@ def _card_content(card: AddressObject) -> ObjectContent:
     )
 
 
-def _calendar_content(found: CalendarObject, key: str, now: datetime | None, declined: frozenset[int]) -> ObjectContent:
+def _calendar_content(
+    found: CalendarObject, key: str, now: datetime | None, declined: frozenset[int], owner: frozenset[str]
+) -> ObjectContent:
     """`now` is None where the stored occurrences hold."""
     body = found.text.encode()
     return ObjectContent(
@@ -365,4 +366,5 @@ def _calendar_content(found: CalendarObject, key: str, now: datetime | None, dec
         time_key=key,
         summary=found.summary(),
         materialised=None if now is None else materialise(found.tree, now, declined),
+        scheduling=roles.scheduling(found.tree, owner) if found.scheduled else NO_SCHEDULING,
     )

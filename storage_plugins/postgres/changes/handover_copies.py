@@ -134,9 +134,10 @@ async def copy_members(connection: Connection, handover: Handover, limit: int) -
         "s.home_id = $1 and s.id = any($3::bigint[]) and s.text is not null",
         [home_id, to_home_id, batch["ids"], last - batch["members"]],
         {
-            # Whether the new owner has declined an event is computed anew.
+            # Whether the new owner has declined an event, or organizes it, is computed anew.
             "time_key": "case when s.component = 'VEVENT' then '' else s.time_key end",
-            "derived": "case when s.component = 'VEVENT' then 0 else s.derived end",
+            "derived": "case when s.component = 'VEVENT' or s.organizer is not null then 0 else s.derived end",
+            "scheduling": "0",
             "created_revision": "$4 + row_number() over (order by s.revision)",
             "revision": "$4 + row_number() over (order by s.revision)",
             "deleted_revision": "case when s.deleted_revision is not null then "

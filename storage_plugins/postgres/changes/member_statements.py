@@ -12,7 +12,7 @@ from storage_plugins.postgres.changes.writing import based_on, by, call, place, 
 
 Statement = tuple[str, tuple[object, ...]]
 
-_PUT = call("koyomi_put_object_4", 54)
+_PUT = call("koyomi_put_object_4", 57)
 _PUT_VIEW = call("koyomi_put_view_2", 20)
 _DELETE = call("koyomi_delete_object_2", 11)
 _TRANSFER = call("koyomi_transfer_object_3", 23)
@@ -81,6 +81,9 @@ def _put(put: Put, content: ObjectContent, changes: ChangeSet, restore_days: int
         derivation.VERSION,
         content.text,
         dict(content.summary) or None,
+        content.scheduling.role,
+        content.scheduling.organizer,
+        content.scheduling.sequence,
         *occurrence_rows.derived(content.materialised),
         changes.limits.quota_bytes,
         changes.limits.max_members,

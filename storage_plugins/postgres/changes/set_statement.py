@@ -99,6 +99,9 @@ def _content(put: Put, content: ObjectContent) -> dict[str, Any]:
         "time_key": content.time_key,
         "derived": derivation.VERSION,
         "summary": dict(content.summary) or None,
+        "scheduling": content.scheduling.role,
+        "organizer": content.scheduling.organizer,
+        "sequence": content.scheduling.sequence,
         "materialised": found is not None,
         "views": views is not None,
     }

@@ -103,7 +103,7 @@ begin
         insert into object (
             home_id, collection_id, id, created_revision, revision, created_at, modified_at, size, endless, name, uid,
             component, etag, time_key, derived, span_start, span_end, expanded_from, expanded_until, tzids,
-            recurrence, summary, properties, text
+            recurrence, summary, scheduling, organizer, sequence, properties, text
         )
         select p_home_id, v_id, n.new_id, v_revision + n.number, v_revision + n.number, v_now, v_now,
                octet_length(n.text), o.endless, o.name, o.uid, o.component, n.etag,
@@ -113,10 +113,12 @@ begin
                    else o.time_key
                end,
                case
-                   when n.etag <> o.etag or (p_home_id <> p_collection_home_id and o.component = 'VEVENT') then 0
+                   when n.etag <> o.etag then 0
+                   when p_home_id <> p_collection_home_id and (o.component = 'VEVENT' or o.organizer is not null) then 0
                    else o.derived
                end,
                o.span_start, o.span_end, o.expanded_from, o.expanded_until, o.tzids, o.recurrence, o.summary,
+               case when p_home_id = p_collection_home_id then o.scheduling else 0 end, o.organizer, o.sequence,
                o.properties, n.text
         from copied n join object o on o.home_id = p_collection_home_id and o.id = n.old_id;
         select count(*), coalesce(sum(octet_length(n.text)), 0) into v_members, v_bytes from copied n;

@@ -11,7 +11,7 @@ create or replace function koyomi_put_object_4(
     p_uid text, p_component text, p_etag text, p_schedule_tag text, p_size integer, p_time_key text,
     -- The version of the code that derived what is stored beside the text.
     p_derived integer,
-    p_text text, p_summary jsonb,
+    p_text text, p_summary jsonb, p_scheduling smallint, p_organizer text, p_sequence integer,
     -- Keys of the zones, and the recurrence of what is not materialised whole; null where the occurrences stay.
     p_tzids text[], p_recurrence text,
     -- The quota of a home whose principal has none of its own.
@@ -108,7 +108,8 @@ begin
             update object o
             set revision = v_revision, modified_at = v_now, size = p_size, uid = p_uid, component = p_component,
                 etag = p_etag, schedule_tag = p_schedule_tag, time_key = p_time_key,
-                derived = p_derived, tzids = p_tzids, recurrence = p_recurrence, summary = p_summary, text = p_text, neutral_etag = p_neutral_etag,
+                derived = p_derived, tzids = p_tzids, recurrence = p_recurrence, summary = p_summary,
+                scheduling = p_scheduling, organizer = p_organizer, sequence = p_sequence, text = p_text, neutral_etag = p_neutral_etag,
                 neutral_text = p_neutral_text, neutral_busy = p_neutral_busy, endless = p_endless,
                 span_start = p_span_start, span_end = p_span_end,
                 expanded_from = p_expanded_from, expanded_until = p_expanded_until
@@ -117,7 +118,8 @@ begin
             update object o
             set revision = v_revision, modified_at = v_now, size = p_size, uid = p_uid, component = p_component,
                 etag = p_etag, schedule_tag = p_schedule_tag, time_key = p_time_key,
-                derived = p_derived, summary = p_summary, text = p_text, neutral_etag = p_neutral_etag,
+                derived = p_derived, summary = p_summary, scheduling = p_scheduling,
+                organizer = p_organizer, sequence = p_sequence, text = p_text, neutral_etag = p_neutral_etag,
                 neutral_text = p_neutral_text, neutral_busy = p_neutral_busy
             where o.home_id = p_home_id and o.id = v_id;
         end if;
@@ -143,7 +145,8 @@ begin
             set id = v_id, created_revision = v_revision, revision = v_revision, deleted_revision = null,
                 created_at = v_now, modified_at = v_now, deleted_at = null, size = p_size, uid = p_uid,
                 component = p_component, etag = p_etag, schedule_tag = p_schedule_tag, time_key = p_time_key,
-                derived = p_derived, tzids = p_tzids, recurrence = p_recurrence, summary = p_summary, properties = null, text = p_text,
+                derived = p_derived, tzids = p_tzids, recurrence = p_recurrence, summary = p_summary,
+                scheduling = p_scheduling, organizer = p_organizer, sequence = p_sequence, properties = null, text = p_text,
                 neutral_etag = p_neutral_etag, neutral_text = p_neutral_text,
                 neutral_busy = p_neutral_busy, endless = coalesce(p_endless, false), span_start = p_span_start,
                 span_end = p_span_end, expanded_from = p_expanded_from, expanded_until = p_expanded_until
@@ -153,12 +156,13 @@ begin
             insert into object (
                 home_id, collection_id, id, created_revision, revision, created_at, modified_at, size, endless, name,
                 uid, component, etag, schedule_tag, time_key, derived, span_start, span_end, expanded_from,
-                expanded_until, tzids, recurrence, summary, text, neutral_etag, neutral_text, neutral_busy
+                expanded_until, tzids, recurrence, summary, scheduling, organizer, sequence, text,
+                neutral_etag, neutral_text, neutral_busy
             ) values (
                 p_home_id, p_collection_id, v_id, v_revision, v_revision, v_now, v_now, p_size,
                 coalesce(p_endless, false), p_name, p_uid, p_component, p_etag, p_schedule_tag, p_time_key,
                 p_derived, p_span_start, p_span_end, p_expanded_from, p_expanded_until, p_tzids, p_recurrence, p_summary,
-                p_text, p_neutral_etag, p_neutral_text, p_neutral_busy
+                p_scheduling, p_organizer, p_sequence, p_text, p_neutral_etag, p_neutral_text, p_neutral_busy
             );
         end if;
     end if;

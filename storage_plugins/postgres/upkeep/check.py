@@ -121,6 +121,7 @@ _CHECKS = (
         ('deleted_revision', coalesce(o.deleted_revision, o.revision)::text, o.revision::text),
         ('text', (o.text is not null)::text, (o.text is not null or o.deleted_revision is null)::text),
         ('name', (o.name <> '')::text, 'true'),
+        ('organizer', (o.organizer is not null or o.scheduling = 0)::text, 'true'),
         ('summary', coalesce(jsonb_typeof(o.summary), 'object'), 'object'),
         ('properties', coalesce(jsonb_typeof(o.properties), 'object'), 'object')
     ) as k (what, stored, computed)

@@ -20,8 +20,10 @@ from server.calendar.attendance import declined
 from server.calendar.calendar_object import time_key
 from server.calendar.component import parse_calendar
 from server.calendar.materialise import materialise
+from server.calendar.roles import scheduling
 from server.domain.errors import DatabaseError
 from server.domain.occurrences import Materialised
+from server.domain.scheduling import Scheduling
 from storage_plugins.postgres.changes import occurrence_rows
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads import owners
@@ -68,7 +70,7 @@ _LOCK = """
 """
 _UPDATE = """
     update object set span_start = $3, span_end = $4, endless = $5, expanded_from = $6, expanded_until = $7, tzids = $8,
-        recurrence = $9, time_key = $10, derived = $11
+        recurrence = $9, time_key = $10, derived = $11, scheduling = $12, organizer = $13, sequence = $14
     where home_id = $1 and id = $2
 """
 _GIVE_UP = "update object set time_key = $4, derived = $5 where home_id = $1 and id = $2 and revision = $3"
@@ -259,13 +261,15 @@ class _Derived:
     materialised: Materialised
     declined: frozenset[int]
     time_key: str
+    scheduling: Scheduling
 
 
 def _derived(row: Any, now: datetime) -> _Derived:
     owner = owners.addresses(row["uid"], row["name"], row["addresses"])
     calendar = parse_calendar(row["text"])
     free = declined(calendar, owner)
-    return _Derived(materialise(calendar, now, free), free, time_key(row["text"], calendar, free))
+    key = time_key(row["text"], calendar, free)
+    return _Derived(materialise(calendar, now, free), free, key, scheduling(calendar, owner))
 
 
 async def _store(database: Database, row: Any, found: _Derived) -> bool:
@@ -284,7 +288,8 @@ async def _store(database: Database, row: Any, found: _Derived) -> bool:
         await connection.execute(_REPLACE, home_id, row["collection_id"], object_id, *arguments[6:15], alarms)
         zones, recurrence = occurrence_rows.derived(found.materialised)
         keys = found.time_key, derivation.VERSION
-        await connection.execute(_UPDATE, home_id, object_id, *arguments[1:6], zones, recurrence, *keys)
+        roles = found.scheduling.role, found.scheduling.organizer, found.scheduling.sequence
+        await connection.execute(_UPDATE, home_id, object_id, *arguments[1:6], zones, recurrence, *keys, *roles)
         if found.declined:
             components = [index + 1 for index in sorted(found.declined)]
             for statement in _FREE_FOR_OTHERS:

@@ -41,7 +41,9 @@ _SET_OWNERS_WITHOUT_EVENTS = f"""
     where h.id in (
         select e.id from home e
         where e.id = any($1::bigint[])
-          and not exists (select from object o where o.home_id = e.id and o.component = 'VEVENT')
+          and not exists (
+              select from object o where o.home_id = e.id and (o.component = 'VEVENT' or o.organizer is not null)
+          )
         order by e.id for no key update
     )
     returning h.id
@@ -49,7 +51,8 @@ _SET_OWNERS_WITHOUT_EVENTS = f"""
 _MARK_EVENTS = """
     with events as (
         select o.home_id, o.id from object o
-        where o.home_id = $1 and o.id > $2 and o.component = 'VEVENT' and o.deleted_revision is null
+        where o.home_id = $1 and o.id > $2 and (o.component = 'VEVENT' or o.organizer is not null)
+          and o.deleted_revision is null
         order by o.id limit $3 for no key update
     ), marked as (
         update object o set time_key = '', derived = 0 from events e where o.home_id = e.home_id and o.id = e.id

@@ -1,0 +1,30 @@
+"""What a calendar object is in scheduling (RFC 6638 §3.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class SchedulingRole(IntEnum):
+    """Whose scheduling object a calendar object is; the numbers are those of the column `object.scheduling`."""
+
+    NONE = 0
+    """A plain calendar object."""
+    ORGANIZER = 1
+    ATTENDEE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """What follows for scheduling from the text of an object and the addresses of its calendar's owner."""
+
+    role: SchedulingRole
+    organizer: str | None
+    """The ORGANIZER of the first component that has one, as addresses are compared
+    (`server.calendar.attendance.address_key`)."""
+    sequence: int
+    """The greatest SEQUENCE of its components; 0 without ORGANIZER."""
+
+
+NO_SCHEDULING = Scheduling(SchedulingRole.NONE, None, 0)
