@@ -29,5 +29,5 @@ def normalise(password: str) -> str | None:
 
 
 def selector(secret: str) -> str:
-    """What selects the row of a normalised secret."""
+    """The key that selects the row of a normalised secret."""
     return secret[:_GROUP]

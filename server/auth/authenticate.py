@@ -100,7 +100,7 @@ class Authenticator:
 
     @classmethod
     def from_settings(cls, settings: SignInSettings, directory: Directory, addresses: ClientAddresses) -> Authenticator:
-        """The authenticator that the settings describe. Raises `ConfigurationError` for an htpasswd file of no use."""
+        """The authenticator that the settings describe. Raises `ConfigurationError` for an unusable htpasswd file."""
         hasher = PasswordHasher()
         return cls(
             directory,
@@ -248,7 +248,7 @@ class Authenticator:
     async def _verify(
         self, material: SignInMaterial, credentials: basic.Credentials, secret: str | None
     ) -> tuple[SignIn | None, float | None]:
-        """The sign-in, and until when (`time.time`) the credentials last. Costs the same whoever it is."""
+        """The sign-in, and when (`time.time`) the credentials expire. Takes the same time for every name."""
         app = material.app_password
         stored = app.hash if app is not None else material.password_hash
         password = secret if app is not None and secret is not None else credentials.password
@@ -289,5 +289,5 @@ class Authenticator:
 
 
 def _login_key(login: str) -> str:
-    """What is looked for; empty, which nobody has, when it cannot be a name."""
+    """The name to look up; empty, which nobody has, if it cannot be a name."""
     return name_key(login.strip()) if len(login) <= MAX_LOGIN else ""

@@ -17,7 +17,7 @@ MAX_HEADER = 8192
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a client sent."""
+    """The name and the password that a client sent."""
 
     login: str
     password: str = field(repr=False)

@@ -12,7 +12,7 @@ Address = IPv4Address | IPv6Address
 MAX_HOPS = 20
 """Addresses of X-Forwarded-For that are looked at, from the right."""
 LOCAL = "local"
-"""What stands for the address of a client on a Unix socket."""
+"""The address that represents clients on a Unix socket."""
 
 
 @lru_cache(4096)

@@ -2,7 +2,7 @@
 
 Keys are keyed hashes of what the client sent, with a key that is random in each process: the memory holds no password
 and no hash that could be attacked elsewhere. An entry says which state of the person's credentials it was verified
-against (`credential_version`); whoever uses it compares that with the database, so that a changed password takes effect
+against (`credential_version`); the caller compares that with the database, so that a changed password takes effect
 at once.
 """
 
@@ -42,7 +42,7 @@ class CredentialCache:
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32, key=self._key, person=kind).digest()
 
     def get(self, key: bytes) -> SignIn | None:
-        """Who was verified under this key."""
+        """The sign-in that was verified under this key."""
         entry = self._entries.get(key)
         if entry is None:
             return None

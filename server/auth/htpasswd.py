@@ -33,7 +33,7 @@ _Signature = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What one version of the file says."""
+    """The content of one version of the file."""
 
     version: int
     hashes: Mapping[str, str]
@@ -83,7 +83,7 @@ class HtpasswdFile:
         return reading.version if fits and stored is not None else None
 
     async def _current(self) -> _Reading:
-        """What the file says now. Attempts that find it changed wait until it has been read again."""
+        """The current content of the file. Attempts that find it changed wait until it has been read again."""
         async with self._reloading:
             version = self.version()
             if self._reading.version != version:

@@ -90,7 +90,7 @@ class PasswordHasher:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self.verify_now, stored, password)
 
     def verify_now(self, stored: str | None, password: str) -> Verification:
-        """What `verify` does, in this thread. Every call computes exactly one hash."""
+        """As `verify`, in this thread. Every call computes exactly one hash."""
         prepared = prepare(password)
         if len(prepared) > MAX_LENGTH:
             stored, prepared = None, b""

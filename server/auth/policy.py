@@ -117,7 +117,7 @@ def may_keep_own_parts(
 ) -> bool:
     """Whether somebody may change what the owner of a home keeps for themselves in objects that are only shown there.
 
-    Those who read it may: the sharee, and whoever may write in all of the sharee's home.
+    Granted to people who may read it: the sharee, and everyone with write access to the sharee's whole home.
     """
     if collection.view is None or owner is None or collection.view != owner.id:
         return False

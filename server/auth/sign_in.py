@@ -1,4 +1,4 @@
-"""Who has signed in, as far as the sign-in itself knows."""
+"""The result of a sign-in."""
 
 from __future__ import annotations
 

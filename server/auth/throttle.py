@@ -71,8 +71,8 @@ class SlowLanes:
 class Slots:
     """Lets few attempts be decided at once, each from reading the failures to counting its own.
 
-    So the limits are exact but for the attempts that are being decided in other slots at the same moment, and what is
-    waiting is bounded in number and time.
+    So the limits are exact except for attempts that other slots decide at the same moment. The waiting attempts are
+    bounded in number and time.
     """
 
     def __init__(self, slots: int) -> None:

@@ -73,7 +73,7 @@ class _Defined:
     since: int
     """The first year from which the definition is right."""
     outdated: Zone | None = None
-    """What the definition says, where it may be right for single times before that year too."""
+    """The definition's own offsets, where they may be right for single times before that year too."""
 
     def is_right(self, used: _Used, zone: Zone | None) -> bool:
         """Whether the definition gives the times of an object as a zone of the database does."""
@@ -212,7 +212,7 @@ def _read(brought: list[str], components: str) -> tuple[Component, dict[str, _Us
 def _possible(
     found: _Brought | None, zones: CalendarZones, tzid: str, uses: _Used
 ) -> Iterator[tuple[_Defined, Callable[[], str]]]:
-    """What the zone of a TZID could be called in the stream, in the order in which it is tried, and its definition.
+    """Candidate names for the zone of a TZID in the stream, in the order in which they are tried, with its definition.
 
     Nothing for a TZID that means no zone, which a property with times cannot have.
 

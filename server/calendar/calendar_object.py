@@ -78,7 +78,7 @@ class CalendarObject:
     """A calendar object resource that may be stored."""
 
     text: str
-    """What the client sent, a byte order mark included; other folds only where a line was folded inside a character."""
+    """The text that the client sent, with a byte order mark. Only folds inside of a character are moved."""
     tree: Component
     """The VCALENDAR."""
     component: str
@@ -326,7 +326,7 @@ def _has_no_effect(start: CalendarTime, end: CalendarTime) -> bool:
 
 
 def _is_length(duration: Duration, start: CalendarTime, end: CalendarTime) -> bool:
-    """Whether a DURATION beside an end says nothing else than the end; older clients add one of no length."""
+    """Whether a DURATION beside an end agrees with the end. Older clients add a DURATION of zero."""
     if duration == Duration():
         return True
     same_clock = (end.tzid, end.utc, end.is_date) == (start.tzid, start.utc, start.is_date)

@@ -100,7 +100,7 @@ NO_LENGTH = Length()
 
 @dataclass(frozen=True, slots=True)
 class ComponentTimes:
-    """What a VEVENT, VTODO, VJOURNAL or AVAILABLE says about time."""
+    """The times of a VEVENT, VTODO, VJOURNAL or AVAILABLE."""
 
     component: Component
     index: int
@@ -192,7 +192,7 @@ def _between(start: Moment, end: Moment) -> timedelta:
 
 
 def busy_of(component: Component) -> Busy:
-    """What a component does to free-busy (RFC 4791 §7.10): only events make busy."""
+    """The busy type of a component (RFC 4791 §7.10): only events make busy."""
     if component.name != "VEVENT":
         return Busy.FREE
     busy = Busy.BUSY

@@ -74,7 +74,7 @@ class Property:
     def __init__(self, name: str, parameter_text: str, value: str, line: int = 0, start: int = 0, end: int = 0) -> None:
         self.name = name
         self.parameter_text = parameter_text
-        """What stands between the name's semicolon and the value's colon, unfolded; empty without parameters."""
+        """The text between the name's semicolon and the value's colon, unfolded; empty without parameters."""
         self.value = value
         self.line = line
         self.start = start

@@ -1,7 +1,7 @@
 """CALDAV:expand from stored occurrences (RFC 4791 §9.6.5): only the lines that change are looked for in the text.
 
-Gives what `server.calendar.expand.expand` gives, at a fraction of its cost, for the texts that nearly all events are;
-for all others it gives None.
+Returns the result of `server.calendar.expand.expand` at a fraction of its cost, for the texts of nearly all events. For
+all other texts it returns None.
 """
 
 from __future__ import annotations

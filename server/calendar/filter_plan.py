@@ -1,4 +1,4 @@
-"""What of a calendar-query's filter (RFC 4791 §9.7) columns can answer, so that few texts or none have to be read.
+"""The part of a calendar-query's filter (RFC 4791 §9.7) that columns can answer, so that few texts or none are read.
 
 An object is of one component type (RFC 4791 §4.1), and all its components have the same UID. Both are columns, and so
 are the occurrences and the triggers of alarms. `alternatives` evaluates a filter for each component type as far as
@@ -44,7 +44,7 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class UidSearch:
-    """What a UID must equal or contain."""
+    """A text that a UID must equal or contain."""
 
     text: str
     match: Literal["equals", "contains"]
@@ -103,7 +103,7 @@ def _of_component(comp_filter: CompFilter, name: str) -> Iterator[Alternative]:
 
 
 def _child(child: CompFilter, name: str) -> Alternative | None:
-    """What a component filter within that of VCALENDAR asks of an object of one type; None: what cannot be."""
+    """Conditions of a component filter below VCALENDAR on an object of one type; None: no object can fulfil it."""
     wanted = child.name.upper()
     if wanted not in CALENDAR_COMPONENTS:
         # No column says whether an object brings a VTIMEZONE or an unknown component.
@@ -114,7 +114,7 @@ def _child(child: CompFilter, name: str) -> Alternative | None:
 
 
 def _conditions(child: CompFilter, name: str) -> Alternative | None:
-    """What a filter asks of a component of the object's own type."""
+    """Conditions of a filter on a component of the object's own type."""
     found = Alternative(name, child.time_range)
     if child.test == "anyof" and len(child.prop_filters) + len(child.comp_filters) > 1:
         return replace(found, exact=False)
@@ -126,7 +126,7 @@ def _conditions(child: CompFilter, name: str) -> Alternative | None:
 
 
 def _uid_condition(prop_filter: PropFilter, name: str) -> Alternative | None:
-    """What a property filter asks of the UID, which every component has; None: what cannot be."""
+    """Conditions of a property filter on the UID, which every component has; None: no object can fulfil it."""
     if prop_filter.name.upper() != "UID":
         return Alternative(name, exact=False)
     if prop_filter.is_not_defined:
@@ -138,13 +138,13 @@ def _uid_condition(prop_filter: PropFilter, name: str) -> Alternative | None:
 
 
 def _alarm_condition(inner: CompFilter, name: str) -> Alternative:
-    """What a filter of an inner component asks of the triggers of alarms."""
+    """Conditions of a filter of an inner component on the triggers of alarms."""
     is_alarm = inner.name.upper() == "VALARM" and name in COMPONENTS_WITH_ALARMS
     return Alternative(name, alarm_range=inner.time_range if is_alarm else None, exact=False)
 
 
 def _all_of(name: str, parts: Sequence[Alternative]) -> Alternative:
-    """What covers the objects that fulfil all parts.
+    """Conditions that cover the objects that fulfil all parts.
 
     Two time ranges may be met by two components, so one of them narrows and the text decides.
     """

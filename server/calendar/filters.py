@@ -207,7 +207,7 @@ def _check_text_match(text_match: TextMatch | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Evaluation:
-    """What the tests of one calendar object share."""
+    """Values that the tests of one calendar object share."""
 
     in_time_range: TimeRangeTest
     texts: FoldedTexts = field(default_factory=FoldedTexts)

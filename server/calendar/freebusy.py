@@ -54,7 +54,7 @@ _DENSE_WINDOW = timedelta(days=3660)
 
 
 def busy_of_recurrence(recurrences: RecurrenceSet, start: datetime, end: datetime, zone: Zone) -> list[BusyPeriod]:
-    """What the instances of an event make busy in a window; not merged, not clipped.
+    """The busy periods of an event's instances in a window; not merged, not clipped.
 
     Of a series that is too dense for its share of work, all time behind the last instance that was computed is busy.
 
@@ -92,7 +92,7 @@ def busy_of_object(
     work: Work | None = None,
     declined: frozenset[int] = frozenset(),
 ) -> list[BusyPeriod]:
-    """What the events and VFREEBUSY of a calendar object make busy in a window, by its text; not merged, not clipped.
+    """The busy periods of a calendar object's events and VFREEBUSY in a window, from its text; not merged, not clipped.
 
     :param zone: gives floating times and dates their place.
     :param declined: the indexes of the events that the calendar's owner has declined.
@@ -114,7 +114,7 @@ def busy_of_object(
 def unavailable(
     calendars: Iterable[Component], start: datetime, end: datetime, zone: Zone, work: Work | None = None
 ) -> list[BusyPeriod]:
-    """What VAVAILABILITY components make busy in a window (RFC 7953 §4), ascending and without overlap.
+    """The busy periods of VAVAILABILITY components in a window (RFC 7953 §4), ascending and without overlap.
 
     From the lowest to the highest priority, each sets its extent to busy and its AVAILABLE instances to free. Those of
     one priority count together: the strongest type holds where they overlap, and what is available in one is free.

@@ -35,7 +35,7 @@ _ABBREVIATIONS |= {"est5edt", "cst6cdt", "mst7mdt", "pst8pdt", "greenwich"}
 
 
 class NameKind(Enum):
-    """What a name that `named_zone` knows is."""
+    """The kind of a name that `named_zone` knows."""
 
     PLACE = "a place of the IANA database, such as Europe/Berlin, or UTC"
     WINDOWS = "a name that Windows has for a zone"
@@ -98,13 +98,13 @@ def named_zone(tzid: str) -> Zone | None:
 
 
 def name_kind(tzid: str) -> NameKind | None:
-    """What kind of name a TZID is; None when `named_zone` knows no zone by it."""
+    """The kind of name that a TZID is; None if `named_zone` knows no zone by it."""
     found = _kind_and_name(tzid)
     return None if found is None else found[0]
 
 
 def _kind_and_name(tzid: str) -> tuple[NameKind, str] | None:
-    """What kind of name a TZID is, and the name in the database."""
+    """The kind of name that a TZID is, and the name in the database."""
     wanted = tzid.strip().strip("\"'").strip().lower()
     if wanted in _UTC_NAMES:
         return NameKind.PLACE, "UTC"

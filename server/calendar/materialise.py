@@ -50,7 +50,7 @@ def materialise(calendar: Component, now: datetime, declined: frozenset[int] = f
     """The occurrences, span and alarms of a calendar object.
 
     :param calendar: its VCALENDAR, whose components are of one type and have one UID.
-    :param now: aware; what of a long series is materialised depends on it, and nothing else.
+    :param now: aware; only the part of a long series that is materialised depends on it.
     :param declined: the indexes of the events that the calendar's owner has declined: they are free.
     :raises InvalidCalendarData: for values of time that are none; `UnknownTimezone` is one of these errors.
     :raises TooManyInstances: for more dates than can be looked at.

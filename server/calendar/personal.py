@@ -1,4 +1,4 @@
-"""What people who share a calendar keep for themselves in one object, apart from what they have in common.
+"""The personal parts of an object in a shared calendar, apart from the part that all share.
 
 A text is the shared part and somebody's personal part: `split` takes it apart, `compose` puts a shared part and a
 personal one together, both on the content lines as they are written. The personal part is iCalendar, too: of each event
@@ -27,7 +27,7 @@ _PREFIXES = ("X-MOZ-SNOOZE-TIME", "X-APPLE-TRAVEL-")
 """Since when a reminder sleeps, also of single instances; how one gets there, and from where."""
 _HOLDERS = frozenset(("VEVENT", "VTODO"))
 _BOOKKEEPING = frozenset(("DTSTAMP", "LAST-MODIFIED", "CREATED", "SEQUENCE"))
-"""What clients set anew whenever they write: alone, no change of what is shared."""
+"""Properties that clients set with every write. A change of these alone does not change the shared part."""
 _AFTER = "X-KOYOMI-AFTER"
 """In a personal part: behind which line what follows stood, as its number among those of one name, and that name."""
 
@@ -138,7 +138,7 @@ def compose(shared: str, personal: str) -> str:
 def same_shared(text: str, other: str) -> bool:
     """Whether two texts differ in what is personal only, however they are written.
 
-    Time zones, the properties of VCALENDAR and what clients set anew with every write do not count.
+    Time zones, the properties of VCALENDAR and the properties that clients set with every write do not count.
     Raises `InvalidCalendarData`.
     """
     return _canonical(parse_calendar(text)) == _canonical(parse_calendar(other))
@@ -150,7 +150,7 @@ def same_order(text: str, other: str) -> bool:
 
 
 def busy_types(text: str, owner: frozenset[str] = frozenset()) -> tuple[Busy, ...]:
-    """What each component directly below VCALENDAR does to free-busy. Raises `InvalidCalendarData`.
+    """The busy type of each component directly below VCALENDAR. Raises `InvalidCalendarData`.
 
     :param owner: the addresses of the calendar's owner: an event that they have declined is free.
     """
@@ -219,7 +219,7 @@ def _parts(text: str) -> Iterator[_Part]:
 
 
 def _ids(text: str, parts: Iterable[_Part]) -> SeriesIds | None:
-    """What tells the instances of a text apart; None when none of some parts is an exception."""
+    """The keys that distinguish the instances of a text; None when none of the parts is an exception."""
     return SeriesIds(parse_calendar(text)) if any(part.recurrence is not None for part in parts) else None
 
 
@@ -243,7 +243,7 @@ def _numbered(parts: Iterable[_Part], ids: SeriesIds | None) -> Iterator[tuple[_
 def _personal_runs(
     personal: str, parts: Iterable[_Part], ids: SeriesIds | None
 ) -> dict[_Key, list[tuple[_Place, bool, str]]]:
-    """What a personal part has of each component: the place, whether it is an alarm, and the lines."""
+    """A personal part by component: the place, whether it is an alarm, and the lines."""
     found: dict[_Key, list[tuple[_Place, bool, str]]] = {}
     places: dict[int, _Place] = {}
     for line in content_lines(personal):
@@ -262,7 +262,7 @@ def _personal_runs(
 
 
 def _canonical(component: Component, recurrence_id: str = "") -> tuple[Any, ...]:
-    """The shared lines of a component and of those below it, in an order of their own; comparable all the way down."""
+    """The shared lines of a component and of its descendants, in a canonical order, so that they can be compared."""
     outermost = component.name == "VCALENDAR"
     holder = component.name in _HOLDERS
     lines = sorted(

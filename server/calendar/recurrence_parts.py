@@ -1,4 +1,4 @@
-"""What decides which instances a calendar component and its overrides have (RFC 5545 §3.8.4.4, §3.8.5).
+"""The properties that determine the instances of a component and its overrides (RFC 5545 §3.8.4.4, §3.8.5).
 
 RDATE, EXDATE and RECURRENCE-ID of another type or zone than DTSTART are read as those of the series: a date in a timed
 series is the instance of that local day, a floating time is in the series' zone (`recurrence_ids.in_series`).

@@ -177,7 +177,8 @@ class RecurrenceSet:
     def busy_times(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime, Busy]]:
         """Start, end and type of the instances in a window that make somebody busy, in no particular order.
 
-        What `instances` gives, without what free-busy does not need. Floating times and dates count as if in UTC.
+        The instances that `instances` returns, without the parts that free-busy does not need. Floating times and
+        dates count as if in UTC.
 
         :raises TooManyInstances: when the work is used up.
         """
@@ -219,7 +220,7 @@ class RecurrenceSet:
 
     @cached_property
     def _described_ids(self) -> dict[int, tuple[datetime, datetime]]:
-        """What `_ids_of` returns, by the identity of the component."""
+        """Results of `_ids_of`, by the identity of the component."""
         bounds = [EARLIEST, *self._range_keys, LATEST]
         described = [self.master, *(override.times for override in self._ranges)]
         return {

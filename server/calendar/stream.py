@@ -29,7 +29,7 @@ _STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _LINE_NUMBER = re.compile(r"\b([Ll]ine) (\d+)")
 _KEPT = ("VERSION", "PRODID", "CALSCALE")
 _NEVER_INSIDE = CALENDAR_COMPONENTS | {"VTIMEZONE", "VCALENDAR"}
-"""Components that stand in no other: where one begins, the one before it has ended, or should have."""
+"""Components that no other component contains. Where one begins, the previous one must have ended."""
 _MAX_HEAD = 64 * 1024
 """Octets of a calendar's own properties that are looked at."""
 _LOOKED_AT = frozenset(("BEGIN", "END", "UID", "TZID", "METHOD", "RECURRENCE-ID", "SEQUENCE", "DTSTAMP"))
@@ -100,7 +100,7 @@ class _Calendar:
 
 
 class CalendarStream:
-    """What a stream holds, by where it lies. Keeps some 500 octets for each component."""
+    """The components of a stream, by their offsets. Keeps some 500 octets for each component."""
 
     def __init__(self, data: bytes | mmap) -> None:
         self._data = data

@@ -25,7 +25,7 @@ from server.calendar.zones import Transition, Zone
 from server.domain.errors import InvalidCalendarData, InvalidData, UnknownTimezone
 
 KEY_PREFIX = "rules:"
-"""What the keys of zones by their own rules begin with, before the hash of the rules."""
+"""The prefix of the keys of zones with rules of their own, before the hash of the rules."""
 
 _FIRST_YEAR = 1899
 _TABLE_YEAR = 2100

@@ -62,7 +62,7 @@ def share() -> None:
 
 
 class Work:
-    """What may still be computed; a step is one period, instance or date looked at."""
+    """The number of steps that may still be computed. A step examines one period, instance or date."""
 
     __slots__ = ("_look_at", "left")
 

@@ -35,13 +35,13 @@ class _Change:
 
     @property
     def series(self) -> tuple[object, ...]:
-        """What the changes by one rule have in common."""
+        """The common part of the changes by one rule."""
         local = self.local
         return self.observance, local.month, local.weekday(), local.time()
 
     @property
     def observance(self) -> tuple[timedelta, timedelta, bool]:
-        """What the changes of one STANDARD or DAYLIGHT have in common."""
+        """The common part of the changes of one STANDARD or DAYLIGHT."""
         return self.offset_from, self.offset_to, self.daylight
 
 

@@ -31,7 +31,7 @@ _SAMPLE = 100
 
 @click.group
 def db() -> None:
-    """The database: bring it to this version, check it, compute what is derived anew."""
+    """Upgrade the database, check it, and compute derived columns again."""
 
 
 @db.command
@@ -124,7 +124,7 @@ async def reexpand(settings: Settings, dry_run: bool, everything: bool) -> None:
                 done = await occurrence_jobs.reexpand(database, now, None)
             if everything or not found.current:
                 done += await occurrence_jobs.follow_zone_data(database, now)
-            click.echo(f"{done} objects were computed anew.")
+            click.echo(f"{done} objects were computed again.")
         finally:
             await database.close()
 

@@ -1,4 +1,4 @@
-"""What the demo organisation is made of: people, rooms, and calendars around a day. The same for the same day."""
+"""Content of the demo organisation: people, rooms, and calendars around a day. It is the same for the same day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every command shares: the options that say which data it works on, and the settings that follow."""
+"""Options that all commands share: they select the data, and the command gets the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands work on: the database of the settings, opened for as long as a command takes."""
+"""The database of the settings, open while a command runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from storage_plugins.postgres.migrations import migrate
 from storage_plugins.postgres.storage import PostgresStorage
 
 ACTOR = Actor(None, "cli")
-"""Who makes the changes that commands make."""
+"""The actor of changes that commands make."""
 _CONNECTIONS = 4
 _STATEMENT_TIMEOUT = 60.0
 """Seconds; commands have more patience than a server's clients."""

@@ -23,7 +23,7 @@ class PropertySelection:
 
 @dataclass(frozen=True, slots=True)
 class AddressDataSelection:
-    """What of a card is asked for: these properties, or everything when there are none."""
+    """The requested part of a card: these properties, or all if there are none."""
 
     properties: tuple[PropertySelection, ...] = ()
 

@@ -1,4 +1,4 @@
-"""What is a vCard's own about a content line: groups, parameters without a name, structured and encoded values.
+"""Features of content lines that only vCard has: groups, parameters without a name, structured and encoded values.
 
 The lines themselves are read by `server.calendar.contentline`: vCard and iCalendar share their syntax (RFC 6350 §3,
 RFC 2426 §2, RFC 5545 §3.1), and what old exports of either break of it.
@@ -33,7 +33,7 @@ _MEANING_OF_NAMELESS = {
     "CONTENT-ID": "VALUE",
     "CID": "VALUE",
 }
-"""What a parameter without a value sets; any other is a TYPE, as in `TEL;WORK;FAX:` of vCard 2.1."""
+"""Parameters that a bare value sets; any other bare value is a TYPE, as in `TEL;WORK;FAX:` of vCard 2.1."""
 
 
 def split_name(name: str) -> tuple[str, str]:

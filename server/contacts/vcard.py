@@ -42,7 +42,7 @@ class AddressObject:
     """
 
     text: str
-    """What was sent; other folds only where a line was folded inside a character (RFC 6350 §3.2)."""
+    """The text that the client sent. Only folds inside of a character are moved (RFC 6350 §3.2)."""
     version: Version
     uid: str
     kind: str
@@ -63,7 +63,7 @@ class AddressObject:
     X-ADDRESSBOOKSERVER-MEMBER in vCard 3.0)."""
 
     def summary(self) -> dict[str, str]:
-        """What listings and search show, by property in lower case, without empty ones.
+        """Values that listings and search show, by property in lower case, without empty ones.
 
         Several values stand in lines of their own; a text is cut after `SUMMARY_LENGTH` characters.
         """

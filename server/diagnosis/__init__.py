@@ -1,1 +1,1 @@
-"""What `koyomi doctor` looks at."""
+"""Checks of `koyomi doctor`."""

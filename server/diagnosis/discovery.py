@@ -1,4 +1,4 @@
-"""What a client finds that is given an address and a login: asked of the running server, through its proxy."""
+"""Discovery as a client does it, from an address and a login: requests to the running server, through its proxy."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _clock(reply: _Reply) -> Iterator[Finding]:
 
 
 def _challenge(subject: str, reply: _Reply) -> Iterator[Finding]:
-    """What someone hears who has not signed in."""
+    """The answer to a client that has not signed in."""
     if reply.status == 401 and "basic" in reply.headers.get("WWW-Authenticate", "").lower():
         yield ok(subject, "answers, and asks for a password")
     elif reply.status == 403 and "TLS" in reply.text:

@@ -1,4 +1,4 @@
-"""What was found, and what mends it."""
+"""Findings, and how to correct them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Finding:
     subject: str
     said: str
     mend: str = ""
-    """What to do about it."""
+    """How to correct it."""
 
 
 def ok(subject: str, said: str) -> Finding:

@@ -90,7 +90,7 @@ def look_at_certificate(settings: Settings) -> Iterator[Finding]:
 
 
 def expiry(subject: str, first: datetime | None, last: datetime) -> Finding:
-    """What the dates of a certificate mean now."""
+    """A finding about the dates of a certificate, at this moment."""
     now = datetime.now(UTC)
     mend = "renew it, and send the server SIGHUP"
     if first is not None and first > now:

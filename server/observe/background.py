@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 async def run_forever(name: str, step: Callable[[], Awaitable[object]]) -> None:
-    """Call `step` again and again until cancelled, after a failure with growing pauses. Raises nothing else."""
+    """Call `step` repeatedly until cancelled, after failures with growing pauses. Raises nothing else."""
     pause = FIRST_PAUSE
     while True:
         began = time.monotonic()

@@ -1,6 +1,7 @@
-"""What a request costs beside its own time: statements, rows, and texts that are parsed for it.
+"""Costs of a request beside its own time: statements, rows, and texts that are parsed for it.
 
-Whoever answers a request begins an account; what is done for it, in tasks and threads of its own too, is written there.
+The code that answers a request opens an account. Work done for the request, also in its tasks and threads, is recorded
+there.
 """
 
 from __future__ import annotations

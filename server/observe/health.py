@@ -33,7 +33,7 @@ _QUEUES = """
 
 
 class Health:
-    """What a worker says about itself and its database."""
+    """The state of a worker and of its database."""
 
     def __init__(self, storage: PostgresStorage, metrics: Metrics) -> None:
         self._storage = storage
@@ -63,7 +63,7 @@ class Health:
         return None
 
     async def answer(self, path: str) -> Answer:
-        """What is said at a path, to those who may ask."""
+        """The answer at a path, for clients that may read it."""
         if path == "/healthz":
             return _json(200, {"status": "alive"})
         if path == "/readyz":
@@ -132,7 +132,7 @@ class Health:
 
 
 def job_gauges(counts: Sequence[KindCounts]) -> list[Momentary]:
-    """What is told of the queue of jobs, by kind."""
+    """Figures of the job queue, by kind."""
     kind = ("kind",)
     return [
         Momentary(

@@ -1,4 +1,4 @@
-"""What a server counts, for Prometheus.
+"""Metrics of a server, for Prometheus.
 
 Each worker counts in files under its number, in a folder that all workers of a server share. The next worker of this
 number goes on counting there. The worker that is asked adds all files up. A server that starts counts from zero.

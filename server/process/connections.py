@@ -1,4 +1,4 @@
-"""Connections of clients: aiohttp's, but for what is not even HTTP."""
+"""Connections of clients: aiohttp's, except for bytes that are not HTTP."""
 
 from __future__ import annotations
 

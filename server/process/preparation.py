@@ -1,4 +1,4 @@
-"""What must be before a server may serve on a database: its tables, its zone data, and that it keeps what it takes."""
+"""Preparation of a database before a server serves on it: tables, zone data, and a check of durability."""
 
 from __future__ import annotations
 

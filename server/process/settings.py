@@ -52,12 +52,12 @@ class NetworkSettings(Part):
     unix_socket: Path | None = option(
         None,
         "Unix socket to listen on as well, for a proxy on this machine. Its folder must exist; the group of the socket "
-        "may connect, and whoever can is believed as the proxies of trusted_proxies are.",
+        "may connect. Its clients are trusted as the proxies of trusted_proxies are.",
         allowed="a path, or empty",
     )
     tls_cert: Path | None = option(
         None,
-        "PEM file with the certificate for TLS on host and port, and those that lead to its root. Read anew on SIGHUP. "
+        "PEM file with the certificate for TLS on host and port, and those that lead to its root. Reloaded on SIGHUP. "
         "Needs tls_key.",
         allowed="the path of a file, or empty for plain HTTP",
     )

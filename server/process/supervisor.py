@@ -1,9 +1,9 @@
 """The parent of the workers: it owns the sockets and the embedded PostgreSQL, and answers no request itself.
 
-SIGTERM and SIGINT stop the server: the requests under way are finished, within a limit; a second one breaks them off.
-SIGHUP has the TLS certificate read anew, and no connection ends; when a terminal is being closed, which sends it too,
-it stops the server. SIGUSR2 replaces the workers one after another: by those of a new version, if one was installed
-meanwhile. A worker serves until its successor accepts connections, and goes on where the successor does not start.
+SIGTERM and SIGINT stop the server: it finishes the requests under way, within a limit. A second signal aborts them.
+SIGHUP reloads the TLS certificate without closing connections. A terminal that closes sends SIGHUP too: then it stops
+the server. SIGUSR2 replaces the workers one after another, by those of a new version if one was installed meanwhile.
+A worker serves until its successor accepts connections, and goes on if the successor does not start.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from storage_plugins.postgres.embedded.server import embedded
 log = structlog.get_logger()
 
 APP = "server.app:served"
-"""What the workers of `koyomi serve` run; called with the settings and the database's DSN."""
+"""The application of the workers of `koyomi serve`; called with the settings and the database's DSN."""
 
 
 def run(settings: Settings) -> int:
-    """Serve until stopped; gives the exit status. Raises `ConfigurationError` and `DatabaseError`."""
+    """Serve until stopped; returns the exit status. Raises `ConfigurationError` and `DatabaseError`."""
     logs.configure(settings.log.level, settings.log.format)
     return asyncio.run(_serve(settings))
 
 
 def tls_files(settings: NetworkSettings) -> TlsFiles | None:
-    """What the settings say of TLS; None where the server's port has none."""
+    """The files for TLS that the settings name; None if the server's port has no TLS."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return TlsFiles(settings.tls_cert.absolute(), settings.tls_key.absolute(), settings.tls_version)

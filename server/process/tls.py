@@ -1,4 +1,4 @@
-"""TLS for the server's own port: certificate and key from files, loaded anew while connections go on."""
+"""TLS for the server's own port: certificate and key from files, reloaded without closing connections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TlsFiles:
     least: Literal["1.2", "1.3"] = "1.2"
 
     def context(self) -> ssl.SSLContext:
-        """What new connections are accepted with. Raises `ConfigurationError`."""
+        """The TLS context for new connections. Raises `ConfigurationError`."""
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         made.minimum_version = ssl.TLSVersion.TLSv1_3 if self.least == "1.3" else ssl.TLSVersion.TLSv1_2
         made.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE

@@ -39,15 +39,15 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 READY = b"r"
-"""What a worker sends to its parent when it accepts connections."""
+"""Sent by a worker to its parent when it accepts connections."""
 _SWITCH_SECONDS = 0.001
 """How long the event loop waits, each time, for a thread that computes something large."""
 _GARBAGE_THRESHOLD = 10_000
 """New objects after which cycles are looked for among them; answers make many that die without."""
 STOP = b"s"
-"""What the parent sends to make it finish its requests and end."""
+"""Sent by the parent: the worker finishes its requests and exits."""
 RELOAD = b"h"
-"""What the parent sends to make it read the TLS certificate anew."""
+"""Sent by the parent: the worker reloads the TLS certificate."""
 JOB_LENGTH = 4
 """Bytes of the length (big-endian) that the parent sends first, before the pickled `Job` and `Post`."""
 
@@ -60,7 +60,7 @@ _GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a worker serves."""
+    """The HTTP servers of a worker."""
 
     clients: Server
     """Answers on the listeners."""
@@ -74,12 +74,12 @@ App = Callable[..., "AbstractAsyncContextManager[Served]"]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every worker does."""
+    """The work of every worker."""
 
     app: str
     """Where the `App` is: `package.module:name`."""
     arguments: tuple[Any, ...]
-    """What it is called with, after the worker's `Post`; can be pickled."""
+    """Its arguments after the worker's `Post`; they can be pickled."""
     stop_timeout: float
     """Seconds that requests under way may take when the worker is stopped."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -89,7 +89,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What one worker is given."""
+    """The resources of one worker: sockets, number, reason of its start."""
 
     listeners: tuple[int, ...]
     """Descriptors of the listening sockets."""
@@ -149,7 +149,7 @@ async def run_worker(job: Job, post: Post, channel: socket.socket) -> None:
         acceptor.start()
         if served.monitors is not None:
             for descriptor in post.monitoring:
-                # Whoever of the workers is first takes the connection; few come here.
+                # The first worker that accepts takes the connection. Few connections arrive here.
                 stack.push_async_callback(
                     _close, await loop.create_server(served.monitors, sock=socket.socket(fileno=descriptor))
                 )

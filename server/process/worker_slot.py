@@ -99,7 +99,8 @@ class Slot:
     async def replace(self) -> bool:
         """Start another worker, and let the old one finish its requests once that accepts connections.
 
-        Returns when the old one has ended, or at the stop; False when the new one does not start: the old one stays.
+        Returns True when the old worker has exited, or at the stop. Returns False when the new worker does not start;
+        then the old one stays.
         """
         number = (self._post.number + self._post.workers // 2) % self._post.workers
         successor = await self._start(dataclasses.replace(self._post, number=number, reason="replaced"))
@@ -165,7 +166,7 @@ class Slot:
         return _Worker(post, process, ours, asyncio.ensure_future(process.wait()))
 
     async def _end(self, worker: _Worker) -> None:
-        """Let a worker finish its requests and end, within the limit; returns at once where it has ended."""
+        """Let a worker finish its requests and exit, within the limit; returns at once if it has exited."""
         try:
             if not worker.ended.done():
                 with contextlib.suppress(OSError):

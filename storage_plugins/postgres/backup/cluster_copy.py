@@ -35,7 +35,7 @@ Kind = Literal["copy", "sql"]
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What a backup is."""
+    """The kind and the state of a backup."""
 
     kind: Kind
     postgresql: int
@@ -45,7 +45,7 @@ class Backup:
 
 
 def read_manifest(folder: Path) -> Backup:
-    """What lies in a folder. Raises `ConfigurationError` when it is no backup, or an unfinished one."""
+    """The backup in a folder. Raises `ConfigurationError` when it is no backup, or an unfinished one."""
     try:
         found = json.loads((folder / MANIFEST).read_text("utf-8"))
         backup = Backup(found["kind"], int(found["postgresql"]), str(found["made_at"]))

@@ -18,7 +18,7 @@ from storage_plugins.postgres.sqlstates import domain_error
 
 FILE = "database.sql.gz"
 _NEWER_SETTINGS = (b"SET transaction_timeout = ",)
-"""What newer programs write at the beginning and older servers do not know; no table has such a line."""
+"""A line that newer programs write at the beginning and older servers do not know. No table has such a line."""
 _LAST_LINE = b"-- PostgreSQL database dump complete"
 """The comment that pg_dump ends with; no table has such a line."""
 
@@ -61,7 +61,7 @@ def load(
 
 
 class _Statements:
-    """What is executed to load a dump: its lines that every version understands, and what proves that it is whole."""
+    """The statements that load a dump: lines that every version understands, and a proof that it is complete."""
 
     def __init__(self, lines: IO[bytes] | gzip.GzipFile, *, replace: bool) -> None:
         self._lines = lines
@@ -104,7 +104,7 @@ async def settle(dsn: str) -> None:
 
 
 async def begin_incarnation(dsn: str) -> None:
-    """End all sync tokens: clients of a restored database begin anew."""
+    """Invalidate all sync tokens: clients of a restored database start again."""
     session = await _session(dsn)
     try:
         await session.execute("select koyomi_begin_incarnation_1()")

@@ -15,7 +15,7 @@ NEEDED = {
 
 
 async def dangers(dsn: str) -> list[str]:
-    """What is off, as sentences. Raises `Unavailable` and `DatabaseError`."""
+    """The settings of PostgreSQL that endanger commits, as sentences. Raises `Unavailable` and `DatabaseError`."""
     try:
         # A plain session: our own ones turn synchronous_commit on, which says nothing of others' on the same data.
         connection = await asyncpg.connect(dsn, timeout=10.0, server_settings={"application_name": "koyomi check"})

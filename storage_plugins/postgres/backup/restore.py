@@ -52,7 +52,7 @@ async def restore_embedded(
 ) -> Path | None:
     """Make the embedded PostgreSQL of a data folder from a backup.
 
-    Gives where the one that it replaced was put. Raises `ConfigurationError`, `DatabaseError`.
+    Returns the path of the one that it replaced. Raises `ConfigurationError`, `DatabaseError`.
     """
     found = find_binaries(binaries, major=backup.postgresql if backup.kind == "copy" else None)
 
@@ -77,7 +77,7 @@ async def restore_embedded(
 
 
 async def _begin(dsn: str) -> None:
-    """What a restored database needs before it is served from."""
+    """Prepare a restored database for serving."""
     await migrate(dsn)
     await dump.settle(dsn)
     await dump.begin_incarnation(dsn)
@@ -95,7 +95,7 @@ async def upgrade_postgresql(
 ) -> Path | None:
     """Move the embedded PostgreSQL to the major version of the programs that are found now: dump and load.
 
-    Nothing is lost, and clients notice nothing. Gives where the old data directory was put; None when there is nothing
+    Nothing is lost, and clients notice nothing. Returns the path of the old data directory; None when there is nothing
     to do. Raises `ConfigurationError` and `DatabaseError`; the old data are in their place then.
     """
     folder, old_major = _made_by(data)

@@ -24,7 +24,7 @@ _PREFERRED = ("koyomi", "nobody")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who runs PostgreSQL, and how to start a program as that account."""
+    """The account that runs PostgreSQL, and how to start a program as that account."""
 
     uid: int
     gid: int

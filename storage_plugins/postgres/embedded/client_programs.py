@@ -137,7 +137,7 @@ def _copy(
                         progress(len(line))
                     process.stdin.close()
                 except BrokenPipeError:
-                    pass  # it has ended, and says why
+                    pass  # it has exited, and its output says why
         except BaseException:
             process.kill()
             raise

@@ -59,11 +59,11 @@ def postgresql_conf(*, folder: Path, socket_folder: Path, durable: bool, memory:
         ("update_process_title", "off", "Saves a system call or two per statement."),
     ]
     lines = [f"{name} = '{_quoted(value)}'" + (f"  # {why}" if why else "") for name, value, why in settings]
-    return "# Written anew at every start.\n" + "\n".join(lines) + "\n"
+    return "# Written at every start.\n" + "\n".join(lines) + "\n"
 
 
 def pg_hba_conf() -> str:
-    """Who may connect: by the socket, the accounts of `pg_ident.conf`, without passwords."""
+    """The rules of access: the accounts of `pg_ident.conf` connect by the socket, without passwords."""
     # A copy for a backup comes as replication.
     return "".join(f"local {database} {ROLE} peer map={ROLE}\n" for database in ("all", "replication"))
 

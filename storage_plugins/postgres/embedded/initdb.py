@@ -57,7 +57,7 @@ def environment() -> dict[str, str]:
 
 
 def _locale_arguments(major: int) -> list[str]:
-    """What makes initdb use Unicode in code point order, the same on every system and without ICU."""
+    """Options that make initdb sort Unicode by code points, the same on every system and without ICU."""
     if platform.system() == "Darwin":
         # It knows no C.UTF-8; its UTF-8 locales have the letters, which full-text search needs, in common.
         locale = ["--locale=C", "--lc-ctype=en_US.UTF-8"]

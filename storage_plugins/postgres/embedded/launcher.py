@@ -4,12 +4,12 @@
 
 - `cluster`, PostgreSQL's data directory; `cluster.new` while it is made;
 - `run`, the folder of the socket, or a link to one in the folder for temporary files if the path would be too long;
-- `koyomi.conf`, `pg_hba.conf`, `pg_ident.conf`, written anew at every start; `postgresql.log`;
+- `koyomi.conf`, `pg_hba.conf`, `pg_ident.conf`, written at every start; `postgresql.log`;
 - `binaries`, copies of the programs, if the account that PostgreSQL runs as cannot reach the originals (they are in
   `/var/cache/koyomi` if it cannot enter the data folder without a capability either);
 - three files that are only locked (flock(2)):
   - `starting.lock`: exclusively, by the process that starts, adopts or stops PostgreSQL at the moment;
-  - `users.lock`: shared, by every process that needs PostgreSQL. Whoever leaves last stops it;
+  - `users.lock`: shared, by every process that needs PostgreSQL. The last process that releases it stops PostgreSQL;
   - `running.lock`: exclusively, by PostgreSQL itself. The postmaster inherits the open file and its children from it,
   so the
     lock is held as long as one of them lives, whatever stands in pid files, and whoever else has died.
@@ -101,7 +101,7 @@ class Launcher:
                 self._bring_up()
 
     def leave(self) -> None:
-        """Stop using PostgreSQL; it is stopped if no other process uses it. Returns when it has ended."""
+        """Stop using PostgreSQL; it is stopped if no other process uses it. Returns when it has exited."""
         self._abandon.clear()
         if self._users is not None:
             with self._starting():
@@ -112,7 +112,7 @@ class Launcher:
     def put_in_place(
         self, binaries: Binaries, make: Callable[[Path, Account, Binaries], None], *, replace: bool
     ) -> Path | None:
-        """Have `make` fill an empty folder, which is then the data directory; gives where the former one was put.
+        """Have `make` fill an empty folder, which then becomes the data directory; returns the path of the former one.
 
         PostgreSQL must not run. Raises `ConfigurationError` if it does, or if there is a data directory and `replace`
         does not allow to put it aside.
@@ -254,7 +254,7 @@ class Launcher:
         return None
 
     def _explain_end(self, child: subprocess.Popen[bytes]) -> None:
-        """Raise why a PostgreSQL that was started here has ended, unless for a reason that passes."""
+        """Raise the reason why a PostgreSQL that was started here exited, unless the reason is temporary."""
         status = child.wait()
         with (self._folder / "postgresql.log").open("rb") as log:
             log.seek(self._log_start)
@@ -349,7 +349,7 @@ class Launcher:
             ) from error
 
     def _client_accounts(self) -> list[str]:
-        """Who may connect: root, who runs this, and the owner of the data folder."""
+        """The accounts that may connect: root, the account of this process, and the owner of the data folder."""
         names = {account_name(os.geteuid())}
         for uid in (0, self._folder.stat().st_uid):
             with contextlib.suppress(ConfigurationError):
@@ -389,7 +389,7 @@ class Launcher:
             os.close(handle)
         if self._child is not None:
             if self._living():
-                # Others use it; whoever is last stops it, and the system reaps it when this process has ended.
+                # Other processes use it. The last one stops it, and the system reaps it after this process exits.
                 self._child.returncode = 0
             else:
                 self._child.wait()

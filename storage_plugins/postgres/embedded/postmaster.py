@@ -29,7 +29,7 @@ class PidFile:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What the operating system says about a living process."""
+    """Facts of the operating system about a living process."""
 
     pid: int
     uid: int
@@ -85,7 +85,7 @@ def running_postmaster(data_directory: Path, uid: int, *, certain: bool = False)
 
 
 def process_facts(pid: int) -> Process | None:
-    """What is known about a process; None if it does not live (or is a zombie)."""
+    """Facts about a process; None if it does not live or is a zombie."""
     return _from_proc(pid) if sys.platform == "linux" else _from_ps(pid)
 
 
