@@ -31,7 +31,12 @@ class StorageSettings(Part):
         "those that come with Koyomi.",
         allowed="the path of a folder, or empty",
     )
-    pool_size: int = option(10, "Connections to the database that each worker may hold.", ge=2, le=500)
+    pool_size: int = option(
+        10,
+        "Connections to the database that each worker may hold for requests; it holds up to four beside them.",
+        ge=2,
+        le=500,
+    )
     pool_timeout: float = option(
         5.0,
         "How long a request waits for a free connection before it is answered with 503.",

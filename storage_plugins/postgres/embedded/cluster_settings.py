@@ -34,7 +34,7 @@ def postgresql_conf(*, folder: Path, socket_folder: Path, durable: bool, memory:
         ("unix_socket_permissions", "0700", "The account and root; peer authentication decides further."),
         ("hba_file", str(folder / "pg_hba.conf"), ""),
         ("ident_file", str(folder / "pg_ident.conf"), ""),
-        ("max_connections", "100", "A worker's pool holds some ten; commands and several servers fit beside."),
+        ("max_connections", "200", "A worker holds up to fourteen; commands and several servers fit beside."),
         ("shared_buffers", _megabytes(memory // 8, 64, 512), "An eighth of the memory; the system caches the rest."),
         ("effective_cache_size", _megabytes(memory // 2, 128, None), "An assumption of the planner, not allocated."),
         ("work_mem", "8MB", "Pages of listings are sorted by index; larger sorts are rare."),
