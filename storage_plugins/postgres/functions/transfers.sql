@@ -219,9 +219,10 @@ begin
     end if;
 end $$;
 
--- As koyomi_transfer_object_2. Locks the objects and the homes first, in their order. What is copied, or moved into
+-- As koyomi_transfer_object_2. Locks the objects and the homes first, in their order, and ends at the first object that
+-- has changed: what it would hold may be a tombstone, which others lock after the home. What is copied, or moved into
 -- another home, counts against all that the home keeps.
-create or replace function koyomi_transfer_object_3(
+create or replace function koyomi_transfer_object_4(
     p_move boolean,
     p_source_home_id bigint, p_source_collection_id bigint, p_source_binding_home_id bigint, p_source_binding text,
     p_source_incarnation bigint, p_source_name text, p_source_id bigint, p_source_revision bigint,
@@ -232,10 +233,23 @@ create or replace function koyomi_transfer_object_3(
     out revision bigint, out object_id bigint, out modified_at timestamptz, out source_revision bigint
 ) language plpgsql as $$
 #variable_conflict use_column
+declare
+    v_object record;
 begin
-    perform 1 from object o
-    where (o.home_id = p_source_home_id and o.id = p_source_id) or (o.home_id = p_home_id and o.id = p_expected_id)
-    order by o.id for no key update;
+    for v_object in
+        select l.* from (
+            values (p_source_home_id, p_source_id, p_source_revision), (p_home_id, p_expected_id, p_expected_revision)
+        ) as l (home_id, id, revision)
+        where l.id is not null order by l.id, l.home_id
+    loop
+        perform 1 from object o
+        where o.home_id = v_object.home_id and o.id = v_object.id and o.revision = v_object.revision
+          and o.deleted_revision is null
+        for no key update;
+        if not found then
+            raise exception using errcode = 'KY001', message = 'object changed';
+        end if;
+    end loop;
     perform 1 from home h where h.id in (p_source_home_id, p_home_id) order by h.id for no key update;
     perform koyomi_require_collection_2(
         p_source_home_id, p_source_collection_id, p_source_binding_home_id, p_source_binding, p_source_incarnation

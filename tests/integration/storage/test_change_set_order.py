@@ -23,9 +23,11 @@ from server.domain.changes import (
     ObjectState,
     PropertyChanges,
     Put,
+    SetPersonal,
     SetProperties,
     StoredContent,
 )
+from server.domain.contents import ObjectView
 from server.domain.errors import Unavailable, WriteConflict
 from server.domain.objects import NewCollection
 from storage_plugins.postgres.database import DatabaseLimits
@@ -254,6 +256,37 @@ async def test_no_function_can_lose_a_lock(storage):
     for name, source in rows:
         text = re.sub(r"--.*|'(?:[^']|'')*'", "", source)
         assert not re.search(r"\bexception\s+when\b", text, re.IGNORECASE), name
+
+
+async def test_what_rests_on_an_old_state_waits_for_no_home(storage):
+    """It may have locked a tombstone, which a put under its name locks while it holds the home: they would deadlock."""
+    person, other = await make_person(storage), await make_person(storage)
+    calendar, tasks, theirs = await person.collection(), await person.collection("tasks"), await other.collection()
+    made = await storage.put_object(calendar, "a", content("a"), None, LIMITS, CAUSE)
+    there = await storage.put_object(theirs, "b", content("b"), None, LIMITS, CAUSE)
+    old, live = state(made), state(there)
+    await storage.delete_object(calendar, "a", old, CAUSE)
+    view = ObjectView(other.id, "e", "text", 4, "p")
+    stored, other_stored = StoredContent(calendar, "a", old), StoredContent(theirs, "b", live)
+    stale = (
+        [Put(calendar, "a", content("a"), old)],
+        [Delete(calendar, "a", old)],
+        [SetPersonal(calendar, "a", old, view, 0)],
+        [SetProperties(calendar, "a", old, PropertyChanges({"{x}y": "<y/>"}))],
+        [Put(theirs, "a", stored, None)],
+        [Put(theirs, "b", stored, live)],
+        [Put(theirs, "a", stored, None, keep_id=True), Delete(calendar, "a", old)],
+        [Put(calendar, "a", other_stored, old, keep_id=True), Delete(theirs, "b", live)],
+        [Put(theirs, "b", content("b"), live), Delete(calendar, "a", old), Put(tasks, "c", content("c"), None)],
+        [SetProperties(theirs, "b", live, PropertyChanges({"{x}y": "<y/>"})), Delete(calendar, "a", old)],
+    )
+    async with storage.database.transaction() as connection:
+        homes = calendar.home_id, theirs.home_id
+        await connection.execute("select from home where id = any($1::bigint[]) for no key update", homes)
+        for writes in stale:
+            async with asyncio.timeout(5):
+                with pytest.raises(WriteConflict):
+                    await storage.apply(act(CAUSE, *writes))
 
 
 async def test_every_kind_of_write_draws_its_ids_while_it_holds_the_home(storage):
