@@ -91,6 +91,13 @@ def on_collection(
     return frozenset(found)
 
 
+def acts_for(viewer: Principal | None, owner: Principal | None, grants: Grants) -> bool:
+    """Whether a person acts for the owner of a calendar home there, as a delegate. Who may do so anyway does not."""
+    if viewer is None or relation(viewer, owner) != "other":
+        return False
+    return bool(_by_delegation(grants.groups | {viewer.id}, grants))
+
+
 def may_keep_view(viewer: Principal | None, owner: Principal | None, collection: Collection, held: Privileges) -> bool:
     """Whether a person may set properties of a collection in their own view: readers of another's collection may.
 

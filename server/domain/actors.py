@@ -21,7 +21,8 @@ class Actor:
     """`caldav`, `carddav`, `import`, `cli`, ...; a connector's own name, so that it does not hear its own writes."""
     request_id: str = ""
     acting_for: int | None = None
-    """The id of the principal on whose behalf the installation acts: it sees what they see."""
+    """The id of the principal for whom a delegate acts, or on whose behalf the installation does: it sees what they
+    see."""
 
     @property
     def viewer_id(self) -> int | None:

@@ -24,7 +24,8 @@ class LogSettings(Part):
     )
     access_log: bool = option(
         False,
-        "Log every request: who (by id) from where with what kind of client, method and report, status, bytes and "
+        "Log every request: who (by id), as whose delegate, from where with what kind of client, "
+        "method and report, status, bytes and "
         "what it cost. Neither paths nor contents.",
     )
     traces: bool = option(

@@ -226,6 +226,7 @@ def test_the_log_has_what_was_done_and_nothing_that_is_secret(server: Monitored)
     expected = {"method": "PUT", "client": "thunderbird", "status": 201, "report": "", "tree": "calendars"}
     assert {name: access[name] for name in expected} == expected
     assert isinstance(access["principal_id"], int)
+    assert access["acting_for"] is None
     assert access["address"] == "127.0.0.1"
     assert int(str(access["statements"])) >= 1
     assert float(str(access["database_ms"])) > 0

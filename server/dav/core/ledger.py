@@ -130,6 +130,7 @@ class Entry:
         tree = "" if request is None else request.path.tree
         return {
             "principal_id": None if viewer is None else viewer.id,
+            "acting_for": None if request is None else request.acting_for,
             "address": self._ledger.addresses.client(http.headers, http.remote or None),
             "client": self._client,
             "method": self._method,

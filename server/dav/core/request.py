@@ -17,6 +17,7 @@ from server.dav.core.resource import PRINCIPALS, Resource, lacking, parent_of, r
 from server.dav.core.xml import Element
 from server.domain.actors import Actor
 from server.domain.errors import AccessDenied, BadRequest, NotFound, ResourceTooLarge
+from server.domain.grants import NO_GRANTS
 from server.domain.objects import Collection, Home, Target
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege, Privileges
@@ -137,6 +138,11 @@ class Request:
         return None if self._actor is None else self._actor.principal
 
     @property
+    def acting_for(self) -> int | None:
+        """The id of the principal for whom a delegate acts, as far as it is known yet."""
+        return None if self._actor is None else self._actor.acting_for
+
+    @property
     def actor(self) -> Actor:
         """Who acts; only after a look-up."""
         assert self._actor is not None
@@ -171,9 +177,15 @@ class Request:
             return earlier[1]
         found = await self.wire.viewer(target, text=text)
         if self._actor is None:
-            origin = "carddav" if self.path.tree == "addressbooks" else "caldav"
-            self._actor = Actor(found.viewer, origin, self.request_id)
+            self._actor = self._actor_of(found)
         return found
+
+    def _actor_of(self, found: Resolution) -> Actor:
+        origin = "carddav" if self.path.tree == "addressbooks" else "caldav"
+        owner, delegated = found.owner, False
+        if found.grants is not NO_GRANTS and found.home is not None and found.home.kind == "calendar":
+            delegated = policy.acts_for(found.viewer, owner, found.grants)
+        return Actor(found.viewer, origin, self.request_id, owner.id if owner is not None and delegated else None)
 
     async def resource(
         self, path: Path | None = None, *, need: str = Privilege.READ, text: bool = False, on_parent: bool = False

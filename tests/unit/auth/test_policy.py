@@ -208,6 +208,15 @@ def test_every_kind_has_rules() -> None:
     assert set(HOLDERS.values()) == set(get_args(CollectionKind))
 
 
+def test_only_delegates_act_for_the_owner() -> None:
+    direct, by_group = Grants(delegates=((VIEWER.id, "read"),)), Grants(MEMBER, delegates=((GROUP, "write"),))
+    assert policy.acts_for(VIEWER, OWNER, direct)
+    assert policy.acts_for(VIEWER, OWNER, by_group)
+    assert not policy.acts_for(VIEWER, OWNER, Grants(shares=((CALENDAR, VIEWER.id, "write"),)))
+    for somebody in (OWNER, ADMIN, None):
+        assert not policy.acts_for(somebody, OWNER, by_group)
+
+
 def test_views_are_for_those_who_read_what_is_anothers() -> None:
     assert policy.may_keep_view(VIEWER, OWNER, collection(), READING)
     assert policy.may_keep_view(OWNER, OWNER, collection("read"), READING)
