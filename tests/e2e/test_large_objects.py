@@ -26,9 +26,9 @@ with place as (
     select o.*, h.revision as at from object o join home h on h.id = o.home_id where o.name = '0.ics'
 ), made as (
     insert into object (home_id, collection_id, created_revision, revision, created_at, modified_at, size, name, uid,
-                        component, etag, time_key, text)
+                        component, etag, time_key, derived, text)
     select home_id, collection_id, at + n, at + n, created_at, modified_at, size, n || '.ics', 'uid-' || n,
-           component, etag, time_key, text
+           component, etag, time_key, derived, text
     from place, generate_series(1, $1::integer - 1) n
     returning home_id, collection_id, size
 ), total as (
@@ -44,23 +44,25 @@ from total where c.home_id = total.home_id and c.id = total.collection_id
 """The object that was put, under other names, as a reader finds them."""
 
 
-def large_event() -> str:
-    """An event of `SIZE` bytes, nearly all of them its description."""
+def large_event(character: str) -> str:
+    """An event of `SIZE` bytes, nearly all of them its description, with a character before the end."""
     head = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Koyomi//tests//EN\r\nBEGIN:VEVENT\r\nUID:uid-0\r\n"
     head += "DTSTAMP:20260101T000000Z\r\nDTSTART:20260201T100000Z\r\nDURATION:PT1H\r\nDESCRIPTION:"
-    tail = "\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
-    return head + _LINE * ((SIZE - len(head) - len(tail)) // len(_LINE.encode())) + tail
+    tail = character + "\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    return head + _LINE * ((SIZE - len(head) - len(tail.encode())) // len(_LINE.encode())) + tail
 
 
-@pytest.fixture(scope="module")
-async def server(server_folder: Path) -> AsyncIterator[ServerProcess]:
-    """One worker, and a calendar of large objects."""
+@pytest.fixture(scope="module", params=["ß", "🎂"], ids=["one byte", "four bytes"])
+async def server(server_folder: Path, request: pytest.FixtureRequest) -> AsyncIterator[ServerProcess]:
+    """One worker, and a calendar of large objects, of which Python takes that many bytes for each character."""
     settings = {"network.workers": 1, "log.level": "warning", "storage.statement_timeout": 60}
-    process = ServerProcess(server_folder / "large", server_folder / "large.log", settings)
+    folder = server_folder / f"large-{ord(request.param)}"
+    process = ServerProcess(folder, folder.with_suffix(".log"), settings)
     load_people(process, ["large"])
     with observed(process):
         http = Connection(process.port, "large", "large")
-        reply = await http.request("PUT", f"{CALENDAR}0.ics", large_event(), {"Content-Type": "text/calendar"})
+        text = large_event(request.param)
+        reply = await http.request("PUT", f"{CALENDAR}0.ics", text, {"Content-Type": "text/calendar"})
         assert reply.status == 201
         http.drop()
         async with processes.database(process) as connection:

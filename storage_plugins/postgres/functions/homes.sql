@@ -10,7 +10,13 @@ declare
     v_home_id bigint;
     v_now timestamptz;
 begin
-    insert into home (principal_id, kind, revision) values (p_principal_id, p_kind, cardinality(p_names))
+    -- With the addresses that its events are going to be derived by: no job has to derive those again.
+    insert into home (principal_id, kind, revision, owner_addresses)
+    values (p_principal_id, p_kind, cardinality(p_names), case when p_kind = 'calendar' then array(
+        select p.name from principal p where p.id = p_principal_id
+        union all
+        (select a.address from principal_address a where a.principal_id = p_principal_id order by a.position)
+    ) else '{}' end)
     on conflict (principal_id, kind) do nothing
     returning id, modified_at into v_home_id, v_now;
     if v_home_id is null then

@@ -325,6 +325,13 @@ async def test_a_database_that_may_lose_writes_is_refused(cluster, empty_databas
     await prepare(empty_database, unsafe)
 
 
+async def test_events_of_a_new_person_are_not_derived_again(storage):
+    calendar = await (await make_person(storage)).collection()
+    await put_series(storage, calendar, "first", None)
+    assert await follow_owners(storage.database) == 0
+    assert await outdated(storage.database) == 0
+
+
 async def test_other_addresses_of_the_owner_decide_anew_what_is_declined(storage, monkeypatch):
     from storage_plugins.postgres.upkeep import rederivation
 
