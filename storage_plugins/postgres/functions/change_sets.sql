@@ -262,8 +262,8 @@ begin
         set revision = v_revisions[w.n + 1], modified_at = v_now, size = w.size, uid = w.uid,
             component = w.component, etag = w.etag, schedule_tag = w.schedule_tag, time_key = w.time_key,
             derived = w.derived, summary = w.summary, scheduling = coalesce(w.scheduling, 0),
-            organizer = w.organizer, sequence = coalesce(w.sequence, 0), text = p_texts[w.n + 1], neutral_etag = w.neutral_etag,
-            neutral_text = p_neutral_texts[w.n + 1], neutral_busy = w.neutral_busy,
+            organizer = w.organizer, sequence = coalesce(w.sequence, 0), text = p_texts[w.n + 1],
+            neutral_etag = w.neutral_etag, neutral_text = p_neutral_texts[w.n + 1], neutral_busy = w.neutral_busy,
             tzids = case when w.materialised then w.tzids else o.tzids end,
             recurrence = case when w.materialised then w.recurrence else o.recurrence end,
             endless = case when w.materialised then w.endless else o.endless end,
@@ -289,8 +289,8 @@ begin
                 uid = w.uid, component = w.component, etag = w.etag, schedule_tag = w.schedule_tag,
                 time_key = w.time_key, derived = w.derived, tzids = w.tzids, recurrence = w.recurrence,
                 summary = w.summary, scheduling = coalesce(w.scheduling, 0), organizer = w.organizer,
-                sequence = coalesce(w.sequence, 0), properties = null, text = p_texts[w.n + 1], neutral_etag = w.neutral_etag,
-                neutral_text = p_neutral_texts[w.n + 1], neutral_busy = w.neutral_busy,
+                sequence = coalesce(w.sequence, 0), properties = null, text = p_texts[w.n + 1],
+                neutral_etag = w.neutral_etag, neutral_text = p_neutral_texts[w.n + 1], neutral_busy = w.neutral_busy,
                 endless = coalesce(w.endless, false), span_start = w.span_start, span_end = w.span_end,
                 expanded_from = w.expanded_from, expanded_until = w.expanded_until
             from unnest(v_writes) as w
@@ -306,7 +306,8 @@ begin
         select w.home_id, w.collection_id, v_ids[w.n + 1], v_revisions[w.n + 1], v_revisions[w.n + 1], v_now, v_now,
                w.size, coalesce(w.endless, false), w.name, w.uid, w.component, w.etag, w.schedule_tag, w.time_key,
                w.derived, w.span_start, w.span_end, w.expanded_from, w.expanded_until, w.tzids, w.recurrence, w.summary,
-               coalesce(w.scheduling, 0), w.organizer, coalesce(w.sequence, 0), p_texts[w.n + 1], w.neutral_etag, p_neutral_texts[w.n + 1], w.neutral_busy
+               coalesce(w.scheduling, 0), w.organizer, coalesce(w.sequence, 0), p_texts[w.n + 1],
+               w.neutral_etag, p_neutral_texts[w.n + 1], w.neutral_busy
         from unnest(v_writes) as w
         where w.id is null and w.n not in (select r.n from reused r);
     end if;
