@@ -241,9 +241,9 @@ async def test_a_calendar_that_is_restored_is_shared_again(
     home = (await other.sync(other.home)).token or ""
     bindings = await incarnations()
     await restore_collection(served.storage.database, deleted, "team", 30, CAUSE)
+    await eventually(lambda: _reports(other, home, place))
     await eventually(lambda: shown(other))
     assert await shown(other) == [place], "under the name that it had"
-    assert await _reports(other, home, place)
     # Where they are not to have heard, they have all the same if this machine is slow.
     heard = heard or await incarnations() != bindings
     assert await other.prop(place, "D:displayname") == "Our team"
