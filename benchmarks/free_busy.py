@@ -31,7 +31,7 @@ CALENDARS = 5
 ROUNDS = 30
 START = datetime(2026, 6, 1, tzinfo=UTC)
 CAUSE = Cause(None, "benchmark")
-LIMITS = WriteLimits(10**9, 10**6, 100)
+LIMITS = WriteLimits(10**9, 10**6, 100, 10**6)
 # Objects of ten occurrences each, a quarter of an hour to two hours long, in three years around the window.
 FILL = """
     with o as (

@@ -1,6 +1,7 @@
 """RFC 4331: DAV:quota-available-bytes and DAV:quota-used-bytes. Each write enforces the limit (507).
 
-The used bytes are those of what the person sees. Deleted texts and personal copies may take as many again.
+The used bytes are those of what the person sees: objects and dead properties. What is deleted and kept, and personal
+copies, may take as many again.
 """
 
 from __future__ import annotations

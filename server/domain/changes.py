@@ -78,6 +78,8 @@ class WriteLimits:
     """For homes without a quota of their own."""
     max_members: int
     max_collections: int
+    max_personal_properties_size: int
+    """Bytes of what one person sets for themselves on a collection that is not theirs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class Limits:
     max_resource_size: int = 10 * MIB
     """One calendar object or address object (CALDAV:max-resource-size, CARDDAV:max-resource-size)."""
     quota_bytes: int = 1024 * MIB
-    """All objects of one home (RFC 4331), where the home has no quota of its own."""
+    """All objects and dead properties of one home (RFC 4331), where the home has no quota of its own."""
     max_collections: int = 250
     """Collections in a home, inbox and outbox included."""
     max_members: int = 250_000
@@ -42,5 +42,7 @@ class Limits:
     """The value of one dead property, as XML."""
     max_properties: int = 200
     """Dead properties of one resource."""
+    max_personal_properties_size: int = MIB
+    """All properties that one person sets for themselves on a collection of somebody else's."""
     max_multiget_hrefs: int = 20_000
     """Hrefs of one calendar-multiget or addressbook-multiget."""

@@ -23,8 +23,9 @@ class Home:
     """Latest revision given to a change in this home."""
     incarnation: int
     used_bytes: int
+    """Bytes of what the owner sees: objects, and the dead properties of objects, collections and the home."""
     kept_bytes: int
-    """Bytes that are kept beside: deleted texts, neutral texts, personal copies."""
+    """Bytes that are kept beside: deleted texts with their dead properties, neutral texts, personal copies."""
     quota_bytes: int | None
     """A quota of its own; None where the installation's default holds."""
     sync_floor: int

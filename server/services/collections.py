@@ -37,7 +37,7 @@ class Collections:
     ) -> Collection:
         """Make a calendar or address book in the home that was found.
 
-        Raises `AlreadyExists`, `TooManyCollections`, `AccessDenied`.
+        Raises `AlreadyExists`, `QuotaExceeded`, `TooManyCollections`, `AccessDenied`.
         """
         home = home_of(found)
         if found.collection is not None:
@@ -52,20 +52,28 @@ class Collections:
     ) -> int:
         """Set properties of a collection, in the viewer's own view where it is another's. Returns the revision.
 
-        Raises `AccessDenied`.
+        Raises `AccessDenied`, `QuotaExceeded`.
         """
         home, collection = home_of(found), collection_of(found)
         demand_properties(found, changes)
         return await self._storage.set_collection_properties(
-            home, collection, changes, _viewer(actor, home), actor.cause, unchanged=unchanged
+            home,
+            collection,
+            changes,
+            _viewer(actor, home),
+            write_limits(self._limits),
+            actor.cause,
+            unchanged=unchanged,
         )
 
     async def set_home_properties(
         self, actor: Actor, found: Found, changes: PropertyChanges, *, unchanged: Sequence[Unchanged] = ()
     ) -> int:
-        """Set dead properties of a home. Returns the revision. Raises `AccessDenied`."""
+        """Set dead properties of a home. Returns the revision. Raises `AccessDenied`, `QuotaExceeded`."""
         found.require(Privilege.WRITE_PROPERTIES)
-        return await self._storage.set_home_properties(home_of(found), changes, actor.cause, unchanged=unchanged)
+        return await self._storage.set_home_properties(
+            home_of(found), changes, write_limits(self._limits), actor.cause, unchanged=unchanged
+        )
 
     async def delete(self, actor: Actor, found: Found, *, unchanged: Sequence[Unchanged] = ()) -> int:
         """Delete a collection; it can be restored for a while. Raises `PermanentCollection`, `AccessDenied`."""

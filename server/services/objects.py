@@ -74,7 +74,12 @@ UNCOUNTED = 2
 
 def write_limits(limits: Limits) -> WriteLimits:
     """The limits that each transaction enforces."""
-    return WriteLimits(limits.quota_bytes, limits.max_members, limits.max_collections + UNCOUNTED)
+    return WriteLimits(
+        limits.quota_bytes,
+        limits.max_members,
+        limits.max_collections + UNCOUNTED,
+        limits.max_personal_properties_size,
+    )
 
 
 class Objects:
@@ -330,7 +335,7 @@ class Objects:
         *,
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
-        """Set dead properties of a member. Returns the revision. Raises `AccessDenied`."""
+        """Set dead properties of a member. Returns the revision. Raises `AccessDenied`, `QuotaExceeded`."""
         found.require(Privilege.WRITE_PROPERTIES)
         member = member_of(found)
         state = ObjectState(member.id, member.revision)

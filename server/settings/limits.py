@@ -74,6 +74,14 @@ class LimitSettings(Part):
         le=1 << 26,
     )
     max_properties: int = option(_LIMITS.max_properties, "Such properties of one resource.", ge=10, le=100_000)
+    max_personal_properties_size: ByteSize = option(
+        _LIMITS.max_personal_properties_size,
+        "Size of all properties that one person sets for themselves on a calendar or address book of somebody else, "
+        "such as its name and colour. They count against no quota.",
+        unit="bytes",
+        ge=1000,
+        le=1 << 30,
+    )
     max_multiget_hrefs: int = option(
         _LIMITS.max_multiget_hrefs, "Objects that one multiget may ask for.", ge=100, le=1_000_000
     )

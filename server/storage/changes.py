@@ -24,7 +24,10 @@ class Changes(Protocol):
     async def create_collection(
         self, home: Home, new: NewCollection, limits: WriteLimits, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
     ) -> Collection:
-        """Make a collection. Raises `AlreadyExists`, `TooManyCollections`. An old name's infinite tokens end."""
+        """Make a collection. An old name's infinite tokens end.
+
+        Raises `AlreadyExists`, `QuotaExceeded`, `TooManyCollections`.
+        """
 
     async def set_collection_properties(
         self,
@@ -32,16 +35,26 @@ class Changes(Protocol):
         collection: Collection,
         changes: PropertyChanges,
         viewer: int,
+        limits: WriteLimits,
         cause: Cause,
         *,
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
-        """Set properties, in the viewer's view of another's collection; gives the revision."""
+        """Set properties, in the viewer's view of another's collection; gives the revision. Raises `QuotaExceeded`.
+
+        What lies in a view is bounded by `max_personal_properties_size` and counts against no quota.
+        """
 
     async def set_home_properties(
-        self, home: Home, changes: PropertyChanges, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
+        self,
+        home: Home,
+        changes: PropertyChanges,
+        limits: WriteLimits,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
-        """Set dead properties of a home; gives the revision."""
+        """Set dead properties of a home; gives the revision. Raises `QuotaExceeded`."""
 
     async def delete_collection(
         self,

@@ -433,7 +433,8 @@ def test_everything_round_trips(koyomi: Koyomi, database: str, tmp_path: Path) -
         changes = PropertyChanges(
             {TRANSPARENT[0]: TRANSPARENT[1], "{DAV:}displayname": '<displayname xmlns="DAV:">Ü</displayname>'}
         )
-        await storage.set_collection_properties(found.home, found.collection, changes, person.id, CAUSE)
+        limits = write_limits(Limits())
+        await storage.set_collection_properties(found.home, found.collection, changes, person.id, limits, CAUSE)
 
     on(database, mark)
     koyomi("export", "--all", "first")

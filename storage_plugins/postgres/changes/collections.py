@@ -16,9 +16,9 @@ from storage_plugins.postgres.changes.writing import (
     split,
 )
 
-_CREATE_COLLECTION = call("koyomi_create_collection_1", 11)
-_SET_COLLECTION_PROPERTIES = call("koyomi_set_collection_properties_2", 15)
-_SET_HOME_PROPERTIES = call("koyomi_set_home_properties_1", 6)
+_CREATE_COLLECTION = call("koyomi_create_collection_2", 12)
+_SET_COLLECTION_PROPERTIES = call("koyomi_set_collection_properties_3", 17)
+_SET_HOME_PROPERTIES = call("koyomi_set_home_properties_2", 7)
 _DELETE_COLLECTION = call("koyomi_delete_collection_1", 14)
 _PREPARE_COPY = call("koyomi_prepare_copy_1", 4)
 _COPY_COLLECTION = call("koyomi_copy_collection_2", 15)
@@ -33,8 +33,8 @@ class CollectionWrites(Writing):
     async def create_collection(
         self, home: Home, new: NewCollection, limits: WriteLimits, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
     ) -> Collection:
-        """Make a collection. Raises `AlreadyExists`, `TooManyCollections`."""
-        arguments = (home.id, *new_collection(new), limits.max_collections, *by(cause))
+        """Make a collection. Raises `AlreadyExists`, `QuotaExceeded`, `TooManyCollections`."""
+        arguments = (home.id, *new_collection(new), limits.max_collections, limits.quota_bytes, *by(cause))
         row = await self._write(_CREATE_COLLECTION, *arguments, unchanged=unchanged, homes=(home.id,))
         id_, revision, incarnation, now = row
         self._changed(home.id, id_, revision)
@@ -65,6 +65,7 @@ class CollectionWrites(Writing):
         collection: Collection,
         changes: PropertyChanges,
         viewer: int,
+        limits: WriteLimits,
         cause: Cause,
         *,
         unchanged: Sequence[Unchanged] = (),
@@ -82,6 +83,8 @@ class CollectionWrites(Writing):
             changes.source,
             viewer if personal else None,
             *split(personal or {}),
+            limits.quota_bytes,
+            limits.max_personal_properties_size,
             *by(cause),
             unchanged=unchanged,
             homes=(home.id, collection.home_id),
@@ -92,10 +95,16 @@ class CollectionWrites(Writing):
         return self._changed(home.id, collection.id, revision)
 
     async def set_home_properties(
-        self, home: Home, changes: PropertyChanges, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
+        self,
+        home: Home,
+        changes: PropertyChanges,
+        limits: WriteLimits,
+        cause: Cause,
+        *,
+        unchanged: Sequence[Unchanged] = (),
     ) -> int:
         """Set dead properties of a home; gives the revision."""
-        arguments = (home.id, *split(changes.properties), *by(cause))
+        arguments = (home.id, *split(changes.properties), limits.quota_bytes, *by(cause))
         row = await self._write(_SET_HOME_PROPERTIES, *arguments, unchanged=unchanged, homes=(home.id,))
         return self._changed(home.id, None, row[0])
 

@@ -16,7 +16,7 @@ _PUT = call("koyomi_put_object_4", 57)
 _PUT_VIEW = call("koyomi_put_view_2", 20)
 _DELETE = call("koyomi_delete_object_2", 11)
 _TRANSFER = call("koyomi_transfer_object_4", 23)
-_SET_PROPERTIES = call("koyomi_set_object_properties_2", 13)
+_SET_PROPERTIES = call("koyomi_set_object_properties_3", 14)
 
 
 def statement(write: Write, changes: ChangeSet, restore_days: int) -> Statement:
@@ -45,6 +45,7 @@ def statement(write: Write, changes: ChangeSet, restore_days: int) -> Statement:
                 write.name,
                 *based_on(write.expected),
                 *split(write.changes.properties),
+                changes.limits.quota_bytes,
                 *by(changes.cause),
             )
 

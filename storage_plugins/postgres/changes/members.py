@@ -28,12 +28,12 @@ from server.domain.changes import (
 from server.domain.errors import KoyomiError, WriteConflict
 from storage_plugins.postgres.changes import set_statement
 from storage_plugins.postgres.changes.member_statements import Statement, statement
-from storage_plugins.postgres.changes.writing import Writing, require_unchanged
+from storage_plugins.postgres.changes.writing import Writing, call, require_unchanged
 from storage_plugins.postgres.database import Connection
 from storage_plugins.postgres.sqlstates import domain_error
 
 _LOCK_OBJECTS = "select koyomi_lock_objects_1($1, $2, $3)"
-_ADD_PROPERTIES = "update object set properties = $3 where home_id = $1 and id = $2"
+_ADD_PROPERTIES = call("koyomi_add_properties_1", 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class MemberWrites(Writing):
     async def _one_by_one(self, changes: ChangeSet, steps: list[_Step]) -> list[asyncpg.Record]:
         """One transaction of several statements."""
         async with self._holding(changes) as connection:
-            return [await _make(connection, step) for step in steps]
+            return [await _make(connection, step, changes.limits.quota_bytes) for step in steps]
 
     @contextlib.asynccontextmanager
     async def _holding(self, changes: ChangeSet) -> AsyncIterator[Connection]:
@@ -149,7 +149,7 @@ class MemberWrites(Writing):
                 return Written(self._changed(home_id, collection_id, row[0]), write.expected.id, None)
 
 
-async def _make(connection: Connection, step: _Step) -> asyncpg.Record:
+async def _make(connection: Connection, step: _Step, quota_bytes: int) -> asyncpg.Record:
     """Make a write whose objects and homes are locked."""
     sql, arguments = step.statement
     write = step.write
@@ -157,7 +157,8 @@ async def _make(connection: Connection, step: _Step) -> asyncpg.Record:
         row = await connection.fetchrow(sql, *arguments)
         assert row is not None
         if isinstance(write, Put) and write.properties:
-            await connection.execute(_ADD_PROPERTIES, write.collection.home_id, row[1], dict(write.properties))
+            arguments = (write.collection.home_id, row[1], dict(write.properties), quota_bytes)
+            await connection.execute(_ADD_PROPERTIES, *arguments)
     except asyncpg.PostgresError as error:
         raise _of(step.index, domain_error(error)) from error
     return row

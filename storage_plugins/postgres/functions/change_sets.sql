@@ -56,6 +56,7 @@ declare
     v_acts text[];
     v_deltas bigint[];
     v_kept bigint[] := array_fill(0::bigint, array[cardinality(v_writes)]);
+    v_properties bigint[] := array_fill(0::bigint, array[cardinality(v_writes)]);
     v_revisions bigint[];
     -- Of the homes, before the set.
     v_homes bigint[];
@@ -70,6 +71,7 @@ declare
     v_write record;
     v_size bigint;
     v_neutral_size bigint;
+    v_property_size bigint;
     v_n integer;
     v_gone boolean;
 begin
@@ -79,7 +81,10 @@ begin
     into v_home_ids, v_collection_ids, v_ids, v_acts, v_deltas, v_creating, v_putting
     from unnest(v_writes) as w;
     for v_write in select w.* from unnest(v_writes) as w where w.id is not null order by w.id, w.home_id loop
-        select o.size, coalesce(octet_length(o.neutral_text), 0) into v_size, v_neutral_size from object o
+        select o.size, coalesce(octet_length(o.neutral_text), 0),
+               case when v_write.deletes then coalesce(octet_length(o.properties::text), 0) end
+        into v_size, v_neutral_size, v_property_size
+        from object o
         where o.home_id = v_write.home_id and o.id = v_write.id and o.revision = v_write.revision
           and o.deleted_revision is null and o.collection_id = v_write.collection_id and o.name = v_write.name
         for no key update;
@@ -92,6 +97,7 @@ begin
             v_deleting := true;
             v_neutral := v_neutral or v_neutral_size > 0;
             v_kept[v_write.n + 1] := v_size - v_neutral_size;
+            v_properties[v_write.n + 1] := v_property_size;
         elsif v_write.views then
             perform 1 from object_view v where v.home_id = v_write.home_id and v.object_id = v_write.id
             having count(*) = v_write.views_known and coalesce(max(v.revision), 0) = v_write.views_revision;
@@ -135,10 +141,10 @@ begin
         );
     end if;
 
-    select array_agg(h.id), array_agg(h.used_bytes), array_agg(h.used_bytes + h.kept_bytes)
+    select array_agg(h.id), array_agg(h.used), array_agg(h.used + h.kept)
     into v_homes, v_used, v_total
     from (
-        select h.id, h.used_bytes, h.kept_bytes from home h
+        select h.id, h.used_bytes + h.property_bytes as used, h.kept_bytes + h.kept_property_bytes as kept from home h
         where h.id = any(v_home_ids)
         order by h.id for no key update
     ) as h;
@@ -166,10 +172,13 @@ begin
     );
     update home h
     set revision = h.revision + k.writes, used_bytes = h.used_bytes + k.used, kept_bytes = h.kept_bytes + k.kept,
-        modified_at = v_now
+        property_bytes = h.property_bytes - k.properties,
+        kept_property_bytes = h.kept_property_bytes + k.properties, modified_at = v_now
     from (
-        select w.home_id, count(*) as writes, sum(w.delta) as used, sum(w.kept) as kept
-        from unnest(v_home_ids, v_deltas, v_kept) as w (home_id, delta, kept) group by w.home_id
+        select w.home_id, count(*) as writes, sum(w.delta) as used, sum(w.kept) as kept,
+               sum(w.properties) as properties
+        from unnest(v_home_ids, v_deltas, v_kept, v_properties) as w (home_id, delta, kept, properties)
+        group by w.home_id
     ) as k
     where h.id = k.home_id;
     update collection c
@@ -334,9 +343,9 @@ begin
         from unnest(v_homes, v_used, v_total) as b (home_id, used, total)
         join home h on h.id = b.home_id
         join principal p on p.id = h.principal_id
-        where (h.used_bytes > coalesce(p.quota_bytes, p_quota_bytes) and h.used_bytes > b.used)
-           or (h.used_bytes + h.kept_bytes > 2 * coalesce(p.quota_bytes, p_quota_bytes)
-               and h.used_bytes + h.kept_bytes > b.total)
+        where h.used_bytes + h.property_bytes > greatest(coalesce(p.quota_bytes, p_quota_bytes), b.used)
+           or h.used_bytes + h.property_bytes + h.kept_bytes + h.kept_property_bytes
+              > greatest(2 * coalesce(p.quota_bytes, p_quota_bytes), b.total)
         order by 1 limit 1;
         if found then
             raise exception using errcode = 'KY003', message = 'quota', detail = v_n;

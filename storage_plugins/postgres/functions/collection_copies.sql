@@ -13,7 +13,7 @@ begin
     perform 1
     from home h join principal p on p.id = h.principal_id
     join collection c on c.home_id = p_collection_home_id and c.id = p_collection_id
-    where h.id = p_home_id and h.used_bytes + c.used_bytes > coalesce(p.quota_bytes, p_quota_bytes);
+    where h.id = p_home_id and h.used_bytes + h.property_bytes + c.used_bytes > coalesce(p.quota_bytes, p_quota_bytes);
     if found then
         raise exception using errcode = 'KY003', message = 'quota';
     end if;
@@ -68,10 +68,12 @@ declare
     v_now timestamptz;
     v_count integer;
     v_used bigint;
-    v_quota bigint;
+    v_total bigint;
     v_members integer;
     v_bytes bigint;
+    v_properties bigint;
 begin
+    select s.used, s.total into v_used, v_total from koyomi_hold_space_1(p_home_id) as s;
     update home h set revision = h.revision + 1, modified_at = clock_timestamp() where h.id = p_home_id
     returning h.revision, h.modified_at into v_revision, v_now;
     if not found then
@@ -90,8 +92,7 @@ begin
     if found then
         raise exception using errcode = 'KY001', message = 'name is taken';
     end if;
-    select h.collection_count, coalesce(p.quota_bytes, p_quota_bytes) into v_count, v_quota
-    from home h join principal p on p.id = h.principal_id where h.id = p_home_id;
+    select h.collection_count into v_count from home h where h.id = p_home_id;
     if v_count >= p_max_collections then
         raise exception using errcode = 'KY005', message = 'collections';
     end if;
@@ -100,6 +101,7 @@ begin
         v_source.source, v_source.properties
     );
     if p_prepared_id is not null then
+        perform set_config('koyomi.properties_counted', 'on', true);
         insert into object (
             home_id, collection_id, id, created_revision, revision, created_at, modified_at, size, endless, name, uid,
             component, etag, time_key, derived, span_start, span_end, expanded_from, expanded_until, tzids,
@@ -121,17 +123,19 @@ begin
                case when p_home_id = p_collection_home_id then o.scheduling else 0 end, o.organizer, o.sequence,
                o.properties, n.text
         from copied n join object o on o.home_id = p_collection_home_id and o.id = n.old_id;
-        select count(*), coalesce(sum(octet_length(n.text)), 0) into v_members, v_bytes from copied n;
+        perform set_config('koyomi.properties_counted', '', true);
+        select count(*), coalesce(sum(octet_length(n.text)), 0), coalesce(sum(koyomi_property_bytes_1(o.properties)), 0)
+        into v_members, v_bytes, v_properties
+        from copied n join object o on o.home_id = p_collection_home_id and o.id = n.old_id;
         v_revision := v_revision + v_members;
         update collection c set revision = v_revision, member_count = v_members, used_bytes = v_bytes
         where c.home_id = p_home_id and c.id = v_id;
-        update home h set revision = v_revision, used_bytes = h.used_bytes + v_bytes where h.id = p_home_id
-        returning h.used_bytes into v_used;
-        if v_used > v_quota then
-            raise exception using errcode = 'KY003', message = 'quota';
-        end if;
+        update home h
+        set revision = v_revision, used_bytes = h.used_bytes + v_bytes, property_bytes = h.property_bytes + v_properties
+        where h.id = p_home_id;
         perform koyomi_require_space_1(p_home_id, p_quota_bytes);
     end if;
+    perform koyomi_require_space_2(p_home_id, p_quota_bytes, v_used, v_total);
     insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
     values (p_home_id, v_revision, 'collection-copied', v_id, p_principal_id, p_origin, p_request_id);
     insert into audit (home_id, revision, action, collection_id, principal_id, origin, request_id)

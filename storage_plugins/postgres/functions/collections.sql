@@ -224,3 +224,65 @@ begin
     -- The homes are locked now.
     perform koyomi_require_collection_2(p_collection_home_id, p_collection_id, p_home_id, p_name, p_incarnation);
 end $$;
+
+-- As koyomi_create_collection_1, within the quota.
+create or replace function koyomi_create_collection_2(
+    p_home_id bigint, p_name text, p_kind text, p_components text[], p_timezone text, p_source text, p_properties jsonb,
+    p_max_collections integer, p_quota_bytes bigint, p_principal_id bigint, p_origin text, p_request_id text,
+    out collection_id bigint, out revision bigint, out incarnation bigint, out created_at timestamptz
+) language plpgsql as $$
+#variable_conflict use_column
+declare
+    v_used bigint;
+    v_total bigint;
+begin
+    select s.used, s.total into v_used, v_total from koyomi_hold_space_1(p_home_id) as s;
+    select c.collection_id, c.revision, c.incarnation, c.created_at
+    into collection_id, revision, incarnation, created_at
+    from koyomi_create_collection_1(
+        p_home_id, p_name, p_kind, p_components, p_timezone, p_source, p_properties, p_max_collections,
+        p_principal_id, p_origin, p_request_id
+    ) as c;
+    perform koyomi_require_space_2(p_home_id, p_quota_bytes, v_used, v_total);
+end $$;
+
+-- As koyomi_set_collection_properties_2, within the quota of the collection's home. What a person sets for themselves
+-- lies in a home that need not be theirs and counts in none: it has a bound of its own.
+create or replace function koyomi_set_collection_properties_3(
+    p_home_id bigint, p_name text, p_collection_home_id bigint, p_collection_id bigint, p_incarnation bigint,
+    p_set jsonb, p_removed text[], p_timezone text, p_source text,
+    p_viewer_id bigint, p_view_set jsonb, p_view_removed text[],
+    p_quota_bytes bigint, p_max_view_bytes bigint,
+    p_principal_id bigint, p_origin text, p_request_id text,
+    out revision bigint, out collection_revision bigint
+) language plpgsql as $$
+#variable_conflict use_column
+declare
+    v_shared boolean := p_set <> '{}' or p_removed <> '{}' or p_timezone is not null or p_source is not null;
+    v_used bigint;
+    v_total bigint;
+    v_view bigint;
+begin
+    -- The homes that koyomi_set_collection_properties_1 locks, in their order.
+    perform 1 from home h where h.id = p_home_id or (v_shared and h.id = p_collection_home_id)
+    order by h.id for no key update;
+    if v_shared then
+        select s.used, s.total into v_used, v_total from koyomi_hold_space_1(p_collection_home_id) as s;
+    end if;
+    select koyomi_property_bytes_1(w.properties) into v_view from collection_view w
+    where w.home_id = p_collection_home_id and w.collection_id = p_collection_id and w.principal_id = p_viewer_id;
+    select s.revision, s.collection_revision into revision, collection_revision
+    from koyomi_set_collection_properties_2(
+        p_home_id, p_name, p_collection_home_id, p_collection_id, p_incarnation, p_set, p_removed, p_timezone,
+        p_source, p_viewer_id, p_view_set, p_view_removed, p_principal_id, p_origin, p_request_id
+    ) as s;
+    if v_shared then
+        perform koyomi_require_space_2(p_collection_home_id, p_quota_bytes, v_used, v_total);
+    end if;
+    perform 1 from collection_view w
+    where w.home_id = p_collection_home_id and w.collection_id = p_collection_id and w.principal_id = p_viewer_id
+      and koyomi_property_bytes_1(w.properties) > greatest(p_max_view_bytes, v_view);
+    if found then
+        raise exception using errcode = 'KY003', message = 'personal properties';
+    end if;
+end $$;

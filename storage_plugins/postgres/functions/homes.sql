@@ -10,9 +10,10 @@ declare
     v_home_id bigint;
     v_now timestamptz;
 begin
-    -- With the addresses that its events are going to be derived by: no job has to derive those again.
-    insert into home (principal_id, kind, revision, owner_addresses)
-    values (p_principal_id, p_kind, cardinality(p_names), case when p_kind = 'calendar' then array(
+    -- With the addresses that its events are going to be derived by: no job has to derive those again. Nothing was
+    -- stored in it before properties were counted.
+    insert into home (principal_id, kind, revision, properties_counted, owner_addresses)
+    values (p_principal_id, p_kind, cardinality(p_names), true, case when p_kind = 'calendar' then array(
         select p.name from principal p where p.id = p_principal_id
         union all
         (select a.address from principal_address a where a.principal_id = p_principal_id order by a.position)
@@ -38,7 +39,9 @@ declare
 begin
     update home h
     set revision = h.revision + 1, modified_at = clock_timestamp(),
-        properties = nullif((coalesce(h.properties, '{}') || p_set) - p_removed, '{}')
+        properties = nullif((coalesce(h.properties, '{}') || p_set) - p_removed, '{}'),
+        property_bytes = h.property_bytes - koyomi_property_bytes_1(h.properties)
+            + koyomi_property_bytes_1(nullif((coalesce(h.properties, '{}') || p_set) - p_removed, '{}'))
     where h.id = p_home_id
     returning h.revision into v_revision;
     if not found then
@@ -48,5 +51,21 @@ begin
     values (p_home_id, v_revision, 'home-properties', p_principal_id, p_origin, p_request_id);
     insert into audit (home_id, revision, action, principal_id, origin, request_id)
     values (p_home_id, v_revision, 'home-properties', p_principal_id, p_origin, p_request_id);
+    return v_revision;
+end $$;
+
+-- As koyomi_set_home_properties_1, within the quota.
+create or replace function koyomi_set_home_properties_2(
+    p_home_id bigint, p_set jsonb, p_removed text[], p_quota_bytes bigint,
+    p_principal_id bigint, p_origin text, p_request_id text
+) returns bigint language plpgsql as $$
+declare
+    v_used bigint;
+    v_total bigint;
+    v_revision bigint;
+begin
+    select s.used, s.total into v_used, v_total from koyomi_hold_space_1(p_home_id) as s;
+    v_revision := koyomi_set_home_properties_1(p_home_id, p_set, p_removed, p_principal_id, p_origin, p_request_id);
+    perform koyomi_require_space_2(p_home_id, p_quota_bytes, v_used, v_total);
     return v_revision;
 end $$;

@@ -9,11 +9,13 @@ create or replace function koyomi_delete_object_2(
 declare
     v_size bigint;
     v_neutral bigint;
+    v_properties bigint;
     v_component text;
     v_revision bigint;
     v_now timestamptz;
 begin
-    select o.size, coalesce(octet_length(o.neutral_text), 0), o.component into v_size, v_neutral, v_component
+    select o.size, coalesce(octet_length(o.neutral_text), 0), coalesce(octet_length(o.properties::text), 0), o.component
+    into v_size, v_neutral, v_properties, v_component
     from object o
     where o.home_id = p_home_id and o.id = p_expected_id and o.revision = p_expected_revision
       and o.deleted_revision is null and o.collection_id = p_collection_id and o.name = p_name
@@ -31,10 +33,11 @@ begin
         end if;
     end if;
 
-    -- The text is kept for restoring; the neutral text is not.
+    -- The text and the properties are kept for restoring; the neutral text is not.
     update home h
     set revision = h.revision + 1, used_bytes = h.used_bytes - v_size, kept_bytes = h.kept_bytes + v_size - v_neutral,
-        modified_at = clock_timestamp()
+        property_bytes = h.property_bytes - v_properties,
+        kept_property_bytes = h.kept_property_bytes + v_properties, modified_at = clock_timestamp()
     where h.id = p_home_id
     returning h.revision, h.modified_at into v_revision, v_now;
     update collection c
@@ -103,4 +106,46 @@ begin
     values (p_home_id, v_revision, 'properties', p_collection_id, p_expected_id, p_principal_id, p_origin,
             p_request_id);
     return v_revision;
+end $$;
+
+-- As koyomi_set_object_properties_2, within the quota.
+create or replace function koyomi_set_object_properties_3(
+    p_home_id bigint, p_collection_id bigint, p_binding_home_id bigint, p_binding text, p_incarnation bigint,
+    p_name text,
+    p_expected_id bigint, p_expected_revision bigint, p_set jsonb, p_removed text[], p_quota_bytes bigint,
+    p_principal_id bigint, p_origin text, p_request_id text
+) returns bigint language plpgsql as $$
+declare
+    v_used bigint;
+    v_total bigint;
+    v_revision bigint;
+begin
+    -- An object is locked before its home, which one that has changed does not wait for.
+    perform 1 from object o
+    where o.home_id = p_home_id and o.id = p_expected_id and o.revision = p_expected_revision
+      and o.deleted_revision is null
+    for no key update;
+    if not found then
+        raise exception using errcode = 'KY001', message = 'object changed';
+    end if;
+    select s.used, s.total into v_used, v_total from koyomi_hold_space_1(p_home_id) as s;
+    v_revision := koyomi_set_object_properties_2(
+        p_home_id, p_collection_id, p_binding_home_id, p_binding, p_incarnation, p_name, p_expected_id,
+        p_expected_revision, p_set, p_removed, p_principal_id, p_origin, p_request_id
+    );
+    perform koyomi_require_space_2(p_home_id, p_quota_bytes, v_used, v_total);
+    return v_revision;
+end $$;
+
+-- Set the dead properties of an object that this transaction has put, within the quota.
+create or replace function koyomi_add_properties_1(
+    p_home_id bigint, p_object_id bigint, p_properties jsonb, p_quota_bytes bigint
+) returns void language plpgsql as $$
+declare
+    v_used bigint;
+    v_total bigint;
+begin
+    select s.used, s.total into v_used, v_total from koyomi_hold_space_1(p_home_id) as s;
+    update object o set properties = p_properties where o.home_id = p_home_id and o.id = p_object_id;
+    perform koyomi_require_space_2(p_home_id, p_quota_bytes, v_used, v_total);
 end $$;

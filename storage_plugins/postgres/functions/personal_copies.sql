@@ -128,7 +128,7 @@ begin
         hidden_after = case when h.hidden_until = h.revision then h.hidden_after else h.revision end,
         hidden_until = h.revision + 1
     where h.id = p_home_id
-    returning h.revision, h.kept_bytes,
+    returning h.revision, h.kept_bytes + h.kept_property_bytes,
               coalesce((select p.quota_bytes from principal p where p.id = h.principal_id), p_quota_bytes)
     into v_revision, v_kept, v_quota;
     update home h set revision = h.revision + 1, modified_at = clock_timestamp() where h.id = v_sharee
@@ -141,7 +141,8 @@ begin
         array[p_size], array[p_personal], array[p_text], jsonb_build_array(p_busy), p_alarms
     );
     -- Sharees leave room for what the owner deletes and keeps.
-    perform 1 from home h where h.id = p_home_id and h.kept_bytes > v_quota and h.kept_bytes > v_kept;
+    perform 1 from home h
+    where h.id = p_home_id and h.kept_bytes + h.kept_property_bytes > greatest(v_quota, v_kept);
     if found then
         raise exception using errcode = 'KY003', message = 'quota';
     end if;

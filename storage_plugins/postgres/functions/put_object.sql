@@ -78,7 +78,7 @@ begin
 
     update home h set revision = h.revision + 1, used_bytes = h.used_bytes + v_delta, modified_at = clock_timestamp()
     where h.id = p_home_id
-    returning h.revision, h.used_bytes, h.kept_bytes, h.modified_at,
+    returning h.revision, h.used_bytes + h.property_bytes, h.kept_bytes + h.kept_property_bytes, h.modified_at,
               coalesce((select p.quota_bytes from principal p where p.id = h.principal_id), p_quota_bytes)
     into v_revision, v_used, v_kept, v_now, v_quota;
     update collection c
@@ -175,8 +175,9 @@ begin
         end if;
         -- The home now counts the neutral text and the views of this write.
         perform 1 from home h
-        where h.id = p_home_id and h.used_bytes + h.kept_bytes > 2 * v_quota
-          and h.used_bytes + h.kept_bytes > v_used - v_delta + v_kept;
+        where h.id = p_home_id
+          and h.used_bytes + h.property_bytes + h.kept_bytes + h.kept_property_bytes
+              > greatest(2 * v_quota, v_used - v_delta + v_kept);
         if found then
             raise exception using errcode = 'KY003', message = 'quota';
         end if;

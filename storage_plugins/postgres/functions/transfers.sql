@@ -235,6 +235,8 @@ create or replace function koyomi_transfer_object_4(
 #variable_conflict use_column
 declare
     v_object record;
+    v_used bigint;
+    v_total bigint;
 begin
     for v_object in
         select l.* from (
@@ -255,6 +257,7 @@ begin
         p_source_home_id, p_source_collection_id, p_source_binding_home_id, p_source_binding, p_source_incarnation
     );
     perform koyomi_require_collection_2(p_home_id, p_collection_id, p_binding_home_id, p_binding, p_incarnation);
+    select s.used, s.total into v_used, v_total from koyomi_hold_space_1(p_home_id) as s;
     select t.revision, t.object_id, t.modified_at, t.source_revision
     into revision, object_id, modified_at, source_revision
     from koyomi_transfer_object_2(
@@ -264,5 +267,6 @@ begin
     ) as t;
     if not p_move or p_source_home_id <> p_home_id then
         perform koyomi_require_space_1(p_home_id, p_quota_bytes);
+        perform koyomi_require_space_2(p_home_id, p_quota_bytes, v_used, v_total);
     end if;
 end $$;

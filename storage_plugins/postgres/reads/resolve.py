@@ -31,7 +31,8 @@ COLLECTION = (
 HOME_REVISION = "case when h.hidden_until = h.revision then h.hidden_after else h.revision end"
 """Latest revision of a home `h` that changed something that its owner sees."""
 _HOME = (
-    f"h.id, {HOME_REVISION}, h.incarnation, h.used_bytes, h.kept_bytes, p.quota_bytes, h.sync_floor, "
+    f"h.id, {HOME_REVISION}, h.incarnation, h.used_bytes + h.property_bytes, h.kept_bytes + h.kept_property_bytes, "
+    "p.quota_bytes, h.sync_floor, "
     "h.infinite_sync_floor, h.created_at, h.modified_at, h.properties"
 )
 

@@ -69,12 +69,34 @@ _CHECKS = (
         ) as b
     ) as kept
     cross join lateral (
+        select coalesce(sum(s.bytes) filter (where s.live), 0) as live,
+               coalesce(sum(s.bytes) filter (where not s.live), 0) as kept
+        from (
+            select true as live, koyomi_property_bytes_1(h.properties) as bytes
+            union all
+            select c.deleted_at is null, koyomi_collection_property_bytes_1(c.properties, c.timezone, c.source)
+            from collection c where c.home_id = h.id
+            union all
+            select o.deleted_revision is null and c.deleted_at is null, koyomi_property_bytes_1(o.properties)
+            from object o left join collection c on c.home_id = o.home_id and c.id = o.collection_id
+            where o.home_id = h.id and o.properties is not null
+            union all
+            select false, koyomi_property_bytes_1(t.properties)
+            from trash t where t.home_id = h.id and t.properties is not null
+        ) as s
+    ) as properties
+    cross join lateral (
         select count(*) as bindings, coalesce(max(b.revision), 0) as revision
         from binding b where b.home_id = h.id and b.deleted_revision is null
     ) as n
     cross join lateral (values
         ('used_bytes', h.used_bytes::text, t.bytes::text),
         ('kept_bytes', h.kept_bytes::text, kept.bytes::text),
+        -- An online step may not have counted yet what was stored before there were these counters.
+        ('property_bytes', h.property_bytes::text,
+         case when h.properties_counted then properties.live else h.property_bytes end::text),
+        ('kept_property_bytes', h.kept_property_bytes::text,
+         case when h.properties_counted then properties.kept else h.kept_property_bytes end::text),
         ('collection_count', h.collection_count::text, n.bindings::text),
         ('revision', h.revision::text, greatest(h.revision, t.revision, n.revision)::text)
     ) as k (what, stored, computed)

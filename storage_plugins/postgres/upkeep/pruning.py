@@ -13,8 +13,7 @@ from storage_plugins.postgres.database import Database
 
 _SETTLING = timedelta(hours=1)
 
-# Rows that are deleted here counted against their home (home.kept_bytes). So the jobs lock homes before the rows in
-# them, as writers do.
+# Rows that are deleted here counted against their home. So the jobs lock homes before the rows in them, as writers do.
 _HOMES_OF_TEXTS = """
     select h.id from home h where h.id in (
         select home_id from object where deleted_at < clock_timestamp() - $1::interval and text is not null
@@ -139,10 +138,19 @@ _DROP_BINDINGS = """
         order by b.deleted_at limit $2 for update of b skip locked for no key update of h skip locked
     )
 """
+_HOMES_OF_COLLECTIONS = """
+    select h.id from home h where h.id in (
+        select c.home_id from collection c
+        where c.deleted_at < clock_timestamp() - $1::interval
+          and not exists (select from binding b where b.collection_home_id = c.home_id and b.collection_id = c.id)
+          and not exists (select from object o where o.home_id = c.home_id and o.collection_id = c.id)
+        limit $2
+    ) order by h.id for no key update skip locked
+"""
 _DROP_COLLECTIONS = """
     with old as materialized (
         select c.home_id, c.id from collection c
-        where c.deleted_at < clock_timestamp() - $1::interval
+        where c.home_id = any($3::bigint[]) and c.deleted_at < clock_timestamp() - $1::interval
           and not exists (select from binding b where b.collection_home_id = c.home_id and b.collection_id = c.id)
           and not exists (select from object o where o.home_id = c.home_id and o.collection_id = c.id)
         limit $2 for update of c skip locked
@@ -178,7 +186,7 @@ async def prune_tombstones(database: Database, retention: timedelta, *, batch: i
     await repeat(database, _RAISE_HOME_FLOORS, retention, batch)
     dropped = await repeat_in_homes(database, _HOMES_OF_TOMBSTONES, _DROP_TOMBSTONES, retention + _SETTLING, batch)
     dropped += await repeat(database, _DROP_BINDINGS, retention + _SETTLING, batch)
-    await repeat(database, _DROP_COLLECTIONS, retention + _SETTLING, batch)
+    await repeat_in_homes(database, _HOMES_OF_COLLECTIONS, _DROP_COLLECTIONS, retention + _SETTLING, batch)
     return dropped
 
 

@@ -137,3 +137,32 @@ async def test_6_personal_copies_of_sharees_count(new_person: NewPerson, person:
     await owner.has(f"{owner.calendar}3.ics", event("3", "x" * 5000))
     assert_exceeded(await owner.put(f"{owner.calendar}0.ics", event("0", "x" * 4500)))
     assert (await owner.http("DELETE", f"{owner.calendar}0.ics")).status == 204
+
+
+def of_size(size: int) -> str:
+    return f'<D:set><D:prop><x:y xmlns:x="urn:x">{"x" * size}</x:y></D:prop></D:set>'
+
+
+async def test_6_dead_properties_count(new_person: NewPerson) -> None:
+    """On objects, collections and homes alike; what takes less is always possible."""
+    person = await new_person(quota_bytes=20_000)
+    path = f"{person.calendar}1.ics"
+    await person.has(path, event("1"))
+    _, before = await quota(person, person.home)
+    for place in (path, person.calendar, person.home):
+        assert (await person.proppatch(place, of_size(5000))).multistatus.only.found
+    available, used = await quota(person, person.home)
+    assert before + 15_000 < used < before + 16_000
+    assert available == 20_000 - used
+    for place in (path, person.calendar, person.home):
+        assert_exceeded(await person.proppatch(place, of_size(11_000)))
+    assert_exceeded(await person.put(f"{person.calendar}2.ics", event("2", "x" * 5000)))
+    assert (await person.http("MKCALENDAR", f"{person.home}other/")).status == 201
+    assert_exceeded(await person.http("COPY", path, Destination=f"{person.home}other/1.ics"))
+    assert await quota(person, person.home) == (available, used)
+    assert (await person.http("DELETE", path)).status == 204
+    assert (await quota(person, person.home))[1] < used - 5000
+    removal = '<D:remove><D:prop><x:y xmlns:x="urn:x"/></D:prop></D:remove>'
+    for place in (person.calendar, person.home):
+        assert (await person.proppatch(place, removal)).multistatus.only.found
+    assert (await quota(person, person.home))[1] == 0

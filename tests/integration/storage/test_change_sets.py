@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +20,6 @@ from server.domain.changes import (
     StoredContent,
     Unchanged,
     UnchangedObject,
-    WriteLimits,
 )
 from server.domain.contents import ObjectView, Views
 from server.domain.errors import NotFound, QuotaExceeded, TooManyMembers, UidConflict, WriteConflict
@@ -79,8 +79,8 @@ async def test_nothing_of_a_set_that_fails(storage, person, new_person):
     other = await new_person()
     here, there = await person.collection(), await other.collection()
     made = await storage.put_object(there, "a", content("a"), None, LIMITS, CAUSE)
-    small = WriteLimits(LIMITS.quota_bytes, 1, LIMITS.max_collections)
-    tight = WriteLimits(content("long name of an event").size, 10, LIMITS.max_collections)
+    small = replace(LIMITS, max_members=1)
+    tight = replace(LIMITS, quota_bytes=content("long name of an event").size, max_members=10)
     stale = ObjectState(made.id, made.revision - 1)
     before = await person.home(), await other.home()
     for failing, error, index in (

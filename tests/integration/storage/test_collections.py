@@ -140,7 +140,12 @@ async def test_a_changed_member_changes_its_collection_in_the_home(storage, pers
     assert await home_changes(storage, person, token) == [("calendar", False)]
     assert (await person.collection()).binding_revision == written.revision
     await storage.set_collection_properties(
-        await person.home(), await person.collection("tasks"), PropertyChanges({COLOR: "<c/>"}), person.id, CAUSE
+        await person.home(),
+        await person.collection("tasks"),
+        PropertyChanges({COLOR: "<c/>"}),
+        person.id,
+        LIMITS,
+        CAUSE,
     )
     assert await home_changes(storage, person, written.revision) == [("tasks", False)]
 
@@ -149,7 +154,12 @@ async def test_properties_of_a_collection(storage, person):
     home, calendar = await person.home(), await person.collection()
     written = await storage.put_object(calendar, "a.ics", content("u1"), None, LIMITS, CAUSE)
     one = await storage.set_collection_properties(
-        home, calendar, PropertyChanges({COLOR: "<c/>", "{x}y": "<y/>"}, timezone="TZ", source="s"), person.id, CAUSE
+        home,
+        calendar,
+        PropertyChanges({COLOR: "<c/>", "{x}y": "<y/>"}, timezone="TZ", source="s"),
+        person.id,
+        LIMITS,
+        CAUSE,
     )
     found = await person.collection()
     assert found.revision == one == written.revision + 1
@@ -157,7 +167,7 @@ async def test_properties_of_a_collection(storage, person):
     assert found.incarnation == calendar.incarnation
     assert await storage.members_changed(found, ("name",), after=written.revision, up_to=one, limit=5) == []
     await storage.set_collection_properties(
-        home, calendar, PropertyChanges({COLOR: None}, timezone="", source=None), person.id, CAUSE
+        home, calendar, PropertyChanges({COLOR: None}, timezone="", source=None), person.id, LIMITS, CAUSE
     )
     found = await person.collection()
     assert (found.properties, found.timezone, found.source) == ({"{x}y": "<y/>"}, None, "s")
@@ -167,11 +177,11 @@ async def test_properties_in_a_view_of_ones_own(storage, person, new_person):
     delegate, stranger = await new_person(), await new_person()
     home, calendar = await person.home(), await person.collection()
     await storage.set_collection_properties(
-        home, calendar, PropertyChanges({COLOR: "<red/>", "{x}y": "<one/>"}), person.id, CAUSE
+        home, calendar, PropertyChanges({COLOR: "<red/>", "{x}y": "<one/>"}), person.id, LIMITS, CAUSE
     )
     before = await person.home()
     revision = await storage.set_collection_properties(
-        home, calendar, PropertyChanges({COLOR: "<blue/>", "{x}y": "<two/>"}), delegate.id, CAUSE
+        home, calendar, PropertyChanges({COLOR: "<blue/>", "{x}y": "<two/>"}), delegate.id, LIMITS, CAUSE
     )
 
     async def seen(viewer):
@@ -183,14 +193,14 @@ async def test_properties_in_a_view_of_ones_own(storage, person, new_person):
     # What is only the delegate's moves only the delegate's tag.
     own = (await seen(person)).revision
     alone = await storage.set_collection_properties(
-        home, calendar, PropertyChanges({COLOR: "<green/>"}), delegate.id, CAUSE
+        home, calendar, PropertyChanges({COLOR: "<green/>"}), delegate.id, LIMITS, CAUSE
     )
     assert (await seen(person)).revision == (await seen(stranger)).revision == own
     assert (await seen(delegate)).revision == (await seen(delegate)).binding_revision == alone
     listed = {item.name: item for item in await storage.collections(home, delegate.id)}
     assert listed["calendar"] == await seen(delegate)
     assert before.revision < revision < alone
-    await storage.set_collection_properties(home, calendar, PropertyChanges({COLOR: None}), delegate.id, CAUSE)
+    await storage.set_collection_properties(home, calendar, PropertyChanges({COLOR: None}), delegate.id, LIMITS, CAUSE)
     assert (await seen(delegate)).properties == (await seen(person)).properties
 
 
@@ -241,10 +251,10 @@ async def test_two_deletions_leave_an_address_book(storage, person):
 
 async def test_properties_of_a_home(storage, person):
     home = await person.home()
-    revision = await storage.set_home_properties(home, PropertyChanges({"{x}y": "<y/>", "{x}z": "<z/>"}), CAUSE)
+    revision = await storage.set_home_properties(home, PropertyChanges({"{x}y": "<y/>", "{x}z": "<z/>"}), LIMITS, CAUSE)
     found = await person.home()
     assert (found.revision, found.properties) == (revision, {"{x}y": "<y/>", "{x}z": "<z/>"})
-    await storage.set_home_properties(home, PropertyChanges({"{x}y": None}), CAUSE)
+    await storage.set_home_properties(home, PropertyChanges({"{x}y": None}), LIMITS, CAUSE)
     assert (await person.home()).properties == {"{x}z": "<z/>"}
 
 
@@ -276,12 +286,12 @@ async def test_a_shared_collection_is_one_under_two_names(storage, person, new_p
     assert (await sharee.home()).used_bytes == 0
     before = (await person.collection()).revision
     revision = await storage.set_collection_properties(
-        await sharee.home(), theirs, PropertyChanges({COLOR: "<c/>"}), sharee.id, CAUSE
+        await sharee.home(), theirs, PropertyChanges({COLOR: "<c/>"}), sharee.id, LIMITS, CAUSE
     )
     assert (await person.collection()).revision == before
     assert (await sharee.collection("theirs")).binding_revision == revision == (await sharee.home()).revision
     await storage.set_collection_properties(
-        await sharee.home(), theirs, PropertyChanges({"{x}y": "<y/>"}), sharee.id, CAUSE
+        await sharee.home(), theirs, PropertyChanges({"{x}y": "<y/>"}), sharee.id, LIMITS, CAUSE
     )
     assert (await person.collection()).properties == {"{x}y": "<y/>"}
     assert (await person.collection()).revision > before
@@ -331,7 +341,7 @@ async def test_a_write_rests_on_the_binding_of_its_own_home(storage, person, new
         storage.set_object_properties(theirs, "a", state(members[0]), changes, CAUSE),
         storage.move_object(theirs, "a", state(members[0]), own, "a", None, LIMITS, CAUSE),
         storage.copy_object(theirs, "a", state(members[0]), own, "a", None, LIMITS, CAUSE),
-        storage.set_collection_properties(home, theirs, changes, sharee.id, CAUSE),
+        storage.set_collection_properties(home, theirs, changes, sharee.id, LIMITS, CAUSE),
         storage.copy_collection(home, theirs, "copy", None, LIMITS, CAUSE, with_members=True),
     ):
         with pytest.raises(WriteConflict):

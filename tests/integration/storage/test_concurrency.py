@@ -120,7 +120,7 @@ async def test_one_of_several_takes_a_uid(storage, person):
 
 async def test_limits_hold_for_all_together(storage, person):
     calendar, tasks = await person.collection(), await person.collection("tasks")
-    limits = WriteLimits(quota_bytes=55, max_members=100, max_collections=10)
+    limits = WriteLimits(quota_bytes=55, max_members=100, max_collections=10, max_personal_properties_size=10**6)
     found = await outcomes(
         *(
             storage.put_object(where, f"{n}.ics", content(f"u{n}", "x" * 10), None, limits, CAUSE)
@@ -130,7 +130,7 @@ async def test_limits_hold_for_all_together(storage, person):
     )
     assert found == ["QuotaExceeded"] * 15 + ["done"] * 5
     assert (await person.home()).used_bytes == 50
-    limits = WriteLimits(quota_bytes=10**9, max_members=8, max_collections=10)
+    limits = WriteLimits(quota_bytes=10**9, max_members=8, max_collections=10, max_personal_properties_size=10**6)
     await outcomes(
         *(storage.put_object(calendar, f"m{n}.ics", content(f"m{n}"), None, limits, CAUSE) for n in range(12))
     )

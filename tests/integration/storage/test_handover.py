@@ -252,7 +252,7 @@ async def test_who_shares_it_keeps_it(storage, directory, access):
     home, calendar = await ada.home(), await ada.collection()
     for _ in range(50):
         # The revisions of the new home begin below those of the old one.
-        await storage.set_home_properties(home, PropertyChanges({"{x}y": "<y/>"}), CAUSE)
+        await storage.set_home_properties(home, PropertyChanges({"{x}y": "<y/>"}), LIMITS, CAUSE)
     first = await put(storage, calendar, "a")
     await share(access, home, calendar, eve.id, "write")
     await access.share(home, calendar, dora.id, "free-busy", CAUSE)
@@ -262,7 +262,7 @@ async def test_who_shares_it_keeps_it(storage, directory, access):
     view = ObjectView(eve.id, "own", "own", 3, "")
     await storage.put_view(before, "a", view, state(first), 0, LIMITS, CAUSE)
     changes = PropertyChanges({DISPLAYNAME: "<displayname xmlns='DAV:'>Mine</displayname>"})
-    await storage.set_collection_properties(await eve.home(), before, changes, eve.id, CAUSE)
+    await storage.set_collection_properties(await eve.home(), before, changes, eve.id, LIMITS, CAUSE)
     seen = (await eve.home()).revision
 
     await principals.hand_over(ACTOR, directory, ada.name, bob.name)
@@ -304,7 +304,7 @@ async def test_what_was_shared_with_the_new_owner_stays_where_it_was(storage, di
     assert (await access.access_list(await bob.home(), after)).shares == ()
     await put(storage, after, "b")
     changes = PropertyChanges({DISPLAYNAME: "<x>New</x>"})
-    await storage.set_collection_properties(await bob.home(), after, changes, bob.id, CAUSE)
+    await storage.set_collection_properties(await bob.home(), after, changes, bob.id, LIMITS, CAUSE)
     assert (await bob.collection(shown)).properties[DISPLAYNAME] == "<x>New</x>"
 
 

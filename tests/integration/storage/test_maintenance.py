@@ -197,6 +197,12 @@ async def test_the_check_finds_what_is_wrong(storage):
         "update collection set member_count = 7 where id = $1": {"member_count"},
         "update collection set used_bytes = 1 where id = $1": {"used_bytes"},
         "update home set used_bytes = 1 where id = (select home_id from collection where id = $1)": {"used_bytes"},
+        "update home set property_bytes = 1 where id = (select home_id from collection where id = $1)": {
+            "property_bytes"
+        },
+        "update home set kept_property_bytes = 1 where id = (select home_id from collection where id = $1)": {
+            "kept_property_bytes"
+        },
         "update home set collection_count = 1 where id = (select home_id from collection where id = $1)": {
             "collection_count"
         },

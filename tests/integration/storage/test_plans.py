@@ -226,7 +226,7 @@ async def test_writes_use_indexes(database):
         await storage.put_object(tasks, "a", content("a"), None, LIMITS, CAUSE)
         home = await person.home()
         made = await storage.create_collection(home, NewCollection("new", "calendar"), LIMITS, CAUSE)
-        await storage.set_collection_properties(home, made, changes, person.id, CAUSE)
+        await storage.set_collection_properties(home, made, changes, person.id, LIMITS, CAUSE)
         await storage.move_collection(home, made, "newer", None, CAUSE)
         await storage.delete_collection(home, await person.collection("newer"), CAUSE)
         scans, read = await scanned()

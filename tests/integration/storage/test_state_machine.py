@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.domain.changes import ObjectState
+from server.domain.changes import ObjectState, PropertyChanges
 from server.domain.errors import AlreadyExists, NotFound, UidConflict, WriteConflict
 from server.domain.objects import NewCollection, Target
 from storage_plugins.postgres.storage import PostgresStorage
@@ -23,6 +23,8 @@ SIZES = st.integers(0, 3)
 STEPS = st.one_of(
     st.tuples(st.just("put"), COLLECTIONS, NAMES, UIDS, SIZES),
     st.tuples(st.just("delete"), COLLECTIONS, NAMES),
+    st.tuples(st.just("set"), COLLECTIONS, NAMES, SIZES),
+    st.tuples(st.just("describe"), COLLECTIONS, SIZES),
     st.tuples(st.just("move"), COLLECTIONS, NAMES, COLLECTIONS, NAMES),
     st.tuples(st.just("copy"), COLLECTIONS, NAMES, COLLECTIONS, NAMES),
     st.tuples(st.just("make"), COLLECTIONS),
@@ -70,6 +72,12 @@ class Model:
         members = self.collections.get(collection, {})
         return "absent" if members.pop(name, None) is None else "done"
 
+    def set(self, collection, name, size):
+        return "done" if name in self.collections.get(collection, {}) else "absent"
+
+    def describe(self, collection, size):
+        return "done" if collection in self.collections else "absent"
+
     def move(self, source, name, destination, new):
         result = self.copy(source, name, destination, new, moving=True)
         if result == "done":
@@ -86,6 +94,22 @@ class Model:
             return "UidConflict"
         members[new] = found
         return "done"
+
+
+def properties(size):
+    return PropertyChanges({"{x}y": f"<y>{'é' * size}</y>" if size else None})
+
+
+PROPERTY_BYTES = """
+    select (
+        select coalesce(sum(octet_length(c.properties::text)), 0) from collection c
+        where c.home_id = $1 and c.deleted_at is null
+    ) + (
+        select coalesce(sum(octet_length(o.properties::text)), 0)
+        from object o join collection c on c.home_id = o.home_id and c.id = o.collection_id
+        where o.home_id = $1 and o.deleted_at is null and c.deleted_at is null
+    )
+"""
 
 
 @dataclass
@@ -145,6 +169,24 @@ class Server:
         if before is None:
             return "absent"
         await self.storage.delete_object(collection, member, before, CAUSE)
+        return "done"
+
+    async def set(self, name, member, size):
+        """Size 0 removes the property."""
+        collection = await self.collection(name)
+        before = None if collection is None else await self.member(collection, member)
+        if before is None:
+            return "absent"
+        await self.storage.set_object_properties(collection, member, before, properties(size), CAUSE)
+        return "done"
+
+    async def describe(self, name, size):
+        collection = await self.collection(name)
+        if collection is None:
+            return "absent"
+        home = await self.person.home()
+        changes = properties(size)
+        await self.storage.set_collection_properties(home, collection, changes, self.person.id, LIMITS, CAUSE)
         return "done"
 
     async def move(self, *arguments):
@@ -209,7 +251,8 @@ class Client:
             assert collection.revision <= home.revision
             if collection.kind == "calendar":
                 stored[collection.name] = {name: (uid, text) for name, uid, text, _ in rows}
-        assert home.used_bytes == sum(len(text) for members in stored.values() for _, text in members.values())
+        texts = sum(len(text) for members in stored.values() for _, text in members.values())
+        assert home.used_bytes == texts + await person.value(PROPERTY_BYTES)
         return stored
 
 

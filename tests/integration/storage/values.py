@@ -21,7 +21,7 @@ from tests.found import member_in
 
 ACTOR = Actor(None, "caldav", "request-1")
 CAUSE = ACTOR.cause
-LIMITS = WriteLimits(quota_bytes=10**9, max_members=10**6, max_collections=100)
+LIMITS = WriteLimits(quota_bytes=10**9, max_members=10**6, max_collections=100, max_personal_properties_size=10**6)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 _CALENDAR = Collection(0, 0, "calendar", "calendar", "owner", (), 0, 0, 0, 0, 0, 0, NOW, NOW, 0)
 
