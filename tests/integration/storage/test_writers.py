@@ -14,6 +14,7 @@ WRITES = re.compile(rf"\b(?:insert\s+into|update|delete\s+from)\s+({'|'.join(TAB
 COMMENT = re.compile(r"--.*")
 
 APPLY = {
+    "koyomi_add_properties_1",
     "koyomi_apply_1",
     "koyomi_delete_object_2",
     "koyomi_put_object_4",
@@ -33,7 +34,6 @@ OTHERS = {
 }
 MODULES = {
     "changes/handover_copies.py": "hands collections over to another person, whose home takes the rows in batches",
-    "changes/members.py": "sets the dead properties of what a change set has put",
     "changes/views.py": "forgets personal copies of those who have not seen the calendar for long",
     "upkeep/occurrence_jobs.py": "derives occurrences, alarms and busy types anew; no revision moves",
     "upkeep/pruning.py": "forgets what was deleted long ago",
