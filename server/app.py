@@ -49,7 +49,7 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
         try:
             async with (
                 maintenance_kinds(dsn, settings) as kinds,
-                running_jobs(dsn, parts.storage, [sharees(parts.access), *kinds], metrics),
+                running_jobs(dsn, parts.storage, [sharees(parts.access, parts.storage), *kinds], metrics),
             ):
                 yield Served(server, Connections(parts.health.monitored(), metrics))
         finally:
@@ -64,7 +64,7 @@ async def application(settings: Settings, dsn: str) -> AsyncIterator[web.Server]
     metrics = Metrics()
     async with (
         _parts(settings, dsn, metrics) as parts,
-        running_jobs(dsn, parts.storage, [sharees(parts.access)], metrics),
+        running_jobs(dsn, parts.storage, [sharees(parts.access, parts.storage)], metrics),
     ):
         yield Connections(parts.dispatcher, metrics)
 

@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
+from server.domain.events import Change
+from server.storage import Storage
 from server.storage.access import Access
 
-BUDGET = 5.0
-"""Seconds after which a call returns, although there is more to pass on."""
+STAY = 60.0
+"""Seconds for which a call goes on."""
+PAUSE = 0.25
+"""Seconds in which changes add up before they are passed on."""
+POLL = 2.0
+"""Seconds after which the outbox is read even if no change was announced: rows become final late."""
+
+
+async def keep_informed(access: Access, storage: Storage) -> None:
+    """Pass changes on as they come, for `STAY` seconds. One process at a time."""
+    changed = asyncio.Event()
+
+    def hear(change: Change) -> None:
+        changed.set()
+
+    end = time.monotonic() + STAY
+    unsubscribe = storage.subscribe(hear)
+    try:
+        while time.monotonic() < end:
+            changed.clear()
+            if not await inform(access):
+                await _wait(changed)
+    finally:
+        unsubscribe()
 
 
 async def inform(access: Access) -> bool:
-    """Read what has changed and pass it on; returns whether there is more, now or when open transactions end."""
-    end = time.monotonic() + BUDGET
-    worked = True
-    # What is passed on leaves rows in the outbox, too. Batches that wait for a while are no work.
-    while await access.plan_fan_out() and worked:
-        worked = False
-        while await access.fan_out():
-            worked = True
-            if time.monotonic() > end:
-                return True
-    return await access.unread_changes()
+    """Read what has changed and pass it on for `PAUSE` seconds; returns whether there is more to do."""
+    if not await access.plan_fan_out():
+        return False
+    until = time.monotonic() + PAUSE
+    while await access.fan_out():
+        if time.monotonic() > until:
+            return True
+    return False
+
+
+async def _wait(changed: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(POLL):
+            await changed.wait()
+    except TimeoutError:
+        return
+    await asyncio.sleep(PAUSE)

@@ -49,22 +49,20 @@ class Kind:
     """Seconds between two runs; None for jobs that are not periodic."""
     lock_key: str | None = None
     """Lock key of the periodic job."""
-    after_changes: bool = False
-    """Whether the periodic job runs soon after each change of a home, too."""
+    stays: bool = False
+    """Whether it waits for what there is to do: it is cancelled at once when the runner is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Times in seconds."""
 
-    lease: float = 30.0
+    lease: float = 20.0
     """Age of a heartbeat from which on another runner takes a job over."""
-    beat: float = 5.0
+    beat: float = 4.0
     """Time between two heartbeats."""
     poll: float = 5.0
     """Longest time between two looks for jobs."""
-    gather: float = 0.25
-    """Time in which changes add up before a job runs after them."""
     first_pause: float = 1.0
     """Time before the second try of a job."""
     longest_pause: float = 3600.0
@@ -105,27 +103,17 @@ class Runner:
     ) -> None:
         self._jobs = jobs
         self._kinds = {kind.name: kind for kind in kinds}
-        self._after_changes = [kind.name for kind in kinds if kind.after_changes]
         self._metrics = metrics
         self._timing = timing
         self._at_once = at_once
         self._runs: dict[UUID, _Run] = {}
         self._wake = asyncio.Event()
-        self._changed = False
-        self._timer: asyncio.TimerHandle | None = None
         self._defined = False
 
     def hear(self, change: Change) -> None:
-        """Look for jobs soon after a change; a listener for `server.storage.Storage.subscribe`."""
+        """Look for jobs where some may have become due; a listener for `server.storage.Storage.subscribe`."""
         if change == JOBS:
             self._wake.set()
-        elif self._after_changes and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._timing.gather, self._gathered)
-
-    def _gathered(self) -> None:
-        self._timer = None
-        self._changed = True
-        self._wake.set()
 
     async def run(self) -> None:
         """Run jobs until cancelled. Then handlers under way end soon, or are cancelled and their jobs put back."""
@@ -133,8 +121,6 @@ class Runner:
         try:
             await run_forever("jobs", self._step)
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
             await self._stop()
             beating.cancel()
             await asyncio.wait([beating])
@@ -143,6 +129,9 @@ class Runner:
         tasks = [run.task for run in self._runs.values()]
         if not tasks:
             return
+        for run in self._runs.values():
+            if self._kinds[run.job.kind].stays and not run.settling:
+                run.task.cancel()
         _, late = await asyncio.wait(tasks, timeout=self._timing.grace)
         for task in late:
             task.cancel()
@@ -159,10 +148,6 @@ class Runner:
                 if kind.every is not None:
                     await self._jobs.define(Periodic(kind.name, timedelta(seconds=kind.every), kind.lock_key))
             self._defined = True
-        if self._changed:
-            for name in self._after_changes:
-                await self._jobs.hasten(name)
-            self._changed = False
         names = list(self._kinds)
         pause = self._timing.poll * (0.8 + 0.4 * random.random())  # noqa: S311 - no secret
         while len(self._runs) < self._at_once:

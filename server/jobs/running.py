@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
-from server.events.sharees import inform
+from server.events.sharees import keep_informed
 from server.jobs import maintenance
 from server.jobs.runner import Kind, Result, Runner
 from server.observe.metrics import Metrics
@@ -16,25 +16,25 @@ from server.storage.access import Access
 from server.storage.jobs import TakenJob
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.jobs import PostgresJobs
+from storage_plugins.postgres.storage import PostgresStorage
 
 _QUEUE = DatabaseLimits(connections=1, acquire_timeout=10.0)
 """The queue has a connection of its own, so that neither requests nor handlers delay heartbeats."""
 _MAINTENANCE = DatabaseLimits(connections=2, acquire_timeout=60.0, connect_timeout=10.0, statement_timeout=300.0)
 CONNECTIONS = _QUEUE.connections + _MAINTENANCE.connections
 """Connections to the database that a worker's jobs hold at most, but for one of online steps of a migration."""
-SHAREES_EVERY = 5.0
-"""Seconds after which the outbox is read even if no change was announced."""
-_UNREAD = 0.5
-"""Seconds after which it is read again where rows are not final yet."""
+_RETRY = 5.0
+"""Seconds after which changes are passed on again at the latest, after a failure."""
 
 
-def sharees(access: Access) -> Kind:
-    """The job that passes changes of shared collections on to the sharees' homes."""
+def sharees(access: Access, storage: Storage) -> Kind:
+    """The job that passes changes of shared collections on to the sharees' homes: one worker is at it all the time."""
 
     async def handle(_: TakenJob) -> Result:
-        return Result(next_run=_UNREAD if await inform(access) else None)
+        await keep_informed(access, storage)
+        return Result(next_run=0.0)
 
-    return Kind("sharees", handle, every=SHAREES_EVERY, after_changes=True)
+    return Kind("sharees", handle, every=_RETRY, stays=True)
 
 
 @contextlib.asynccontextmanager
@@ -50,7 +50,9 @@ async def maintenance_kinds(dsn: str, settings: Settings) -> AsyncIterator[list[
 
 
 @contextlib.asynccontextmanager
-async def running_jobs(dsn: str, storage: Storage, kinds: Sequence[Kind], metrics: Metrics) -> AsyncIterator[None]:
+async def running_jobs(
+    dsn: str, storage: PostgresStorage, kinds: Sequence[Kind], metrics: Metrics
+) -> AsyncIterator[None]:
     """Run jobs as long as the context lasts. Raises `Unavailable` or `DatabaseError` where the database is away."""
     # A job whose last state a crash loses runs once more: no commit of the queue needs to wait for the disk.
     queue = Database(dsn, _QUEUE, application="koyomi jobs", synchronous_commit=False)
@@ -65,5 +67,7 @@ async def running_jobs(dsn: str, storage: Storage, kinds: Sequence[Kind], metric
             unsubscribe()
             running.cancel()
             await asyncio.wait([running])
+            # Others take at once what was given back.
+            storage.announce_jobs()
     finally:
         await queue.close()

@@ -56,9 +56,6 @@ class Access(Protocol):
     async def plan_fan_out(self) -> bool:
         """Store which homes show a collection that has changed; returns whether batches of homes wait."""
 
-    async def unread_changes(self) -> bool:
-        """Whether there are changes that `plan_fan_out` has not read, perhaps since older transactions are open."""
-
     async def fan_out(self) -> bool:
         """Pass changes of shared collections on to the next homes; returns False where none waited.
 

@@ -109,7 +109,7 @@ class Jobs(Protocol):
     """The queue, as runners and administrators use it. Each method is one statement."""
 
     async def define(self, periodic: Periodic) -> None:
-        """Store a periodic job, due within 20 s, or the new times of one that is there."""
+        """Store a periodic job, due after a tenth of its time, within 20 s, or the new times of one that is there."""
 
     async def take(self, kinds: Sequence[str]) -> TakenJob | None:
         """Take the next job of these kinds that is due; None where there is none."""

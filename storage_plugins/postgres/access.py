@@ -113,10 +113,6 @@ class PostgresAccess:
         """See `Access`."""
         return await fan_out.plan(self._database)
 
-    async def unread_changes(self) -> bool:
-        """See `Access`."""
-        return await fan_out.unread(self._database)
-
     async def fan_out(self) -> bool:
         """See `Access`."""
         touched = await fan_out.touch(self._database)

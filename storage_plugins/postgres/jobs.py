@@ -29,7 +29,7 @@ _ENQUEUE = """
 """
 _DEFINE = """
     insert into job as j (kind, every, lock_key, not_before)
-    values ($1, $2, $3, clock_timestamp() + least($2::interval, interval '20 seconds'))
+    values ($1, $2, $3, clock_timestamp() + least($2::interval / 10, interval '20 seconds'))
     on conflict (kind) where every is not null
     do update set every = excluded.every, lock_key = excluded.lock_key,
                   not_before = least(j.not_before, clock_timestamp() + excluded.every)

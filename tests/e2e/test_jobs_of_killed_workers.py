@@ -95,9 +95,13 @@ async def test_every_change_reaches_the_sharees_and_no_job_is_lost(server_folder
 
                     await until(arrived)
             # What the killed workers ran is taken over and succeeds.
-            await until(
-                lambda: session.fetchval("select not exists (select from job where attempts > 0 and state <> 'queued')")
-            )
+            dead = "select exists (select from job where state = 'running' and heartbeat_at < now() - interval '10 s')"
+            await asyncio.sleep(10)
+
+            async def taken_over() -> bool:
+                return not await session.fetchval(dead)
+
+            await until(taken_over)
             assert {row[0] for row in await session.fetch("select kind from job where every is not null")} == kinds
             assert await session.fetchval("select count(*) from job where state = 'failed'") == 0
             last = await shown(session)

@@ -104,10 +104,11 @@ async def settle(dsn: str) -> None:
 
 
 async def begin_incarnation(dsn: str) -> None:
-    """Invalidate all sync tokens: clients of a restored database start again."""
+    """Invalidate all sync tokens: clients of a restored database start again. Jobs that ran then are free at once."""
     session = await _session(dsn)
     try:
         await session.execute("select koyomi_begin_incarnation_1()")
+        await session.execute("update job set heartbeat_at = '-infinity' where state = 'running'")
     finally:
         await session.close(timeout=5.0)
 

@@ -12,11 +12,6 @@ EVENTS = 500
 HOMES = 200
 """Homes that one transaction locks at most."""
 
-_UNREAD = """
-    select exists (
-        select from consumer_position p join outbox o on (o.xid, o.id) > (p.xid, p.id) where p.name = 'bindings'
-    )
-"""
 _NEXT = """
     select home_id, collection_id from fan_out
     where task in ('bind', 'check') and worked_at <= clock_timestamp() order by worked_at limit 1
@@ -34,11 +29,6 @@ async def plan(database: Database) -> bool:
         assert row is not None
         if row[0] < EVENTS:
             return bool(row[1])
-
-
-async def unread(database: Database) -> bool:
-    """Whether there are rows of the outbox that `plan` has not read."""
-    return bool(await database.fetchval(_UNREAD))
 
 
 async def touch(database: Database) -> list[int] | None:

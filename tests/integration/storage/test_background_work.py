@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest_asyncio
 from structlog.testing import capture_logs
 
+from server.events import sharees as consumer
 from server.jobs import maintenance
 from server.jobs.runner import Runner
 from server.jobs.running import sharees
@@ -100,8 +100,9 @@ async def running(work):
         await asyncio.wait([task])
 
 
-async def test_a_home_that_cannot_be_changed_keeps_nobody_else_uninformed(storage):
+async def test_a_home_that_cannot_be_changed_keeps_nobody_else_uninformed(storage, monkeypatch):
     access, directory = PostgresAccess(storage), PostgresDirectory(storage.database)
+    monkeypatch.setattr(consumer, "POLL", 0.05)
     ada, bea, cem, dan = [await make_person(storage) for _ in range(4)]
     (group,) = await directory.write_principals([PrincipalChange(kind="group", name="group")], CAUSE)
     await directory.write_relations([RelationChange(group, members=frozenset({cem.id}))], CAUSE)
@@ -111,8 +112,7 @@ async def test_a_home_that_cannot_be_changed_keeps_nobody_else_uninformed(storag
     first, second = await ada.collection(), await bea.collection()
     before = background.failures["sharees"]
     with capture_logs() as lines:
-        often = replace(sharees(access), every=0.05)
-        runner = Runner(PostgresJobs(storage.database), [often], Metrics(), timing=SOON)
+        runner = Runner(PostgresJobs(storage.database), [sharees(access, storage)], Metrics(), timing=SOON)
         async with running(runner.run()):
             # The count of Cem's home would become negative, which a check of the database refuses.
             await storage.database.fetch(

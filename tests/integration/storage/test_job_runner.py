@@ -25,7 +25,7 @@ from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.jobs import PostgresJobs, enqueue
 from storage_plugins.postgres.storage import PostgresStorage
 
-FAST = Timing(lease=30.0, beat=0.05, poll=0.05, gather=0.01, first_pause=0.01, longest_pause=0.02, grace=0.2)
+FAST = Timing(lease=30.0, beat=0.05, poll=0.05, first_pause=0.01, longest_pause=0.02, grace=0.2)
 PROCESSES = 3
 JOBS = 400
 KEYS = 7
@@ -241,33 +241,34 @@ async def told(database) -> AsyncIterator[PostgresStorage]:
 
 async def test_runners_hear_that_jobs_wait(db, told):
     """Without the notification the test would wait for an hour."""
-    slow = Timing(beat=0.05, poll=3600.0, gather=0.01)
+    slow = Timing(beat=0.05, poll=3600.0)
     done = asyncio.Event()
-    changed: list[int] = []
 
     async def handle(job: TakenJob) -> Result:
         done.set()
         return Result()
 
-    async def after(job: TakenJob) -> Result:
-        changed.append(job.id)
-        return Result()
-
-    kinds = (Kind("job", handle), Kind("after", after, every=3600.0, after_changes=True))
-    async with running(db, *kinds, timing=slow) as runner:
+    async with running(db, Kind("job", handle), timing=slow) as runner:
         end = told.subscribe(runner.hear)
-        await until(lambda: db.fetchval("select exists (select from job)"))
         await asyncio.sleep(0.1)
         await add(db, Job("job"))
         told.announce_jobs()
         await asyncio.wait_for(done.wait(), 30)
-        assert changed == []
-        for expected in (1, 2):
-            told.announce(1, None, expected)
-            async with asyncio.timeout(30):
-                while len(changed) < expected:
-                    await asyncio.sleep(0.01)
         end()
+
+
+async def test_a_job_that_waits_for_work_does_not_keep_a_runner_from_stopping(db):
+    begun = asyncio.Event()
+
+    async def wait(job: TakenJob) -> Result:
+        begun.set()
+        await asyncio.sleep(3600)
+        return Result()
+
+    await add(db, Job("wait"))
+    async with asyncio.timeout(60), running(db, Kind("wait", wait, stays=True), timing=Timing(poll=0.05, grace=3600.0)):
+        await begun.wait()
+    assert await states(db)() == [("wait", "queued", 0, None)]
 
 
 # -- killing -----------------------------------------------------------------------------------------------------------
