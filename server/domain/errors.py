@@ -222,6 +222,25 @@ class SyncTraversalRefused(KoyomiError):
     """A synchronisation of infinite depth is not possible here."""
 
 
+# -- requests to other servers ----------------------------------------------------------------------------------------
+
+
+class OutgoingRefused(KoyomiError):
+    """Koyomi does not send requests to this address."""
+
+
+class OutgoingFailed(KoyomiError):
+    """The other server did not answer as it should."""
+
+
+class OutgoingTimedOut(OutgoingFailed):
+    """The other server did not answer in time."""
+
+
+class OutgoingTooLarge(OutgoingFailed):
+    """The other server's answer is too large."""
+
+
 # -- running ----------------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 
 from server.auth.settings import SignInSettings
+from server.http.settings import OutgoingSettings
 from server.jobs.settings import RetentionSettings
 from server.observe.settings import LogSettings, MonitoringSettings
 from server.process.settings import NetworkSettings
@@ -34,6 +35,7 @@ class Settings(BaseModel):
     network: NetworkSettings = NetworkSettings()
     sign_in: SignInSettings = SignInSettings()
     limits: LimitSettings = LimitSettings()
+    outgoing: OutgoingSettings = OutgoingSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
     monitoring: MonitoringSettings = MonitoringSettings()

@@ -1,0 +1,1 @@
+"""HTTP as all front ends and connectors share it."""
