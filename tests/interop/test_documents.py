@@ -186,7 +186,7 @@ def test_commands_that_work_beside_the_server(server: ServerProcess, tmp_path: P
     assert '"ready"' in shown
     assert "koyomi_requests_total" in shown
     assert "0 objects were derived again." in shell(block("koyomi db rederive"), environment, tmp_path)
-    assert "0 objects were computed anew." in shell(block("koyomi db reexpand"), environment, tmp_path)
+    assert "0 objects were computed again." in shell(block("koyomi db reexpand"), environment, tmp_path)
     job = server.command("jobs", "list", "--kind", "tombstones").splitlines()[-1].split()[0]
     jobs = shell(block("koyomi jobs hold").replace("ID", job), environment, tmp_path)
     assert f"Job {job} is due now." in jobs
