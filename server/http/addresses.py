@@ -60,6 +60,10 @@ _REFUSED: Final[tuple[tuple[Network, str], ...]] = tuple(
     )
 )
 """The special-purpose networks of IANA's registries (RFC 6890), the first that fits counts."""
+_LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
+"""NAT64 of one network (RFC 8215)."""
+_LAST_32_BITS: Final = tuple(map(IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
+"""Networks whose addresses end with an IPv4 address: compatible, mapped, translated, NAT64."""
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 """All that is assigned of IPv6 for the public Internet (RFC 4291 §2.4 and IANA's registry)."""
 
@@ -74,12 +78,33 @@ def special_purpose(address: Address) -> str | None:
     return None
 
 
+def embedded(address: Address) -> tuple[IPv4Address, ...]:
+    """The IPv4 addresses that an IPv6 address contains, and that a gateway or this machine may connect to instead."""
+    if isinstance(address, IPv4Address):
+        return ()
+    number = int(address)
+    last = IPv4Address(number & 0xFFFFFFFF)
+    if address.teredo is not None:
+        return address.teredo
+    if address.sixtofour is not None:
+        return (address.sixtofour,)
+    if address in _LOCAL_NAT64:
+        # RFC 6052 §2.2: the place depends on the length of the prefix, and bits 64 to 71 are left out.
+        packed = address.packed
+        octets = (packed[6:8] + packed[9:11], packed[7:8] + packed[9:12], packed[9:13], packed[12:16])
+        return tuple(IPv4Address(part) for part in octets)
+    return (last,) if any(address in network for network in _LAST_32_BITS) and number > 1 else ()
+
+
 def is_allowed(address: Address, networks: tuple[Network, ...], *, by_name: bool = False) -> bool:
     """Whether to connect to an address where an administrator allows `networks`.
 
     `by_name`: the administrator allows the name whose address it is. A metadata service is allowed by a network that
-    has this one address only: it hands out credentials, and lies inside networks that are allowed for other reasons.
+    has this one address only: it hands out credentials, and lies inside networks that are allowed for other reasons. An
+    IPv4 address inside an IPv6 address must be allowed, too.
     """
+    if not all(is_allowed(inner, networks, by_name=by_name) for inner in embedded(address)):
+        return False
     kind = special_purpose(address)
     if kind is None:
         return True

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from server.http.addresses import is_allowed, special_purpose
+from server.http.addresses import embedded, is_allowed, special_purpose
 from server.http.settings import OutgoingSettings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -65,6 +65,37 @@ def test_a_metadata_service_is_allowed_by_its_own_address_only() -> None:
     assert not is_allowed(metadata, (ip_network("169.254.0.0/16"),))
     assert not is_allowed(metadata, (), by_name=True)
     assert is_allowed(metadata, (ip_network("169.254.169.254/32"),))
+
+
+INNER = {
+    "::ffff:{0}": "::ffff:0:0/96",
+    "::ffff:0:{0}": "::ffff:0:0:0/96",
+    "64:ff9b::{0}": "64:ff9b::/96",
+    "2002:{1}:{2}::1": "2002::/16",
+    "64:ff9b:1:{1}:{2}::": "64:ff9b:1::/48",
+    "64:ff9b:1::{0}": "64:ff9b:1::/48",
+}
+"""Ways to write an IPv4 address inside an IPv6 address, by text, high and low half, with the network around it."""
+
+
+def nested(form: str, inner: str) -> IPv6Address:
+    high, low = divmod(int(ip_address(inner)), 1 << 16)
+    if form.startswith("64:ff9b:1:{1}"):
+        # A prefix of 48 bits: two octets, the reserved octet, two octets.
+        return IPv6Address((0x64FF9B0001 << 80) | (high << 64) | (low << 40))
+    return IPv6Address(form.format(inner, f"{high:x}", f"{low:x}"))
+
+
+@pytest.mark.parametrize("form", INNER)
+def test_an_address_inside_another_must_be_allowed_too(form: str) -> None:
+    outer = ip_network(INNER[form])
+    for inner in ("169.254.169.254", "127.0.0.1", "10.1.2.3"):
+        assert not is_allowed(nested(form, inner), (outer,))
+        assert IPv4Address(inner) in embedded(nested(form, inner))
+    assert not is_allowed(nested(form, "169.254.169.254"), (outer,), by_name=True)
+    assert is_allowed(nested(form, "10.1.2.3"), (outer, ip_network("10.0.0.0/8"), ip_network("0.0.0.0/8")))
+    if form != "64:ff9b:1:{1}:{2}::":
+        assert is_allowed(nested(form, "93.184.215.14"), (outer, ip_network("0.0.0.0/8")))
 
 
 def test_each_purpose_has_its_own_list() -> None:
