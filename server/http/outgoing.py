@@ -22,7 +22,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from server.domain.errors import OutgoingFailed, OutgoingRefused, OutgoingTimedOut, OutgoingTooLarge
-from server.http.addresses import Network, is_allowed
+from server.http.addresses import is_allowed
+from server.http.rules import Rules
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """From a host name and a port to its IP addresses. Raises `OSError` where there are none."""
@@ -32,23 +33,6 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _OWN_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "host", "accept-encoding"})
 _FOR_OTHERS: Final = frozenset({"accept", "accept-language", "user-agent", "if-none-match", "if-modified-since"})
 """Headers that another origin is sent too, when it is redirected to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a request may reach, and how much it may take."""
-
-    networks: tuple[Network, ...] = ()
-    """Allowed although they are not of the public Internet."""
-    hosts: frozenset[str] = frozenset()
-    """Names (lower case, without a dot at the end) that are allowed wherever they lead."""
-    timeout: float = 30.0
-    """Seconds for all: resolving, redirects, the answer."""
-    connect_timeout: float = 10.0
-    """Seconds to connect, with TLS."""
-    max_size: int = 20 << 20
-    """Bytes of the answer's body, before and after decompression."""
-    max_redirects: int = 5
 
 
 @dataclass(frozen=True, slots=True)

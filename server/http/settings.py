@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ByteSize
 
 from server.http.addresses import Network
-from server.http.outgoing import Rules
+from server.http.rules import Rules
 from server.settings.option import Part, option
 
 Purpose = Literal["feeds", "caldav", "exchange", "issuers", "webhooks", "push"]

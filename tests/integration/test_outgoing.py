@@ -14,7 +14,8 @@ import trustme
 from aiohttp import web
 
 from server.domain.errors import OutgoingFailed, OutgoingRefused, OutgoingTimedOut, OutgoingTooLarge
-from server.http.outgoing import Credentials, Response, Rules, request
+from server.http.outgoing import Credentials, Response, request
+from server.http.rules import Rules
 
 HERE = Rules(networks=(ip_network("127.0.0.1/32"),), max_size=100_000, max_redirects=3)
 

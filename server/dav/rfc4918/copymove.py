@@ -44,7 +44,7 @@ async def transfer_resource(request: Request, source: Resource, *, keep: bool) -
     destination = read_destination(request)
     overwrite = read_overwrite(request)
     if source.kind not in OBJECTS | COLLECTIONS:
-        raise AccessDenied(parent_of(source).href, dav("unbind"))
+        raise AccessDenied(source.href, dav("unbind"))
     if destination.href == request.path.href:
         raise Refused(403, message="Source and destination are the same resource (RFC 4918 §9.8.5).")
     unchanged = await conditions.demand(request, source)
@@ -131,13 +131,13 @@ async def transfer_collection(
     card = source.kind is Kind.ADDRESSBOOK
     location = carddav("addressbook-collection-location-ok") if card else caldav("calendar-collection-location-ok")
     if source.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
-        raise AccessDenied(parent_of(source).href, dav("unbind"))
+        raise AccessDenied(source.href, dav("unbind"))
     if len(destination.segments) != 4 or found.home is None or found.home.id != source.home.id:
         raise Refused(403, location, "A collection lies directly in its owner's home.")
     if existing is not None and not overwrite:
         raise PreconditionFailed("There is something at the destination.")
     if existing is not None and existing.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
-        raise AccessDenied(parent_of(existing).href, dav("unbind"))
+        raise AccessDenied(existing.href, dav("unbind"))
     request.require(parent_of(source), dav("bind"))
     collections = request.site.collections
     if keep:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from server.dav.core.request import Answer, Request
-from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, parent_of
+from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource
 from server.dav.rfc4918 import conditions
 from server.domain.errors import AccessDenied, BadRequest
 from server.services.changing import change
@@ -29,7 +29,7 @@ async def delete_resource(request: Request, resource: Resource) -> None:
         await site.objects.delete(request.actor, found, unchanged=unchanged)
         return
     if resource.kind not in COLLECTIONS or resource.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
-        raise AccessDenied(parent_of(resource).href, "{DAV:}unbind")
+        raise AccessDenied(resource.href, "{DAV:}unbind")
     if request.depth("infinity") != "infinity":
         raise BadRequest("DELETE of a collection has the depth infinity (RFC 4918 §9.6.1).")
     await site.collections.delete(request.actor, found, unchanged=unchanged)
