@@ -202,8 +202,14 @@ def _homes(base: str, login: Login, principals: set[str]) -> Iterator[Finding]:
         return
     (principal,) = principals
     try:
+        if not principal.startswith(base + "/"):
+            # Another server is not sent the password.
+            yield problem(
+                "principal", f"{principal} does not lie below {base}/", "look at the proxy and network.external_url"
+            )
+            return
         found = _ask(principal, "PROPFIND", login)
-        if found.status != 207 or not principal.startswith(base + "/"):
+        if found.status != 207:
             yield problem(
                 "principal", f"{principal} answers {found.status}", "look at the proxy and network.external_url"
             )
@@ -215,8 +221,13 @@ def _homes(base: str, login: Login, principals: set[str]) -> Iterator[Finding]:
                 yield problem(f"{name} home", "the principal has none", "koyomi db check")
                 continue
             url = urljoin(principal, hrefs[0])
+            if not url.startswith(base + "/"):
+                yield problem(
+                    f"{name} home", f"{url} does not lie below {base}/", "look at the proxy and network.external_url"
+                )
+                continue
             listing = _ask(url, "PROPFIND", login, "1")
-            if listing.status == 207 and url.startswith(base + "/"):
+            if listing.status == 207:
                 yield ok(f"{name} home", url)
             else:
                 yield problem(

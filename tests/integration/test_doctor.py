@@ -63,6 +63,8 @@ class Proxy(http.server.BaseHTTPRequestHandler):
     refused: tuple[str, ...] = ()
     location = ""
     """What it makes of a Location."""
+    principals = b"/principals/"
+    """What it makes of the path of principals in bodies."""
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -84,7 +86,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         }
         if self.location and "Location" in kept:
             kept["Location"] = self.location
-        self.answer(answer.status, kept, answer.read())
+        self.answer(answer.status, kept, answer.read().replace(b">/principals/", b">" + self.principals))
         connection.close()
 
     def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -232,3 +234,29 @@ def test_what_is_wrong_with_the_database(server: ServerProcess, database: str) -
     done = subprocess.run([COMMAND, "serve"], env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "storage.unsafe" in done.stderr
+
+
+def test_the_login_is_sent_to_no_other_server(server: ServerProcess) -> None:
+    asked: list[str | None] = []
+
+    class Elsewhere(Proxy):
+        def hand_on(self) -> None:
+            asked.append(self.headers["Authorization"])
+            self.answer(207, {}, b"")
+
+        do_GET = do_OPTIONS = do_PROPFIND = hand_on
+
+    elsewhere = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+    foreign = f"http://127.0.0.1:{elsewhere.server_address[1]}/principals/"
+    made = proxy(server.port, principals=foreign.encode())
+    try:
+        url = f"http://127.0.0.1:{made.server_address[1]}"
+        status, said = doctor(server, "--url", url, "--user", "ada", "--password-stdin")
+    finally:
+        for each in (made, elsewhere):
+            each.shutdown()
+            each.server_close()
+    assert status == 1
+    assert f"PROBLEM principal: {foreign}" in said
+    assert not [header for header in asked if header is not None]
