@@ -254,8 +254,7 @@ class Objects:
         found.require(Privilege.UNBIND)
         member = member_of(found)
         write = Delete(collection_of(found), member.name, ObjectState(member.id, member.revision))
-        changes = ChangeSet((write,), write_limits(self._limits), actor.cause, tuple(unchanged))
-        return (await self._storage.apply(changes))[0].revision
+        return (await self._apply((write,), actor.cause, unchanged)).revision
 
     async def transfer(
         self,
@@ -340,8 +339,7 @@ class Objects:
         member = member_of(found)
         state = ObjectState(member.id, member.revision)
         write = SetProperties(collection_of(found), member.name, state, changes)
-        change_set = ChangeSet((write,), write_limits(self._limits), actor.cause, tuple(unchanged))
-        return (await self._storage.apply(change_set))[0].revision
+        return (await self._apply((write,), actor.cause, unchanged)).revision
 
 
 def _card_content(card: AddressObject) -> ObjectContent:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import asyncpg
 
@@ -54,19 +55,10 @@ class MemberWrites(Writing):
     async def apply(self, changes: ChangeSet) -> tuple[Written, ...]:
         """Make all writes of a set, or none. Raises as `Storage.apply` says."""
         writes = changes.writes
-        if len(writes) == 1 and not changes.unchanged and _is_one_statement(writes[0]):
-            sql, arguments = statement(writes[0], changes, self._restore_days)
-            try:
-                row = await self.database.fetchrow(sql, *arguments)
-            except KoyomiError as error:
-                error.write = 0
-                raise
-            assert row is not None
-            return (self._written(writes[0], row),)
         if len(writes) > 1 and set_statement.is_plain(writes):
             return await self._at_once(writes, changes)
         steps = self._steps(changes)
-        if len(steps) == 1 and steps[0].deletion is not None and not changes.unchanged:
+        if len(steps) == 1 and not changes.unchanged and not _has_properties(steps[0].write):
             rows = [await self._alone(steps[0])]
         else:
             rows = await self._one_by_one(changes, steps)
@@ -156,7 +148,7 @@ async def _make(connection: Connection, step: _Step, quota_bytes: int) -> asyncp
     try:
         row = await connection.fetchrow(sql, *arguments)
         assert row is not None
-        if isinstance(write, Put) and write.properties:
+        if _has_properties(write):
             arguments = (write.collection.home_id, row[1], dict(write.properties), quota_bytes)
             await connection.execute(_ADD_PROPERTIES, *arguments)
     except asyncpg.PostgresError as error:
@@ -171,8 +163,9 @@ def _of(index: int | None, error: BaseException) -> BaseException:
     return error
 
 
-def _is_one_statement(write: Write) -> bool:
-    return not isinstance(write, Put) or not (write.properties or write.keep_id)
+def _has_properties(write: Write) -> TypeGuard[Put]:
+    """Whether a write sets dead properties beside the content, by a statement of their own."""
+    return isinstance(write, Put) and bool(write.properties)
 
 
 def _moves(writes: tuple[Write, ...]) -> dict[int, int]:

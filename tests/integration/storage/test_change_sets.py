@@ -152,6 +152,16 @@ async def test_a_move_beside_other_writes(storage, person, new_person):
     assert ("a", written[1].revision) in [tuple(row) for row in rows]
 
 
+async def test_a_move_sets_dead_properties_too(storage, person):
+    calendar = await person.collection()
+    made = await storage.put_object(calendar, "a", content("a"), None, LIMITS, CAUSE)
+    stored = StoredContent(calendar, "a", state(made))
+    move = Put(calendar, "b", stored, None, properties={"{x}y": "<y/>"}, keep_id=True)
+    await storage.apply(change(move, Delete(calendar, "a", state(made))))
+    kept = await storage.database.fetchval("select properties from object where id = $1", made.id)
+    assert kept == {"{x}y": "<y/>"}
+
+
 async def test_a_move_needs_the_deletion_of_its_source(storage, person):
     calendar = await person.collection()
     made = await storage.put_object(calendar, "a", content("a"), None, LIMITS, CAUSE)
