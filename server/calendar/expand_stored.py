@@ -94,7 +94,8 @@ def _is_odd(text: str) -> bool:
 def _components(text: str, start: int) -> list[tuple[str, int, int]] | None:
     """The components of the VCALENDAR that begins at `start`: name, start and end of each.
 
-    None where there is none, where lines stand between them or behind them, or where one holds one of its own name.
+    Returns None if there are no components, if lines stand between or after them, or if a component contains another of
+    its own name.
     """
     components = []
     at = text.find("\nBEGIN:", start) + 1

@@ -14,9 +14,9 @@ _WIDTH = 30
 
 @contextlib.contextmanager
 def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
-    """Gives a function that is told how many of `total` are done and draws that on standard error, if it is a terminal.
+    """Draw a line of progress on standard error, if it is a terminal.
 
-    The line is removed at the end.
+    The context is a function to call with the number of items done, out of `total`. The line is removed at the end.
     """
     if not sys.stderr.isatty():
         yield lambda done: None

@@ -68,7 +68,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class AccessList:
-    """Everything that was granted in a home, but for what its owner and administrators have anyway."""
+    """All grants in a home, except the privileges that its owner and administrators always have."""
 
     entries: tuple[AclEntry, ...]
     """In their order within each collection."""

@@ -13,7 +13,7 @@ Field = Literal["display-name", "first-name", "last-name", "address", "name", "u
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What a principal is to be like. `word`: a word of the name, or an address, begins so; `nothing` never holds."""
+    """A condition on a principal. `word`: a word of the name, or an address, begins so; `nothing` never holds."""
 
     field: Field
     text: str

@@ -86,7 +86,7 @@ class _Run:
     lost: bool = False
     """Whether another runner may have the job."""
     settling: bool = False
-    """Whether its handler has ended."""
+    """Whether its handler has returned, so that only the result is left to store."""
 
 
 class Runner:

@@ -19,10 +19,10 @@ from storage_plugins.postgres.jobs import PostgresJobs
 from storage_plugins.postgres.storage import PostgresStorage
 
 _QUEUE = DatabaseLimits(connections=1, acquire_timeout=10.0)
-"""The queue has a connection of its own, so that neither requests nor handlers delay heartbeats."""
+"""The queue uses a separate connection, so that neither requests nor handlers delay heartbeats."""
 _MAINTENANCE = DatabaseLimits(connections=2, acquire_timeout=60.0, connect_timeout=10.0, statement_timeout=300.0)
 CONNECTIONS = _QUEUE.connections + _MAINTENANCE.connections
-"""Connections to the database that a worker's jobs hold at most, but for one of online steps of a migration."""
+"""The most connections to the database that a worker's jobs hold, except one for online steps of a migration."""
 _RETRY = 5.0
 """Seconds after which changes are passed on again at the latest, after a failure."""
 

@@ -132,7 +132,7 @@ def read_match_type(match: xml.Element) -> MatchType:
 
 
 def terms_for(name: str, text: str, how: MatchType, *, caseless: bool) -> list[Term]:
-    """What a principal is to be like so that a property matches: one of these."""
+    """Conditions on a principal, one of which must hold so that a property matches."""
     if name == dav("displayname"):
         return [Term("display-name", text, how, caseless)]
     if name == calendarserver("first-name"):
