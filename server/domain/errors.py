@@ -54,6 +54,10 @@ class PersonalOnly(KoyomiError):
     """Only what each person keeps for themselves may be changed here: alarms, transparency and their like."""
 
 
+class SameResource(KoyomiError):
+    """Source and destination are the same resource (RFC 4918 §9.8.5, §9.9.4)."""
+
+
 class PermanentCollection(KoyomiError):
     """Every home keeps this collection: it is not deleted, replaced, copied or moved."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from server.domain.actors import Actor
 from server.domain.changes import PropertyChanges, Unchanged
-from server.domain.errors import AlreadyExists, BadRequest, PermanentCollection
+from server.domain.errors import AlreadyExists, BadRequest, PermanentCollection, SameResource
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Home, NewCollection
 from server.domain.privileges import Privilege
@@ -102,7 +102,7 @@ class Collections:
     ) -> int:
         """Copy a calendar or address book under another name of its home, with its properties.
 
-        Raises `AlreadyExists`, `QuotaExceeded`, `TooManyCollections`, `PermanentCollection`, `AccessDenied`.
+        Raises `SameResource`, `QuotaExceeded`, `TooManyCollections`, `PermanentCollection`, `AccessDenied`.
         """
         home, collection = home_of(found), collection_of(found)
         found.require(Privilege.READ)
@@ -122,7 +122,7 @@ class Collections:
     async def move(self, actor: Actor, found: Found, target: Found, *, unchanged: Sequence[Unchanged] = ()) -> int:
         """Give a collection another name in its home.
 
-        Raises `AlreadyExists`, `PermanentCollection`, `AccessDenied`.
+        Raises `SameResource`, `PermanentCollection`, `AccessDenied`.
         """
         home, collection = home_of(found), collection_of(found)
         found.holder().require(Privilege.UNBIND)
@@ -133,7 +133,7 @@ class Collections:
 
     @staticmethod
     def _demand_replaceable(found: Found, target: Found) -> None:
-        """Raises `AccessDenied`, `BadRequest`, `PermanentCollection`, `AlreadyExists`."""
+        """Raises `AccessDenied`, `BadRequest`, `PermanentCollection`, `SameResource`."""
         collection, replaced = collection_of(found), target.collection
         if home_of(target).id != home_of(found).id:
             raise BadRequest("A collection is copied and moved within its home.")
@@ -141,7 +141,7 @@ class Collections:
         if collection.kind in PERMANENT or (replaced is not None and replaced.kind in PERMANENT):
             raise PermanentCollection
         if replaced is not None and replaced.id == collection.id:
-            raise AlreadyExists
+            raise SameResource
 
 
 def _viewer(actor: Actor, home: Home) -> int:

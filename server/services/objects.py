@@ -33,7 +33,7 @@ from server.domain.changes import (
 )
 from server.domain.changes import Put as PutWrite
 from server.domain.contents import ObjectContent, Views
-from server.domain.errors import NotFound, PersonalOnly, UidConflict, UnsupportedComponent, WriteConflict
+from server.domain.errors import NotFound, PersonalOnly, SameResource, UidConflict, UnsupportedComponent, WriteConflict
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Object
 from server.domain.privileges import Privilege
@@ -267,13 +267,15 @@ class Objects:
     ) -> Put:
         """Copy (`keep`) or move a member to a name that is free or whose member is replaced.
 
-        Raises `UnsupportedComponent`, `UidConflict` with the name of the member that has the UID, `QuotaExceeded`,
-        `TooManyMembers`, `WriteConflict`, `AccessDenied`.
+        Raises `SameResource`, `UnsupportedComponent`, `UidConflict` with the name of the member that has the UID,
+        `QuotaExceeded`, `TooManyMembers`, `WriteConflict`, `AccessDenied`.
         """
         found.require(Privilege.READ if keep else Privilege.UNBIND)
         demand_receivable(target, keep=keep)
         source, member = collection_of(found), member_of(found)
         destination, name, replaced, cause = collection_of(target), target.name, target.object, actor.cause
+        if (source.id, member.name) == (destination.id, name):
+            raise SameResource
         if destination.components and member.component not in destination.components:
             raise UnsupportedComponent(f"The calendar takes {', '.join(destination.components)} only.")
         if replaced is not None and replaced.uid != member.uid:

@@ -23,7 +23,14 @@ def parent(server: ServerProcess) -> psutil.Process:
 
 def workers(server: ServerProcess) -> list[psutil.Process]:
     """The processes that answer requests."""
-    return [child for child in parent(server).children() if "server.process.worker" in " ".join(child.cmdline())]
+    return [child for child in parent(server).children() if "server.process.worker" in _command(child)]
+
+
+def _command(process: psutil.Process) -> str:
+    """Its command line; empty when it has ended meanwhile."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def postmaster(server: ServerProcess) -> psutil.Process:

@@ -162,7 +162,10 @@ class Killer:
         if kind in ("PostgreSQL", "both"):
             postmaster = await self.postmaster()
             # The backends of a postmaster that was killed end by themselves, but each may finish its statement.
-            victims += [postmaster, *(postmaster.children() if self.random.random() < 0.5 else ())]
+            victims.append(postmaster)
+            if self.random.random() < 0.5:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    victims += postmaster.children()
         if kind in ("server", "both"):
             victims += [processes.parent(server), *processes.workers(server)]
         processes.kill(victims)

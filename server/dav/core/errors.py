@@ -27,6 +27,7 @@ TABLE: dict[type[errors.KoyomiError], Translation] = {
     errors.RequestTimedOut: Translation(408),
     errors.AccessDenied: Translation(403, dav("need-privileges")),
     errors.PersonalOnly: Translation(403, dav("need-privileges")),
+    errors.SameResource: Translation(403),
     errors.PermanentCollection: Translation(403),
     errors.SignInRequired: Translation(401),
     errors.SignInDelayed: Translation(429),

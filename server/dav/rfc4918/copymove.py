@@ -45,8 +45,6 @@ async def transfer_resource(request: Request, source: Resource, *, keep: bool) -
     overwrite = read_overwrite(request)
     if source.kind not in OBJECTS | COLLECTIONS:
         raise AccessDenied(source.href, dav("unbind"))
-    if destination.href == request.path.href:
-        raise Refused(403, message="Source and destination are the same resource (RFC 4918 §9.8.5).")
     unchanged = await conditions.demand(request, source)
     found = await request.look_up(destination, need=dav("bind"), or_need=dav("write-content" if keep else "bind"))
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from server.calendar import derivation
 from server.domain.changes import ChangeSet, Delete, Put, SetPersonal, SetProperties, StoredContent, Write
 from server.domain.contents import ObjectContent
-from server.domain.errors import BadRequest
+from server.domain.errors import SameResource
 from storage_plugins.postgres.changes import occurrence_rows
 from storage_plugins.postgres.changes import views as view_rows
 from storage_plugins.postgres.changes.writing import based_on, by, call, place, split
@@ -52,7 +52,7 @@ def statement(write: Write, changes: ChangeSet, restore_days: int) -> Statement:
 
 def _transfer(put: Put, source: StoredContent, changes: ChangeSet, restore_days: int) -> tuple[object, ...]:
     if (source.collection.id, source.name) == (put.collection.id, put.name):
-        raise BadRequest("Source and destination are the same.")
+        raise SameResource
     return (
         put.keep_id,
         *place(source.collection),

@@ -130,11 +130,17 @@ async def test_9_8_5_status_codes(person: Person, other: str, new_person: NewPer
     source = f"{person.calendar}1.ics"
     await person.has(source, event("1"))
     stranger = await new_person()
+
+    def by_name(path: str) -> str:
+        return path.replace(f"__uids__/{person.uid}", f"users/{person.name}")
+
     for method in ("COPY", "MOVE"):
         # 403: source and destination are the same
         (await person.http(method, source, Destination=source)).refused(403)
         (await person.http(method, source, Destination=source.replace("1.ics", "%31.ics"))).refused(403)
         (await person.http(method, person.calendar, Destination=person.calendar.rstrip("/"))).refused(403)
+        (await person.http(method, source, Destination=by_name(source))).refused(403)
+        (await person.http(method, person.calendar, Destination=by_name(person.calendar))).refused(403)
         # 409: an intermediate collection is missing
         (await person.http(method, source, Destination=f"{person.home}no/1.ics")).refused(409)
         # 404: nothing to copy

@@ -9,7 +9,15 @@ from datetime import UTC, datetime
 import pytest
 
 from server.domain.changes import ObjectState, PropertyChanges
-from server.domain.errors import BadRequest, NotFound, QuotaExceeded, TooManyMembers, UidConflict, WriteConflict
+from server.domain.errors import (
+    BadRequest,
+    NotFound,
+    QuotaExceeded,
+    SameResource,
+    TooManyMembers,
+    UidConflict,
+    WriteConflict,
+)
 from server.domain.objects import Target
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state
 
@@ -302,7 +310,7 @@ async def test_move_and_copy_replace_what_has_the_name(storage, person):
     texts = await storage.database.fetch("select text from trash where home_id = $1 order by id", calendar.home_id)
     assert [row[0] for row in texts] == ["old text", "one"]
     assert (await person.home()).used_bytes == 3
-    with pytest.raises(BadRequest):
+    with pytest.raises(SameResource):
         await storage.move_object(tasks, "t.ics", state(moved), tasks, "t.ics", state(moved), LIMITS, CAUSE)
 
 
