@@ -32,7 +32,7 @@ from server.auth.settings import SignInSettings
 from server.auth.sign_in import SignIn
 from server.domain.errors import SignInDelayed, SignInRequired
 from server.domain.principals import Principal, name_key
-from server.storage.directory import Directory, SignInMaterial, ThrottleRules
+from server.storage.sign_in import SignInMaterial, SignIns, ThrottleRules
 
 __all__ = ["Authenticator", "SignIn"]
 
@@ -74,7 +74,7 @@ class Authenticator:
 
     def __init__(
         self,
-        directory: Directory,
+        directory: SignIns,
         *,
         hasher: PasswordHasher,
         cache: CredentialCache,
@@ -99,7 +99,7 @@ class Authenticator:
         self._failures = 0
 
     @classmethod
-    def from_settings(cls, settings: SignInSettings, directory: Directory, addresses: ClientAddresses) -> Authenticator:
+    def from_settings(cls, settings: SignInSettings, directory: SignIns, addresses: ClientAddresses) -> Authenticator:
         """The authenticator that the settings describe. Raises `ConfigurationError` for an unusable htpasswd file."""
         hasher = PasswordHasher()
         return cls(

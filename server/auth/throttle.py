@@ -1,7 +1,7 @@
 """How failed attempts to sign in are counted, and under which names.
 
 The counts lie in the database, so that all workers see them: per client address, per account from one address, and per
-account. What happens after how many failures is `server.storage.directory.ThrottleRules`.
+account. What happens after how many failures is `server.storage.sign_in.ThrottleRules`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The directory in PostgreSQL: principals and how they sign in (`server.storage.directory.Directory`)."""
+"""The directory in PostgreSQL: principals, and how they sign in."""
 
 from __future__ import annotations
 
@@ -10,18 +10,8 @@ import asyncpg
 from server.domain.changes import Cause
 from server.domain.errors import AlreadyExists, NotFound
 from server.domain.principals import Principal, PrincipalKind, name_key
-from server.storage.directory import (
-    AppPassword,
-    AppPasswordHash,
-    FailureScope,
-    Handover,
-    PrincipalChange,
-    PrincipalRecord,
-    RelationChange,
-    SignInMaterial,
-    Throttle,
-    ThrottleRules,
-)
+from server.storage.directory import AppPassword, Handover, PrincipalChange, PrincipalRecord, RelationChange
+from server.storage.sign_in import AppPasswordHash, FailureScope, SignInMaterial, Throttle, ThrottleRules
 from storage_plugins.postgres.changes import handover as handing_over
 from storage_plugins.postgres.changes import principal_removal
 from storage_plugins.postgres.changes import principals as principal_writes
@@ -42,7 +32,7 @@ _RECORD = """
 
 
 class PostgresDirectory:
-    """A `Directory` on the connections of a worker."""
+    """A `server.storage.directory.Directory` and `server.storage.sign_in.SignIns` on the connections of a worker."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -52,7 +42,7 @@ class PostgresDirectory:
     async def sign_in_material(
         self, login_key: str, selector: str | None, address_key: str, unknown_account_key: str
     ) -> SignInMaterial:
-        """See `Directory`."""
+        """See `SignIns`."""
         row = await self._database.fetchrow(
             """
             select l.id, l.name, l.credential_version, l.may, w.hash, a.id as app_id, a.hash as app_hash,
@@ -102,7 +92,7 @@ class PostgresDirectory:
         return SignInMaterial(row["id"], row["credential_version"], row["may"], row["name"], row["hash"], app, throttle)
 
     async def record_failure(self, address_key: str, account_key: str | None, rules: ThrottleRules) -> None:
-        """See `Directory`."""
+        """See `SignIns`."""
         scopes: list[tuple[FailureScope, str]] = [("address", address_key)]
         if account_key is not None:
             # The account first: what counts for the pair is not older than what counts for the account.
@@ -132,12 +122,12 @@ class PostgresDirectory:
             )
 
     async def clear_failures(self, address_key: str, account_key: str) -> None:
-        """See `Directory`."""
+        """See `SignIns`."""
         key = f"{account_key} {address_key}"
         await self._database.fetch("delete from signin_failure where scope = 'pair' and key = $1", key)
 
     async def forget_failures(self, window: float) -> int:
-        """See `Directory`."""
+        """See `SignIns`."""
         gone = await self._database.fetchval(
             """
             with gone as (
@@ -156,13 +146,13 @@ class PostgresDirectory:
         return int(gone)
 
     async def replace_password_hash(self, principal_id: int, old: str, new: str) -> None:
-        """See `Directory`."""
+        """See `SignIns`."""
         await self._database.fetch(
             "update password set hash = $3 where principal_id = $1 and hash = $2", principal_id, old, new
         )
 
     async def app_password_used(self, app_password_id: int) -> None:
-        """See `Directory`."""
+        """See `SignIns`."""
         await self._database.fetch("update app_password set last_used_at = now() where id = $1", app_password_id)
 
     # reading principals

@@ -19,7 +19,8 @@ from server.domain.actors import Actor
 from server.domain.errors import AlreadyExists, InvalidPrincipal, NameTaken, NotFound, SignInDelayed, SignInRequired
 from server.domain.objects import Target
 from server.services.principals import changes as principals
-from server.storage.directory import Directory, PrincipalChange, RelationChange, ThrottleRules
+from server.storage.directory import Directory, PrincipalChange, RelationChange
+from server.storage.sign_in import SignIns, ThrottleRules
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
@@ -54,7 +55,7 @@ def basic(login: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode()}
 
 
-def make_authenticator(directory: Directory, rules: ThrottleRules = RULES) -> Authenticator:
+def make_authenticator(directory: SignIns, rules: ThrottleRules = RULES) -> Authenticator:
     return Authenticator(
         directory,
         hasher=CountingHasher(),
@@ -84,6 +85,7 @@ async def signs_in(authenticator: Authenticator, storage: PostgresStorage, login
 
 def test_it_offers_what_the_protocol_asks(directory: PostgresDirectory) -> None:
     assert isinstance(directory, Directory)
+    assert isinstance(directory, SignIns)
 
 
 async def test_a_new_person_has_homes_and_signs_in_by_name_and_by_address(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server.auth.passwords import PasswordHasher, Verification
-from server.storage.directory import AppPasswordHash, SignInMaterial, Throttle, ThrottleRules
+from server.storage.sign_in import AppPasswordHash, SignInMaterial, Throttle, ThrottleRules
 
 
 @dataclass

@@ -18,7 +18,7 @@ from server.auth.credential_cache import CredentialCache
 from server.auth.passwords import PasswordHasher
 from server.domain.errors import SignInDelayed, SignInRequired, Unavailable
 from server.domain.principals import Principal
-from server.storage.directory import AppPasswordHash, ThrottleRules
+from server.storage.sign_in import AppPasswordHash, ThrottleRules
 from tests.unit.auth.directory_in_memory import CountingHasher, DirectoryInMemory, Person
 
 LOCAL = "127.0.0.1"

@@ -14,7 +14,7 @@ from server.auth.htpasswd import HtpasswdFile
 from server.auth.sign_in import SignIn
 from server.domain.errors import ConfigurationError, InvalidPrincipal
 from server.domain.principals import name_key
-from server.storage.directory import ThrottleRules
+from server.storage.sign_in import ThrottleRules
 from tests.unit.auth.directory_in_memory import CountingHasher
 
 
