@@ -166,6 +166,35 @@ class UidConflict(InvalidData):
         """The name of the member that has the UID, in the collection written to."""
 
 
+class SchedulingRefused(KoyomiError):
+    """Scheduling does not allow this change (RFC 6638 §3.2.4)."""
+
+
+class OrganizerChangeRefused(SchedulingRefused):
+    """An organizer may not change the event in this way."""
+
+
+class AttendeeChangeRefused(SchedulingRefused):
+    """An attendee may not change the event in this way: only its organizer may."""
+
+
+class DifferentOrganizers(SchedulingRefused):
+    """All components of a scheduling object have the same ORGANIZER."""
+
+
+class SchedulingObjectExists(SchedulingRefused):
+    """A scheduling object with this UID is in another calendar of the same person."""
+
+    def __init__(self, href: str | None = None, message: str | None = None) -> None:
+        super().__init__(message)
+        self.href = href
+        """The path of that object, without a proxy's prefix; None where it may not be named."""
+
+
+class AttendeeCommentRefused(SchedulingRefused):
+    """Only the server writes what attendees comment in private."""
+
+
 class DateTimeTooEarly(InvalidData):
     """A date or time lies before the earliest that is allowed."""
 

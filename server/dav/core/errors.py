@@ -43,6 +43,11 @@ TABLE: dict[type[errors.KoyomiError], Translation] = {
     errors.UnsupportedComponent: Translation(403, caldav("supported-calendar-component")),
     errors.InvalidAddressData: Translation(403, carddav("valid-address-data"), carddav("valid-address-data")),
     errors.UidConflict: Translation(403, caldav("no-uid-conflict"), carddav("no-uid-conflict")),
+    errors.OrganizerChangeRefused: Translation(403, caldav("allowed-organizer-scheduling-object-change")),
+    errors.AttendeeChangeRefused: Translation(403, caldav("allowed-attendee-scheduling-object-change")),
+    errors.DifferentOrganizers: Translation(403, caldav("same-organizer-in-all-components")),
+    errors.SchedulingObjectExists: Translation(403, caldav("unique-scheduling-object-resource")),
+    errors.AttendeeCommentRefused: Translation(403, calendarserver("valid-attendee-comment-change")),
     errors.DateTimeTooEarly: Translation(403, caldav("min-date-time")),
     errors.DateTimeTooLate: Translation(403, caldav("max-date-time")),
     errors.TooManyAttendees: Translation(403, caldav("max-attendees-per-instance")),
@@ -108,6 +113,8 @@ def _inner(error: errors.KoyomiError, collection_href: str, prefix: str) -> str:
         return names.element(dav("resource"), names.href(prefix + error.href) + privilege)
     if isinstance(error, errors.UidConflict):
         return names.href(collection_href + encode(error.name)) if error.name is not None else ""
+    if isinstance(error, errors.SchedulingObjectExists):
+        return names.href(prefix + error.href) if error.href is not None else ""
     if isinstance(error, errors.UnsupportedFilter):
         return error.element
     if isinstance(error, errors.InvalidData):

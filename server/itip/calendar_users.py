@@ -1,0 +1,129 @@
+"""Calendar users: ORGANIZER and ATTENDEE values compared as people, not as spellings (RFC 6638 §2.4.1).
+
+The service looks up the principals of all `addresses` of the objects concerned and makes a `Directory` of them. Every
+function of iTIP asks the directory whom an address means: two addresses are the same calendar user when their `key` is
+equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from server.calendar.attendance import address_key
+from server.domain.principals import name_key
+from server.itip.scheduling_object import SchedulingObject
+
+_SCHEMES = ("mailto:", "urn:", "http:", "https:", "tel:", "sip:", "ldap:")
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarUser:
+    """A person, room or group here, or an address elsewhere."""
+
+    key: str
+    """Equal for all addresses of one calendar user: `principal:ID` here, else the normalised address."""
+    address: str
+    """The address to write where an app wrote one that only this server understands: `mailto:`, or `urn:x-uid:`."""
+    principal_id: int | None = None
+    """None for people elsewhere."""
+    addresses: tuple[str, ...] = ()
+    """All addresses, aliases and former ones included; of people here only."""
+    cn: str | None = None
+    """The name to show; None: as the organizer wrote it."""
+    cutype: str | None = None
+    """CUTYPE of people here: `INDIVIDUAL`, `GROUP`, `ROOM`, `RESOURCE`."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this installation delivers to them."""
+        return self.principal_id is not None
+
+    @property
+    def may_organize(self) -> bool:
+        """Whether they may be an organizer: rooms and resources are not."""
+        return self.cutype not in ("ROOM", "RESOURCE")
+
+    @property
+    def has_mail_address(self) -> bool:
+        """Whether their address is a mail address, so that a message may be mailed to them."""
+        return self.address.lower().startswith("mailto:")
+
+
+def here(
+    principal_id: int, addresses: Iterable[str], cn: str | None = None, cutype: str = "INDIVIDUAL"
+) -> CalendarUser:
+    """A principal as a calendar user.
+
+    :param addresses: `mailto:` addresses first, present ones before former ones, then `urn:x-uid:`, then the others.
+    """
+    known = tuple(addresses)
+    written = next((each for each in known if each.lower().startswith(("mailto:", "urn:"))), known[0] if known else "")
+    return CalendarUser(f"principal:{principal_id}", written, principal_id, known, cn, cutype)
+
+
+def normalised(address: str) -> str:
+    """A calendar user address as it is compared.
+
+    Case does not count, nor do escapes, slashes and header fields of a `mailto:`, nor the host and the form of the URL
+    of a principal. An address without a scheme that holds `@` is a mail address.
+    """
+    plain = address.strip().strip("<>\"'").strip()
+    lower = plain.lower()
+    if lower.startswith("mailto:"):
+        mail = plain[len("mailto:") :].partition("?")[0]
+    elif "@" in plain and not lower.startswith(_SCHEMES) and "/" not in plain:
+        mail = plain
+    else:
+        return address_key(plain)
+    return f"mailto:{name_key(unquote(mail).strip().lstrip('/'))}"
+
+
+class Directory:
+    """Who the addresses of some objects are.
+
+    :param users: the people here, each with all of their addresses. An address of two users is that of the first.
+    """
+
+    def __init__(self, users: Iterable[CalendarUser] = ()) -> None:
+        self._known: dict[str, CalendarUser] = {}
+        for user in users:
+            for address in (*user.addresses, user.address):
+                self._known.setdefault(normalised(address), user)
+        self._found: dict[str, CalendarUser] = {}
+
+    def user(self, address: str) -> CalendarUser:
+        """The calendar user of an address as written; one elsewhere where nobody here has it."""
+        found = self._found.get(address)
+        if found is None:
+            key = normalised(address)
+            found = self._known.get(key)
+            if found is None:
+                found = CalendarUser(key, address.strip())
+            self._found[address] = found
+        return found
+
+    def key(self, address: str) -> str:
+        """The key of the calendar user of an address."""
+        return self.user(address).key
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two addresses are those of one calendar user."""
+        return one == other or self.key(one) == self.key(other)
+
+
+def addresses(*objects: SchedulingObject | None) -> frozenset[str]:
+    """The calendar user addresses that objects name, as written: what the service looks up for a `Directory`."""
+    found: set[str] = set()
+    for each in objects:
+        if each is None:
+            continue
+        for component in each.components:
+            for line in component.lines:
+                if line.name in ("ATTENDEE", "ORGANIZER"):
+                    found.add(line.value.strip())
+                    for parameter in ("DELEGATED-TO", "DELEGATED-FROM", "MEMBER", "SENT-BY"):
+                        if parameter in line.parameter_text.upper():
+                            found.update(line.params.get(parameter, ()))
+    return frozenset(found)

@@ -1,0 +1,199 @@
+"""Single instances of a scheduling object: which component describes one, and a component for one (RFC 5546 §3.2)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from server.calendar.component_times import Moment, as_local
+from server.calendar.expand import written_time
+from server.calendar.recurrence_ids import in_series, instance_id
+from server.calendar.recurrence_set import Instance, RecurrenceSet, recurrence_set
+from server.calendar.values import Period, property_times
+from server.calendar.work import Work
+from server.calendar.zones import UTC_ZONE
+from server.domain.errors import InvalidData
+from server.domain.occurrences import Kind, later
+from server.itip.lines import Line, spelled
+from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject, Subcomponent
+
+RECURRENCE = ("RRULE", "RDATE", "EXDATE", "EXRULE")
+"""Properties of a series that no single instance has."""
+
+_SECOND = timedelta(seconds=1)
+_FORMS = {8: "%Y%m%d", 15: "%Y%m%dT%H%M%S", 16: "%Y%m%dT%H%M%SZ"}
+"""How identifiers are written, by their length."""
+
+
+def start_of(instance: str) -> datetime | None:
+    """The original start that an identifier names, in UTC; floating times and dates as if in UTC.
+
+    None for the master, and for a RECURRENCE-ID that could not be read.
+    """
+    form = _FORMS.get(len(instance))
+    if form is None:
+        return None
+    try:
+        return datetime.strptime(instance, form).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def excluded(value: SchedulingObject) -> dict[str, Line]:
+    """The instances that the EXDATEs of the master exclude, by identifier, with the line of each."""
+    master = value.master
+    if master is None:
+        return {}
+    found: dict[str, Line] = {}
+    for line in master.all("EXDATE"):
+        for instance in instances_of(value, line):
+            found.setdefault(instance, line)
+    return found
+
+
+def instances_of(value: SchedulingObject, line: Line) -> list[str]:
+    """The identifiers of the instances that an EXDATE or RDATE of the master names; what cannot be read is left out."""
+    try:
+        times = property_times(line)
+    except InvalidData:
+        return []
+    found: list[str] = []
+    for time in times:
+        # An EXDATE is named as the RECURRENCE-ID of the same spelling.
+        start = time.start if isinstance(time, Period) else time
+        try:
+            original = in_series(start, value.anchor, value.zones)
+        except InvalidData:
+            continue
+        found.append(instance_id(original.utc, original))
+    return found
+
+
+def series(value: SchedulingObject) -> RecurrenceSet | None:
+    """The instances of the master alone, without regard to overrides; None without a master.
+
+    :raises InvalidData: for rules and times that cannot be read.
+    """
+    master = value.master
+    return None if master is None else recurrence_set([(0, master.component)], value.zones, Work())
+
+
+def recurs(component: SchedulingComponent) -> bool:
+    """Whether a component is a series."""
+    return any(line.name in ("RRULE", "RDATE") for line in component.lines)
+
+
+def master_instance(value: SchedulingObject, instance: str) -> Instance | None:
+    """The instance that the master has at an identifier; None where it has none, or EXDATE excludes it.
+
+    :raises InvalidData: for rules and times that cannot be read.
+    """
+    start = start_of(instance)
+    found = series(value)
+    if start is None or found is None or not found.recurs:
+        return None
+    for each in found.instances(start, later(start, _SECOND)):
+        if each.recurrence_id == instance:
+            return each
+    return None
+
+
+def describing(value: SchedulingObject, instance: str) -> SchedulingComponent | None:
+    """The component that says how an instance is: its override, the last range (THISANDFUTURE) before it, the master.
+
+    None where there is neither an override nor a master. Whether the master has the instance is not asked.
+    """
+    own = value.by_instance.get(instance)
+    if own is not None or instance == MASTER:
+        return own
+    ranges = [each for each in value.overrides if is_range(each) and each.instance <= instance]
+    return max(ranges, key=lambda each: each.instance, default=None) or value.master
+
+
+def is_range(component: SchedulingComponent) -> bool:
+    """Whether a component describes all later instances, too (RANGE=THISANDFUTURE)."""
+    line = component.first("RECURRENCE-ID")
+    return line is not None and (line.parameter("RANGE") or "").strip().upper() == "THISANDFUTURE"
+
+
+def derived(value: SchedulingObject, instance: str) -> SchedulingComponent | None:
+    """A component for one instance, as the component that describes it says; its override where it has one.
+
+    RECURRENCE-ID, DTSTART and DTEND or DUE are in the form that DTSTART has there. None where no component describes
+    it, or its times cannot be read. Whether the master has the instance is not asked.
+    """
+    source = describing(value, instance)
+    if source is None or source.instance == instance:
+        return source
+    start_utc = start_of(instance)
+    if start_utc is None:
+        return None
+    try:
+        return _instance_component(value, source, instance, start_utc)
+    except InvalidData:
+        return None
+
+
+def _instance_component(
+    value: SchedulingObject, source: SchedulingComponent, instance: str, start_utc: datetime
+) -> SchedulingComponent | None:
+    anchor = value.anchor
+    if anchor is None:
+        return None
+    original = Moment(as_local(start_utc, anchor.zone), anchor.kind, anchor.zone)
+    base = anchor.local
+    if source.instance != MASTER:
+        range_start = start_of(source.instance)
+        if range_start is None:
+            return None
+        base = as_local(range_start, anchor.zone)
+    shift = original.local - base
+    model = value.master or source
+    first = model.first("DTSTART") or model.first("DUE")
+    assert first is not None
+    recurrence_id = spelled("RECURRENCE-ID", first.parameter_text, _written(original, original.local))
+    items: list[Line | Subcomponent] = []
+    placed = False
+    for item in source.items:
+        if not isinstance(item, Line):
+            if not placed:
+                items.append(recurrence_id)
+                placed = True
+            items.append(item)
+        elif item.name in RECURRENCE or item.name == "RECURRENCE-ID":
+            continue
+        elif item.name in ("DTSTART", "DTEND", "DUE"):
+            if not placed:
+                items.append(recurrence_id)
+                placed = True
+            moved = value.moment_of(item)
+            if moved is None:
+                items.append(item)
+                continue
+            items.append(item.with_value(_written(moved, moved.local + shift)))
+        else:
+            items.append(item)
+    return source.with_items(items if placed else [*items, recurrence_id], instance)
+
+
+def _written(moment: Moment, local: datetime) -> str:
+    """A local time of the kind and zone of a moment, as the value of a line."""
+    value = written_time(local, Kind.DATE if moment.kind is Kind.DATE else Kind.FLOATING)
+    return f"{value}Z" if moment.zone is UTC_ZONE else value
+
+
+def with_exdates(value: SchedulingObject, component: SchedulingComponent, instances: list[str]) -> SchedulingComponent:
+    """The master with these instances excluded too, each by an EXDATE in the form of DTSTART.
+
+    :param value: the object of the master, which gives its times their zones.
+    """
+    first = component.first("DTSTART") or component.first("DUE")
+    anchor = value.anchor
+    if first is None or anchor is None:
+        return component
+    lines = component.all("EXDATE")
+    for instance in instances:
+        start = start_of(instance)
+        if start is not None:
+            moment = Moment(as_local(start, anchor.zone), anchor.kind, anchor.zone)
+            lines.append(spelled("EXDATE", first.parameter_text, _written(moment, moment.local)))
+    return component.with_lines("EXDATE", lines)

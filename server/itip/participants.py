@@ -1,0 +1,142 @@
+"""ORGANIZER and ATTENDEE lines, and their parameters (RFC 5545 §3.2, §3.8.4.1, §3.8.4.3; RFC 6638 §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from server.itip.calendar_users import CalendarUser, Directory
+from server.itip.lines import Line
+from server.itip.scheduling_object import SchedulingComponent, SchedulingObject
+
+NEEDS_ACTION = "NEEDS-ACTION"
+ACCEPTED = "ACCEPTED"
+DECLINED = "DECLINED"
+TENTATIVE = "TENTATIVE"
+DELEGATED = "DELEGATED"
+
+SERVER = "SERVER"
+CLIENT = "CLIENT"
+NONE = "NONE"
+
+PRIVATE_PARAMETERS = ("SCHEDULE-STATUS", "SCHEDULE-AGENT", "SCHEDULE-FORCE-SEND", "X-CALENDARSERVER-DTSTAMP")
+"""Parameters that stand in the copy of their owner alone, never in messages (RFC 6638 §7)."""
+
+PARTSTAT_DTSTAMP = "X-CALENDARSERVER-DTSTAMP"
+"""On a person's own ATTENDEE in their own copy: when they answered last, in UTC."""
+
+
+def token(line: Line, parameter: str, default: str = "") -> str:
+    """The value of a parameter that is a token, in upper case; the default without it."""
+    value = line.parameter(parameter)
+    return value.strip().upper() or default if value else default
+
+
+def partstat(attendee: Line) -> str:
+    """PARTSTAT; `NEEDS-ACTION` without it (RFC 5545 §3.2.12)."""
+    return token(attendee, "PARTSTAT", NEEDS_ACTION)
+
+
+def schedule_agent(line: Line) -> str:
+    """SCHEDULE-AGENT: `SERVER`, `CLIENT` or `NONE`. `SERVER` without it; unknown values mean `NONE` (RFC 6638 §7.1)."""
+    agent = token(line, "SCHEDULE-AGENT", SERVER)
+    return agent if agent in (SERVER, CLIENT) else NONE
+
+
+def force_send(line: Line) -> str:
+    """SCHEDULE-FORCE-SEND: `REQUEST` or `REPLY`; empty without it (RFC 6638 §7.2)."""
+    return token(line, "SCHEDULE-FORCE-SEND")
+
+
+def rsvp(attendee: Line) -> bool:
+    """RSVP."""
+    return token(attendee, "RSVP") == "TRUE"
+
+
+def role(attendee: Line) -> str:
+    """ROLE; `REQ-PARTICIPANT` without it."""
+    return token(attendee, "ROLE", "REQ-PARTICIPANT")
+
+
+def organizer_line(component: SchedulingComponent) -> Line | None:
+    """ORGANIZER of a component."""
+    return component.first("ORGANIZER")
+
+
+def organizer(value: SchedulingObject, directory: Directory) -> CalendarUser | None:
+    """The organizer of an object: the ORGANIZER of the first component that has one."""
+    for component in value.components:
+        line = component.first("ORGANIZER")
+        if line is not None:
+            return directory.user(line.value)
+    return None
+
+
+def attendee_lines(component: SchedulingComponent, user: CalendarUser, directory: Directory) -> list[Line]:
+    """The ATTENDEE lines of a calendar user in a component."""
+    return [line for line in component.all("ATTENDEE") if directory.key(line.value) == user.key]
+
+
+def attendee_line(component: SchedulingComponent, user: CalendarUser, directory: Directory) -> Line | None:
+    """The first ATTENDEE line of a calendar user in a component; None where they are not invited."""
+    for line in component.all("ATTENDEE"):
+        if directory.key(line.value) == user.key:
+            return line
+    return None
+
+
+def attendees(component: SchedulingComponent, directory: Directory) -> dict[str, Line]:
+    """The first ATTENDEE line of each calendar user, by their key."""
+    found: dict[str, Line] = {}
+    for line in component.all("ATTENDEE"):
+        found.setdefault(directory.key(line.value), line)
+    return found
+
+
+def all_attendees(value: SchedulingObject, directory: Directory) -> dict[str, CalendarUser]:
+    """The calendar users whom any component of an object invites, by their key, in the order of the text."""
+    found: dict[str, CalendarUser] = {}
+    for component in value.components:
+        for line in component.all("ATTENDEE"):
+            user = directory.user(line.value)
+            found.setdefault(user.key, user)
+    return found
+
+
+def map_attendees(component: SchedulingComponent, change: Callable[[Line], Line | None]) -> SchedulingComponent:
+    """The component with each ATTENDEE line as a function gives it; None removes it."""
+    return component.map_lines(lambda line: change(line) if line.name == "ATTENDEE" else line)
+
+
+def map_attendee(
+    component: SchedulingComponent, user: CalendarUser, directory: Directory, change: Callable[[Line], Line | None]
+) -> SchedulingComponent:
+    """The component with the ATTENDEE lines of one calendar user as a function gives them; None removes them."""
+    return map_attendees(component, lambda line: change(line) if directory.key(line.value) == user.key else line)
+
+
+def with_schedule_statuses(
+    value: SchedulingObject, statuses: Mapping[str, str], directory: Directory
+) -> SchedulingObject:
+    """The object with SCHEDULE-STATUS on all lines of attendees, or of the organizer (RFC 6638 §7.3).
+
+    :param statuses: by the key of the calendar user: `1.2`, `3.7`, ...; several are separated by commas.
+    """
+    if not statuses:
+        return value
+    codes = {key: status.split(",") for key, status in statuses.items()}
+
+    def stated(line: Line) -> Line:
+        if line.name not in ("ATTENDEE", "ORGANIZER"):
+            return line
+        wanted = codes.get(directory.key(line.value))
+        return line if wanted is None else line.with_parameter("SCHEDULE-STATUS", wanted)
+
+    return value.map_components(lambda component: component.map_lines(stated))
+
+
+def participant_lines(value: SchedulingObject) -> Iterator[Line]:
+    """All ORGANIZER and ATTENDEE lines of an object."""
+    for component in value.components:
+        for line in component.lines:
+            if line.name in ("ATTENDEE", "ORGANIZER"):
+                yield line

@@ -1,0 +1,426 @@
+"""A calendar object that can be edited, line by line: the text of a scheduling object or of an iTIP message.
+
+`read_object(text)` gives a `SchedulingObject`: the lines of its VCALENDAR, its VTIMEZONEs, and its calendar components
+(VEVENT, VTODO, VJOURNAL, VFREEBUSY), each with its content lines and the components in it. All of these are values:
+what would change one gives another, which shares what stays. Lines that nobody changes keep their bytes.
+
+An instance is named by the identifier that its occurrence has (`server.calendar.recurrence_ids`): `20260105T100000Z`,
+`20260105` in a series of dates, `20260105T100000` in one of floating times; the master, or the one component of what
+does not recur, has the empty identifier. Overrides without a master are those objects whose `master` is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from server.calendar.component import Component, parse_calendar
+from server.calendar.component_times import Moment, moment
+from server.calendar.contentline import Property
+from server.calendar.recurrence_ids import SeriesIds
+from server.calendar.values import property_time
+from server.calendar.vtimezone import CalendarZones
+from server.domain.errors import InvalidData
+from server.itip.lines import Line, made
+
+CALENDAR_COMPONENTS = frozenset(("VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY"))
+"""What iTIP messages are about (RFC 5546 §1.4)."""
+
+MASTER = ""
+"""The identifier of the master, and of the one component of what does not recur."""
+
+_MAX_SEQUENCE = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Subcomponent:
+    """A component within another, as it is written: VALARM in VEVENT, VTIMEZONE in VCALENDAR."""
+
+    name: str
+    written: str
+    component: Component
+    """Its tree; offsets are those of the text that it was read from."""
+
+
+class SchedulingComponent:
+    """A calendar component: its lines and subcomponents in their order."""
+
+    __slots__ = ("_component", "begin", "end", "instance", "items", "name")
+
+    def __init__(
+        self, name: str, items: Sequence[Line | Subcomponent], instance: str, begin: str = "", end: str = ""
+    ) -> None:
+        self.name = name
+        """Upper-case."""
+        self.items = tuple(items)
+        self.instance = instance
+        """The identifier of the instance that it overrides; `MASTER` without RECURRENCE-ID."""
+        self.begin = begin or f"BEGIN:{name}\r\n"
+        self.end = end or f"END:{name}\r\n"
+        self._component: Component | None = None
+
+    def __repr__(self) -> str:
+        return f"<SchedulingComponent {self.name} {self.instance or 'master'}>"
+
+    # -- what it holds ----------------------------------------------------------------------------------------------
+
+    @property
+    def written(self) -> str:
+        """Its text."""
+        return "".join((self.begin, *(item.written for item in self.items), self.end))
+
+    @property
+    def lines(self) -> list[Line]:
+        """Its properties."""
+        return [item for item in self.items if isinstance(item, Line)]
+
+    @property
+    def subcomponents(self) -> list[Subcomponent]:
+        """The components in it."""
+        return [item for item in self.items if isinstance(item, Subcomponent)]
+
+    @property
+    def component(self) -> Component:
+        """The same as a tree, for the functions of `server.calendar`; its properties are the lines."""
+        if self._component is None:
+            self._component = Component(self.name)
+            self._component.properties = list(self.lines)
+            self._component.components = [item.component for item in self.subcomponents]
+        return self._component
+
+    def first(self, name: str) -> Line | None:
+        """The first line with this upper-case name."""
+        for item in self.items:
+            if item.name == name and isinstance(item, Line):
+                return item
+        return None
+
+    def all(self, name: str) -> list[Line]:
+        """The lines with this upper-case name."""
+        return [item for item in self.items if item.name == name and isinstance(item, Line)]
+
+    def value(self, name: str) -> str | None:
+        """The raw value of the first line with this upper-case name, without space around."""
+        found = self.first(name)
+        return None if found is None else found.value.strip()
+
+    def token(self, name: str) -> str:
+        """The value of the first line with this upper-case name, in upper case; empty without it (STATUS, TRANSP)."""
+        return (self.value(name) or "").upper()
+
+    @property
+    def is_override(self) -> bool:
+        """Whether it has a RECURRENCE-ID."""
+        return self.first("RECURRENCE-ID") is not None
+
+    @property
+    def sequence(self) -> int:
+        """SEQUENCE; 0 without it or where it is no number."""
+        digits = (self.value("SEQUENCE") or "").lstrip("0")
+        if not digits or not digits.isascii() or not digits.isdecimal():
+            return 0
+        return min(int(digits), _MAX_SEQUENCE) if len(digits) <= 10 else _MAX_SEQUENCE
+
+    # -- what makes another of it -----------------------------------------------------------------------------------
+
+    def with_items(self, items: Sequence[Line | Subcomponent], instance: str | None = None) -> SchedulingComponent:
+        """The component with other lines and subcomponents, and perhaps of another instance."""
+        return SchedulingComponent(
+            self.name, items, self.instance if instance is None else instance, self.begin, self.end
+        )
+
+    def map_lines(self, change: Callable[[Line], Line | None]) -> SchedulingComponent:
+        """The component with each line as a function gives it; None removes it. Itself where nothing changes."""
+        items: list[Line | Subcomponent] = []
+        changed = False
+        for item in self.items:
+            if isinstance(item, Line):
+                new = change(item)
+                changed = changed or new is not item
+                if new is not None:
+                    items.append(new)
+            else:
+                items.append(item)
+        return self.with_items(items) if changed else self
+
+    def with_lines(self, name: str, lines: Sequence[Line]) -> SchedulingComponent:
+        """The component with these lines in place of all of an upper-case name.
+
+        They stand where the first of these stood, else behind the last property. Itself where nothing changes.
+        """
+        present = self.all(name)
+        if len(present) == len(lines) and all(one is other for one, other in zip(present, lines, strict=True)):
+            return self
+        items: list[Line | Subcomponent] = []
+        place = -1
+        for item in self.items:
+            if item.name == name and isinstance(item, Line):
+                place = len(items) if place < 0 else place
+            else:
+                items.append(item)
+        if place < 0:
+            place = max((index + 1 for index, item in enumerate(items) if isinstance(item, Line)), default=0)
+        items[place:place] = lines
+        return self.with_items(items)
+
+    def with_value(self, name: str, value: str | None) -> SchedulingComponent:
+        """The component with one line of an upper-case name and this value as written; None removes all of them.
+
+        The parameters of a line that is there already go: they may not fit the value.
+        """
+        present = self.all(name)
+        if value is None:
+            return self.with_lines(name, []) if present else self
+        if len(present) == 1 and present[0].value == value and not present[0].parameter_text:
+            return self
+        return self.with_lines(name, [made(name, value)])
+
+    def without(self, *names: str) -> SchedulingComponent:
+        """The component without the lines of some upper-case names."""
+        if not any(item.name in names and isinstance(item, Line) for item in self.items):
+            return self
+        return self.with_items([item for item in self.items if not (item.name in names and isinstance(item, Line))])
+
+    def with_subcomponents(self, name: str, subcomponents: Sequence[Subcomponent]) -> SchedulingComponent:
+        """The component with these subcomponents in place of all of an upper-case name, behind everything else."""
+        kept = [item for item in self.items if not (item.name == name and isinstance(item, Subcomponent))]
+        return self.with_items([*kept, *subcomponents])
+
+
+class SchedulingObject:
+    """A VCALENDAR that can be edited; see the module."""
+
+    def __init__(self, items: Sequence[Line | Subcomponent | SchedulingComponent], begin: str, end: str) -> None:
+        self.items = tuple(items)
+        """Lines of VCALENDAR, VTIMEZONEs and other components as they are written, and calendar components."""
+        self.begin = begin
+        self.end = end
+
+    def __repr__(self) -> str:
+        return f"<SchedulingObject {self.uid}: {list(self.components)}>"
+
+    # -- what it holds ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join((self.begin, *(item.written for item in self.items), self.end))
+
+    @cached_property
+    def components(self) -> tuple[SchedulingComponent, ...]:
+        """The calendar components, in their order."""
+        return tuple(item for item in self.items if isinstance(item, SchedulingComponent))
+
+    @cached_property
+    def by_instance(self) -> dict[str, SchedulingComponent]:
+        """The calendar components by the identifier of their instance; the master by `MASTER`."""
+        return {component.instance: component for component in reversed(self.components)}
+
+    @property
+    def master(self) -> SchedulingComponent | None:
+        """The component without RECURRENCE-ID."""
+        return self.by_instance.get(MASTER)
+
+    @property
+    def overrides(self) -> list[SchedulingComponent]:
+        """The components with RECURRENCE-ID, in their order."""
+        return [component for component in self.components if component.instance != MASTER]
+
+    @property
+    def name(self) -> str:
+        """The type of the calendar components: `VEVENT`, `VTODO`, ...; empty without any."""
+        return self.components[0].name if self.components else ""
+
+    @property
+    def uid(self) -> str:
+        """The UID of the first calendar component that has one, unescaped."""
+        for component in self.components:
+            line = component.first("UID")
+            if line is not None:
+                return line.text.strip()
+        return ""
+
+    @property
+    def sequence(self) -> int:
+        """The greatest SEQUENCE of the calendar components."""
+        return max((component.sequence for component in self.components), default=0)
+
+    @property
+    def method(self) -> str:
+        """METHOD, in upper case; empty without it."""
+        for item in self.items:
+            if item.name == "METHOD" and isinstance(item, Line):
+                return item.value.strip().upper()
+        return ""
+
+    @property
+    def timezones(self) -> list[Subcomponent]:
+        """The VTIMEZONEs."""
+        return [item for item in self.items if item.name == "VTIMEZONE" and isinstance(item, Subcomponent)]
+
+    @cached_property
+    def calendar(self) -> Component:
+        """The same as a tree, for the functions of `server.calendar`; its properties are the lines."""
+        tree = Component("VCALENDAR")
+        for item in self.items:
+            if isinstance(item, Line):
+                tree.properties.append(item)
+            else:
+                tree.components.append(item.component)
+        return tree
+
+    @cached_property
+    def zones(self) -> CalendarZones:
+        """The time zones of its times."""
+        return CalendarZones(self.calendar)
+
+    @cached_property
+    def ids(self) -> SeriesIds:
+        """What names instances in this object."""
+        return SeriesIds(self.calendar)
+
+    def instance_of(self, recurrence_id: Property | None) -> str:
+        """The identifier of the instance that a RECURRENCE-ID means in this object."""
+        return MASTER if recurrence_id is None else self.ids.id_of(self.name, recurrence_id)
+
+    @cached_property
+    def anchor(self) -> Moment | None:
+        """DTSTART of the master, or DUE of a task without it; None without a master, or where it cannot be read."""
+        return None if self.master is None else self.moment(self.master, "DTSTART") or self.moment(self.master, "DUE")
+
+    def moment(self, component: SchedulingComponent, name: str) -> Moment | None:
+        """The time of the first line with this upper-case name; None without one, or where it cannot be read."""
+        line = component.first(name)
+        return None if line is None else self.moment_of(line)
+
+    def moment_of(self, line: Property) -> Moment | None:
+        """The time that a line means in this object; None where it cannot be read."""
+        try:
+            return moment(property_time(line), self.zones)
+        except InvalidData:
+            return None
+
+    # -- what makes another of it -----------------------------------------------------------------------------------
+
+    def with_items(self, items: Sequence[Line | Subcomponent | SchedulingComponent]) -> SchedulingObject:
+        """The object with other lines and components."""
+        return SchedulingObject(items, self.begin, self.end)
+
+    def with_components(self, components: Iterable[SchedulingComponent]) -> SchedulingObject:
+        """The object with exactly these calendar components.
+
+        One whose instance the object has stands in the place of that; others follow behind the last. Itself where
+        nothing changes.
+        """
+        wanted = {component.instance: component for component in components}
+        if len(wanted) == len(self.components) and all(
+            wanted.get(component.instance) is component for component in self.components
+        ):
+            return self
+        items: list[Line | Subcomponent | SchedulingComponent] = []
+        place = -1
+        for item in self.items:
+            if isinstance(item, SchedulingComponent):
+                new = wanted.pop(item.instance, None)
+                if new is not None:
+                    items.append(new)
+                place = len(items)
+            else:
+                items.append(item)
+        if place < 0:
+            place = len(items)
+        items[place:place] = wanted.values()
+        return self.with_items(items)
+
+    def with_component(self, component: SchedulingComponent) -> SchedulingObject:
+        """The object with a component in place of the one of the same instance, or added."""
+        return self.with_components([*self.components, component])
+
+    def map_components(self, change: Callable[[SchedulingComponent], SchedulingComponent]) -> SchedulingObject:
+        """The object with each calendar component as a function gives it."""
+        return self.with_components(map(change, self.components))
+
+    def without_instances(self, *instances: str) -> SchedulingObject:
+        """The object without the components of some instances."""
+        return self.with_components(item for item in self.components if item.instance not in instances)
+
+    def with_method(self, method: str | None) -> SchedulingObject:
+        """The object with a METHOD behind its other lines; None removes it."""
+        items = [item for item in self.items if not (item.name == "METHOD" and isinstance(item, Line))]
+        if method is not None:
+            place = next((index for index, item in enumerate(items) if not isinstance(item, Line)), len(items))
+            items.insert(place, made("METHOD", method))
+        return self.with_items(items)
+
+    def with_frame_of(self, other: SchedulingObject) -> SchedulingObject:
+        """The calendar components of this object in the VCALENDAR lines and VTIMEZONEs of another."""
+        return other.with_components(self.components)
+
+
+def read_object(text: str, tree: Component | None = None) -> SchedulingObject:
+    """The editable form of a text; `read_object(text).text == text`.
+
+    :param tree: the VCALENDAR of the text, if it was parsed already.
+    :raises InvalidCalendarData: for what is no VCALENDAR.
+    """
+    tree = parse_calendar(text) if tree is None else tree
+    position = begin_end = _after_begin(text, tree)
+    # What stands in front of BEGIN (a byte order mark) and behind END belongs to these lines.
+    begin = text[:begin_end]
+    pieces: list[Line | Subcomponent | Component] = []
+    starts: list[tuple[str, Component]] = []
+    for item in _in_order(tree):
+        written = text[position : item.end]
+        position = item.end
+        if isinstance(item, Property):
+            pieces.append(_line(item, written))
+        elif item.name in CALENDAR_COMPONENTS:
+            pieces.append(item)
+            starts.append((written, item))
+        else:
+            pieces.append(Subcomponent(item.name, written, item))
+    ids = None
+    if any(component.first("RECURRENCE-ID") is not None for _, component in starts):
+        ids = SeriesIds(tree)
+    found = iter(starts)
+    items: list[Line | Subcomponent | SchedulingComponent] = []
+    for piece in pieces:
+        if isinstance(piece, Component):
+            written, component = next(found)
+            items.append(_component(text, written, component, ids))
+        else:
+            items.append(piece)
+    return SchedulingObject(items, begin, text[position:])
+
+
+def _component(text: str, written: str, component: Component, ids: SeriesIds | None) -> SchedulingComponent:
+    """A calendar component; `written` begins with what stands between it and the item before."""
+    position = _after_begin(text, component)
+    begin = text[component.end - len(written) : position]
+    items: list[Line | Subcomponent] = []
+    for item in _in_order(component):
+        piece = text[position : item.end]
+        position = item.end
+        items.append(_line(item, piece) if isinstance(item, Property) else Subcomponent(item.name, piece, item))
+    instance = MASTER if ids is None else ids.id_of(component.name, component.first("RECURRENCE-ID"))
+    return SchedulingComponent(component.name, items, instance, begin, text[position : component.end])
+
+
+def _line(item: Property, written: str) -> Line:
+    return Line(item.name, item.parameter_text, item.value, written, item.line)
+
+
+def _in_order(component: Component) -> list[Property | Component]:
+    """What a component holds, in the order of the text."""
+    if not component.components:
+        return [*component.properties]
+    return sorted([*component.properties, *component.components], key=lambda item: item.start)
+
+
+def _after_begin(text: str, component: Component) -> int:
+    """Where the BEGIN line of a component ends, which may be folded."""
+    end = text.find("\n", component.start) + 1
+    while text[end : end + 1] in (" ", "\t"):
+        end = text.find("\n", end) + 1
+    return end or len(text)

@@ -1,0 +1,28 @@
+"""The bodies of refusals in scheduling (RFC 6638 §3.2.4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.dav.core.errors import body, translate
+from server.domain import errors
+
+
+@pytest.mark.parametrize(
+    ("error", "element"),
+    [
+        (errors.OrganizerChangeRefused(), "allowed-organizer-scheduling-object-change"),
+        (errors.AttendeeChangeRefused("The start is the organizer's."), "allowed-attendee-scheduling-object-change"),
+        (errors.DifferentOrganizers(), "same-organizer-in-all-components"),
+        (errors.SchedulingObjectExists(), "unique-scheduling-object-resource"),
+        (errors.AttendeeCommentRefused(), "valid-attendee-comment-change"),
+    ],
+)
+def test_a_refusal_names_its_precondition(error: errors.KoyomiError, element: str) -> None:
+    assert translate(error).status == 403
+    assert f":{element}" in (body(error) or "")
+
+
+def test_the_object_that_has_the_uid_is_named() -> None:
+    error = errors.SchedulingObjectExists("/calendars/__uids__/id/work/a.ics")
+    assert "<D:href>/dav/calendars/__uids__/id/work/a.ics</D:href>" in (body(error, prefix="/dav") or "")
