@@ -11,14 +11,15 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
 
+from server.domain import privileges
 from server.domain.grants import NO_GRANTS, Ace, Grants
 from server.domain.objects import Collection, CollectionKind, HomeKind
 from server.domain.principals import Principal
 from server.domain.privileges import (
     CONTAINED,
-    EVERY_PRIVILEGE,
     NO_PRIVILEGES,
     READING,
+    SENDING,
     WRITING,
     Privilege,
     Privileges,
@@ -27,10 +28,13 @@ from server.domain.privileges import (
 
 Relation = Literal["owner", "admin", "other"]
 
-GRANTABLE: frozenset[CollectionKind] = frozenset({"calendar", "addressbook"})
-"""Kinds of collections that access control lists and sharing give access to, with their members."""
-_WITH_FREE_BUSY: frozenset[CollectionKind] = frozenset({"calendar", "inbox", "outbox"})
-_AGGREGATES = (Privilege.WRITE, Privilege.ALL)
+SHAREABLE: frozenset[CollectionKind] = frozenset({"calendar", "addressbook"})
+"""Kinds of collections that sharing gives access to, with their members."""
+GRANTABLE: frozenset[CollectionKind] = SHAREABLE | {"inbox", "outbox"}
+"""Kinds of collections that have an access control list."""
+EVERYONE_DELIVERS = Ace(0, "authenticated", True, (Privilege.SCHEDULE_DELIVER,))
+"""The last entry of the list of every inbox (RFC 6638 §6.1); an entry of the list before it can deny the same."""
+_AGGREGATES = (Privilege.SCHEDULE_DELIVER, Privilege.SCHEDULE_SEND, Privilege.WRITE, Privilege.ALL)
 _FREE_BUSY = frozenset({Privilege.READ_FREE_BUSY})
 _PLAIN_READING = READING - _FREE_BUSY
 
@@ -59,12 +63,10 @@ def on_home(
 ) -> Privileges:
     """The privileges of a person on the home of its owner."""
     if viewer is None or relation(viewer, owner) != "other":
-        held = EVERY_PRIVILEGE
-    elif kind == "calendar" and grants is not NO_GRANTS:
-        held = _by_delegation(grants.groups | {viewer.id}, grants)
-    else:
-        return NO_PRIVILEGES
-    return held if kind == "calendar" else held - _FREE_BUSY
+        return privileges.on_home(kind)
+    if kind == "calendar" and grants is not NO_GRANTS:
+        return _by_delegation(grants.groups | {viewer.id}, grants) & privileges.on_home(kind)
+    return NO_PRIVILEGES
 
 
 def on_collection(
@@ -77,18 +79,18 @@ def on_collection(
     who = relation(viewer, owner)
     if viewer is None or who != "other":
         return _inherent(who, collection.kind, collection.rights)
-    if grants is NO_GRANTS:
+    if grants is NO_GRANTS and collection.kind != "inbox":
         return NO_PRIVILEGES
     concerned = grants.groups | {viewer.id}
     found: set[Privilege] = set()
     if collection.kind != "addressbook":
         found |= _by_delegation(concerned, grants) & _inherent("owner", collection.kind, collection.rights)
-    if collection.kind in GRANTABLE and collection.rights == "owner":
+    if collection.kind in SHAREABLE and collection.rights == "owner":
         found |= _by_sharing(concerned, grants, collection.id)
-        found |= _by_acl(concerned, (ace for ace in grants.aces if ace.collection_id == collection.id))
-    if collection.kind not in _WITH_FREE_BUSY:
-        found -= _FREE_BUSY
-    return frozenset(found)
+    if collection.kind in GRANTABLE and collection.rights == "owner":
+        entries = [ace for ace in grants.aces if ace.collection_id == collection.id]
+        found |= _by_acl(concerned, [*entries, EVERYONE_DELIVERS] if collection.kind == "inbox" else entries)
+    return privileges.on_collection(collection.kind) & found
 
 
 def acts_for(viewer: Principal | None, owner: Principal | None, grants: Grants) -> bool:
@@ -137,16 +139,16 @@ def may_keep_own_parts(
 @lru_cache(maxsize=256)
 def _inherent(who: Relation, kind: CollectionKind, rights: str) -> Privileges:
     """The privileges without any grant: the owner of a home has all in it, except on what is shared with them."""
-    held = EVERY_PRIVILEGE
+    exist = privileges.on_collection(kind)
     if who == "owner" and rights != "owner":
-        held = READING | WRITING if rights == "write" else READING
-    return held if kind in _WITH_FREE_BUSY else held - _FREE_BUSY
+        return exist & (READING | WRITING if rights == "write" else READING)
+    return exist
 
 
 def _by_delegation(concerned: frozenset[int], grants: Grants) -> Privileges:
     rights = {held for delegate, held in grants.delegates if delegate in concerned}
     if "write" in rights:
-        return READING | WRITING
+        return READING | WRITING | SENDING
     return READING if rights else NO_PRIVILEGES
 
 

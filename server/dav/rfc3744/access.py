@@ -13,6 +13,7 @@ from server.dav.core.resource import DELEGATES, EVERY, OWNED, Kind, Resource, de
 from server.dav.rfc3744 import acl as acl
 from server.dav.rfc3744.principals import owners
 from server.domain.principals import Principal
+from server.domain.privileges import CONTAINED, Privilege
 
 PRINCIPALS = frozenset({Kind.PRINCIPAL})
 _CALENDARS = frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.OUTBOX, Kind.CALENDAR_OBJECT})
@@ -30,6 +31,14 @@ _DESCRIPTIONS = {
     dav("unlock"): "Remove the locks of others",
     dav("read-acl"): "See who may do what",
     dav("write-acl"): "Decide who may do what",
+    caldav("schedule-deliver"): "Deliver scheduling messages",
+    caldav("schedule-deliver-invite"): "Deliver invitations",
+    caldav("schedule-deliver-reply"): "Deliver replies",
+    caldav("schedule-query-freebusy"): "Ask when somebody is busy",
+    caldav("schedule-send"): "Send scheduling messages",
+    caldav("schedule-send-invite"): "Send invitations",
+    caldav("schedule-send-reply"): "Send replies",
+    caldav("schedule-send-freebusy"): "Ask when others are busy",
 }
 
 
@@ -43,11 +52,16 @@ def _supported(name: str, *inner: str) -> str:
     return f"<D:supported-privilege>{privilege(name)}{description}{''.join(inner)}</D:supported-privilege>"
 
 
-@lru_cache(maxsize=2)
-def supported_privileges(calendars: bool) -> str:
-    """The tree of privileges (§5.3); that of calendars has CALDAV:read-free-busy within DAV:read (RFC 4791 §6.1.1)."""
-    free_busy = (_supported(caldav("read-free-busy")),) if calendars else ()
+@lru_cache(maxsize=len(Kind))
+def supported_privileges(kind: Kind) -> str:
+    """The tree of privileges (§5.3) of a kind of resource.
+
+    CALDAV:read-free-busy lies within DAV:read (RFC 4791 §6.1.1), those of inbox and outbox within DAV:all (RFC 6638
+    §6.3).
+    """
+    free_busy = (_supported(caldav("read-free-busy")),) if kind in _CALENDARS else ()
     parts = ("write-properties", "write-content", "bind", "unbind")
+    scheduling = {Kind.INBOX: Privilege.SCHEDULE_DELIVER, Kind.OUTBOX: Privilege.SCHEDULE_SEND}.get(kind)
     return _supported(
         dav("all"),
         _supported(dav("read"), *free_busy, _supported(dav("read-current-user-privilege-set"))),
@@ -55,11 +69,12 @@ def supported_privileges(calendars: bool) -> str:
         _supported(dav("unlock")),
         _supported(dav("read-acl")),
         _supported(dav("write-acl")),
+        *(() if scheduling is None else (_supported(scheduling, *map(_supported, sorted(CONTAINED[scheduling]))),)),
     )
 
 
 def _supported_privilege_set(request: Request, resource: Resource) -> str:
-    return supported_privileges(resource.kind in _CALENDARS)
+    return supported_privileges(resource.kind)
 
 
 def _current_user_privilege_set(request: Request, resource: Resource) -> str:

@@ -91,8 +91,12 @@ def render(request: Request, resource: Resource) -> str | None:
         read = names.href(request.url(delegates_href(resource.owner, "read")))
         out.append(ace(write, (dav("read"), dav("write")), inherited=from_home))
         out.append(ace(read, (dav("read"),), inherited=from_home))
+        if resource.kind is Kind.OUTBOX:
+            out.append(ace(write, (caldav("schedule-send"),)))
     if resource.collection is not None and resource.collection.kind in policy.GRANTABLE:
         out += _own(request, resource, facts.granted, resource.collection.id)
+    if resource.kind is Kind.INBOX:
+        out.append(ace("<D:authenticated/>", policy.EVERYONE_DELIVERS.privileges))
     return "".join(out)
 
 

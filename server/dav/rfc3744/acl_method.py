@@ -1,4 +1,4 @@
-"""The ACL method (RFC 3744 §8.1), on calendars and address books: what is in them follows."""
+"""The ACL method (RFC 3744 §8.1), on calendars, inboxes, outboxes and address books: their members follow."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from server.dav.rfc3744.principals import at
 from server.dav.rfc4918 import conditions
 from server.domain.errors import BadRequest
 from server.domain.grants import Ace, PrincipalClass
-from server.domain.privileges import EVERY_PRIVILEGE, Privilege
+from server.domain.privileges import Privilege, on_collection
 from server.services.changing import change
 
 MAX_ENTRIES = 500
 """Entries of one list."""
-SETTABLE = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK})
+SETTABLE = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK, Kind.INBOX, Kind.OUTBOX})
+_WHERE = "Access control lists are those of calendars, inboxes, outboxes and address books."
 _CLASSES: dict[str, PrincipalClass] = {
     dav("all"): "all",
     dav("authenticated"): "authenticated",
@@ -32,15 +33,15 @@ async def acl(request: Request) -> Answer:
     """Answers ACL. Homes and members have no lists of their own, whoever asks."""
     if len(request.path.segments) != 4 or request.path.tree not in ("calendars", "addressbooks"):
         await request.signed_in()
-        raise Refused(405, message="Access control lists are those of calendars and address books.")
+        raise Refused(405, message=_WHERE)
     await change(partial(request.resource, need=dav("write-acl")), partial(set_list, request))
     return Answer(200)
 
 
 async def set_list(request: Request, resource: Resource) -> None:
-    """Replace the list of a calendar or an address book by that of the request's body."""
+    """Replace the list of a collection by that of the request's body."""
     if resource.kind not in SETTABLE:
-        raise Refused(405, message="Access control lists are those of calendars and address books.")
+        raise Refused(405, message=_WHERE)
     unchanged = await conditions.demand(request, resource)
     root = await request.demand_xml(dav("acl"))
     assert resource.home is not None
@@ -83,8 +84,8 @@ def read_privileges(resource: Resource, element: xml.Element) -> tuple[bool, tup
     found = [str(item.tag) for held in verbs[0].findall(dav("privilege")) for item in xml.elements(held)]
     if not found:
         raise BadRequest("A DAV:ace names privileges.")
-    known = EVERY_PRIVILEGE if resource.kind is Kind.CALENDAR else EVERY_PRIVILEGE - {Privilege.READ_FREE_BUSY}
-    if not known.issuperset(found):
+    assert resource.collection is not None
+    if not on_collection(resource.collection.kind).issuperset(found):
         raise Refused(403, dav("not-supported-privilege"))
     return verbs[0].tag == dav("grant"), tuple(map(Privilege, dict.fromkeys(found)))
 

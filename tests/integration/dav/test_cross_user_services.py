@@ -14,7 +14,7 @@ from server.domain.errors import AccessDenied, SignInRequired
 from server.domain.grants import Ace
 from server.domain.limits import Limits
 from server.domain.objects import NewCollection, Target
-from server.domain.privileges import Privilege
+from server.domain.privileges import DELIVERING, Privilege
 from server.services.collections import Collections
 from server.services.granting import Granting
 from server.services.lookup import Found, Lookup
@@ -181,10 +181,18 @@ async def test_owners_and_the_installation_may_do_all(world: World, user: str, w
 @pytest.mark.parametrize("need", Privilege)
 async def test_what_is_hidden_is_found_like_what_is_not_there(world: World, user: str, need: Privilege) -> None:
     desk = Desk(world, user, await actor(world, world.users[user]))
-    for names in (("hidden",), ("none",), ("hidden", "1.ics"), ("hidden", "none.ics"), ("none", "1.ics"), ("inbox",)):
+    inbox = () if need in DELIVERING else (("inbox",),)  # everybody has one, and all may deliver to it
+    for names in (("hidden",), ("none",), ("hidden", "1.ics"), ("hidden", "none.ics"), ("none", "1.ics"), *inbox):
         with pytest.raises(AccessDenied) as raised:
             await desk.find(need, *names, or_need=need)
         assert (raised.value.href, raised.value.privilege) == ("", need)
+
+
+@pytest.mark.parametrize("user", [name for name in USERS if name not in DELEGATES])
+async def test_all_may_deliver_to_an_inbox_and_nothing_else(world: World, user: str) -> None:
+    desk = Desk(world, user, await actor(world, world.users[user]))
+    found = await desk.find(Privilege.SCHEDULE_DELIVER_INVITE, "inbox", or_need=Privilege.SCHEDULE_DELIVER_INVITE)
+    assert found.privileges == DELIVERING
 
 
 async def test_who_is_disabled_finds_nothing(world: World) -> None:

@@ -9,7 +9,7 @@ from server.storage.directory import RelationChange
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav.client import Reply
 from tests.integration.dav.conftest import NewPerson, Served
-from tests.integration.dav.multistatus import dav
+from tests.integration.dav.multistatus import caldav, dav
 from tests.integration.dav.person import Person, event, xml
 
 CAUSE = Cause(None, "test")
@@ -261,3 +261,31 @@ async def test_principals_of_a_list(person: Person, new_person: NewPerson) -> No
     assert person.principal in found.hrefs
     reply = await other.report(person.book, "D:acl-principal-prop-set", "<D:prop><D:displayname/></D:prop>", "0")
     reply.refused(403, dav("need-privileges"))
+
+
+async def test_rfc6638_6_privileges_of_inbox_and_outbox(person: Person, new_person: NewPerson) -> None:
+    other = await new_person()
+    inbox, outbox = f"{person.home}inbox/", f"{person.home}outbox/"
+    deliver, send = f"<{caldav('schedule-deliver')}", f"<{caldav('schedule-send')}"
+    supported, own = "D:supported-privilege-set", "D:current-user-privilege-set"
+    for path, there, elsewhere in ((inbox, deliver, send), (outbox, send, deliver)):
+        for name in (supported, own):
+            value = await person.prop(path, name)
+            assert there in value
+            assert elsewhere not in value
+    for name in (supported, own):
+        assert "schedule-" not in await person.prop(person.calendar, name)
+    assert (
+        await acl(person, inbox, ace(href(other), "D:read", "C:schedule-query-freebusy", verb="deny"))
+    ).status == 200
+    listed = await person.prop(inbox, "D:acl")
+    assert listed.index("schedule-query-freebusy") < listed.index("schedule-deliver")
+    assert (await acl(person, outbox, ace(href(other), "D:read", "C:schedule-send"))).status == 200
+    held = await privileges(other, outbox)
+    assert "schedule-send-freebusy" in held
+    assert "schedule-deliver" not in held
+    (await acl(person, outbox, ace(href(other), "C:schedule-deliver"))).refused(403, dav("not-supported-privilege"))
+    (await acl(person, person.calendar, ace(href(other), "C:schedule-send"))).refused(
+        403, dav("not-supported-privilege")
+    )
+    (await acl(other, outbox)).refused(403, dav("need-privileges"))

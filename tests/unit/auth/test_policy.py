@@ -31,7 +31,11 @@ ALL, UNLOCK = "{DAV:}all", "{DAV:}unlock"
 
 READING = frozenset({R, FB, RCU})
 WRITING = frozenset({W, WP, WC, BIND, UNBIND})
-EVERYTHING = READING | WRITING | {RACL, WACL, ALL, UNLOCK}
+DELIVER, SEND = (f"{{urn:ietf:params:xml:ns:caldav}}schedule-{name}" for name in ("deliver", "send"))
+QUERY = "{urn:ietf:params:xml:ns:caldav}schedule-query-freebusy"
+DELIVERING = frozenset({DELIVER, f"{DELIVER}-invite", f"{DELIVER}-reply", QUERY})
+SENDING = frozenset({SEND, f"{SEND}-invite", f"{SEND}-reply", f"{SEND}-freebusy"})
+EVERYTHING = READING | WRITING | DELIVERING | SENDING | {RACL, WACL, ALL, UNLOCK}
 NOTHING: frozenset[str] = frozenset()
 
 CALENDAR_TREE = (Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.OUTBOX, Kind.CALENDAR_OBJECT)
@@ -39,6 +43,7 @@ BESIDES = (Kind.NOTIFICATIONS, Kind.NOTIFICATION)
 CARD_TREE = (Kind.ADDRESSBOOK_HOME, Kind.ADDRESSBOOK, Kind.ADDRESS_OBJECT)
 IN_HOMES = (*CALENDAR_TREE, *BESIDES, *CARD_TREE)
 SHARED_KINDS = (Kind.CALENDAR, Kind.CALENDAR_OBJECT, Kind.ADDRESSBOOK, Kind.ADDRESS_OBJECT)
+SCHEDULING_KINDS = (Kind.INBOX, Kind.OUTBOX)
 HOMES = (Kind.CALENDAR_HOME, Kind.ADDRESSBOOK_HOME)
 
 METHODS = {
@@ -93,19 +98,26 @@ def held(
 
 def there(names: frozenset[str], kind: Kind) -> frozenset[str]:
     """Without what there is not on a kind of resource."""
-    return names if kind in CALENDAR_TREE else names - {FB}
+    absent = (
+        (frozenset() if kind in CALENDAR_TREE else {FB})
+        | (frozenset() if kind is Kind.INBOX else DELIVERING)
+        | (frozenset() if kind is Kind.OUTBOX else SENDING)
+    )
+    return names - absent
 
 
 DELEGATED = frozenset(CALENDAR_TREE) | frozenset(BESIDES)
 SHARED = frozenset(SHARED_KINDS)
+LISTED = frozenset((*SHARED_KINDS, *SCHEDULING_KINDS))
+"""What has an access control list, or lies in what has one."""
 MEMBER = frozenset({GROUP})
 TABLE: dict[str, tuple[Grants, frozenset[Kind], frozenset[str]]] = {
     "nothing": (NO_GRANTS, frozenset(IN_HOMES), NOTHING),
     "member of a group without grants": (Grants(MEMBER), frozenset(IN_HOMES), NOTHING),
     "delegate reading": (Grants(delegates=((VIEWER.id, "read"),)), DELEGATED, READING),
-    "delegate writing": (Grants(delegates=((VIEWER.id, "write"),)), DELEGATED, READING | WRITING),
-    "both": (Grants(delegates=((VIEWER.id, "read"), (VIEWER.id, "write"))), DELEGATED, READING | WRITING),
-    "delegate through a group": (Grants(MEMBER, delegates=((GROUP, "write"),)), DELEGATED, READING | WRITING),
+    "delegate writing": (Grants(delegates=((VIEWER.id, "write"),)), DELEGATED, READING | WRITING | SENDING),
+    "both": (Grants(delegates=((VIEWER.id, "read"), (VIEWER.id, "write"))), DELEGATED, READING | WRITING | SENDING),
+    "delegate through a group": (Grants(MEMBER, delegates=((GROUP, "write"),)), DELEGATED, READING | WRITING | SENDING),
     "another's delegate": (Grants(MEMBER, delegates=((OTHER, "write"),)), DELEGATED, NOTHING),
     "shared reading": (Grants(shares=((CALENDAR, VIEWER.id, "read"),)), SHARED, READING),
     "shared writing": (Grants(shares=((CALENDAR, VIEWER.id, "write"),)), SHARED, READING | WRITING),
@@ -113,33 +125,33 @@ TABLE: dict[str, tuple[Grants, frozenset[Kind], frozenset[str]]] = {
     "shared with a group": (Grants(MEMBER, shares=((CALENDAR, GROUP, "write"),)), SHARED, READING | WRITING),
     "shared with another": (Grants(MEMBER, shares=((CALENDAR, OTHER, "write"),)), SHARED, NOTHING),
     "another collection shared": (Grants(shares=((101, VIEWER.id, "write"),)), SHARED, NOTHING),
-    "acl read": (Grants(aces=(ace(VIEWER.id, R),)), SHARED, READING),
-    "acl write": (Grants(aces=(ace(VIEWER.id, W),)), SHARED, WRITING),
-    "acl all": (Grants(aces=(ace(VIEWER.id, ALL),)), SHARED, EVERYTHING),
-    "acl bind": (Grants(aces=(ace(VIEWER.id, BIND),)), SHARED, frozenset({BIND})),
-    "acl unbind": (Grants(aces=(ace(VIEWER.id, UNBIND),)), SHARED, frozenset({UNBIND})),
-    "acl content": (Grants(aces=(ace(VIEWER.id, WC),)), SHARED, frozenset({WC})),
-    "acl properties": (Grants(aces=(ace(VIEWER.id, WP),)), SHARED, frozenset({WP})),
-    "acl write-acl": (Grants(aces=(ace(VIEWER.id, WACL),)), SHARED, frozenset({WACL})),
-    "acl read-acl": (Grants(aces=(ace(VIEWER.id, RACL),)), SHARED, frozenset({RACL})),
-    "acl free-busy": (Grants(aces=(ace(VIEWER.id, FB),)), SHARED, frozenset({FB})),
-    "acl parts of write": (Grants(aces=(ace(VIEWER.id, WP, WC, BIND, UNBIND),)), SHARED, WRITING),
-    "acl for a group": (Grants(MEMBER, aces=(ace(GROUP, R),)), SHARED, READING),
-    "acl for all": (Grants(aces=(ace("all", R),)), SHARED, READING),
-    "acl for authenticated": (Grants(aces=(ace("authenticated", R),)), SHARED, READING),
-    "acl for unauthenticated": (Grants(aces=(ace("unauthenticated", R),)), SHARED, NOTHING),
-    "acl for the owner": (Grants(aces=(ace("owner", R),)), SHARED, NOTHING),
-    "acl for another": (Grants(MEMBER, aces=(ace(OTHER, R),)), SHARED, NOTHING),
-    "acl of another collection": (Grants(aces=(ace(VIEWER.id, R, on=101),)), SHARED, NOTHING),
+    "acl read": (Grants(aces=(ace(VIEWER.id, R),)), LISTED, READING),
+    "acl write": (Grants(aces=(ace(VIEWER.id, W),)), LISTED, WRITING),
+    "acl all": (Grants(aces=(ace(VIEWER.id, ALL),)), LISTED, EVERYTHING),
+    "acl bind": (Grants(aces=(ace(VIEWER.id, BIND),)), LISTED, frozenset({BIND})),
+    "acl unbind": (Grants(aces=(ace(VIEWER.id, UNBIND),)), LISTED, frozenset({UNBIND})),
+    "acl content": (Grants(aces=(ace(VIEWER.id, WC),)), LISTED, frozenset({WC})),
+    "acl properties": (Grants(aces=(ace(VIEWER.id, WP),)), LISTED, frozenset({WP})),
+    "acl write-acl": (Grants(aces=(ace(VIEWER.id, WACL),)), LISTED, frozenset({WACL})),
+    "acl read-acl": (Grants(aces=(ace(VIEWER.id, RACL),)), LISTED, frozenset({RACL})),
+    "acl free-busy": (Grants(aces=(ace(VIEWER.id, FB),)), LISTED, frozenset({FB})),
+    "acl parts of write": (Grants(aces=(ace(VIEWER.id, WP, WC, BIND, UNBIND),)), LISTED, WRITING),
+    "acl for a group": (Grants(MEMBER, aces=(ace(GROUP, R),)), LISTED, READING),
+    "acl for all": (Grants(aces=(ace("all", R),)), LISTED, READING),
+    "acl for authenticated": (Grants(aces=(ace("authenticated", R),)), LISTED, READING),
+    "acl for unauthenticated": (Grants(aces=(ace("unauthenticated", R),)), LISTED, NOTHING),
+    "acl for the owner": (Grants(aces=(ace("owner", R),)), LISTED, NOTHING),
+    "acl for another": (Grants(MEMBER, aces=(ace(OTHER, R),)), LISTED, NOTHING),
+    "acl of another collection": (Grants(aces=(ace(VIEWER.id, R, on=101),)), LISTED, NOTHING),
     "denied, then granted": (
         Grants(aces=(ace(VIEWER.id, R, grants=False), ace("authenticated", R))),
-        SHARED,
+        LISTED,
         NOTHING,
     ),
-    "granted, then denied": (Grants(aces=(ace(VIEWER.id, R), ace("all", R, grants=False))), SHARED, READING),
+    "granted, then denied": (Grants(aces=(ace(VIEWER.id, R), ace("all", R, grants=False))), LISTED, READING),
     "part denied": (
         Grants(aces=(ace("all", BIND, grants=False), ace(VIEWER.id, R, W))),
-        SHARED,
+        LISTED,
         READING | {WP, WC, UNBIND},
     ),
     "denied by acl, shared": (
@@ -156,13 +168,54 @@ TABLE: dict[str, tuple[Grants, frozenset[Kind], frozenset[str]]] = {
 """What is granted, the kinds of resources that it is granted on, and the privileges that follow there."""
 
 
-@pytest.mark.parametrize(("grant", "kind"), list(product(TABLE, IN_HOMES)))
+def by_everyone(kind: Kind) -> frozenset[str]:
+    """What everybody who is signed in holds."""
+    return DELIVERING if kind is Kind.INBOX else NOTHING
+
+
+def is_both(grant: str) -> bool:
+    """Whether a row is of sharing and of an access control list."""
+    grants = TABLE[grant][0]
+    return bool(grants.shares) and bool(grants.aces)
+
+
+CASES = [
+    (grant, kind) for grant, kind in product(TABLE, IN_HOMES) if kind not in SCHEDULING_KINDS or not is_both(grant)
+]
+"""Inboxes and outboxes are not shared."""
+
+
+@pytest.mark.parametrize(("grant", "kind"), CASES)
 def test_grants(grant: str, kind: Kind) -> None:
     grants, kinds, expected = TABLE[grant]
-    assert held(kind, grants) == there(expected if kind in kinds else NOTHING, kind)
+    assert held(kind, grants) == there(expected if kind in kinds else NOTHING, kind) | by_everyone(kind)
 
 
-@pytest.mark.parametrize(("grant", "kind", "method"), list(product(TABLE, PARENTS, METHODS)))
+def test_rfc6638_6_who_may_deliver_is_decided_by_the_list_of_the_inbox() -> None:
+    nobody = ace("authenticated", DELIVER, grants=False)
+    assert held(Kind.INBOX, Grants(aces=(nobody,))) == NOTHING
+    assert held(Kind.INBOX, Grants(aces=(ace(VIEWER.id, DELIVER), nobody))) == DELIVERING
+    assert held(Kind.INBOX, Grants(aces=(ace(OTHER, DELIVER), nobody))) == NOTHING
+    assert held(Kind.INBOX, Grants(aces=(ace(VIEWER.id, QUERY, grants=False),))) == DELIVERING - {QUERY, DELIVER}
+    assert held(Kind.INBOX, Grants(aces=(ace(VIEWER.id, ALL, grants=False),))) == NOTHING
+    assert held(Kind.INBOX, Grants(aces=(nobody,)), viewer=OWNER) == there(EVERYTHING, Kind.INBOX)
+
+
+def test_rfc6638_6_who_may_send_is_decided_by_the_list_of_the_outbox() -> None:
+    assert held(Kind.OUTBOX) == NOTHING
+    assert held(Kind.OUTBOX, Grants(aces=(ace(VIEWER.id, SEND),))) == SENDING
+    assert held(Kind.OUTBOX, Grants(aces=(ace(VIEWER.id, f"{SEND}-freebusy"),))) == {f"{SEND}-freebusy"}
+    assert held(Kind.INBOX, Grants(aces=(ace(VIEWER.id, SEND),))) == DELIVERING
+
+
+@pytest.mark.parametrize(
+    ("grant", "kind", "method"),
+    [
+        (grant, kind, method)
+        for grant, kind, method in product(TABLE, PARENTS, METHODS)
+        if kind not in SCHEDULING_KINDS or not is_both(grant)
+    ],
+)
 def test_methods(grant: str, kind: Kind, method: str) -> None:
     grants, kinds, expected = TABLE[grant]
     needed, where = METHODS[method]
@@ -188,7 +241,7 @@ def test_what_a_home_only_shows(kind: Kind) -> None:
     assert held(kind, write, rights="write") == READING | WRITING
     assert held(kind, read, rights="write") == READING
     assert held(kind, Grants(shares=((CALENDAR, VIEWER.id, "write"),)), rights="write") == NOTHING
-    assert held(kind, viewer=ADMIN, rights="read") == EVERYTHING
+    assert held(kind, viewer=ADMIN, rights="read") == there(EVERYTHING, kind)
 
 
 def test_above_homes_all_who_are_signed_in_read() -> None:
