@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from server.auth.authenticate import Authenticator
-from server.auth.client_address import ClientAddresses
 from server.dav.core.dispatch import Dispatcher
 from server.dav.core.ledger import Ledger
 from server.dav.core.registry import build
 from server.dav.core.request import Site
 from server.dav.standards import standards
+from server.http.client_address import ClientAddresses
 from server.jobs.running import maintenance_kinds, running_jobs, sharees
 from server.observe.health import Health
 from server.observe.metrics import Metrics

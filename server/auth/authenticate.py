@@ -24,14 +24,14 @@ from dataclasses import dataclass
 import structlog
 
 from server.auth import app_passwords, basic, throttle
-from server.auth.client_address import ClientAddresses, failure_key
 from server.auth.credential_cache import CredentialCache
 from server.auth.htpasswd import HtpasswdFile
 from server.auth.passwords import PasswordHasher
 from server.auth.settings import SignInSettings
-from server.auth.sign_in import SignIn
 from server.domain.errors import SignInDelayed, SignInRequired
 from server.domain.principals import Principal, name_key
+from server.http.client_address import ClientAddresses, failure_key
+from server.http.sign_in import SignIn
 from server.storage.sign_in import SignInMaterial, SignIns, ThrottleRules
 
 __all__ = ["Authenticator", "SignIn"]

@@ -7,8 +7,8 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from server.auth.client_address import ClientAddresses
 from server.domain.errors import SignInRequired
+from server.http.client_address import ClientAddresses
 
 CHALLENGE = 'Basic realm="Koyomi", charset="UTF-8"'
 MAX_HEADER = 8192

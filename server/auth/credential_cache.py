@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from server.auth.sign_in import SignIn
+from server.http.sign_in import SignIn
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ from server.dav.core.errors import Refused
 from server.dav.core.multistatus import CONTENT_TYPE, propstat
 from server.dav.core.names import caldav, calendarserver, carddav, dav
 from server.dav.core.registry import Standard
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import HOMES, Kind, Resource, home_kind, resource_at
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.proppatch import Instructions, read_creation
 from server.domain.changes import Unchanged
 from server.domain.errors import AlreadyExists, BadRequest, NotFound, ParentMissing, TooManyCollections
 from server.domain.objects import NewCollection
+from server.http.answer import Answer
 from server.services.changing import change
 from server.services.lookup import Found
 

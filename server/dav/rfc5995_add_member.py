@@ -10,11 +10,12 @@ from server.dav.core.errors import Refused
 from server.dav.core.names import dav
 from server.dav.core.paths import ADD_MEMBER, Path
 from server.dav.core.registry import Property, Standard
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource, collection_in
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import check_media_type, written
 from server.domain.errors import ParentMissing
+from server.http.answer import Answer
 from server.services.changing import change
 from server.services.lookup import Found
 from server.services.objects import Put

@@ -19,11 +19,12 @@ from server.dav.core.multistatus import MemberWriter, answer, describe, paged, s
 from server.dav.core.names import dav
 from server.dav.core.paths import encode
 from server.dav.core.registry import Property, Standard
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import COLLECTIONS, HOMES, Kind, Resource, collection_of, member_kind
 from server.dav.rfc4918.propfind import names_in
 from server.domain.errors import BadRequest, InvalidSyncToken
 from server.domain.rows import Row
+from server.http.answer import Answer
 
 _TOKEN = re.compile(r"koyomi-sync:(c|h)-(\d{1,18})-(\d{1,18})-(\d{1,18})(m?)(?:-(\d{1,18}))?\Z")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from server.dav.core.registry import Standard
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
+from server.http.answer import Answer
 
 
 async def redirect(request: Request) -> Answer:

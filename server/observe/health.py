@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from server.dav.core import unread
 from server.dav.core.registry import Standard
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.domain.errors import AccessDenied, DatabaseError, Unavailable
+from server.http import unread
+from server.http.answer import Answer
 from server.observe.metrics import CONTENT_TYPE, Metrics, Momentary
 from server.storage.jobs import FAILING, KindCounts
 from storage_plugins.postgres.jobs import PostgresJobs

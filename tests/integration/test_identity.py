@@ -12,12 +12,12 @@ import pytest
 import pytest_asyncio
 
 from server.auth.authenticate import Authenticator
-from server.auth.client_address import ClientAddresses
 from server.auth.credential_cache import CredentialCache
 from server.auth.throttle import unknown_account_key
 from server.domain.actors import Actor
 from server.domain.errors import AlreadyExists, InvalidPrincipal, NameTaken, NotFound, SignInDelayed, SignInRequired
 from server.domain.objects import Target
+from server.http.client_address import ClientAddresses
 from server.services.principals import changes as principals
 from server.storage.directory import Directory, PrincipalChange, RelationChange
 from server.storage.sign_in import SignIns, ThrottleRules

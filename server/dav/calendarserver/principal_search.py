@@ -6,13 +6,14 @@ from server.dav.core import xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import calendarserver, dav
 from server.dav.core.registry import Standard
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource
 from server.dav.rfc3744.principal_search import MAX_TERMS, found, read_limit, scope
 from server.dav.rfc3744.principals import demand_depth_zero, read_prop
 from server.domain.errors import BadRequest
 from server.domain.principal_search import PrincipalSearch, Term
 from server.domain.principals import PrincipalKind
+from server.http.answer import Answer
 
 _CONTEXTS: dict[str, tuple[PrincipalKind, ...]] = {
     "": ("individual", "group", "room", "resource"),

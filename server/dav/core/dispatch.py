@@ -14,9 +14,7 @@ import structlog
 from aiohttp import StreamReader, hdrs, web
 
 from server.dav.core import errors as translation
-from server.dav.core import unread
-from server.dav.core.codings import accepts_gzip, decode
-from server.dav.core.request import Answer, Headers, Request, Site
+from server.dav.core.request import Request, Site
 from server.dav.core.resource import Kind
 from server.domain.errors import (
     BadRequest,
@@ -29,6 +27,9 @@ from server.domain.errors import (
 )
 from server.domain.objects import Target
 from server.domain.resolution import Resolution
+from server.http import unread
+from server.http.answer import Answer, Headers
+from server.http.codings import accepts_gzip, decode
 
 if TYPE_CHECKING:
     from server.auth.authenticate import Authenticator, SignIn

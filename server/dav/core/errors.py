@@ -8,6 +8,7 @@ from server.dav.core import names
 from server.dav.core.names import caldav, calendarserver, carddav, dav
 from server.dav.core.paths import encode
 from server.domain import errors
+from server.http import errors as http
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,11 @@ MAX_REASON = 1000
 """Characters of what is said about an error."""
 
 
-class Refused(errors.KoyomiError):
-    """A request that the protocol itself refuses, with the status and precondition that its RFC names."""
+class Refused(http.Refused):
+    """A request that DAV refuses, with the status and precondition that its RFC names."""
 
     def __init__(self, status: int, precondition: str | None = None, message: str = "", inner: str = "") -> None:
-        super().__init__(message or None)
-        self.status = status
+        super().__init__(status, message)
         self.precondition = precondition
         self.inner = inner
         """Markup inside the precondition element."""
@@ -81,8 +81,9 @@ class Refused(errors.KoyomiError):
 
 def translate(error: errors.KoyomiError) -> Translation:
     """The row of an error's class, or of the nearest class above it."""
-    if isinstance(error, Refused):
-        return Translation(error.status, error.precondition, error.precondition)
+    if isinstance(error, http.Refused):
+        precondition = error.precondition if isinstance(error, Refused) else None
+        return Translation(error.status, precondition, precondition)
     for cls in type(error).__mro__:
         found = TABLE.get(cls)
         if found is not None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from server.auth.client_address import ClientAddresses
     from server.dav.core.request import Request
+    from server.http.client_address import ClientAddresses
     from server.observe.metrics import Metrics
     from server.observe.tracing import Tracing
 

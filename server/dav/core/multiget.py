@@ -13,12 +13,13 @@ from server.dav.core.multistatus import MemberWriter, paged, status_response
 from server.dav.core.names import dav
 from server.dav.core.paths import Path
 from server.dav.core.registry import MemberValue
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import OBJECTS, Resource, collection_of, member_kind
 from server.domain.errors import BadRequest
 from server.domain.objects import Collection
 from server.domain.principals import name_key
 from server.domain.rows import MemberColumn, Row
+from server.http.answer import Answer
 
 Special = Callable[[Collection], Awaitable[Mapping[str, MemberValue]]]
 """How the data property of a collection's members is read."""

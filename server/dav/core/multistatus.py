@@ -11,10 +11,10 @@ from server.dav.core.errors import Refused
 from server.dav.core.large_pages import PART, encoded
 from server.dav.core.paths import encode, is_plain, is_plain_but
 from server.dav.core.registry import MemberValue, Property, TakesLong
-from server.dav.core.request import Answer
 from server.dav.core.resource import member_kind
 from server.domain.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
 from server.domain.rows import MemberColumn, Row
+from server.http.answer import Answer
 
 if TYPE_CHECKING:
     from server.dav.core.request import Request

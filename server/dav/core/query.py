@@ -12,10 +12,11 @@ from server.dav.core.member_pages import member_pages
 from server.dav.core.multistatus import MemberWriter, paged, status_response
 from server.dav.core.names import dav
 from server.dav.core.registry import MemberValue
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_of, member_kind
 from server.domain.objects import Collection
 from server.domain.rows import MemberColumn, Row
+from server.http.answer import Answer
 from server.process.computing import computed
 
 Test = Callable[[Row, Mapping[MemberColumn, int]], bool]

@@ -15,8 +15,9 @@ from server.dav.core.xml import Element
 from server.domain.rows import MemberColumn
 
 if TYPE_CHECKING:
-    from server.dav.core.request import Answer, Request
+    from server.dav.core.request import Request
     from server.dav.core.resource import Resource
+    from server.http.answer import Answer
 
 Render = Callable[["Request", "Resource"], str | None]
 """Markup inside the property's element; None where the resource does not have the property."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
-
-from multidict import MultiMapping
 
 from server.auth import policy
 from server.dav.core import paths, xml
@@ -22,6 +20,7 @@ from server.domain.objects import Collection, Home, Target
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege, Privileges
 from server.domain.resolution import Resolution
+from server.http.answer import Headers
 from server.services.lookup import Found
 
 if TYPE_CHECKING:
@@ -34,21 +33,9 @@ if TYPE_CHECKING:
     from server.services.principals.people import People
     from server.services.reading import Reading
 
-Headers = MultiMapping[str]
-
 _NONE: frozenset[str] = frozenset()
 _REPEATED = ("PROPFIND", "REPORT")
 """Methods that an app sends again and again with the same body."""
-
-
-@dataclass(slots=True)
-class Answer:
-    """A response: a body, or chunks of one that are sent as they come."""
-
-    status: int
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    stream: AsyncIterator[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)

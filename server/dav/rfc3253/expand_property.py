@@ -14,10 +14,11 @@ from server.dav.core.errors import Refused
 from server.dav.core.multistatus import STATUS, answer, describe, status_response
 from server.dav.core.names import dav
 from server.dav.core.registry import Standard
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import EVERY, Resource
 from server.dav.rfc3744.principals import resources_at
 from server.domain.errors import AccessDenied, BadRequest, NotFound
+from server.http.answer import Answer
 
 MAX_PROPERTIES = 200
 """Properties that one body names, at all depths."""

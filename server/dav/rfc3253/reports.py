@@ -10,9 +10,10 @@ from server.dav.core import names
 from server.dav.core.errors import Refused
 from server.dav.core.names import dav
 from server.dav.core.registry import Property, Standard
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import EVERY, Resource
 from server.domain.errors import AccessDenied
+from server.http.answer import Answer
 
 
 async def report(request: Request) -> Answer:

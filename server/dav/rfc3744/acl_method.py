@@ -9,13 +9,14 @@ from server.dav.core import xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import dav
 from server.dav.core.registry import Standard
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource
 from server.dav.rfc3744.principals import at
 from server.dav.rfc4918 import conditions
 from server.domain.errors import BadRequest
 from server.domain.grants import Ace, PrincipalClass
 from server.domain.privileges import Privilege, on_collection
+from server.http.answer import Answer
 from server.services.changing import change
 
 MAX_ENTRIES = 500

@@ -10,7 +10,7 @@ from server.dav.core.multistatus import MemberWriter, answer, describe, paged, s
 from server.dav.core.names import dav
 from server.dav.core.paths import FOLDER_KINDS
 from server.dav.core.registry import Standard
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import (
     COLLECTIONS,
     HOMES,
@@ -26,6 +26,7 @@ from server.dav.rfc3744 import acl as rfc3744_acl
 from server.dav.rfc3744.principals import delegates_resource, demand_depth_zero, describe_all, read_prop, resource_of
 from server.domain.errors import BadRequest
 from server.domain.grants import DelegateRights
+from server.http.answer import Answer
 
 MATCHED = frozenset({Kind.PRINCIPALS}) | HOMES | COLLECTIONS
 _RIGHTS: tuple[DelegateRights, ...] = ("read", "write")

@@ -13,12 +13,13 @@ from server.dav.core.multistatus import CONTENT_TYPE, answer, status_response
 from server.dav.core.names import caldav, calendarserver, dav
 from server.dav.core.paths import FOLDER_KINDS, Path, parse
 from server.dav.core.registry import Property, Standard
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import EVERY, Kind, Resource
 from server.dav.rfc3744.principals import demand_depth_zero, describe_all, read_prop, resource_of
 from server.domain.errors import BadRequest
 from server.domain.principal_search import MatchType, PrincipalSearch, Term
 from server.domain.principals import PrincipalKind
+from server.http.answer import Answer
 
 MAX_TERMS = 100
 """Properties and texts of one search."""

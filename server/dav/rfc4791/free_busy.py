@@ -9,13 +9,14 @@ from server.calendar.freebusy import freebusy_calendar
 from server.dav.core import xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, dav
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource
 from server.dav.rfc4791.filter_xml import read_time_range
 from server.dav.rfc4918.properties import CALENDAR_TYPE
 from server.dav.rfc6638_scheduling import is_transparent
 from server.domain.errors import BadRequest, InvalidFilter, TooManyInstances
 from server.domain.objects import Collection
+from server.http.answer import Answer
 from server.process.computing import computed
 
 READ_FREE_BUSY = caldav("read-free-busy")

@@ -9,10 +9,11 @@ from server.dav.core import xml
 from server.dav.core.large_pages import encoded, is_large
 from server.dav.core.member_pages import member_pages
 from server.dav.core.names import dav
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import Resource
 from server.dav.rfc4918.properties import CALENDAR_TYPE
 from server.domain.rows import Row
+from server.http.answer import Answer
 from server.process.computing import computed
 
 

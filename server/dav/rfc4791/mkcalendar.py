@@ -6,10 +6,11 @@ from functools import partial
 
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, dav
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import Kind
 from server.dav.rfc5689_extended_mkcol import create, demand_free, look_up_name, props_to_set
 from server.domain.errors import AlreadyExists
+from server.http.answer import Answer
 from server.services.changing import change
 from server.services.lookup import Found
 

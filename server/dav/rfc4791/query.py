@@ -16,13 +16,14 @@ from server.dav.core import xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, escape
 from server.dav.core.query import Query, Selection, Test, run
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource
 from server.dav.rfc4791.calendar_data import CALENDAR_DATA, asked_for, reader
 from server.dav.rfc4791.filter_xml import CalendarQuery, read_query
 from server.domain.errors import InvalidData, TooManyInstances
 from server.domain.objects import Collection
 from server.domain.rows import MemberColumn, Row
+from server.http.answer import Answer
 from server.process.computing import computed
 from server.services.time.time_ranges import (
     StoredOccurrences,

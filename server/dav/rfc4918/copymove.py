@@ -7,12 +7,13 @@ from functools import partial
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, carddav, dav
 from server.dav.core.paths import Path
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_in, parent_of, resource_at
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import written
 from server.domain.changes import Unchanged
 from server.domain.errors import AccessDenied, BadRequest, NotFound, ParentMissing, PreconditionFailed
+from server.http.answer import Answer
 from server.services.changing import change
 from server.services.lookup import Found
 from server.services.objects import Put

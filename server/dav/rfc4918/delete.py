@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource
 from server.dav.rfc4918 import conditions
 from server.domain.errors import AccessDenied, BadRequest
+from server.http.answer import Answer
 from server.services.changing import change
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource, resource_at
 from server.domain.errors import NotFound
+from server.http.answer import Answer
 
 _UNMAPPED = {
     ("calendars", 4): "OPTIONS, MKCALENDAR, MKCOL",

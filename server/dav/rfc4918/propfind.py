@@ -10,7 +10,7 @@ from server.dav.core.errors import Refused
 from server.dav.core.member_pages import member_pages
 from server.dav.core.multistatus import MemberWriter, answer, describe, paged, present, propstat, response
 from server.dav.core.names import dav, tags
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import (
     COLLECTIONS,
     HOMES,
@@ -23,6 +23,7 @@ from server.dav.core.resource import (
 )
 from server.dav.rfc4918.listing import fixed_children
 from server.domain.errors import BadRequest
+from server.http.answer import Answer
 
 ALLPROP, PROPNAME, PROP = dav("allprop"), dav("propname"), dav("prop")
 MAX_PROPERTIES = 1000

@@ -12,12 +12,13 @@ from server.dav.core.errors import Refused
 from server.dav.core.multistatus import answer, properties_of, propstat, response
 from server.dav.core.names import dav
 from server.dav.core.registry import Property
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import COLLECTIONS, HOMES, OBJECTS, Resource
 from server.dav.rfc4918 import conditions
 from server.domain.changes import PropertyChanges, Unchanged
 from server.domain.errors import AccessDenied, BadRequest
 from server.domain.objects import PERSONAL_PROPERTIES
+from server.http.answer import Answer
 from server.services.changing import change
 
 MAX_INSTRUCTIONS = 1000

@@ -7,7 +7,7 @@ from functools import partial
 
 from server.dav.core.errors import Refused
 from server.dav.core.paths import Path
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import Resource, collection_in, resource_at
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.get import member
@@ -24,6 +24,7 @@ from server.domain.errors import (
 )
 from server.domain.objects import Collection
 from server.domain.privileges import Privilege
+from server.http.answer import Answer
 from server.services.changing import change
 from server.services.lookup import Found
 from server.services.objects import Put

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from server.contacts.aggregate import concatenate
 from server.dav.core.large_pages import encoded, is_large
 from server.dav.core.member_pages import member_pages
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import Resource
 from server.dav.rfc4918.properties import CARD_TYPE
+from server.http.answer import Answer
 from server.process.computing import computed
 
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from server.dav.core import xml
 from server.dav.core.multiget import multiget
 from server.dav.core.registry import MemberValue
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import Resource
 from server.dav.rfc6352.address_data import ADDRESS_DATA, asked_for
 from server.domain.objects import Collection
+from server.http.answer import Answer
 
 
 async def addressbook_multiget(request: Request, resource: Resource, root: xml.Element) -> Answer:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from server.contacts.filters import compiled
 from server.dav.core import xml
 from server.dav.core.query import Query, Selection, run
-from server.dav.core.request import Answer, Request
+from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource
 from server.dav.rfc6352.address_data import ADDRESS_DATA, asked_for
 from server.dav.rfc6352.filter_xml import read_query
 from server.domain.objects import Collection
 from server.domain.rows import MemberColumn, Row
+from server.http.answer import Answer
 
 
 async def addressbook_query(request: Request, resource: Resource, root: xml.Element) -> Answer:

@@ -12,8 +12,9 @@ import pytest
 import pytest_asyncio
 
 from server.auth.passwords import PasswordHasher
-from server.dav.core import codings, dispatch, unread, xml
+from server.dav.core import dispatch, xml
 from server.domain.changes import Cause
+from server.http import codings, unread
 from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav import person as bodies

@@ -13,11 +13,11 @@ from multidict import CIMultiDict
 
 from server.auth import app_passwords, htpasswd, throttle
 from server.auth.authenticate import Authenticator
-from server.auth.client_address import ClientAddresses
 from server.auth.credential_cache import CredentialCache
 from server.auth.passwords import PasswordHasher
 from server.domain.errors import SignInDelayed, SignInRequired, Unavailable
 from server.domain.principals import Principal
+from server.http.client_address import ClientAddresses
 from server.storage.sign_in import AppPasswordHash, ThrottleRules
 from tests.unit.auth.directory_in_memory import CountingHasher, DirectoryInMemory, Person
 

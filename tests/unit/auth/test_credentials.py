@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from server.auth import app_passwords, credential_cache, htpasswd, passwords, sha_crypt
 from server.auth.credential_cache import CredentialCache
 from server.auth.htpasswd import HtpasswdFile
-from server.auth.sign_in import SignIn
 from server.domain.errors import ConfigurationError, InvalidPrincipal
 from server.domain.principals import name_key
+from server.http.sign_in import SignIn
 from server.storage.sign_in import ThrottleRules
 from tests.unit.auth.directory_in_memory import CountingHasher
 

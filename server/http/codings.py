@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import zlib
 
-from server.dav.core.errors import Refused
 from server.domain.errors import BadRequest, ResourceTooLarge
+from server.http.errors import Refused
 
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """zlib's window size, which also says what the data is wrapped in."""

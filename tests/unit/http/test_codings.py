@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.dav.core.codings import accepts_gzip, decode
-from server.dav.core.errors import Refused
 from server.domain.errors import BadRequest, ResourceTooLarge
+from server.http.codings import accepts_gzip, decode
+from server.http.errors import Refused
 
 
 @given(st.binary(max_size=2000))

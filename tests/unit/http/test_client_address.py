@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from server.auth.client_address import LOCAL, MAX_HOPS, ClientAddresses, failure_key
+from server.http.client_address import LOCAL, MAX_HOPS, ClientAddresses, failure_key
 
 PROXIES = ClientAddresses([ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/64")])
 

@@ -1,0 +1,21 @@
+"""Headers of a request, and the answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from multidict import MultiMapping
+
+Headers = MultiMapping[str]
+"""Finds headers without regard to case."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A response: a body, or chunks of one that are sent as they come."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    stream: AsyncIterator[bytes] | None = None
