@@ -224,14 +224,17 @@ def freebusy_calendar(
     now: datetime,
     product_id: str,
     properties: str = "",
+    method: str = "",
 ) -> str:
-    """The answer to free-busy-query: a VCALENDAR with one VFREEBUSY (RFC 4791 §7.10).
+    """The answer to free-busy-query, or an iTIP message: a VCALENDAR with one VFREEBUSY (RFC 4791 §7.10).
 
     :param periods: as `merge` gives them.
     :param properties: content lines to stand in the VFREEBUSY besides, such as UID, ORGANIZER and ATTENDEE.
+    :param method: METHOD of an iTIP message (RFC 5546 §3.3).
     """
+    told = f"METHOD:{method}\r\n" if method else ""
     return (
-        f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{fold(f'PRODID:{product_id}')}BEGIN:VFREEBUSY\r\n{properties}"
+        f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{fold(f'PRODID:{product_id}')}{told}BEGIN:VFREEBUSY\r\n{properties}"
         f"DTSTAMP:{_utc(now)}\r\nDTSTART:{_utc(start)}\r\nDTEND:{_utc(end)}\r\n{freebusy_lines(periods)}"
         "END:VFREEBUSY\r\nEND:VCALENDAR\r\n"
     )

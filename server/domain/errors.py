@@ -211,6 +211,14 @@ class TooManyInstances(InvalidData):
     """The recurrence set cannot be computed with bounded work."""
 
 
+class InvalidSchedulingMessage(InvalidData):
+    """The message breaks the rules of iTIP for its method (RFC 5546 §3)."""
+
+
+class InvalidOrganizer(KoyomiError):
+    """ORGANIZER is no calendar user address of the owner of the outbox (RFC 6638 §5.2.2)."""
+
+
 class ResourceTooLarge(InvalidData):
     """The resource is larger than is allowed."""
 

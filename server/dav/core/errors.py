@@ -53,6 +53,8 @@ TABLE: dict[type[errors.KoyomiError], Translation] = {
     errors.DateTimeTooLate: Translation(403, caldav("max-date-time")),
     errors.TooManyAttendees: Translation(403, caldav("max-attendees-per-instance")),
     errors.TooManyInstances: Translation(403, caldav("max-instances")),
+    errors.InvalidSchedulingMessage: Translation(400, caldav("valid-scheduling-message")),
+    errors.InvalidOrganizer: Translation(403, caldav("valid-organizer")),
     errors.ResourceTooLarge: Translation(403, caldav("max-resource-size"), carddav("max-resource-size")),
     errors.InvalidFilter: Translation(403, caldav("valid-filter"), carddav("supported-filter")),
     errors.UnsupportedFilter: Translation(403, caldav("supported-filter"), carddav("supported-filter")),
