@@ -33,6 +33,12 @@ def scheduling(calendar: Component, owner: frozenset[str]) -> Scheduling:
     return Scheduling(role, shown, max(map(_sequence, components)))
 
 
+def message(calendar: Component) -> Scheduling:
+    """What a scheduling message is in an inbox (RFC 6638 §2.2), with its organizer and greatest SEQUENCE."""
+    found = scheduling(calendar, frozenset())
+    return Scheduling(SchedulingRole.INBOX, found.organizer, found.sequence)
+
+
 def _organizer(component: Component) -> str | None:
     organizer = component.first("ORGANIZER")
     return None if organizer is None else address_key(organizer.value)

@@ -13,6 +13,8 @@ class SchedulingRole(IntEnum):
     """A plain calendar object."""
     ORGANIZER = 1
     ATTENDEE = 2
+    INBOX = 3
+    """A scheduling message in an inbox (RFC 6638 §2.2), whose UID others in the inbox may have, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,8 +237,8 @@ class Objects:
             key = time_key(found.text, found.tree, declined)
         now = None if existing is not None and existing.time_key == key else self._now()
         if not large and (now is None or is_single(found.tree)):
-            return _calendar_content(found, key, now, declined, owner)
-        return await computed(_calendar_content, found, key, now, declined, owner)
+            return _calendar_content(collection, found, key, now, declined, owner)
+        return await computed(_calendar_content, collection, found, key, now, declined, owner)
 
     def _card(self, body: bytes) -> ObjectContent:
         return _card_content(read_address_object(body, self._limits))
@@ -358,10 +358,19 @@ def _card_content(card: AddressObject) -> ObjectContent:
 
 
 def _calendar_content(
-    found: CalendarObject, key: str, now: datetime | None, declined: frozenset[int], owner: frozenset[str]
+    collection: Collection,
+    found: CalendarObject,
+    key: str,
+    now: datetime | None,
+    declined: frozenset[int],
+    owner: frozenset[str],
 ) -> ObjectContent:
     """`now` is None where the stored occurrences hold."""
     body = found.text.encode()
+    if collection.kind == "inbox":
+        scheduling = roles.message(found.tree)
+    else:
+        scheduling = roles.scheduling(found.tree, owner) if found.scheduled else NO_SCHEDULING
     return ObjectContent(
         uid=found.uid,
         component=found.component,
@@ -371,5 +380,5 @@ def _calendar_content(
         time_key=key,
         summary=found.summary(),
         materialised=None if now is None else materialise(found.tree, now, declined),
-        scheduling=roles.scheduling(found.tree, owner) if found.scheduled else NO_SCHEDULING,
+        scheduling=scheduling,
     )

@@ -217,7 +217,7 @@ class Reads(Protocol):
         """Id and UID of the members whose UID a search finds; None: of all members."""
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
-        """The name of the member that has this UID."""
+        """The name of the member that has this UID. None in an inbox, where several may have it."""
 
     async def shared_object(self, collection: Collection, object_id: int) -> SharedObject | None:
         """What is stored of an object in a calendar with views."""

@@ -280,11 +280,11 @@ class PostgresStorage(MemberWrites, CollectionWrites):
 
     async def uids(self, collection: Collection, search: UidSearch | None) -> Sequence[Row]:
         """Id and UID of the members whose UID a search finds; None: of all members."""
-        sql, arguments = members.uids(search)
+        sql, arguments = members.uids(search, inbox=collection.kind == "inbox")
         return _rows(await self.database.fetch(sql, collection.home_id, collection.id, *arguments))
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
-        """The name of the member that has this UID."""
+        """The name of the member that has this UID; of an inbox, none."""
         row = await self.database.fetchrow(members.UID_HOLDER, collection.home_id, collection.id, uid)
         return None if row is None else str(row[0])
 

@@ -236,11 +236,11 @@ begin
     end if;
     if v_putting then
         select w.n into v_n from unnest(v_writes) as w
-        where not w.deletes
+        where not w.deletes and coalesce(w.scheduling, 0) <> 3
           and (exists (
                    select from object o
                    where o.home_id = w.home_id and o.collection_id = w.collection_id and o.uid = w.uid
-                     and o.deleted_revision is null and o.id <> v_ids[w.n + 1]
+                     and o.deleted_revision is null and o.scheduling <> 3 and o.id <> v_ids[w.n + 1]
                ) or exists (
                    select from unnest(v_writes) as e
                    where e.n < w.n and not e.deletes and e.home_id = w.home_id and e.collection_id = w.collection_id

@@ -121,16 +121,19 @@ begin
         p_home_id, p_collection_id, v_id, v_revision, v_revision,
         case when p_move then v_source.created_at else v_now end, v_now, v_source.size, v_source.endless, p_name,
         v_source.uid, v_source.component, v_source.etag, v_source.schedule_tag,
-        -- Whether the new owner has declined an event, or organizes it, is computed anew.
+        -- Whether the new owner has declined an event, or organizes it, is computed anew; and so is what becomes of a
+        -- message of an inbox.
         case when p_source_home_id <> p_home_id and v_source.component = 'VEVENT' then '' else v_source.time_key end,
         case
+            when v_source.scheduling = 3 then 0
             when p_source_home_id <> p_home_id and (v_source.component = 'VEVENT' or v_source.organizer is not null) then 0
             else v_source.derived
         end,
         v_source.span_start,
         v_source.span_end, v_source.expanded_from, v_source.expanded_until, v_source.tzids,
         v_source.recurrence, v_source.summary,
-        case when p_source_home_id = p_home_id then v_source.scheduling else 0 end, v_source.organizer,
+        case when p_source_home_id = p_home_id and v_source.scheduling <> 3 then v_source.scheduling else 0 end,
+        v_source.organizer,
         v_source.sequence, v_source.properties, v_source.text
     );
     if p_move then

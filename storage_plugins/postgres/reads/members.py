@@ -111,7 +111,7 @@ def _changed_in_view(names: tuple[str, ...]) -> str:
 
 UID_HOLDER = (
     "select o.name from object o where o.home_id = $1 and o.collection_id = $2 and o.uid = $3 "
-    "and o.deleted_revision is null"
+    "and o.deleted_revision is null and o.scheduling <> 3"
 )
 
 
@@ -131,16 +131,17 @@ def by_id(columns: Sequence[MemberColumn], *, viewed: bool = False, of_component
     return _by_id(tuple(columns), viewed=viewed, of_components=of_components)
 
 
-def uids(search: UidSearch | None) -> tuple[str, tuple[str, ...]]:
+def uids(search: UidSearch | None, *, inbox: bool = False) -> tuple[str, tuple[str, ...]]:
     """The statement that reads ids and UIDs, and its arguments beside home and collection.
 
-    An exact UID is an index lookup. Others are compared one by one, without reading a text.
+    An exact UID is an index lookup, but not in an inbox, which holds few members. Others are compared one by one,
+    without reading a text.
     """
     if search is None:
         return _UIDS, ()
     uid, text = ("lower(o.uid)", ascii_lower(search.text)) if search.ignore_case else ("o.uid", search.text)
     condition = f"{uid} = $3" if search.match == "equals" else f"position($3 in {uid}) > 0"
-    return f"{_UIDS} and {condition}", (text,)
+    return f"{_UIDS}{'' if inbox else ' and o.scheduling <> 3'} and {condition}", (text,)
 
 
 def named(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:

@@ -143,11 +143,18 @@ _CHECKS = (
         ('deleted_revision', coalesce(o.deleted_revision, o.revision)::text, o.revision::text),
         ('text', (o.text is not null)::text, (o.text is not null or o.deleted_revision is null)::text),
         ('name', (o.name <> '')::text, 'true'),
-        ('organizer', (o.organizer is not null or o.scheduling = 0)::text, 'true'),
+        ('organizer', (o.organizer is not null or o.scheduling not in (1, 2))::text, 'true'),
         ('summary', coalesce(jsonb_typeof(o.summary), 'object'), 'object'),
         ('properties', coalesce(jsonb_typeof(o.properties), 'object'), 'object')
     ) as k (what, stored, computed)
     where o.home_id = any($1::bigint[]) and k.stored <> k.computed
+    """,
+    """
+    select o.home_id, 'object ' || o.id, 'scheduling', o.scheduling::text,
+           case when c.kind = 'inbox' then '3' else 'none of an inbox' end
+    from object o join collection c on c.home_id = o.home_id and c.id = o.collection_id
+    where o.home_id = any($1::bigint[]) and o.deleted_revision is null
+      and (o.scheduling = 3) <> (c.kind = 'inbox')
     """,
     """
     select h.id, s.subject, s.what, s.stored, 'one of ours'

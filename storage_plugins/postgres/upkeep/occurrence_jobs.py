@@ -20,7 +20,7 @@ from server.calendar.attendance import declined
 from server.calendar.calendar_object import time_key
 from server.calendar.component import parse_calendar
 from server.calendar.materialise import materialise
-from server.calendar.roles import scheduling
+from server.calendar.roles import message, scheduling
 from server.domain.errors import DatabaseError
 from server.domain.occurrences import Materialised
 from server.domain.scheduling import Scheduling
@@ -54,9 +54,10 @@ _ALL = f"""
     order by o.home_id, o.id limit $3
 """  # noqa: S608
 _TEXTS = f"""
-    select o.home_id, o.id, o.collection_id, o.revision, o.text, o.time_key, o.derived, {owners.COLUMNS}
+    select o.home_id, o.id, o.collection_id, c.kind, o.revision, o.text, o.time_key, o.derived, {owners.COLUMNS}
     from unnest($1::bigint[], $2::bigint[]) as wanted (home_id, id)
     join object o on o.home_id = wanted.home_id and o.id = wanted.id and o.deleted_revision is null
+    join collection c on c.home_id = o.home_id and c.id = o.collection_id
     join home h on h.id = o.home_id join principal p on p.id = h.principal_id
 """  # noqa: S608
 _AFFECTED = """
@@ -269,7 +270,8 @@ def _derived(row: Any, now: datetime) -> _Derived:
     calendar = parse_calendar(row["text"])
     free = declined(calendar, owner)
     key = time_key(row["text"], calendar, free)
-    return _Derived(materialise(calendar, now, free), free, key, scheduling(calendar, owner))
+    role = message(calendar) if row["kind"] == "inbox" else scheduling(calendar, owner)
+    return _Derived(materialise(calendar, now, free), free, key, role)
 
 
 async def _store(database: Database, row: Any, found: _Derived) -> bool:

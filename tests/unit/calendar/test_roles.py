@@ -14,7 +14,7 @@ from server.domain.scheduling import NO_SCHEDULING, Scheduling, SchedulingRole
 OWNER = address_keys("0f3c", "Cyrus", ("cyrus@example.com", "daboo@example.org"))
 OWN = ("mailto:cyrus@example.com", "MAILTO:Daboo@Example.org", "urn:x-uid:0f3c", "/principals/users/cyrus/")
 OTHER = ("mailto:bernard@example.com", "urn:x-uid:other", "/principals/users/bernard/")
-NONE, ORGANIZER, ATTENDEE = SchedulingRole
+NONE, ORGANIZER, ATTENDEE, _ = SchedulingRole
 
 
 def found(*components, owner=OWNER, kind="VEVENT"):

@@ -1,0 +1,2 @@
+drop index object_uid;
+alter index object_uid_2 rename to object_uid;
