@@ -20,7 +20,7 @@ from storage_plugins.postgres.upkeep.audit_chain import seal
 from storage_plugins.postgres.upkeep.occurrence_jobs import follow_zone_data, roll_horizon
 from storage_plugins.postgres.upkeep.outbox import prune_outbox
 from storage_plugins.postgres.upkeep.pruning import forget_deleted, prune_tombstones
-from storage_plugins.postgres.upkeep.rederivation import follow_owners, outdated, rederive
+from storage_plugins.postgres.upkeep.rederivation import any_outdated, follow_owners, rederive
 
 INTERVAL = 600.0
 """Seconds between two runs of a job."""
@@ -81,7 +81,7 @@ async def _follow_owners(database: Database) -> int:
 
 async def _rederive(database: Database) -> Result:
     computed = await rederive(database, datetime.now(UTC), seconds=_REDERIVING)
-    return Result(computed, next_run=_REDERIVING if await outdated(database) else None)
+    return Result(computed, next_run=_REDERIVING if await any_outdated(database) else None)
 
 
 async def _seal(database: Database) -> int:

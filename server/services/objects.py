@@ -7,9 +7,10 @@ before the transaction, so that it is short.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from server.calendar import attendance, roles
 from server.calendar.calendar_object import CalendarObject, read_calendar_object, time_key
@@ -46,6 +47,7 @@ from server.services.permissions import collection_of, demand_receivable, demand
 from server.storage import Storage
 from server.storage.reads import SharedObject
 
+NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
 LARGE = 16 * 1024
 """Bytes from which a text is parsed off the event loop."""
 
@@ -101,10 +103,11 @@ class Objects:
         found: Found,
         body: bytes,
         *,
+        properties: Mapping[str, str] = NO_PROPERTIES,
         unchanged: Sequence[Unchanged] = (),
     ) -> Put:
         """Create a member of the name that was found, or replace it. What a sharee puts is taken apart: personal parts
-        are their own.
+        are their own. Dead `properties` are set with it.
 
         Raises what reading the text raises (`InvalidData` and its kinds), `UnsupportedComponent`, `UidConflict` with
         the name of the member that has the UID, `QuotaExceeded`, `TooManyMembers`, `WriteConflict`, `AccessDenied`,
@@ -112,7 +115,7 @@ class Objects:
         """
         demand_writable(found)
         content = await self.read(found, body)
-        result = await self.store(actor, found, content, unchanged=unchanged)
+        result = await self.store(actor, found, content, properties=properties, unchanged=unchanged)
         if not body.isascii() and content.text.encode() != body:  # a line was folded inside a character
             result = replace(result, as_sent=False)
         return result
@@ -123,6 +126,7 @@ class Objects:
         found: Found,
         content: ObjectContent,
         *,
+        properties: Mapping[str, str] = NO_PROPERTIES,
         unchanged: Sequence[Unchanged] = (),
     ) -> Put:
         """Create or replace a member by what `read` returned. Raises what `put` raises after reading."""
@@ -131,10 +135,12 @@ class Objects:
         if existing is not None and existing.uid != content.uid:
             raise UidConflict(existing.name, "Another UID may not replace the one of the resource.")
         if collection.views:
-            return await self._store_shared(collection, name, content, existing, cause, personal_only, unchanged)
+            return await self._store_shared(
+                collection, name, content, existing, cause, personal_only, unchanged, properties
+            )
         if personal_only:
             raise PersonalOnly
-        written = await self._write(collection, name, content, existing, cause, unchanged)
+        written = await self._write(collection, name, content, existing, cause, unchanged, None, properties)
         return Put(existing is None, content.etag, True, written)
 
     async def _store_shared(
@@ -146,6 +152,7 @@ class Objects:
         cause: Cause,
         personal_only: bool,
         unchanged: Sequence[Unchanged],
+        properties: Mapping[str, str],
     ) -> Put:
         """As `store`, in a calendar with views."""
         stored = await self._stored(collection, existing)
@@ -153,7 +160,7 @@ class Objects:
         owner = await self._owner(collection, stored)
         if collection.view is None:
             rendered = await computed(views.views_of, content.text, personal, based_on, None, owner)
-            written = await self._write(collection, name, content, existing, cause, unchanged, rendered)
+            written = await self._write(collection, name, content, existing, cause, unchanged, rendered, properties)
             return Put(existing is None, content.etag, True, written)
         decision = await computed(views.decide, collection.view, content.text, stored, owner)
         view = decision.view
@@ -168,7 +175,7 @@ class Objects:
         if decision.owner_text != content.text:
             content = await self._read(collection, decision.owner_text.encode(), existing)
         rendered = await computed(views.views_of, content.text, personal, based_on, view, owner)
-        written = await self._write(collection, name, content, existing, cause, unchanged, rendered)
+        written = await self._write(collection, name, content, existing, cause, unchanged, rendered, properties)
         return Put(existing is None, view.etag, as_sent, written)
 
     async def _owner(self, collection: Collection, stored: SharedObject | None) -> frozenset[str]:
@@ -192,9 +199,10 @@ class Objects:
         existing: Object | None,
         cause: Cause,
         unchanged: Sequence[Unchanged],
-        rendered: Views | None = None,
+        rendered: Views | None,
+        properties: Mapping[str, str],
     ) -> Written:
-        write = PutWrite(collection, name, content, state_of(existing), rendered)
+        write = PutWrite(collection, name, content, state_of(existing), rendered, properties)
         try:
             return await self._apply((write,), cause, unchanged)
         except UidConflict:

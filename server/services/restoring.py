@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import PurePosixPath
 
 from server.domain.actors import Actor
-from server.domain.changes import PropertyChanges
 from server.domain.errors import AlreadyExists, NotFound, UidConflict
 from server.domain.objects import Target
 from server.domain.privileges import Privilege
@@ -26,10 +24,11 @@ async def restore_object(
     text: str,
     properties: Mapping[str, str] | None,
 ) -> str:
-    """Put a text back in its place, or under another name if that was taken meanwhile; returns the name.
+    """Put a text with its dead properties back in its place, or under another name if that was taken meanwhile.
 
-    Clients see a new resource. Raises `NotFound` when there is no such collection, `AlreadyExists` when there is an
-    object with its UID, `TooManyConflicts` when every attempt conflicted, and what `Objects.put` raises.
+    Returns the name. Clients see a new resource. Raises `NotFound` when there is no such collection, `AlreadyExists`
+    when there is an object with its UID, `TooManyConflicts` when every attempt conflicted, and what `Objects.put`
+    raises.
     """
     path = PurePosixPath(place.object or "")
     names = (place.object or "", f"{path.stem}-restored-{deleted_id}{path.suffix}")
@@ -45,17 +44,9 @@ async def restore_object(
 
     async def put(found: Found) -> str:
         try:
-            await objects.put(actor, found, text.encode())
+            await objects.put(actor, found, text.encode(), properties=properties or {})
         except UidConflict as error:
             raise AlreadyExists(f"It is there already, as {error.name}.") from None
         return found.name
 
-    async def set_properties(found: Found) -> None:
-        if found.object is not None:  # it may have been deleted again
-            await objects.set_properties(actor, found, PropertyChanges(dict(properties or {})))
-
-    name = await change(free_name, put)
-    if properties:
-        restored = replace(place, object=name)
-        await change(partial(lookup.find, actor, restored, Privilege.WRITE_PROPERTIES), set_properties)
-    return name
+    return await change(free_name, put)

@@ -35,23 +35,7 @@ _DEFINE = """
                   not_before = least(j.not_before, clock_timestamp() + excluded.every)
     where (j.every, j.lock_key) is distinct from (excluded.every, excluded.lock_key) and j.state <> 'running'
 """
-_TAKE = """
-    update job as t set state = 'running', attempts = t.attempts + 1, again = false, run = gen_random_uuid(),
-                        heartbeat_at = clock_timestamp()
-    where t.id = (
-        select j.id from job j
-        where j.state = 'queued' and j.not_before <= now() and j.kind = any($1::text[])
-          and not exists (select from job_hold h where h.kind = j.kind)
-          and not exists (
-              select from job b
-              where b.lock_key = j.lock_key and b.state in ('queued', 'running')
-                and (b.state = 'running' or (b.id < j.id and b.every is null and j.every is null))
-          )
-        order by j.priority desc, j.not_before, j.id limit 1
-        for update of j skip locked
-    )
-    returning t.id, t.kind, t.payload, t.attempts, t.every is not null, t.run
-"""
+_TAKE = "select * from koyomi_take_job_1($1)"
 _NEXT_DUE = """
     select extract(epoch from j.not_before - now())::float8 from job j
     where j.state = 'queued' and j.not_before > now() and j.kind = any($1::text[])

@@ -22,6 +22,11 @@ _COUNT_OUTDATED = """
     select count(*) from object o
     where o.derived < $1 and o.component <> 'VCARD' and o.deleted_revision is null
 """
+_ANY_OUTDATED = """
+    select exists (
+        select from object o where o.derived < $1 and o.component <> 'VCARD' and o.deleted_revision is null
+    )
+"""
 _ADDRESSES = """
     array(
         select p.name from principal p where p.id = h.principal_id
@@ -65,6 +70,11 @@ _SET_OWNER = "update home set owner_addresses = $2 where id = $1"
 async def outdated(database: Database) -> int:
     """How many objects have columns that an older version of the code derived."""
     return int(await database.fetchval(_COUNT_OUTDATED, VERSION))
+
+
+async def any_outdated(database: Database) -> bool:
+    """Whether an older version of the code derived the columns of some object."""
+    return bool(await database.fetchval(_ANY_OUTDATED, VERSION))
 
 
 async def rederive(

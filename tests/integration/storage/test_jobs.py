@@ -322,7 +322,6 @@ async def test_every_statement_is_answered_by_an_index(db, queue):
     await db.fetch("analyze job")
     run = "array[gen_random_uuid()]"
     asked = {
-        statements._TAKE: ("array['mail']",),
         statements._NEXT_DUE: ("array['mail']",),
         statements._RENEW: ("array[1]", run),
         statements._RECOVER: ("interval '1 s'",),
@@ -341,6 +340,49 @@ async def test_every_statement_is_answered_by_an_index(db, queue):
             plan = json.loads(row[0])[0]["Plan"]
             scanned = {node.get("Relation Name") for node in nodes(plan) if node["Node Type"] == "Seq Scan"}
             assert "job" not in scanned, sql
+        assert await taking(connection) == (0, 5)
+
+
+SCANS = "select seq_scan, idx_scan from pg_stat_xact_user_tables where relname = 'job'"
+
+
+async def taking(connection) -> tuple[int, int]:
+    """Scans of the whole table, and looks into an index of it, that taking a job costs. The job stays as it is."""
+    before = await connection.fetchrow(SCANS)
+    attempt = connection.transaction()
+    await attempt.start()
+    assert await connection.fetchrow(statements._TAKE, list(KINDS)) is not None
+    after = await connection.fetchrow(SCANS)
+    await attempt.rollback()
+    return after[0] - before[0], after[1] - before[1]
+
+
+@pytest.mark.parametrize("first", ["runs", "waits for its next try"])
+async def test_thousands_of_due_jobs_of_one_lock_key_cost_no_look_each(db, queue, first):
+    await db.fetch("insert into job (kind, lock_key) select 'mail', 'a' from generate_series(1, 2000)")
+    job = await queue.take(KINDS)
+    if first != "runs":
+        await queue.fail(job, "x", LATER)
+    last = await add(db, lock_key="b")
+    async with db.transaction() as connection:
+        seq_scans, looks = await taking(connection)
+    assert seq_scans == 0
+    assert looks < 20
+    assert await taken(queue) == last
+
+
+async def test_jobs_of_more_lock_keys_than_are_remembered(db, queue):
+    """Two jobs of each of 150 keys, of which a few run."""
+    await db.fetch(
+        "insert into job (kind, lock_key) select 'mail', 'key ' || i % 150 from generate_series(1, 300) as i"
+    )
+    runs = [await queue.take(KINDS) for _ in range(150)]
+    assert len({run.id for run in runs}) == 150
+    assert await taken(queue) is None
+    await db.fetch("insert into job (kind, lock_key, priority) values ('mail', 'k3', 9)")
+    for run in runs[::-1]:
+        await queue.finish(run, None)
+    assert len({await taken(queue) for _ in range(150)} - {None}) == 150
 
 
 # -- any order of steps -----------------------------------------------------------------------------------------------

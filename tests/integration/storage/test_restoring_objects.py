@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from server.domain.changes import ObjectState, PropertyChanges
-from server.domain.errors import AlreadyExists
+from server.domain.errors import AlreadyExists, QuotaExceeded
 from server.domain.limits import Limits
 from server.domain.objects import Target
 from server.services.lookup import Lookup
@@ -31,18 +31,12 @@ class Overtaken(Objects):
         self._others = Objects(storage, Limits())
         self.times = times
 
-    async def put(self, actor, found, body):
+    async def put(self, actor, found, body, **more):
         if self.times:
             self.times -= 1
             text = event(f"other-{found.name}").encode()
             await self._others.put(actor, found, text)
-        return await super().put(actor, found, body)
-
-    async def set_properties(self, actor, found, changes):
-        if self.times:
-            self.times -= 1
-            await self._others.set_properties(actor, found, PropertyChanges({"{x:}y": "<y xmlns='x:'/>"}))
-        return await super().set_properties(actor, found, changes)
+        return await super().put(actor, found, body, **more)
 
 
 async def deleted(storage, person: Person, name: str = "a.ics"):
@@ -71,22 +65,27 @@ async def test_a_name_that_is_taken_meanwhile(storage):
     assert name == f"a-restored-{item.id}.ics"
 
 
-async def test_properties_that_are_changed_meanwhile(storage):
+async def test_an_object_comes_back_with_its_properties_also_under_another_name(storage):
     person = await make_person(storage)
     item = await deleted(storage, person)
-    objects = Overtaken(storage, 0)
-    put = objects.put
-
-    async def put_then_overtaken(*arguments):
-        found = await put(*arguments)
-        objects.times = 2
-        return found
-
-    objects.put = put_then_overtaken
-    assert await restore(storage, objects, person, item) == "a.ics"
+    await restore(storage, Overtaken(storage, 1), person, item)
     calendar = await person.collection()
-    ((properties,),) = await storage.members(calendar, ("properties",), after=None, limit=2)
-    assert PROPERTIES.items() <= properties.items()
+    rows = dict(await storage.members(calendar, ("name", "properties"), after=None, limit=9))
+    assert rows == {"a.ics": None, f"a-restored-{item.id}.ics": PROPERTIES}
+
+
+async def test_an_object_comes_back_with_its_properties_or_not_at_all(storage):
+    """The quota has room for the text, and not for the properties."""
+    person = await make_person(storage)
+    item = await deleted(storage, person)
+    home = await person.home()
+    objects = Objects(storage, replace(Limits(), quota_bytes=home.used_bytes + len(item.text.encode()) + 1))
+    with pytest.raises(QuotaExceeded):
+        await restore(storage, objects, person, item)
+    assert not await storage.members(await person.collection(), ("name",), after=None, limit=9)
+    (listed,) = await deleted_objects(storage.database, person.id, 30, item.id)
+    assert listed.properties == PROPERTIES
+    assert await restore(storage, Objects(storage, Limits()), person, item) == "a.ics"
 
 
 async def test_two_that_restore_the_same_at_once(storage):
