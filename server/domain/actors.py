@@ -23,6 +23,8 @@ class Actor:
     acting_for: int | None = None
     """The id of the principal for whom a delegate acts, or on whose behalf the installation does: it sees what they
     see."""
+    trace: str = ""
+    """The W3C trace context of the request, as the header `traceparent` has it; empty where there is none."""
 
     @property
     def viewer_id(self) -> int | None:
@@ -32,4 +34,5 @@ class Actor:
     @property
     def cause(self) -> Cause:
         """What is recorded of the actor with a change."""
-        return Cause(None if self.principal is None else self.principal.id, self.origin, self.request_id)
+        principal_id = None if self.principal is None else self.principal.id
+        return Cause(principal_id, self.origin, self.request_id, self.acting_for, self.trace)

@@ -18,6 +18,10 @@ class Cause:
     origin: str
     """`caldav`, `carddav`, `import`, `cli`, ...; a connector's own name, so that it does not hear its own writes."""
     request_id: str = ""
+    acting_for: int | None = None
+    """The id of the principal for whom a delegate, or the installation, makes it."""
+    trace: str = ""
+    """The W3C trace context of the request, as the header `traceparent` has it; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,45 @@ named or wrote.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from server.observe.costs import Costs
+
+TRACE_CONTEXT = "traceparent"
+"""The header that names the caller's span (W3C Trace Context §3.2)."""
+_VALID = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def context_of(headers: Mapping[str, str]) -> str:
+    """The trace context that a caller sent; empty for none, and for one that is not of version 00."""
+    value = headers.get(TRACE_CONTEXT, "")
+    return value if value and _VALID.fullmatch(value) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSpan:
+    """The span of a request under way."""
+
+    span: Span
+    offset: int
+    """Nanoseconds from the beginning of `time.perf_counter` to 1970."""
+
+    def at(self, moment: float) -> int:
+        """Nanoseconds since 1970 of a time of `time.perf_counter`."""
+        return self.offset + int(moment * 1e9)
+
+    @property
+    def context(self) -> str:
+        """The trace context of what happens within the span."""
+        context = self.span.get_span_context()
+        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 class Tracing:
@@ -36,16 +69,16 @@ class Tracing:
         self._in_span = trace.set_span_in_context
         self._error = trace.Status(trace.StatusCode.ERROR)
 
-    def request(
-        self, costs: Costs, began: float, ended: float, facts: Mapping[str, object], parent: Mapping[str, str] | None
-    ) -> None:
-        """Send the span of a request; times are of `time.perf_counter`. `parent`: headers that name the caller's."""
+    def begin(self, began: float, parent: Mapping[str, str] | None) -> RequestSpan:
+        """Begin the span of a request; the time is of `time.perf_counter`. `parent`: headers that name the caller's."""
         offset = time.time_ns() - int(time.perf_counter() * 1e9)
-
-        def at(moment: float) -> int:
-            return offset + int(moment * 1e9)
-
         context = None if parent is None else self._propagator.extract(parent)
+        start = offset + int(began * 1e9)
+        return RequestSpan(self._tracer.start_span("request", context, self._server, start_time=start), offset)
+
+    def end(self, request: RequestSpan, costs: Costs, ended: float, facts: Mapping[str, object]) -> None:
+        """Send the span of a request; the time is of `time.perf_counter`."""
+        span = request.span
         attributes: dict[str, Any] = {
             "http.request.method": facts["method"],
             "http.response.status_code": facts["status"],
@@ -57,17 +90,17 @@ class Tracing:
             attributes["koyomi.report"] = facts["report"]
         if facts["principal_id"] is not None:
             attributes["koyomi.principal_id"] = facts["principal_id"]
-        name = " ".join(str(facts[part]) for part in ("method", "report") if facts[part])
-        span = self._tracer.start_span(name, context, self._server, attributes, start_time=at(began))
+        span.update_name(" ".join(str(facts[part]) for part in ("method", "report") if facts[part]))
+        span.set_attributes(attributes)
         if int(str(facts["status"])) >= 500:
             span.set_status(self._error)
         inside = self._in_span(span)
         for kind, start, seconds, rows in costs.timeline or ():
             inner: dict[str, Any] = {"db.system.name": "postgresql"} if kind == "SQL" else {}
             inner |= {"db.response.returned_rows": rows} if kind == "SQL" else {}
-            child = self._tracer.start_span(kind, inside, self._client, inner, start_time=at(start))
-            child.end(at(start + seconds))
-        span.end(at(ended))
+            child = self._tracer.start_span(kind, inside, self._client, inner, start_time=request.at(start))
+            child.end(request.at(start + seconds))
+        span.end(request.at(ended))
 
     def close(self) -> None:
         """Send what is left; blocks for as long as that takes."""

@@ -17,13 +17,14 @@ from server.storage.reads import SharedObject
 from storage_plugins.postgres.changes import fan_out
 from storage_plugins.postgres.changes.principals import leave_trace, lock
 from storage_plugins.postgres.changes.views import render_all
-from storage_plugins.postgres.changes.writing import by, call, write
+from storage_plugins.postgres.changes.writing import by, call, recorded, write
 from storage_plugins.postgres.database import Connection
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
 from storage_plugins.postgres.reads.principal_search import query
 from storage_plugins.postgres.storage import PostgresStorage
 
 _SET_ACL = call("koyomi_set_acl_2", 11)
+_SHARE = call("koyomi_share_3", 7)
 
 
 class PostgresAccess:
@@ -81,7 +82,7 @@ class PostgresAccess:
             [list(ace.privileges) for ace in aces],
             *by(cause),
         )
-        row = await write(self._database, _SET_ACL, arguments, unchanged, (home.id,))
+        row = await write(self._database, _SET_ACL, arguments, cause, unchanged, (home.id,))
         return self._storage.announce(home.id, collection.id, int(row[0]))
 
     # sharing
@@ -90,16 +91,9 @@ class PostgresAccess:
         self, home: Home, collection: Collection, principal_id: int, rights: ShareRights | None, cause: Cause
     ) -> None:
         """See `Access`."""
-        await self._database.fetchval(
-            "select koyomi_share_3($1, $2, $3, $4, $5, $6, $7)",
-            home.id,
-            collection.id,
-            principal_id,
-            rights,
-            cause.principal_id,
-            cause.origin,
-            cause.request_id,
-        )
+        arguments = (home.id, collection.id, principal_id, rights, *by(cause))
+        sql, values = recorded(_SHARE, arguments, cause)
+        await self._database.fetchval(sql, *values)
         # Servers go on with it where this process is stopped.
         more = True
         while more:
@@ -127,9 +121,7 @@ class PostgresAccess:
         return touched is not None or place is not None
 
     async def _bind(self, home_id: int, collection_id: int, cause: Cause) -> bool:
-        homes, more = await fan_out.bind(
-            self._database, home_id, collection_id, cause.principal_id, cause.origin, cause.request_id
-        )
+        homes, more = await fan_out.bind(self._database, home_id, collection_id, cause)
         self._tell(homes)
         return more
 

@@ -212,7 +212,7 @@ class Dispatcher:
 
     def _open(self, wire: HttpWire, entry: Entry) -> Request:
         request = entry.request = Request(wire, self.site)
-        request.request_id = entry.request_id
+        request.request_id, request.trace = entry.request_id, entry.trace
         return request
 
     async def _answer(self, wire: HttpWire, entry: Entry) -> Answer:

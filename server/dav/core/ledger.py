@@ -13,6 +13,7 @@ from server.observe import costs
 from server.observe.client_families import family
 from server.observe.costs import Costs
 from server.observe.log import request_id as logged_request_id
+from server.observe.tracing import TRACE_CONTEXT, context_of
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -72,7 +73,7 @@ class Ledger:
 class Entry:
     """A request under way; a context that ends with it."""
 
-    __slots__ = ("_http", "_ledger", "began", "costs", "request", "request_id", "sent", "status")
+    __slots__ = ("_http", "_ledger", "_span", "began", "costs", "request", "request_id", "sent", "status", "trace")
 
     def __init__(self, ledger: Ledger, http: web.BaseRequest, request_id: str) -> None:
         self._ledger = ledger
@@ -84,6 +85,13 @@ class Entry:
         """Bytes of the answer: of a body that is whole, before it is compressed; of a stream, all that was sent."""
         self.costs = Costs(timeline=ledger.tracing is not None)
         self.began = time.perf_counter()
+        trusted = TRACE_CONTEXT in http.headers and ledger.addresses.is_trusted(http.remote or None)
+        parent = http.headers if trusted else None
+        self._span = None if ledger.tracing is None else ledger.tracing.begin(self.began, parent)
+        if self._span is not None:
+            self.trace = self._span.context
+        else:
+            self.trace = "" if parent is None else context_of(parent)
 
     def __enter__(self) -> Self:
         # The next request on this connection sets them anew.
@@ -103,11 +111,9 @@ class Entry:
             _log.info("request", **self._facts(seconds))
         if seconds > ledger.slow:
             _log.warning("slow_request", **self._facts(seconds))
-        if ledger.tracing is not None:
-            trusted = ledger.addresses.is_trusted(self._http.remote or None)
-            parent = self._http.headers if trusted else None
+        if ledger.tracing is not None and self._span is not None:
             facts = {**self._facts(seconds), "request_id": self.request_id}
-            ledger.tracing.request(self.costs, self.began, ended, facts, parent)
+            ledger.tracing.end(self._span, self.costs, ended, facts)
 
     @property
     def _method(self) -> str:

@@ -93,7 +93,7 @@ class Request:
         self._actor: Actor | None = None
         self._looked_up: tuple[Target | None, Resolution] | None = None
         """The lookup that confirmed the sign-in before the body was read, for the next `look_up` of the same target."""
-        self.request_id = ""
+        self.request_id = self.trace = ""
         self.loaded: dict[tuple[str, str], str] = {}
         """Values of properties that needed more than the resource, by its href and the property's name."""
         self.facts: dict[object, object] = {}
@@ -172,7 +172,8 @@ class Request:
         owner, delegated = found.owner, False
         if found.grants is not NO_GRANTS and found.home is not None and found.home.kind == "calendar":
             delegated = policy.acts_for(found.viewer, owner, found.grants)
-        return Actor(found.viewer, origin, self.request_id, owner.id if owner is not None and delegated else None)
+        acting_for = owner.id if owner is not None and delegated else None
+        return Actor(found.viewer, origin, self.request_id, acting_for, self.trace)
 
     async def resource(
         self, path: Path | None = None, *, need: str = Privilege.READ, text: bool = False, on_parent: bool = False

@@ -12,6 +12,7 @@ from storage_plugins.postgres.changes.writing import (
     by,
     call,
     new_collection,
+    record,
     require_unchanged,
     split,
 )
@@ -35,7 +36,7 @@ class CollectionWrites(Writing):
     ) -> Collection:
         """Make a collection. Raises `AlreadyExists`, `QuotaExceeded`, `TooManyCollections`."""
         arguments = (home.id, *new_collection(new), limits.max_collections, limits.quota_bytes, *by(cause))
-        row = await self._write(_CREATE_COLLECTION, *arguments, unchanged=unchanged, homes=(home.id,))
+        row = await self._write(_CREATE_COLLECTION, *arguments, cause=cause, unchanged=unchanged, homes=(home.id,))
         id_, revision, incarnation, now = row
         self._changed(home.id, id_, revision)
         return Collection(
@@ -86,6 +87,7 @@ class CollectionWrites(Writing):
             limits.quota_bytes,
             limits.max_personal_properties_size,
             *by(cause),
+            cause=cause,
             unchanged=unchanged,
             homes=(home.id, collection.home_id),
         )
@@ -105,7 +107,7 @@ class CollectionWrites(Writing):
     ) -> int:
         """Set dead properties of a home; gives the revision."""
         arguments = (home.id, *split(changes.properties), limits.quota_bytes, *by(cause))
-        row = await self._write(_SET_HOME_PROPERTIES, *arguments, unchanged=unchanged, homes=(home.id,))
+        row = await self._write(_SET_HOME_PROPERTIES, *arguments, cause=cause, unchanged=unchanged, homes=(home.id,))
         return self._changed(home.id, None, row[0])
 
     async def delete_collection(
@@ -126,6 +128,7 @@ class CollectionWrites(Writing):
             *binding(home, collection),
             *((None,) * 6 if replacement is None else new_collection(replacement)),
             *by(cause),
+            cause=cause,
             unchanged=unchanged,
             homes=(home.id,),
         )
@@ -148,6 +151,7 @@ class CollectionWrites(Writing):
             name,
             *((None,) * 3 if replaced is None else (replaced.home_id, replaced.id, replaced.incarnation)),
             *by(cause),
+            cause=cause,
             unchanged=unchanged,
             homes=(home.id,),
         )
@@ -169,6 +173,7 @@ class CollectionWrites(Writing):
     ) -> int:
         """Copy a collection under another name of its home; `replaced` is deleted in the same transaction."""
         async with self.database.transaction() as connection:
+            await record(connection, cause)
             prepared = None
             if with_members:
                 await connection.execute(_COPYING)

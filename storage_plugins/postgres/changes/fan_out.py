@@ -5,6 +5,8 @@ Each function is one short transaction. Several processes may call them at once.
 
 from __future__ import annotations
 
+from server.domain.changes import Cause
+from storage_plugins.postgres.changes.writing import by, call, recorded
 from storage_plugins.postgres.database import Database
 
 EVENTS = 500
@@ -12,6 +14,7 @@ EVENTS = 500
 HOMES = 200
 """Homes that one transaction locks at most."""
 
+_BIND = call("koyomi_bind_shared_2", 6)
 _NEXT = """
     select home_id, collection_id from fan_out
     where task in ('bind', 'check') and worked_at <= clock_timestamp() order by worked_at limit 1
@@ -48,21 +51,12 @@ async def postpone(database: Database, home_id: int, collection_id: int) -> None
     await database.fetch(_POSTPONE, home_id, collection_id)
 
 
-async def bind(
-    database: Database, home_id: int, collection_id: int, principal_id: int | None, origin: str, request_id: str
-) -> tuple[list[int], bool]:
+async def bind(database: Database, home_id: int, collection_id: int, cause: Cause) -> tuple[list[int], bool]:
     """Make the next bindings of a collection those that its shares ask for.
 
     Returns the homes that changed, and whether more bindings of the collection wait.
     """
-    row = await database.fetchrow(
-        "select * from koyomi_bind_shared_2($1, $2, $3, $4, $5, $6)",
-        home_id,
-        collection_id,
-        HOMES,
-        principal_id,
-        origin,
-        request_id,
-    )
+    sql, arguments = recorded(_BIND, (home_id, collection_id, HOMES, *by(cause)), cause)
+    row = await database.fetchrow(sql, *arguments)
     assert row is not None
     return list(row[0]), row[1]

@@ -17,6 +17,7 @@ from server.storage.directory import Handover
 from storage_plugins.postgres import advisory_locks
 from storage_plugins.postgres.advisory_locks import Lock
 from storage_plugins.postgres.changes.handover_copies import begin, copy_members, copy_rows, hold_members, lock
+from storage_plugins.postgres.changes.writing import record
 from storage_plugins.postgres.database import Connection, Database
 
 BATCH = 500
@@ -78,6 +79,7 @@ async def hand_over(
         yield copied
     async with database.transaction() as connection:
         if await lock(connection, handover):
+            await record(connection, cause)
             await _take_place(connection, handover, owner, cause, batch)
 
 

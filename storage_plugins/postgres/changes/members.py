@@ -29,7 +29,7 @@ from server.domain.changes import (
 from server.domain.errors import KoyomiError, WriteConflict
 from storage_plugins.postgres.changes import set_statement
 from storage_plugins.postgres.changes.member_statements import Statement, statement
-from storage_plugins.postgres.changes.writing import Writing, call, require_unchanged
+from storage_plugins.postgres.changes.writing import Writing, call, record, recorded, require_unchanged
 from storage_plugins.postgres.database import Connection
 from storage_plugins.postgres.sqlstates import domain_error
 
@@ -59,7 +59,7 @@ class MemberWrites(Writing):
             return await self._at_once(writes, changes)
         steps = self._steps(changes)
         if len(steps) == 1 and not changes.unchanged and not _has_properties(steps[0].write):
-            rows = [await self._alone(steps[0])]
+            rows = [await self._alone(steps[0], changes)]
         else:
             rows = await self._one_by_one(changes, steps)
         return self._all_written(writes, steps, rows)
@@ -77,9 +77,9 @@ class MemberWrites(Writing):
             steps.sort(key=lambda step: not isinstance(step.write, Delete))
         return steps
 
-    async def _alone(self, step: _Step) -> asyncpg.Record:
+    async def _alone(self, step: _Step, changes: ChangeSet) -> asyncpg.Record:
         """One statement, which is its own transaction."""
-        sql, arguments = step.statement
+        sql, arguments = recorded(*step.statement, changes.cause)
         try:
             row = await self.database.fetchrow(sql, *arguments)
         except KoyomiError as error:
@@ -92,6 +92,7 @@ class MemberWrites(Writing):
         """One statement for a set of puts and deletions."""
         sql, arguments = set_statement.statement(writes, changes, self._restore_days)
         if not changes.unchanged:
+            sql, arguments = recorded(sql, arguments, changes.cause)
             rows = await self.database.fetch(sql, *arguments)
         else:
             async with self._holding(changes) as connection:
@@ -111,6 +112,7 @@ class MemberWrites(Writing):
         objects = _objects(changes)
         states = [state for state in changes.unchanged if isinstance(state, Unchanged)]
         async with self.database.transaction() as connection:
+            await record(connection, changes.cause)
             columns = zip(*((home_id, id_, revision) for id_, home_id, revision, _ in objects), strict=True)
             if objects and (changed := await connection.fetchval(_LOCK_OBJECTS, *map(list, columns))) is not None:
                 raise _of(objects[changed - 1][3], WriteConflict())

@@ -17,6 +17,7 @@ from server.storage.jobs import MAINTENANCE, OWNERS, Job
 from storage_plugins.postgres import advisory_locks
 from storage_plugins.postgres.advisory_locks import Lock
 from storage_plugins.postgres.changes.homes import create_homes
+from storage_plugins.postgres.changes.writing import record
 from storage_plugins.postgres.database import Connection
 from storage_plugins.postgres.jobs import enqueue
 
@@ -30,6 +31,7 @@ async def leave_trace(
     connection: Connection, action: str, subject_id: int, cause: Cause, details: Mapping[str, Any] | None = None
 ) -> None:
     """The rows in `outbox` and `audit`. `details` must hold nothing personal."""
+    await record(connection, cause)
     await connection.execute(
         """
         with told as (

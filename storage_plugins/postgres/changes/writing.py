@@ -42,6 +42,15 @@ _CHANGED = """
 """
 
 
+_RECORD = (
+    "set_config('koyomi.acting_for', coalesce({acting_for}::bigint::text, ''), true), "
+    "set_config('koyomi.trace', {trace}::text, true)"
+)
+"""Defaults of `outbox` and `audit` take these settings of the transaction: a change that nobody makes for somebody else
+costs nothing for it, and functions have no parameters for it."""
+_RECORD_FIRST = f"select {_RECORD.format(acting_for='$1', trace='$2')}"
+
+
 class Writing:
     """The part of the storage that writes go through."""
 
@@ -54,10 +63,11 @@ class Writing:
         self,
         sql: str,
         *arguments: object,
+        cause: Cause,
         unchanged: Sequence[Unchanged] = (),
         homes: Sequence[int] = (),
     ) -> asyncpg.Record:
-        return await write(self.database, sql, arguments, unchanged, homes)
+        return await write(self.database, sql, arguments, cause, unchanged, homes)
 
     def _changed(self, home_id: int, collection_id: int | None, revision: Any) -> int:
         """Tell other workers of a commit; gives the revision."""
@@ -70,18 +80,23 @@ class Writing:
 async def write(
     database: Database,
     sql: str,
-    arguments: Sequence[object],
+    arguments: tuple[object, ...],
+    cause: Cause,
     unchanged: Sequence[Unchanged] = (),
     homes: Sequence[int] = (),
 ) -> asyncpg.Record:
     """Call a function of the database as one transaction. `homes` are the ids of those that it locks.
 
+    The arguments hold what `by` gives of the cause.
+
     Raises `WriteConflict` if one of the states in `unchanged` has changed, and what the function raises.
     """
     if not unchanged:
+        sql, arguments = recorded(sql, arguments, cause)
         row = await database.fetchrow(sql, *arguments)
     else:
         async with database.transaction() as connection:
+            await record(connection, cause)
             await require_unchanged(connection, unchanged, homes)
             row = await connection.fetchrow(sql, *arguments)
     if row is None:
@@ -123,8 +138,25 @@ def based_on(expected: ObjectState | None) -> tuple[int | None, int | None]:
 
 
 def by(cause: Cause) -> tuple[object, ...]:
-    """Who makes a change, and from where."""
+    """Who makes a change, and from where; `recorded` and `record` say the rest."""
     return cause.principal_id, cause.origin, cause.request_id
+
+
+def recorded(sql: str, arguments: tuple[object, ...], cause: Cause) -> tuple[str, tuple[object, ...]]:
+    """A statement that calls a function as its own transaction, with what `by` leaves out of the cause."""
+    if cause.acting_for is None and not cause.trace:
+        return sql, arguments
+    count = len(arguments)
+    settings = _RECORD.format(acting_for=f"${count + 1}", trace=f"${count + 2}")
+    # The left side of a left join is read first, and a volatile function in it is not left out.
+    sql = f"select written.* from (select {settings}) as cause left join lateral ({sql}) as written on true"  # noqa: S608
+    return sql, (*arguments, cause.acting_for, cause.trace)
+
+
+async def record(connection: Connection, cause: Cause) -> None:
+    """Let the changes of this transaction be recorded with what `by` leaves out of the cause."""
+    if cause.acting_for is not None or cause.trace:
+        await connection.execute(_RECORD_FIRST, cause.acting_for, cause.trace)
 
 
 def new_collection(new: NewCollection) -> tuple[object, ...]:

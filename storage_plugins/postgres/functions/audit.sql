@@ -1,14 +1,15 @@
 -- The audit is only appended to, and sealed.
 
--- Digest of the audit rows of (p_after, p_until]: SHA-256 of the rows' own in order of their ids. `xid` is left out: it
--- is counted anew where a dump is loaded.
+-- Digest of the audit rows of (p_after, p_until]: SHA-256 of the rows' own in order of their ids. What a row may have
+-- since 0041 counts only where it has it, so that earlier rows have the digest that they were sealed with.
 create or replace function koyomi_audit_digest_1(
     p_after bigint, p_until bigint, out row_count bigint, out digest bytea
 ) language sql stable as $$
-    select count(*), sha256(coalesce(string_agg(sha256(convert_to(jsonb_build_array(
+    select count(*), sha256(coalesce(string_agg(sha256(convert_to((jsonb_build_array(
         a.home_id, a.id, (extract(epoch from a.at) * 1000000)::bigint, a.action, a.revision, a.collection_id, a.object_id,
         a.subject_id, a.principal_id, a.origin, a.request_id, a.details
-    )::text, 'UTF8')), '' order by a.id), ''))
+    ) || case when a.acting_for is null and a.trace is null then '[]'
+              else jsonb_build_array(a.acting_for, a.trace) end)::text, 'UTF8')), '' order by a.id), ''))
     from audit a where a.id > p_after and a.id <= p_until
 $$;
 

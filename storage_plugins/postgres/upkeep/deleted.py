@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from server.domain.changes import Cause
 from server.domain.objects import HomeKind
+from storage_plugins.postgres.changes.writing import by, call, recorded
 from storage_plugins.postgres.database import Database
 
 # A collection's name: that of its binding, whether it is a tombstone or not.
@@ -39,7 +40,7 @@ _COLLECTIONS = f"""
       and ($2::bigint is null or c.id = $2)
     order by c.deleted_at desc, c.id
 """  # noqa: S608
-_RESTORE = "select koyomi_restore_collection_2($1, $2, $3, $4, $5, $6, $7)"
+_RESTORE = call("koyomi_restore_collection_2", 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,6 @@ async def restore_collection(
 
     Raises `AlreadyExists` when the name is taken, `NotFound` when it was restored, or deleted too long ago.
     """
-    await database.fetch(
-        _RESTORE, deleted.home_id, deleted.id, name, restore_days, cause.principal_id, cause.origin, cause.request_id
-    )
+    arguments = (deleted.home_id, deleted.id, name, restore_days, *by(cause))
+    sql, values = recorded(_RESTORE, arguments, cause)
+    await database.fetch(sql, *values)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from server.auth.passwords import PasswordHasher
 from server.domain.actors import Actor
 from server.observe.log import request_id
 from server.services.lookup import Found, Lookup
-from tests.integration.dav.client import Reply
-from tests.integration.dav.conftest import NewPerson
+from storage_plugins.postgres.storage import PostgresStorage
+from tests.integration.dav.client import Reply, basic
+from tests.integration.dav.conftest import NewPerson, Serve
 from tests.integration.dav.person import Person, event
 from tests.integration.dav.sharing import Share
 
@@ -35,20 +37,69 @@ def who(actors: dict[str, Actor], reply: Reply) -> tuple[int, int | None, str]:
 
 
 async def test_delegates_act_for_the_owner(
-    person: Person, other: Person, new_person: NewPerson, share: Share, actors: dict[str, Actor]
+    person: Person,
+    other: Person,
+    new_person: NewPerson,
+    share: Share,
+    actors: dict[str, Actor],
+    dav_storage: PostgresStorage,
 ) -> None:
     sharee, admin = await new_person(), await new_person(roles=frozenset({"admin"}))
     await share(person, sharee, "write")
     members = f"<D:group-member-set><D:href>{other.principal}</D:href></D:group-member-set>"
     path = f"{person.principal}calendar-proxy-write/"
     assert (await person.proppatch(path, f"<D:set><D:prop>{members}</D:prop></D:set>")).status == 207
+    database = dav_storage.database
     for somebody, acting_for in ((person, None), (other, person.id), (sharee, None), (admin, None)):
         put = await somebody.put(f"{person.calendar}{somebody.id}.ics", event(f"by-{somebody.id}"))
         assert put.status == 201
         assert who(actors, put) == (somebody.id, acting_for, "caldav")
+        recorded = await database.fetchrow(
+            "select principal_id, acting_for, trace from audit where request_id = $1", put.headers["X-Request-Id"]
+        )
+        assert recorded is not None
+        assert tuple(recorded) == (somebody.id, acting_for, None)
     copy = await other.http("COPY", f"{person.calendar}{other.id}.ics", Destination=f"{other.calendar}copy.ics")
     assert who(actors, copy) == (other.id, person.id, "caldav")
     own = await other.http("GET", other.calendar)
     assert who(actors, own) == (other.id, None, "caldav")
     book = await other.http("PROPFIND", other.books, Depth="0")
     assert who(actors, book) == (other.id, None, "carddav")
+
+
+TYPE = {"Content-Type": "text/calendar; charset=utf-8"}
+TRACE = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
+
+
+@pytest.mark.parametrize(
+    ("sent", "trace"),
+    [
+        (f"00-{TRACE}-01", f"00-{TRACE}-01"),
+        (f"00-{TRACE}-00", f"00-{TRACE}-00"),
+        (f"ff-{TRACE}-01", None),
+        (f"00-{TRACE.upper()}-01", None),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", None),
+        (f"00-{TRACE}-01'; drop table audit; --", None),
+        ("", None),
+    ],
+)
+async def test_a_change_is_recorded_with_the_trace_context_of_a_trusted_proxy(
+    person: Person, dav_storage: PostgresStorage, sent: str, trace: str | None
+) -> None:
+    put = await person.http("PUT", f"{person.calendar}traced.ics", event("traced"), **{**TYPE, "traceparent": sent})
+    assert put.status == 201
+    for table in ("audit", "outbox"):
+        sql = f"select trace from {table} where request_id = $1"
+        assert await dav_storage.database.fetchval(sql, put.headers["X-Request-Id"]) == trace
+
+
+async def test_the_trace_context_of_others_is_not_recorded(
+    new_person: NewPerson, serve: Serve, dav_storage: PostgresStorage
+) -> None:
+    person = await new_person(password_hash=await PasswordHasher().hash("correct horse battery"))
+    async with serve({"network.trusted_proxies": ["192.0.2.1/32"]}) as served:
+        client = served.client(Authorization=basic(person.name, "correct horse battery"))
+        put = await client("PUT", f"{person.calendar}u.ics", event("u"), **TYPE, traceparent=f"00-{TRACE}-01")
+    assert put.status == 201
+    sql = "select count(*) from audit where request_id = $1 and trace is null"
+    assert await dav_storage.database.fetchval(sql, put.headers["X-Request-Id"]) == 1
