@@ -18,13 +18,13 @@ from server.dav.core.resource import Kind, Resource, home_href, principal_href, 
 from server.dav.core.xml import Element, inner_text
 from server.domain.errors import AccessDenied, BadRequest, NotFound
 from server.domain.objects import Collection
+from server.services.scheduling.calendar_users import CUTYPES, addresses_of
 
 PRINCIPALS = frozenset({Kind.PRINCIPAL})
 CALENDARS = frozenset({Kind.CALENDAR})
 INBOX = frozenset({Kind.INBOX})
 TRANSPARENCY = caldav("schedule-calendar-transp")
 DEFAULT_CALENDAR = caldav("schedule-default-calendar-URL")
-_USER_TYPES = {"individual": "INDIVIDUAL", "group": "GROUP", "room": "ROOM", "resource": "RESOURCE"}
 
 
 def _in_home(name: str, resource: Resource, request: Request) -> str | None:
@@ -106,14 +106,14 @@ async def _read_default_calendar(request: Request, resource: Resource, element: 
 def _user_addresses(request: Request, resource: Resource) -> str:
     owner = resource.owner
     assert owner is not None
-    addresses = [f"mailto:{email}" for email in owner.emails]
-    addresses += [f"urn:x-uid:{owner.uid}", principal_href(owner), principal_href(owner, by_uid=False)]
-    return "".join(names.href(request.url(address) if address.startswith("/") else address) for address in addresses)
+    mail, ids = addresses_of(owner)
+    paths = [request.url(principal_href(owner, by_uid)) for by_uid in (True, False)]
+    return "".join(map(names.href, (*mail, *ids, *paths)))
 
 
 def _user_type(request: Request, resource: Resource) -> str:
     assert resource.owner is not None
-    return _USER_TYPES[resource.owner.kind]
+    return CUTYPES[resource.owner.kind]
 
 
 def _transparency(request: Request, resource: Resource) -> str:

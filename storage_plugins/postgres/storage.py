@@ -18,6 +18,7 @@ from server.domain.objects import Collection, Home, Target
 from server.domain.resolution import Resolution
 from server.domain.rows import MemberColumn, Row
 from server.storage.reads import MAX_TIMINGS, BusyTimes, Overlapping, SharedObject, StoredRecurrence, Timings
+from server.storage.scheduling import AddressedPrincipal, AddressSearch
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.changes.collections import CollectionWrites
 from storage_plugins.postgres.changes.members import MemberWrites
@@ -28,6 +29,7 @@ from storage_plugins.postgres.reads import alarms as alarm_reads
 from storage_plugins.postgres.reads import busy_times as busy_reads
 from storage_plugins.postgres.reads import columnwise, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
+from storage_plugins.postgres.reads.addressed import ADDRESSED, addressed
 from storage_plugins.postgres.upkeep.statistics import Statistics
 
 _SHOWN = (
@@ -259,6 +261,11 @@ class PostgresStorage(MemberWrites, CollectionWrites):
         """The calendar user addresses of a home's owner."""
         row = await self.database.fetchrow(owners.OF_HOME, home_id)
         return frozenset() if row is None else owners.addresses(*row)
+
+    async def addressed(self, search: AddressSearch) -> Sequence[AddressedPrincipal]:
+        """The principals that have one of the calendar user addresses, now or formerly."""
+        rows = await self.database.fetch(ADDRESSED, list(search.uids), list(search.names), list(search.emails))
+        return list(map(addressed, rows))
 
     async def members_by_id(
         self,

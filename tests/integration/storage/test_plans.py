@@ -16,6 +16,7 @@ from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.reads import alarms as alarm_reads
 from storage_plugins.postgres.reads import busy_times, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
+from storage_plugins.postgres.reads.addressed import ADDRESSED
 from storage_plugins.postgres.upkeep import rederivation
 from tests.integration.storage.conftest import make_person
 from tests.integration.storage.member_storage import MemberStorage
@@ -40,6 +41,7 @@ STATEMENTS = {
     "recurrences": (occurrence_reads.recurrences(viewed=False), 4),
     "recurrences in view": (occurrence_reads.recurrences(viewed=True), 5),
     "owner": (owners.OF_HOME, 1),
+    "addressed": (ADDRESSED, 3),
     "outdated": (rederivation._OUTDATED, 2),
     "ringing": (alarm_reads.RINGING, 4),
     "ringing in view": (alarm_reads.RINGING_IN_VIEW, 5),

@@ -1,0 +1,1 @@
+"""Scheduling: invitations, answers and busy times among calendar users (RFC 6638)."""

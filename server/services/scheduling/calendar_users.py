@@ -1,0 +1,72 @@
+"""Whom calendar user addresses name: the `Directory` of the addresses in some scheduling objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from server.domain.principals import Principal, PrincipalKind
+from server.itip.calendar_users import CalendarUser, Directory, here, normalised
+from server.storage.scheduling import AddressedPrincipal, AddressSearch, Scheduling
+
+CUTYPES: dict[PrincipalKind, str] = {
+    "individual": "INDIVIDUAL",
+    "group": "GROUP",
+    "room": "ROOM",
+    "resource": "RESOURCE",
+}
+"""CUTYPE of the kinds of principals (RFC 5545 §3.2.3)."""
+_URNS = ("urn:x-uid:", "urn:uuid:")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+async def directory_of(storage: Scheduling, addresses: Iterable[str]) -> Directory:
+    """Who the addresses are, by one statement."""
+    search = search_of(addresses)
+    if not (search.uids or search.names or search.emails):
+        return Directory()
+    return Directory(map(calendar_user, await storage.addressed(search)))
+
+
+def search_of(addresses: Iterable[str]) -> AddressSearch:
+    """What the addresses name. An id is looked for as it is written, and in the cases that are usual."""
+    uids: set[str] = set()
+    names: set[str] = set()
+    emails: set[str] = set()
+    for address in addresses:
+        key = normalised(address)
+        kind, _, value = key.partition(":")
+        if kind == "mailto":
+            emails.add(value)
+        elif kind == "name":
+            names.add(value)
+        elif kind == "uid":
+            uids |= _spellings(value, address.rstrip("/").rpartition("/")[2])
+        else:
+            for urn in _URNS:
+                if key.startswith(urn):
+                    uids |= _spellings(key[len(urn) :], address.strip()[len(urn) :])
+    return AddressSearch(frozenset(uids), frozenset(names), frozenset(emails))
+
+
+def calendar_user(found: AddressedPrincipal) -> CalendarUser:
+    """A principal as a calendar user, with all addresses that name them."""
+    principal = found.principal
+    former = [f"mailto:{email}" for email in found.former_addresses]
+    mail, others = addresses_of(principal)
+    paths = [f"/principals/__uids__/{principal.uid}/", f"/principals/{principal.kind}/{quote(principal.name)}/"]
+    cutype = CUTYPES[principal.kind]
+    return here(principal.id, [*mail, *former, *others, *paths], principal.display_name or None, cutype)
+
+
+def addresses_of(principal: Principal) -> tuple[list[str], list[str]]:
+    """The calendar user addresses of a principal, the paths excepted: `mailto:`, and by the stable id."""
+    ids = [f"urn:x-uid:{principal.uid}"]
+    if _UUID.fullmatch(principal.uid):
+        ids.append(f"urn:uuid:{principal.uid}")
+    return [f"mailto:{email}" for email in principal.emails], ids
+
+
+def _spellings(folded: str, written: str) -> set[str]:
+    return {folded, written, folded.upper()}

@@ -1,0 +1,61 @@
+"""What calendar user addresses name (RFC 6638 §2.4.1)."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.domain.principals import Principal
+from server.services.scheduling.calendar_users import addresses_of, calendar_user, search_of
+from server.storage.scheduling import AddressedPrincipal
+
+UID = "6423F94A-6B76-4A3A-815B-D52CFD77935D"
+ADA = Principal(
+    7, UID, "individual", "ada", "Ada", ("ada@example.com", "ada@example.org"), frozenset(), disabled=False,
+    credential_version=0,
+)  # fmt: skip
+ROOM = Principal(8, "oak", "room", "oak", "", (), frozenset(), disabled=False, credential_version=0)
+
+
+@pytest.mark.parametrize(
+    ("address", "uids", "names", "emails"),
+    [
+        ("mailto:Ada@Example.COM", set(), set(), {"ada@example.com"}),
+        ("MAILTO:ada%40example.com", set(), set(), {"ada@example.com"}),
+        ("ada@example.com", set(), set(), {"ada@example.com"}),
+        (f"urn:uuid:{UID.lower()}", {UID.lower(), UID}, set(), set()),
+        ("urn:x-uid:Oak", {"oak", "Oak", "OAK"}, set(), set()),
+        ("/principals/__uids__/Oak/", {"oak", "Oak", "OAK"}, set(), set()),
+        ("https://example.com/dav/principals/users/Ada", set(), {"ada"}, set()),
+        ("http://example.com/elsewhere", set(), set(), set()),
+        ("", set(), set(), set()),
+    ],
+)
+def test_what_an_address_names(address: str, uids: set[str], names: set[str], emails: set[str]) -> None:
+    search = search_of([address])
+    assert (search.uids, search.names, search.emails) == (uids, names, emails)
+
+
+def test_a_principal_as_a_calendar_user() -> None:
+    user = calendar_user(AddressedPrincipal(ADA, ("countess@example.com",)))
+    assert (user.key, user.address, user.cn, user.cutype) == (
+        "principal:7",
+        "mailto:ada@example.com",
+        "Ada",
+        "INDIVIDUAL",
+    )
+    assert user.addresses[:4] == (
+        "mailto:ada@example.com",
+        "mailto:ada@example.org",
+        "mailto:countess@example.com",
+        f"urn:x-uid:{UID}",
+    )
+
+
+def test_who_has_no_mail_address_is_named_by_the_id() -> None:
+    user = calendar_user(AddressedPrincipal(ROOM, ()))
+    assert (user.address, user.cn, user.cutype, user.may_organize) == ("urn:x-uid:oak", None, "ROOM", False)
+
+
+def test_only_a_uuid_has_a_urn_of_uuids() -> None:
+    assert addresses_of(ADA)[1] == [f"urn:x-uid:{UID}", f"urn:uuid:{UID}"]
+    assert addresses_of(ROOM)[1] == ["urn:x-uid:oak"]
