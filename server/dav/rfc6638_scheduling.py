@@ -6,7 +6,6 @@ The compliance token `calendar-auto-schedule` is not offered: clients believe it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import unquote
 
 from server.dav.core import names, xml
 from server.dav.core.errors import Refused
@@ -15,16 +14,16 @@ from server.dav.core.paths import encode
 from server.dav.core.registry import MemberValue, Property, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource, home_href, principal_href, resource_at
-from server.dav.core.xml import Element, inner_text
+from server.dav.core.xml import Element
 from server.domain.errors import AccessDenied, BadRequest, NotFound
 from server.domain.objects import Collection
 from server.services.scheduling.calendar_users import CUTYPES, addresses_of
+from server.services.scheduling.default_calendar import PROPERTIES, Scheduled, default_calendar, is_eligible
 
 PRINCIPALS = frozenset({Kind.PRINCIPAL})
 CALENDARS = frozenset({Kind.CALENDAR})
 INBOX = frozenset({Kind.INBOX})
 TRANSPARENCY = caldav("schedule-calendar-transp")
-DEFAULT_CALENDAR = caldav("schedule-default-calendar-URL")
 
 
 def _in_home(name: str, resource: Resource, request: Request) -> str | None:
@@ -41,66 +40,43 @@ def _outbox_url(request: Request, resource: Resource) -> str | None:
     return _in_home("outbox", resource, request)
 
 
-def default_calendar(inbox: Collection, shown: Sequence[Collection]) -> Collection | None:
-    """The calendar that takes what is scheduled (§9.2), of those that the inbox's home shows.
-
-    It is the chosen one, if it still exists, whatever its name is now; otherwise the one that each home begins with,
-    otherwise the oldest.
-    """
-    takes = [item for item in shown if _takes_events(item)]
-    chosen, named = _chosen(inbox.properties.get(DEFAULT_CALENDAR, ""))
-    return min(
-        takes,
-        key=lambda item: (item.id != chosen and item.name != named, item.name != "calendar", item.id),
-        default=None,
-    )
-
-
-def _takes_events(collection: Collection) -> bool:
-    """Whether a collection is a calendar of the home itself that takes events, and not a subscription."""
-    own = collection.kind == "calendar" and collection.rights == "owner" and collection.source is None
-    return own and "VEVENT" in collection.components
-
-
-def _chosen(stored: str) -> tuple[int | None, str | None]:
-    """The id of the chosen calendar; for a value stored as an href, the name in the href."""
-    text = inner_text(stored).strip() if stored else ""
-    if text.isdecimal():
-        return int(text), None
-    return None, unquote(text.rstrip("/").rpartition("/")[2]) or None
-
-
-async def _load_default_calendar(request: Request, resources: Sequence[Resource]) -> list[str | None]:
-    out: list[str | None] = []
-    for inbox in resources:
-        assert inbox.home is not None
-        assert inbox.collection is not None
-        found = default_calendar(inbox.collection, await request.collections_of(inbox.home))
-        out.append(None if found is None else _in_home(encode(found.name), inbox, request))
-    return out
-
-
 def _nothing(request: Request, resource: Resource) -> None:
     return None
 
 
-async def _read_default_calendar(request: Request, resource: Resource, element: Element) -> str:
-    """The id of the calendar that an href names, which must be the person's own and take events (RFC 6638 §9.2).
+def _default(component: Scheduled) -> Property:
+    """The property of the inbox that names the default calendar of a component."""
+    name = PROPERTIES[component]
+    refused = caldav("valid-schedule-default-calendar-URL")
 
-    The id stays when the calendar is renamed, and no path prefix is stored.
-    """
-    refusal = Refused(403, caldav("valid-schedule-default-calendar-URL"), "No calendar of one's own for events.")
-    try:
-        path = request.parse_href(xml.text_of(element.find(dav("href"))))
-        found = resource_at(path, await request.look_up(path, need=dav("read")))
-    except (NotFound, AccessDenied, BadRequest):
-        raise refusal from None
-    calendar = found.collection
-    own = found.owner is not None and resource.owner is not None and found.owner.id == resource.owner.id
-    if found.kind is not Kind.CALENDAR or calendar is None or not own or not _takes_events(calendar):
-        raise refusal
-    start, end, _ = names.tags(DEFAULT_CALENDAR)
-    return f"{start[:-1]} {names.DECLARATIONS}>{calendar.id}{end}"
+    async def load(request: Request, resources: Sequence[Resource]) -> list[str | None]:
+        out: list[str | None] = []
+        for inbox in resources:
+            assert inbox.home is not None
+            assert inbox.collection is not None
+            found = default_calendar(inbox.collection, await request.collections_of(inbox.home), component)
+            out.append(None if found is None else _in_home(encode(found.name), inbox, request))
+        return out
+
+    async def read(request: Request, resource: Resource, element: Element) -> str:
+        """The id of the calendar that an href names, which must be the person's own and take the component (§9.2).
+
+        The id stays when the calendar is renamed, and no path prefix is stored.
+        """
+        refusal = Refused(403, refused, f"No calendar of one's own that takes {component}.")
+        try:
+            path = request.parse_href(xml.text_of(element.find(dav("href"))))
+            found = resource_at(path, await request.look_up(path, need=dav("read")))
+        except (NotFound, AccessDenied, BadRequest):
+            raise refusal from None
+        calendar = found.collection
+        own = found.owner is not None and resource.owner is not None and found.owner.id == resource.owner.id
+        if found.kind is not Kind.CALENDAR or calendar is None or not own or not is_eligible(calendar, component):
+            raise refusal
+        start, end, _ = names.tags(name)
+        return f"{start[:-1]} {names.DECLARATIONS}>{calendar.id}{end}"
+
+    return Property(name, INBOX, _nothing, read=read, load=load, load_in_listings=True)
 
 
 def _user_addresses(request: Request, resource: Resource) -> str:
@@ -159,14 +135,8 @@ STANDARD = Standard(
         Property(caldav("calendar-user-address-set"), PRINCIPALS, _user_addresses),
         Property(caldav("calendar-user-type"), PRINCIPALS, _user_type),
         Property(calendarserver("email-address-set"), PRINCIPALS, _email_addresses),
-        Property(
-            DEFAULT_CALENDAR,
-            INBOX,
-            _nothing,
-            read=_read_default_calendar,
-            load=_load_default_calendar,
-            load_in_listings=True,
-        ),
+        _default("VEVENT"),
+        _default("VTODO"),
         Property(TRANSPARENCY, CALENDARS, _transparency, read=_read_transparency, stored=True),
         Property(
             caldav("schedule-tag"),

@@ -62,6 +62,10 @@ class PermanentCollection(KoyomiError):
     """Every home keeps this collection: it is not deleted, replaced, copied or moved."""
 
 
+class DefaultCalendarNeeded(KoyomiError):
+    """Invitations are put into this calendar: choose another for them before it is deleted (RFC 6638 §4.3.1.1)."""
+
+
 class SignInRequired(KoyomiError):
     """Signing in is required."""
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from server.domain.actors import Actor
 from server.domain.changes import PropertyChanges, Unchanged
-from server.domain.errors import AlreadyExists, BadRequest, PermanentCollection, SameResource
+from server.domain.errors import AlreadyExists, BadRequest, DefaultCalendarNeeded, PermanentCollection, SameResource
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Home, NewCollection
 from server.domain.privileges import Privilege
 from server.services.lookup import Found
 from server.services.objects import write_limits
 from server.services.permissions import collection_of, demand_properties, home_of
+from server.services.scheduling.default_calendar import default_calendar
 from server.storage import Storage
 
 DEFAULT_ADDRESS_BOOK = NewCollection("addressbook", "addressbook")
@@ -76,17 +77,23 @@ class Collections:
         )
 
     async def delete(self, actor: Actor, found: Found, *, unchanged: Sequence[Unchanged] = ()) -> int:
-        """Delete a collection; it can be restored for a while. Raises `PermanentCollection`, `AccessDenied`."""
+        """Delete a collection; it can be restored for a while.
+
+        Raises `PermanentCollection`, `DefaultCalendarNeeded`, `AccessDenied`.
+        """
         home, collection = home_of(found), collection_of(found)
         found.holder().require(Privilege.UNBIND)
         if collection.kind in PERMANENT:
             raise PermanentCollection
         replacement = None
-        if collection.kind == "addressbook" and collection.rights == "owner":
+        if collection.rights == "owner":
             shown = await self._storage.collections(home, _viewer(actor, home))
-            books = [item for item in shown if item.kind == "addressbook" and item.rights == "owner"]
-            if [item.id for item in books] == [collection.id]:
-                replacement = DEFAULT_ADDRESS_BOOK
+            if collection.kind == "addressbook":
+                books = [item for item in shown if item.kind == "addressbook" and item.rights == "owner"]
+                if [item.id for item in books] == [collection.id]:
+                    replacement = DEFAULT_ADDRESS_BOOK
+            elif _takes_invitations(collection, shown):
+                raise DefaultCalendarNeeded
         return await self._storage.delete_collection(
             home, collection, actor.cause, replacement=replacement, unchanged=unchanged
         )
@@ -142,6 +149,13 @@ class Collections:
             raise PermanentCollection
         if replaced is not None and replaced.id == collection.id:
             raise SameResource
+
+
+def _takes_invitations(calendar: Collection, shown: Sequence[Collection]) -> bool:
+    """Whether a calendar is the default of its home, which shows these collections."""
+    inbox = next((item for item in shown if item.kind == "inbox"), None)
+    found = None if inbox is None else default_calendar(inbox, shown)
+    return found is not None and found.id == calendar.id
 
 
 def _viewer(actor: Actor, home: Home) -> int:

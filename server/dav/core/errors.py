@@ -30,6 +30,7 @@ TABLE: dict[type[errors.KoyomiError], Translation] = {
     errors.PersonalOnly: Translation(403, dav("need-privileges")),
     errors.SameResource: Translation(403),
     errors.PermanentCollection: Translation(403),
+    errors.DefaultCalendarNeeded: Translation(403, caldav("default-calendar-needed")),
     errors.SignInRequired: Translation(401),
     errors.SignInDelayed: Translation(429),
     errors.PreconditionFailed: Translation(412),

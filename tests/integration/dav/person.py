@@ -118,6 +118,13 @@ class Person:
         reply = await self.proppatch(path, f"<D:set><D:prop>{props}</D:prop></D:set>")
         return reply.multistatus.only
 
+    async def invite_elsewhere(self) -> None:
+        """Make another calendar the default calendar, so that `calendar` can be deleted (RFC 6638 §4.3)."""
+        other = f"{self.home}invitations/"
+        assert (await self.http("MKCALENDAR", other)).status == 201
+        name = "C:schedule-default-calendar-URL"
+        assert set((await self.set(f"{self.home}inbox/", f"<{name}><D:href>{other}</D:href></{name}>")).props) == {200}
+
     async def report(self, path: str, name: str, inner: str, depth: str = "1", **headers: str) -> Reply:
         """REPORT with a body whose root declares `NAMESPACES`."""
         return await self.http("REPORT", path, xml(name, inner), **({"Depth": depth} | headers))

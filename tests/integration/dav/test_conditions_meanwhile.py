@@ -85,6 +85,7 @@ async def test_of_two_access_control_lists_one_is_set(served: Served, person: Pe
 
 @HEADERS
 async def test_a_calendar_that_got_a_member_is_not_deleted(served: Served, person: Person, header: str) -> None:
+    await person.invite_elsewhere()
     held = await unchanged(person, header)
     path = f"{person.calendar}1.ics"
     requests = (person, put(path)), (person, delete(person.calendar, **held))

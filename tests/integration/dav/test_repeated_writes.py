@@ -242,6 +242,7 @@ async def post_of_a_sharee(person: Person, other: Person) -> Reply:
 
 
 async def prepare(person: Person, other: Person, share: Share) -> None:
+    await person.invite_elsewhere()
     await person.has(f"{person.calendar}1.ics", event("1"))
     await person.has(f"{person.calendar}2.ics", event("2"))
     await person.has(f"{person.book}1.vcf", card("1"))

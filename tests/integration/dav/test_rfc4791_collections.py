@@ -367,9 +367,27 @@ async def test_rfc6638_9_2_the_default_calendar_is_one_that_exists(person: Perso
         client.close()
     for path in (person.tasks, person.book, f"{person.home}none/", inbox):
         assert await choose(path) == {403}
+    needed = caldav("default-calendar-needed")
+    (await person.http("DELETE", f"{person.home}moved/")).refused(403, needed)
+    assert (await person.http("DELETE", person.calendar)).status == 204
+    assert (await person.http("MKCALENDAR", f"{person.home}newer/")).status == 201
+    assert await choose(f"{person.home}newer/") == {200}
     assert (await person.http("DELETE", f"{person.home}moved/")).status == 204
-    assert await default() == [person.calendar]
-    assert (await person.http("MOVE", person.calendar, Destination=f"{person.home}renamed/")).status == 201
-    assert await default() == [f"{person.home}renamed/"]
-    assert (await person.http("DELETE", f"{person.home}renamed/")).status == 204
-    assert await default() == []
+    assert await default() == [f"{person.home}newer/"]
+    (await person.http("DELETE", f"{person.home}newer/")).refused(403, needed)
+
+
+async def test_the_default_calendar_for_tasks_is_one_that_exists(person: Person) -> None:
+    """Apple's property beside that of RFC 6638 §9.2; the calendar of tasks can be deleted."""
+    inbox, name = f"{person.home}inbox/", "S:schedule-default-tasks-URL"
+
+    async def choose(path: str) -> set[int]:
+        return set((await person.set(inbox, f"<{name}><D:href>{path}</D:href></{name}>")).props)
+
+    assert hrefs_in(await person.prop(inbox, name)) == [person.tasks]
+    assert await choose(person.calendar) == {403}
+    assert (await person.http("MKCALENDAR", f"{person.home}both/")).status == 201
+    assert await choose(f"{person.home}both/") == {200}
+    assert hrefs_in(await person.prop(inbox, name)) == [f"{person.home}both/"]
+    assert (await person.http("DELETE", f"{person.home}both/")).status == 204
+    assert hrefs_in(await person.prop(inbox, name)) == [person.tasks]

@@ -269,6 +269,7 @@ async def test_9_6_delete_of_a_member(person: Person) -> None:
 
 async def test_9_6_1_delete_of_a_collection(person: Person) -> None:
     await person.has(f"{person.calendar}1.ics", event("1"))
+    await person.invite_elsewhere()
     for depth in ("0", "1"):
         (await person.http("DELETE", person.calendar, Depth=depth)).refused(400)
     assert (await person.http("DELETE", person.calendar, Depth="infinity")).status == 204

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from server.dav.rfc6638_scheduling import DEFAULT_CALENDAR, default_calendar
 from server.domain.objects import Collection
+from server.services.scheduling.default_calendar import DEFAULT_CALENDAR, DEFAULT_TASKS, default_calendar
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ELEMENT = '<C:schedule-default-calendar-URL xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:D="DAV:">{}</C:{}>'
@@ -55,3 +55,12 @@ def test_the_oldest_where_the_usual_one_is_gone() -> None:
     assert found is not None
     assert found.name == "y"
     assert default_calendar(collection(3, "inbox", kind="inbox"), others[2:]) is None
+
+
+@pytest.mark.parametrize(("stored", "name"), [("", "tasks"), ("9", "a b"), ("4", "tasks"), ("77", "tasks")])
+def test_tasks_have_a_default_of_their_own(stored: str, name: str) -> None:
+    properties = {DEFAULT_TASKS: ELEMENT.format(stored, "schedule-default-calendar-URL")} if stored else {}
+    inbox = replace(collection(3, "inbox", kind="inbox"), properties={DEFAULT_CALENDAR: "", **properties})
+    found = default_calendar(inbox, SHOWN, "VTODO")
+    assert found is not None
+    assert found.name == name
