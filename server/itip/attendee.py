@@ -1,0 +1,209 @@
+"""What an attendee's change sends (RFC 6638 §3.2.2, RFC 5546 §3.2.3): REPLY to the organizer, with what changed.
+
+* A REPLY tells of the components whose PARTSTAT or private comment changed, of instances that were excluded or left
+  out (declined), and of all where SCHEDULE-FORCE-SEND=REPLY asks for it. A copy that is deleted is declined whole.
+* Cancelled components are not answered.
+* Who delegates also sends a REQUEST to the delegate (RFC 5546 §3.2.2.3).
+* With another SCHEDULE-AGENT than SERVER in the stored copy, the server does nothing.
+"""
+
+from __future__ import annotations
+
+from server.domain.errors import AttendeeChangeRefused
+from server.domain.scheduling import SchedulingRole
+from server.itip.attendee_copy import Copy, merged_copy
+from server.itip.audience import message_object, told, told_participant
+from server.itip.calendar_users import CalendarUser
+from server.itip.change import Change
+from server.itip.instances import derived
+from server.itip.lines import Line, made
+from server.itip.messages import Message, Method, Plan
+from server.itip.organizer import UNREACHABLE, is_reachable
+from server.itip.participants import (
+    DECLINED,
+    NEEDS_ACTION,
+    SERVER,
+    attendee_line,
+    force_send,
+    map_attendee,
+    organizer,
+    partstat,
+    schedule_agent,
+)
+from server.itip.scheduling_object import SchedulingComponent, SchedulingObject
+
+PRIVATE_COMMENT = "X-CALENDARSERVER-PRIVATE-COMMENT"
+_IN_REPLIES = frozenset(
+    (
+        "UID",
+        "SEQUENCE",
+        "RECURRENCE-ID",
+        "SUMMARY",
+        "DTSTART",
+        "DTEND",
+        "DURATION",
+        "DUE",
+        "COMMENT",
+        "PERCENT-COMPLETE",
+        "COMPLETED",
+    )
+)
+
+
+def plan_attendee_change(change: Change) -> Plan:
+    """The plan of an object that the owner of the calendar attends, before (if there was one) and after the change.
+
+    :raises AttendeeChangeRefused: for what an attendee may not change.
+    """
+    assert change.new is not None
+    to = _organizer(change, change.new)
+    agent = _agent(change.new)
+    if change.old is None:
+        if agent != SERVER:
+            return Plan(SchedulingRole.ATTENDEE, change.new)
+        answered = [
+            component
+            for component in change.new.components
+            if _answer(component, change) not in (None, NEEDS_ACTION) and not _is_cancelled(component)
+        ]
+        return _plan(change, change.new, to, answered, [])
+    if _agent(change.old) != SERVER:
+        if agent == SERVER:
+            raise AttendeeChangeRefused("Who took over the answers to an organizer keeps them.")
+        return Plan(SchedulingRole.ATTENDEE, change.new)
+    if agent != SERVER and not to.is_here:
+        return Plan(SchedulingRole.ATTENDEE, change.new)
+    copy = merged_copy(change)
+    return _plan(change, copy.object, to, _replied(change, copy), _delegations(change, copy, to))
+
+
+def plan_attendee_removal(change: Change) -> Plan:
+    """The plan of an attendee's copy that is deleted, or stays as an object without scheduling: it is declined."""
+    old = change.old
+    assert old is not None
+    if _agent(old) != SERVER or not change.reply:
+        return Plan(SchedulingRole.ATTENDEE, change.new)
+    declined = [
+        _declined(component, change)
+        for component in old.components
+        if _answer(component, change) is not None and not _is_cancelled(component)
+    ]
+    if old.master is not None and _is_cancelled(old.master):
+        declined = []
+    plan = _plan(change, old, _organizer(change, old), declined, [])
+    return Plan(SchedulingRole.ATTENDEE, change.new, plan.messages)
+
+
+def _plan(
+    change: Change,
+    value: SchedulingObject,
+    to: CalendarUser,
+    replied: list[SchedulingComponent],
+    more: list[Message],
+) -> Plan:
+    """The plan of a copy with a REPLY about these components."""
+    if not replied:
+        return Plan(SchedulingRole.ATTENDEE, value, tuple(more))
+    if not is_reachable(to):
+        return Plan(SchedulingRole.ATTENDEE, value, tuple(more), unreachable={to.key: UNREACHABLE})
+    components = [_reply(component, change, to) for component in replied]
+    reply = Message(Method.REPLY, change.owner, to, message_object(value, components, Method.REPLY))
+    return Plan(SchedulingRole.ATTENDEE, value, (reply, *more))
+
+
+def _replied(change: Change, copy: Copy) -> list[SchedulingComponent]:
+    """The components of a REPLY, each with the answer."""
+    assert change.old is not None
+    assert change.new is not None
+    forced = any(
+        force_send(line) == "REPLY" for component in change.new.components for line in component.all("ORGANIZER")
+    )
+    found: list[SchedulingComponent] = []
+    for component in copy.object.components:
+        answer = _answer(component, change)
+        if answer is None or _is_cancelled(component):
+            continue
+        before = copy.before.get(component.instance)
+        changed = before is None or answer != _answer(before, change) or _comment(before) != _comment(component)
+        if changed or forced:
+            found.append(component)
+    for instance in copy.excluded:
+        original = derived(change.old, instance)
+        if original is not None and not _is_cancelled(original) and _answer(original, change) is not None:
+            found.append(_declined(original, change))
+    for instance in copy.left_out:
+        original = change.old.by_instance[instance]
+        if not _is_cancelled(original) and _answer(original, change) not in (None, DECLINED):
+            found.append(_declined(original, change))
+    return found
+
+
+def _delegations(change: Change, copy: Copy, to: CalendarUser) -> list[Message]:
+    """The REQUESTs to those to whom the attendee delegates."""
+    by_delegate: dict[str, list[SchedulingComponent]] = {}
+    for instance, line in copy.delegates.items():
+        component = copy.object.by_instance[instance]
+        by_delegate.setdefault(change.directory.key(line.value), []).append(told(component, change.dtstamp))
+    messages: list[Message] = []
+    for components in by_delegate.values():
+        line = copy.delegates[components[0].instance]
+        delegate = change.directory.user(line.value)
+        if is_reachable(delegate) and delegate.key != to.key:
+            request = message_object(copy.object, components, Method.REQUEST)
+            messages.append(Message(Method.REQUEST, change.owner, delegate, request))
+    return messages
+
+
+def _reply(component: SchedulingComponent, change: Change, to: CalendarUser) -> SchedulingComponent:
+    """A component of a REPLY: who answers, to what, and when that is (RFC 5546 §3.2.3)."""
+    names = {*_IN_REPLIES, "STATUS"} if component.name == "VTODO" else _IN_REPLIES
+    own = attendee_line(component, change.owner, change.directory)
+    delegated = {change.directory.key(each) for each in (own.params.get("DELEGATED-TO", ()) if own else ())}
+    items: list[Line] = [made("DTSTAMP", change.dtstamp)]
+    for line in component.lines:
+        if line.name in names or (line.name == PRIVATE_COMMENT and to.is_here):
+            items.append(line)
+        elif line.name == "ORGANIZER":
+            items.append(told_participant(line))
+        elif line.name == "ATTENDEE":
+            key = change.directory.key(line.value)
+            if key == change.owner.key or key in delegated:
+                items.append(told_participant(line))
+    return component.with_items(items)
+
+
+def _declined(component: SchedulingComponent, change: Change) -> SchedulingComponent:
+    return map_attendee(
+        component,
+        change.owner,
+        change.directory,
+        lambda line: line.with_parameters({"PARTSTAT": DECLINED, "RSVP": None, "DELEGATED-TO": None}),
+    )
+
+
+def _answer(component: SchedulingComponent, change: Change) -> str | None:
+    """The owner's PARTSTAT in a component; None where it does not invite them."""
+    line = attendee_line(component, change.owner, change.directory)
+    return None if line is None else partstat(line)
+
+
+def _comment(component: SchedulingComponent) -> str:
+    return component.value(PRIVATE_COMMENT) or ""
+
+
+def _is_cancelled(component: SchedulingComponent) -> bool:
+    return component.token("STATUS") == "CANCELLED"
+
+
+def _agent(value: SchedulingObject) -> str:
+    for component in value.components:
+        line = component.first("ORGANIZER")
+        if line is not None:
+            return schedule_agent(line)
+    return SERVER
+
+
+def _organizer(change: Change, value: SchedulingObject) -> CalendarUser:
+    found = organizer(value, change.directory)
+    assert found is not None
+    return found

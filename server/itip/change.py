@@ -1,0 +1,47 @@
+"""A change of a scheduling object by its owner: what a plan is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from server.calendar.expand import written_time
+from server.domain.occurrences import Kind
+from server.itip.calendar_users import CalendarUser, Directory
+from server.itip.scheduling_object import SchedulingObject
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the owner of a calendar, or a delegate of theirs, does with one object."""
+
+    old: SchedulingObject | None
+    """What is stored; None where the object is new."""
+    new: SchedulingObject | None
+    """What the app sent; None where it deletes the object."""
+    owner: CalendarUser
+    directory: Directory
+    now: datetime
+    """Aware."""
+    tag_matches: bool = False
+    """The request had If-Schedule-Tag-Match with the present tag: the answers of others come from what is stored."""
+    etag_matches: bool = False
+    """The request had If-Match with the present ETag: the app has seen all that is stored."""
+    reply: bool = True
+    """False: the request had `Schedule-Reply: F` (RFC 6638 §8.1)."""
+    mailed: frozenset[tuple[str, str]] = frozenset()
+    """Key and instance of answers by mail that arrived after the version that the app read."""
+    sequence_floor: int = -1
+    """SEQUENCE of messages that were sent before about an object that is new: those of this change have a greater."""
+    quiet: bool = False
+    """The server divides a series (recurrence splitting): answers stay as they are, and nobody gets an inbox item."""
+
+    @property
+    def dtstamp(self) -> str:
+        """DTSTAMP of the messages."""
+        return utc_stamp(self.now)
+
+
+def utc_stamp(now: datetime) -> str:
+    """A time as a value in UTC."""
+    return written_time(now.astimezone(UTC), Kind.TIMED)
