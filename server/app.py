@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from server.auth.authenticate import Authenticator
-from server.dav.core.dispatch import Dispatcher
-from server.dav.core.ledger import Ledger
+from server.dav.core.front_end import DavFrontEnd, not_offered
+from server.dav.core.names import split
 from server.dav.core.registry import build
 from server.dav.core.request import Site
 from server.dav.standards import standards
 from server.http.client_address import ClientAddresses
+from server.http.dispatch import Dispatcher
+from server.http.request_log import RequestLog
 from server.jobs.running import maintenance_kinds, running_jobs, sharees
 from server.observe.health import Health
 from server.observe.metrics import Metrics
+from server.observe.monitoring import Monitoring
 from server.observe.tracing import Tracing
 from server.process.connections import Connections
 from server.process.worker import Post, Served
@@ -51,7 +54,7 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
                 maintenance_kinds(dsn, settings) as kinds,
                 running_jobs(dsn, parts.storage, [sharees(parts.access, parts.storage), *kinds], metrics),
             ):
-                yield Served(server, Connections(parts.health.monitored(), metrics))
+                yield Served(server, Connections(parts.monitoring.to_everyone(), metrics))
         finally:
             for task in tasks:
                 task.cancel()
@@ -74,7 +77,7 @@ class _Parts:
     """What a worker is put together from."""
 
     dispatcher: Dispatcher
-    health: Health
+    monitoring: Monitoring
     metrics: Metrics
     storage: PostgresStorage
     authenticator: Authenticator
@@ -105,13 +108,14 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             directory,
             ClientAddresses(settings.network.trusted_proxies, unix=settings.network.unix_socket is not None),
         )
-        health = Health(storage, metrics)
         tracing = Tracing() if settings.log.traces else None
         access = PostgresAccess(storage)
         try:
+            lookup = Lookup(storage)
+            monitoring = Monitoring(Health(storage, metrics), lookup)
             site = Site(
-                registry=build([*standards(installation), health.standard()]),
-                lookup=Lookup(storage),
+                registry=build(standards(installation), not_offered),
+                lookup=lookup,
                 reading=Reading(storage, settings.storage.page_size),
                 people=People(directory, access),
                 objects=Objects(storage, settings.limits.values),
@@ -122,9 +126,9 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 prefix=settings.network.path_prefix,
                 installation=installation,
             )
-            ledger = Ledger(
-                methods=site.registry.methods,
-                reports=site.registry.reports,
+            log = RequestLog(
+                methods=site.registry.routes.methods,
+                operations={name: split(name)[1] for name in site.registry.reports},
                 addresses=authenticator.addresses,
                 metrics=metrics,
                 access_log=settings.log.access_log,
@@ -132,9 +136,14 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 tracing=tracing,
             )
             dispatcher = Dispatcher(
-                site, authenticator, ledger, gzip=settings.network.gzip, hsts_seconds=settings.network.hsts_seconds
+                [monitoring, DavFrontEnd(site)],
+                authenticator,
+                log,
+                prefix=site.prefix,
+                gzip=settings.network.gzip,
+                hsts_seconds=settings.network.hsts_seconds,
             )
-            yield _Parts(dispatcher, health, metrics, storage, authenticator, access)
+            yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, access)
         finally:
             authenticator.close()
             if tracing is not None:

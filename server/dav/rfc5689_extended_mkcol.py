@@ -16,12 +16,14 @@ from server.dav.core.names import caldav, calendarserver, carddav, dav
 from server.dav.core.registry import Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import HOMES, Kind, Resource, home_kind, resource_at
+from server.dav.core.shapes import SHAPES
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.proppatch import Instructions, read_creation
 from server.domain.changes import Unchanged
 from server.domain.errors import AlreadyExists, BadRequest, NotFound, ParentMissing, TooManyCollections
 from server.domain.objects import NewCollection
 from server.http.answer import Answer
+from server.http.routes import Route
 from server.services.changing import change
 from server.services.lookup import Found
 
@@ -194,4 +196,9 @@ def response(root: str, status: int, propstats: str) -> Answer:
     return Answer(status, body.encode(), {"Content-Type": CONTENT_TYPE})
 
 
-STANDARD = Standard("RFC 5689", methods=(("MKCOL", HOMES, mkcol),), tokens=(("extended-mkcol", HOMES),))
+STANDARD = Standard(
+    "RFC 5689",
+    routes=(Route("MKCOL", SHAPES, mkcol),),
+    offers=(("MKCOL", HOMES),),
+    tokens=(("extended-mkcol", HOMES),),
+)

@@ -32,7 +32,7 @@ def _resource_id(request: Request, resource: Resource) -> str:
     return _urn(installation, resource.kind, resource.owner.id)
 
 
-def standard(installation: bytes) -> Standard:
+def standard(installation: bytes) -> Standard[Request]:
     """The module's standard; member rows need the installation's id."""
     member = MemberValue(("id",), partial(_urn, installation, "object"))
     return Standard("RFC 5842", properties=(Property(dav("resource-id"), IDENTIFIED, _resource_id, member),))

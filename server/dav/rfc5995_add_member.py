@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from secrets import token_hex
 
-from server.dav.core import names
+from server.dav.core import names, shapes
 from server.dav.core.errors import Refused
 from server.dav.core.names import dav
 from server.dav.core.paths import ADD_MEMBER, Path
@@ -16,6 +16,7 @@ from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import check_media_type, written
 from server.domain.errors import ParentMissing
 from server.http.answer import Answer
+from server.http.routes import Route
 from server.services.changing import change
 from server.services.lookup import Found
 from server.services.objects import Put
@@ -23,6 +24,12 @@ from server.services.permissions import collection_of, demand_writable
 
 GROWING = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK})
 """Collections that take new members."""
+
+
+async def refuse_post(request: Request) -> Answer:
+    """Answers POST to anything but an add-member URL."""
+    await request.look_up(need=dav("bind"))
+    raise Refused(405, message="POST adds members to a collection, at its DAV:add-member URL (RFC 5995).")
 
 
 async def post(request: Request) -> Answer:
@@ -33,8 +40,6 @@ async def post(request: Request) -> Answer:
 
 async def add_member(request: Request, found: Found) -> tuple[Path, Put]:
     """Create a member with a new name in the collection that was found; returns also its path."""
-    if not request.path.add_member:
-        raise Refused(405, message="POST adds members to a collection, at its DAV:add-member URL (RFC 5995).")
     if found.collection is None or found.home is None or found.owner is None:
         raise ParentMissing
     name = new_name(found.collection.kind)
@@ -63,5 +68,9 @@ def _add_member(request: Request, resource: Resource) -> str:
 STANDARD = Standard(
     "RFC 5995",
     properties=(Property(dav("add-member"), GROWING, _add_member),),
-    methods=(("POST", GROWING, post),),
+    routes=(
+        Route("POST", frozenset({shapes.ADD_MEMBER}), post),
+        Route("POST", shapes.SHAPES - {shapes.ADD_MEMBER}, refuse_post),
+    ),
+    offers=(("POST", GROWING),),
 )

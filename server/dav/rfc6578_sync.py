@@ -17,7 +17,6 @@ from server.dav.core import names, xml
 from server.dav.core.member_pages import member_pages
 from server.dav.core.multistatus import MemberWriter, answer, describe, paged, status_response
 from server.dav.core.names import dav
-from server.dav.core.paths import encode
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import COLLECTIONS, HOMES, Kind, Resource, collection_of, member_kind
@@ -25,6 +24,7 @@ from server.dav.rfc4918.propfind import names_in
 from server.domain.errors import BadRequest, InvalidSyncToken
 from server.domain.rows import Row
 from server.http.answer import Answer
+from server.http.paths import encode
 
 _TOKEN = re.compile(r"koyomi-sync:(c|h)-(\d{1,18})-(\d{1,18})-(\d{1,18})(m?)(?:-(\d{1,18}))?\Z")
 

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from server.dav.core import names, xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, calendarserver, dav
-from server.dav.core.paths import encode
 from server.dav.core.registry import MemberValue, Property, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource, home_href, principal_href, resource_at
 from server.dav.core.xml import Element
 from server.domain.errors import AccessDenied, BadRequest, NotFound
 from server.domain.objects import Collection
+from server.http.paths import encode
 from server.services.scheduling.calendar_users import CUTYPES, addresses_of
 from server.services.scheduling.default_calendar import PROPERTIES, Scheduled, default_calendar, is_eligible
 
@@ -44,7 +44,7 @@ def _nothing(request: Request, resource: Resource) -> None:
     return None
 
 
-def _default(component: Scheduled) -> Property:
+def _default(component: Scheduled) -> Property[Request]:
     """The property of the inbox that names the default calendar of a component."""
     name = PROPERTIES[component]
     refused = caldav("valid-schedule-default-calendar-URL")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from server.dav.core.registry import Standard
 from server.dav.core.request import Request
 from server.http.answer import Answer
+from server.http.routes import ANY, Route
 
 
 async def redirect(request: Request) -> Answer:
@@ -12,4 +13,5 @@ async def redirect(request: Request) -> Answer:
     return Answer(301, headers={"Location": request.site.prefix + "/", "Cache-Control": "max-age=86400"})
 
 
-STANDARD = Standard("RFC 6764", open_paths=(("/.well-known/caldav", redirect), ("/.well-known/carddav", redirect)))
+PATHS = frozenset({"/.well-known/caldav", "/.well-known/carddav"})
+STANDARD = Standard("RFC 6764", routes=(Route(ANY, PATHS, redirect, open=True),))

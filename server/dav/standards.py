@@ -23,6 +23,7 @@ from server.dav.calendarserver import limits as calendarserver_limits
 from server.dav.calendarserver import principal_search as calendarserver_principal_search
 from server.dav.calendarserver import proxy as calendarserver_proxy
 from server.dav.core.registry import Standard
+from server.dav.core.request import Request
 from server.dav.rfc3253 import expand_property as rfc3253_expand_property
 from server.dav.rfc3253 import reports as rfc3253_reports
 from server.dav.rfc3744 import access as rfc3744_access
@@ -31,7 +32,7 @@ from server.dav.rfc3744 import principal_reports as rfc3744_principal_reports
 from server.dav.rfc3744 import principal_search as rfc3744_principal_search
 
 
-def standards(installation: bytes) -> list[Standard]:
+def standards(installation: bytes) -> list[Standard[Request]]:
     """All of them. `installation` is its id, from which resource ids are made."""
     return [
         rfc4918.STANDARD,

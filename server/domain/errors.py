@@ -1,8 +1,8 @@
 """The tree of domain errors.
 
 Every error that a caller is meant to see is one of these; the docstring is the default message and fields carry the
-context. They know no protocol: `server.dav.core.errors` maps each to status, DAV precondition and metric label in one
-table, as the JSON API does for itself. The storage plugin turns database errors into these in one place.
+context. They know no protocol: `server.http.errors` maps each to status, DAV precondition, problem type and metric
+label in one table; each has a row of its own there. The storage plugin turns database errors into these in one place.
 """
 
 from __future__ import annotations

@@ -1,14 +1,9 @@
-"""Headers of a request, and the answer to it."""
+"""The answer to a request."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-
-from multidict import MultiMapping
-
-Headers = MultiMapping[str]
-"""Finds headers without regard to case."""
 
 
 @dataclass(slots=True)

@@ -1,9 +1,13 @@
-"""The result of a sign-in."""
+"""The result of a sign-in, and what HTTP needs of the part that verifies credentials."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
+
+from server.domain.principals import Principal
+from server.http.client_address import ClientAddresses
 
 Method = Literal["password", "app-password", "htpasswd", "remote-user"]
 
@@ -24,3 +28,27 @@ class SignIn:
     """Which reading of the htpasswd file it was verified against."""
     key: bytes = field(default=b"", repr=False)
     """Where the cache has it."""
+
+
+class Verifier(Protocol):
+    """Verifies the credentials of requests."""
+
+    @property
+    def addresses(self) -> ClientAddresses:
+        """Finds clients behind trusted proxies."""
+
+    def challenge(self, headers: Mapping[str, str], peer: str | None, *, tls: bool = False) -> str | None:
+        """The value of WWW-Authenticate; None where passwords are not asked for (no TLS, and not local)."""
+
+    async def authenticate(self, headers: Mapping[str, str], peer: str | None, *, tls: bool = False) -> SignIn:
+        """Who sends a request.
+
+        `peer` is the address at the other end of the connection, None for a Unix socket; `tls` whether the connection
+        to that peer is encrypted. Raises `SignInRequired`, `SignInDelayed`, `Unavailable`.
+        """
+
+    def still_holds(self, sign_in: SignIn, viewer: Principal | None) -> bool:
+        """Whether a sign-in holds for the principal as the database has it now."""
+
+    def forget(self, sign_in: SignIn) -> None:
+        """Verify these credentials again at their next use."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from server.dav.core import names
 from server.dav.core.errors import Refused
 from server.dav.core.large_pages import PART, encoded
-from server.dav.core.paths import encode, is_plain, is_plain_but
 from server.dav.core.registry import MemberValue, Property, TakesLong
 from server.dav.core.resource import member_kind
 from server.domain.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
 from server.domain.rows import MemberColumn, Row
 from server.http.answer import Answer
+from server.http.paths import encode, is_plain, is_plain_but
 
 if TYPE_CHECKING:
     from server.dav.core.request import Request
@@ -151,7 +151,7 @@ class MemberWriter:
         request: Request,
         collection: Resource,
         wanted: Sequence[str],
-        known: Mapping[str, Property],
+        known: Mapping[str, Property[Request]],
         special: Mapping[str, MemberValue] | None = None,
         more_columns: Sequence[MemberColumn] = (),
         *,

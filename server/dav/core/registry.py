@@ -8,27 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
-from server.dav.core.resource import OBJECTS, Kind
+from server.dav.core.resource import OBJECTS, Kind, Resource
 from server.dav.core.xml import Element
 from server.domain.rows import MemberColumn
+from server.http.answer import Answer
+from server.http.routes import Handler, Route, Routes
 
-if TYPE_CHECKING:
-    from server.dav.core.request import Request
-    from server.dav.core.resource import Resource
-    from server.http.answer import Answer
+R = TypeVar("R")
+"""The request: `server.dav.core.request` knows the registry, so that the registry does not know it."""
 
-Render = Callable[["Request", "Resource"], str | None]
+Render = Callable[[R, Resource], str | None]
 """Markup inside the property's element; None where the resource does not have the property."""
-Load = Callable[["Request", "Sequence[Resource]"], Awaitable[Sequence[str | None]]]
+Load = Callable[[R, Sequence[Resource]], Awaitable[Sequence[str | None]]]
 """Takes all resources of one kind whose values are wanted, so that they are read together; returns a value for each."""
-Read = Callable[["Request", "Resource", Element], "str | Awaitable[str | None] | None"]
+Read = Callable[[R, Resource, Element], str | Awaitable[str | None] | None]
 """Checks a value that a client sets and returns the text to store (None: the property is removed). Raises `Refused`."""
-Write = Callable[["Request", "Resource", str], Awaitable[None]]
-Method = Callable[["Request"], Awaitable["Answer"]]
-Report = Callable[["Request", "Resource", Element], Awaitable["Answer"]]
-Getter = Callable[["Request", "Resource", dict[str, str]], Awaitable["Answer"]]
+Write = Callable[[R, Resource, str], Awaitable[None]]
+Report = Callable[[R, Resource, Element], Awaitable[Answer]]
+Getter = Callable[[R, Resource, dict[str, str]], Awaitable[Answer]]
 """Answers GET of a collection; the headers given (ETag, Last-Modified) belong into the answer."""
 
 
@@ -53,18 +52,18 @@ class MemberValue:
 
 
 @dataclass(frozen=True, slots=True)
-class Property:
+class Property(Generic[R]):
     """A live property."""
 
     name: str
     """Qualified name."""
     kinds: frozenset[Kind]
-    render: Render
+    render: Render[R]
     member: MemberValue | None = None
     """For properties of members that stand in row columns."""
     same_for_members: bool = False
     """Whether all members of a collection have the one value that `render` returns for the collection."""
-    read: Read | None = None
+    read: Read[R] | None = None
     """How a client's value is taken; None: the property is protected."""
     stored: bool = False
     """Whether the value set is stored under the property's name among the resource's properties."""
@@ -74,48 +73,47 @@ class Property:
     """Whether `DAV:allprop` includes it: those of RFC 4918 only, as later standards demand."""
     privilege: str = "{DAV:}read"
     """What reading it needs: DAV:read, DAV:read-acl or DAV:read-current-user-privilege-set (RFC 3744)."""
-    load: Load | None = None
+    load: Load[R] | None = None
     """For a property that needs more than the resource: what `render` would give, awaited where it is asked for."""
     load_in_listings: bool = False
     """Whether a listing of the home calls `load`, too; otherwise the listing takes the value from `render`."""
-    write: Write | None = None
+    write: Write[R] | None = None
     """How a value that `read` gave is stored, where it is neither among the resource's properties nor in a column."""
     creation_only: bool = False
     """Whether it can be set by MKCALENDAR and extended MKCOL only, and is protected afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standard:
+class Standard(Generic[R]):
     """What a module offers."""
 
     name: str
-    properties: Sequence[Property] = ()
-    reports: Sequence[tuple[str, frozenset[Kind], Report]] = ()
+    properties: Sequence[Property[R]] = ()
+    reports: Sequence[tuple[str, frozenset[Kind], Report[R]]] = ()
     report_privileges: Sequence[tuple[str, str]] = ()
     """Reports that need another privilege than DAV:read."""
-    methods: Sequence[tuple[str, frozenset[Kind], Method]] = ()
+    routes: Sequence[Route[R]] = ()
+    """Handlers of methods, by what a path can name (`server.dav.core.shapes`)."""
+    offers: Sequence[tuple[str, frozenset[Kind]]] = ()
     """Methods with the kinds on which `Allow` names them (an unmapped URL has those of what could be made there)."""
-    getters: Sequence[tuple[Kind, Getter]] = ()
+    getters: Sequence[tuple[Kind, Getter[R]]] = ()
     """What GET of a collection shows, where it is not a page for a browser."""
-    open_paths: Sequence[tuple[str, Method]] = ()
-    """Paths that answer everybody, signed in or not."""
     tokens: Sequence[tuple[str, frozenset[Kind]]] = ()
     """Tokens of the `DAV` header with the kinds of resources that answer them."""
 
 
 @dataclass(slots=True)
-class Registry:
+class Registry(Generic[R]):
     """All that is offered, ready for look-ups."""
 
-    properties: dict[str, Property] = field(default_factory=dict)
-    by_kind: dict[Kind, dict[str, Property]] = field(default_factory=dict)
-    reports: dict[str, tuple[frozenset[Kind], Report]] = field(default_factory=dict)
+    routes: Routes[R]
+    properties: dict[str, Property[R]] = field(default_factory=dict)
+    by_kind: dict[Kind, dict[str, Property[R]]] = field(default_factory=dict)
+    reports: dict[str, tuple[frozenset[Kind], Report[R]]] = field(default_factory=dict)
     report_privileges: dict[str, str] = field(default_factory=dict)
-    methods: dict[str, Method] = field(default_factory=dict)
     loaded_in_listings: set[str] = field(default_factory=set)
     """Names of the properties with `load_in_listings`."""
-    getters: dict[Kind, Getter] = field(default_factory=dict)
-    open_paths: dict[str, Method] = field(default_factory=dict)
+    getters: dict[Kind, Getter[R]] = field(default_factory=dict)
     allow: dict[Kind, str] = field(default_factory=dict)
     tokens: dict[Kind, str] = field(default_factory=dict)
 
@@ -124,9 +122,14 @@ class Registry:
         return [name for name, (kinds, _) in self.reports.items() if kind in kinds]
 
 
-def build(standards: Iterable[Standard]) -> Registry:
-    """The registry of these standards. Two that claim one name are a mistake: `ValueError`."""
-    registry = Registry(by_kind={kind: {} for kind in Kind})
+def build(standards: Iterable[Standard[R]], otherwise: Handler[R]) -> Registry[R]:
+    """The registry of these standards; `otherwise` answers what has no route.
+
+    Two that claim one name are a mistake: `ValueError`.
+    """
+    standards = list(standards)
+    routes = Routes((route for standard in standards for route in standard.routes), otherwise)
+    registry = Registry(routes, by_kind={kind: {} for kind in Kind})
     allowed: dict[Kind, list[str]] = {kind: [] for kind in Kind}
     tokens: dict[Kind, list[str]] = {kind: [] for kind in Kind}
     for standard in standards:
@@ -145,13 +148,10 @@ def build(standards: Iterable[Standard]) -> Registry:
                 raise ValueError(f"{standard.name}: report {name} is registered twice")
             registry.reports[name] = (kinds, report)
         registry.report_privileges.update(standard.report_privileges)
-        for name, kinds, method in standard.methods:
-            if registry.methods.setdefault(name, method) is not method:
-                raise ValueError(f"{standard.name}: method {name} is registered twice")
+        for name, kinds in standard.offers:
             for kind in kinds:
                 allowed[kind].append(name)
         registry.getters.update(standard.getters)
-        registry.open_paths.update(standard.open_paths)
         for token, kinds in standard.tokens:
             for kind in kinds:
                 tokens[kind].append(token)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from server.auth import policy
 from server.dav.core import paths, xml
 from server.dav.core.errors import Refused
 from server.dav.core.paths import Path
+from server.dav.core.registry import Registry
 from server.dav.core.resource import PRINCIPALS, Resource, lacking, parent_of, resource_at
 from server.dav.core.xml import Element
 from server.domain.actors import Actor
@@ -20,11 +21,11 @@ from server.domain.objects import Collection, Home, Target
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege, Privileges
 from server.domain.resolution import Resolution
-from server.http.answer import Headers
+from server.http.headers import listed
+from server.http.wire import Wire
 from server.services.lookup import Found
 
 if TYPE_CHECKING:
-    from server.dav.core.registry import Registry
     from server.domain.limits import Limits
     from server.services.collections import Collections
     from server.services.granting import Granting
@@ -42,7 +43,7 @@ _REPEATED = ("PROPFIND", "REPORT")
 class Site:
     """What every request shares: the registry, the services, and the settings that the protocol needs."""
 
-    registry: Registry
+    registry: Registry[Request]
     lookup: Lookup
     reading: Reading
     people: People
@@ -58,49 +59,25 @@ class Site:
     """The installation's id, from which resource ids are made."""
 
 
-class Wire(Protocol):
-    """The connection that a request came on."""
-
-    method: str
-    headers: Headers
-    target: str
-    """The request target as sent."""
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body comes, as far as the headers tell."""
-
-    async def read(self, limit: int) -> bytes:
-        """The body. Raises `server.domain.errors.ResourceTooLarge` for one above `limit` bytes."""
-
-    async def viewer(self, target: Target | None, *, text: bool) -> Resolution:
-        """Runs the request's query as the person signed in; signs in again if the cached sign-in is stale.
-
-        Raises `SignInRequired`.
-        """
-
-
 class Request:
     """A request under way."""
 
-    def __init__(self, wire: Wire, site: Site) -> None:
+    def __init__(self, wire: Wire, site: Site, path: Path) -> None:
         self.wire = wire
         self.site = site
         self.method = wire.method
         self.headers = wire.headers
-        whole = wire.target == "*" and wire.method == "OPTIONS"
-        self.path: Path = paths.parse("/" if whole else wire.target, site.prefix)
+        self.path = path
         self._actor: Actor | None = None
         self._looked_up: tuple[Target | None, Resolution] | None = None
         """The lookup that confirmed the sign-in before the body was read, for the next `look_up` of the same target."""
-        self.request_id = self.trace = ""
         self.loaded: dict[tuple[str, str], str] = {}
         """Values of properties that needed more than the resource, by its href and the property's name."""
         self.facts: dict[object, object] = {}
         """What loading a property found out, for those whose value differs from one listed resource to the next."""
         self._preferences: frozenset[str] | None = None
-        self.report = ""
-        """The report asked for, for metrics and logs."""
+        self.operation = ""
+        """The qualified name of the report asked for, for metrics and logs."""
 
     # -- what it is about ---------------------------------------------------------------------------------------------
 
@@ -128,6 +105,11 @@ class Request:
     def acting_for(self) -> int | None:
         """The id of the principal for whom a delegate acts, as far as it is known yet."""
         return None if self._actor is None else self._actor.acting_for
+
+    @property
+    def tree(self) -> str:
+        """The tree of URLs that the path lies in; empty for none, for metrics and logs."""
+        return self.path.tree if self.path.tree in paths.TREES else ""
 
     @property
     def actor(self) -> Actor:
@@ -162,7 +144,7 @@ class Request:
         earlier, self._looked_up = self._looked_up, None
         if earlier is not None and earlier[0] == target and not text:
             return earlier[1]
-        found = await self.wire.viewer(target, text=text)
+        found = await self.wire.confirmed(lambda id_: self.site.lookup.resolve(id_, target, text=text))
         if self._actor is None:
             self._actor = self._actor_of(found)
         return found
@@ -173,7 +155,7 @@ class Request:
         if found.grants is not NO_GRANTS and found.home is not None and found.home.kind == "calendar":
             delegated = policy.acts_for(found.viewer, owner, found.grants)
         acting_for = owner.id if owner is not None and delegated else None
-        return Actor(found.viewer, origin, self.request_id, acting_for, self.trace)
+        return Actor(found.viewer, origin, self.wire.request_id, acting_for, self.wire.trace)
 
     async def resource(
         self, path: Path | None = None, *, need: str = Privilege.READ, text: bool = False, on_parent: bool = False
@@ -272,10 +254,6 @@ class Request:
 
     # -- headers ------------------------------------------------------------------------------------------------------
 
-    def header_list(self, name: str) -> str:
-        """The value of a header that is a list, which may come in several lines; empty for none (RFC 9110 §5.3)."""
-        return ", ".join(self.headers.getall(name, ()))
-
     def depth(self, default: str) -> str:
         """The Depth header: `0`, `1` or `infinity` (RFC 4918 §10.2). Raises `BadRequest`."""
         value = self.headers.get("Depth")
@@ -294,7 +272,7 @@ class Request:
         return self._preferences
 
     def _preferred(self) -> frozenset[str]:
-        prefer = self.header_list("Prefer")
+        prefer = listed(self.headers, "Prefer")
         found = set()
         if prefer:
             for part in prefer.split(","):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from server.dav.core.paths import HOME_TREES, KIND_FOLDERS, Path, encode
+from server.dav.core.paths import HOME_TREES, KIND_FOLDERS, Path
 from server.domain.errors import NotFound
 from server.domain.grants import NO_GRANTS, DelegateRights, Grants
 from server.domain.objects import Collection, Home, Object
 from server.domain.principals import Principal
+from server.http.paths import encode
 from server.services.lookup import Found
 
 

@@ -12,15 +12,17 @@ from server.dav.core.names import dav
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import EVERY, Resource
+from server.dav.core.shapes import SHAPES
 from server.domain.errors import AccessDenied
 from server.http.answer import Answer
+from server.http.routes import Route
 
 
 async def report(request: Request) -> Answer:
     """Hands a REPORT to the report that its body names."""
     root = await request.demand_xml()
     name = str(root.tag)
-    request.report = name
+    request.operation = name
     need = request.site.registry.report_privileges.get(name, dav("read"))
     resource = await request.resource(need=need)
     kinds, handler = request.site.registry.reports.get(name, (frozenset(), None))
@@ -52,5 +54,6 @@ STANDARD = Standard(
         Property(dav("supported-report-set"), EVERY, _supported_report_set, same_for_members=True),
         Property(dav("supported-live-property-set"), EVERY, _supported_live_property_set, same_for_members=True),
     ),
-    methods=(("REPORT", EVERY, report),),
+    routes=(Route("REPORT", SHAPES, report),),
+    offers=(("REPORT", EVERY),),
 )

@@ -11,12 +11,14 @@ from server.dav.core.names import dav
 from server.dav.core.registry import Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource
+from server.dav.core.shapes import SHAPES
 from server.dav.rfc3744.principals import at
 from server.dav.rfc4918 import conditions
 from server.domain.errors import BadRequest
 from server.domain.grants import Ace, PrincipalClass
 from server.domain.privileges import Privilege, on_collection
 from server.http.answer import Answer
+from server.http.routes import Route
 from server.services.changing import change
 
 MAX_ENTRIES = 500
@@ -127,4 +129,4 @@ def _principal_of(element: xml.Element) -> xml.Element:
     return inner[0]
 
 
-STANDARD = Standard("RFC 3744 §8.1", methods=(("ACL", SETTABLE, acl),))
+STANDARD = Standard("RFC 3744 §8.1", routes=(Route("ACL", SHAPES, acl),), offers=(("ACL", SETTABLE),))

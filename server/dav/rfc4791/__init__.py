@@ -3,12 +3,14 @@
 from server.dav.core.names import caldav
 from server.dav.core.registry import Standard
 from server.dav.core.resource import Kind
+from server.dav.core.shapes import SHAPES
 from server.dav.rfc4791.free_busy import free_busy_query
 from server.dav.rfc4791.get_calendar import get_calendar
 from server.dav.rfc4791.mkcalendar import mkcalendar
 from server.dav.rfc4791.multiget import calendar_multiget
 from server.dav.rfc4791.properties import PROPERTIES
 from server.dav.rfc4791.query import calendar_query
+from server.http.routes import Route
 
 IN_HOME = frozenset(
     {
@@ -28,7 +30,8 @@ TOKENS = ("calendar-access", "calendar-query-extended")
 STANDARD = Standard(
     "RFC 4791",
     properties=PROPERTIES,
-    methods=(("MKCALENDAR", frozenset({Kind.CALENDAR_HOME}), mkcalendar),),
+    routes=(Route("MKCALENDAR", SHAPES, mkcalendar),),
+    offers=(("MKCALENDAR", frozenset({Kind.CALENDAR_HOME})),),
     reports=(
         (
             caldav("calendar-multiget"),

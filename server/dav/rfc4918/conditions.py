@@ -1,11 +1,10 @@
-"""Conditional requests: If-Match and its kin (RFC 9110 §13), and WebDAV's If header (RFC 4918 §10.4)."""
+"""Conditional requests: HTTP's, and the headers If (RFC 4918 §10.4) and If-Schedule-Tag-Match (RFC 6638 §8.3)."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 
 from server.dav.core.names import dav
 from server.dav.core.request import Request
@@ -13,20 +12,13 @@ from server.dav.core.resource import Resource, resource_at
 from server.dav.rfc4918.listing import principal_listing
 from server.domain.changes import Unchanged
 from server.domain.errors import AccessDenied, BadRequest, NotFound, PreconditionFailed
+from server.http import conditions
 from server.services.etags import etag_of
 
 MAX_CONDITIONS = 500
 """Conditions allowed in one If header."""
 
-_CONDITIONS = (
-    "If",
-    "If-Match",
-    "If-None-Match",
-    "If-Modified-Since",
-    "If-Unmodified-Since",
-    "If-Schedule-Tag-Match",
-)
-_TAG = re.compile(r'\s*(?:(\*)|((?:W/)?"[^"]*"))\s*(?:,|$)')
+_CONDITIONS = ("If", *conditions.CONDITIONS, "If-Schedule-Tag-Match")
 _IF = re.compile(r"\s*(?:(?P<open>\()|(?P<close>\))|(?P<no>Not\b)|<(?P<uri>[^>]*)>|\[(?P<tag>[^\]]*)\])", re.IGNORECASE)
 
 
@@ -111,7 +103,7 @@ async def _evaluate(request: Request, resource: Resource | None) -> tuple[bool, 
     if "If" in headers and not await _if_header(request, headers["If"], known):
         raise PreconditionFailed("No list of the If header holds.")
     unmodified = _unmodified(request, state_of(request, resource))
-    if named == ["If-Match"] and "*" in _tags(request.header_list("If-Match")):
+    if named == ["If-Match"] and "*" in conditions.tags_of(headers, "If-Match"):
         return unmodified, []  # Any state will do.
     return unmodified, [found for found in known.values() if found is not None]
 
@@ -123,48 +115,7 @@ def _unmodified(request: Request, state: State) -> bool:
         tag = state.schedule_tag
         if tag is None or headers["If-Schedule-Tag-Match"].strip() != f'"{tag}"':
             raise PreconditionFailed("The Schedule-Tag is not that of If-Schedule-Tag-Match.")
-    reading = request.method in ("GET", "HEAD")
-    if "If-Match" in headers:
-        tags = _tags(request.header_list("If-Match"))
-        if state.etag is None or ("*" not in tags and state.etag not in tags):
-            raise PreconditionFailed("The ETag is not one of If-Match.")
-    elif "If-Unmodified-Since" in headers:
-        since = _date(headers["If-Unmodified-Since"])
-        if since is not None and state.modified is not None and state.modified.replace(microsecond=0) > since:
-            raise PreconditionFailed("The resource was modified since.")
-    if "If-None-Match" in headers:
-        tags = frozenset(tag.removeprefix("W/") for tag in _tags(request.header_list("If-None-Match")))
-        if state.etag is not None and ("*" in tags or state.etag in tags):
-            if reading:
-                return True
-            raise PreconditionFailed("The resource exists, or has an ETag of If-None-Match.")
-    elif reading and "If-Modified-Since" in headers:
-        since = _date(headers["If-Modified-Since"])
-        return since is not None and state.modified is not None and state.modified.replace(microsecond=0) <= since
-    return False
-
-
-def _tags(value: str) -> frozenset[str]:
-    """The tags of a list; what is not a quoted tag matches nothing."""
-    found: set[str] = set()
-    position = 0
-    value = value.strip()
-    while position < len(value):
-        match = _TAG.match(value, position)
-        if match is None:
-            return frozenset(found)
-        found.add(match[1] or match[2])
-        position = match.end()
-    return frozenset(found)
-
-
-def _date(value: str) -> datetime | None:
-    """An HTTP date; None for what is none, which is ignored (RFC 9110 §13.1.3)."""
-    try:
-        parsed = parsedate_to_datetime(value)
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return conditions.unmodified(headers, request.method, state.etag, state.modified)
 
 
 @dataclass(slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from server.dav.core.member_pages import member_pages
-from server.dav.core.paths import encode
 from server.dav.core.request import Request
 from server.dav.core.resource import CONTAINERS, HOMES, Kind, Resource
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.listing import fixed_listing, frame, home_listing, links, principal_listing
 from server.dav.rfc4918.properties import HTML_TYPE, content_type, http_date
 from server.http.answer import Answer
+from server.http.paths import encode
 
 
 async def get(request: Request) -> Answer:

@@ -86,7 +86,9 @@ class Instructions:
             self.properties[name] = value
 
     @staticmethod
-    async def _value(request: Request, resource: Resource, item: Property | None, element: xml.Element) -> str | None:
+    async def _value(
+        request: Request, resource: Resource, item: Property[Request] | None, element: xml.Element
+    ) -> str | None:
         if item is None or item.read is None:
             return xml.to_fragment(element)
         value = item.read(request, resource, element)
@@ -132,7 +134,7 @@ class Instructions:
         return "".join(parts)
 
 
-def known_as(request: Request, resource: Resource, name: str) -> Property | None:
+def known_as(request: Request, resource: Resource, name: str) -> Property[Request] | None:
     """The live property of that name; None for a dead one, as one is that other kinds of resources have.
 
     One that is protected where it exists is protected everywhere, so that nobody takes a dead one for it.

@@ -37,13 +37,15 @@ MEDIA_TYPES = {
 UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii", "")
 
 
+async def refuse_put(request: Request) -> Answer:
+    """Answers PUT where no member can be."""
+    await request.resource(need=Privilege.WRITE_CONTENT)
+    raise Refused(405, message="A collection has no content to put.")
+
+
 async def put(request: Request) -> Answer:
-    """Answers PUT."""
+    """Answers PUT of a member."""
     path = request.path
-    depth = len(path.segments)
-    if depth < 5 or path.add_member:
-        await request.resource(need=Privilege.WRITE_CONTENT)
-        raise Refused(405, message="A collection has no content to put.")
     look_up = partial(request.look_up, need=Privilege.BIND, or_need=Privilege.WRITE_CONTENT)
     try:
         result = await change(look_up, partial(put_member, request))

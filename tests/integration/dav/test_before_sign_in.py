@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 
 from server.auth.passwords import PasswordHasher
-from server.dav.core import dispatch, xml
+from server.dav.core import xml
 from server.domain.changes import Cause
-from server.http import codings, unread
+from server.http import codings, unread, wire
 from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav import person as bodies
@@ -100,7 +100,7 @@ async def test_the_answer_does_not_wait_for_a_body(
     def read(*_: object, **__: object) -> None:
         raise AssertionError("a body was processed")
 
-    monkeypatch.setattr(dispatch, "decode", read)
+    monkeypatch.setattr(wire, "decode", read)
     monkeypatch.setattr(codings, "decode", read)
     monkeypatch.setattr(xml, "parse_body", read)
     header = {

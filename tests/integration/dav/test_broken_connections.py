@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from server.dav.core import dispatch
+from server.http import wire
 from tests.integration.dav.client import Connection
 from tests.integration.dav.person import Person, event
 
@@ -30,7 +30,7 @@ async def test_a_client_that_goes_away_in_a_body(person: Person, caplog: pytest.
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "PATIENCE", 0.2)
+    monkeypatch.setattr(wire, "PATIENCE", 0.2)
     path = f"{person.calendar}late.ics"
     message = person.http.message("PUT", path, event("late"), Content_Type="text/calendar")
     connection = await Connection.open(person.http.port)
@@ -44,8 +44,8 @@ async def test_a_body_that_does_not_come_is_not_waited_for(person: Person, monke
 
 async def test_a_body_that_comes_slowly_is_taken(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it takes in all, as long as it goes on."""
-    monkeypatch.setattr(dispatch, "PATIENCE", 0.5)
-    monkeypatch.setattr(dispatch, "PIECE", 1000)
+    monkeypatch.setattr(wire, "PATIENCE", 0.5)
+    monkeypatch.setattr(wire, "PIECE", 1000)
     path = f"{person.calendar}slow.ics"
     message = person.http.message("PUT", path, event("slow", "x" * 8000), Content_Type="text/calendar")
     connection = await Connection.open(person.http.port)

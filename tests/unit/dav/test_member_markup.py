@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from server.dav.core import xml
 from server.dav.core.multistatus import joined
-from server.dav.core.paths import encode, is_plain, is_plain_but, parse
+from server.dav.core.paths import parse
 from server.domain.errors import BadRequest
 from server.domain.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
+from server.http.paths import encode, is_plain, is_plain_but
 
 VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 ROWS = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=8)

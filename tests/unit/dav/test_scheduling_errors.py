@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.dav.core.errors import body, translate
+from server.dav.core.errors import body, status_of
 from server.domain import errors
 
 
@@ -19,7 +19,7 @@ from server.domain import errors
     ],
 )
 def test_a_refusal_names_its_precondition(error: errors.KoyomiError, element: str) -> None:
-    assert translate(error).status == 403
+    assert status_of(error) == 403
     assert f":{element}" in (body(error) or "")
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Container, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import structlog
+from aiohttp import web
 
-from server.dav.core.names import split
+from server.domain.principals import Principal
+from server.http.client_address import ClientAddresses
 from server.observe import costs
 from server.observe.client_families import family
 from server.observe.costs import Costs
@@ -16,44 +19,57 @@ from server.observe.log import request_id as logged_request_id
 from server.observe.tracing import TRACE_CONTEXT, context_of
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
-
-    from aiohttp import web
-
-    from server.dav.core.request import Request
-    from server.http.client_address import ClientAddresses
     from server.observe.metrics import Metrics
     from server.observe.tracing import Tracing
 
 ABORTED = 499
 """Stands for the status of a request whose client went away, or whose answer was broken off."""
 OTHER = "other"
-"""Stands for methods and reports that are not offered."""
-_TREES = frozenset(("principals", "calendars", "addressbooks"))
+"""Stands for methods and operations that are not offered."""
 
 _log = structlog.get_logger()
 
 
-class Ledger:
+class Logged(Protocol):
+    """What the log shows of a request beyond its head."""
+
+    @property
+    def viewer(self) -> Principal | None:
+        """Who is signed in, as far as it is known yet."""
+
+    @property
+    def acting_for(self) -> int | None:
+        """The id of the principal for whom a delegate acts, as far as it is known yet."""
+
+    @property
+    def operation(self) -> str:
+        """What is asked for where the method does not say, such as the name of a report; empty otherwise."""
+
+    @property
+    def tree(self) -> str:
+        """Which part of the URLs it concerns, of few; empty for others."""
+
+
+class RequestLog:
     """Where one worker writes its requests down."""
 
     def __init__(
         self,
         *,
         methods: Container[str],
-        reports: Iterable[str],
+        operations: Mapping[str, str],
         addresses: ClientAddresses,
         metrics: Metrics | None = None,
         access_log: bool = False,
         slow: float = 1.0,
         tracing: Tracing | None = None,
     ) -> None:
-        """`methods` and `reports` (qualified names) are those that are told apart.
+        """`methods` and `operations` are those that are told apart; the log has names of its own for operations.
 
         Requests that take longer than `slow` seconds are logged as a warning.
         """
         self.methods = methods
-        self.reports = {name: split(name)[1] for name in reports}
+        self.operations = operations
         self.addresses = addresses
         self.metrics = metrics
         self.access_log = access_log
@@ -64,30 +80,30 @@ class Ledger:
         """Begin with a request."""
         return Entry(self, http, request_id)
 
-    def refused(self, error: BaseException) -> None:
+    def refused(self, label: str) -> None:
         """Count an error that a request was answered with."""
         if self.metrics is not None:
-            self.metrics.refused(type(error).__name__)
+            self.metrics.refused(label)
 
 
 class Entry:
     """A request under way; a context that ends with it."""
 
-    __slots__ = ("_http", "_ledger", "_span", "began", "costs", "request", "request_id", "sent", "status", "trace")
+    __slots__ = ("_http", "_log", "_span", "began", "costs", "request", "request_id", "sent", "status", "trace")
 
-    def __init__(self, ledger: Ledger, http: web.BaseRequest, request_id: str) -> None:
-        self._ledger = ledger
+    def __init__(self, log: RequestLog, http: web.BaseRequest, request_id: str) -> None:
+        self._log = log
         self._http = http
         self.request_id = request_id
-        self.request: Request | None = None
+        self.request: Logged | None = None
         self.status = ABORTED
         self.sent = 0
         """Bytes of the answer: of a body that is whole, before it is compressed; of a stream, all that was sent."""
-        self.costs = Costs(timeline=ledger.tracing is not None)
+        self.costs = Costs(timeline=log.tracing is not None)
         self.began = time.perf_counter()
-        trusted = TRACE_CONTEXT in http.headers and ledger.addresses.is_trusted(http.remote or None)
+        trusted = TRACE_CONTEXT in http.headers and log.addresses.is_trusted(http.remote or None)
         parent = http.headers if trusted else None
-        self._span = None if ledger.tracing is None else ledger.tracing.begin(self.began, parent)
+        self._span = None if log.tracing is None else log.tracing.begin(self.began, parent)
         if self._span is not None:
             self.trace = self._span.context
         else:
@@ -104,26 +120,26 @@ class Entry:
     ) -> None:
         ended = time.perf_counter()
         seconds = ended - self.began
-        ledger = self._ledger
-        if ledger.metrics is not None:
-            ledger.metrics.request((self._method, self._report, self._client), self.status, seconds, self.costs)
-        if ledger.access_log:
+        log = self._log
+        if log.metrics is not None:
+            log.metrics.request((self._method, self._report, self._client), self.status, seconds, self.costs)
+        if log.access_log:
             _log.info("request", **self._facts(seconds))
-        if seconds > ledger.slow:
+        if seconds > log.slow:
             _log.warning("slow_request", **self._facts(seconds))
-        if ledger.tracing is not None and self._span is not None:
+        if log.tracing is not None and self._span is not None:
             facts = {**self._facts(seconds), "request_id": self.request_id}
-            ledger.tracing.end(self._span, self.costs, ended, facts)
+            log.tracing.end(self._span, self.costs, ended, facts)
 
     @property
     def _method(self) -> str:
-        return self._http.method if self._http.method in self._ledger.methods else OTHER
+        return self._http.method if self._http.method in self._log.methods else OTHER
 
     @property
     def _report(self) -> str:
-        if self.request is None or not self.request.report:
+        if self.request is None or not self.request.operation:
             return ""
-        return self._ledger.reports.get(self.request.report, OTHER)
+        return self._log.operations.get(self.request.operation, OTHER)
 
     @property
     def _client(self) -> str:
@@ -133,15 +149,14 @@ class Entry:
         """What is logged: nothing that somebody named or wrote."""
         http, request, spent = self._http, self.request, self.costs
         viewer = None if request is None else request.viewer
-        tree = "" if request is None else request.path.tree
         return {
             "principal_id": None if viewer is None else viewer.id,
             "acting_for": None if request is None else request.acting_for,
-            "address": self._ledger.addresses.client(http.headers, http.remote or None),
+            "address": self._log.addresses.client(http.headers, http.remote or None),
             "client": self._client,
             "method": self._method,
             "report": self._report,
-            "tree": tree if tree in _TREES else "",
+            "tree": "" if request is None else request.tree,
             "status": self.status,
             "bytes": self.sent,
             "ms": round(seconds * 1000, 1),
