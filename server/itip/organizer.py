@@ -313,7 +313,10 @@ class _OrganizerPlan:
         if found is None:
             sources = [self._cancelled_component(instance) for instance in instances]
             components = [
-                told(_cancelled(self._alone(each, user) if invited else each, stored.sequence), self._change.dtstamp)
+                told(
+                    self._uninvited(each, user, stored) if invited else _cancelled(each, stored.sequence),
+                    self._change.dtstamp,
+                )
                 for each in sources
                 if each is not None
             ]
@@ -331,6 +334,9 @@ class _OrganizerPlan:
             return own
         return None if self._old is None else derived(self._old, instance)
 
-    def _alone(self, component: SchedulingComponent, user: CalendarUser) -> SchedulingComponent:
-        """A component with one attendee."""
-        return map_attendees(component, lambda line: line if self._directory.key(line.value) == user.key else None)
+    def _uninvited(
+        self, component: SchedulingComponent, user: CalendarUser, stored: SchedulingObject
+    ) -> SchedulingComponent:
+        """A component with one attendee, who is removed; it has no STATUS, since it takes place (RFC 5546 §3.2.5)."""
+        component = map_attendees(component, lambda line: line if self._directory.key(line.value) == user.key else None)
+        return component.without("STATUS").with_value("SEQUENCE", str(stored.sequence))

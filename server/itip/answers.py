@@ -1,0 +1,345 @@
+"""What attendees' messages do to the organizer's object: REPLY, REFRESH and COUNTER (RFC 5546 §3.2.3, §3.2.6, §3.2.7).
+
+An answer counts when its SEQUENCE is at least that of the last reset of the instance for this attendee, and it is not
+older than their last answer about it, by SEQUENCE and DTSTAMP. An answer without SEQUENCE counts by its arrival.
+"""
+
+from __future__ import annotations
+
+from server.domain.errors import InvalidData
+from server.itip.audience import NO_VIEW, View, message_object, told, view_components, views
+from server.itip.calendar_users import CalendarUser, Directory
+from server.itip.instances import derived, describing, master_instance, recurs
+from server.itip.lines import Line, made
+from server.itip.messages import Answered, Message, Method, Reset
+from server.itip.participants import (
+    DELEGATED,
+    NEEDS_ACTION,
+    all_attendees,
+    attendee_line,
+    attendees,
+    map_attendee,
+    organizer,
+    partstat,
+)
+from server.itip.reception import IGNORED, Outcome, Received, Rows, Version, stamp_of
+from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+
+PRIVATE_COMMENT = "X-CALENDARSERVER-PRIVATE-COMMENT"
+ATTENDEE_COMMENT = "X-CALENDARSERVER-ATTENDEE-COMMENT"
+_COMMENT_OF = "X-CALENDARSERVER-ATTENDEE-REF"
+_COMMENTED = "X-CALENDARSERVER-DTSTAMP"
+_SUCCESS = "2.0"
+
+
+def receive_reply(
+    message: Message, value: SchedulingObject | None, directory: Directory, rows: Rows, dtstamp: str
+) -> Received:
+    """What a REPLY does to the organizer's object.
+
+    An answer about an instance makes an override where it differs from what the series says of the attendee. A delegate
+    is added; somebody else who is not invited changes nothing, but the organizer finds the answer in the inbox.
+
+    :param dtstamp: the time now, as a UTC value.
+    """
+    if value is None or not _is_organizer(value, message.recipient, directory):
+        return IGNORED
+    return _Reply(message, value, directory, rows, dtstamp).received()
+
+
+def receive_refresh(message: Message, value: SchedulingObject | None, directory: Directory, dtstamp: str) -> Received:
+    """What a REFRESH does: a present attendee gets a REQUEST with all that concerns them; the inbox gets nothing."""
+    if value is None or not _is_organizer(value, message.recipient, directory):
+        return IGNORED
+    view = views(value, directory, message.recipient).get(message.sender.key, NO_VIEW)
+    if not view.instances:
+        return IGNORED
+    answer = _request(value, view, view.instances, dtstamp)
+    return Received(Outcome.APPLIED, messages=(Message(Method.REQUEST, message.recipient, message.sender, answer),))
+
+
+def receive_counter(message: Message, value: SchedulingObject | None, directory: Directory) -> Received:
+    """What a COUNTER does: the proposal of an attendee lies in the organizer's inbox, and sets nothing."""
+    if value is None or not _is_organizer(value, message.recipient, directory):
+        return IGNORED
+    if message.sender.key not in all_attendees(value, directory):
+        return IGNORED
+    return Received(Outcome.APPLIED, item=True)
+
+
+def refreshes(
+    value: SchedulingObject,
+    changed: frozenset[str],
+    directory: Directory,
+    dtstamp: str,
+    answered: frozenset[str] = frozenset(),
+    invited: frozenset[str] = frozenset(),
+) -> tuple[Message, ...]:
+    """The messages by which the others learn of answers: quiet ones to people here, invitations to delegates elsewhere.
+
+    A delegate here who does not know of the meeting yet finds it in the calendar and the inbox all the same.
+
+    :param value: the organizer's object with the answers.
+    :param changed: the instances concerned (`Received.changed`).
+    :param answered: the keys of those who answered, whose copies say so already.
+    :param invited: the keys of delegates whom an answer added.
+    """
+    own = organizer(value, directory)
+    if own is None:
+        return ()
+    users = all_attendees(value, directory)
+    made_before: dict[tuple[View, tuple[str, ...]], SchedulingObject] = {}
+    messages: list[Message] = []
+    for key, view in views(value, directory, own).items():
+        user = users[key]
+        is_new = key in invited
+        if not is_new and (key in answered or not user.is_here):
+            continue
+        instances = view.instances if is_new else tuple(each for each in view.instances if each in changed)
+        if not instances:
+            continue
+        request = made_before.get((view, instances))
+        if request is None:
+            request = made_before[view, instances] = _request(value, view, instances, dtstamp)
+        messages.append(Message(Method.REQUEST, own, user, request, quiet=user.is_here))
+    return tuple(messages)
+
+
+def _request(value: SchedulingObject, view: View, instances: tuple[str, ...], dtstamp: str) -> SchedulingObject:
+    absent = view.absent if MASTER in instances else ()
+    components = [told(each, dtstamp) for each in view_components(value, View(instances, absent))]
+    return message_object(value, components, Method.REQUEST)
+
+
+def _is_organizer(value: SchedulingObject, user: CalendarUser, directory: Directory) -> bool:
+    own = organizer(value, directory)
+    return own is not None and own.key == user.key
+
+
+class _Reply:
+    """The merge of one REPLY into the organizer's object."""
+
+    def __init__(
+        self, message: Message, value: SchedulingObject, directory: Directory, rows: Rows, dtstamp: str
+    ) -> None:
+        self._message = message
+        self._user = message.sender
+        self._before = value
+        self._value = value
+        self._directory = directory
+        self._last = {
+            each.instance: Version(each.sequence, each.dtstamp)
+            for each in rows.answers
+            if each.attendee == message.sender.key
+        }
+        self._resets = {each.instance: each for each in rows.resets if _concerns(each, message.sender)}
+        self._dtstamp = dtstamp
+        self._answers: list[Answered] = []
+        self._changed: set[str] = set()
+        self._invited: dict[str, CalendarUser] = {}
+
+    def received(self) -> Received:
+        """The result."""
+        if not self._is_known():
+            mine = any(attendee_line(each, self._user, self._directory) for each in self._message.object.components)
+            return Received(Outcome.APPLIED, item=True) if mine else IGNORED
+        counted = [each for each in self._message.object.components if self._take(each)]
+        if not counted:
+            return IGNORED
+        return Received(
+            Outcome.APPLIED,
+            object=None if self._value is self._before else self._value,
+            item=True,
+            answers=tuple(self._answers),
+            changed=frozenset(self._changed),
+            invited=tuple(self._invited.values()),
+        )
+
+    def _is_known(self) -> bool:
+        """Whether the sender is invited, or somebody who is invited has delegated to them."""
+        if self._user.key in all_attendees(self._before, self._directory):
+            return True
+        return any(self._delegator(each) is not None for each in self._message.object.components)
+
+    def _delegator(self, component: SchedulingComponent) -> CalendarUser | None:
+        """The attendee of the object whom the sender says to have the invitation from."""
+        own = attendee_line(component, self._user, self._directory)
+        known = all_attendees(self._before, self._directory)
+        for address in [] if own is None else own.params.get("DELEGATED-FROM", []):
+            found = known.get(self._directory.key(address))
+            if found is not None:
+                return found
+        return None
+
+    # -- one component of the REPLY -----------------------------------------------------------------------------------
+
+    def _take(self, component: SchedulingComponent) -> bool:
+        """Merge the answer about one instance; whether it counts."""
+        answer = attendee_line(component, self._user, self._directory)
+        if answer is None:
+            return False
+        instance = self._value.instance_of(component.first("RECURRENCE-ID"))
+        target = self._target(instance)
+        if target is None:
+            return False
+        version = self._version(component, instance)
+        if not self._counts(instance, version):
+            return False
+        self._answers.append(Answered(self._user.key, instance, version.sequence, version.dtstamp))
+        statuses = [line.value.split(";")[0].strip() for line in component.all("REQUEST-STATUS")]
+        new = self._answered(target, answer, component, statuses or [_SUCCESS])
+        new = self._commented(new, component)
+        if new is target:
+            return instance not in self._last or version > self._last[instance]
+        if instance not in self._value.by_instance and _same_answer(target, new, self._user, self._directory):
+            # The series says so of this instance already.
+            return True
+        before = attendees(target, self._directory)
+        if any(
+            key not in before or _participation(line) != _participation(before[key])
+            for key, line in attendees(new, self._directory).items()
+        ):
+            self._changed.add(instance)
+        self._value = self._value.with_component(new)
+        return True
+
+    def _target(self, instance: str) -> SchedulingComponent | None:
+        """The component that an answer is about, or one to be made for the instance; None where there is none."""
+        own = self._value.by_instance.get(instance)
+        if own is not None:
+            return own
+        if instance == MASTER or self._value.master is None or not recurs(self._value.master):
+            return None
+        try:
+            if master_instance(self._value, instance) is None:
+                return None
+        except InvalidData:
+            return None
+        return derived(self._value, instance)
+
+    def _version(self, component: SchedulingComponent, instance: str) -> Version:
+        """The version of an answer; without SEQUENCE it is about the present one, without DTSTAMP it is from now."""
+        sequence = component.sequence
+        if component.first("SEQUENCE") is None:
+            present = describing(self._value, instance)
+            last = self._last.get(instance)
+            sequence = max(0 if present is None else present.sequence, 0 if last is None else last.sequence)
+        return Version(sequence, stamp_of(component) or self._dtstamp)
+
+    def _counts(self, instance: str, version: Version) -> bool:
+        resets = [self._resets.get(instance)]
+        if instance not in self._before.by_instance:
+            resets.append(self._resets.get(MASTER))
+        if any(reset is not None and version.sequence < reset.sequence for reset in resets):
+            return False
+        last = self._last.get(instance)
+        return last is None or version >= last
+
+    def _answered(
+        self, target: SchedulingComponent, answer: Line, component: SchedulingComponent, statuses: list[str]
+    ) -> SchedulingComponent:
+        """A component with the answer, and with the delegate whom it names."""
+        failed = all(status[:1] in ("3", "4", "5") for status in statuses)
+        delegates = answer.params.get("DELEGATED-TO", []) if partstat(answer) == DELEGATED else []
+
+        def answered(line: Line) -> Line:
+            line = line.with_parameter("SCHEDULE-STATUS", statuses)
+            if failed:
+                return line
+            given = partstat(answer)
+            default = given == NEEDS_ACTION and line.parameter("PARTSTAT") is None
+            return line.with_parameters(
+                {
+                    "PARTSTAT": None if default else given,
+                    "RSVP": line.params.get("RSVP") if given == NEEDS_ACTION else None,
+                    "DELEGATED-TO": delegates or None,
+                }
+            )
+
+        if attendee_line(target, self._user, self._directory) is None:
+            delegator = self._delegator(component)
+            if delegator is None:
+                # Invited to other instances: somebody who is not invited to this one.
+                return target
+            target = self._with_delegate(target, answer.value, delegator)
+        target = map_attendee(target, self._user, self._directory, answered)
+        for address in delegates:
+            if self._directory.key(address) not in attendees(target, self._directory):
+                target = self._with_delegate(target, address, self._user)
+                self._invited[self._directory.key(address)] = self._directory.user(address)
+        return target
+
+    def _with_delegate(self, target: SchedulingComponent, address: str, delegator: CalendarUser) -> SchedulingComponent:
+        """A component that invites a delegate, too, and says from whom they have the invitation."""
+        source = attendee_line(target, delegator, self._directory)
+        user = self._directory.user(address)
+        params: dict[str, list[str]] = {}
+        if user.cn:
+            params["CN"] = [user.cn]
+        role = None if source is None else source.params.get("ROLE")
+        if role:
+            params["ROLE"] = role
+        params |= {
+            "PARTSTAT": [NEEDS_ACTION],
+            "RSVP": ["TRUE"],
+            "DELEGATED-FROM": [source.value if source is not None else delegator.address],
+        }
+        written = address if address.lower().startswith("mailto:") else user.address
+        return target.with_lines("ATTENDEE", [*target.all("ATTENDEE"), made("ATTENDEE", written, params)])
+
+    def _commented(self, target: SchedulingComponent, component: SchedulingComponent) -> SchedulingComponent:
+        """A component with the private comment of the attendee (caldav-privatecomments §3.2)."""
+        sent = component.first(PRIVATE_COMMENT)
+        lines = target.all(ATTENDEE_COMMENT)
+        own = next(
+            (line for line in lines if self._directory.key(line.parameter(_COMMENT_OF) or "") == self._user.key), None
+        )
+        if sent is None and own is None:
+            return target
+        value = "" if sent is None else sent.value
+        if own is not None and own.value == value:
+            return target
+        reference = attendee_line(target, self._user, self._directory)
+        if reference is None:
+            return target
+        line = made(ATTENDEE_COMMENT, value, {_COMMENT_OF: [reference.value.strip()], _COMMENTED: [self._dtstamp]})
+        kept = [each for each in lines if each is not own]
+        return target.with_lines(ATTENDEE_COMMENT, [*kept, line])
+
+
+def _concerns(reset: Reset, user: CalendarUser) -> bool:
+    return reset.attendees is None or user.key in reset.attendees
+
+
+def _participation(line: Line) -> tuple[str, list[str], list[str]]:
+    return partstat(line), line.params.get("DELEGATED-TO", []), line.params.get("DELEGATED-FROM", [])
+
+
+def _same_answer(
+    one: SchedulingComponent, other: SchedulingComponent, user: CalendarUser, directory: Directory
+) -> bool:
+    """Whether the answer of an attendee and all comments are the same in two components."""
+    before, after = attendee_line(one, user, directory), attendee_line(other, user, directory)
+    if before is None or after is None or one.all(ATTENDEE_COMMENT) != other.all(ATTENDEE_COMMENT):
+        return before is after and one.all(ATTENDEE_COMMENT) == other.all(ATTENDEE_COMMENT)
+    return _participation(before) == _participation(after)
+
+
+def declined_counter(message: Message, value: SchedulingObject, directory: Directory, dtstamp: str) -> Message | None:
+    """The DECLINECOUNTER to the sender of a COUNTER that the organizer rejects (RFC 5546 §3.2.8).
+
+    None where they are no longer invited.
+
+    :param value: the organizer's object.
+    """
+    components: list[SchedulingComponent] = []
+    for proposal in message.object.components:
+        instance = value.instance_of(proposal.first("RECURRENCE-ID"))
+        known = derived(value, instance)
+        line = None if known is None else attendee_line(known, message.sender, directory)
+        if known is not None and line is not None:
+            components.append(told(known.with_lines("ATTENDEE", [line]), dtstamp))
+    if not components:
+        return None
+    answer = message_object(value, components, Method.DECLINECOUNTER)
+    return Message(Method.DECLINECOUNTER, message.recipient, message.sender, answer)

@@ -1,0 +1,105 @@
+"""What a CANCEL does to the recipient's copy (RFC 5546 §3.2.5): it stays, with STATUS:CANCELLED.
+
+A CANCEL without RECURRENCE-ID concerns all of the copy, for an attendee who is no longer invited as for a meeting that
+does not take place. Of several instances, each is cancelled in an override of its own.
+"""
+
+from __future__ import annotations
+
+from server.domain.errors import InvalidData
+from server.itip.calendar_users import Directory
+from server.itip.instances import derived, excluded, master_instance
+from server.itip.invitation import has_same_organizer, is_followed, without_exdates
+from server.itip.messages import Message
+from server.itip.own_parts import with_organizer_status
+from server.itip.reception import (
+    IGNORED,
+    UID_TAKEN,
+    Memory,
+    Outcome,
+    Received,
+    Version,
+    memory_of,
+    remembered,
+    version_of,
+)
+from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+
+
+def receive_cancel(
+    message: Message, copy: SchedulingObject | None, directory: Directory, memory: Memory | None = None
+) -> Received:
+    """What a CANCEL does. Of an object that the recipient does not have, only the version is remembered."""
+    if copy is not None and not has_same_organizer(copy, message, directory):
+        return Received(Outcome.REFUSED, UID_TAKEN)
+    if copy is not None and not is_followed(copy, message.recipient, directory):
+        return IGNORED
+    memory = memory_of(copy) if memory is None else memory
+    cancelled = [each for each in message.object.components if _is_current(each, memory)]
+    if not cancelled:
+        return IGNORED
+    versions = {each.instance: version_of(each) for each in cancelled}
+    after = remembered(memory, versions, memory.removed)
+    new = copy
+    if new is not None:
+        for component in cancelled:
+            new = _with_cancelled(new, component, memory)
+    if new is None or new is copy:
+        return Received(Outcome.IGNORED, memory=after)
+    return Received(Outcome.APPLIED, object=new, item=not message.quiet, memory=after)
+
+
+def _is_current(component: SchedulingComponent, memory: Memory) -> bool:
+    latest = memory.latest(component.instance)
+    return latest is None or version_of(component) >= latest
+
+
+def _with_cancelled(copy: SchedulingObject, component: SchedulingComponent, memory: Memory) -> SchedulingObject:
+    """The copy with what a component of a CANCEL names cancelled; the copy itself where that is so already."""
+    version = version_of(component)
+    if component.instance == MASTER:
+        return copy.map_components(
+            lambda each: _cancelled(each, component) if _is_older(each, version, memory) else each
+        )
+    own = copy.by_instance.get(component.instance)
+    if own is not None:
+        return copy.with_component(_cancelled(own, component))
+    if component.instance in memory.removed or not _has_instance(copy, component.instance):
+        return copy
+    made = derived(copy, component.instance)
+    if made is None:
+        return copy
+    return copy.with_component(with_organizer_status(_cancelled(made, component), copy))
+
+
+def _is_older(component: SchedulingComponent, version: Version, memory: Memory) -> bool:
+    """Whether a CANCEL of the whole concerns a component: a later message, or one of the same change, invites to it.
+
+    Somebody who is removed from a series and stays invited to an instance of it gets both messages.
+    """
+    latest = memory.latest(component.instance)
+    if latest is not None and component.instance != MASTER and latest >= version:
+        return False
+    return latest is None or latest <= version
+
+
+def _has_instance(copy: SchedulingObject, instance: str) -> bool:
+    """Whether the series of the copy has an instance, without regard to EXDATE: that may be the organizer's."""
+    master = copy.master
+    if master is None:
+        return False
+    if instance in excluded(copy):
+        copy = copy.with_component(without_exdates(copy, master, [instance]))
+    try:
+        return master_instance(copy, instance) is not None
+    except InvalidData:
+        return False
+
+
+def _cancelled(component: SchedulingComponent, by: SchedulingComponent) -> SchedulingComponent:
+    """A component with STATUS:CANCELLED and the version of the CANCEL; the component itself where it is cancelled."""
+    if component.token("STATUS") == "CANCELLED" and component.sequence >= by.sequence:
+        return component
+    component = component.with_value("STATUS", "CANCELLED").with_value("SEQUENCE", str(by.sequence))
+    stamp = by.first("DTSTAMP")
+    return component if stamp is None else component.with_lines("DTSTAMP", [stamp])

@@ -1,0 +1,127 @@
+"""What an attendee's copy has of its own and an update keeps: alarms, TRANSP, private properties, the own answer."""
+
+from __future__ import annotations
+
+from server.itip.audience import is_shared
+from server.itip.calendar_users import CalendarUser, Directory
+from server.itip.lines import Line
+from server.itip.participants import (
+    DELEGATED,
+    NEEDS_ACTION,
+    PARTSTAT_DTSTAMP,
+    attendee_line,
+    map_attendee,
+    partstat,
+)
+from server.itip.scheduling_object import SchedulingComponent, SchedulingObject, Subcomponent
+
+_OF_ONE_INSTANCE = frozenset(("COMPLETED", "PERCENT-COMPLETE"))
+"""What somebody has done of one instance says nothing of another."""
+_NEVER_KEPT = frozenset(("REQUEST-STATUS",))
+
+
+def is_own(name: str) -> bool:
+    """Whether a property in an attendee's copy is the attendee's; `name` is upper-case."""
+    return not is_shared(name) and name not in _NEVER_KEPT
+
+
+def with_own_parts(
+    component: SchedulingComponent,
+    before: SchedulingComponent | None,
+    user: CalendarUser,
+    directory: Directory,
+    *,
+    answered_anew: bool,
+) -> SchedulingComponent:
+    """A component of a REQUEST as it lies in the recipient's calendar.
+
+    :param before: what the recipient's object said of this instance, which may be its series; None without one.
+    :param answered_anew: whether the recipient's answer of before no longer counts.
+    """
+    own = attendee_line(component, user, directory)
+    known = None if before is None else attendee_line(before, user, directory)
+    if own is not None and known is not None and not answered_anew and partstat(known) != NEEDS_ACTION:
+        component = map_attendee(component, user, directory, lambda line: _with_answer(line, known))
+    elif known is not None:
+        component = map_attendee(component, user, directory, lambda line: _with_stamp(line, known, answered_anew))
+    items: list[Line | Subcomponent] = [item for item in component.items if item.name not in ("VALARM", *_NEVER_KEPT)]
+    if before is not None:
+        items = _with_own_items(items, before, component.instance == before.instance)
+    component = component.with_items(items)
+    now_own = attendee_line(component, user, directory)
+    return _with_transparency(component, before, now_own, known)
+
+
+def _with_answer(line: Line, known: Line) -> Line:
+    """The recipient's ATTENDEE with the answer of their copy."""
+    answer = partstat(known)
+    return line.with_parameters(
+        {
+            "PARTSTAT": answer,
+            "RSVP": None,
+            "DELEGATED-TO": known.params.get("DELEGATED-TO") if answer == DELEGATED else None,
+            PARTSTAT_DTSTAMP: known.params.get(PARTSTAT_DTSTAMP),
+        }
+    )
+
+
+def _with_stamp(line: Line, known: Line, answered_anew: bool) -> Line:
+    if answered_anew or partstat(line) != partstat(known):
+        return line
+    return line.with_parameter(PARTSTAT_DTSTAMP, known.params.get(PARTSTAT_DTSTAMP))
+
+
+def _with_own_items(
+    items: list[Line | Subcomponent], before: SchedulingComponent, same_instance: bool
+) -> list[Line | Subcomponent]:
+    present = {item.name for item in items}
+    lines = [
+        line
+        for line in before.lines
+        if is_own(line.name) and line.name not in present and (same_instance or line.name not in _OF_ONE_INSTANCE)
+    ]
+    place = max((index + 1 for index, item in enumerate(items) if isinstance(item, Line)), default=0)
+    alarms = [each for each in before.subcomponents if each.name == "VALARM"]
+    return [*items[:place], *lines, *items[place:], *alarms]
+
+
+def _with_transparency(
+    component: SchedulingComponent, before: SchedulingComponent | None, own: Line | None, known: Line | None
+) -> SchedulingComponent:
+    """TRANSP: transparent until answered, then as the attendee had it."""
+    if component.name != "VEVENT":
+        return component.without("TRANSP")
+    if own is not None and partstat(own) == NEEDS_ACTION:
+        return component.with_value("TRANSP", "TRANSPARENT")
+    if before is not None and known is not None and partstat(known) != NEEDS_ACTION:
+        return component.with_lines("TRANSP", before.all("TRANSP"))
+    return component
+
+
+def with_organizer_status(component: SchedulingComponent, copy: SchedulingObject | None) -> SchedulingComponent:
+    """A component whose ORGANIZER has the SCHEDULE-STATUS of the copy: that of the last answer (RFC 6638 §7.3)."""
+    if copy is None:
+        return component
+    for each in copy.components:
+        line = each.first("ORGANIZER")
+        status = None if line is None else line.params.get("SCHEDULE-STATUS")
+        if status:
+            return component.map_lines(
+                lambda line, status=status: (  # type: ignore[misc]
+                    line.with_parameter("SCHEDULE-STATUS", status) if line.name == "ORGANIZER" else line
+                )
+            )
+    return component
+
+
+def has_own_parts(component: SchedulingComponent, series: SchedulingComponent) -> bool:
+    """Whether an override has alarms, TRANSP or private properties that its series does not have."""
+    return _own_parts(component) != _own_parts(series)
+
+
+def _own_parts(component: SchedulingComponent) -> tuple[list[tuple[str, str, str]], list[str]]:
+    names = {"TRANSP"} if component.name == "VEVENT" else set()
+    return (
+        sorted(line.content for line in component.lines if is_own(line.name) or line.name in names),
+        sorted(each.written.strip() for each in component.subcomponents if each.name == "VALARM"),
+    )
