@@ -86,7 +86,7 @@ class _Merge:
             raise AttendeeChangeRefused("An attendee stays an attendee of the meeting.")
         excluded_before = set(excluded(old))
         dropped = set(excluded(new)) - excluded_before
-        sent = self._paired(dropped | excluded_before)
+        sent = self._paired(set(excluded(new)))
         exdates = sorted(instance for instance in dropped if self._attends(instance))
         left_out: list[str] = []
         components: list[SchedulingComponent] = []
@@ -279,6 +279,8 @@ class _Merge:
             place = next((index for index, item in enumerate(items) if not isinstance(item, Line)), len(items))
             items[place:place] = stored
             new = new.with_items(items)
+        if any(each.instance == MASTER for each in components) and new.master is None:
+            new = new.with_components([])  # the series stands in front of its overrides
         return new.with_components(components)
 
 
