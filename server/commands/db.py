@@ -23,6 +23,7 @@ from storage_plugins.postgres.migrations import migrate, run_online_steps, schem
 from storage_plugins.postgres.upkeep import occurrence_jobs, rederivation
 from storage_plugins.postgres.upkeep.audit_chain import verify
 from storage_plugins.postgres.upkeep.check import check as differences
+from storage_plugins.postgres.upkeep.doubles import doubles
 
 _STATEMENT_TIMEOUT = 600.0
 """Seconds that one statement of a check may take."""
@@ -163,7 +164,7 @@ async def rederive(settings: Settings, dry_run: bool) -> None:
 @with_settings()
 async def check(settings: Settings, homes: int, everything: bool) -> None:
     """Compare what is derived (counts, sizes, ETags, revisions, views) with what it is derived from, and the audit with
-    its seals.
+    its seals. Lists meetings that lie in a home twice: one takes part in scheduling, the others are plain objects.
 
     Changes nothing, and may run while the server does. Exits with 1 when something differs.
     """
@@ -180,6 +181,11 @@ async def check(settings: Settings, homes: int, everything: bool) -> None:
                 found += 1
                 click.echo(
                     f"Home {each.home_id}: {each.subject}: {each.what} is {each.stored}, should be {each.computed}."
+                )
+            async for double in doubles(database, sample=None if everything else homes):
+                click.echo(
+                    f"{double.owner}: {double.collection}/{double.name} is a plain object: the meeting of its UID is "
+                    f"{double.scheduling_collection}/{double.scheduling_name}."
                 )
             async for broken in verify(database):
                 found += 1

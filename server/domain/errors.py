@@ -189,10 +189,12 @@ class DifferentOrganizers(SchedulingRefused):
 class SchedulingObjectExists(SchedulingRefused):
     """A scheduling object with this UID is in another calendar of the same person."""
 
-    def __init__(self, href: str | None = None, message: str | None = None) -> None:
+    def __init__(self, collection: str | None = None, name: str | None = None, message: str | None = None) -> None:
         super().__init__(message)
-        self.href = href
-        """The path of that object, without a proxy's prefix; None where it may not be named."""
+        self.collection = collection
+        """The name of that calendar in the home that was written to; None where this home does not show it."""
+        self.name = name
+        """The name of that object in its calendar."""
 
 
 class AttendeeCommentRefused(SchedulingRefused):

@@ -18,6 +18,8 @@ MemberColumn = Literal[
     "created_at",
     "modified_at",
     "properties",
+    "scheduling",
+    "organizer",
     "text",
 ]
 """Columns of a member row. Rows come as tuples (or what unpacks alike) in the order asked for."""

@@ -34,11 +34,20 @@ from server.domain.changes import (
 )
 from server.domain.changes import Put as PutWrite
 from server.domain.contents import ObjectContent, Views
-from server.domain.errors import NotFound, PersonalOnly, SameResource, UidConflict, UnsupportedComponent, WriteConflict
+from server.domain.errors import (
+    KoyomiError,
+    NotFound,
+    PersonalOnly,
+    SameResource,
+    SchedulingObjectExists,
+    UidConflict,
+    UnsupportedComponent,
+    WriteConflict,
+)
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Object
 from server.domain.privileges import Privilege
-from server.domain.scheduling import NO_SCHEDULING
+from server.domain.scheduling import NO_SCHEDULING, SchedulingRole
 from server.process.computing import computed
 from server.services import views
 from server.services.etags import etag_of
@@ -104,18 +113,23 @@ class Objects:
         body: bytes,
         *,
         properties: Mapping[str, str] = NO_PROPERTIES,
+        plain_if_taken: bool = False,
         unchanged: Sequence[Unchanged] = (),
     ) -> Put:
         """Create a member of the name that was found, or replace it. What a sharee puts is taken apart: personal parts
-        are their own. Dead `properties` are set with it.
+        are their own. Dead `properties` are set with it. With `plain_if_taken` a scheduling object whose UID another
+        one of the home has becomes a plain object.
 
         Raises what reading the text raises (`InvalidData` and its kinds), `UnsupportedComponent`, `UidConflict` with
-        the name of the member that has the UID, `QuotaExceeded`, `TooManyMembers`, `WriteConflict`, `AccessDenied`,
-        `PersonalOnly` if the actor may change personal parts only and what all share would change.
+        the name of the member that has the UID, `SchedulingObjectExists`, `QuotaExceeded`, `TooManyMembers`,
+        `WriteConflict`, `AccessDenied`, `PersonalOnly` if the actor may change personal parts only and what all share
+        would change.
         """
         demand_writable(found)
         content = await self.read(found, body)
-        result = await self.store(actor, found, content, properties=properties, unchanged=unchanged)
+        result = await self.store(
+            actor, found, content, properties=properties, plain_if_taken=plain_if_taken, unchanged=unchanged
+        )
         if not body.isascii() and content.text.encode() != body:  # a line was folded inside a character
             result = replace(result, as_sent=False)
         return result
@@ -127,6 +141,7 @@ class Objects:
         content: ObjectContent,
         *,
         properties: Mapping[str, str] = NO_PROPERTIES,
+        plain_if_taken: bool = False,
         unchanged: Sequence[Unchanged] = (),
     ) -> Put:
         """Create or replace a member by what `read` returned. Raises what `put` raises after reading."""
@@ -136,11 +151,13 @@ class Objects:
             raise UidConflict(existing.name, "Another UID may not replace the one of the resource.")
         if collection.views:
             return await self._store_shared(
-                collection, name, content, existing, cause, personal_only, unchanged, properties
+                collection, name, content, existing, cause, personal_only, unchanged, properties, plain_if_taken
             )
         if personal_only:
             raise PersonalOnly
-        written = await self._write(collection, name, content, existing, cause, unchanged, None, properties)
+        written = await self._write(
+            collection, name, content, existing, cause, unchanged, None, properties, plain_if_taken
+        )
         return Put(existing is None, content.etag, True, written)
 
     async def _store_shared(
@@ -153,6 +170,7 @@ class Objects:
         personal_only: bool,
         unchanged: Sequence[Unchanged],
         properties: Mapping[str, str],
+        plain_if_taken: bool,
     ) -> Put:
         """As `store`, in a calendar with views."""
         stored = await self._stored(collection, existing)
@@ -160,7 +178,9 @@ class Objects:
         owner = await self._owner(collection, stored)
         if collection.view is None:
             rendered = await computed(views.views_of, content.text, personal, based_on, None, owner)
-            written = await self._write(collection, name, content, existing, cause, unchanged, rendered, properties)
+            written = await self._write(
+                collection, name, content, existing, cause, unchanged, rendered, properties, plain_if_taken
+            )
             return Put(existing is None, content.etag, True, written)
         decision = await computed(views.decide, collection.view, content.text, stored, owner)
         view = decision.view
@@ -175,7 +195,9 @@ class Objects:
         if decision.owner_text != content.text:
             content = await self._read(collection, decision.owner_text.encode(), existing)
         rendered = await computed(views.views_of, content.text, personal, based_on, view, owner)
-        written = await self._write(collection, name, content, existing, cause, unchanged, rendered, properties)
+        written = await self._write(
+            collection, name, content, existing, cause, unchanged, rendered, properties, plain_if_taken
+        )
         return Put(existing is None, view.etag, as_sent, written)
 
     async def _owner(self, collection: Collection, stored: SharedObject | None) -> frozenset[str]:
@@ -201,12 +223,37 @@ class Objects:
         unchanged: Sequence[Unchanged],
         rendered: Views | None,
         properties: Mapping[str, str],
+        plain_if_taken: bool,
     ) -> Written:
         write = PutWrite(collection, name, content, state_of(existing), rendered, properties)
         try:
             return await self._apply((write,), cause, unchanged)
         except UidConflict:
             raise UidConflict(await self._storage.uid_holder(collection, content.uid)) from None
+        except SchedulingObjectExists:
+            error = await self._holder_of(collection, content.uid)
+            if not isinstance(error, SchedulingObjectExists):
+                raise error from None
+            if not plain_if_taken and not await self._is_plain_meeting(collection, existing):
+                raise error from None
+        plain = replace(content, scheduling=replace(content.scheduling, role=SchedulingRole.NONE))
+        return await self._apply((replace(write, content=plain),), cause, unchanged)
+
+    async def _holder_of(self, collection: Collection, uid: str) -> KoyomiError:
+        """The error that names the scheduling object which has a UID in the home of a collection's members."""
+        holder = await self._storage.scheduling_object(collection, uid)
+        if holder is None:
+            return WriteConflict()
+        if holder.collection_id == collection.id:
+            return UidConflict(holder.name)
+        return SchedulingObjectExists(holder.collection, holder.name)
+
+    async def _is_plain_meeting(self, collection: Collection, existing: Object | None) -> bool:
+        """Whether a member is a plain object beside the scheduling object of its UID, and so may stay one."""
+        if existing is None:
+            return False
+        rows = await self._storage.members_by_id(collection, [existing.id], ("scheduling", "organizer"))
+        return any(role == SchedulingRole.NONE and organizer is not None for role, organizer in rows)
 
     async def _apply(
         self, writes: tuple[Write, ...], cause: Cause, unchanged: Sequence[Unchanged | UnchangedObject]
@@ -276,7 +323,8 @@ class Objects:
         """Copy (`keep`) or move a member to a name that is free or whose member is replaced.
 
         Raises `SameResource`, `UnsupportedComponent`, `UidConflict` with the name of the member that has the UID,
-        `QuotaExceeded`, `TooManyMembers`, `WriteConflict`, `AccessDenied`.
+        `SchedulingObjectExists` (a home has one scheduling object of a UID), `QuotaExceeded`, `TooManyMembers`,
+        `WriteConflict`, `AccessDenied`.
         """
         found.require(Privilege.READ if keep else Privilege.UNBIND)
         demand_receivable(target, keep=keep)
@@ -298,6 +346,8 @@ class Objects:
             written = await self._apply((put, *deletion), cause, unchanged)
         except UidConflict:
             raise UidConflict(await self._storage.uid_holder(destination, member.uid)) from None
+        except SchedulingObjectExists:
+            raise await self._holder_of(destination, member.uid) from None
         return Put(replaced is None, member.etag, True, written)
 
     async def _transfer_shared(

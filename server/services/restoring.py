@@ -44,7 +44,7 @@ async def restore_object(
 
     async def put(found: Found) -> str:
         try:
-            await objects.put(actor, found, text.encode(), properties=properties or {})
+            await objects.put(actor, found, text.encode(), properties=properties or {}, plain_if_taken=True)
         except UidConflict as error:
             raise AlreadyExists(f"It is there already, as {error.name}.") from None
         return found.name

@@ -17,8 +17,9 @@ class Changes(Protocol):
         """Make all writes of a set, or none. Returns what each left, in their order.
 
         Members are written by this call alone. Raises `WriteConflict` (a name, collection or home is no longer as
-        expected), `UidConflict`, `QuotaExceeded`, `TooManyMembers`, `NotFound` (a collection is gone); `write` of the
-        error is the index of the write that it concerns. An error of a state in `unchanged` concerns none.
+        expected), `UidConflict`, `SchedulingObjectExists` (another scheduling object of the home has the UID; those of
+        deleted collections give it up), `QuotaExceeded`, `TooManyMembers`, `NotFound` (a collection is gone); `write`
+        of the error is the index of the write that it concerns. An error of a state in `unchanged` concerns none.
         """
 
     async def create_collection(

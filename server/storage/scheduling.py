@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from server.domain.objects import Collection
 from server.domain.principals import Principal
 
 
@@ -34,9 +35,26 @@ class AddressedPrincipal:
     """E-mail addresses that the principal had, and that nobody else has now."""
 
 
+@dataclass(frozen=True, slots=True)
+class SchedulingObject:
+    """Where the scheduling object of a UID lies (RFC 6638 §3.1)."""
+
+    id: int
+    collection_id: int
+    collection: str | None
+    """The name of its collection in the home that it was asked for; None where this home does not show it."""
+    name: str
+
+
 @runtime_checkable
 class Scheduling(Protocol):
     """Reads for scheduling."""
 
     async def addressed(self, search: AddressSearch) -> Sequence[AddressedPrincipal]:
         """The principals that have one of the addresses, now or formerly, in order of their ids."""
+
+    async def scheduling_object(self, collection: Collection, uid: str) -> SchedulingObject | None:
+        """The scheduling object that has a UID in the home of a collection's members, by an index.
+
+        None where there is none, or it lies in a deleted collection.
+        """

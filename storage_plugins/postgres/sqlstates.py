@@ -11,6 +11,7 @@ from server.domain.errors import (
     KoyomiError,
     NotFound,
     QuotaExceeded,
+    SchedulingObjectExists,
     TooManyCollections,
     TooManyMembers,
     UidConflict,
@@ -27,6 +28,7 @@ _STATES: dict[str, type[KoyomiError]] = {
     "KY005": TooManyCollections,
     "KY006": AlreadyExists,
     "KY007": UidConflict,
+    "KY008": SchedulingObjectExists,
     # Two transactions in each other's way: the one that gave way repeats.
     "40001": WriteConflict,
     "40P01": WriteConflict,
@@ -43,6 +45,8 @@ _CLASSES: dict[str, type[KoyomiError]] = {
 }
 _CONSTRAINTS: dict[str, type[KoyomiError]] = {
     "object_uid": UidConflict,
+    "object_uid_2": UidConflict,
+    "object_uid_scheduling": SchedulingObjectExists,
     "object_name": WriteConflict,
     "object_tombstone": WriteConflict,
     "binding_pkey": WriteConflict,

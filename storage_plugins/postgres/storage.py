@@ -17,8 +17,15 @@ from server.domain.events import JOBS, Change
 from server.domain.objects import Collection, Home, Target
 from server.domain.resolution import Resolution
 from server.domain.rows import MemberColumn, Row
-from server.storage.reads import MAX_TIMINGS, BusyTimes, Overlapping, SharedObject, StoredRecurrence, Timings
-from server.storage.scheduling import AddressedPrincipal, AddressSearch
+from server.storage.reads import (
+    MAX_TIMINGS,
+    BusyTimes,
+    Overlapping,
+    SharedObject,
+    StoredRecurrence,
+    Timings,
+)
+from server.storage.scheduling import AddressedPrincipal, AddressSearch, SchedulingObject
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.changes.collections import CollectionWrites
 from storage_plugins.postgres.changes.members import MemberWrites
@@ -294,6 +301,12 @@ class PostgresStorage(MemberWrites, CollectionWrites):
         """The name of the member that has this UID; of an inbox, none."""
         row = await self.database.fetchrow(members.UID_HOLDER, collection.home_id, collection.id, uid)
         return None if row is None else str(row[0])
+
+    async def scheduling_object(self, collection: Collection, uid: str) -> SchedulingObject | None:
+        """The scheduling object that has a UID in the home of a collection's members."""
+        places = collection.home_id, collection.binding_home_id
+        row = await self.database.fetchrow(members.SCHEDULING_OBJECT, *places, uid)
+        return None if row is None else SchedulingObject(*row)
 
     # -- hearing ------------------------------------------------------------------------------------------------------
 

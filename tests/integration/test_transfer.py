@@ -209,6 +209,23 @@ def test_of_one_uid_twice_in_an_import_the_newer_wins_always(koyomi: Koyomi, tmp
     assert "The UID is that of g.ics" in refused.stderr
 
 
+def test_a_meeting_of_another_calendar_is_imported_as_a_plain_object(koyomi: Koyomi) -> None:
+    meeting = event("a", "ORGANIZER:/principals/users/ada/", "ATTENDEE:mailto:ben@example.org", "SUMMARY:One")
+    Path("a.ics").write_text(calendar(meeting), newline="")
+    koyomi("import", "--user", "ada", "a.ics")
+    for summary, expected in (("One", "1 created, 0 changed"), ("Two", "0 created, 1 changed")):
+        Path("again.ics").write_text(calendar(meeting.replace("One", summary), event("b")), newline="")
+        words = koyomi("import", "--user", "ada", "--collection", "old", "again.ics")
+        assert counts(words).endswith("0 refused")
+        assert counts(words).startswith(expected.replace("1 created", "2 created"))
+        checked = koyomi("db", "check", "--all").stdout
+        assert checked == (
+            "ada: old/a.ics is a plain object: the meeting of its UID is calendar/a.ics.\nNothing differs.\n"
+        )
+    text = koyomi("export", "--user", "ada", "--collection", "old", "-").stdout
+    assert "SUMMARY:Two" in text
+
+
 @pytest.mark.parametrize(
     ("encoding", "name"),
     [("utf-16", "UTF-16"), ("utf-16-le", "UTF-16"), ("utf-16-be", "UTF-16"), ("cp1252", "Latin-1 (Windows-1252)")],

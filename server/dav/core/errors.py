@@ -37,8 +37,9 @@ def precondition_of(error: errors.KoyomiError, *, card: bool = False) -> str | N
 def body(error: errors.KoyomiError, *, card: bool = False, collection_href: str = "", prefix: str = "") -> str | None:
     """The `DAV:error` body; None where the status says all there is to say.
 
-    `card`: the request was for an address book. `collection_href` is where a conflicting UID's resource lies. `prefix`
-    is the path under which a proxy shows this server.
+    `card`: the request was for an address book. `collection_href` is where a conflicting UID's resource lies; the
+    calendar of a scheduling object that has the UID lies beside it. `prefix` is the path under which a proxy shows this
+    server.
     """
     precondition = precondition_of(error, card=card)
     if precondition is None:
@@ -57,7 +58,10 @@ def _inner(error: errors.KoyomiError, collection_href: str, prefix: str) -> str:
     if isinstance(error, errors.UidConflict):
         return names.href(collection_href + encode(error.name)) if error.name is not None else ""
     if isinstance(error, errors.SchedulingObjectExists):
-        return names.href(prefix + error.href) if error.href is not None else ""
+        if error.collection is None or error.name is None:
+            return ""
+        home_href = collection_href.rstrip("/").rpartition("/")[0]
+        return names.href(f"{home_href}/{encode(error.collection)}/{encode(error.name)}")
     if isinstance(error, errors.UnsupportedFilter):
         return error.element
     if isinstance(error, errors.InvalidData):

@@ -235,7 +235,7 @@ class Importer:
         known = place.by_uid[content.uid] = Known(name, content.etag, content.component)
         place.names.add(name)
         try:
-            await self._objects.store(self._actor, place.found.new_member(name), content)
+            await self._objects.store(self._actor, place.found.new_member(name), content, plain_if_taken=True)
         except (WriteConflict, UidConflict):  # somebody else put it meanwhile, or something by this name
             await self._replace(place, item, content, known)
         except KoyomiError:
@@ -251,7 +251,7 @@ class Importer:
                 self.result.unchanged += 1
                 return
             try:
-                await self._objects.store(self._actor, found, content)
+                await self._objects.store(self._actor, found, content, plain_if_taken=True)
             except UidConflict:  # somebody else put it meanwhile
                 raise WriteConflict from None
             known.name, known.etag = found.name, content.etag

@@ -26,7 +26,9 @@ from server.domain.changes import (
     Write,
     Written,
 )
-from server.domain.errors import KoyomiError, WriteConflict
+from server.domain.contents import ObjectContent
+from server.domain.errors import KoyomiError, SchedulingObjectExists, WriteConflict
+from server.domain.scheduling import SchedulingRole
 from storage_plugins.postgres.changes import set_statement
 from storage_plugins.postgres.changes.member_statements import Statement, statement
 from storage_plugins.postgres.changes.writing import Writing, call, record, recorded, require_unchanged
@@ -35,6 +37,7 @@ from storage_plugins.postgres.sqlstates import domain_error
 
 _LOCK_OBJECTS = "select koyomi_lock_objects_1($1, $2, $3)"
 _ADD_PROPERTIES = call("koyomi_add_properties_1", 4)
+_RELEASE_UIDS = "select koyomi_release_uids_1($1, $2)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,16 @@ class MemberWrites(Writing):
 
     async def apply(self, changes: ChangeSet) -> tuple[Written, ...]:
         """Make all writes of a set, or none. Raises as `Storage.apply` says."""
+        try:
+            return await self._apply(changes)
+        except SchedulingObjectExists:
+            # What holds the UID may lie in a deleted collection.
+            homes, uids = _scheduling_uids(changes.writes)
+            if not homes or not await self.database.fetchval(_RELEASE_UIDS, homes, uids):
+                raise
+            return await self._apply(changes)
+
+    async def _apply(self, changes: ChangeSet) -> tuple[Written, ...]:
         writes = changes.writes
         if len(writes) > 1 and set_statement.is_plain(writes):
             return await self._at_once(writes, changes)
@@ -183,6 +196,18 @@ def _moves(writes: tuple[Write, ...]) -> dict[int, int]:
             raise ValueError("A move needs stored content, in a set that deletes what it is stored of.")
         found[index] = at
     return found
+
+
+def _scheduling_uids(writes: tuple[Write, ...]) -> tuple[list[int], list[str]]:
+    """Homes and UIDs of the scheduling objects that are put."""
+    found = [
+        (write.collection.home_id, write.content.uid)
+        for write in writes
+        if isinstance(write, Put)
+        and isinstance(write.content, ObjectContent)
+        and write.content.scheduling.role in (SchedulingRole.ORGANIZER, SchedulingRole.ATTENDEE)
+    ]
+    return [home_id for home_id, _ in found], [uid for _, uid in found]
 
 
 def _homes(writes: tuple[Write, ...]) -> list[int]:

@@ -66,6 +66,7 @@ declare
     v_deleting boolean := false;
     v_creating boolean;
     v_putting boolean;
+    v_scheduling boolean;
     v_neutral boolean := false;
     v_now timestamptz;
     v_write record;
@@ -77,8 +78,9 @@ declare
 begin
     select array_agg(w.home_id), array_agg(w.collection_id), array_agg(coalesce(w.id, nextval('object_id_seq'))),
            array_agg(case when w.deletes then 'deleted' when w.id is null then 'created' else 'updated' end),
-           array_agg(case when w.deletes then 0 else w.size end), bool_or(w.id is null), bool_or(not w.deletes)
-    into v_home_ids, v_collection_ids, v_ids, v_acts, v_deltas, v_creating, v_putting
+           array_agg(case when w.deletes then 0 else w.size end), bool_or(w.id is null), bool_or(not w.deletes),
+           bool_or(not w.deletes and w.scheduling in (1, 2))
+    into v_home_ids, v_collection_ids, v_ids, v_acts, v_deltas, v_creating, v_putting, v_scheduling
     from unnest(v_writes) as w;
     for v_write in select w.* from unnest(v_writes) as w where w.id is not null order by w.id, w.home_id loop
         select o.size, coalesce(octet_length(o.neutral_text), 0),
@@ -249,6 +251,23 @@ begin
         order by w.n limit 1;
         if found then
             raise exception using errcode = 'KY007', message = 'UID is taken', detail = v_n;
+        end if;
+    end if;
+    if v_scheduling then
+        select w.n into v_n from unnest(v_writes) as w
+        where not w.deletes and w.scheduling in (1, 2)
+          and (exists (
+                   select from object o
+                   where o.home_id = w.home_id and o.uid = w.uid and o.scheduling in (1, 2)
+                     and o.deleted_revision is null and o.id <> v_ids[w.n + 1]
+               ) or exists (
+                   select from unnest(v_writes) as e
+                   where e.n < w.n and not e.deletes and e.home_id = w.home_id and e.uid = w.uid
+                     and e.scheduling in (1, 2)
+               ))
+        order by w.n limit 1;
+        if found then
+            raise exception using errcode = 'KY008', message = 'UID of a scheduling object', detail = v_n;
         end if;
     end if;
     if v_creating then

@@ -120,7 +120,8 @@ begin
                    else o.derived
                end,
                o.span_start, o.span_end, o.expanded_from, o.expanded_until, o.tzids, o.recurrence, o.summary,
-               case when p_home_id = p_collection_home_id then o.scheduling else 0 end, o.organizer, o.sequence,
+               -- A home has one scheduling object of a UID.
+               0, o.organizer, o.sequence,
                o.properties, n.text
         from copied n join object o on o.home_id = p_collection_home_id and o.id = n.old_id;
         perform set_config('koyomi.properties_counted', '', true);

@@ -132,7 +132,11 @@ begin
         v_source.span_start,
         v_source.span_end, v_source.expanded_from, v_source.expanded_until, v_source.tzids,
         v_source.recurrence, v_source.summary,
-        case when p_source_home_id = p_home_id and v_source.scheduling <> 3 then v_source.scheduling else 0 end,
+        -- A home has one scheduling object of a UID.
+        case
+            when p_move and p_source_home_id = p_home_id and v_source.scheduling <> 3 then v_source.scheduling
+            else 0
+        end,
         v_source.organizer,
         v_source.sequence, v_source.properties, v_source.text
     );
@@ -260,6 +264,12 @@ begin
         p_source_home_id, p_source_collection_id, p_source_binding_home_id, p_source_binding, p_source_incarnation
     );
     perform koyomi_require_collection_2(p_home_id, p_collection_id, p_binding_home_id, p_binding, p_incarnation);
+    if not p_move and p_source_home_id = p_home_id then
+        perform 1 from object o where o.home_id = p_home_id and o.id = p_source_id and o.scheduling in (1, 2);
+        if found then
+            raise exception using errcode = 'KY008', message = 'UID of a scheduling object';
+        end if;
+    end if;
     select s.used, s.total into v_used, v_total from koyomi_hold_space_1(p_home_id) as s;
     select t.revision, t.object_id, t.modified_at, t.source_revision
     into revision, object_id, modified_at, source_revision

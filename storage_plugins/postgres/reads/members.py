@@ -115,6 +115,15 @@ UID_HOLDER = (
 )
 
 
+SCHEDULING_OBJECT = (
+    "select o.id, o.collection_id, b.name, o.name from object o "
+    "join collection c on c.home_id = o.home_id and c.id = o.collection_id and c.deleted_at is null "
+    "left join binding b on b.home_id = $2 and b.collection_home_id = o.home_id and b.collection_id = o.collection_id "
+    "and b.deleted_revision is null "
+    "where o.home_id = $1 and o.uid = $3 and o.scheduling in (1, 2) and o.deleted_revision is null limit 1"
+)
+"""Arguments: the home of the members, the home that shows the collection, the UID."""
+
 _UIDS = "select o.id, o.uid from object o where o.home_id = $1 and o.collection_id = $2 and o.deleted_revision is null"
 
 

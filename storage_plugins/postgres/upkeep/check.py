@@ -219,7 +219,7 @@ async def check(
     `etag_of` computes the ETag of a text, `render` what others see of an object; without it that is not compared.
     Holds at most `batch` texts, and those of one page, at once.
     """
-    async for homes in _homes(database, sample, batch):
+    async for homes in homes_of(database, sample, batch):
         for sql in _CHECKS:
             for row in await database.fetch(sql, homes):
                 yield Difference(*row)
@@ -231,7 +231,8 @@ async def check(
                     yield difference
 
 
-async def _homes(database: Database, sample: int | None, batch: int) -> AsyncIterator[list[int]]:
+async def homes_of(database: Database, sample: int | None, batch: int) -> AsyncIterator[list[int]]:
+    """The ids of all homes in batches, or of `sample` homes taken at random."""
     if sample is not None:
         yield [row[0] for row in await database.fetch(_SAMPLE, sample)]
         return

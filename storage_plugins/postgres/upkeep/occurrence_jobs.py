@@ -7,6 +7,7 @@ transaction; one that was changed or deleted meanwhile is left alone, since its 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from server.calendar.calendar_object import time_key
 from server.calendar.component import parse_calendar
 from server.calendar.materialise import materialise
 from server.calendar.roles import message, scheduling
-from server.domain.errors import DatabaseError
+from server.domain.errors import DatabaseError, SchedulingObjectExists
 from server.domain.occurrences import Materialised
 from server.domain.scheduling import Scheduling
 from storage_plugins.postgres.changes import occurrence_rows
@@ -54,7 +55,8 @@ _ALL = f"""
     order by o.home_id, o.id limit $3
 """  # noqa: S608
 _TEXTS = f"""
-    select o.home_id, o.id, o.collection_id, c.kind, o.revision, o.text, o.time_key, o.derived, {owners.COLUMNS}
+    select o.home_id, o.id, o.collection_id, c.kind, o.uid as object_uid, o.revision, o.text, o.time_key, o.derived,
+           {owners.COLUMNS}
     from unnest($1::bigint[], $2::bigint[]) as wanted (home_id, id)
     join object o on o.home_id = wanted.home_id and o.id = wanted.id and o.deleted_revision is null
     join collection c on c.home_id = o.home_id and c.id = o.collection_id
@@ -74,6 +76,7 @@ _UPDATE = """
         recurrence = $9, time_key = $10, derived = $11, scheduling = $12, organizer = $13, sequence = $14
     where home_id = $1 and id = $2
 """
+_ROLE = "select koyomi_derived_role_1($1, $2, $3, $4, $5)"
 _GIVE_UP = "update object set time_key = $4, derived = $5 where home_id = $1 and id = $2 and revision = $3"
 _REPLACE = "select koyomi_store_occurrences_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 _REMOVE_ALARMS = "delete from alarm where home_id = $1 and object_id = $2 and viewer_id = 0"
@@ -251,7 +254,9 @@ async def compute(database: Database, rows: Sequence[Any], now: datetime, end: f
                 place = row["home_id"], row["id"], row["revision"]
                 await database.fetch(_GIVE_UP, *place, key, derivation.VERSION)
                 continue
-            done += await _store(database, row, found)
+            # Another object of the UID may become a scheduling object at the same moment: the next call finds that.
+            with contextlib.suppress(SchedulingObjectExists):
+                done += await _store(database, row, found)
     return done
 
 
@@ -290,7 +295,10 @@ async def _store(database: Database, row: Any, found: _Derived) -> bool:
         await connection.execute(_REPLACE, home_id, row["collection_id"], object_id, *arguments[6:15], alarms)
         zones, recurrence = occurrence_rows.derived(found.materialised)
         keys = found.time_key, derivation.VERSION
-        roles = found.scheduling.role, found.scheduling.organizer, found.scheduling.sequence
+        # The rule for several objects of one UID decides where another version derived the columns.
+        anew = row["derived"] != derivation.VERSION and row["time_key"] != ""
+        role = await connection.fetchval(_ROLE, home_id, object_id, row["object_uid"], found.scheduling.role, anew)
+        roles = role, found.scheduling.organizer, found.scheduling.sequence
         await connection.execute(_UPDATE, home_id, object_id, *arguments[1:6], zones, recurrence, *keys, *roles)
         if found.declined:
             components = [index + 1 for index in sorted(found.declined)]

@@ -10,7 +10,8 @@ import pytest
 from server.domain.changes import ObjectState, PropertyChanges
 from server.domain.errors import AlreadyExists, QuotaExceeded
 from server.domain.limits import Limits
-from server.domain.objects import Target
+from server.domain.objects import NewCollection, Target
+from server.domain.scheduling import SchedulingRole
 from server.services.lookup import Lookup
 from server.services.objects import Objects
 from server.services.restoring import restore_object
@@ -18,7 +19,8 @@ from storage_plugins.postgres.upkeep.deleted import deleted_objects
 from tests.found import member_in
 from tests.integration.dav.person import event
 from tests.integration.storage.conftest import Person, make_person
-from tests.integration.storage.values import ACTOR, CAUSE, state
+from tests.integration.storage.test_scheduling_roles import meeting, stored
+from tests.integration.storage.values import ACTOR, CAUSE, LIMITS, read, state
 
 PROPERTIES = {"{http://example.com/}colour": "<colour xmlns='http://example.com/'/>"}
 
@@ -102,3 +104,18 @@ async def test_a_calendar_where_others_are_always_faster(storage):
     item = await deleted(storage, person)
     with pytest.raises(AlreadyExists):
         await restore(storage, Overtaken(storage, 100), person, item)
+
+
+async def test_a_meeting_comes_back_as_a_plain_object_where_another_calendar_has_it(storage):
+    person = await make_person(storage)
+    calendar, home = await person.collection(), await person.home()
+    work = await storage.create_collection(home, NewCollection("work", "calendar"), LIMITS, CAUSE)
+    content = await read(storage, calendar, meeting("u", f"urn:x-uid:{person.uid}"))
+    written = await storage.put_object(calendar, "a.ics", content, None, LIMITS, CAUSE)
+    await storage.delete_object(calendar, "a.ics", state(written), CAUSE)
+    await storage.put_object(work, "b.ics", content, None, LIMITS, CAUSE)
+    (listed,) = await deleted_objects(storage.database, person.id, 30)
+    (item,) = await deleted_objects(storage.database, person.id, 30, listed.id)
+    assert await restore(storage, Objects(storage, Limits()), person, item) == "a.ics"
+    assert (await stored(storage, calendar, "a.ics")).role is SchedulingRole.NONE
+    assert (await stored(storage, work, "b.ics")).role is SchedulingRole.ORGANIZER

@@ -53,12 +53,12 @@ async def test_every_write_says_whose_an_object_is(storage):
     again = await storage.put_object(calendar, "a", made, None, LIMITS, CAUSE)
     assert await stored(storage, calendar, "a") == mine
 
-    # moved and copied at home; in another home it is derived for that owner
+    # moved at home; in another home it is derived for that owner
     moved = await storage.move_object(calendar, "a", state(again), calendar, "b", None, LIMITS, CAUSE)
     assert await stored(storage, calendar, "b") == mine
-    copied = await storage.copy_object(calendar, "b", state(moved), tasks, "b", None, LIMITS, CAUSE)
+    moved = await storage.move_object(calendar, "b", state(moved), tasks, "b", None, LIMITS, CAUSE)
     assert await stored(storage, tasks, "b") == mine
-    await storage.copy_object(tasks, "b", state(copied), elsewhere, "b", None, LIMITS, CAUSE)
+    await storage.copy_object(tasks, "b", state(moved), elsewhere, "b", None, LIMITS, CAUSE)
     assert (await stored(storage, elsewhere, "b")).role is SchedulingRole.NONE
     await rederive(storage.database, datetime.now(UTC))
     assert await stored(storage, elsewhere, "b") == replace(mine, role=SchedulingRole.ATTENDEE)

@@ -18,6 +18,7 @@ APPLY = {
     "koyomi_apply_1",
     "koyomi_delete_object_2",
     "koyomi_put_object_4",
+    "koyomi_release_uids_1",
     "koyomi_set_object_properties_2",
     "koyomi_store_occurrences_1",
     "koyomi_store_views_1",
@@ -26,6 +27,7 @@ APPLY = {
 }
 """Functions of `Storage.apply`, and those that these call."""
 OTHERS = {
+    "koyomi_derived_role_1": "derives scheduling roles anew; no revision moves",
     "koyomi_copy_collection_2": "copies a collection with its members in one statement",
     "koyomi_prepare_copy_1": "gives the copy of a collection its occurrences and alarms before the home is locked",
     "koyomi_remove_copies_1": "forgets the personal copies of a person who is removed",

@@ -24,5 +24,12 @@ def test_a_refusal_names_its_precondition(error: errors.KoyomiError, element: st
 
 
 def test_the_object_that_has_the_uid_is_named() -> None:
-    error = errors.SchedulingObjectExists("/calendars/__uids__/id/work/a.ics")
-    assert "<D:href>/dav/calendars/__uids__/id/work/a.ics</D:href>" in (body(error, prefix="/dav") or "")
+    error = errors.SchedulingObjectExists("wörk", "a.ics")
+    found = body(error, collection_href="/dav/calendars/__uids__/id/other/") or ""
+    assert "<D:href>/dav/calendars/__uids__/id/w%C3%B6rk/a.ics</D:href>" in found
+
+
+def test_an_object_in_a_calendar_that_is_not_shown_is_not_named() -> None:
+    found = body(errors.SchedulingObjectExists(None, "a.ics"), collection_href="/calendars/users/ada/other/") or ""
+    assert "unique-scheduling-object-resource" in found
+    assert "a.ics" not in found

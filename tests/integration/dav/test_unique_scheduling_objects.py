@@ -1,0 +1,109 @@
+"""RFC 6638 §3.2.4.1: a second scheduling object of a UID in one home is refused, and the first one is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.dav.multistatus import caldav
+from tests.integration.dav.person import Person, event, xml
+from tests.integration.dav.sharing import Share, shown
+
+PRECONDITION = caldav("unique-scheduling-object-resource")
+INVITED = "ATTENDEE;PARTSTAT=NEEDS-ACTION:mailto:others@example.com"
+
+
+def meeting(person: Person, uid: str, *lines: str) -> str:
+    return event(uid, "Meeting", f"ORGANIZER:urn:x-uid:{person.uid}", INVITED, *lines)
+
+
+async def new_calendar(person: Person, name: str) -> str:
+    assert (await person.http("MKCALENDAR", f"{person.home}{name}/", xml("C:mkcalendar"))).status == 201
+    return f"{person.home}{name}/"
+
+
+@pytest.fixture
+async def work(person: Person) -> str:
+    """A second calendar of the person."""
+    return await new_calendar(person, "w%C3%B6rk")
+
+
+async def refused(person: Person, method: str, path: str, where: str, body: str = "", **headers: str) -> None:
+    """The answer names what is at `where`."""
+    reply = await person.http(method, path, body, **headers)
+    reply.refused(403, PRECONDITION)
+    assert f"<D:href>{where}</D:href>" in reply.text
+
+
+async def test_put(person: Person, work: str) -> None:
+    held = f"{person.calendar}a b.ics".replace(" ", "%20")
+    await person.has(held, meeting(person, "1"))
+    text = meeting(person, "1")
+    await refused(person, "PUT", f"{work}b.ics", held, text, Content_Type="text/calendar")
+    assert not await person.exists(f"{work}b.ics")
+    # the other way round
+    await person.http("MOVE", held, Destination=f"{work}c.ics")
+    there = f"{person.home}w%C3%B6rk/c.ics"
+    await refused(person, "PUT", f"{person.calendar}b.ics", there, text, Content_Type="text/calendar")
+    await refused(person, "POST", f"{person.calendar};add-member/", there, text, Content_Type="text/calendar")
+
+
+async def test_the_answer_is_in_the_form_of_the_request(person: Person, work: str) -> None:
+    await person.has(f"{person.calendar}a.ics", meeting(person, "1"))
+    home = f"/calendars/users/{person.name}/"
+    text = meeting(person, "1")
+    await refused(person, "PUT", f"{home}w%C3%B6rk/b.ics", f"{home}calendar/a.ics", text, Content_Type="text/calendar")
+
+
+async def test_copy(person: Person, work: str) -> None:
+    await person.has(f"{person.calendar}a.ics", meeting(person, "1"))
+    await refused(person, "COPY", f"{person.calendar}a.ics", f"{person.calendar}a.ics", Destination=f"{work}b.ics")
+    assert not await person.exists(f"{work}b.ics")
+    # within a calendar it is the UID that may not be used twice (RFC 4791 §5.3.2.1)
+    reply = await person.http("COPY", f"{person.calendar}a.ics", Destination=f"{person.calendar}b.ics")
+    reply.refused(403, caldav("no-uid-conflict"))
+    # a plain event may be in two calendars
+    await person.has(f"{person.calendar}p.ics", event("2"))
+    assert (await person.http("COPY", f"{person.calendar}p.ics", Destination=f"{work}p.ics")).status == 201
+
+
+async def test_move(person: Person, work: str, other: Person, share: Share) -> None:
+    """Out of another's calendar, into a home that has the meeting already."""
+    await share(other, person, "write")
+    shared = next(href for href in await shown(person) if href != work)
+    await person.has(f"{person.calendar}a.ics", meeting(person, "1"))
+    await other.has(f"{other.calendar}b.ics", meeting(person, "1"))
+    await refused(person, "MOVE", f"{shared}b.ics", f"{person.calendar}a.ics", Destination=f"{work}b.ics")
+    assert await person.exists(f"{shared}b.ics")
+    assert not await person.exists(f"{work}b.ics")
+
+
+async def test_a_meeting_in_a_calendar_that_one_does_not_see_is_not_named(
+    person: Person, other: Person, share: Share
+) -> None:
+    hidden = await new_calendar(other, "hidden")
+    await share(other, person, "write")
+    (shared,) = await shown(person)
+    await other.has(f"{hidden}secret.ics", meeting(other, "1"))
+    reply = await person.put(f"{shared}b.ics", meeting(other, "1"))
+    reply.refused(403, PRECONDITION)
+    assert "secret" not in reply.text
+    assert "hidden" not in reply.text
+
+
+async def test_a_copied_calendar_has_plain_events_which_can_be_edited(person: Person) -> None:
+    await person.has(f"{person.calendar}a.ics", meeting(person, "1"))
+    copy = f"{person.home}copy/"
+    assert (await person.http("COPY", person.calendar, Destination=copy, Depth="infinity")).status == 201
+    await person.has(f"{copy}a.ics", meeting(person, "1", "LOCATION:There"))
+    assert "LOCATION:There" in (await person.http("GET", f"{copy}a.ics")).text
+    await person.has(f"{person.calendar}a.ics", meeting(person, "1", "LOCATION:Here"))
+    # what was a plain event does not become a second meeting
+    await person.has(f"{copy}b.ics", event("2"))
+    await person.has(f"{person.calendar}b.ics", meeting(person, "2"))
+    (await person.put(f"{copy}b.ics", meeting(person, "2"))).refused(403, PRECONDITION)
+
+
+async def test_a_deleted_calendar_is_in_nobodys_way(person: Person, work: str) -> None:
+    await person.has(f"{work}a.ics", meeting(person, "1"))
+    assert (await person.http("DELETE", work)).status == 204
+    await person.has(f"{person.calendar}a.ics", meeting(person, "1"))
