@@ -25,6 +25,7 @@ from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.embedded.server import embedded_blocking
 from storage_plugins.postgres.migrations import migrate
 from storage_plugins.postgres.storage import PostgresStorage
+from tests.found import collection_found
 
 PEOPLE = 20
 CALENDARS = 5
@@ -84,7 +85,9 @@ async def measure(dsn: str, occurrences: int) -> None:
     """Fill the database and print the figures."""
     await migrate(dsn)
     async with PostgresStorage(dsn, notify=False) as storage:
-        everybodys = [calendar for calendars in await _people(storage, occurrences) for calendar in calendars]
+        everybodys = [
+            collection_found(calendar) for calendars in await _people(storage, occurrences) for calendar in calendars
+        ]
         end = START + timedelta(days=30)
 
         async def at_once() -> None:

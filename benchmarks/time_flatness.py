@@ -27,12 +27,15 @@ import psutil
 from server.calendar.filters import TimeRange
 from server.calendar.zones import UTC_ZONE
 from server.commands.session import open_storage
-from server.domain.objects import Collection, Target
+from server.domain.objects import Target
 from server.observe import costs
+from server.services.lookup import Found
+from server.services.permissions import collection_of
 from server.services.time.free_busy import busy_periods
 from server.services.time.time_ranges import objects_in, stored_in
 from server.settings.load import load
 from server.storage import Storage
+from tests.found import collection_found
 from tests.server_process import ServerProcess, running
 
 PER_DAY = 20
@@ -218,22 +221,22 @@ async def slowest(server: ServerProcess, size: int, today: datetime) -> None:
                 account = costs.Costs(timeline=True)
                 costs.current.set(account)
                 for window in windows_of(today + shift, days) * 3:
-                    await question(session.storage, found.collection, TimeRange(*window), UTC_ZONE)
+                    await question(session.storage, collection_found(found.collection), TimeRange(*window), UTC_ZONE)
                 statements = [entry for entry in account.timeline or () if entry[0] == "SQL"]
                 _, _, duration, rows = max(statements, key=lambda entry: entry[2])
                 print(f"| {name} of {label} | {duration * 1e3:.1f} | {rows} |", flush=True)
 
 
-async def _query(storage: Storage, collection: Collection, time_range: TimeRange, zone: object) -> None:
-    ids = sorted(await objects_in(storage, collection, time_range, UTC_ZONE))
+async def _query(storage: Storage, found: Found, time_range: TimeRange, zone: object) -> None:
+    ids = sorted(await objects_in(storage, found, time_range, UTC_ZONE))
     for at in range(0, len(ids), 100):
-        await storage.members_by_id(collection, ids[at : at + 100], ("name", "etag", "text"))
+        await storage.members_by_id(collection_of(found), ids[at : at + 100], ("name", "etag", "text"))
 
 
-async def _busy(storage: Storage, collection: Collection, time_range: TimeRange, zone: object) -> None:
+async def _busy(storage: Storage, found: Found, time_range: TimeRange, zone: object) -> None:
     assert time_range.start is not None
     assert time_range.end is not None
-    await busy_periods(storage, [collection], time_range.start, time_range.end)
+    await busy_periods(storage, [found], time_range.start, time_range.end)
 
 
 def main() -> None:

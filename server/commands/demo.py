@@ -22,6 +22,7 @@ from server.services.lookup import Lookup
 from server.services.objects import Objects
 from server.services.principals.changes import find, set_password
 from server.services.principals.loading import load_principals
+from server.services.reading import Reading
 from server.settings.model import Settings
 
 
@@ -58,6 +59,7 @@ async def _is_there(session: Session) -> bool:
 async def _write(session: Session, settings: Settings, members: Iterable[Member]) -> Counter[str]:
     """Put what is not there yet; counts by collection."""
     lookup, objects = Lookup(session.storage), Objects(session.storage, settings.limits.values)
+    reading = Reading(session.storage, page_size=1000)
     written: Counter[str] = Counter()
 
     def place(member: Member) -> tuple[str, str]:
@@ -70,8 +72,7 @@ async def _write(session: Session, settings: Settings, members: Iterable[Member]
         found = await lookup.find(replace(ACTOR, acting_for=principal.id), target, Privilege.BIND)
         if found.collection is None:
             raise DatabaseError(f"{owner} has no collection named {name}.")
-        there = await session.storage.members(found.collection, ["name"], after=None, limit=10_000)
-        names = {row[0] for row in there}
+        names = {row[0] async for page in reading.pages(found, ("name",)) for row in page}
         for member in group:
             if member.name not in names:
                 await objects.put(ACTOR, found.new_member(member.name), member.text.encode())

@@ -13,7 +13,7 @@ from typing import IO
 import click
 
 from server.commands.options import with_settings
-from server.commands.session import open_storage
+from server.commands.session import ACTOR, open_storage
 from server.services.principals import changes as principals
 from server.services.transfer.exporting import Exporter
 from server.services.transfer.sources import SUFFIXES
@@ -44,7 +44,7 @@ async def export(
     if not stream and path.exists() and (not path.is_dir() or any(path.iterdir())):  # noqa: ASYNC240
         raise click.UsageError(f"{path} is there already, and is no empty folder.")
     async with open_storage(settings) as session:
-        exporter = Exporter(session.storage, session.directory)
+        exporter = Exporter(session.storage, session.directory, ACTOR)
         if owner is None:
             people = [record async for record in exporter.everybody()]
         else:

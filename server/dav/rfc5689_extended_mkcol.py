@@ -129,9 +129,7 @@ async def demand_free(request: Request, kind: Kind | None, found: Found) -> tupl
 def _home(request: Request, found: Found) -> Resource:
     assert found.home is not None
     href = request.path.parent().url
-    return Resource(
-        home_kind(found.home), href, True, found.owner, found.home, grants=found.grants, found=found.holder()
-    )
+    return Resource(home_kind(found.home), href, found.holder(), True, found.owner, found.home)
 
 
 async def create(

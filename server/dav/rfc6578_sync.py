@@ -25,6 +25,7 @@ from server.domain.errors import BadRequest, InvalidSyncToken
 from server.domain.rows import Row
 from server.http.answer import Answer
 from server.http.paths import encode
+from server.services import permissions
 
 _TOKEN = re.compile(r"koyomi-sync:(c|h)-(\d{1,18})-(\d{1,18})-(\d{1,18})(m?)(?:-(\d{1,18}))?\Z")
 
@@ -203,7 +204,7 @@ async def all_changes(
         # All of an initial synchronisation: what exists, in order of names, in which nothing changes its place.
         properties = request.site.registry.by_kind[member_kind(collection.kind)]
         writer = MemberWriter(request, collection, wanted, properties)
-        async for page in member_pages(request, collection.collection, writer.columns):
+        async for page in member_pages(request, collection.found, writer.columns):
             yield writer.page(page)
         return
     changes = Changes(request, collection, wanted, since)
@@ -212,7 +213,7 @@ async def all_changes(
     sent = array("q")
     while True:
         rows = await request.site.reading.members_changed(
-            collection.collection, changes.writer.columns, after=after, up_to=_NEWEST, limit=size + 1
+            collection.found, changes.writer.columns, after=after, up_to=_NEWEST, limit=size + 1
         )
         more = len(rows) > size
         rows = rows[:size] if more else rows
@@ -232,12 +233,11 @@ async def limited_rows(
     request: Request, collection: Resource, changes: Changes, after: int, limit: int, up_to: int = _NEWEST
 ) -> list[Row]:
     """The first rows to report behind a revision: `limit` of them, and one more where there are more up to `up_to`."""
-    assert collection.collection is not None
     found: dict[str, Row] = {}
     size = min(limit + 1, request.site.page_size)
     while len(found) <= limit:
         rows = await request.site.reading.members_changed(
-            collection.collection, changes.writer.columns, after=after, up_to=up_to, limit=size
+            collection.found, changes.writer.columns, after=after, up_to=up_to, limit=size
         )
         for row in rows:
             # Once more where it changed since the last statement.
@@ -281,21 +281,20 @@ async def sync_home(request: Request, home: Resource, asked: Asked) -> Answer:
     assert home.home is not None
     since = resume(home, asked)
     after = since.revision - 1 if since.members_only else since.revision
-    current, items = await request.site.reading.home_changes(request.actor, home.home, after)
+    current, items = await request.site.reading.home_changes(request.actor, home.found, after)
     # The token belongs to the snapshot of the list, not to that of the request's lookup: a collection that changed
     # between them would be left out with all that changed in it before, or appear without its predecessor's end.
-    home = replace(home, home=current)
+    home = replace(home, found=current, home=current.home)
     since = resume(home, asked)
     changed = [
-        item
-        for item in items
+        (child, item)
+        for child, item in ((collection_of(home, each), permissions.collection_of(each)) for each in items)
         if item.deleted_revision is None or since.began is None or item.deleted_revision > since.began
     ]
     now = current_token(home)
-    await request.prepare_listed([collection_of(home, item) for item in changed], asked.wanted)
+    await request.prepare_listed([child for child, _ in changed], asked.wanted)
     rows: list[_Change] = []
-    for item in changed:
-        child = collection_of(home, item)
+    for child, item in changed:
         if item.deleted_revision is not None:
             write = partial(status_response, request.url(child.href), 404)
         elif asked.infinite and not traversed(child):
@@ -305,8 +304,7 @@ async def sync_home(request: Request, home: Resource, asked: Asked) -> Answer:
         rows.append((item.binding_revision, 1, write))
     if not asked.infinite:
         return cut(request, home, rows, since, asked.limit)
-    inner = [collection_of(home, item) for item in changed if item.deleted_revision is None]
-    inner = [child for child in inner if traversed(child)]
+    inner = [child for child, item in changed if item.deleted_revision is None and traversed(child)]
     if asked.limit is None:
         head = "".join(write() for _, _, write in sorted(rows, key=_order))
         return await paged(request, head, with_tail(home_members(request, inner, asked.wanted, since), tail(now)))

@@ -17,6 +17,7 @@ from server.dav.core.xml import Element
 from server.domain.errors import AccessDenied, BadRequest, NotFound
 from server.domain.objects import Collection
 from server.http.paths import encode
+from server.services.permissions import collection_of
 from server.services.scheduling.calendar_users import CUTYPES, addresses_of
 from server.services.scheduling.default_calendar import PROPERTIES, Scheduled, default_calendar, is_eligible
 
@@ -52,9 +53,9 @@ def _default(component: Scheduled) -> Property[Request]:
     async def load(request: Request, resources: Sequence[Resource]) -> list[str | None]:
         out: list[str | None] = []
         for inbox in resources:
-            assert inbox.home is not None
             assert inbox.collection is not None
-            found = default_calendar(inbox.collection, await request.collections_of(inbox.home), component)
+            shown = [collection_of(each) for each in await request.collections_of(inbox.found.holder())]
+            found = default_calendar(inbox.collection, shown, component)
             out.append(None if found is None else _in_home(encode(found.name), inbox, request))
         return out
 

@@ -75,6 +75,9 @@ class AccessList:
     shares: tuple[Share, ...]
 
 
+NOTHING_GRANTED = AccessList((), ())
+
+
 @dataclass(frozen=True, slots=True)
 class Delegation:
     """A principal for whom somebody acts, or who acts for somebody."""

@@ -1,4 +1,4 @@
-"""Finding a resource as somebody: the only way to what services change."""
+"""Finding a resource as somebody: the only way to what services read and change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from server.storage import Storage
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a target names, as far as it exists, in the actor's view. Only `Lookup.find` makes it."""
+    """What a target names, as far as it exists, in the actor's view.
+
+    Only this module makes it: it asks the policy for each.
+    """
 
     viewer: Principal | None
     """The actor's principal as the database has it now; None: the installation."""
@@ -64,10 +67,23 @@ class Found:
         above = Target(target.owner, target.by, target.home, name)
         return Found(self.viewer, above, held, self.owner, self.home, collection, None, self.grants)
 
+    def child(self, collection: Collection) -> Found:
+        """A collection that the home which was found shows."""
+        assert self.target is not None
+        held = policy.on_collection(self.viewer, self.owner, collection, self.grants)
+        target = Target(self.target.owner, self.target.by, self.target.home, collection.name)
+        return Found(self.viewer, target, held, self.owner, self.home, collection, None, self.grants)
+
     def new_member(self, name: str) -> Found:
         """A name in the collection that nothing has."""
         assert self.target is not None
         return replace(self, target=replace(self.target, object=name), object=None)
+
+
+def principal_as_seen(viewer: Principal | None, principal: Principal) -> Found:
+    """A principal that is known already, as somebody finds it."""
+    held = policy.on_principal(viewer, principal)
+    return Found(viewer, Target(principal.uid, "uid"), held, principal)
 
 
 class Lookup:

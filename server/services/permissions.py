@@ -1,4 +1,4 @@
-"""What an actor needs in order to change what was found."""
+"""What an actor needs in order to read and change what was found."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ from server.auth import policy
 from server.domain.changes import PropertyChanges
 from server.domain.errors import AccessDenied, NotFound, ParentMissing
 from server.domain.objects import PERSONAL_PROPERTIES, Collection, Home, Object
+from server.domain.principals import Principal
 from server.domain.privileges import Privilege
 from server.services.lookup import Found
+
+
+def readable(found: Found, need: Privilege = Privilege.READ) -> Collection:
+    """The collection that was found, if the actor may read its members, or what `need` says of them.
+
+    Raises `AccessDenied`, `ParentMissing`.
+    """
+    found.require(need)
+    return collection_of(found)
 
 
 def takes_members(collection: Collection) -> bool:
@@ -58,6 +68,13 @@ def demand_properties(found: Found, changes: PropertyChanges) -> None:
     )
     if not (personal and policy.may_keep_view(found.viewer, found.owner, collection_of(found), found.privileges)):
         raise AccessDenied("", Privilege.WRITE_PROPERTIES)
+
+
+def principal_of(found: Found) -> Principal:
+    """The principal that was found, or the owner of what was. Raises `NotFound`."""
+    if found.owner is None:
+        raise NotFound
+    return found.owner
 
 
 def home_of(found: Found) -> Home:

@@ -1,8 +1,12 @@
-"""What front ends read of homes and collections that a lookup has found."""
+"""What front ends read of homes and collections that a lookup has found.
+
+Each call demands the privilege that it needs of what was found, and raises `AccessDenied` without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from server.calendar.filter_plan import UidSearch
@@ -10,49 +14,58 @@ from server.calendar.filters import TimeRange
 from server.calendar.freebusy import BusyPeriod
 from server.calendar.zones import Zone
 from server.domain.actors import Actor
-from server.domain.objects import Collection, Home
+from server.domain.privileges import Privilege
 from server.domain.rows import MemberColumn, Row
 from server.services import text_pages
+from server.services.lookup import Found
+from server.services.permissions import home_of, member_of, readable
 from server.services.time import free_busy, time_ranges
 from server.services.time.time_ranges import StoredOccurrences
 from server.storage import Storage
 
 
 class Reading:
-    """Reads collections and their members.
-
-    A collection is in the view in which it was found, and so are its members.
-    """
+    """Reads collections and their members, in the view in which the collection was found."""
 
     def __init__(self, storage: Storage, page_size: int) -> None:
         """`page_size` is the number of rows in a page without texts."""
         self._storage = storage
         self._page_size = page_size
 
-    async def collections(self, actor: Actor, home: Home) -> Sequence[Collection]:
-        """The collections that a home shows, by name, in the actor's view."""
-        return await self._storage.collections(home, actor.viewer_id or home.principal_id)
+    async def collections(self, actor: Actor, found: Found) -> Sequence[Found]:
+        """The collections that the home which was found shows, by name, in the actor's view."""
+        found.require(Privilege.READ)
+        home = home_of(found)
+        shown = await self._storage.collections(home, actor.viewer_id or home.principal_id)
+        return [found.child(item) for item in shown]
 
-    async def owners_collections(self, home: Home) -> Sequence[Collection]:
-        """The collections that a home shows, by name, in its owner's view."""
-        return await self._storage.collections(home, home.principal_id)
-
-    async def home_changes(self, actor: Actor, home: Home, after: int) -> tuple[Home, Sequence[Collection]]:
-        """The home as it is now, and its collections that changed after a revision, tombstones included; in one
-        snapshot. Raises `NotFound` when the home is gone.
+    async def owners_collections(self, found: Found) -> Sequence[Found]:
+        """The collections that the home which was found shows, by name, in its owner's view: what decides when the
+        owner is busy.
         """
-        return await self._storage.home_changes(home, actor.viewer_id or home.principal_id, after)
+        found.require(Privilege.READ_FREE_BUSY)
+        home = home_of(found)
+        return [found.child(item) for item in await self._storage.collections(home, home.principal_id)]
+
+    async def home_changes(self, actor: Actor, found: Found, after: int) -> tuple[Found, Sequence[Found]]:
+        """The home that was found as it is now, and its collections that changed after a revision, tombstones included;
+        in one snapshot. Raises `NotFound` when the home is gone.
+        """
+        found.require(Privilege.READ)
+        home = home_of(found)
+        now, changed = await self._storage.home_changes(home, actor.viewer_id or home.principal_id, after)
+        return replace(found, home=now), [found.child(item) for item in changed]
 
     def pages(
-        self, collection: Collection, columns: Sequence[MemberColumn], *, components: Sequence[str] | None = None
+        self, found: Found, columns: Sequence[MemberColumn], *, components: Sequence[str] | None = None
     ) -> AsyncIterator[Sequence[Row]]:
         """Pages of rows, none of them empty, of members of the component types. `columns` starts with the name."""
         size = text_pages.page_size(columns, self._page_size)
-        return text_pages.member_pages(self._storage, collection, columns, size, components=components)
+        return text_pages.member_pages(self._storage, found, columns, size, components=components)
 
     def pages_by_id(
         self,
-        collection: Collection,
+        found: Found,
         ids: Sequence[int],
         columns: Sequence[MemberColumn],
         *,
@@ -60,42 +73,46 @@ class Reading:
     ) -> AsyncIterator[Sequence[Row]]:
         """Pages of rows of the members with these ids. `columns` has the id where it has the text."""
         size = text_pages.page_size(columns, self._page_size)
-        return text_pages.members_by_id(self._storage, collection, ids, columns, size, components=components)
+        return text_pages.members_by_id(self._storage, found, ids, columns, size, components=components)
 
     async def member(
         self,
-        collection: Collection,
-        member_id: int,
+        found: Found,
         columns: Sequence[MemberColumn],
         *,
         components: Sequence[str] | None = None,
     ) -> Sequence[Row]:
-        """The row of one member, if it still exists and is of one of the component types."""
-        return await self._storage.members_by_id(collection, [member_id], columns, components=components)
+        """The row of the member that was found, if it still exists and is of one of the component types."""
+        ids = [member_of(found).id]
+        return await self._storage.members_by_id(readable(found), ids, columns, components=components)
 
     async def members_named(
-        self, members: Sequence[tuple[Collection, str]], columns: Sequence[MemberColumn]
+        self, members: Sequence[tuple[Found, str]], columns: Sequence[MemberColumn]
     ) -> Mapping[tuple[int, str], Row]:
-        """The members of those names that exist, by (collection id, name); one statement for any number of them."""
-        return await self._storage.members_named(members, columns)
+        """The members of collections that exist, by (collection id, name); one statement for any number of them.
+
+        `members` are collections that were found, each with the name of a member.
+        """
+        named = [(readable(found), name) for found, name in members]
+        return await self._storage.members_named(named, columns)
 
     async def members_changed(
-        self, collection: Collection, columns: Sequence[MemberColumn], *, after: int, up_to: int, limit: int
+        self, found: Found, columns: Sequence[MemberColumn], *, after: int, up_to: int, limit: int
     ) -> Sequence[Row]:
         """Members with `after` < revision <= `up_to`, tombstones included, by revision."""
-        return await self._storage.members_changed(collection, columns, after=after, up_to=up_to, limit=limit)
+        return await self._storage.members_changed(readable(found), columns, after=after, up_to=up_to, limit=limit)
 
-    async def uids(self, collection: Collection, search: UidSearch | None) -> Sequence[Row]:
+    async def uids(self, found: Found, search: UidSearch | None) -> Sequence[Row]:
         """Id and UID of the members whose UID a search finds; None: of all members."""
-        return await self._storage.uids(collection, search)
+        return await self._storage.uids(readable(found), search)
 
-    async def stored_in(self, collection: Collection, window: TimeRange, zone: Zone) -> StoredOccurrences | None:
+    async def stored_in(self, found: Found, window: TimeRange, zone: Zone) -> StoredOccurrences | None:
         """The occurrences that overlap a window, from what is stored; None for more than are held at once."""
-        return await time_ranges.stored_in(self._storage, collection, window, zone)
+        return await time_ranges.stored_in(self._storage, found, window, zone)
 
     async def objects_in(
         self,
-        collection: Collection,
+        found: Found,
         window: TimeRange,
         zone: Zone,
         stored: StoredOccurrences | None,
@@ -106,14 +123,17 @@ class Reading:
 
         `stored` are occurrences read before for the same zone.
         """
-        return await time_ranges.objects_in(self._storage, collection, window, zone, stored, components=components)
+        return await time_ranges.objects_in(self._storage, found, window, zone, stored, components=components)
 
-    async def ringing_in(self, collection: Collection, window: TimeRange) -> frozenset[int]:
+    async def ringing_in(self, found: Found, window: TimeRange) -> frozenset[int]:
         """Ids of the objects of which an alarm may ring in a window."""
-        return await time_ranges.ringing_in(self._storage, collection, window)
+        return await time_ranges.ringing_in(self._storage, found, window)
 
     async def busy_periods(
-        self, calendars: Sequence[Collection], start: datetime, end: datetime, availability: Sequence[str]
+        self, calendars: Sequence[Found], start: datetime, end: datetime, availability: Sequence[str]
     ) -> list[BusyPeriod]:
-        """The merged busy periods of calendars in a window (RFC 4791 §7.10). Raises `TooManyInstances`."""
+        """The merged busy periods of calendars that were found, in a window (RFC 4791 §7.10).
+
+        Raises `TooManyInstances`.
+        """
         return await free_busy.busy_periods(self._storage, calendars, start, end, availability)

@@ -8,10 +8,11 @@ from dataclasses import replace
 from server.domain.actors import Actor
 from server.domain.errors import BadRequest, NotFound
 from server.domain.grants import Share, ShareRights
-from server.domain.objects import Collection, Home, HomeKind, Target
+from server.domain.objects import HomeKind, Target
 from server.domain.privileges import Privilege
 from server.services.changing import change
-from server.services.lookup import Lookup
+from server.services.lookup import Found, Lookup
+from server.services.permissions import collection_of, home_of
 from server.services.principals.changes import find
 from server.services.views import render
 from server.storage import Storage
@@ -29,7 +30,7 @@ class Sharing:
         self._directory = directory
         self._access = access
 
-    async def _find(self, actor: Actor, place: str, need: Privilege) -> tuple[Home, Collection]:
+    async def _find(self, actor: Actor, place: str, need: Privilege) -> Found:
         """The collection that `OWNER/NAME` names; of a calendar and an address book of one name, the calendar.
 
         Raises `BadRequest`, `NotFound`, `AccessDenied`.
@@ -42,16 +43,17 @@ class Sharing:
             found = await self._lookup.find(
                 replace(actor, acting_for=owner.id), Target(owner.uid, "uid", kind, name), need, or_need=need
             )
-            if found.home is not None and found.collection is not None:
+            if found.collection is not None:
                 found.require(need)
                 if found.collection.kind != kind or found.collection.rights != "owner":
                     raise BadRequest(f"{place} cannot be shared: only one's own calendars and address books can.")
-                return found.home, found.collection
+                return found
         raise NotFound(f"{owner.name} has no calendar or address book named {name}.")
 
     async def share(self, actor: Actor, place: str, whom: str, rights: ShareRights) -> None:
         """Share a collection; a second time changes the rights. Raises `BadRequest`, `NotFound`, `AccessDenied`."""
-        home, collection = await self._find(actor, place, Privilege.WRITE_ACL)
+        found = await self._find(actor, place, Privilege.WRITE_ACL)
+        home, collection = home_of(found), collection_of(found)
         principal = await find(self._directory, whom)
         if principal.id == home.principal_id:
             raise BadRequest(f"{principal.name} is the owner.")
@@ -69,7 +71,8 @@ class Sharing:
 
     async def unshare(self, actor: Actor, place: str, whom: str) -> None:
         """End the sharing with somebody. Raises `NotFound` where there is none, `BadRequest`, `AccessDenied`."""
-        home, collection = await self._find(actor, place, Privilege.WRITE_ACL)
+        found = await self._find(actor, place, Privilege.WRITE_ACL)
+        home, collection = home_of(found), collection_of(found)
         principal = await find(self._directory, whom)
         try:
             await self._access.share(home, collection, principal.id, None, actor.cause)
@@ -78,5 +81,6 @@ class Sharing:
 
     async def shares(self, actor: Actor, place: str) -> Sequence[Share]:
         """With whom a collection is shared. Raises `BadRequest`, `NotFound`, `AccessDenied`."""
-        home, collection = await self._find(actor, place, Privilege.READ_ACL)
+        found = await self._find(actor, place, Privilege.READ_ACL)
+        home, collection = home_of(found), collection_of(found)
         return (await self._access.access_list(home, collection)).shares

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from server.domain.objects import Collection
+from server.domain.privileges import Privilege
 from server.domain.rows import MemberColumn, Row
+from server.services.lookup import Found
+from server.services.permissions import readable
 from server.storage import Storage
 from server.storage.reads import with_texts
 
@@ -27,51 +29,55 @@ def _fitting(rows: Sequence[Row], columns: Sequence[MemberColumn]) -> Sequence[R
 
 async def member_pages(
     storage: Storage,
-    collection: Collection,
+    found: Found,
     columns: Sequence[MemberColumn],
     size: int,
     *,
     components: Sequence[str] | None = None,
 ) -> AsyncIterator[Sequence[Row]]:
-    """The members (of some component types) in order of names, in pages of at most `size` rows, none of them empty.
+    """The members (of some component types) of the collection that was found, in order of names.
 
-    `columns` starts with the name.
+    Pages of at most `size` rows, none of them empty. `columns` starts with the name. Raises `AccessDenied`.
     """
+    collection = readable(found)
     after: str | None = None
     while True:
         rows = await storage.members(collection, columns, after=after, limit=size + 1, components=components)
-        found = rows[:-1] if len(rows) > size else rows
-        found = _fitting(found, columns)
-        more = len(found) < len(rows)
-        if found:
-            after = found[-1][0]
+        page = rows[:-1] if len(rows) > size else rows
+        page = _fitting(page, columns)
+        more = len(page) < len(rows)
+        if page:
+            after = page[-1][0]
             del rows  # a reader that is slow holds one page, and no row of the next
-            yield found
-            del found  # and none of this page while the next is fetched
+            yield page
+            del page  # and none of this page while the next is fetched
         if not more:
             return
 
 
 async def members_by_id(
     storage: Storage,
-    collection: Collection,
+    found: Found,
     ids: Sequence[int],
     columns: Sequence[MemberColumn],
     size: int,
     *,
     components: Sequence[str] | None = None,
+    need: Privilege = Privilege.READ,
 ) -> AsyncIterator[Sequence[Row]]:
     """The members with these ids (and of some component types) that exist; each page in order of names, none empty.
 
-    `columns` has the id where it has the text.
+    `columns` has the id where it has the text. `need` is what the actor needs on the collection that was found; raises
+    `AccessDenied`.
     """
+    collection = readable(found, need)
     for at in range(0, len(ids), size):
         asked = list(ids[at : at + size])
         while asked:
             rows = await storage.members_by_id(collection, asked, columns, components=components)
-            found = _fitting(rows, columns)
-            asked = [row[columns.index("id")] for row in rows[len(found) :]]
+            page = _fitting(rows, columns)
+            asked = [row[columns.index("id")] for row in rows[len(page) :]]
             del rows
-            if found:
-                yield found
-            del found
+            if page:
+                yield page
+            del page

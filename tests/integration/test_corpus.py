@@ -28,7 +28,7 @@ from server.services.transfer.importing import Importer
 from server.services.transfer.sources import SUFFIXES, Refused
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
-from tests.found import member_in
+from tests.found import collection_found, member_in
 from tests.integration.corpus.files import PACKAGES, SUITE, corpus_files
 from tests.integration.corpus.refusals import read_refusals
 from tests.server_process import SHARED
@@ -108,7 +108,7 @@ class Corpus:
     async def exported(self, collection: Collection) -> bytes:
         """A collection as one file."""
         out = BytesIO()
-        await Exporter(self._storage, self._directory).stream(collection, out)
+        await Exporter(self._storage, self._directory, ACTOR).stream(collection_found(collection), out)
         return out.getvalue()
 
     async def _collection(self, name: str, suffix: str) -> Collection | None:

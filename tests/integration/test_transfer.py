@@ -612,7 +612,7 @@ def test_any_names_and_titles_round_trip(
                 body = calendar(event(str(number))).encode()
                 await Objects(storage, Limits()).put(ACTOR, member_in(collection, name), body)
             before = await contents(storage, owner)
-            await Exporter(storage, directory).person(person, folder / "out")
+            await Exporter(storage, directory, ACTOR).person(person, folder / "out")
             result = await importer.run([folder / "out"], owner, None)
             assert (result.unchanged, result.created, result.changed, result.refused) == (len(before), 0, 0, 0)
             other = f"other{owner}"

@@ -13,9 +13,10 @@ from server.dav.core.names import calendarserver, dav
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import DELEGATES, EVERY, Kind, Resource, delegates_href, principal_href
-from server.dav.rfc3744.principals import at, owners
+from server.dav.rfc3744.principals import at
 from server.domain.grants import DelegateRights
 from server.domain.principals import Principal
+from server.services.permissions import principal_of
 
 MAX_DELEGATES = 1000
 """Delegates that one group takes."""
@@ -24,6 +25,10 @@ PRINCIPALS = frozenset({Kind.PRINCIPAL})
 
 def _rights(resource: Resource) -> DelegateRights:
     return "read" if resource.kind is Kind.READ_DELEGATES else "write"
+
+
+def _id(resource: Resource) -> int:
+    return principal_of(resource.found).id
 
 
 def _hrefs(request: Request, principals: Iterable[Principal]) -> str:
@@ -39,11 +44,10 @@ def _empty(request: Request, resource: Resource) -> str:
 
 
 async def _load_delegates(request: Request, resources: Sequence[Resource]) -> list[str]:
-    ids = owners(resources)
-    delegations = await request.site.people.delegates(ids)
+    delegations = await request.site.people.delegates([resource.found for resource in resources])
     return [
-        _hrefs(request, (item.principal for item in delegations[id_] if item.rights == _rights(resource)))
-        for id_, resource in zip(ids, resources, strict=True)
+        _hrefs(request, (item.principal for item in delegations[_id(resource)] if item.rights == _rights(resource)))
+        for resource in resources
     ]
 
 
@@ -56,13 +60,13 @@ async def _read_delegates(request: Request, resource: Resource, element: xml.Ele
     assert resource.owner is not None
     if any(href not in found for href in hrefs):
         raise Refused(403, dav("recognized-principal"), "There is no such principal.")
-    if any(principal.id == resource.owner.id for principal in found.values()):
+    ids = [principal_of(each).id for each in found.values()]
+    if resource.owner.id in ids:
         raise Refused(403, dav("allowed-principal"), "Nobody is their own delegate.")
-    return " ".join(str(principal.id) for principal in found.values())
+    return " ".join(map(str, ids))
 
 
 async def _write_delegates(request: Request, resource: Resource, value: str) -> None:
-    assert resource.found is not None
     ids = frozenset(map(int, value.split()))
     await request.site.granting.set_delegates(request.actor, resource.found, _rights(resource), ids)
 
@@ -78,9 +82,12 @@ def _own_url_by_name(request: Request, resource: Resource) -> str:
 
 
 async def _load_delegators(request: Request, resources: Sequence[Resource], rights: DelegateRights) -> list[str]:
-    ids = owners(resources)
-    delegators = await request.site.people.delegators(ids, through_groups=True)
-    return [_hrefs(request, (item.principal for item in delegators[id_] if item.rights == rights)) for id_ in ids]
+    found = [resource.found for resource in resources]
+    delegators = await request.site.people.delegators(found, through_groups=True)
+    return [
+        _hrefs(request, (item.principal for item in delegators[_id(resource)] if item.rights == rights))
+        for resource in resources
+    ]
 
 
 async def _load_reads_for(request: Request, resources: Sequence[Resource]) -> list[str]:
@@ -92,19 +99,18 @@ async def _load_writes_for(request: Request, resources: Sequence[Resource]) -> l
 
 
 async def _load_all_members(request: Request, resources: Sequence[Resource]) -> list[str]:
-    ids = owners(resources)
-    members = await request.site.people.all_members_of(ids)
-    return [_hrefs(request, members[id_]) for id_ in ids]
+    members = await request.site.people.all_members_of([resource.found for resource in resources])
+    return [_hrefs(request, members[_id(resource)]) for resource in resources]
 
 
 async def _load_all_groups(request: Request, resources: Sequence[Resource]) -> list[str]:
-    ids = owners(resources)
-    groups = await request.site.people.all_groups_of(ids)
-    delegators = await request.site.people.delegators(ids, through_groups=True)
+    found = [resource.found for resource in resources]
+    groups = await request.site.people.all_groups_of(found)
+    delegators = await request.site.people.delegators(found, through_groups=True)
     return [
         _hrefs(request, groups[id_])
         + "".join(names.href(request.url(delegates_href(item.principal, item.rights))) for item in delegators[id_])
-        for id_ in ids
+        for id_ in map(_id, resources)
     ]
 
 

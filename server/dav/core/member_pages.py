@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
-from server.domain.objects import Collection
 from server.domain.rows import MemberColumn, Row
+from server.services.lookup import Found
 
 if TYPE_CHECKING:
     from server.dav.core.request import Request
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 def member_pages(
     request: Request,
-    collection: Collection,
+    found: Found,
     columns: Sequence[MemberColumn],
     *,
     components: Sequence[str] | None = None,
 ) -> AsyncIterator[Sequence[Row]]:
     """Pages of rows, none of them empty, of members of the component types. `columns` starts with the name."""
-    return request.site.reading.pages(collection, columns, components=components)
+    return request.site.reading.pages(found, columns, components=components)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from server.dav.core import xml
@@ -14,12 +13,14 @@ from server.dav.core.names import dav
 from server.dav.core.paths import Path
 from server.dav.core.registry import MemberValue
 from server.dav.core.request import Request
-from server.dav.core.resource import OBJECTS, Resource, collection_of, member_kind
+from server.dav.core.resource import OBJECTS, Resource, collection_at, member_kind
 from server.domain.errors import BadRequest
 from server.domain.objects import Collection
 from server.domain.principals import name_key
 from server.domain.rows import MemberColumn, Row
 from server.http.answer import Answer
+from server.services.lookup import Found
+from server.services.permissions import collection_of
 
 Special = Callable[[Collection], Awaitable[Mapping[str, MemberValue]]]
 """How the data property of a collection's members is read."""
@@ -37,11 +38,11 @@ async def multiget(
     if len(hrefs) > request.site.limits.max_multiget_hrefs:
         raise Refused(403, dav("number-of-matches-within-limits"), "There are too many hrefs.")
     await request.prepare_members(resource, wanted)
-    collections: dict[str, Collection] = {}
+    collections: dict[str, Found] = {}
     if resource.collection is not None:
-        collections[resource.collection.name] = resource.collection
+        collections[resource.collection.name] = resource.found
     elif resource.home is not None:
-        shown = await request.site.reading.collections(request.actor, resource.home)
+        shown = await request.site.reading.collections(request.actor, resource.found)
         collections = {item.name: item for item in shown}
     return await paged(request, "", pages(request, resource, list(dict.fromkeys(hrefs)), collections, wanted, special))
 
@@ -50,7 +51,7 @@ async def pages(
     request: Request,
     resource: Resource,
     hrefs: Sequence[str],
-    collections: Mapping[str, Collection],
+    collections: Mapping[str, Found],
     wanted: Sequence[str],
     special: Special,
 ) -> AsyncIterator[str]:
@@ -88,7 +89,7 @@ async def pages(
             parts = left_out
 
 
-Part = str | tuple[Path, Collection, MemberWriter]
+Part = str | tuple[Path, Found, MemberWriter]
 """What is asked by an href: a finished response, or a member that may exist."""
 
 
@@ -105,7 +106,7 @@ def by_text(
     complete: list[Part] = []
     left_out: list[Part] = []
     for part in parts:
-        missing = not isinstance(part, str) and (part[1].id, part[0].segments[4]) in keys
+        missing = not isinstance(part, str) and key_of(part) in keys
         (left_out if missing else complete).append(part)
     return complete, left_out
 
@@ -126,9 +127,15 @@ def written_whole(request: Request, part: Part, found: Mapping[tuple[int, str], 
         yield from whole(part[2], row)
 
 
+def key_of(part: tuple[Path, Found, MemberWriter]) -> tuple[int, str]:
+    """By which `Reading.members_named` gives the row of a member."""
+    path, found, _ = part
+    return collection_of(found).id, path.segments[4]
+
+
 def row_of(part: Part, found: Mapping[tuple[int, str], Row]) -> Row | None:
     """The row of a member that exists."""
-    return None if isinstance(part, str) else found.get((part[1].id, part[0].segments[4]))
+    return None if isinstance(part, str) else found.get(key_of(part))
 
 
 def absent(request: Request, part: Part) -> str:
@@ -155,13 +162,12 @@ def member_path(request: Request, resource: Resource, href: str) -> Path | None:
 async def writer_for(
     request: Request,
     resource: Resource,
-    collection: Collection,
+    found: Found,
     path: Path,
     wanted: Sequence[str],
     special: Special,
 ) -> MemberWriter:
-    """Writes members of a collection with hrefs of the form of `path`."""
-    home = replace(resource, href=path.parent().parent().url, collection=None, object=None, found=None)
-    holder = collection_of(home, collection)
+    """Writes members of a collection that was found, with hrefs of the form of `path`."""
+    holder = collection_at(path.parent().url, found, resource.by_uid)
     known = request.site.registry.by_kind[member_kind(holder.kind)]
-    return MemberWriter(request, holder, wanted, known, await special(collection))
+    return MemberWriter(request, holder, wanted, known, await special(collection_of(found)))

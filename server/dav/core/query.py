@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from server.dav.core import names
 from server.dav.core.large_pages import in_parts, is_large, whole
@@ -13,11 +13,11 @@ from server.dav.core.multistatus import MemberWriter, paged, status_response
 from server.dav.core.names import dav
 from server.dav.core.registry import MemberValue
 from server.dav.core.request import Request
-from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_of, member_kind
-from server.domain.objects import Collection
+from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_of, member_kind, parent_of
 from server.domain.rows import MemberColumn, Row
 from server.http.answer import Answer
 from server.process.computing import computed
+from server.services.lookup import Found
 
 Test = Callable[[Row, Mapping[MemberColumn, int]], bool]
 """Whether a row matches; the mapping says where each column stands."""
@@ -45,7 +45,7 @@ class Query:
 
     wanted: Sequence[str]
     """Names of the properties asked for."""
-    select: Callable[[Collection], Awaitable[Selection]]
+    select: Callable[[Found], Awaitable[Selection]]
     columns: Sequence[MemberColumn]
     """What `Selection.test` needs."""
     kinds: frozenset[Kind]
@@ -67,7 +67,7 @@ async def run(request: Request, resource: Resource, query: Query) -> Answer:
     if resource.kind in COLLECTIONS and depth != "0":
         collections = [resource]
     elif resource.home is not None and resource.collection is None and depth == "infinity":
-        shown = await request.site.reading.collections(request.actor, resource.home)
+        shown = await request.site.reading.collections(request.actor, resource.found)
         children = [collection_of(resource, item) for item in shown]
         collections = [child for child in children if child.kind in query.kinds]
     return await paged(request, "", matching(request, resource, collections, query))
@@ -75,17 +75,15 @@ async def run(request: Request, resource: Resource, query: Query) -> Answer:
 
 async def one_member(request: Request, resource: Resource, query: Query) -> AsyncIterator[str]:
     """The response of the one member that was asked, if it matches."""
-    collection, member = resource.collection, resource.object
-    assert collection is not None
+    member = resource.object
     assert member is not None
-    kind = Kind.ADDRESSBOOK if resource.kind is Kind.ADDRESS_OBJECT else Kind.CALENDAR
-    holder = replace(resource, kind=kind, href=resource.href[: resource.href.rindex("/") + 1], object=None)
-    selection = await query.select(collection)
+    holder = parent_of(resource)
+    selection = await query.select(holder.found)
     if selection.ids is not None and member.id not in selection.ids:
         yield ""
         return
     writer = writer_for(request, holder, query, selection)
-    found = await request.site.reading.member(collection, member.id, writer.columns, components=selection.components)
+    found = await request.site.reading.member(resource.found, writer.columns, components=selection.components)
     async for page in written(writer, found, selection):
         yield page
 
@@ -136,12 +134,12 @@ def tested(writer: MemberWriter, rows: Sequence[Row], test: Test | None) -> Sequ
 
 
 def pages_of(
-    request: Request, collection: Collection, columns: Sequence[MemberColumn], selection: Selection
+    request: Request, found: Found, columns: Sequence[MemberColumn], selection: Selection
 ) -> AsyncIterator[Sequence[Row]]:
     """Rows of the members that may match."""
     if selection.ids is None:
-        return member_pages(request, collection, columns, components=selection.components)
-    return request.site.reading.pages_by_id(collection, selection.ids, columns, components=selection.components)
+        return member_pages(request, found, columns, components=selection.components)
+    return request.site.reading.pages_by_id(found, selection.ids, columns, components=selection.components)
 
 
 async def matching(
@@ -150,10 +148,9 @@ async def matching(
     """The responses of what matches, page by page; with a row that says so where the limit cuts off (507)."""
     left = query.limit
     for collection in collections:
-        assert collection.collection is not None
-        selection = await query.select(collection.collection)
+        selection = await query.select(collection.found)
         writer = writer_for(request, collection, query, selection)
-        async for rows in pages_of(request, collection.collection, writer.columns, selection):
+        async for rows in pages_of(request, collection.found, writer.columns, selection):
             if left is None:
                 async for page in written(writer, rows, selection):
                     yield page

@@ -12,12 +12,12 @@ from server.dav.core import paths, xml
 from server.dav.core.errors import Refused
 from server.dav.core.paths import Path
 from server.dav.core.registry import Registry
-from server.dav.core.resource import PRINCIPALS, Resource, lacking, parent_of, resource_at
+from server.dav.core.resource import Resource, lacking, parent_of, resource_at
 from server.dav.core.xml import Element
 from server.domain.actors import Actor
 from server.domain.errors import AccessDenied, BadRequest, NotFound, ResourceTooLarge
 from server.domain.grants import NO_GRANTS
-from server.domain.objects import Collection, Home, Target
+from server.domain.objects import Target
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege, Privileges
 from server.domain.resolution import Resolution
@@ -198,15 +198,7 @@ class Request:
 
     def privileges(self, resource: Resource) -> Privileges:
         """What the person may do with a resource (DAV:current-user-privilege-set)."""
-        if resource.found is not None:
-            return resource.found.privileges
-        if resource.collection is not None:
-            return policy.on_collection(self.person, resource.owner, resource.collection, resource.grants)
-        if resource.home is not None:
-            return policy.on_home(self.person, resource.owner, resource.home.kind, resource.grants)
-        if resource.kind in PRINCIPALS:
-            return policy.on_principal(self.person, resource.owner)
-        return policy.on_fixed(self.person)
+        return resource.found.privileges
 
     def parse_href(self, href: str) -> Path:
         """The path of an href in a body or header. Raises `BadRequest`."""
@@ -233,12 +225,13 @@ class Request:
         if names:
             await self.prepare(collections, names)
 
-    async def collections_of(self, home: Home) -> Sequence[Collection]:
-        """The collections that a home shows, in the person's view; read once for a request."""
-        key = ("collections", home.id)
+    async def collections_of(self, found: Found) -> Sequence[Found]:
+        """The collections that the home which was found shows, in the person's view; read once for a request."""
+        assert found.home is not None
+        key = ("collections", found.home.id)
         if key not in self.facts:
-            self.facts[key] = await self.site.reading.collections(self.actor, home)
-        return cast("Sequence[Collection]", self.facts[key])
+            self.facts[key] = await self.site.reading.collections(self.actor, found)
+        return cast("Sequence[Found]", self.facts[key])
 
     async def prepare_members(self, holder: Resource, wanted: Sequence[str]) -> None:
         """The same for the members of a collection, or all that lies in a home: it is read once for all of them."""

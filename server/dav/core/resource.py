@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from server.dav.core.paths import HOME_TREES, KIND_FOLDERS, Path
 from server.domain.errors import NotFound
-from server.domain.grants import NO_GRANTS, DelegateRights, Grants
+from server.domain.grants import DelegateRights
 from server.domain.objects import Collection, Home, Object
 from server.domain.principals import Principal
 from server.http.paths import encode
@@ -78,16 +78,14 @@ class Resource:
     kind: Kind
     href: str
     """Its URL's path in the form asked in; ends with a slash for everything but members of collections."""
+    found: Found
+    """What `Lookup.find` found, or what lies in what it found."""
     by_uid: bool = True
     """Whether the href is of the `__uids__` form; hrefs of related resources follow it."""
     owner: Principal | None = None
     home: Home | None = None
     collection: Collection | None = None
     object: Object | None = None
-    grants: Grants = NO_GRANTS
-    """What was granted in the home to whoever asks."""
-    found: Found | None = None
-    """What `Lookup.find` found, of the resource that a request names; None of those that are listed with it."""
 
     @property
     def name(self) -> str:
@@ -115,7 +113,7 @@ def resource_at(path: Path, found: Found) -> Resource:
     slashed = path.href if path.href == "/" else path.href + "/"
     depth = len(segments)
     if depth == 0:
-        return Resource(Kind.ROOT, "/", found=found)
+        return Resource(Kind.ROOT, "/", found)
     tree = segments[0]
     if depth < 3:
         if tree not in ("principals", "calendars", "addressbooks"):
@@ -125,13 +123,13 @@ def resource_at(path: Path, found: Found) -> Resource:
         if depth == 2 and tree == "addressbooks" and segments[1] not in ("__uids__", "users"):
             raise NotFound
         kind = Kind.PRINCIPALS if tree == "principals" else Kind.HOMES
-        return Resource(kind, slashed, segments[-1] == "__uids__", found=found)
+        return Resource(kind, slashed, found, segments[-1] == "__uids__")
     owner, home, collection = found.owner, found.home, found.collection
     by_uid = segments[1] == "__uids__"
     if owner is None:
         raise NotFound
     if tree == "principals":
-        principal = Resource(Kind.PRINCIPAL, principal_href(owner, by_uid), by_uid, owner, found=found)
+        principal = Resource(Kind.PRINCIPAL, principal_href(owner, by_uid), found, by_uid, owner)
         if depth == 3:
             return principal
         for child in delegates_of(principal):
@@ -149,17 +147,17 @@ def resource_at(path: Path, found: Found) -> Resource:
     kind = _COLLECTION_KINDS[collection.kind]
     if depth == 4 or path.add_member:
         href = home_href(owner, home.kind, by_uid) + encode(collection.name) + "/"
-        return Resource(kind, href, by_uid, owner, home, collection, grants=found.grants, found=found)
+        return Resource(kind, href, found, by_uid, owner, home, collection)
     if found.object is None:
         raise NotFound
     href = f"{home_href(owner, home.kind, by_uid)}{encode(collection.name)}/{encode(found.object.name)}"
-    return Resource(_MEMBER_KINDS[kind], href, by_uid, owner, home, collection, found.object, found.grants, found)
+    return Resource(_MEMBER_KINDS[kind], href, found, by_uid, owner, home, collection, found.object)
 
 
 def home_of(owner: Principal, home: Home, found: Found, by_uid: bool) -> Resource:
     """The home that was found."""
     href = home_href(owner, home.kind, by_uid)
-    return Resource(home_kind(home), href, by_uid, owner, home, grants=found.grants, found=found)
+    return Resource(home_kind(home), href, found, by_uid, owner, home)
 
 
 def collection_in(path: Path, found: Found) -> Resource | None:
@@ -171,11 +169,7 @@ def collection_in(path: Path, found: Found) -> Resource | None:
     href = home_href(owner, home.kind, by_uid) + encode(collection.name) + "/"
     kind = _COLLECTION_KINDS[collection.kind]
     holder = found if found.target is None or found.target.object is None else found.holder()
-    return Resource(kind, href, by_uid, owner, home, collection, grants=found.grants, found=holder)
-
-
-def _holder(resource: Resource) -> Found | None:
-    return None if resource.found is None else resource.found.holder()
+    return Resource(kind, href, holder, by_uid, owner, home, collection)
 
 
 def parent_of(resource: Resource) -> Resource:
@@ -184,12 +178,18 @@ def parent_of(resource: Resource) -> Resource:
         assert resource.collection is not None
         href = resource.href[: resource.href.rindex("/") + 1]
         return replace(
-            resource, kind=_COLLECTION_KINDS[resource.collection.kind], href=href, object=None, found=_holder(resource)
+            resource,
+            kind=_COLLECTION_KINDS[resource.collection.kind],
+            href=href,
+            object=None,
+            found=resource.found.holder(),
         )
     if resource.collection is not None:
         assert resource.home is not None
         href = resource.href[: resource.href.rindex("/", 0, -1) + 1]
-        return replace(resource, kind=home_kind(resource.home), href=href, collection=None, found=_holder(resource))
+        return replace(
+            resource, kind=home_kind(resource.home), href=href, collection=None, found=resource.found.holder()
+        )
     return resource
 
 
@@ -206,10 +206,16 @@ def delegates_of(principal: Resource) -> list[Resource]:
     return [replace(principal, kind=kind, href=f"{principal.href}{name}/") for kind, name in DELEGATE_NAMES.items()]
 
 
-def collection_of(home: Resource, collection: Collection) -> Resource:
-    """A collection as a child of its home's resource."""
-    kind = _COLLECTION_KINDS[collection.kind]
-    return replace(home, kind=kind, href=home.href + encode(collection.name) + "/", collection=collection, found=None)
+def collection_of(home: Resource, found: Found) -> Resource:
+    """A collection that was found in a home, as a child of the home's resource."""
+    return collection_at(home.href + encode(found.name) + "/", found, home.by_uid)
+
+
+def collection_at(href: str, found: Found, by_uid: bool) -> Resource:
+    """The collection that was found, under its URL."""
+    collection = found.collection
+    assert collection is not None
+    return Resource(_COLLECTION_KINDS[collection.kind], href, found, by_uid, found.owner, found.home, collection)
 
 
 def principal_href(principal: Principal, by_uid: bool = True) -> str:

@@ -11,9 +11,9 @@ from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import DELEGATES, EVERY, OWNED, Kind, Resource, delegates_href, principal_href
 from server.dav.rfc3744 import acl as acl
-from server.dav.rfc3744.principals import owners
 from server.domain.principals import Principal
 from server.domain.privileges import CONTAINED, Privilege
+from server.services.permissions import principal_of
 
 PRINCIPALS = frozenset({Kind.PRINCIPAL})
 _CALENDARS = frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.OUTBOX, Kind.CALENDAR_OBJECT})
@@ -113,20 +113,20 @@ def _href(request: Request, principal: Principal) -> str:
 
 
 async def _load_members(request: Request, resources: Sequence[Resource]) -> list[str]:
-    ids = owners(resources)
-    members = await request.site.people.members_of(ids)
-    return ["".join(_href(request, item) for item in members[id_]) for id_ in ids]
+    groups = [resource.found for resource in resources]
+    members = await request.site.people.members_of(groups)
+    return ["".join(_href(request, item) for item in members[principal_of(group).id]) for group in groups]
 
 
 async def _load_groups(request: Request, resources: Sequence[Resource]) -> list[str]:
     """The groups that each is a direct member of, those of delegates too (caldav-proxy §5.2)."""
-    ids = owners(resources)
-    groups = await request.site.people.groups_of(ids)
-    delegators = await request.site.people.delegators(ids, through_groups=False)
+    principals = [resource.found for resource in resources]
+    groups = await request.site.people.groups_of(principals)
+    delegators = await request.site.people.delegators(principals, through_groups=False)
     return [
         "".join(_href(request, item) for item in groups[id_])
         + "".join(names.href(request.url(delegates_href(item.principal, item.rights))) for item in delegators[id_])
-        for id_ in ids
+        for id_ in (principal_of(found).id for found in principals)
     ]
 
 

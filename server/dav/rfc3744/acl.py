@@ -14,8 +14,10 @@ from server.dav.core import names
 from server.dav.core.names import caldav, dav
 from server.dav.core.request import Request
 from server.dav.core.resource import OBJECTS, OWNED, Kind, Resource, delegates_href, parent_of, principal_href
-from server.domain.grants import AccessList
+from server.domain.grants import NOTHING_GRANTED, AccessList
 from server.domain.principals import Principal
+from server.domain.privileges import Privilege
+from server.services.lookup import Found
 
 _FACTS = "acl"
 WITH_DELEGATES = frozenset(
@@ -59,21 +61,22 @@ def ace(
 
 async def load(request: Request, resources: Sequence[Resource]) -> list[None]:
     """Finds out what the lists of resources, and of those listed with them, need: once for each home."""
-    homes = {resource.home.id: resource.home for resource in resources if resource.home is not None}
-    administrators = tuple(await request.site.people.administrators()) if homes else ()
-    for home in homes.values():
-        inside = [
-            resource.collection for resource in resources if resource.home is not None and resource.home.id == home.id
-        ]
-        own = {item.id: item for item in inside if item is not None and item.home_id == home.id}
-        if len(own) == 1 and None not in inside:
-            granted = await request.site.people.access_list(home, *own.values())
-        elif own or None in inside:
-            granted = await request.site.people.access_list(home, None)
-        else:
-            # What is only shown here has its list where it lies.
-            granted = AccessList((), ())
-        request.facts[_FACTS, home.id] = Facts(administrators, granted)
+    readable: dict[int, list[Found]] = {}
+    for resource in resources:
+        if resource.home is not None:
+            found = readable.setdefault(resource.home.id, [])
+            if Privilege.READ_ACL in resource.found.privileges:
+                found.append(resource.found)
+    administrators: tuple[Principal, ...] | None = None
+    for home_id, found in readable.items():
+        if not found:
+            # The lists are there, but not to be read.
+            request.facts[_FACTS, home_id] = Facts((), NOTHING_GRANTED)
+            continue
+        if administrators is None:
+            administrators = tuple(await request.site.people.administrators(found[0]))
+        granted = await request.site.people.access_list(found)
+        request.facts[_FACTS, home_id] = Facts(administrators, granted)
     return [None] * len(resources)
 
 

@@ -20,6 +20,7 @@ from server.domain.privileges import Privilege, on_collection
 from server.http.answer import Answer
 from server.http.routes import Route
 from server.services.changing import change
+from server.services.permissions import principal_of
 
 MAX_ENTRIES = 500
 """Entries of one list."""
@@ -52,7 +53,6 @@ async def set_list(request: Request, resource: Resource) -> None:
     if resource.collection.home_id != resource.home.id:
         raise Refused(403, message="The list is changed where the collection lies: in its owner's home.")
     entries = await read(request, resource, root)
-    assert resource.found is not None
     await request.site.granting.set_acl(request.actor, resource.found, entries, unchanged=unchanged)
 
 
@@ -107,7 +107,7 @@ async def principals_named(
             found = known.get(xml.text_of(item))
             if found is None:
                 raise Refused(403, dav("recognized-principal"), "There is no such principal.")
-            out.append(found.id)
+            out.append(principal_of(found).id)
         elif tag in _CLASSES:
             out.append(_CLASSES[tag])
         elif tag == dav("property") and item.find(dav("owner")) is not None:

@@ -25,8 +25,10 @@ from server.dav.core.resource import (
 from server.dav.rfc3744 import acl as rfc3744_acl
 from server.dav.rfc3744.principals import delegates_resource, demand_depth_zero, describe_all, read_prop, resource_of
 from server.domain.errors import BadRequest
-from server.domain.grants import DelegateRights
+from server.domain.grants import DelegateRights, Delegation
+from server.domain.principals import Principal
 from server.http.answer import Answer
+from server.services.lookup import principal_as_seen
 
 MATCHED = frozenset({Kind.PRINCIPALS}) | HOMES | COLLECTIONS
 _RIGHTS: tuple[DelegateRights, ...] = ("read", "write")
@@ -37,9 +39,12 @@ async def acl_principal_prop_set(request: Request, resource: Resource, root: xml
     demand_depth_zero(request)
     wanted = read_prop(root)
     facts = await rfc3744_acl.facts_of(request, resource)
-    found = [resource_of(principal) for principal in rfc3744_acl.principals_in(resource, facts)]
+    viewer = resource.found.viewer
+    named = rfc3744_acl.principals_in(resource, facts)
+    found = [resource_of(principal_as_seen(viewer, principal)) for principal in named]
     if resource.kind in rfc3744_acl.WITH_DELEGATES and resource.owner is not None:
-        found += [delegates_resource(resource.owner, rights) for rights in _RIGHTS]
+        owner = principal_as_seen(viewer, resource.owner)
+        found += [delegates_resource(owner, rights) for rights in _RIGHTS]
     return answer(request, *await describe_all(request, found, wanted))
 
 
@@ -62,17 +67,28 @@ async def principal_match(request: Request, resource: Resource, root: xml.Elemen
 async def own_principals(request: Request, folder: Resource) -> list[Resource]:
     """The person, their groups, and the groups of delegates that they belong to, as far as a folder has them."""
     person = request.person
-    groups = (await request.site.people.all_groups_of([person.id]))[person.id]
-    delegators = (await request.site.people.delegators([person.id], through_groups=True))[person.id]
+    groups, delegators = await belonging(request)
     kind = FOLDER_KINDS.get(folder.name)
     everybody = folder.href == "/principals/" or folder.by_uid
     by_uid = kind is None
-    found = [resource_of(item, by_uid) for item in (person, *groups) if everybody or item.kind == kind]
+    found = [
+        resource_of(principal_as_seen(person, item), by_uid)
+        for item in (person, *groups)
+        if everybody or item.kind == kind
+    ]
     return found + [
-        delegates_resource(item.principal, item.rights, by_uid)
+        delegates_resource(principal_as_seen(person, item.principal), item.rights, by_uid)
         for item in delegators
         if everybody or item.principal.kind == kind
     ]
+
+
+async def belonging(request: Request) -> tuple[Sequence[Principal], Sequence[Delegation]]:
+    """The groups that the person belongs to, and for whom they act."""
+    person = request.person
+    own = [principal_as_seen(person, person)]
+    groups = await request.site.people.all_groups_of(own)
+    return groups[person.id], (await request.site.people.delegators(own, through_groups=True))[person.id]
 
 
 async def naming(request: Request, resource: Resource, name: str, wanted: Sequence[str] | None) -> AsyncIterator[str]:
@@ -80,8 +96,7 @@ async def naming(request: Request, resource: Resource, name: str, wanted: Sequen
     own = await hrefs_of(request)
     children: list[Resource] = []
     if resource.kind in HOMES:
-        assert resource.home is not None
-        shown = await request.site.reading.collections(request.actor, resource.home)
+        shown = await request.site.reading.collections(request.actor, resource.found)
         children = [collection_of(resource, item) for item in shown]
     elif resource.kind in COLLECTIONS:
         children = [resource]
@@ -99,18 +114,16 @@ async def naming(request: Request, resource: Resource, name: str, wanted: Sequen
 
 async def members(request: Request, collection: Resource, wanted: Sequence[str]) -> AsyncIterator[str]:
     """The responses of all members of a collection."""
-    assert collection.collection is not None
     known = request.site.registry.by_kind[member_kind(collection.kind)]
     writer = MemberWriter(request, collection, wanted, known)
-    async for rows in member_pages(request, collection.collection, writer.columns):
+    async for rows in member_pages(request, collection.found, writer.columns):
         yield writer.page(rows)
 
 
 async def hrefs_of(request: Request) -> frozenset[str]:
     """The URLs of all principals that the person is, in both forms."""
     person = request.person
-    groups = (await request.site.people.all_groups_of([person.id]))[person.id]
-    delegators = (await request.site.people.delegators([person.id], through_groups=True))[person.id]
+    groups, delegators = await belonging(request)
     found = set()
     for by_uid in (True, False):
         found |= {principal_href(item, by_uid) for item in (person, *groups)}

@@ -85,7 +85,7 @@ async def found(
     request: Request, resource: Resource, search: PrincipalSearch, limit: int, wanted: list[str] | None, *, by_uid: bool
 ) -> Answer:
     """The responses of what a search finds, with a row that says so where the limit cuts it off."""
-    principals = await request.site.people.search(search, limit + 1)
+    principals = await request.site.people.search(request.actor, search, limit + 1)
     rows = await describe_all(request, [resource_of(item, by_uid) for item in principals[:limit]], wanted)
     if len(principals) > limit:
         precondition = names.element(dav("number-of-matches-within-limits"))

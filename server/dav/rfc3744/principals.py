@@ -13,15 +13,12 @@ from server.dav.core.resource import Kind, Resource, delegates_href, delegates_o
 from server.dav.rfc4918.propfind import names_in
 from server.domain.errors import BadRequest
 from server.domain.grants import DelegateRights
-from server.domain.principals import Principal, name_key
+from server.domain.principals import name_key
+from server.services.lookup import Found
+from server.services.permissions import principal_of
 
 
-def owners(resources: Sequence[Resource]) -> list[int]:
-    """The ids of the principals that resources are, or are groups of delegates of."""
-    return [resource.owner.id for resource in resources if resource.owner is not None]
-
-
-async def at(request: Request, hrefs: Iterable[str]) -> dict[str, Principal]:
+async def at(request: Request, hrefs: Iterable[str]) -> dict[str, Found]:
     """The principals that exist, by the hrefs that name them; one statement."""
     paths: dict[str, Path] = {}
     for href in hrefs:
@@ -38,15 +35,16 @@ async def at(request: Request, hrefs: Iterable[str]) -> dict[str, Principal]:
     named = [
         (FOLDER_KINDS[path.segments[1]], path.segments[2]) for path in paths.values() if path.segments[1] != "__uids__"
     ]
-    found = await request.site.people.principals_at(uids, named)
-    by_uid = {principal.uid: principal for principal in found}
-    by_name = {(principal.kind, name_key(principal.name)): principal for principal in found}
+    by_uid, by_name = {}, {}
+    for found in await request.site.people.principals_at(request.actor, uids, named):
+        principal = principal_of(found)
+        by_uid[principal.uid] = by_name[principal.kind, name_key(principal.name)] = found
     out = {}
     for href, path in paths.items():
         _, folder, name = path.segments
-        principal = by_uid.get(name) if folder == "__uids__" else by_name.get((FOLDER_KINDS[folder], name_key(name)))
-        if principal is not None:
-            out[href] = principal
+        each = by_uid.get(name) if folder == "__uids__" else by_name.get((FOLDER_KINDS[folder], name_key(name)))
+        if each is not None:
+            out[href] = each
     return out
 
 
@@ -72,15 +70,17 @@ async def resources_at(request: Request, hrefs: Iterable[str]) -> dict[str, Reso
     return out
 
 
-def resource_of(principal: Principal, by_uid: bool = True) -> Resource:
-    """The resource of a principal."""
-    return Resource(Kind.PRINCIPAL, principal_href(principal, by_uid), by_uid, principal)
+def resource_of(found: Found, by_uid: bool = True) -> Resource:
+    """The resource of a principal that was found."""
+    principal = principal_of(found)
+    return Resource(Kind.PRINCIPAL, principal_href(principal, by_uid), found, by_uid, principal)
 
 
-def delegates_resource(principal: Principal, rights: DelegateRights, by_uid: bool = True) -> Resource:
-    """The resource of the group of a principal's delegates."""
+def delegates_resource(found: Found, rights: DelegateRights, by_uid: bool = True) -> Resource:
+    """The resource of the group of the delegates of a principal that was found."""
     kind = Kind.READ_DELEGATES if rights == "read" else Kind.WRITE_DELEGATES
-    return Resource(kind, delegates_href(principal, rights, by_uid), by_uid, principal)
+    principal = principal_of(found)
+    return Resource(kind, delegates_href(principal, rights, by_uid), found, by_uid, principal)
 
 
 def read_prop(root: xml.Element) -> list[str] | None:

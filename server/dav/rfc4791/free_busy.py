@@ -15,9 +15,10 @@ from server.dav.rfc4791.filter_xml import read_time_range
 from server.dav.rfc4918.properties import CALENDAR_TYPE
 from server.dav.rfc6638_scheduling import is_transparent
 from server.domain.errors import BadRequest, InvalidFilter, TooManyInstances
-from server.domain.objects import Collection
 from server.http.answer import Answer
 from server.process.computing import computed
+from server.services.lookup import Found
+from server.services.permissions import collection_of
 
 READ_FREE_BUSY = caldav("read-free-busy")
 AVAILABILITY = caldav("calendar-availability")
@@ -40,17 +41,18 @@ async def free_busy_query(request: Request, resource: Resource, root: xml.Elemen
     if window.start is None or window.end is None:
         raise BadRequest("The time-range of a free-busy-query has a start and an end.")
     depth = request.depth("1")
-    calendars: list[Collection] = []
+    calendars: list[Found] = []
     availability: list[str] = []
     if resource.kind is Kind.CALENDAR and resource.collection is not None and depth != "0":
-        calendars = [resource.collection]
+        calendars = [resource.found]
     elif resource.kind is Kind.CALENDAR_HOME and resource.home is not None and depth == "infinity":
         # The transparency that the owner of the home has set decides, not the viewer's.
-        shown = await request.site.reading.owners_collections(resource.home)
-        calendars = [item for item in shown if item.kind == "calendar" and not is_transparent(item)]
+        shown = await request.site.reading.owners_collections(resource.found)
+        collections = [(item, collection_of(item)) for item in shown]
+        calendars = [found for found, item in collections if item.kind == "calendar" and not is_transparent(item)]
         availability = [
             xml.inner_text(item.properties[AVAILABILITY])
-            for item in shown
+            for _, item in collections
             if item.kind == "inbox" and AVAILABILITY in item.properties
         ]
     try:

@@ -28,7 +28,7 @@ async def get_calendar(request: Request, resource: Resource, headers: dict[str, 
     async def chunks() -> AsyncIterator[bytes]:
         aggregate = Aggregate(name if collection.member_count else None)
         yield aggregate.head().encode()
-        async for rows in member_pages(request, collection, ("name", "text")):
+        async for rows in member_pages(request, resource.found, ("name", "text")):
             if is_large(rows, ("name", "text")):
                 async for chunk in _large_page(aggregate, rows):
                     yield chunk

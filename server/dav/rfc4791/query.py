@@ -25,6 +25,8 @@ from server.domain.objects import Collection
 from server.domain.rows import MemberColumn, Row
 from server.http.answer import Answer
 from server.process.computing import computed
+from server.services.lookup import Found
+from server.services.permissions import collection_of
 from server.services.time.time_ranges import (
     StoredOccurrences,
     zone_of_calendar,
@@ -46,18 +48,18 @@ async def calendar_query(request: Request, resource: Resource, root: xml.Element
     async def zone_for(collection: Collection) -> Zone:
         return own_zone if own_zone is not None else await zone_of_calendar(collection)
 
-    async def select(collection: Collection) -> Selection:
+    async def select(found: Found) -> Selection:
         if plan is not None and not plan:
             return Selection(ids=())
-        zone = await zone_for(collection)
+        zone = await zone_for(collection_of(found))
         stored = None
         if data is not None and data.expand is not None:
-            stored = await request.site.reading.stored_in(collection, data.expand, zone)
+            stored = await request.site.reading.stored_in(found, data.expand, zone)
         special = {CALENDAR_DATA: reader(data, zone, stored)}
         if plan is None:
             return Selection(special=special)
-        found = await selection(request, collection, asked.comp_filter, plan, zone, stored)
-        return replace(found, special=special)
+        selected = await selection(request, found, asked.comp_filter, plan, zone, stored)
+        return replace(selected, special=special)
 
     return await run(request, resource, Query(wanted, select, columns_for(plan), CALENDARS))
 
@@ -92,14 +94,14 @@ def needs_test(plan: Sequence[Alternative]) -> bool:
 
 async def selection(
     request: Request,
-    collection: Collection,
+    calendar: Found,
     comp_filter: CompFilter,
     plan: Sequence[Alternative],
     zone: Zone,
     stored: StoredOccurrences | None,
 ) -> Selection:
     """Which members of a calendar may match a plan of at least one alternative, and how that is decided."""
-    within = {choice: await candidates(request, collection, choice, zone, stored) for choice in plan}
+    within = {choice: await candidates(request, calendar, choice, zone, stored) for choice in plan}
     windows = [ids for ids in within.values() if ids is not None]
     ids = sorted(frozenset().union(*windows)) if len(windows) == len(within) else None
     names = {choice.component for choice in plan}
@@ -120,19 +122,19 @@ async def selection(
 
 
 async def candidates(
-    request: Request, collection: Collection, choice: Alternative, zone: Zone, stored: StoredOccurrences | None
+    request: Request, calendar: Found, choice: Alternative, zone: Zone, stored: StoredOccurrences | None
 ) -> frozenset[int] | None:
     """Ids of the objects that an alternative covers, of any component type; None if it asks for the type only."""
     reading = request.site.reading
     found: list[frozenset[int]] = []
     if choice.uid:
-        rows = await reading.uids(collection, uid_search(choice.uid))
+        rows = await reading.uids(calendar, uid_search(choice.uid))
         found.append(covered(choice, rows) if len(rows) <= _FEW else await computed(covered, choice, rows))
     if choice.time_range is not None:
         component = (choice.component,)
-        found.append(await reading.objects_in(collection, choice.time_range, zone, stored, components=component))
+        found.append(await reading.objects_in(calendar, choice.time_range, zone, stored, components=component))
     if choice.alarm_range is not None:
-        found.append(await reading.ringing_in(collection, choice.alarm_range))
+        found.append(await reading.ringing_in(calendar, choice.alarm_range))
     return frozenset.intersection(*found) if found else None
 
 

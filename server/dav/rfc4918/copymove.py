@@ -86,7 +86,6 @@ async def transfer_member(
 ) -> Put:
     """COPY or MOVE a calendar object or a card."""
     target = found.collection
-    assert source.found is not None
     if len(destination.segments) == 5 and target is None:
         raise ParentMissing
     if len(destination.segments) != 5 or destination.add_member or target is None or found.home is None:
@@ -126,7 +125,6 @@ async def transfer_collection(
     if not keep and depth != "infinity":
         raise BadRequest("MOVE of a collection has the depth infinity (RFC 4918 §9.9.2).")
     assert source.home is not None
-    assert source.found is not None
     card = source.kind is Kind.ADDRESSBOOK
     location = carddav("addressbook-collection-location-ok") if card else caldav("calendar-collection-location-ok")
     if source.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):

@@ -79,6 +79,6 @@ async def member_listing(request: Request, resource: Resource) -> AsyncIterator[
     count = collection.member_count
     start, end = frame(f"{collection.name} ({count} {'entry' if count == 1 else 'entries'})")
     yield start
-    async for rows in member_pages(request, collection, ("name",)):
+    async for rows in member_pages(request, resource.found, ("name",)):
         yield links((request.url(resource.href + encode(row[0])), row[0]) for row in rows)
     yield end

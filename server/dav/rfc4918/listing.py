@@ -33,7 +33,7 @@ def page(title: str, items: Iterable[tuple[str, str]]) -> bytes:
 async def home_listing(request: Request, resource: Resource) -> bytes:
     """The page of a home. It shows nothing of its owner, whose changes do not change the ETag."""
     assert resource.home is not None
-    children = await request.site.reading.collections(request.actor, resource.home)
+    children = await request.site.reading.collections(request.actor, resource.found)
     return page(
         "Calendars" if resource.home.kind == "calendar" else "Address books",
         [(request.url(collection_of(resource, child).href), child.name) for child in children],

@@ -101,8 +101,7 @@ async def propfind(request: Request) -> Answer:
     if resource.kind in COLLECTIONS:
         return await paged(request, own, members(request, resource, wanted))
     if resource.kind in HOMES:
-        assert resource.home is not None
-        children = [collection_of(resource, item) for item in await request.collections_of(resource.home)]
+        children = [collection_of(resource, item) for item in await request.collections_of(resource.found)]
         every = request.site.registry.properties
         await request.prepare_listed(children, wanted.listed if wanted.kind != PROPNAME else list(every))
     elif resource.kind is Kind.PRINCIPAL:
@@ -130,12 +129,11 @@ def names_only(request: Request, resource: Resource, wanted: Sequence[str]) -> s
 
 async def members(request: Request, collection: Resource, wanted: Wanted) -> AsyncIterator[str]:
     """The responses of a collection's members, page by page in order of names."""
-    assert collection.collection is not None
     kind = member_kind(collection.kind)
     known = request.site.registry.by_kind[kind]
     asked = wanted.of_members(request, kind)
     writer = MemberWriter(
         request, collection, asked, known, every_dead=wanted.kind != PROP, names_only=wanted.kind == PROPNAME
     )
-    async for rows in member_pages(request, collection.collection, writer.columns):
+    async for rows in member_pages(request, collection.found, writer.columns):
         yield writer.page(rows)

@@ -221,7 +221,6 @@ async def apply(
             assert set_value is not None
             await set_value(request, resource, value or "")
         return
-    assert resource.found is not None
     if resource.object is not None:
         write = site.objects.set_properties
     elif resource.collection is not None:

@@ -16,12 +16,10 @@ from server.process.computing import computed
 
 async def get_addressbook(request: Request, resource: Resource, headers: dict[str, str]) -> Answer:
     """Answers GET on an address book."""
-    collection = resource.collection
-    assert collection is not None
     headers["Content-Type"] = CARD_TYPE
 
     async def chunks() -> AsyncIterator[bytes]:
-        async for rows in member_pages(request, collection, ("name", "text")):
+        async for rows in member_pages(request, resource.found, ("name", "text")):
             cards = [row[1] for row in rows]
             large = is_large(rows, ("name", "text"))
             for chunk in encoded(await computed(concatenate, cards) if large else concatenate(cards)):

@@ -11,9 +11,9 @@ from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource
 from server.dav.rfc6352.address_data import ADDRESS_DATA, asked_for
 from server.dav.rfc6352.filter_xml import read_query
-from server.domain.objects import Collection
 from server.domain.rows import MemberColumn, Row
 from server.http.answer import Answer
+from server.services.lookup import Found
 
 
 async def addressbook_query(request: Request, resource: Resource, root: xml.Element) -> Answer:
@@ -27,7 +27,7 @@ async def addressbook_query(request: Request, resource: Resource, root: xml.Elem
 
     everything = not asked.card_filter.prop_filters
 
-    async def select(collection: Collection) -> Selection:
+    async def select(found: Found) -> Selection:
         return Selection(None, None if everything else test, not everything, {ADDRESS_DATA: data})
 
     query = Query(

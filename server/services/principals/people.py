@@ -1,16 +1,20 @@
 """What front ends read of principals: groups, delegates, and what was granted to whom.
 
-Whoever is signed in reads principals; what was granted in a home is read by who has DAV:read-acl there.
+Each call demands the privilege that it needs on each principal, collection or home, and raises `AccessDenied` without
+it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from server.domain.grants import AccessList, Delegation
-from server.domain.objects import Collection, Home
+from server.domain.actors import Actor
+from server.domain.grants import NOTHING_GRANTED, AccessList, Delegation
 from server.domain.principal_search import PrincipalSearch
 from server.domain.principals import Principal, PrincipalKind
+from server.domain.privileges import Privilege
+from server.services.lookup import Found, principal_as_seen
+from server.services.permissions import home_of, principal_of
 from server.storage.access import Access
 from server.storage.directory import Directory
 
@@ -22,44 +26,79 @@ class People:
         self._directory = directory
         self._access = access
 
-    async def principals_at(self, uids: Sequence[str], names: Sequence[tuple[PrincipalKind, str]]) -> list[Principal]:
-        """The principals that have one of these stable ids, or a name of the kind that it was asked for as."""
-        return await self._access.principals_at(uids, names)
+    async def principals_at(
+        self, actor: Actor, uids: Sequence[str], names: Sequence[tuple[PrincipalKind, str]]
+    ) -> list[Found]:
+        """The principals that have one of these stable ids, or a name of the kind that it was asked for as; those that
+        the actor may read.
+        """
+        return _readable(actor, await self._access.principals_at(uids, names))
 
-    async def search(self, search: PrincipalSearch, limit: int) -> list[Principal]:
-        """The principals that a search finds, at most `limit`."""
-        return await self._access.search(search, limit)
+    async def search(self, actor: Actor, search: PrincipalSearch, limit: int) -> list[Found]:
+        """The principals that a search finds and the actor may read; at most `limit` are found."""
+        return _readable(actor, await self._access.search(search, limit))
 
-    async def administrators(self) -> list[Principal]:
-        """Everybody who has the role `admin`."""
-        return await self._directory.administrators()
+    async def groups_of(self, principals: Sequence[Found]) -> Mapping[int, Sequence[Principal]]:
+        """The groups that each of these principals is a direct member of, by its id."""
+        return await self._directory.groups_of(_ids(principals))
 
-    async def groups_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
-        """The groups that each of these principals is a direct member of."""
-        return await self._directory.groups_of(principal_ids)
+    async def members_of(self, groups: Sequence[Found]) -> Mapping[int, Sequence[Principal]]:
+        """The direct members of each of these groups, by its id."""
+        return await self._directory.members_of(_ids(groups))
 
-    async def members_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
-        """The direct members of each of these groups."""
-        return await self._directory.members_of(principal_ids)
+    async def all_groups_of(self, principals: Sequence[Found]) -> Mapping[int, Sequence[Principal]]:
+        """The groups that each of these principals belongs to, directly and through other groups, by its id."""
+        return await self._access.all_groups_of(_ids(principals))
 
-    async def all_groups_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
-        """The groups that each of these principals belongs to, directly and through other groups."""
-        return await self._access.all_groups_of(principal_ids)
+    async def all_members_of(self, groups: Sequence[Found]) -> Mapping[int, Sequence[Principal]]:
+        """Who belongs to each of these groups, directly and through other groups, those included; by its id."""
+        return await self._access.all_members_of(_ids(groups))
 
-    async def all_members_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
-        """Who belongs to each of these groups, directly and through other groups, those included."""
-        return await self._access.all_members_of(principal_ids)
-
-    async def delegates(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Delegation]]:
-        """Who acts for each of these principals."""
-        return await self._access.delegates(principal_ids)
+    async def delegates(self, principals: Sequence[Found]) -> Mapping[int, Sequence[Delegation]]:
+        """Who acts for each of these principals, by its id."""
+        return await self._access.delegates(_ids(principals))
 
     async def delegators(
-        self, principal_ids: Sequence[int], *, through_groups: bool
+        self, principals: Sequence[Found], *, through_groups: bool
     ) -> Mapping[int, Sequence[Delegation]]:
-        """For whom each of these principals acts, also as a member of groups if so asked."""
-        return await self._access.delegators(principal_ids, through_groups=through_groups)
+        """For whom each of these principals acts, by its id; also as a member of groups if so asked."""
+        return await self._access.delegators(_ids(principals), through_groups=through_groups)
 
-    async def access_list(self, home: Home, collection: Collection | None) -> AccessList:
-        """What was granted on a collection, or on every collection that lies in the home."""
-        return await self._access.access_list(home, collection)
+    async def administrators(self, found: Found) -> list[Principal]:
+        """Everybody who has the role `admin`, and with it every privilege on what was found. Needs DAV:read-acl."""
+        found.require(Privilege.READ_ACL)
+        return await self._directory.administrators()
+
+    async def access_list(self, found: Sequence[Found]) -> AccessList:
+        """What was granted on collections that were found in one home; on all that lie in it where the home itself is
+        among them. Needs DAV:read-acl on each.
+        """
+        for each in found:
+            each.require(Privilege.READ_ACL)
+        home = home_of(found[0])
+        own = {each.collection.id: each.collection for each in found if each.collection is not None}
+        whole = any(each.collection is None for each in found)
+        own = {id_: item for id_, item in own.items() if item.home_id == home.id}
+        if not own and not whole:
+            return NOTHING_GRANTED  # What is only shown here has its list where it lies.
+        granted = await self._access.access_list(home, None if whole or len(own) > 1 else next(iter(own.values())))
+        if whole:
+            return granted
+        return AccessList(
+            tuple(entry for entry in granted.entries if entry.collection_id in own),
+            tuple(share for share in granted.shares if share.collection_id in own),
+        )
+
+
+def _readable(actor: Actor, principals: Sequence[Principal]) -> list[Found]:
+    found = [principal_as_seen(actor.principal, principal) for principal in principals]
+    return [each for each in found if Privilege.READ in each.privileges]
+
+
+def _ids(principals: Sequence[Found]) -> list[int]:
+    """The ids of the principals that were found. Raises `AccessDenied`, `NotFound`."""
+    ids = []
+    for found in principals:
+        found.require(Privilege.READ)
+        ids.append(principal_of(found).id)
+    return ids

@@ -17,7 +17,10 @@ from server.calendar.zones import Zone
 from server.domain.errors import TooManyInstances
 from server.domain.objects import Collection
 from server.domain.occurrences import Timing
+from server.domain.privileges import Privilege
 from server.process.computing import computed
+from server.services.lookup import Found
+from server.services.permissions import readable
 from server.storage import Storage
 from server.storage.reads import MAX_TIMINGS, StoredRecurrence
 
@@ -35,48 +38,46 @@ class Window:
 
 
 async def overlapping(
-    storage: Storage, collection: Collection, ids: Sequence[int], window: Window, components: Sequence[str] | None
+    storage: Storage, found: Found, ids: Sequence[int], window: Window, components: Sequence[str] | None
 ) -> Mapping[int, bool]:
     """Whether objects overlap a window, by id; those of other types than `components` and those without a stored
-    recurrence are missing. An object overlaps where its rule takes too much work in the window.
+    recurrence are missing. An object overlaps where its rule takes too much work in the window. Raises `AccessDenied`.
     """
-    found: dict[int, bool] = {}
-    async for page in _pages(storage, collection, ids, components):
-        found.update(await computed(_overlapping, page, window))
-    return found
+    overlaps: dict[int, bool] = {}
+    async for page in _pages(storage, readable(found), ids, components):
+        overlaps.update(await computed(_overlapping, page, window))
+    return overlaps
 
 
-async def timings(
-    storage: Storage, collection: Collection, ids: Sequence[int], window: Window
-) -> Mapping[int, Sequence[Timing]]:
+async def timings(storage: Storage, found: Found, ids: Sequence[int], window: Window) -> Mapping[int, Sequence[Timing]]:
     """The instances of objects that overlap a window, by id, in order of place on the time line and recurrence id.
 
     Objects without a stored recurrence are missing, those with too many instances, and those behind `MAX_TIMINGS`
-    instances of others.
+    instances of others. Raises `AccessDenied`.
     """
-    found: dict[int, Sequence[Timing]] = {}
+    instances: dict[int, Sequence[Timing]] = {}
     room = MAX_TIMINGS
-    async for page in _pages(storage, collection, ids, None):
+    async for page in _pages(storage, readable(found), ids, None):
         timings = await computed(_timings, page, window, room)
-        found.update(timings)
+        instances.update(timings)
         room -= sum(map(len, timings.values()))
         if room <= 0:
             break
-    return found
+    return instances
 
 
 async def busy(
-    storage: Storage, collection: Collection, ids: Sequence[int], window: Window
+    storage: Storage, found: Found, ids: Sequence[int], window: Window
 ) -> tuple[list[BusyPeriod], frozenset[int]]:
     """What objects make busy in a window; and the ids of those that have a stored recurrence.
 
-    Raises `TooManyInstances` when a rule takes too much work because the window is long.
+    Raises `TooManyInstances` when a rule takes too much work because the window is long, and `AccessDenied`.
     """
     periods: list[BusyPeriod] = []
     known: set[int] = set()
-    async for page in _pages(storage, collection, ids, None):
-        found, read = await computed(_busy, page, window)
-        periods += found
+    async for page in _pages(storage, readable(found, Privilege.READ_FREE_BUSY), ids, None):
+        busy_periods, read = await computed(_busy, page, window)
+        periods += busy_periods
         known.update(read)
     return periods, frozenset(known)
 

@@ -10,9 +10,11 @@ from server.calendar.component import parse_calendar
 from server.calendar.freebusy import BusyPeriod, busy_of_object, merge, unavailable
 from server.calendar.zones import Zone
 from server.domain.errors import TooManyInstances
-from server.domain.objects import Collection
 from server.domain.occurrences import FLOATING_MARGIN, later
+from server.domain.privileges import Privilege
 from server.process.computing import computed
+from server.services.lookup import Found
+from server.services.permissions import collection_of, readable
 from server.services.text_pages import TEXTS, members_by_id
 from server.services.time import distant
 from server.services.time.time_ranges import zone_of_calendar
@@ -29,30 +31,33 @@ _FEW = 1_000
 
 
 async def busy_periods(
-    storage: Storage, calendars: Sequence[Collection], start: datetime, end: datetime, availability: Sequence[str] = ()
+    storage: Storage, calendars: Sequence[Found], start: datetime, end: datetime, availability: Sequence[str] = ()
 ) -> list[BusyPeriod]:
-    """The merged busy periods of calendars in a window (RFC 4791 §7.10), with what availabilities make of it.
+    """The merged busy periods of calendars that were found, in a window (RFC 4791 §7.10), with what availabilities make
+    of it.
 
     `availability` are texts of CALDAV:calendar-availability (RFC 7953 §7.2.4); VAVAILABILITY objects in the calendars
-    count too. Raises `TooManyInstances` when a rule takes too much work because the window is long.
+    count too. Raises `TooManyInstances` when a rule takes too much work because the window is long, and `AccessDenied`.
     """
     found: list[BusyPeriod] = []
     wide = (later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN))
     for at in range(0, len(calendars), _CALENDARS_AT_ONCE):
         page = calendars[at : at + _CALENDARS_AT_ONCE]
-        for calendar, times in zip(page, await storage.busy_times(page, (start, end), wide), strict=True):
+        collections = [readable(calendar, Privilege.READ_FREE_BUSY) for calendar in page]
+        for calendar, times in zip(page, await storage.busy_times(collections, (start, end), wide), strict=True):
             found += await _busy_in(storage, calendar, times, start, end)
     if availability and calendars:
-        zone = await zone_of_calendar(calendars[0])
+        zone = await zone_of_calendar(collection_of(calendars[0]))
         found += await computed(_unavailable, availability, start, end, zone)
     return merge(found, start, end) if len(found) < _FEW else await computed(merge, found, start, end)
 
 
 async def _busy_in(
-    storage: Storage, calendar: Collection, times: BusyTimes, start: datetime, end: datetime
+    storage: Storage, calendar: Found, times: BusyTimes, start: datetime, end: datetime
 ) -> list[BusyPeriod]:
     """What one calendar makes busy in a window; neither merged nor clipped."""
-    zone = await zone_of_calendar(calendar)
+    collection, need = collection_of(calendar), Privilege.READ_FREE_BUSY
+    zone = await zone_of_calendar(collection)
     found = [BusyPeriod(begin, finish, busy) for busy, begin, finish in times.merged]
     found += [
         BusyPeriod(zone.to_utc(begin.replace(tzinfo=None)), zone.to_utc(finish.replace(tzinfo=None)), busy)
@@ -62,13 +67,13 @@ async def _busy_in(
         periods, known = await distant.busy(storage, calendar, times.unexpanded, distant.Window(start, end, zone))
         found += periods
         left = [object_id for object_id in times.unexpanded if object_id not in known]
-        owner = await storage.owner_addresses(calendar.home_id) if left else frozenset()
-        async for rows in members_by_id(storage, calendar, left, ("id", "text"), TEXTS):
+        owner = await storage.owner_addresses(collection.home_id) if left else frozenset()
+        async for rows in members_by_id(storage, calendar, left, ("id", "text"), TEXTS, need=need):
             found += await computed(_busy, [row[1] for row in rows], start, end, zone, owner)
     if times.availability:
         texts: list[str] = []
         size = 0
-        async for rows in members_by_id(storage, calendar, times.availability, ("id", "text"), TEXTS):
+        async for rows in members_by_id(storage, calendar, times.availability, ("id", "text"), TEXTS, need=need):
             texts += [row[1] for row in rows]
             size += sum(len(row[1]) for row in rows)
             if size > MAX_AVAILABILITY:

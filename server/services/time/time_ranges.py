@@ -17,6 +17,8 @@ from server.domain.objects import Collection
 from server.domain.occurrences import EARLIEST, FLOATING_MARGIN, LATEST, Kind, Timing, later, resolve
 from server.domain.rows import Row
 from server.process.computing import computed
+from server.services.lookup import Found
+from server.services.permissions import readable
 from server.services.text_pages import TEXTS, members_by_id
 from server.services.time import distant
 from server.storage import Storage
@@ -70,42 +72,45 @@ def widened(time_range: TimeRange) -> TimeRange:
 
 async def objects_in(
     storage: Storage,
-    collection: Collection,
+    found: Found,
     time_range: TimeRange,
     zone: Zone,
     stored: StoredOccurrences | None = None,
     *,
     components: Sequence[str] | None = None,
 ) -> frozenset[int]:
-    """Ids of the objects with an occurrence that overlaps a window (RFC 4791 §9.9).
+    """Ids of the objects of the calendar that was found with an occurrence that overlaps a window (RFC 4791 §9.9).
 
     `stored` are occurrences read before for the same zone; they are used if the window is the same. Of objects whose
     occurrences are not all stored, only those of the types in `components` are read; None: all. An object whose rule
-    takes too much work in the window is among them.
+    takes too much work in the window is among them. Raises `AccessDenied`.
     """
+    collection = readable(found)
     if stored is not None and stored.time_range == time_range:
-        found, unexpanded = set(stored.by_object), sorted(stored.unexpanded)
+        ids, unexpanded = set(stored.by_object), sorted(stored.unexpanded)
     else:
         wide = widened(time_range)
         overlapping = await storage.overlapping(collection, _bounds(time_range), _bounds(wide))
-        found = set(overlapping.objects)
+        ids = set(overlapping.objects)
         for object_id, occurrence in overlapping.floating:
-            if object_id not in found and resolve(occurrence, zone).overlaps(time_range.start, time_range.end):
-                found.add(object_id)
+            if object_id not in ids and resolve(occurrence, zone).overlaps(time_range.start, time_range.end):
+                ids.add(object_id)
         unexpanded = list(overlapping.unexpanded)
-    left = [object_id for object_id in unexpanded if object_id not in found]
+    left = [object_id for object_id in unexpanded if object_id not in ids]
     if left:
-        far = await distant.overlapping(storage, collection, left, _window(time_range, zone), components)
-        found.update(object_id for object_id, overlaps in far.items() if overlaps)
+        far = await distant.overlapping(storage, found, left, _window(time_range, zone), components)
+        ids.update(object_id for object_id, overlaps in far.items() if overlaps)
         left = [object_id for object_id in left if object_id not in far]
-    async for texts in members_by_id(storage, collection, left, ("id", "text"), TEXTS, components=components):
-        found.update(await computed(_overlapping, texts, time_range, zone))
-    return frozenset(found)
+    async for texts in members_by_id(storage, found, left, ("id", "text"), TEXTS, components=components):
+        ids.update(await computed(_overlapping, texts, time_range, zone))
+    return frozenset(ids)
 
 
-async def ringing_in(storage: Storage, collection: Collection, time_range: TimeRange) -> frozenset[int]:
-    """Ids of the objects of which an alarm may ring in a window, wherever floating times lie."""
-    return frozenset(await storage.ringing(collection, _bounds(time_range)))
+async def ringing_in(storage: Storage, found: Found, time_range: TimeRange) -> frozenset[int]:
+    """Ids of the objects of the calendar that was found of which an alarm may ring in a window, wherever floating times
+    lie. Raises `AccessDenied`.
+    """
+    return frozenset(await storage.ringing(readable(found), _bounds(time_range)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,26 +132,23 @@ class StoredOccurrences:
         return self.by_object.get(object_id, ())
 
 
-async def stored_in(
-    storage: Storage, collection: Collection, time_range: TimeRange, zone: Zone
-) -> StoredOccurrences | None:
-    """The occurrences that overlap a window, from what is stored; None for more than are held at once.
+async def stored_in(storage: Storage, found: Found, time_range: TimeRange, zone: Zone) -> StoredOccurrences | None:
+    """The occurrences that overlap a window in the calendar that was found, from what is stored.
 
-    `collection` was read before.
+    None for more than are held at once. Raises `AccessDenied`.
     """
-    found = await storage.timings(collection, _bounds(time_range), _bounds(widened(time_range)))
-    if found is None:
+    collection = readable(found)
+    rows = await storage.timings(collection, _bounds(time_range), _bounds(widened(time_range)))
+    if rows is None:
         return None
-    many = len(found.timed) + len(found.floating) > _MANY
+    many = len(rows.timed) + len(rows.floating) > _MANY
     sorted_timings = (
-        await computed(timings_by_object, found, time_range, zone)
-        if many
-        else timings_by_object(found, time_range, zone)
+        await computed(timings_by_object, rows, time_range, zone) if many else timings_by_object(rows, time_range, zone)
     )
     by_object: dict[int, Sequence[Timing]] = {**sorted_timings}
-    unexpanded = frozenset(found.unexpanded)
+    unexpanded = frozenset(rows.unexpanded)
     if unexpanded:
-        far = await distant.timings(storage, collection, sorted(unexpanded), _window(time_range, zone))
+        far = await distant.timings(storage, found, sorted(unexpanded), _window(time_range, zone))
         unexpanded -= far.keys()
         for object_id, found_timings in far.items():
             # The stored occurrences may be only some of those in the window.

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from server.calendar.aggregate import Aggregate
 from server.contacts.aggregate import concatenate
+from server.domain.actors import Actor
 from server.domain.errors import NotFound
 from server.domain.objects import Collection, HomeKind, Target
 from server.domain.principals import PrincipalKind, name_key
+from server.domain.privileges import Privilege
 from server.domain.rows import MemberColumn, Row
+from server.services.lookup import Found, Lookup
+from server.services.permissions import collection_of, home_of
+from server.services.reading import Reading
 from server.services.text_pages import TEXTS, member_pages
 from server.services.transfer.collection_properties import DISPLAYNAME, text_of, write_folder
 from server.services.transfer.items import name_of
@@ -50,9 +55,11 @@ class Exported:
 class Exporter:
     """One run of an export."""
 
-    def __init__(self, storage: Storage, directory: Directory) -> None:
+    def __init__(self, storage: Storage, directory: Directory, actor: Actor) -> None:
         self._storage = storage
         self._directory = directory
+        self._actor = actor
+        self._lookup = Lookup(storage)
         self.result = Exported()
         self.progress: Callable[[int], None] = lambda objects: None
         """Called with the number of objects written since the last call."""
@@ -65,77 +72,84 @@ class Exporter:
                 yield each
             after = name_key(page[-1].name)
 
-    async def collections(self, owner: PrincipalRecord) -> list[Collection]:
+    async def collections(self, owner: PrincipalRecord) -> list[Found]:
         """A person's own calendars and address books."""
-        return [collection for collection, is_own in await self._shown(owner, _KINDS) if is_own]
+        return [
+            found for found in await self._shown(owner, _KINDS) if collection_of(found).home_id == home_of(found).id
+        ]
 
-    async def named(self, owner: PrincipalRecord, name: str, kind: HomeKind | None = None) -> list[Collection]:
+    async def named(self, owner: PrincipalRecord, name: str, kind: HomeKind | None = None) -> list[Found]:
         """The calendars and address books in a person's homes with a name, or of a kind and name, as the person sees
         them. What others have shared with them also has the name OWNER/NAME, by its owner's name for it.
 
         Raises `NotFound` when there is none.
         """
         kinds = _KINDS if kind is None else (kind,)
-        shown = [collection for collection, _ in await self._shown(owner, kinds)]
+        shown = await self._shown(owner, kinds)
         owner_name, separator, own_name = name.rpartition("/")
         if separator:
             ids = await self._ids(owner_name, own_name, kinds)
-            found = [collection for collection in shown if collection.id in ids]
+            found = [each for each in shown if collection_of(each).id in ids]
         else:
-            found = [collection for collection in shown if collection.name == name]
+            found = [each for each in shown if each.name == name]
         if not found:
             raise NotFound(f"{owner.name} has no {_CALLED[kind]} named {name}.")
         return found
 
-    async def _shown(self, owner: PrincipalRecord, kinds: Sequence[HomeKind]) -> list[tuple[Collection, bool]]:
-        """The collections that a person's homes show, and whether each is their own."""
-        found: list[tuple[Collection, bool]] = []
+    async def _shown(self, owner: PrincipalRecord, kinds: Sequence[HomeKind]) -> list[Found]:
+        """The collections that a person's homes show, as the person sees them."""
+        shown: list[Found] = []
+        actor = replace(self._actor, acting_for=owner.id)
+        reading = Reading(self._storage, TEXTS)
         for kind in kinds:
-            home = (await self._storage.resolve(owner.id, Target(owner.uid, "uid", kind))).home
-            if home is not None:
-                shown = await self._storage.collections(home, owner.id)
-                found += [(item, item.home_id == home.id) for item in shown if item.kind == kind]
-        return found
+            home = await self._lookup.find(actor, Target(owner.uid, "uid", kind), Privilege.READ)
+            if home.home is not None:
+                shown += [each for each in await reading.collections(actor, home) if collection_of(each).kind == kind]
+        return shown
 
     async def _ids(self, owner_name: str, name: str, kinds: Sequence[HomeKind]) -> set[int]:
         """The ids of the collections that somebody has under a name."""
         owner = await self._directory.principal(owner_name)
         if owner is None:
             return set()
-        found = [await self._storage.resolve(owner.id, Target(owner.uid, "uid", kind, name)) for kind in kinds]
+        actor = replace(self._actor, acting_for=owner.id)
+        targets = [Target(owner.uid, "uid", kind, name) for kind in kinds]
+        found = [await self._lookup.find(actor, target, Privilege.READ) for target in targets]
         return {each.collection.id for each in found if each.collection is not None}
 
-    async def count(self, owners: Sequence[PrincipalRecord], chosen: Sequence[Collection]) -> int:
+    async def count(self, owners: Sequence[PrincipalRecord], chosen: Sequence[Found]) -> int:
         """Objects in the chosen collections, or in all of the owners'."""
         if chosen:
-            return sum(each.member_count for each in chosen)
+            return sum(collection_of(each).member_count for each in chosen)
         total = 0
         for owner in owners:
-            total += sum(each.member_count for each in await self.collections(owner))
+            total += sum(collection_of(each).member_count for each in await self.collections(owner))
         return total
 
-    async def stream(self, collection: Collection, out: IO[bytes]) -> None:
-        """Write a collection as one iCalendar stream, or one after the other its cards."""
+    async def stream(self, found: Found, out: IO[bytes]) -> None:
+        """Write a collection as one iCalendar stream, or one after the other its cards. Raises `AccessDenied`."""
+        collection = collection_of(found)
         self.result.collections += 1
         if collection.kind == "addressbook":
-            async for page in self._pages(collection):
+            async for page in self._pages(found):
                 for row in page:
                     out.write(concatenate([row[2]]).encode())
             return
         title = collection.properties.get(DISPLAYNAME)
         whole = Aggregate((text_of(title) if title else None) or collection.name)
         out.write(whole.head().encode())
-        async for page in self._pages(collection):
+        async for page in self._pages(found):
             for row in page:
                 out.write(whole.add(row[2]).encode())
         out.write(whole.tail().encode())
 
-    async def folder(self, collection: Collection, folder: Path) -> None:
-        """Write a collection into a new folder."""
+    async def folder(self, found: Found, folder: Path) -> None:
+        """Write a collection into a new folder. Raises `AccessDenied`."""
+        collection = collection_of(found)
         _make(folder)
         write_folder(folder, collection)
         self.result.collections += 1
-        async for page in self._pages(collection):
+        async for page in self._pages(found):
             for name, uid, text, component in page:
                 _write_new(folder, _file_names(name, uid, component), text.encode())
 
@@ -143,8 +157,8 @@ class Exporter:
         """Write all collections of a person into folders of a new folder."""
         _make(folder)
         taken: set[str] = set()
-        for collection in await self.collections(owner):
-            await self.folder(collection, folder / _folder_name(collection, taken))
+        for found in await self.collections(owner):
+            await self.folder(found, folder / _folder_name(collection_of(found), taken))
 
     async def everything(self, everybody: Sequence[PrincipalRecord], folder: Path) -> None:
         """Write what everybody has, and who they are, into a new folder."""
@@ -155,8 +169,8 @@ class Exporter:
             if owner.kind != "group":
                 await self.person(owner, folder / ROOT / (owner.name if _can_be_file(owner.name) else owner.uid))
 
-    async def _pages(self, collection: Collection) -> AsyncIterator[Sequence[Row]]:
-        async for rows in member_pages(self._storage, collection, _COLUMNS, TEXTS):
+    async def _pages(self, found: Found) -> AsyncIterator[Sequence[Row]]:
+        async for rows in member_pages(self._storage, found, _COLUMNS, TEXTS):
             yield rows
             self.result.objects += len(rows)
             self.progress(len(rows))

@@ -162,7 +162,7 @@ class Places:
 
     async def _known(self, owner: PrincipalRecord, found: Found) -> Place:
         place = Place(owner, found, {}, set())
-        async for rows in member_pages(self._storage, place.collection, ("name", "uid", "etag"), _PAGE):
+        async for rows in member_pages(self._storage, found, ("name", "uid", "etag"), _PAGE):
             for name, uid, etag in rows:
                 place.by_uid[uid] = Known(name, etag)
                 place.names.add(name)

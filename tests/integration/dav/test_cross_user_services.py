@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
@@ -19,6 +20,8 @@ from server.services.collections import Collections
 from server.services.granting import Granting
 from server.services.lookup import Found, Lookup
 from server.services.objects import Objects
+from server.services.principals.people import People
+from server.services.reading import Reading
 from server.services.sharing import Sharing
 from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.access import PostgresAccess
@@ -28,6 +31,8 @@ from tests.integration.dav.cross_user import DELEGATES, MARK, MAY, USERS, World,
 from tests.integration.dav.person import Person, event
 from tests.integration.dav.sharing import ACTOR, CAUSE
 
+BUSY = datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC)
+"""A window with what the events of the world take."""
 NOTE = PropertyChanges({"{http://example.com/ns/}note": "<x:note xmlns:x='http://example.com/ns/'>1</x:note>"})
 
 
@@ -50,16 +55,33 @@ class Desk:
         access, limits = PostgresAccess(storage), Limits()
         self.lookup = Lookup(storage)
         self.objects, self.collections = Objects(storage, limits), Collections(storage, limits)
-        self.granting = Granting(access)
-        self.sharing = Sharing(storage, PostgresDirectory(storage.database), access)
+        directory = PostgresDirectory(storage.database)
+        self.granting, self.sharing = Granting(access), Sharing(storage, directory, access)
+        self.reading, self.people = Reading(storage, page_size=100), People(directory, access)
 
     async def find(self, need: Privilege, *names: str, or_need: Privilege = Privilege.READ) -> Found:
         return await self.lookup.find(
             self.actor, Target(self.world.owner.uid, "uid", "calendar", *names), need, or_need=or_need
         )
 
-    async def read(self, need: Privilege, *names: str) -> None:
-        (await self.find(need, *names)).require(need)
+    async def list_members(self) -> None:
+        found = await self.find(Privilege.READ, "shared")
+        assert [page async for page in self.reading.pages(found, ("name", "text"))]
+
+    async def read_event(self) -> None:
+        assert await self.reading.member(await self.find(Privilege.READ, "shared", "1.ics"), ("name", "text"))
+
+    async def read_busy_time(self) -> None:
+        found = await self.find(Privilege.READ_FREE_BUSY, "shared")
+        assert await self.reading.busy_periods([found], *BUSY, ())
+
+    async def list_collections(self) -> None:
+        assert await self.reading.collections(self.actor, await self.find(Privilege.READ))
+
+    async def read_access_list(self) -> None:
+        found = await self.find(Privilege.READ_ACL, "shared")
+        assert (await self.people.access_list([found])).entries
+        await self.people.administrators(found)
 
     async def put(self, name: str, uid: str) -> None:
         found = await self.find(Privilege.BIND, "shared", name, or_need=Privilege.WRITE_CONTENT)
@@ -123,17 +145,17 @@ async def _delete_calendar(desk: Desk) -> None:
 
 
 SERVICES: Mapping[str, Callable[[Desk], Awaitable[None]]] = {
-    "read the calendar": lambda desk: desk.read(Privilege.READ, "shared"),
-    "read an event": lambda desk: desk.read(Privilege.READ, "shared", "1.ics"),
-    "read when its owner is busy": lambda desk: desk.read(Privilege.READ_FREE_BUSY, "shared"),
-    "read the home": lambda desk: desk.read(Privilege.READ),
+    "read the calendar": lambda desk: desk.list_members(),
+    "read an event": lambda desk: desk.read_event(),
+    "read when its owner is busy": lambda desk: desk.read_busy_time(),
+    "read the home": lambda desk: desk.list_collections(),
     "set properties of the calendar": _set_properties,
     "create an event": lambda desk: desk.put(f"{desk.user}-new.ics", f"by-{desk.user}"),
     "replace an event": lambda desk: desk.put("1.ics", f"{MARK}-shared"),
     "set properties of an event": _set_properties_of_event,
     "copy an event": lambda desk: desk.copy(),
     "delete an event": _delete_event,
-    "read the access control list": lambda desk: desk.read(Privilege.READ_ACL, "shared"),
+    "read the access control list": lambda desk: desk.read_access_list(),
     "set the access control list": lambda desk: desk.set_acl(),
     "set the delegates": lambda desk: desk.set_delegates(),
     "create a calendar": _create_calendar,

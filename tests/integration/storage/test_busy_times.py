@@ -9,6 +9,7 @@ from server.domain.contents import ObjectView, Views
 from server.domain.occurrences import Busy
 from server.services.time.free_busy import busy_periods
 from storage_plugins.postgres.access import PostgresAccess
+from tests.found import collection_found
 from tests.integration.storage.conftest import make_person
 from tests.integration.storage.values import CAUSE, LIMITS, event_text, read
 
@@ -87,6 +88,7 @@ async def test_many_calendars_are_as_busy_as_each_alone(storage):
     assert [types(together[at]) for at in (1, 3, 5)] == [set(), {Busy.BUSY}, {Busy.TENTATIVE}]
     assert len(together[2].availability) == 1
     assert [len(found.floating) for found in together[::2][:3]] == [2, 2, 2]
-    everything = await busy_periods(storage, asked, START, END)
-    assert everything == await busy_periods(storage, [*asked[1:], asked[0]], START, END)
+    readable = [collection_found(calendar) for calendar in asked]
+    everything = await busy_periods(storage, readable, START, END)
+    assert everything == await busy_periods(storage, [*readable[1:], readable[0]], START, END)
     assert await busy_periods(storage, [], START, END) == []
