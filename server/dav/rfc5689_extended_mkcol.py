@@ -22,6 +22,7 @@ from server.dav.rfc4918.proppatch import Instructions, read_creation
 from server.domain.changes import Unchanged
 from server.domain.errors import AlreadyExists, BadRequest, NotFound, ParentMissing, TooManyCollections
 from server.domain.objects import NewCollection
+from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.http.routes import Route
 from server.services.changing import change
@@ -93,8 +94,8 @@ def read_resourcetype(props: list[xml.Element]) -> tuple[Kind | None, bool]:
 async def look_up_name(request: Request, kind: Kind | None) -> Found:
     """What there is at a path where a collection is to be made. Raises `AccessDenied`, `Refused`."""
     try:
-        found = await request.look_up(need=dav("bind"))
-        request.demand_sight(request.path, found, dav("bind"))
+        found = await request.look_up(need=Privilege.BIND)
+        request.demand_sight(request.path, found, Privilege.BIND)
     except NotFound:
         raise Refused(403, LOCATIONS[kind or _tree_kind(request)], "Collections lie directly in a home.") from None
     return found
@@ -120,7 +121,7 @@ async def demand_free(request: Request, kind: Kind | None, found: Found) -> tupl
         raise Refused(403, LOCATIONS[kind], "Collections lie directly in a home of their kind.")
     if found.home is None or found.owner is None:
         raise ParentMissing
-    request.require(_home(request, found), dav("bind"))
+    request.require(_home(request, found), Privilege.BIND)
     if len(path.segments[3].encode()) > request.site.limits.max_name_length:
         raise BadRequest("The name is too long.")
     return unchanged

@@ -15,6 +15,7 @@ from server.dav.core.resource import Kind, Resource, collection_in
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import check_media_type, written
 from server.domain.errors import ParentMissing
+from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.http.routes import Route
 from server.services.changing import change
@@ -28,13 +29,13 @@ GROWING = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK})
 
 async def refuse_post(request: Request) -> Answer:
     """Answers POST to anything but an add-member URL."""
-    await request.look_up(need=dav("bind"))
+    await request.look_up(need=Privilege.BIND)
     raise Refused(405, message="POST adds members to a collection, at its DAV:add-member URL (RFC 5995).")
 
 
 async def post(request: Request) -> Answer:
     """Answers POST to the add-member URL of a collection."""
-    path, result = await change(partial(request.look_up, need=dav("bind")), partial(add_member, request))
+    path, result = await change(partial(request.look_up, need=Privilege.BIND), partial(add_member, request))
     return await written(request, path, result, request.url(path.href))
 
 

@@ -16,6 +16,7 @@ from server.dav.core.resource import Kind, Resource, home_href, principal_href, 
 from server.dav.core.xml import Element
 from server.domain.errors import AccessDenied, BadRequest, NotFound
 from server.domain.objects import Collection
+from server.domain.privileges import Privilege
 from server.http.paths import encode
 from server.services.permissions import collection_of
 from server.services.scheduling.calendar_users import CUTYPES, addresses_of
@@ -67,7 +68,7 @@ def _default(component: Scheduled) -> Property[Request]:
         refusal = Refused(403, refused, f"No calendar of one's own that takes {component}.")
         try:
             path = request.parse_href(xml.text_of(element.find(dav("href"))))
-            found = resource_at(path, await request.look_up(path, need=dav("read")))
+            found = resource_at(path, await request.look_up(path, need=Privilege.READ))
         except (NotFound, AccessDenied, BadRequest):
             raise refusal from None
         calendar = found.collection

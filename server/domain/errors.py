@@ -7,6 +7,8 @@ label in one table; each has a row of its own there. The storage plugin turns da
 
 from __future__ import annotations
 
+from server.domain.privileges import Privilege
+
 
 class KoyomiError(Exception):
     """Something went wrong."""
@@ -42,12 +44,12 @@ class RequestTimedOut(KoyomiError):
 class AccessDenied(KoyomiError):
     """A privilege is needed that the signed-in person does not have."""
 
-    def __init__(self, href: str, privilege: str, message: str | None = None) -> None:
+    def __init__(self, href: str, privilege: Privilege, message: str | None = None) -> None:
         super().__init__(message)
         self.href = href
         """The path of the resource that lacks the privilege, without a proxy's prefix."""
         self.privilege = privilege
-        """Qualified name, such as `{DAV:}read`."""
+        """Its value is the qualified name."""
 
 
 class PersonalOnly(KoyomiError):

@@ -12,6 +12,7 @@ from server.dav.core.large_pages import PART, encoded
 from server.dav.core.registry import MemberValue, Property, TakesLong
 from server.dav.core.resource import member_kind
 from server.domain.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
+from server.domain.privileges import Privilege
 from server.domain.rows import MemberColumn, Row
 from server.http.answer import Answer
 from server.http.paths import encode, is_plain, is_plain_but
@@ -98,7 +99,7 @@ def describe(request: Request, resource: Resource, wanted: Sequence[str]) -> str
             else:
                 found.append(fragment)
             continue
-        if item.privilege != "{DAV:}read":
+        if item.privilege is not Privilege.READ:
             privileges = privileges if privileges is not None else request.privileges(resource)
             if item.privilege not in privileges:
                 denied.append(names.tags(name)[2])
@@ -185,7 +186,7 @@ class MemberWriter:
                 self.dead.append(name)
                 continue
             if value is None and item is not None:
-                if item.privilege != "{DAV:}read" and item.privilege not in request.privileges(collection):
+                if item.privilege is not Privilege.READ and item.privilege not in request.privileges(collection):
                     self.denied.append(empty)
                     continue
                 if item.same_for_members:

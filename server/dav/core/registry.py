@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from server.dav.core.resource import OBJECTS, Kind, Resource
 from server.dav.core.xml import Element
+from server.domain.privileges import Privilege
 from server.domain.rows import MemberColumn
 from server.http.answer import Answer
 from server.http.routes import Handler, Route, Routes
@@ -71,7 +72,7 @@ class Property(Generic[R]):
     """Kinds on which it can be set, if not on all that have it."""
     in_allprop: bool = False
     """Whether `DAV:allprop` includes it: those of RFC 4918 only, as later standards demand."""
-    privilege: str = "{DAV:}read"
+    privilege: Privilege = Privilege.READ
     """What reading it needs: DAV:read, DAV:read-acl or DAV:read-current-user-privilege-set (RFC 3744)."""
     load: Load[R] | None = None
     """For a property that needs more than the resource: what `render` would give, awaited where it is asked for."""
@@ -90,7 +91,7 @@ class Standard(Generic[R]):
     name: str
     properties: Sequence[Property[R]] = ()
     reports: Sequence[tuple[str, frozenset[Kind], Report[R]]] = ()
-    report_privileges: Sequence[tuple[str, str]] = ()
+    report_privileges: Sequence[tuple[str, Privilege]] = ()
     """Reports that need another privilege than DAV:read."""
     routes: Sequence[Route[R]] = ()
     """Handlers of methods, by what a path can name (`server.dav.core.shapes`)."""
@@ -110,7 +111,7 @@ class Registry(Generic[R]):
     properties: dict[str, Property[R]] = field(default_factory=dict)
     by_kind: dict[Kind, dict[str, Property[R]]] = field(default_factory=dict)
     reports: dict[str, tuple[frozenset[Kind], Report[R]]] = field(default_factory=dict)
-    report_privileges: dict[str, str] = field(default_factory=dict)
+    report_privileges: dict[str, Privilege] = field(default_factory=dict)
     loaded_in_listings: set[str] = field(default_factory=set)
     """Names of the properties with `load_in_listings`."""
     getters: dict[Kind, Getter[R]] = field(default_factory=dict)

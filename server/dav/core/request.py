@@ -123,7 +123,7 @@ class Request:
         return self.person
 
     async def look_up(
-        self, path: Path | None = None, *, need: str, or_need: str = Privilege.READ, text: bool = False
+        self, path: Path | None = None, *, need: Privilege, or_need: Privilege = Privilege.READ, text: bool = False
     ) -> Found:
         """What there is at a path, the request's own by default, as `Lookup.find` finds it.
 
@@ -133,9 +133,7 @@ class Request:
         target = path.target()
         known = await self._resolve(target, text=text)
         try:
-            return await self.site.lookup.find(
-                self.actor, target, Privilege(need), or_need=Privilege(or_need), text=text, known=known
-            )
+            return await self.site.lookup.find(self.actor, target, need, or_need=or_need, text=text, known=known)
         except AccessDenied:
             raise AccessDenied(lacking(path, need), need) from None
 
@@ -158,7 +156,7 @@ class Request:
         return Actor(found.viewer, origin, self.wire.request_id, acting_for, self.wire.trace)
 
     async def resource(
-        self, path: Path | None = None, *, need: str = Privilege.READ, text: bool = False, on_parent: bool = False
+        self, path: Path | None = None, *, need: Privilege = Privilege.READ, text: bool = False, on_parent: bool = False
     ) -> Resource:
         """The resource at a path, with the privilege checked, on what it lies in if `on_parent`.
 
@@ -168,7 +166,7 @@ class Request:
         self.require(parent_of(found) if on_parent else found, need)
         return found
 
-    async def find(self, path: Path | None = None, *, need: str, text: bool = False) -> Resource:
+    async def find(self, path: Path | None = None, *, need: Privilege, text: bool = False) -> Resource:
         """The resource at a path, for a caller that checks the privilege itself. Raises `NotFound`, `AccessDenied`."""
         path = path or self.path
         found = await self.look_up(path, need=need, text=text)
@@ -178,10 +176,10 @@ class Request:
             self.demand_sight(path, found, need)
             raise
 
-    def demand_sight(self, path: Path, found: Found, need: str) -> None:
+    def demand_sight(self, path: Path, found: Found, need: Privilege) -> None:
         """Raises `AccessDenied` where the person may not learn what is missing."""
         with self.denied_at(lacking(path, need)):
-            found.demand_sight(Privilege(need))
+            found.demand_sight(need)
 
     @contextlib.contextmanager
     def denied_at(self, href: str) -> Iterator[None]:
@@ -191,7 +189,7 @@ class Request:
         except AccessDenied as error:
             raise AccessDenied(href, error.privilege) from None
 
-    def require(self, resource: Resource, privilege: str) -> None:
+    def require(self, resource: Resource, privilege: Privilege) -> None:
         """Raises `AccessDenied` when the person lacks a privilege on a resource."""
         if privilege not in self.privileges(resource):
             raise AccessDenied(resource.href, privilege)

@@ -10,6 +10,7 @@ from server.domain.errors import NotFound
 from server.domain.grants import DelegateRights
 from server.domain.objects import Collection, Home, Object
 from server.domain.principals import Principal
+from server.domain.privileges import Privilege
 from server.http.paths import encode
 from server.services.lookup import Found
 
@@ -59,7 +60,7 @@ _COLLECTION_KINDS = {
     "outbox": Kind.OUTBOX,
     "notification": Kind.NOTIFICATIONS,
 }
-_PRIVILEGES_ON_PARENT = frozenset({"{DAV:}bind", "{DAV:}unbind"})
+_PRIVILEGES_ON_PARENT = frozenset({Privilege.BIND, Privilege.UNBIND})
 DELEGATE_NAMES = {Kind.READ_DELEGATES: "calendar-proxy-read", Kind.WRITE_DELEGATES: "calendar-proxy-write"}
 """The last segment of their URLs."""
 _MEMBER_KINDS = {
@@ -193,7 +194,7 @@ def parent_of(resource: Resource) -> Resource:
     return resource
 
 
-def lacking(path: Path, privilege: str) -> str:
+def lacking(path: Path, privilege: Privilege) -> str:
     """The URL of the resource on which a request at a path needs a privilege (RFC 3744, Appendix B)."""
     on_parent = privilege in _PRIVILEGES_ON_PARENT and len(path.segments) > 3
     return path.parent().url if on_parent else path.url

@@ -14,6 +14,7 @@ from server.dav.core.request import Request
 from server.dav.core.resource import EVERY, Resource
 from server.dav.core.shapes import SHAPES
 from server.domain.errors import AccessDenied
+from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.http.routes import Route
 
@@ -23,11 +24,11 @@ async def report(request: Request) -> Answer:
     root = await request.demand_xml()
     name = str(root.tag)
     request.operation = name
-    need = request.site.registry.report_privileges.get(name, dav("read"))
+    need = request.site.registry.report_privileges.get(name, Privilege.READ)
     resource = await request.resource(need=need)
     kinds, handler = request.site.registry.reports.get(name, (frozenset(), None))
     if handler is None or resource.kind not in kinds:
-        if dav("read") not in request.privileges(resource):
+        if Privilege.READ not in request.privileges(resource):
             raise AccessDenied(resource.href, need)
         raise Refused(403, dav("supported-report"), "The resource does not offer this report (RFC 3253 §3.6).")
     share()

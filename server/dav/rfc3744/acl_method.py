@@ -38,7 +38,7 @@ async def acl(request: Request) -> Answer:
     if len(request.path.segments) != 4 or request.path.tree not in ("calendars", "addressbooks"):
         await request.signed_in()
         raise Refused(405, message=_WHERE)
-    await change(partial(request.resource, need=dav("write-acl")), partial(set_list, request))
+    await change(partial(request.resource, need=Privilege.WRITE_ACL), partial(set_list, request))
     return Answer(200)
 
 

@@ -27,6 +27,7 @@ from server.dav.rfc3744.principals import delegates_resource, demand_depth_zero,
 from server.domain.errors import BadRequest
 from server.domain.grants import DelegateRights, Delegation
 from server.domain.principals import Principal
+from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.services.lookup import principal_as_seen
 
@@ -145,5 +146,5 @@ STANDARD = Standard(
         (dav("acl-principal-prop-set"), OWNED, acl_principal_prop_set),
         (dav("principal-match"), MATCHED, principal_match),
     ),
-    report_privileges=((dav("acl-principal-prop-set"), dav("read-acl")),),
+    report_privileges=((dav("acl-principal-prop-set"), Privilege.READ_ACL),),
 )

@@ -10,6 +10,7 @@ from server.dav.rfc4791.mkcalendar import mkcalendar
 from server.dav.rfc4791.multiget import calendar_multiget
 from server.dav.rfc4791.properties import PROPERTIES
 from server.dav.rfc4791.query import calendar_query
+from server.domain.privileges import Privilege
 from server.http.routes import Route
 
 IN_HOME = frozenset(
@@ -45,7 +46,7 @@ STANDARD = Standard(
         ),
         (caldav("free-busy-query"), frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR}), free_busy_query),
     ),
-    report_privileges=((caldav("free-busy-query"), caldav("read-free-busy")),),
+    report_privileges=((caldav("free-busy-query"), Privilege.READ_FREE_BUSY),),
     getters=((Kind.CALENDAR, get_calendar),),
     tokens=tuple((token, IN_HOME | {Kind.PRINCIPAL, Kind.ROOT}) for token in TOKENS),
 )

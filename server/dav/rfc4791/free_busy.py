@@ -15,12 +15,12 @@ from server.dav.rfc4791.filter_xml import read_time_range
 from server.dav.rfc4918.properties import CALENDAR_TYPE
 from server.dav.rfc6638_scheduling import is_transparent
 from server.domain.errors import BadRequest, InvalidFilter, TooManyInstances
+from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.process.computing import computed
 from server.services.lookup import Found
 from server.services.permissions import collection_of
 
-READ_FREE_BUSY = caldav("read-free-busy")
 AVAILABILITY = caldav("calendar-availability")
 
 
@@ -30,7 +30,7 @@ async def free_busy_query(request: Request, resource: Resource, root: xml.Elemen
     Of a home, transparent calendars do not count (RFC 6638 §9.1). A query of one calendar asks for its own events:
     they count whether the calendar is transparent or not.
     """
-    request.require(resource, READ_FREE_BUSY)
+    request.require(resource, Privilege.READ_FREE_BUSY)
     element = root.find(caldav("time-range"))
     if element is None:
         raise BadRequest("The report has no time-range.")

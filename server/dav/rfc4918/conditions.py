@@ -12,6 +12,7 @@ from server.dav.core.resource import Resource, resource_at
 from server.dav.rfc4918.listing import principal_listing
 from server.domain.changes import Unchanged
 from server.domain.errors import AccessDenied, BadRequest, NotFound, PreconditionFailed
+from server.domain.privileges import Privilege
 from server.http import conditions
 from server.services.etags import etag_of
 
@@ -187,6 +188,6 @@ async def _if_header(request: Request, value: str, known: dict[str | None, Resou
 async def _find(request: Request, href: str) -> Resource | None:
     path = request.parse_href(href)
     try:
-        return resource_at(path, await request.look_up(path, need="{DAV:}read"))
+        return resource_at(path, await request.look_up(path, need=Privilege.READ))
     except (NotFound, AccessDenied):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from server.dav.core.errors import Refused
-from server.dav.core.names import caldav, carddav, dav
+from server.dav.core.names import caldav, carddav
 from server.dav.core.paths import Path
 from server.dav.core.request import Request
 from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_in, parent_of, resource_at
@@ -13,6 +13,7 @@ from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import written
 from server.domain.changes import Unchanged
 from server.domain.errors import AccessDenied, BadRequest, NotFound, ParentMissing, PreconditionFailed
+from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.services.changing import change
 from server.services.lookup import Found
@@ -32,7 +33,7 @@ async def move(request: Request) -> Answer:
 
 async def transfer(request: Request, *, keep: bool) -> Answer:
     """COPY (`keep`) or MOVE."""
-    read = partial(request.resource, need=dav("read") if keep else dav("unbind"), on_parent=not keep)
+    read = partial(request.resource, need=Privilege.READ if keep else Privilege.UNBIND, on_parent=not keep)
     result = await change(read, partial(transfer_resource, request, keep=keep))
     if isinstance(result, Answer):
         return result
@@ -45,9 +46,11 @@ async def transfer_resource(request: Request, source: Resource, *, keep: bool) -
     destination = read_destination(request)
     overwrite = read_overwrite(request)
     if source.kind not in OBJECTS | COLLECTIONS:
-        raise AccessDenied(source.href, dav("unbind"))
+        raise AccessDenied(source.href, Privilege.UNBIND)
     unchanged = await conditions.demand(request, source)
-    found = await request.look_up(destination, need=dav("bind"), or_need=dav("write-content" if keep else "bind"))
+    found = await request.look_up(
+        destination, need=Privilege.BIND, or_need=Privilege.WRITE_CONTENT if keep else Privilege.BIND
+    )
     try:
         existing: Resource | None = resource_at(destination, found)
     except NotFound:
@@ -95,7 +98,7 @@ async def transfer_member(
     if existing is not None and not overwrite:
         raise PreconditionFailed("There is something at the destination.")
     if not takes_members(target):
-        raise AccessDenied(destination.parent().url, dav("bind"))
+        raise AccessDenied(destination.parent().url, Privilege.BIND)
     if (target.kind == "addressbook") != (source.kind is Kind.ADDRESS_OBJECT):
         card = target.kind == "addressbook"
         media = carddav("supported-address-data") if card else caldav("supported-calendar-data")
@@ -128,14 +131,14 @@ async def transfer_collection(
     card = source.kind is Kind.ADDRESSBOOK
     location = carddav("addressbook-collection-location-ok") if card else caldav("calendar-collection-location-ok")
     if source.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
-        raise AccessDenied(source.href, dav("unbind"))
+        raise AccessDenied(source.href, Privilege.UNBIND)
     if len(destination.segments) != 4 or found.home is None or found.home.id != source.home.id:
         raise Refused(403, location, "A collection lies directly in its owner's home.")
     if existing is not None and not overwrite:
         raise PreconditionFailed("There is something at the destination.")
     if existing is not None and existing.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
-        raise AccessDenied(existing.href, dav("unbind"))
-    request.require(parent_of(source), dav("bind"))
+        raise AccessDenied(existing.href, Privilege.UNBIND)
+    request.require(parent_of(source), Privilege.BIND)
     collections = request.site.collections
     if keep:
         await collections.copy(

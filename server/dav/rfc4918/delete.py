@@ -8,6 +8,7 @@ from server.dav.core.request import Request
 from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource
 from server.dav.rfc4918 import conditions
 from server.domain.errors import AccessDenied, BadRequest
+from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.services.changing import change
 
@@ -15,7 +16,7 @@ from server.services.changing import change
 async def delete(request: Request) -> Answer:
     """Answers DELETE."""
     await change(
-        partial(request.resource, need="{DAV:}unbind", on_parent=True),
+        partial(request.resource, need=Privilege.UNBIND, on_parent=True),
         partial(delete_resource, request),
     )
     return Answer(204)
@@ -30,7 +31,7 @@ async def delete_resource(request: Request, resource: Resource) -> None:
         await site.objects.delete(request.actor, found, unchanged=unchanged)
         return
     if resource.kind not in COLLECTIONS or resource.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
-        raise AccessDenied(resource.href, "{DAV:}unbind")
+        raise AccessDenied(resource.href, Privilege.UNBIND)
     if request.depth("infinity") != "infinity":
         raise BadRequest("DELETE of a collection has the depth infinity (RFC 4918 §9.6.1).")
     await site.collections.delete(request.actor, found, unchanged=unchanged)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from server.dav.core.request import Request
 from server.dav.core.resource import Kind, Resource, resource_at
 from server.domain.errors import NotFound
+from server.domain.privileges import Privilege
 from server.http.answer import Answer
 
 _UNMAPPED = {
@@ -17,7 +18,7 @@ _UNMAPPED = {
 
 async def options(request: Request) -> Answer:
     """Answers OPTIONS."""
-    found = await request.look_up(need="{DAV:}read")
+    found = await request.look_up(need=Privilege.READ)
     registry = request.site.registry
     path = request.path
     try:

@@ -18,6 +18,7 @@ from server.dav.rfc4918 import conditions
 from server.domain.changes import PropertyChanges, Unchanged
 from server.domain.errors import AccessDenied, BadRequest
 from server.domain.objects import PERSONAL_PROPERTIES
+from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.services.changing import change
 
@@ -176,7 +177,7 @@ async def read_creation(request: Request, resource: Resource, props: Iterable[xm
 
 async def proppatch(request: Request) -> Answer:
     """Answers PROPPATCH."""
-    return await change(partial(request.find, need=dav("write-properties")), partial(patch, request))
+    return await change(partial(request.find, need=Privilege.WRITE_PROPERTIES), partial(patch, request))
 
 
 async def patch(request: Request, resource: Resource) -> Answer:
@@ -197,7 +198,7 @@ async def patch(request: Request, resource: Resource) -> Answer:
 def demand_allowed(request: Request, resource: Resource, instructions: Instructions) -> None:
     """Raises `AccessDenied` where the person may not change the properties, except those of their own view."""
     held = request.privileges(resource)
-    if dav("write-properties") in held:
+    if Privilege.WRITE_PROPERTIES in held:
         known = request.site.registry.by_kind[resource.kind]
         elsewhere = all(name in known and (known[name].write or not known[name].read) for name in instructions.names)
         if resource.kind in HOMES | COLLECTIONS | OBJECTS or elsewhere:
@@ -206,7 +207,7 @@ def demand_allowed(request: Request, resource: Resource, instructions: Instructi
         keeps_view = policy.may_keep_view(request.person, resource.owner, resource.collection, held)
         if keeps_view and PERSONAL_PROPERTIES.issuperset(instructions.names):
             return
-    raise AccessDenied(resource.href, dav("write-properties"))
+    raise AccessDenied(resource.href, Privilege.WRITE_PROPERTIES)
 
 
 async def apply(
