@@ -1,0 +1,1 @@
+"""The protocols of `server.storage` in memory, for unit tests of services."""

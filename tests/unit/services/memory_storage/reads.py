@@ -1,0 +1,239 @@
+"""The reads of `server.storage.reads.Reads`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from server.calendar.attendance import address_keys
+from server.calendar.filter_plan import UidSearch
+from server.domain.collation import ascii_lower
+from server.domain.errors import NotFound
+from server.domain.grants import NO_GRANTS
+from server.domain.objects import Collection, Home, Target
+from server.domain.principals import name_key
+from server.domain.resolution import Resolution
+from server.domain.rows import MemberColumn, Row
+from server.storage.reads import MAX_TIMINGS, BusyTimes, Overlapping, SharedObject, StoredRecurrence, Timings
+from tests.unit.services.memory_storage import seen, times
+from tests.unit.services.memory_storage.tables import ObjectRow, PrincipalRow, Tables
+
+INSTALLATION = UUID(int=1)
+
+
+class MemoryReads:
+    """The reads of a storage in memory."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+
+    async def resolve(self, viewer: int | None, target: Target | None, *, text: bool = False) -> Resolution:
+        tables = self.tables
+        asking = None if viewer is None else tables.principals.get(viewer)
+        found = Resolution(None if asking is None else seen.principal(asking))
+        owner = None if target is None else self._owner(target)
+        if target is None or owner is None:
+            return found
+        found = replace(found, owner=seen.principal(owner))
+        home = None if target.home is None else tables.home(owner.id, target.home)
+        if home is None:
+            return found
+        binding = None if target.collection is None else tables.live_binding(home.id, target.collection)
+        shown = None if binding is None else tables.live_collection(binding.collection_id)
+        granted = NO_GRANTS
+        if found.viewer is not None:
+            of = None if target.collection is None else 0 if shown is None else shown.id
+            granted = seen.grants(tables, found.viewer, home, of)
+        found = replace(found, home=seen.home(tables, home), grants=granted)
+        if binding is None or shown is None:
+            return found
+        collection = seen.collection(tables, binding, viewer)
+        return self._member(replace(found, collection=collection), collection, target.object, text=text)
+
+    async def seen_by(self, found: Resolution, sharee: int, *, text: bool = False) -> Resolution:
+        if found.collection is None:
+            return found
+        home = self.tables.home(sharee, "calendar")
+        shown = [] if home is None else self.tables.live_bindings(home.id)
+        latest = max((row.view_revision for row in shown if row.collection_id == found.collection.id), default=0)
+        collection = replace(found.collection, view=sharee, revision=max(found.collection.revision, latest))
+        name = None if found.object is None else found.object.name
+        return self._member(replace(found, collection=collection), collection, name, text=text)
+
+    def _owner(self, target: Target) -> PrincipalRow | None:
+        for row in self.tables.principals.values():
+            if row.deleted_at is None and (
+                row.uid == target.owner
+                if target.by == "uid"
+                else (row.key, row.kind) == (name_key(target.owner), target.by)
+            ):
+                return row
+        return None
+
+    def _member(self, found: Resolution, collection: Collection, name: str | None, *, text: bool) -> Resolution:
+        row = None if name is None else self.tables.named(collection.id, name)
+        if row is None or row.deleted_revision is not None:
+            return replace(found, object=None)
+        as_seen = seen.member(self.tables, row, collection.view)
+        return replace(found, object=seen.object_of(as_seen, text=text, viewed=collection.view is not None))
+
+    async def installation(self) -> UUID:
+        return INSTALLATION
+
+    async def collections(self, home: Home, viewer: int) -> list[Collection]:
+        shown = self.tables.live_bindings(home.id)
+        alive = [row for row in shown if self.tables.live_collection(row.collection_id) is not None]
+        return [seen.collection(self.tables, row, viewer) for row in alive]
+
+    async def home_changes(self, home: Home, viewer: int, after: int) -> tuple[Home, list[Collection]]:
+        row = self.tables.homes.get(home.id)
+        if row is None:
+            raise NotFound
+        now = replace(
+            home,
+            revision=row.visible_revision,
+            incarnation=row.incarnation,
+            sync_floor=row.sync_floor,
+            infinite_sync_floor=row.infinite_sync_floor,
+        )
+        found = [
+            seen.collection(self.tables, binding, viewer)
+            for binding in self.tables.bindings.values()
+            if binding.home_id == home.id
+            and (binding.deleted_revision is not None or self.tables.live_collection(binding.collection_id) is not None)
+        ]
+        changed = [each for each in found if each.binding_revision > after]
+        return now, sorted(changed, key=lambda each: each.binding_revision)
+
+    # -- members ------------------------------------------------------------------------------------------------------
+
+    def _members(self, collection: Collection, components: Sequence[str] | None = None) -> list[seen.Member]:
+        return [
+            seen.member(self.tables, row, collection.view)
+            for row in self.tables.members(collection.id)
+            if components is None or row.content.component in components
+        ]
+
+    async def members(
+        self,
+        collection: Collection,
+        columns: Sequence[MemberColumn],
+        *,
+        after: str | None,
+        limit: int,
+        components: Sequence[str] | None = None,
+    ) -> Sequence[Row]:
+        found = [each for each in self._members(collection, components) if each.row.name > (after or "")]
+        return seen.rows(found[:limit], columns)
+
+    async def members_named(
+        self, members: Sequence[tuple[Collection, str]], columns: Sequence[MemberColumn]
+    ) -> Mapping[tuple[int, str], Row]:
+        asked = {(collection.id, name): collection for collection, name in members}
+        found = [
+            each
+            for collection in {collection.id: collection for collection in asked.values()}.values()
+            for each in self._members(collection)
+            if (collection.id, each.row.name) in asked
+        ]
+        found.sort(key=lambda each: each.row.name)
+        keys = [(each.row.collection_id, each.row.name) for each in found]
+        return dict(zip(keys, seen.rows(found, columns), strict=True))
+
+    async def members_by_id(
+        self,
+        collection: Collection,
+        ids: Sequence[int],
+        columns: Sequence[MemberColumn],
+        *,
+        components: Sequence[str] | None = None,
+    ) -> Sequence[Row]:
+        found = [each for each in self._members(collection, components) if each.row.id in set(ids)]
+        return seen.rows(found, columns)
+
+    async def members_changed(
+        self, collection: Collection, columns: Sequence[MemberColumn], *, after: int, up_to: int, limit: int
+    ) -> Sequence[Row]:
+        found = [
+            seen.member(self.tables, row, collection.view)
+            for row in self.tables.objects.values()
+            if row.collection_id == collection.id
+        ]
+        found = sorted((each for each in found if after < each.revision <= up_to), key=lambda each: each.revision)
+        return seen.rows(found[:limit], columns)
+
+    async def uids(self, collection: Collection, search: UidSearch | None) -> Sequence[Row]:
+        found = [(each.row.id, each.row.content.uid) for each in self._members(collection)]
+        return found if search is None else [row for row in found if _is_found(row[1], search)]
+
+    async def uid_holder(self, collection: Collection, uid: str) -> str | None:
+        found = (row.name for row in self.tables.members(collection.id) if row.content.uid == uid)
+        return next(found, None)
+
+    async def shared_object(self, collection: Collection, object_id: int) -> SharedObject | None:
+        row = self.tables.objects.get(object_id)
+        if row is None or row.collection_id != collection.id or row.deleted_revision is not None:
+            return None
+        return self.shared(row)
+
+    def shared(self, row: ObjectRow) -> SharedObject:
+        """What is stored of an object in a calendar with views."""
+        copies = self.tables.copies_of(row.id)
+        return SharedObject(
+            row.id,
+            row.revision,
+            row.content.text,
+            row.neutral_text,
+            {copy.view.principal_id: copy.view.personal for copy in copies},
+            max((copy.revision for copy in copies), default=0),
+            self.addresses(row.home_id),
+        )
+
+    async def owner_addresses(self, home_id: int) -> frozenset[str]:
+        return self.addresses(home_id)
+
+    def addresses(self, home_id: int) -> frozenset[str]:
+        """The addresses of a home's owner, former ones too."""
+        home = self.tables.homes.get(home_id)
+        if home is None:
+            return frozenset()
+        owner = self.tables.principals[home.principal_id]
+        return address_keys(owner.uid, owner.name, (*owner.addresses, *owner.former_addresses))
+
+    # -- by time ------------------------------------------------------------------------------------------------------
+
+    async def timings(
+        self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> Timings | None:
+        found = times.timings(self._members(collection), window, floating)
+        many = len(found.timed) + len(found.floating) + len(found.unexpanded) > MAX_TIMINGS
+        return None if many else found
+
+    async def overlapping(
+        self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> Overlapping:
+        return times.overlapping(self._members(collection), window, floating)
+
+    async def ringing(self, collection: Collection, window: tuple[datetime, datetime]) -> Sequence[int]:
+        return [each.row.id for each in self._members(collection) if times.rings(each, window)]
+
+    async def busy_times(
+        self, calendars: Sequence[Collection], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> Sequence[BusyTimes]:
+        return [times.busy_times(self._members(calendar), window, floating) for calendar in calendars]
+
+    async def recurrences(
+        self, collection: Collection, ids: Sequence[int], *, components: Sequence[str] | None = None
+    ) -> Sequence[StoredRecurrence]:
+        asked = [each for each in self._members(collection, components) if each.row.id in set(ids)]
+        found = [times.recurrence(each, viewed=collection.view is not None) for each in asked]
+        return [each for each in found if each is not None]
+
+
+def _is_found(uid: str, search: UidSearch) -> bool:
+    text = search.text
+    if search.ignore_case:
+        uid, text = ascii_lower(uid), ascii_lower(text)
+    return uid == text if search.match == "equals" else text in uid

@@ -1,0 +1,50 @@
+"""All protocols together, on one set of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from server.domain.events import Change
+from server.storage import Storage
+from server.storage.access import Access
+from server.storage.directory import Directory
+from tests.unit.services.memory_storage.access import MemoryAccess
+from tests.unit.services.memory_storage.collection_writes import CollectionWrites
+from tests.unit.services.memory_storage.directory import MemoryDirectory
+from tests.unit.services.memory_storage.member_sets import MemberSets
+from tests.unit.services.memory_storage.reads import MemoryReads
+from tests.unit.services.memory_storage.tables import Tables, now
+
+
+class MemoryStorage(MemoryReads, MemberSets, CollectionWrites):
+    """A `server.storage.Storage` in memory.
+
+    It decides as the storage on PostgreSQL does: `tests/integration/storage/test_memory_storage.py` plays the same
+    calls on both. It does not keep deleted texts for a number of days but always, and tells no listener.
+    """
+
+    def subscribe(self, listener: Callable[[Change], Awaitable[None] | None]) -> Callable[[], None]:
+        return lambda: None
+
+    async def ready(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A database in memory: what services need of one."""
+
+    storage: Storage
+    access: Access
+    directory: Directory
+    tables: Tables
+
+
+def memory(clock: Callable[[], datetime] = now) -> Memory:
+    """An empty database in memory."""
+    tables = Tables(clock)
+    storage = MemoryStorage(tables)
+    access = MemoryAccess(storage)
+    return Memory(storage, access, MemoryDirectory(access), tables)

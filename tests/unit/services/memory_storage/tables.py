@@ -1,0 +1,295 @@
+"""What is stored: rows as frozen values in dictionaries, so that a copy of the dictionaries is a whole state."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from copy import copy
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from server.domain.contents import ObjectContent, ObjectView
+from server.domain.errors import NotFound
+from server.domain.grants import Ace, DelegateRights, ShareRights
+from server.domain.objects import CollectionKind, HomeKind, Rights
+from server.domain.occurrences import Busy
+from server.domain.principals import PrincipalKind, name_key
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalRow:
+    id: int
+    uid: str
+    kind: PrincipalKind
+    name: str
+    display_name: str
+    created_at: datetime
+    addresses: tuple[str, ...] = ()
+    former_addresses: tuple[str, ...] = ()
+    """In the order in which they were given up."""
+    roles: frozenset[str] = frozenset()
+    disabled_at: datetime | None = None
+    deleted_at: datetime | None = None
+    credential_version: int = 0
+    quota_bytes: int | None = None
+    auto_schedule: Mapping[str, Any] | None = None
+    place: Mapping[str, Any] | None = None
+    password_hash: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The name as it is compared; empty for a deleted principal, who has none."""
+        return "" if self.deleted_at is not None else name_key(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class AppPasswordRow:
+    id: int
+    principal_id: int
+    name: str
+    selector: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HomeRow:
+    id: int
+    principal_id: int
+    kind: HomeKind
+    revision: int
+    created_at: datetime
+    modified_at: datetime
+    incarnation: int = 1
+    sync_floor: int = 0
+    infinite_sync_floor: int = 0
+    properties: Mapping[str, str] = field(default_factory=dict)
+    hidden_after: int = 0
+    hidden_until: int = 0
+    """The revisions behind `hidden_after`, up to this one, changed nothing that the owner sees."""
+
+    @property
+    def visible_revision(self) -> int:
+        """The latest revision that changed something that the owner sees."""
+        return self.hidden_after if self.hidden_until == self.revision else self.revision
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRow:
+    home_id: int
+    id: int
+    kind: CollectionKind
+    components: tuple[str, ...]
+    revision: int
+    created_at: datetime
+    modified_at: datetime
+    timezone: str | None = None
+    source: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    deleted_at: datetime | None = None
+    views: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BindingRow:
+    home_id: int
+    name: str
+    collection_home_id: int
+    collection_id: int
+    revision: int
+    rights: Rights = "owner"
+    incarnation: int = 1
+    view_revision: int = 0
+    """Latest revision, of the collection's home, of a personal copy of the person whose home this is."""
+    deleted_revision: int | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the collection lies in the home that shows it."""
+        return self.home_id == self.collection_home_id
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRow:
+    home_id: int
+    collection_id: int
+    id: int
+    name: str
+    content: ObjectContent
+    """`materialised` is what is stored now, also where a write left it alone."""
+    revision: int
+    created_at: datetime
+    modified_at: datetime
+    properties: Mapping[str, str] = field(default_factory=dict)
+    deleted_revision: int | None = None
+    restorable: bool = True
+    """False for the tombstone that a move leaves: it has no text."""
+    underived: bool = False
+    """Whether what is derived from the text is that of another owner, and to be derived again."""
+    neutral_etag: str | None = None
+    neutral_text: str | None = None
+    neutral_busy: tuple[Busy, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRow:
+    """A personal copy."""
+
+    home_id: int
+    object_id: int
+    revision: int
+    modified_at: datetime
+    view: ObjectView
+
+
+@dataclass(frozen=True, slots=True)
+class OwnProperties:
+    """What a person set for themselves on another's collection."""
+
+    home_id: int
+    revision: int
+    properties: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TrashRow:
+    """A text that is kept after its name was used again."""
+
+    home_id: int
+    content: ObjectContent
+    properties: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A row of the outbox, as far as sharees' homes follow it."""
+
+    kind: str
+    home_id: int | None = None
+    collection_id: int | None = None
+    subject_id: int | None = None
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class Tables:
+    """The tables, and the counters of ids."""
+
+    clock: Callable[[], datetime] = now
+    principals: dict[int, PrincipalRow] = field(default_factory=dict)
+    app_passwords: dict[int, AppPasswordRow] = field(default_factory=dict)
+    memberships: set[tuple[int, int]] = field(default_factory=set)
+    """Group and member."""
+    delegations: set[tuple[int, int, DelegateRights]] = field(default_factory=set)
+    """Principal, delegate, rights."""
+    homes: dict[int, HomeRow] = field(default_factory=dict)
+    collections: dict[int, CollectionRow] = field(default_factory=dict)
+    bindings: dict[tuple[int, str], BindingRow] = field(default_factory=dict)
+    """By home and name; one that was deleted is a tombstone."""
+    objects: dict[int, ObjectRow] = field(default_factory=dict)
+    """With tombstones."""
+    copies: dict[tuple[int, int], CopyRow] = field(default_factory=dict)
+    """By object and principal."""
+    own_properties: dict[tuple[int, int], OwnProperties] = field(default_factory=dict)
+    """By collection and principal."""
+    shares: dict[tuple[int, int], ShareRights] = field(default_factory=dict)
+    """By collection and principal."""
+    declined: set[tuple[int, int]] = field(default_factory=set)
+    """Collections that principals have taken out of their homes."""
+    aces: dict[int, tuple[Ace, ...]] = field(default_factory=dict)
+    """By collection."""
+    trash: list[TrashRow] = field(default_factory=list)
+    outbox: list[Event] = field(default_factory=list)
+    """Those that no consumer has read."""
+    to_bind: set[int] = field(default_factory=set)
+    """Collections whose bindings may not be those that their shares ask for."""
+    to_touch: set[int] = field(default_factory=set)
+    """Collections whose changes are to be passed on to the homes that show them."""
+    _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def new_id(self) -> int:
+        """An id that nothing else has, of whatever kind, so that a wrong kind of id finds nothing."""
+        return next(self._ids)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """All changes inside become visible, or none. Others run before it begins, as they may with a real storage."""
+        await asyncio.sleep(0)
+        tables = {name: copy(value) for name, value in vars(self).items() if isinstance(value, (dict, set, list))}
+        try:
+            yield
+        except BaseException:
+            vars(self).update(tables)
+            raise
+
+    # -- rows ---------------------------------------------------------------------------------------------------------
+
+    def home(self, principal_id: int, kind: HomeKind) -> HomeRow | None:
+        """The home of a principal."""
+        found = (home for home in self.homes.values() if home.principal_id == principal_id and home.kind == kind)
+        return next(found, None)
+
+    def quota(self, home: HomeRow) -> int | None:
+        """The quota of the home's owner, if they have one of their own."""
+        return self.principals[home.principal_id].quota_bytes
+
+    def live_binding(self, home_id: int, name: str) -> BindingRow | None:
+        """The binding of a name, unless it is a tombstone."""
+        found = self.bindings.get((home_id, name))
+        return None if found is None or found.deleted_revision is not None else found
+
+    def live_bindings(self, home_id: int) -> list[BindingRow]:
+        """The bindings of a home, by name."""
+        found = [row for row in self.bindings.values() if row.home_id == home_id and row.deleted_revision is None]
+        return sorted(found, key=lambda row: row.name)
+
+    def bindings_of(self, collection_id: int) -> list[BindingRow]:
+        """Where a collection is shown, in the order of the homes' ids."""
+        found = [
+            row for row in self.bindings.values() if row.collection_id == collection_id and row.deleted_revision is None
+        ]
+        return sorted(found, key=lambda row: row.home_id)
+
+    def live_collection(self, collection_id: int) -> CollectionRow | None:
+        """A collection, unless it was deleted."""
+        found = self.collections.get(collection_id)
+        return None if found is None or found.deleted_at is not None else found
+
+    def named(self, collection_id: int, name: str) -> ObjectRow | None:
+        """The row that has a name in a collection: a member or a tombstone."""
+        found = [row for row in self.objects.values() if row.collection_id == collection_id and row.name == name]
+        return found[0] if found else None
+
+    def members(self, collection_id: int) -> list[ObjectRow]:
+        """The members of a collection, in the order of names."""
+        found = (row for row in self.objects.values() if row.collection_id == collection_id)
+        return sorted((row for row in found if row.deleted_revision is None), key=lambda row: row.name)
+
+    def copies_of(self, object_id: int) -> list[CopyRow]:
+        """The personal copies of an object."""
+        return [row for (of, _), row in self.copies.items() if of == object_id]
+
+    def groups_of(self, principal_id: int) -> frozenset[int]:
+        """The groups that a principal belongs to, directly and through other groups."""
+        found: set[int] = set()
+        left = {principal_id}
+        while left:
+            left = {group for group, member in self.memberships if member in left} - found
+            found |= left
+        return frozenset(found)
+
+    def take_revision(self, home_id: int, **changes: Any) -> tuple[int, datetime]:
+        """Give a change in a home its revision and time. Raises `NotFound`."""
+        home = self.homes.get(home_id)
+        if home is None:
+            raise NotFound
+        at = self.clock()
+        self.homes[home_id] = replace(home, revision=home.revision + 1, modified_at=at, **changes)
+        return home.revision + 1, at
