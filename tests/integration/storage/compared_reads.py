@@ -12,6 +12,7 @@ from server.domain.occurrences import FLOATING_MARGIN
 from server.domain.principal_search import PrincipalSearch, Term
 from server.domain.rows import MemberColumn
 from server.storage.reads import BusyTimes
+from server.storage.scheduling import AddressSearch
 from tests.integration.storage.alike import Alike, by_id
 from tests.integration.storage.one_of_two import GROUP, PEOPLE, Database
 
@@ -207,6 +208,9 @@ async def _principals(one: Database, other: Database, alike: Alike, name: str) -
         ),
     ):
         alike.require(first[mine], second[theirs], f"relations of {name}")
+    addresses = [f"{one.prefix}{each}" for each in ("x@example.com", f"{name}@example.com")]
+    addressed = AddressSearch(frozenset([one.uids[name]]), frozenset([whole]), frozenset(addresses))
+    alike.require(await one.storage.addressed(addressed), await other.storage.addressed(addressed), f"users of {name}")
     for term in (Term("word", whole), Term("address", whole, "starts-with"), Term("display-name", name, "starts-with")):
         search = PrincipalSearch(((term,), (Term("uid", one.prefix, "starts-with"),)), ("individual", "group"))
         alike.require(await one.access.search(search, 5), await other.access.search(search, 5), f"search for {name}")

@@ -35,7 +35,7 @@ PRIVILEGES = st.sampled_from(
 ACTS = st.lists(
     st.tuples(
         st.sampled_from(["anna", "ben"]),
-        st.sampled_from(["calendar", "new"]),
+        st.sampled_from(["calendar", "calendar", "new", "inbox"]),
         NAMES,
         st.sampled_from(["put", "put", "put", "delete", "set", "unchanged"]),
         UIDS,

@@ -121,7 +121,7 @@ class MemoryDirectory(Removal):
                     given_up += [(change.id, each) for each in tables.principals[change.id].addresses]
                     tables.principals[change.id] = replace(tables.principals[change.id], addresses=())
             ids = [self._write(change) for change in changes]
-            for id_, address in given_up:
+            for id_, address in sorted(given_up, key=lambda item: name_key(item[1])):
                 if not self._has_address(name_key(address), None):
                     row = tables.principals[id_]
                     tables.principals[id_] = replace(row, former_addresses=(*row.former_addresses, address))

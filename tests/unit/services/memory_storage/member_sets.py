@@ -31,6 +31,7 @@ from server.domain.errors import (
     WriteConflict,
 )
 from server.domain.objects import Collection
+from server.domain.scheduling import SchedulingRole
 from tests.unit.services.memory_storage.conditions import require_collection, require_unchanged
 from tests.unit.services.memory_storage.space import require_space, space_of
 from tests.unit.services.memory_storage.tables import CopyRow, Event, ObjectRow, Tables, TrashRow
@@ -136,14 +137,21 @@ class MemberSets:
         uids: set[tuple[int, str]] = set()
         for index, write in puts:
             assert isinstance(write.content, ObjectContent)
-            uid = write.content.uid
-            if (write.collection.id, uid) in uids or self._uid_is_taken(write.collection, uid, write.expected):
+            key = write.collection.id, write.content.uid
+            taken = key in uids or self._uid_is_taken(write.collection, write.content, write.expected)
+            if taken and write.content.scheduling.role is not SchedulingRole.INBOX:
                 raise _of(index, UidConflict())
-            uids.add((write.collection.id, uid))
+            uids.add(key)
 
-    def _uid_is_taken(self, collection: Collection, uid: str, but: ObjectState | None) -> bool:
+    def _uid_is_taken(self, collection: Collection, content: ObjectContent, but: ObjectState | None) -> bool:
+        """Whether another member has the UID; messages in an inbox share theirs (RFC 6638 §2.2)."""
+        if content.scheduling.role is SchedulingRole.INBOX:
+            return False
         spared = None if but is None else but.id
-        return any(row.content.uid == uid and row.id != spared for row in self.tables.members(collection.id))
+        return any(
+            row.content.uid == content.uid and row.id != spared and not row.is_message
+            for row in self.tables.members(collection.id)
+        )
 
     # -- single writes ------------------------------------------------------------------------------------------------
 
@@ -189,7 +197,7 @@ class MemberSets:
             row = tables.named(collection.id, write.name)
             if row is not None and row.deleted_revision is None:
                 raise WriteConflict
-        if self._uid_is_taken(collection, content.uid, write.expected):
+        if self._uid_is_taken(collection, content, write.expected):
             raise UidConflict
         written = self._store(write, content, *tables.take_revision(collection.home_id))
         require_space(tables, collection.home_id, before, limits.quota_bytes)
@@ -246,10 +254,12 @@ class MemberSets:
             self._forget_copies(replaced.id)
             tables.trash.append(TrashRow(target.home_id, replaced.content, replaced.properties))
         self._make_room(target, write.name)
-        if self._uid_is_taken(target, row.content.uid, stored.state if move else None):
-            raise UidConflict
         content = row.content
-        underived = row.underived
+        underived = row.underived or row.is_message
+        if row.is_message:
+            content = replace(content, scheduling=replace(content.scheduling, role=SchedulingRole.NONE))
+        if self._uid_is_taken(target, content, stored.state if move else None):
+            raise UidConflict
         if source.home_id != target.home_id:
             # Whether the new owner has declined, or organizes it, is computed anew.
             underived = underived or content.component == "VEVENT" or content.scheduling.organizer is not None

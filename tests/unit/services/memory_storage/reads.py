@@ -17,6 +17,7 @@ from server.domain.principals import name_key
 from server.domain.resolution import Resolution
 from server.domain.rows import MemberColumn, Row
 from server.storage.reads import MAX_TIMINGS, BusyTimes, Overlapping, SharedObject, StoredRecurrence, Timings
+from server.storage.scheduling import AddressedPrincipal, AddressSearch
 from tests.unit.services.memory_storage import seen, times
 from tests.unit.services.memory_storage.tables import ObjectRow, PrincipalRow, Tables
 
@@ -165,11 +166,16 @@ class MemoryReads:
         return seen.rows(found[:limit], columns)
 
     async def uids(self, collection: Collection, search: UidSearch | None) -> Sequence[Row]:
-        found = [(each.row.id, each.row.content.uid) for each in self._members(collection)]
+        found = [
+            (each.row.id, each.row.content.uid)
+            for each in self._members(collection)
+            if search is None or collection.kind == "inbox" or not each.row.is_message
+        ]
         return found if search is None else [row for row in found if _is_found(row[1], search)]
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
-        found = (row.name for row in self.tables.members(collection.id) if row.content.uid == uid)
+        members = self.tables.members(collection.id)
+        found = (row.name for row in members if row.content.uid == uid and not row.is_message)
         return next(found, None)
 
     async def shared_object(self, collection: Collection, object_id: int) -> SharedObject | None:
@@ -201,6 +207,18 @@ class MemoryReads:
             return frozenset()
         owner = self.tables.principals[home.principal_id]
         return address_keys(owner.uid, owner.name, (*owner.addresses, *owner.former_addresses))
+
+    async def addressed(self, search: AddressSearch) -> Sequence[AddressedPrincipal]:
+        return [
+            AddressedPrincipal(seen.principal(row), tuple(sorted(row.former_addresses, key=name_key)))
+            for row in sorted(self.tables.principals.values(), key=lambda row: row.id)
+            if row.deleted_at is None
+            and (
+                row.uid in search.uids
+                or row.key in search.names
+                or not search.emails.isdisjoint(map(name_key, (*row.addresses, *row.former_addresses)))
+            )
+        ]
 
     # -- by time ------------------------------------------------------------------------------------------------------
 

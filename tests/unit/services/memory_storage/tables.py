@@ -17,6 +17,7 @@ from server.domain.grants import Ace, DelegateRights, ShareRights
 from server.domain.objects import CollectionKind, HomeKind, Rights
 from server.domain.occurrences import Busy
 from server.domain.principals import PrincipalKind, name_key
+from server.domain.scheduling import SchedulingRole
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,11 @@ class ObjectRow:
     neutral_etag: str | None = None
     neutral_text: str | None = None
     neutral_busy: tuple[Busy, ...] | None = None
+
+    @property
+    def is_message(self) -> bool:
+        """Whether this is a scheduling message in an inbox, whose UID others may have, too."""
+        return self.content.scheduling.role is SchedulingRole.INBOX
 
 
 @dataclass(frozen=True, slots=True)
