@@ -49,6 +49,8 @@ class Alike:
             assert len(one) == len(other), f"{where}: {one} / {other}"
             for number, (value, same) in enumerate(zip(one, other, strict=True)):
                 self.require(value, same, f"{where}[{number}]")
+        elif _is_random(one) and _is_random(other):
+            self._same("name", one, other, where)
         else:
             assert one == other, f"{where}: {one!r} / {other!r}"
 
@@ -75,8 +77,6 @@ class Alike:
         kind = own if name == "id" else _KINDS.get(name)
         if kind is not None and isinstance(one, int):
             self._same(kind, one, other, where)
-        elif name == "name" and _is_random(one) and _is_random(other):
-            self._same("name", one, other, where)
         elif name in _TIMES:
             assert isinstance(one, datetime) is isinstance(other, datetime), where
         elif name == "personal" and isinstance(one, Mapping):

@@ -125,9 +125,11 @@ async def _members(one: Database, other: Database, alike: Alike, first: Collecti
             alike.require(
                 stored, await other.storage.shared_object(second, alike.id("object", id_)), f"{where}: stored"
             )
-        for uid in ("u1", "u2"):
+        for uid in ("u1", "u2", "u3"):
             holders = await one.storage.uid_holder(first, uid), await other.storage.uid_holder(second, uid)
             assert holders[0] == holders[1], where
+            scheduled = await one.storage.scheduling_object(first, uid)
+            alike.require(scheduled, await other.storage.scheduling_object(second, uid), f"{where}: scheduling {uid}")
     for search in (None, *_SEARCHES):
         found, counterpart = await one.storage.uids(first, search), await other.storage.uids(second, search)
         assert sorted(row[1] for row in found) == sorted(row[1] for row in counterpart), f"{where}: {search}"

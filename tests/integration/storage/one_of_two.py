@@ -17,7 +17,7 @@ from server.domain.changes import (
     Unchanged,
     UnchangedObject,
 )
-from server.domain.errors import KoyomiError, NotFound
+from server.domain.errors import KoyomiError, NotFound, SchedulingObjectExists
 from server.domain.grants import Ace
 from server.domain.limits import Limits
 from server.domain.objects import Collection, HomeKind, NewCollection, Target
@@ -56,6 +56,8 @@ _TEXTS: tuple[tuple[str, ...], ...] = (
         "ATTENDEE;PARTSTAT=DECLINED:mailto:anna@example.com",
         "ATTENDEE;PARTSTAT=ACCEPTED:mailto:ben@example.com",
     ),
+    ("VEVENT", "DTSTART:20260301T100000Z", "ORGANIZER:mailto:anna@example.com", "ATTENDEE:mailto:ben@example.com"),
+    ("VEVENT", "DTSTART:20260302T100000Z", "ORGANIZER:mailto:anna@example.com", "ATTENDEE:mailto:ben@example.com"),
     ("VTODO", "DUE:20260303T100000Z"),
     ("VAVAILABILITY", "DTSTART:20260301T000000Z"),
 )
@@ -115,7 +117,8 @@ class Database:
         try:
             return await getattr(self, kind)(*arguments)
         except KoyomiError as error:
-            return type(error).__name__, error.write, getattr(error, "name", None)
+            collection = error.collection if isinstance(error, SchedulingObjectExists) else None
+            return type(error).__name__, error.write, getattr(error, "name", None), collection
 
     async def actor(self, name: str) -> Actor:
         found = await self.storage.resolve(self.ids[name], None)

@@ -11,6 +11,7 @@ from server.domain.contents import ObjectContent
 from server.domain.errors import AlreadyExists, NotFound, QuotaExceeded, TooManyCollections, WriteConflict
 from server.domain.objects import PERSONAL_PROPERTIES, Collection, Home, NewCollection
 from server.domain.occurrences import Busy, Materialised
+from server.domain.scheduling import SchedulingRole
 from tests.unit.services.memory_storage import seen
 from tests.unit.services.memory_storage.conditions import require_collection, require_unchanged
 from tests.unit.services.memory_storage.member_sets import with_changes
@@ -319,6 +320,8 @@ def _copied(tables: Tables, row: ObjectRow, home_id: int, collection_id: int, sh
         size=found.size,
         time_key="" if foreign or found.etag != content.etag else content.time_key,
         schedule_tag=None,
+        # A home has one scheduling object of a UID.
+        scheduling=replace(content.scheduling, role=SchedulingRole.NONE),
         materialised=_as_seen(content, found),
     )
     return replace(

@@ -26,6 +26,7 @@ from server.domain.errors import (
     BadRequest,
     KoyomiError,
     QuotaExceeded,
+    SchedulingObjectExists,
     TooManyMembers,
     UidConflict,
     WriteConflict,
@@ -34,7 +35,7 @@ from server.domain.objects import Collection
 from server.domain.scheduling import SchedulingRole
 from tests.unit.services.memory_storage.conditions import require_collection, require_unchanged
 from tests.unit.services.memory_storage.space import require_space, space_of
-from tests.unit.services.memory_storage.tables import CopyRow, Event, ObjectRow, Tables, TrashRow
+from tests.unit.services.memory_storage.tables import SCHEDULING_OBJECTS, CopyRow, Event, ObjectRow, Tables, TrashRow
 
 
 class MemberSets:
@@ -44,6 +45,14 @@ class MemberSets:
         self.tables = tables
 
     async def apply(self, changes: ChangeSet) -> tuple[Written, ...]:
+        try:
+            return await self._apply(changes)
+        except SchedulingObjectExists:
+            if not self._release_uids(changes.writes):
+                raise
+            return await self._apply(changes)
+
+    async def _apply(self, changes: ChangeSet) -> tuple[Written, ...]:
         writes = changes.writes
         moves = _moves(writes)
         async with self.tables.transaction():
@@ -142,6 +151,18 @@ class MemberSets:
             if taken and write.content.scheduling.role is not SchedulingRole.INBOX:
                 raise _of(index, UidConflict())
             uids.add(key)
+        self._require_free_for_scheduling(puts)
+
+    def _require_free_for_scheduling(self, puts: Sequence[tuple[int, Put]]) -> None:
+        """Raises `SchedulingObjectExists` for a scheduling object beside another one of its home."""
+        scheduled: set[tuple[int, str]] = set()
+        for index, write in puts:
+            assert isinstance(write.content, ObjectContent)
+            key = write.collection.home_id, write.content.uid
+            if write.content.scheduling.role in SCHEDULING_OBJECTS:
+                if key in scheduled or self._is_scheduled(write.collection, write.content, write.expected):
+                    raise _of(index, SchedulingObjectExists())
+                scheduled.add(key)
 
     def _uid_is_taken(self, collection: Collection, content: ObjectContent, but: ObjectState | None) -> bool:
         """Whether another member has the UID; messages in an inbox share theirs (RFC 6638 §2.2)."""
@@ -152,6 +173,38 @@ class MemberSets:
             row.content.uid == content.uid and row.id != spared and not row.is_message
             for row in self.tables.members(collection.id)
         )
+
+    def _is_scheduled(self, collection: Collection, content: ObjectContent, but: ObjectState | None) -> bool:
+        """Whether an object would be the second scheduling object of a UID in a home."""
+        if content.scheduling.role not in SCHEDULING_OBJECTS:
+            return False
+        spared = None if but is None else but.id
+        return any(
+            row.is_scheduling_object
+            and row.id != spared
+            and (row.home_id, row.content.uid) == (collection.home_id, content.uid)
+            for row in self.tables.objects.values()
+        )
+
+    def _release_uids(self, writes: Sequence[Write]) -> bool:
+        """Let members of deleted collections give up their roles for objects that are put; returns whether any did."""
+        wanted = {
+            (write.collection.home_id, write.content.uid)
+            for write in writes
+            if isinstance(write, Put)
+            and isinstance(write.content, ObjectContent)
+            and write.content.scheduling.role in SCHEDULING_OBJECTS
+        }
+        released = [
+            row
+            for row in self.tables.objects.values()
+            if row.is_scheduling_object
+            and (row.home_id, row.content.uid) in wanted
+            and self.tables.live_collection(row.collection_id) is None
+        ]
+        for row in released:
+            self.tables.objects[row.id] = replace(row, content=_plain(row.content))
+        return bool(released)
 
     # -- single writes ------------------------------------------------------------------------------------------------
 
@@ -199,6 +252,8 @@ class MemberSets:
                 raise WriteConflict
         if self._uid_is_taken(collection, content, write.expected):
             raise UidConflict
+        if self._is_scheduled(collection, content, write.expected):
+            raise SchedulingObjectExists
         written = self._store(write, content, *tables.take_revision(collection.home_id))
         require_space(tables, collection.home_id, before, limits.quota_bytes)
         return written
@@ -220,6 +275,8 @@ class MemberSets:
         if write.expected is not None and write.expected.id == stored.state.id:
             raise BadRequest
         row = tables.objects[stored.state.id]
+        if not move and source.home_id == target.home_id and row.is_scheduling_object:
+            raise SchedulingObjectExists
         before = space_of(tables, target.home_id)
         kept_home = move and source.home_id == target.home_id
         replaced = None if write.expected is None else tables.objects[write.expected.id]
@@ -256,8 +313,8 @@ class MemberSets:
         self._make_room(target, write.name)
         content = row.content
         underived = row.underived or row.is_message
-        if row.is_message:
-            content = replace(content, scheduling=replace(content.scheduling, role=SchedulingRole.NONE))
+        if row.is_message or not kept_home:
+            content = _plain(content)
         if self._uid_is_taken(target, content, stored.state if move else None):
             raise UidConflict
         if source.home_id != target.home_id:
@@ -418,6 +475,11 @@ def _is_plain(write: Write) -> bool:
     if isinstance(write, Put):
         return isinstance(write.content, ObjectContent) and not write.properties
     return isinstance(write, Delete)
+
+
+def _plain(content: ObjectContent) -> ObjectContent:
+    """A content that is no scheduling object."""
+    return replace(content, scheduling=replace(content.scheduling, role=SchedulingRole.NONE))
 
 
 def _moves(writes: Sequence[Write]) -> dict[int, int]:

@@ -17,7 +17,7 @@ from server.domain.principals import name_key
 from server.domain.resolution import Resolution
 from server.domain.rows import MemberColumn, Row
 from server.storage.reads import MAX_TIMINGS, BusyTimes, Overlapping, SharedObject, StoredRecurrence, Timings
-from server.storage.scheduling import AddressedPrincipal, AddressSearch
+from server.storage.scheduling import AddressedPrincipal, AddressSearch, SchedulingObject
 from tests.unit.services.memory_storage import seen, times
 from tests.unit.services.memory_storage.tables import ObjectRow, PrincipalRow, Tables
 
@@ -207,6 +207,18 @@ class MemoryReads:
             return frozenset()
         owner = self.tables.principals[home.principal_id]
         return address_keys(owner.uid, owner.name, (*owner.addresses, *owner.former_addresses))
+
+    async def scheduling_object(self, collection: Collection, uid: str) -> SchedulingObject | None:
+        for row in self.tables.objects.values():
+            alive = self.tables.live_collection(row.collection_id) is not None
+            if alive and row.is_scheduling_object and (row.home_id, row.content.uid) == (collection.home_id, uid):
+                shown = [
+                    binding.name
+                    for binding in self.tables.bindings_of(row.collection_id)
+                    if binding.home_id == collection.binding_home_id
+                ]
+                return SchedulingObject(row.id, row.collection_id, shown[0] if shown else None, row.name)
+        return None
 
     async def addressed(self, search: AddressSearch) -> Sequence[AddressedPrincipal]:
         return [

@@ -203,6 +203,10 @@ def _value(found: Member, column: MemberColumn, *, fits: bool) -> Any:
     match column:
         case "uid" | "component" | "schedule_tag":
             return getattr(content, column)
+        case "scheduling":
+            return content.scheduling.role
+        case "organizer":
+            return content.scheduling.organizer
         case "etag" | "size" | "revision" | "modified_at":
             return getattr(found, column)
         case "text":

@@ -19,6 +19,9 @@ from server.domain.occurrences import Busy
 from server.domain.principals import PrincipalKind, name_key
 from server.domain.scheduling import SchedulingRole
 
+SCHEDULING_OBJECTS = (SchedulingRole.ORGANIZER, SchedulingRole.ATTENDEE)
+"""Roles that one object of a UID in a home has (RFC 6638 §3.2.4.1)."""
+
 
 @dataclass(frozen=True, slots=True)
 class PrincipalRow:
@@ -134,6 +137,11 @@ class ObjectRow:
     neutral_etag: str | None = None
     neutral_text: str | None = None
     neutral_busy: tuple[Busy, ...] | None = None
+
+    @property
+    def is_scheduling_object(self) -> bool:
+        """Whether this is the scheduling object of its UID in its home."""
+        return self.deleted_revision is None and self.content.scheduling.role in SCHEDULING_OBJECTS
 
     @property
     def is_message(self) -> bool:
