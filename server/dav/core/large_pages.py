@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
-from server.dav.core.names import escape
 from server.domain.rows import MemberColumn, Row
 from server.process.computing import computed
-
-if TYPE_CHECKING:
-    from server.dav.core.multistatus import MemberWriter
 
 LARGE = 256 * 1024
 """Characters of texts from which a page is written off the event loop."""
@@ -18,8 +13,6 @@ PART = 1024 * 1024
 """Characters of a part of a page; one member's response may make it longer."""
 CHUNK = 1024 * 1024
 """Characters that are encoded and sent at once. Pages without texts are shorter."""
-SLICE = 256 * 1024
-"""Characters of a long text that are escaped at once."""
 
 
 def is_large(rows: Sequence[Row], columns: Sequence[MemberColumn]) -> bool:
@@ -47,19 +40,6 @@ async def in_parts(count: int, write: Callable[[int], str]) -> AsyncIterator[str
         fragments, at = await computed(part, at)
         yield "".join(fragments)
         fragments.clear()
-
-
-def whole(writer: MemberWriter, row: Row) -> Iterator[str]:
-    """The response of a member with its text as it is stored, in fragments, so that a long text is not held twice."""
-    divided = writer.around_text(row)
-    if divided is None:
-        yield writer.one(row)
-        return
-    before, text, after = divided
-    yield before
-    for at in range(0, len(text), SLICE):
-        yield escape(text[at : at + SLICE])
-    yield after
 
 
 def encoded(text: str) -> Iterator[bytes]:

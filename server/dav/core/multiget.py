@@ -7,8 +7,8 @@ from functools import partial
 
 from server.dav.core import xml
 from server.dav.core.errors import Refused
-from server.dav.core.large_pages import in_parts, is_large, whole
-from server.dav.core.multistatus import MemberWriter, paged, status_response
+from server.dav.core.large_pages import in_parts, is_large
+from server.dav.core.multistatus import MemberWriter, paged, status_response, whole
 from server.dav.core.names import dav
 from server.dav.core.paths import Path
 from server.dav.core.registry import MemberValue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -135,6 +135,8 @@ def present(request: Request, resource: Resource, *, allprop: bool) -> list[str]
     return out + [name for name in stored if name not in known]
 
 
+SLICE = 256 * 1024
+"""Characters of a long text that are escaped at once."""
 LIGHT_PART = 256 * 1024
 """Characters of responses whose values are edited on the event loop at once."""
 _TEXT = BETWEEN_VALUES
@@ -309,6 +311,19 @@ class MemberWriter:
         if self.names_only:
             return propstat("".join(found), 200)
         return propstats(found, missing, self.denied, minimal=self.minimal)
+
+
+def whole(writer: MemberWriter, row: Row) -> Iterator[str]:
+    """The response of a member with its text as it is stored, in fragments, so that a long text is not held twice."""
+    divided = writer.around_text(row)
+    if divided is None:
+        yield writer.one(row)
+        return
+    before, text, after = divided
+    yield before
+    for at in range(0, len(text), SLICE):
+        yield names.escape(text[at : at + SLICE])
+    yield after
 
 
 def joined(markup: Sequence[str], text: str) -> str:

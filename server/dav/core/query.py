@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 
 from server.dav.core import names
-from server.dav.core.large_pages import in_parts, is_large, whole
+from server.dav.core.large_pages import in_parts, is_large
 from server.dav.core.member_pages import member_pages
-from server.dav.core.multistatus import MemberWriter, paged, status_response
+from server.dav.core.multistatus import MemberWriter, paged, status_response, whole
 from server.dav.core.names import dav
 from server.dav.core.registry import MemberValue
 from server.dav.core.request import Request
