@@ -19,7 +19,6 @@ from server.http.client_address import ClientAddresses
 from server.http.dispatch import Dispatcher
 from server.http.request_log import RequestLog
 from server.jobs.running import maintenance_kinds, running_jobs, sharees
-from server.observe.health import Health
 from server.observe.metrics import Metrics
 from server.observe.monitoring import Monitoring
 from server.observe.tracing import Tracing
@@ -27,6 +26,7 @@ from server.process.connections import Connections
 from server.process.worker import Post, Served
 from server.services.collections import Collections
 from server.services.granting import Granting
+from server.services.health import Health
 from server.services.lookup import Lookup
 from server.services.objects import Objects
 from server.services.principals.people import People
@@ -35,6 +35,8 @@ from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.health import PostgresHealth
+from storage_plugins.postgres.jobs import PostgresJobs
 from storage_plugins.postgres.storage import PostgresStorage
 
 
@@ -112,7 +114,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
         access = PostgresAccess(storage)
         try:
             lookup = Lookup(storage)
-            monitoring = Monitoring(Health(storage, metrics), lookup)
+            monitoring = Monitoring(Health(PostgresHealth(storage), PostgresJobs(storage.database)), metrics, lookup)
             site = Site(
                 registry=build(standards(installation), not_offered),
                 lookup=lookup,

@@ -17,8 +17,9 @@ from server.http.paths import UrlPath
 from server.http.problems import problem
 from server.http.routes import ANY, Route, Routes
 from server.http.wire import Wire
-from server.observe.health import Health
-from server.observe.metrics import CONTENT_TYPE
+from server.observe.gauges import gauges
+from server.observe.metrics import CONTENT_TYPE, Metrics
+from server.services.health import Health
 from server.services.lookup import Lookup
 
 _METHODS = ("GET", "HEAD")
@@ -43,8 +44,9 @@ class MonitoringRequest:
 class Monitoring:
     """Answers what monitoring asks for."""
 
-    def __init__(self, health: Health, lookup: Lookup) -> None:
+    def __init__(self, health: Health, metrics: Metrics, lookup: Lookup) -> None:
         self._health = health
+        self._metrics = metrics
         self._lookup = lookup
         self._routes = Routes(
             [
@@ -100,7 +102,7 @@ class Monitoring:
             return _json(503, {"status": "not ready", "reasons": [obstacle]})
         if href == "/metrics":
             headers = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
-            return Answer(200, await self._health.metrics(), headers)
+            return Answer(200, await self._metrics.text(gauges(await self._health.figures())), headers)
         raise NotFound
 
     def to_everyone(self) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:

@@ -1,0 +1,68 @@
+"""Gauges of what the database alone knows, read at the moment in which they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.observe.metrics import Momentary
+from server.services.health import Figures
+from server.storage.jobs import FAILING, KindCounts
+
+
+def gauges(figures: Figures | None) -> list[Momentary]:
+    """All of them; `figures` is None if the database does not answer."""
+    up = _gauge("koyomi_database_up", "Whether the database answers.", float(figures is not None))
+    if figures is None:
+        return [up]
+    backlog = figures.backlog
+    return [
+        up,
+        *job_gauges(figures.jobs),
+        _gauge(
+            "koyomi_fan_out_waiting",
+            "Shared collections with changes that not all sharees' homes show yet.",
+            backlog.fan_out,
+        ),
+        _gauge("koyomi_outbox_age_seconds", "Age of the oldest row of the outbox.", backlog.oldest),
+        _gauge(
+            "koyomi_outbox_unsettled_seconds",
+            "Age of the oldest row of the outbox that waits for an open transaction to end.",
+            backlog.unsettled,
+        ),
+    ]
+
+
+def job_gauges(counts: Sequence[KindCounts]) -> list[Momentary]:
+    """Figures of the job queue, by kind."""
+    kind = ("kind",)
+    return [
+        Momentary(
+            "koyomi_jobs",
+            "Jobs by state; periodic jobs that wait are not counted.",
+            {
+                (each.kind, state): float(count)
+                for each in counts
+                for state, count in (("queued", each.queued), ("running", each.running), ("failed", each.failed))
+            },
+            ("kind", "state"),
+        ),
+        Momentary(
+            "koyomi_jobs_failing",
+            f"Jobs that wait for another try after {FAILING} without success or more.",
+            {(each.kind,): float(each.failing) for each in counts},
+            kind,
+        ),
+        Momentary(
+            "koyomi_jobs_held", "Whether the kind is held.", {(each.kind,): float(each.held) for each in counts}, kind
+        ),
+        Momentary(
+            "koyomi_jobs_oldest_seconds",
+            "How long the job that waits longest has been due.",
+            {(each.kind,): each.oldest for each in counts},
+            kind,
+        ),
+    ]
+
+
+def _gauge(name: str, described: str, value: float) -> Momentary:
+    return Momentary(name, described, {(): float(value)})
