@@ -79,7 +79,8 @@ class Collections:
     async def delete(self, actor: Actor, found: Found, *, unchanged: Sequence[Unchanged] = ()) -> int:
         """Delete a collection; it can be restored for a while.
 
-        Raises `PermanentCollection`, `DefaultCalendarNeeded`, `AccessDenied`.
+        Raises `PermanentCollection`, `AccessDenied`, and `DefaultCalendarNeeded` for the default calendar, which the
+        installation alone deletes.
         """
         home, collection = home_of(found), collection_of(found)
         found.holder().require(Privilege.UNBIND)
@@ -92,7 +93,7 @@ class Collections:
                 books = [item for item in shown if item.kind == "addressbook" and item.rights == "owner"]
                 if [item.id for item in books] == [collection.id]:
                     replacement = DEFAULT_ADDRESS_BOOK
-            elif _takes_invitations(collection, shown):
+            elif actor.principal is not None and _takes_invitations(collection, shown):
                 raise DefaultCalendarNeeded
         return await self._storage.delete_collection(
             home, collection, actor.cause, replacement=replacement, unchanged=unchanged

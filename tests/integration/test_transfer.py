@@ -226,6 +226,18 @@ def test_a_meeting_of_another_calendar_is_imported_as_a_plain_object(koyomi: Koy
     assert "SUMMARY:Two" in text
 
 
+def test_of_one_uid_in_two_types_the_first_in_the_file_is_taken(koyomi: Koyomi) -> None:
+    """Reading the first takes longer: whether the owner has declined is looked up."""
+    invited = ("ORGANIZER:mailto:a@example.com", "ATTENDEE;PARTSTAT=DECLINED:mailto:b@example.com")
+    pairs = [(event(f"{n}", *invited), event(f"{n}", name="VTODO")) for n in range(20)]
+    text = calendar(*(part for pair in pairs for part in pair))
+    Path("pairs.ics").write_text(text, newline="")
+    result = koyomi("import", "--user", "ada", "--collection", "pairs", "pairs.ics", code=1)
+    tasks = [n + 1 for n, line in enumerate(text.splitlines()) if line == "BEGIN:VTODO"]
+    refused = [line.split(": ")[1] for line in result.stderr.splitlines() if line.startswith("Refused: ")]
+    assert sorted(refused) == sorted(f"pairs.ics:{line}" for line in tasks)
+
+
 @pytest.mark.parametrize(
     ("encoding", "name"),
     [("utf-16", "UTF-16"), ("utf-16-le", "UTF-16"), ("utf-16-be", "UTF-16"), ("cp1252", "Latin-1 (Windows-1252)")],

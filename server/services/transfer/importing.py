@@ -145,6 +145,7 @@ class Importer:
             return
         newest = self._newest(source.files)
         free = asyncio.Semaphore(AT_ONCE)
+        at_work: dict[str, asyncio.Task[None]] = {}
         try:
             async with asyncio.TaskGroup() as tasks:
                 for file in source.files:
@@ -167,8 +168,9 @@ class Importer:
                             self._refuse(item.place(None), error.message)
                             continue
                         await free.acquire()
-                        task = tasks.create_task(self._item(place, item, source.keep_names))
-                        task.add_done_callback(lambda _: free.release())
+                        task = tasks.create_task(self._item(place, item, source.keep_names, at_work.get(item.uid)))
+                        task.add_done_callback(partial(_ended, free, at_work, item.uid))
+                        at_work[item.uid] = task
                     self._progress(left)
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
@@ -198,7 +200,10 @@ class Importer:
 
     # -- objects ------------------------------------------------------------------------------------------------------
 
-    async def _item(self, place: Place, item: Item, keep_name: bool) -> None:
+    async def _item(self, place: Place, item: Item, keep_name: bool, earlier: asyncio.Task[None] | None) -> None:
+        """Put an object, or tell why not, after an `earlier` one with its UID: the first in the file has the UID."""
+        if earlier is not None:
+            await asyncio.wait((earlier,))
         try:
             await self._put(place, item, keep_name)
         except _NOT_TAKEN as error:
@@ -281,6 +286,12 @@ class Importer:
             # As it is now: it may have been shared since.
             place.found = found.holder()
         return place.found.new_member(name) if found.collection is None else found
+
+
+def _ended(free: asyncio.Semaphore, at_work: dict[str, asyncio.Task[None]], uid: str, task: asyncio.Task[None]) -> None:
+    free.release()
+    if at_work.get(uid) is task:
+        del at_work[uid]
 
 
 class _Targets:
