@@ -18,7 +18,8 @@ from server.dav.standards import standards
 from server.http.client_address import ClientAddresses
 from server.http.dispatch import Dispatcher
 from server.http.request_log import RequestLog
-from server.jobs.running import maintenance_kinds, running_jobs, sharees
+from server.jobs.runner import Kind
+from server.jobs.running import copies, maintenance_kinds, running_jobs, sharees
 from server.observe.metrics import Metrics
 from server.observe.monitoring import Monitoring
 from server.observe.tracing import Tracing
@@ -28,7 +29,7 @@ from server.services.collections import Collections
 from server.services.granting import Granting
 from server.services.health import Health
 from server.services.lookup import Lookup
-from server.services.objects import Objects
+from server.services.objects import Objects, write_limits
 from server.services.principals.people import People
 from server.services.reading import Reading
 from server.settings.model import Settings
@@ -54,7 +55,7 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
         try:
             async with (
                 maintenance_kinds(dsn, settings) as kinds,
-                running_jobs(dsn, parts.storage, [sharees(parts.access, parts.storage), *kinds], metrics),
+                running_jobs(dsn, parts.storage, [*parts.kinds, *kinds], metrics),
             ):
                 yield Served(server, Connections(parts.monitoring.to_everyone(), metrics))
         finally:
@@ -69,7 +70,7 @@ async def application(settings: Settings, dsn: str) -> AsyncIterator[web.Server]
     metrics = Metrics()
     async with (
         _parts(settings, dsn, metrics) as parts,
-        running_jobs(dsn, parts.storage, [sharees(parts.access, parts.storage)], metrics),
+        running_jobs(dsn, parts.storage, parts.kinds, metrics),
     ):
         yield Connections(parts.dispatcher, metrics)
 
@@ -83,7 +84,8 @@ class _Parts:
     metrics: Metrics
     storage: PostgresStorage
     authenticator: Authenticator
-    access: PostgresAccess
+    kinds: tuple[Kind, ...]
+    """Jobs that use the storage of the requests."""
 
     def sample(self, worker: int, connections: int) -> None:
         """Copy to the metrics what is counted elsewhere."""
@@ -145,7 +147,8 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 gzip=settings.network.gzip,
                 hsts_seconds=settings.network.hsts_seconds,
             )
-            yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, access)
+            kinds = sharees(access, storage), copies(storage, write_limits(settings.limits.values))
+            yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, kinds)
         finally:
             authenticator.close()
             if tracing is not None:

@@ -44,7 +44,9 @@ async def list_(settings: Settings, kind: str | None, state: State | None) -> No
     heads = ("KIND", "HELD", "WAIT", "RUN", "FAILED", "DUE SINCE (s)")
     click.echo(table(heads, [_counts(each) for each in counts if kind in (None, each.kind)]))
     click.echo()
-    click.echo(table(("ID", "KIND", "STATE", "TRIES", "NOT BEFORE", "EVERY", "ERROR", "IDS"), [_row(j) for j in found]))
+    click.echo(
+        table(("ID", "KIND", "STATE", "TRIES", "NOT BEFORE", "EVERY", "DONE", "ERROR", "IDS"), [_row(j) for j in found])
+    )
     if len(found) == _MOST:
         click.echo(f"Only the first {_MOST} are listed.")
 
@@ -62,6 +64,7 @@ def _row(job: StoredJob) -> tuple[str, ...]:
         str(job.attempts),
         f"{job.not_before:%Y-%m-%d %H:%M:%S}",
         "" if job.every is None else f"{job.every.total_seconds():g} s",
+        "" if job.done is None else f"{job.done} of {job.total}",
         job.error or "",
         " ".join(f"{name}={value}" for name, value in sorted(job.payload.items())),
     )

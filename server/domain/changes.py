@@ -147,6 +147,22 @@ Write = Put | Delete | SetPersonal | SetProperties
 
 
 @dataclass(frozen=True, slots=True)
+class CopyMembers:
+    """Copy members into a collection that nothing shows before its copy is complete."""
+
+    home_id: int
+    collection_id: int
+    """Of the new collection."""
+    members: tuple[ObjectState, ...]
+    names: tuple[str, ...] | None
+    """Of the members, and of those that were deleted: what was copied of them before goes. None: nothing was."""
+    after: int
+    """The revision of the source up to which members had been copied when these were read."""
+    position: int
+    """The revision up to which they are copied with these."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeSet:
     """Writes of members in any homes that become visible together, or not at all.
 
@@ -159,3 +175,5 @@ class ChangeSet:
     cause: Cause
     unchanged: tuple[Unchanged | UnchangedObject, ...] = ()
     """What was read to decide and must still be so."""
+    copied: CopyMembers | None = None
+    """A set of a copy of a collection; it has no other writes."""

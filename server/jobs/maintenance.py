@@ -11,6 +11,7 @@ from server.jobs.runner import Kind, Result
 from server.services.views import alarms_of, render
 from server.settings.model import Settings
 from server.storage.jobs import MAINTENANCE, OWNERS, TakenJob
+from storage_plugins.postgres.changes.collection_copies import drop_without_job
 from storage_plugins.postgres.changes.views import prune_views, render_shared, store_alarms
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.directory import PostgresDirectory
@@ -56,6 +57,7 @@ def kinds(database: Database, dsn: str, settings: Settings) -> list[Kind]:
         "views": lambda: prune_views(database, restore),
         "tombstones": lambda: prune_tombstones(database, retention),
         "sign_in_failures": lambda: PostgresDirectory(database).forget_failures(settings.sign_in.window),
+        "dropped_copies": lambda: drop_without_job(database),
         "audit": lambda: _seal(database),
     }
     found = [Kind(name, _handler(job), every=INTERVAL, lock_key=MAINTENANCE) for name, job in jobs.items()]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
+from server.domain.changes import WriteLimits
 from server.events.sharees import keep_informed
 from server.jobs import maintenance
 from server.jobs.runner import Kind, Result, Runner
@@ -35,6 +36,16 @@ def sharees(access: Access, storage: Storage) -> Kind:
         return Result(next_run=0.0)
 
     return Kind("sharees", handle, every=_RETRY, stays=True)
+
+
+def copies(storage: Storage, limits: WriteLimits) -> Kind:
+    """The job that goes on with the copy of a large collection where the request for it was broken off."""
+
+    async def handle(job: TakenJob) -> Result:
+        await storage.resume_copy(job.payload["home"], job.payload["collection"], limits)
+        return Result()
+
+    return Kind("copies", handle)
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,10 @@ from server.domain.objects import Collection, Home, NewCollection
 
 @runtime_checkable
 class Changes(Protocol):
-    """Writes: each is one transaction; it raises `WriteConflict` if one of the states in `unchanged` has changed."""
+    """Writes: each is one transaction, except a large copy.
+
+    It raises `WriteConflict` if one of the states in `unchanged` has changed.
+    """
 
     async def apply(self, changes: ChangeSet) -> tuple[Written, ...]:
         """Make all writes of a set, or none. Returns what each left, in their order.
@@ -92,7 +95,14 @@ class Changes(Protocol):
         with_members: bool,
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
-        """Copy a collection under another name of its home; `replaced` is deleted in the same transaction.
+        """Copy a collection under another name of its home; `replaced` is deleted when the copy appears.
 
-        Raises `QuotaExceeded`, `TooManyCollections`.
+        A large collection is copied in several transactions, and the copy appears with the last of them. Where this
+        call is broken off, a job of the kind `copies` goes on. Raises `QuotaExceeded`, `TooManyCollections`.
+        """
+
+    async def resume_copy(self, home_id: int, collection_id: int, limits: WriteLimits) -> None:
+        """Go on with the copy of a collection into a new one, which nobody else makes; the work of a job.
+
+        A copy that cannot be made is given up, and what was copied is removed.
         """

@@ -82,6 +82,10 @@ class StoredJob:
     error: str | None
     """Name of the last error."""
     payload: Mapping[str, int]
+    done: int | None
+    """How far it has come, in rows or objects; None where it does not tell."""
+    total: int | None
+    """How many there were at the beginning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ _COUNTS = """
 """
 _JOBS = """
     select j.id, j.kind, j.state, exists (select from job_hold h where h.kind = j.kind), j.attempts, j.not_before,
-           j.every, j.error, j.payload
+           j.every, j.error, j.payload, j.done, j.total
     from job j where ($1::text is null or j.kind = $1) and ($2::text is null or j.state = $2)
     order by j.id limit $3
 """

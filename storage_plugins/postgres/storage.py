@@ -27,8 +27,8 @@ from server.storage.reads import (
 )
 from server.storage.scheduling import AddressedPrincipal, AddressSearch, SchedulingObject
 from storage_plugins.postgres.changes import views
+from storage_plugins.postgres.changes.collection_copies import CopyWrites
 from storage_plugins.postgres.changes.collections import CollectionWrites
-from storage_plugins.postgres.changes.members import MemberWrites
 from storage_plugins.postgres.database import DEFAULT_LIMITS, Database, DatabaseLimits
 from storage_plugins.postgres.migrations import schema_state
 from storage_plugins.postgres.notifier import Notifier
@@ -55,7 +55,7 @@ _HOME_CHANGES = (
 )
 
 
-class PostgresStorage(MemberWrites, CollectionWrites):
+class PostgresStorage(CopyWrites, CollectionWrites):
     """The storage of one worker; use between `open` and `close`, or as an asynchronous context manager."""
 
     def __init__(

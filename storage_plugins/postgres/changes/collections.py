@@ -12,8 +12,6 @@ from storage_plugins.postgres.changes.writing import (
     by,
     call,
     new_collection,
-    record,
-    require_unchanged,
     split,
 )
 
@@ -21,10 +19,6 @@ _CREATE_COLLECTION = call("koyomi_create_collection_2", 12)
 _SET_COLLECTION_PROPERTIES = call("koyomi_set_collection_properties_3", 17)
 _SET_HOME_PROPERTIES = call("koyomi_set_home_properties_2", 7)
 _DELETE_COLLECTION = call("koyomi_delete_collection_1", 14)
-_PREPARE_COPY = call("koyomi_prepare_copy_1", 4)
-_COPY_COLLECTION = call("koyomi_copy_collection_2", 15)
-_COPYING = "set local statement_timeout = '120s'"
-"""Large calendars take longer to copy than other statements may take."""
 _MOVE_COLLECTION = call("koyomi_move_collection_1", 12)
 
 
@@ -158,40 +152,3 @@ class CollectionWrites(Writing):
         if replaced is not None:
             self._changed(home.id, replaced.id, row[0])
         return self._changed(home.id, collection.id, row[0])
-
-    async def copy_collection(
-        self,
-        home: Home,
-        collection: Collection,
-        name: str,
-        replaced: Collection | None,
-        limits: WriteLimits,
-        cause: Cause,
-        *,
-        with_members: bool,
-        unchanged: Sequence[Unchanged] = (),
-    ) -> int:
-        """Copy a collection under another name of its home; `replaced` is deleted in the same transaction."""
-        async with self.database.transaction() as connection:
-            await record(connection, cause)
-            prepared = None
-            if with_members:
-                await connection.execute(_COPYING)
-                prepared = await connection.fetchval(
-                    _PREPARE_COPY, home.id, collection.home_id, collection.id, limits.quota_bytes
-                )
-            if unchanged:
-                await require_unchanged(connection, unchanged, (home.id,))
-            revision: int = await connection.fetchval(
-                _COPY_COLLECTION,
-                *binding(home, collection),
-                name,
-                prepared,
-                *((None,) * 3 if replaced is None else (replaced.home_id, replaced.id, replaced.incarnation)),
-                limits.quota_bytes,
-                limits.max_collections,
-                *by(cause),
-            )
-        if replaced is not None:
-            self._changed(home.id, replaced.id, revision)
-        return self._changed(home.id, None, revision)

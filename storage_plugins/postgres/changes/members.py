@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeGuard
 
 import asyncpg
 
 from server.domain.changes import (
     ChangeSet,
+    CopyMembers,
     Delete,
     Put,
     SetPersonal,
@@ -36,6 +38,9 @@ from storage_plugins.postgres.database import Connection
 from storage_plugins.postgres.sqlstates import domain_error
 
 _LOCK_OBJECTS = "select koyomi_lock_objects_1($1, $2, $3)"
+_COPY_MEMBERS = call("koyomi_copy_members_1", 9)
+COPY_LEASE = timedelta(seconds=20)
+"""How long the job of a copy waits after each set for the next."""
 _ADD_PROPERTIES = call("koyomi_add_properties_1", 4)
 _RELEASE_UIDS = "select koyomi_release_uids_1($1, $2)"
 
@@ -68,6 +73,9 @@ class MemberWrites(Writing):
 
     async def _apply(self, changes: ChangeSet) -> tuple[Written, ...]:
         writes = changes.writes
+        if changes.copied is not None:
+            await self._copy(changes.copied, changes)
+            return ()
         if len(writes) > 1 and set_statement.is_plain(writes):
             return await self._at_once(writes, changes)
         steps = self._steps(changes)
@@ -76,6 +84,21 @@ class MemberWrites(Writing):
         else:
             rows = await self._one_by_one(changes, steps)
         return self._all_written(writes, steps, rows)
+
+    async def _copy(self, copied: CopyMembers, changes: ChangeSet) -> None:
+        """Copy members into a collection that nothing shows: nobody is told."""
+        await self.database.fetchval(
+            _COPY_MEMBERS,
+            copied.home_id,
+            copied.collection_id,
+            copied.after,
+            copied.position,
+            [member.id for member in copied.members],
+            [member.revision for member in copied.members],
+            copied.names,
+            COPY_LEASE,
+            changes.limits.quota_bytes,
+        )
 
     def _steps(self, changes: ChangeSet) -> list[_Step]:
         """The statements of a set; those that only delete come first."""

@@ -140,6 +140,7 @@ async def _remove_homes(connection: Connection, homes: list[int]) -> None:
         "ace",
         "collection_view",
         "binding",
+        "collection_copy",
         "collection",
     ):
         await connection.execute(f"delete from {table} where home_id = any($1::bigint[])", homes)  # noqa: S608

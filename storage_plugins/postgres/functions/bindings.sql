@@ -32,21 +32,23 @@ begin
     return v_id;
 end $$;
 
--- As koyomi_add_collection_1, with an id that was drawn before.
-create or replace function koyomi_add_collection_2(
-    p_home_id bigint, p_id bigint, p_revision bigint, p_now timestamptz, p_name text, p_kind text, p_components text[],
-    p_timezone text, p_source text, p_properties jsonb
+-- Bind a collection of a home, whose row the transaction holds, to a free name.
+create or replace function koyomi_bind_collection_1(
+    p_home_id bigint, p_id bigint, p_name text, p_revision bigint, p_max_collections integer
 ) returns void language plpgsql as $$
 declare
+    v_count integer;
     v_deleted_revision bigint;
 begin
-    insert into collection (
-        home_id, id, revision, modified_at, sync_floor, kind, components, created_at, timezone, source, properties
-    ) overriding system value values (
-        p_home_id, p_id, p_revision, p_now, 0, p_kind, p_components, p_now, p_timezone, p_source, p_properties
-    );
-    select b.deleted_revision into v_deleted_revision from binding b
-    where b.home_id = p_home_id and b.name = p_name and b.deleted_revision is not null
+    perform 1 from binding b where b.home_id = p_home_id and b.name = p_name and b.deleted_revision is null;
+    if found then
+        raise exception using errcode = 'KY001', message = 'name is taken';
+    end if;
+    select h.collection_count into v_count from home h where h.id = p_home_id;
+    if v_count >= p_max_collections then
+        raise exception using errcode = 'KY005', message = 'collections';
+    end if;
+    select b.deleted_revision into v_deleted_revision from binding b where b.home_id = p_home_id and b.name = p_name
     for update;
     if found then
         update binding

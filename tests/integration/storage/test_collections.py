@@ -11,6 +11,7 @@ from server.domain.changes import PropertyChanges
 from server.domain.errors import AlreadyExists, TooManyCollections, WriteConflict
 from server.domain.objects import NewCollection, Target
 from server.storage.directory import PrincipalChange
+from storage_plugins.postgres.changes import collection_copies
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
@@ -307,9 +308,8 @@ async def test_a_copy_holds_the_home_only_at_its_end(storage, person):
     written = await storage.put_object(calendar, "a", content("a", occurrences=5), None, LIMITS, CAUSE)
     with pytest.raises(LookupError):
         async with storage.database.transaction() as connection:
-            await connection.fetchval(
-                "select koyomi_prepare_copy_1($1, $2, $3, $4)", home.id, calendar.home_id, calendar.id, 10**9
-            )
+            arguments = home.id, calendar.home_id, calendar.id, [written.id], [written.revision]
+            await connection.fetchrow(collection_copies._COPY_PARTS, *arguments)
             await storage.put_object(calendar, "b", content("b"), None, LIMITS, CAUSE)
             again = asyncio.create_task(
                 storage.put_object(calendar, "a", content("a", "new", occurrences=2), state(written), LIMITS, CAUSE)

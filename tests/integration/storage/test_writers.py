@@ -16,6 +16,9 @@ COMMENT = re.compile(r"--.*")
 APPLY = {
     "koyomi_add_properties_1",
     "koyomi_apply_1",
+    "koyomi_copy_members_1",
+    "koyomi_copy_objects_1",
+    "koyomi_copy_parts_1",
     "koyomi_delete_object_2",
     "koyomi_put_object_4",
     "koyomi_release_uids_1",
@@ -28,8 +31,7 @@ APPLY = {
 """Functions of `Storage.apply`, and those that these call."""
 OTHERS = {
     "koyomi_derived_role_1": "derives scheduling roles anew; no revision moves",
-    "koyomi_copy_collection_2": "copies a collection with its members in one statement",
-    "koyomi_prepare_copy_1": "gives the copy of a collection its occurrences and alarms before the home is locked",
+    "koyomi_drop_copy_1": "removes what was copied of a collection by a copy that is given up; nothing shows it",
     "koyomi_remove_copies_1": "forgets the personal copies of a person who is removed",
     "koyomi_render_2": "renders objects of a calendar that is shared for the first time; they keep their revisions",
     "koyomi_store_view_alarms_1": "derives alarms of personal copies from before they were rows",

@@ -248,6 +248,9 @@ class CollectionWrites:
             self._tell("collection-copied", home.id, binding.collection_id)
             return revision
 
+    async def resume_copy(self, home_id: int, collection_id: int, limits: WriteLimits) -> None:
+        """Copies are made at once here: none is left."""
+
     # -- bindings -----------------------------------------------------------------------------------------------------
 
     def _required(self, home_id: int, collection: Collection) -> BindingRow:

@@ -1,0 +1,297 @@
+"""Copies of collections: at once where the members fit in one set, else set by set.
+
+A copy of many sets is made in a collection that no binding shows, and is bound at its end. Members are copied in the
+order of their revisions, and one that changes meanwhile is copied again: the copy is what its source was at one moment.
+Whoever asked for the copy makes it; a job (kind `copies`) goes on with it where they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from server.domain.changes import Cause, ChangeSet, CopyMembers, ObjectState, Unchanged, WriteLimits
+from server.domain.errors import NotFound, QuotaExceeded, TooManyCollections, WriteConflict
+from server.domain.objects import Collection, Home
+from storage_plugins.postgres.changes.members import COPY_LEASE, MemberWrites
+from storage_plugins.postgres.changes.writing import binding, by, call, record, recorded, require_unchanged
+from storage_plugins.postgres.database import Database
+
+SET_MEMBERS = 300
+SET_BYTES = 8 * 1024 * 1024
+SET_OCCURRENCES = 20_000
+"""Bounds of one set; a member that exceeds them alone is a set of its own."""
+_TRIES = 20
+"""How often in a row a set may find that a member has changed since it was read."""
+_NEWEST = 2**63 - 1
+"""Above every revision."""
+
+# What a set takes next. Tombstones concern a copy only if members were deleted after it began.
+_NEXT = """
+    select p.name, p.id, p.revision, p.live, p.found
+    from (
+        select n.name, n.id, n.revision, n.live, row_number() over w as number, sum(n.size) over w as bytes,
+               sum(r.rows) over w as rows, count(*) over () as found
+        from (
+            select o.name, o.id, o.revision, o.deleted_revision is null as live, o.size
+            from object o
+            where o.home_id = $1 and o.collection_id = $2 and o.revision > $3
+              and (o.deleted_revision is null or o.revision > $4)
+            order by o.revision limit $5
+        ) as n
+        cross join lateral (
+            select count(*) as rows from occurrence x where x.home_id = $1 and x.object_id = n.id
+        ) as r
+        window w as (order by n.revision)
+    ) as p
+    where p.number = 1 or (p.number < $5 and p.bytes <= $6 and p.rows <= $7)
+    order by p.revision
+"""
+_COPY_PARTS = """
+    select i.id, koyomi_copy_parts_1($1, i.id, $2, $3, $4, $5, null)
+    from (select nextval(pg_get_serial_sequence('collection', 'id')) as id) as i
+"""
+_COPY_COLLECTION = call("koyomi_copy_collection_3", 17)
+_BEGIN = call("koyomi_begin_copy_1", 17)
+_FINISH = call("koyomi_finish_copy_1", 3)
+_DROP = "select koyomi_drop_copy_1($1, $2, $3, $4)"
+_FIND = """
+    select c.home_id, c.collection_id, c.source_home_id, c.source_id, c.begun_revision, c.copied_revision, c.abandoned,
+           c.principal_id, c.origin, c.request_id, c.acting_for, coalesce(c.trace, '')
+    from collection_copy c where c.home_id = $1 and c.collection_id = $2
+"""
+_SHOWN = """
+    select b.revision from binding b
+    where b.home_id = $1 and b.collection_home_id = $1 and b.collection_id = $2 and b.deleted_revision is null
+"""
+_WITHOUT_JOB = """
+    select c.home_id, c.collection_id from collection_copy c where not exists (select from job j where j.id = c.job_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """The next members to copy."""
+
+    members: tuple[ObjectState, ...]
+    gone: bool
+    """Whether members were deleted after the copy began."""
+    names: tuple[str, ...]
+    """Of the members, and of what was deleted."""
+    position: int
+    """The last revision."""
+    whole: bool
+    """Whether these are all."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A copy that is under way, as it is stored."""
+
+    home_id: int
+    collection_id: int
+    source_home_id: int
+    source_id: int
+    begun: int
+    """The revision of the source when it began."""
+    copied: int
+    """The revision up to which members have been copied."""
+    abandoned: bool
+    cause: Cause
+
+
+class CopyWrites(MemberWrites):
+    """The part of the storage that copies collections."""
+
+    async def copy_collection(
+        self,
+        home: Home,
+        collection: Collection,
+        name: str,
+        replaced: Collection | None,
+        limits: WriteLimits,
+        cause: Cause,
+        *,
+        with_members: bool,
+        unchanged: Sequence[Unchanged] = (),
+    ) -> int:
+        """Copy a collection under another name of its home; `replaced` is deleted when the copy appears."""
+        found = _Next((), False, (), 0, True)
+        if with_members:
+            found = await self._next(collection.home_id, collection.id, 0, _NEWEST)
+        target = (name, replaced, limits, cause, unchanged)
+        if found.whole:
+            revision = await self._copy_at_once(home, collection, found, *target)
+        else:
+            revision = await self._go_on(await self._begin(home, collection, *target), limits)
+        if replaced is not None:
+            self._changed(home.id, replaced.id, revision)
+        return self._changed(home.id, None, revision)
+
+    async def resume_copy(self, home_id: int, collection_id: int, limits: WriteLimits) -> None:
+        """Go on with a copy that nobody else makes; one that cannot be made is given up."""
+        copy = await self._find(home_id, collection_id)
+        if copy is None:
+            return
+        if copy.abandoned:
+            await _drop(self.database, copy.home_id, copy.collection_id)
+            return
+        try:
+            revision = await self._go_on(copy, limits)
+        except (NotFound, QuotaExceeded, TooManyCollections, WriteConflict):
+            return
+        self._changed(home_id, None, revision)
+
+    # -- at once ------------------------------------------------------------------------------------------------------
+
+    async def _copy_at_once(
+        self,
+        home: Home,
+        collection: Collection,
+        found: _Next,
+        name: str,
+        replaced: Collection | None,
+        limits: WriteLimits,
+        cause: Cause,
+        unchanged: Sequence[Unchanged],
+    ) -> int:
+        """One transaction; the home is locked after the occurrences have been copied."""
+        members = [member for _, member in sorted(zip(found.names, found.members, strict=True))]
+        ids, revisions = [one.id for one in members], [one.revision for one in members]
+        async with self.database.transaction() as connection:
+            await record(connection, cause)
+            parts = await connection.fetchrow(_COPY_PARTS, home.id, collection.home_id, collection.id, ids, revisions)
+            assert parts is not None
+            if unchanged:
+                await require_unchanged(connection, unchanged, (home.id,))
+            revision: int = await connection.fetchval(
+                _COPY_COLLECTION,
+                *binding(home, collection),
+                name,
+                parts[0],
+                ids,
+                parts[1],
+                *_replaced(replaced),
+                limits.quota_bytes,
+                limits.max_collections,
+                *by(cause),
+            )
+        return revision
+
+    # -- set by set ---------------------------------------------------------------------------------------------------
+
+    async def _begin(
+        self,
+        home: Home,
+        collection: Collection,
+        name: str,
+        replaced: Collection | None,
+        limits: WriteLimits,
+        cause: Cause,
+        unchanged: Sequence[Unchanged],
+    ) -> _Copy:
+        """Make the new collection, and the job that goes on with the copy."""
+        async with self.database.transaction() as connection:
+            if unchanged:
+                await require_unchanged(connection, unchanged, (home.id,))
+            collection_id = await connection.fetchval(
+                _BEGIN,
+                *binding(home, collection),
+                name,
+                *_replaced(replaced),
+                limits.quota_bytes,
+                limits.max_collections,
+                COPY_LEASE,
+                *by(cause),
+                cause.acting_for,
+                cause.trace or None,
+            )
+        copy = await self._find(home.id, collection_id)
+        if copy is None:
+            raise WriteConflict
+        return copy
+
+    async def _go_on(self, copy: _Copy, limits: WriteLimits) -> int:
+        """Copy what is left and show the copy; gives its revision.
+
+        What cannot be copied is removed again. Raises `NotFound`, `QuotaExceeded`, `TooManyCollections`,
+        `WriteConflict`.
+        """
+        try:
+            revision = None
+            while revision is None:
+                copy = await self._copy_rest(copy, limits)
+                revision = await self._finish(copy, limits)
+        except (NotFound, QuotaExceeded, TooManyCollections, WriteConflict):
+            # Another may have made it.
+            shown: int | None = await self.database.fetchval(_SHOWN, copy.home_id, copy.collection_id)
+            if shown is None:
+                await _drop(self.database, copy.home_id, copy.collection_id)
+                raise
+            return shown
+        return revision
+
+    async def _copy_rest(self, copy: _Copy, limits: WriteLimits) -> _Copy:
+        conflicts = 0
+        while (found := await self._next(copy.source_home_id, copy.source_id, copy.copied, copy.begun)).names:
+            # Nothing was copied before of what has not changed since the beginning.
+            names = found.names if found.gone or found.position > copy.begun else None
+            members = CopyMembers(
+                copy.home_id, copy.collection_id, found.members, names, after=copy.copied, position=found.position
+            )
+            try:
+                await self.apply(ChangeSet((), limits, copy.cause, copied=members))
+            except WriteConflict:
+                conflicts += 1
+                stored = await self._find(copy.home_id, copy.collection_id)
+                if stored is None or conflicts == _TRIES:
+                    raise
+                copy = stored
+            else:
+                copy, conflicts = replace(copy, copied=found.position), 0
+        return copy
+
+    async def _finish(self, copy: _Copy, limits: WriteLimits) -> int | None:
+        """Show a copy; gives its revision, or None where the source has changed."""
+        arguments = copy.home_id, copy.collection_id, limits.max_collections
+        sql, values = recorded(_FINISH, arguments, copy.cause)
+        found: int | None = await self.database.fetchval(sql, *values)
+        return found
+
+    async def _next(self, home_id: int, collection_id: int, after: int, begun: int) -> _Next:
+        bounds = SET_MEMBERS + 1, SET_BYTES, SET_OCCURRENCES
+        rows = await self.database.fetch(_NEXT, home_id, collection_id, after, begun, *bounds)
+        members = tuple(ObjectState(id_, revision) for _, id_, revision, live, _ in rows if live)
+        return _Next(
+            members,
+            gone=len(members) < len(rows),
+            names=tuple(row[0] for row in rows),
+            position=rows[-1][2] if rows else after,
+            whole=not rows or len(rows) == rows[0][4],
+        )
+
+    async def _find(self, home_id: int, collection_id: int) -> _Copy | None:
+        row = await self.database.fetchrow(_FIND, home_id, collection_id)
+        if row is None:
+            return None
+        cause: tuple[Any, ...] = row[7:]
+        return _Copy(row[0], row[1], row[2], row[3], row[4], row[5], row[6], Cause(*cause))
+
+
+async def drop_without_job(database: Database) -> int:
+    """Remove the copies whose jobs an administrator has dropped; returns how many."""
+    rows = await database.fetch(_WITHOUT_JOB)
+    for home_id, collection_id in rows:
+        await _drop(database, home_id, collection_id)
+    return len(rows)
+
+
+async def _drop(database: Database, home_id: int, collection_id: int) -> None:
+    """Give a copy up and remove what was copied, in short transactions."""
+    while await database.fetchval(_DROP, home_id, collection_id, SET_MEMBERS, COPY_LEASE):
+        pass
+
+
+def _replaced(collection: Collection | None) -> tuple[int | None, ...]:
+    return (None,) * 3 if collection is None else (collection.home_id, collection.id, collection.incarnation)
