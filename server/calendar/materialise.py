@@ -16,6 +16,7 @@ from server.calendar.alarms import alarm_triggers
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.calendar.component import Component
 from server.calendar.component_times import Length, given, moment
+from server.calendar.iana import NameKind, name_kind
 from server.calendar.recurrence_set import Instance, RecurrenceSet, recurrence_set
 from server.calendar.values import CalendarTime, Period, property_duration, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
@@ -73,8 +74,18 @@ def materialise(calendar: Component, now: datetime, declined: frozenset[int] = f
 
 
 def is_single(calendar: Component) -> bool:
-    """Whether `materialise` takes no longer than for one event: no component has a rule, or dates of a series."""
-    return all(prop.name not in _OF_SERIES for component in calendar.walk() for prop in component.properties)
+    """Whether `materialise` takes no longer than for one event: no component has a rule, or dates of a series.
+
+    The rules of a zone count only where the zone follows them, not the zone data of its name.
+    """
+    for child in calendar.components:
+        if child.name == "VTIMEZONE" and name_kind(child.text("TZID") or "") is NameKind.PLACE:
+            continue
+        for component in child.walk():
+            for prop in component.properties:
+                if prop.name in _OF_SERIES:
+                    return False
+    return True
 
 
 def _materialise_recurring(

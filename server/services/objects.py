@@ -104,6 +104,7 @@ class Objects:
     ) -> None:
         self._storage = storage
         self._limits = limits
+        self._write_limits = write_limits(limits)
         self._now = now
 
     async def put(
@@ -263,7 +264,7 @@ class Objects:
         Raises `WriteConflict` if a collection was deleted after it was looked up: the next lookup finds which.
         """
         try:
-            written = await self._storage.apply(ChangeSet(writes, write_limits(self._limits), cause, tuple(unchanged)))
+            written = await self._storage.apply(ChangeSet(writes, self._write_limits, cause, tuple(unchanged)))
         except NotFound:
             raise WriteConflict from None
         return written[0]

@@ -34,6 +34,7 @@ _GRACE = 3.0
 _WATCH_INTERVAL = 1.0
 _CLIENT_CHECK = 5000
 """Milliseconds between two looks of the server whether the client of a statement is still there."""
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _RETRY_PAUSE = 0.25
 """Seconds after a failed attempt to connect within which others fail at once."""
 
@@ -87,7 +88,7 @@ async def connect(
     )
     try:
         await connection.set_type_codec(
-            "jsonb", schema="pg_catalog", encoder=_to_json, decoder=json.loads, format="text"
+            "jsonb", schema="pg_catalog", encoder=_JSON.encode, decoder=json.loads, format="text"
         )
         if end_with_client:
             # A server on a system that cannot tell refuses it.
@@ -97,10 +98,6 @@ async def connect(
         connection.terminate()
         raise
     return connection
-
-
-def _to_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 class _Slot:

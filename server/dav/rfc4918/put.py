@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from email.message import Message
-from functools import partial
+from functools import lru_cache, partial
 
 from server.dav.core.errors import Refused
 from server.dav.core.paths import Path
@@ -65,10 +65,12 @@ async def put_member(request: Request, found: Found) -> Put:
     if found.owner is None or found.home is None or found.collection is None or len(path.segments) != 5:
         raise ParentMissing
     resource = resource_or_none(request, found)
-    target = resource or collection_in(path, found)
-    assert target is not None
-    with request.denied_at(target.href):
+    try:
         demand_writable(found)
+    except AccessDenied as error:
+        target = resource or collection_in(path, found)
+        assert target is not None
+        raise AccessDenied(target.href, error.privilege) from None
     unchanged = await conditions.demand(request, resource)
     check_media_type(request, found.collection)
     body = await request.body(request.site.limits.max_resource_size)
@@ -94,19 +96,26 @@ def check_media_type(request: Request, collection: Collection, *, demanded: bool
     value = request.headers.get("Content-Type")
     if value is None and not demanded:
         return
-    message = Message()
-    message["Content-Type"] = value or "application/octet-stream"
+    media_type, is_utf_8 = _read_media_type(value or "application/octet-stream")
     allowed = MEDIA_TYPES[collection.kind]
-    if message.get_content_type() not in allowed:
+    if media_type not in allowed:
         raise UnsupportedMediaType(f"This collection takes {' or '.join(allowed)}.")
-    charset = message.get_param("charset", "")
-    if isinstance(charset, tuple) or charset.strip().lower() not in UTF_8:
+    if not is_utf_8:
         precondition = (
             "{urn:ietf:params:xml:ns:carddav}valid-address-data"
             if collection.kind == "addressbook"
             else "{urn:ietf:params:xml:ns:caldav}valid-calendar-data"
         )
         raise Refused(403, precondition, "The charset is UTF-8.")
+
+
+@lru_cache(maxsize=256)
+def _read_media_type(value: str) -> tuple[str, bool]:
+    """The media type of a Content-Type header, and whether its charset, if it has one, is UTF-8."""
+    message = Message()
+    message["Content-Type"] = value
+    charset = message.get_param("charset", "")
+    return message.get_content_type(), not isinstance(charset, tuple) and charset.strip().lower() in UTF_8
 
 
 async def written(request: Request, path: Path, result: Put, location: str | None) -> Answer:

@@ -76,11 +76,14 @@ class MemberWrites(Writing):
         if changes.copied is not None:
             await self._copy(changes.copied, changes)
             return ()
+        if len(writes) == 1 and not changes.unchanged and _is_simple(writes[0]):
+            row = await self._alone(0, statement(writes[0], changes, self._restore_days), changes)
+            return (self._written(writes[0], row),)
         if len(writes) > 1 and set_statement.is_plain(writes):
             return await self._at_once(writes, changes)
         steps = self._steps(changes)
         if len(steps) == 1 and not changes.unchanged and not _has_properties(steps[0].write):
-            rows = [await self._alone(steps[0], changes)]
+            rows = [await self._alone(steps[0].index, steps[0].statement, changes)]
         else:
             rows = await self._one_by_one(changes, steps)
         return self._all_written(writes, steps, rows)
@@ -113,13 +116,13 @@ class MemberWrites(Writing):
             steps.sort(key=lambda step: not isinstance(step.write, Delete))
         return steps
 
-    async def _alone(self, step: _Step, changes: ChangeSet) -> asyncpg.Record:
-        """One statement, which is its own transaction."""
-        sql, arguments = recorded(*step.statement, changes.cause)
+    async def _alone(self, index: int, made: Statement, changes: ChangeSet) -> asyncpg.Record:
+        """One statement, which is its own transaction; `index` is that of its write."""
+        sql, arguments = recorded(*made, changes.cause)
         try:
             row = await self.database.fetchrow(sql, *arguments)
         except KoyomiError as error:
-            error.write = step.index
+            error.write = index
             raise
         assert row is not None
         return row
@@ -199,6 +202,11 @@ def _of(index: int | None, error: BaseException) -> BaseException:
     if isinstance(error, KoyomiError):
         error.write = index
     return error
+
+
+def _is_simple(write: Write) -> bool:
+    """Whether a write that is alone in its set is one statement."""
+    return not isinstance(write, Put) or not (write.properties or write.keep_id)
 
 
 def _has_properties(write: Write) -> TypeGuard[Put]:

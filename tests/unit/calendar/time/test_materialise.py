@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from server.calendar.iana import iana_zone
-from server.calendar.materialise import MAX_ROWS, WHOLE, materialise
+from server.calendar.materialise import MAX_ROWS, WHOLE, is_single, materialise
 from server.domain.errors import InvalidCalendarData, UnknownTimezone
 from server.domain.occurrences import EARLIEST, Busy, Kind, Materialised, resolve
 from tests.unit.calendar.time.texts import NOW, calendar, component, event, utc
@@ -566,3 +566,37 @@ def test_alarms() -> None:
 def test_an_empty_calendar_has_no_rows() -> None:
     found = of()
     assert (found.component, found.occurrences, found.span_start) == ("", (), EARLIEST)
+
+
+# -- what is computed on the event loop ------------------------------------------------------------------------------
+
+
+def rules(tzid: str) -> tuple[str, ...]:
+    """A VTIMEZONE with a rule."""
+    offsets = "TZOFFSETFROM:+0100", "TZOFFSETTO:+0200"
+    rule = "DTSTART:19700329T020000", "RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU"
+    return ("BEGIN:VTIMEZONE", f"TZID:{tzid}", "BEGIN:DAYLIGHT", *offsets, *rule, "END:DAYLIGHT", "END:VTIMEZONE")
+
+
+def in_zone(tzid: str, *lines: str) -> tuple[tuple[str, ...], ...]:
+    """An event with the rules of its zone."""
+    return rules(tzid), event(f"DTSTART;TZID={tzid}:20260301T090000", *lines)
+
+
+@pytest.mark.parametrize(
+    ("parts", "single"),
+    [
+        (in_zone("Europe/Berlin"), True),
+        (in_zone("/mozilla.org/1/Europe/Berlin"), True),
+        (in_zone("Head office"), False),
+        (in_zone("W. Europe Standard Time"), False),
+        (in_zone("CET"), False),
+        (in_zone("Europe/Berlin", "RRULE:FREQ=DAILY;COUNT=2"), False),
+        (in_zone("Europe/Berlin", "RDATE:20260302T090000Z"), False),
+        (in_zone("Europe/Berlin", "EXDATE:20260301T080000Z"), False),
+    ],
+)
+def test_rules_of_a_zone_count_only_where_the_zone_follows_them(
+    parts: tuple[tuple[str, ...], ...], single: bool
+) -> None:
+    assert is_single(calendar(*parts)) is single
