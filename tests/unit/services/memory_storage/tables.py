@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -226,6 +226,8 @@ class Tables:
     """Collections whose bindings may not be those that their shares ask for."""
     to_touch: set[int] = field(default_factory=set)
     """Collections whose changes are to be passed on to the homes that show them."""
+    rivals: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
+    """What others do, one before each of the next transactions."""
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def new_id(self) -> int:
@@ -236,7 +238,12 @@ class Tables:
     async def transaction(self) -> AsyncIterator[None]:
         """All changes inside become visible, or none. Others run before it begins, as they may with a real storage."""
         await asyncio.sleep(0)
-        tables = {name: copy(value) for name, value in vars(self).items() if isinstance(value, (dict, set, list))}
+        if self.rivals:
+            await self.rivals.pop(0)()
+        names = [
+            name for name, value in vars(self).items() if isinstance(value, (dict, set, list)) and name != "rivals"
+        ]
+        tables = {name: copy(getattr(self, name)) for name in names}
         try:
             yield
         except BaseException:

@@ -1,0 +1,128 @@
+"""An installation in memory, and short ways to what a test of a service needs.
+
+Paths are `OWNER/COLLECTION/OBJECT`; those of address books begin with `contacts:`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from server.domain.actors import Actor
+from server.domain.grants import ShareRights
+from server.domain.limits import Limits
+from server.domain.objects import Object, Target
+from server.domain.principals import PrincipalKind
+from server.domain.privileges import Privilege
+from server.services.collections import Collections
+from server.services.granting import Granting
+from server.services.lookup import Found, Lookup
+from server.services.objects import Objects, Put
+from server.services.principals.people import People
+from server.services.reading import Reading
+from server.services.sharing import Sharing
+from server.storage.directory import PrincipalChange
+from tests.unit.services.memory_storage.storage import memory
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+INSTALLATION = Actor(None, "cli")
+CONTACTS = "contacts:"
+
+
+def target_of(path: str) -> Target:
+    kind = "addressbook" if path.startswith(CONTACTS) else "calendar"
+    owner, *names = path.removeprefix(CONTACTS).split("/")
+    return Target(f"id-{owner}", "uid", kind, *names)  # type: ignore[arg-type]
+
+
+def event(uid: str, *lines: str, start: str = "20260301T090000Z") -> str:
+    """An event of an hour; `lines` are further ones."""
+    body = (f"UID:{uid}", "DTSTAMP:20260101T000000Z", f"DTSTART:{start}", "DURATION:PT1H", *lines)
+    return calendar("BEGIN:VEVENT", *body, "END:VEVENT")
+
+
+def calendar(*lines: str) -> str:
+    return "\r\n".join(("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Test//EN", *lines, "END:VCALENDAR", ""))
+
+
+def card(uid: str, name: str = "Ann") -> str:
+    return "\r\n".join(("BEGIN:VCARD", "VERSION:4.0", f"UID:{uid}", f"FN:{name}", "END:VCARD", ""))
+
+
+ALARM = ("BEGIN:VALARM", "ACTION:DISPLAY", "DESCRIPTION:x", "TRIGGER:-PT15M", "END:VALARM")
+
+
+class World:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.memory = memory()
+        self.storage, self.access, self.directory = self.memory.storage, self.memory.access, self.memory.directory
+        self.limits = limits or Limits()
+        self.lookup = Lookup(self.storage)
+        self.objects = Objects(self.storage, self.limits, lambda: NOW)
+        self.collections = Collections(self.storage, self.limits)
+        self.reading = Reading(self.storage, 1000)
+        self.sharing = Sharing(self.storage, self.directory, self.access)
+        self.granting = Granting(self.access)
+        self.people = People(self.directory, self.access)
+        self.ids: dict[str, int] = {}
+
+    async def add(self, *names: str, kind: PrincipalKind = "individual", **fields: Any) -> None:
+        """Add principals with the ids `id-NAME`."""
+        changes = [PrincipalChange(uid=f"id-{name}", kind=kind, name=name, **fields) for name in names]
+        found = await self.directory.write_principals(changes, INSTALLATION.cause)
+        self.ids |= dict(zip(names, found, strict=True))
+
+    async def actor(self, name: str) -> Actor:
+        """Somebody who is signed in; `cli` is the installation."""
+        if name == "cli":
+            return INSTALLATION
+        return Actor((await self.storage.resolve(self.ids[name], None)).viewer, "caldav", "request-1")
+
+    async def find(self, who: str, path: str, need: Privilege = Privilege.READ, *, text: bool = False) -> Found:
+        return await self.lookup.find(await self.actor(who), target_of(path), need, text=text)
+
+    async def principal(self, who: str, whom: str) -> Found:
+        """A principal as somebody finds it."""
+        return await self.lookup.find(await self.actor(who), Target(f"id-{whom}", "uid"), Privilege.READ)
+
+    async def put(self, who: str, path: str, text: str) -> Put:
+        return await self.objects.put(await self.actor(who), await self.find(who, path), text.encode())
+
+    async def delete(self, who: str, path: str) -> int:
+        return await self.objects.delete(await self.actor(who), await self.find(who, path))
+
+    async def member(self, who: str, path: str) -> Object | None:
+        """A member as somebody sees it, with its text."""
+        return (await self.find(who, path, text=True)).object
+
+    async def text(self, who: str, path: str) -> str | None:
+        found = await self.member(who, path)
+        return None if found is None else found.text
+
+    async def names(self, path: str) -> list[str]:
+        """The names of the members of a collection."""
+        found = await self.find("cli", path)
+        pages = [page async for page in self.reading.pages(found, ("name",))]
+        return [row[0] for page in pages for row in page]
+
+    async def share(self, path: str, whom: str, rights: ShareRights = "write") -> str:
+        """Share a collection; returns the path that it has in the home of the person."""
+        await self.sharing.share(INSTALLATION, path.removeprefix(CONTACTS), whom, rights)
+        return await self.shown(whom, path)
+
+    async def shown(self, whom: str, path: str) -> str:
+        """The path of another's collection in somebody's home; empty where it is not shown."""
+        collection = (await self.find("cli", path)).collection
+        assert collection is not None
+        prefix = CONTACTS if path.startswith(CONTACTS) else ""
+        home = await self.find("cli", f"{prefix}{whom}")
+        for found in await self.reading.collections(replace(INSTALLATION, acting_for=self.ids[whom]), home):
+            if found.collection is not None and found.collection.id == collection.id:
+                return f"{prefix}{whom}/{found.name}"
+        return ""
+
+    def meanwhile(self, *acts: Callable[[], Awaitable[object]]) -> None:
+        """Let others do something, one act before each of the next writes."""
+        self.memory.tables.rivals += acts
