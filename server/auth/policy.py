@@ -36,6 +36,7 @@ EVERYONE_DELIVERS = Ace(0, "authenticated", True, (Privilege.SCHEDULE_DELIVER,))
 """The last entry of the list of every inbox (RFC 6638 §6.1); an entry of the list before it can deny the same."""
 _AGGREGATES = (Privilege.SCHEDULE_DELIVER, Privilege.SCHEDULE_SEND, Privilege.WRITE, Privilege.ALL)
 _FREE_BUSY = frozenset({Privilege.READ_FREE_BUSY})
+_OWN_ACCOUNT = frozenset({Privilege.READ, Privilege.WRITE_CONTENT})
 _PLAIN_READING = READING - _FREE_BUSY
 
 
@@ -56,6 +57,17 @@ def on_principal(viewer: Principal | None, principal: Principal | None) -> Privi
     if relation(viewer, principal) == "other":
         return _PLAIN_READING
     return _PLAIN_READING | {Privilege.READ_ACL, Privilege.WRITE_PROPERTIES}
+
+
+def on_directory(viewer: Principal | None) -> Privileges:
+    """The privileges of a person on the directory: on the records of all principals, on making and on deleting them."""
+    return privileges.EVERY_PRIVILEGE if relation(viewer, None) == "admin" else NO_PRIVILEGES
+
+
+def on_account(viewer: Principal | None, principal_id: int) -> Privileges:
+    """The privileges of a person on the record of a principal, whose content are its password and app passwords."""
+    own = viewer is not None and viewer.id == principal_id
+    return on_directory(viewer) | (_OWN_ACCOUNT if own else NO_PRIVILEGES)
 
 
 def on_home(

@@ -66,7 +66,7 @@ async def _write(session: Session, settings: Settings, members: Iterable[Member]
         return member.owner, member.collection
 
     for (owner, name), group in groupby(sorted(members, key=place), place):
-        principal = await find(session.directory, owner)
+        principal = await find(ACTOR, session.directory, owner)
         home: HomeKind = "addressbook" if name == "addressbook" else "calendar"
         target = Target(principal.uid, "uid", home, name)
         found = await lookup.find(replace(ACTOR, acting_for=principal.id), target, Privilege.BIND)

@@ -48,7 +48,7 @@ async def export(
         if owner is None:
             people = [record async for record in exporter.everybody()]
         else:
-            people = [await principals.find(session.directory, owner)]
+            people = [await principals.find(ACTOR, session.directory, owner)]
         chosen = [] if collection is None else await exporter.named(people[0], collection, kind)
         if len(chosen) > 1:
             raise click.UsageError(f"{collection} is a calendar and an address book: export to a .ics or .vcf file.")

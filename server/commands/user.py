@@ -148,7 +148,7 @@ async def _set_disabled(settings: Settings, name: str, disabled: bool) -> None:
 async def rename(settings: Settings, name: str, new_name: str, display_name: str | None) -> None:
     """Give a person another name to sign in by. Apps that are set up keep working: URLs go by the id."""
     async with open_storage(settings) as session:
-        person = await principals.find(session.directory, name, "individual")
+        person = await principals.find(ACTOR, session.directory, name, "individual")
         await principals.rename(ACTOR, session.directory, person.uid, new_name, display_name=display_name)
     click.echo(f"{person.name} is {new_name} now.")
 
@@ -170,7 +170,7 @@ async def delete(settings: Settings, name: str, heir: str | None, purge: bool, k
             "Say what becomes of the person's calendars and address books: --transfer-to OTHER, --keep or --purge."
         )
     async with open_storage(settings) as session:
-        person = await principals.find(session.directory, name, "individual", deleted=True)
+        person = await principals.find(ACTOR, session.directory, name, "individual", deleted=True)
         if heir is None:
             await principals.delete(ACTOR, session.directory, person.uid, purge=purge)
         else:
@@ -230,7 +230,7 @@ async def add_app_password(settings: Settings, name: str, label: str, days: int 
 async def list_app_passwords(settings: Settings, name: str) -> None:
     """List a person's app passwords: when made, last used, and their end."""
     async with open_storage(settings) as session:
-        found = await principals.list_app_passwords(session.directory, name)
+        found = await principals.list_app_passwords(ACTOR, session.directory, name)
     now = datetime.now(UTC)
     rows = [
         (

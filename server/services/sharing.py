@@ -12,8 +12,8 @@ from server.domain.objects import HomeKind, Target
 from server.domain.privileges import Privilege
 from server.services.changing import change
 from server.services.lookup import Found, Lookup
-from server.services.permissions import collection_of, home_of
-from server.services.principals.changes import find
+from server.services.permissions import collection_of, home_of, principal_of
+from server.services.principals.people import People
 from server.services.views import render
 from server.storage import Storage
 from server.storage.access import Access
@@ -27,8 +27,8 @@ class Sharing:
 
     def __init__(self, storage: Storage, directory: Directory, access: Access) -> None:
         self._lookup = Lookup(storage)
-        self._directory = directory
         self._access = access
+        self._people = People(directory, access)
 
     async def _find(self, actor: Actor, place: str, need: Privilege) -> Found:
         """The collection that `OWNER/NAME` names; of a calendar and an address book of one name, the calendar.
@@ -38,7 +38,7 @@ class Sharing:
         owner_name, _, name = place.strip("/").rpartition("/")
         if not owner_name or not name:
             raise BadRequest("A calendar is named by its owner and its own name: OWNER/CALENDAR.")
-        owner = await find(self._directory, owner_name)
+        owner = principal_of(await self._people.named(actor, owner_name))
         for kind in SHARED_KINDS:
             found = await self._lookup.find(
                 replace(actor, acting_for=owner.id), Target(owner.uid, "uid", kind, name), need, or_need=need
@@ -54,7 +54,7 @@ class Sharing:
         """Share a collection; a second time changes the rights. Raises `BadRequest`, `NotFound`, `AccessDenied`."""
         found = await self._find(actor, place, Privilege.WRITE_ACL)
         home, collection = home_of(found), collection_of(found)
-        principal = await find(self._directory, whom)
+        principal = principal_of(await self._people.named(actor, whom))
         if principal.id == home.principal_id:
             raise BadRequest(f"{principal.name} is the owner.")
         if rights == "free-busy" and collection.kind != "calendar":
@@ -73,7 +73,7 @@ class Sharing:
         """End the sharing with somebody. Raises `NotFound` where there is none, `BadRequest`, `AccessDenied`."""
         found = await self._find(actor, place, Privilege.WRITE_ACL)
         home, collection = home_of(found), collection_of(found)
-        principal = await find(self._directory, whom)
+        principal = principal_of(await self._people.named(actor, whom))
         try:
             await self._access.share(home, collection, principal.id, None, actor.cause)
         except NotFound:

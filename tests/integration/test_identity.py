@@ -202,7 +202,7 @@ async def test_app_passwords_are_named_end_and_are_revoked(
     assert await signs_in(authenticator, storage, "anna", phone.secret)
     assert await signs_in(authenticator, storage, "anna", laptop.secret)
     assert not await signs_in(authenticator, storage, "anna", over.secret)
-    listed = {app.name: app for app in await principals.list_app_passwords(directory, "anna")}
+    listed = {app.name: app for app in await principals.list_app_passwords(ACTOR, directory, "anna")}
     assert list(listed) == ["Phone", "Laptop", "Old"]
     assert listed["Phone"].last_used_at is not None
     assert listed["Old"].last_used_at is None
@@ -368,7 +368,7 @@ async def test_a_purge_leaves_nothing_and_others_untouched(
     found = await storage.database.fetchrow("select uid from principal where id = $1", anna)
     assert found is not None
     with pytest.raises(NotFound):
-        await principals.find(directory, found["uid"])
+        await principals.find(ACTOR, directory, found["uid"])
     await add(directory, hasher, "anna", "anna@example.org")  # name and address are free
     await principals.delete(ACTOR, directory, found["uid"], purge=True)
     with pytest.raises(NotFound):

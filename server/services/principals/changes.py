@@ -1,4 +1,8 @@
-"""The care of principals: people, their passwords and app passwords, renaming, deleting."""
+"""The care of principals: people, their passwords and app passwords, renaming, deleting.
+
+Administrators do all of it, and people what concerns their own passwords; each function raises `AccessDenied` for
+others. Commands act as the installation.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from server.auth import app_passwords, passwords
+from server.auth import app_passwords, passwords, policy
 from server.auth.passwords import PasswordHasher
 from server.domain.actors import Actor
-from server.domain.errors import InvalidPrincipal, NotFound
+from server.domain.errors import AccessDenied, InvalidPrincipal, NotFound
 from server.domain.principals import PrincipalKind, name_key
+from server.domain.privileges import Privilege
 from server.storage.directory import AppPassword, Directory, Handover, PrincipalChange, PrincipalRecord
 
 ROLES = frozenset({"admin"})
@@ -84,14 +89,31 @@ def roles_of(roles: frozenset[str]) -> frozenset[str]:
     return roles
 
 
-async def find(
-    directory: Directory, name: str, kind: PrincipalKind | None = None, *, deleted: bool = False
-) -> PrincipalRecord:
-    """Who has a name, e-mail address or id; with `deleted` also one who was deleted and whose data is kept.
+def demand_in_directory(actor: Actor, need: Privilege) -> None:
+    """Raises `AccessDenied` where the actor lacks a privilege on the directory."""
+    if need not in policy.on_directory(actor.principal):
+        raise AccessDenied("", need)
 
-    Raises `NotFound`, also for a principal of another kind.
+
+async def find(
+    actor: Actor,
+    directory: Directory,
+    name: str,
+    kind: PrincipalKind | None = None,
+    *,
+    deleted: bool = False,
+    need: Privilege = Privilege.READ,
+) -> PrincipalRecord:
+    """The record of who has a name, e-mail address or id; with `deleted` also of one who was deleted and whose data is
+    kept.
+
+    Raises `NotFound`, also for a principal of another kind, and `AccessDenied` where the actor lacks `need` on the
+    record, whether there is one or not.
     """
     found = await directory.principal(name)
+    held = policy.on_directory(actor.principal)
+    if need not in (held if found is None else policy.on_account(actor.principal, found.id)):
+        raise AccessDenied("", need)
     if found is None or (kind is not None and found.kind != kind) or (found.deleted and not deleted):
         what = "person" if kind == "individual" else "principal"
         raise NotFound(f"There is no {what} named {name}.")
@@ -112,8 +134,9 @@ async def add_person(
 ) -> int:
     """Add a person with their homes; returns the id. Without password they sign in elsewhere, or not yet.
 
-    Raises `InvalidPrincipal`, `NameTaken`.
+    Raises `InvalidPrincipal`, `NameTaken`, `AccessDenied`.
     """
+    demand_in_directory(actor, Privilege.BIND)
     if password is not None:
         passwords.check(password, chosen=True)
     change = PrincipalChange(
@@ -136,9 +159,12 @@ async def set_password(
     name: str,
     password: str,
 ) -> PrincipalRecord:
-    """Set a person's password; from then on the earlier one is wrong everywhere. Raises `InvalidPrincipal`."""
+    """Set a person's password; from then on the earlier one is wrong everywhere.
+
+    Raises `InvalidPrincipal`, `NotFound`, `AccessDenied`.
+    """
+    person = await find(actor, directory, name, "individual", need=Privilege.WRITE_CONTENT)
     passwords.check(password, chosen=True)
-    person = await find(directory, name, "individual")
     change = PrincipalChange(person.id, password_hash=await hasher.hash(password))
     await directory.write_principals([change], actor.cause)
     return person
@@ -146,7 +172,8 @@ async def set_password(
 
 async def set_disabled(actor: Actor, directory: Directory, name: str, disabled: bool) -> bool:
     """Take away or give back the right to sign in; returns whether that changed anything."""
-    person = await find(directory, name, "individual")
+    demand_in_directory(actor, Privilege.WRITE_PROPERTIES)
+    person = await find(actor, directory, name, "individual")
     if (person.disabled_at is not None) == disabled:
         return False
     await directory.write_principals([PrincipalChange(person.id, disabled=disabled)], actor.cause)
@@ -157,7 +184,8 @@ async def rename(
     actor: Actor, directory: Directory, name: str, new_name: str, *, display_name: str | None = None
 ) -> PrincipalRecord:
     """Give a principal another name (and display name). Everything that it has keeps its URLs, which go by the id."""
-    principal = await find(directory, name)
+    demand_in_directory(actor, Privilege.WRITE_PROPERTIES)
+    principal = await find(actor, directory, name)
     change = PrincipalChange(
         principal.id,
         name=name_of(new_name, principal.kind),
@@ -169,7 +197,8 @@ async def rename(
 
 async def delete(actor: Actor, directory: Directory, name: str, *, purge: bool) -> PrincipalRecord:
     """Delete a principal, with `purge` all that it has too; else that stays until it is purged by the id."""
-    principal = await find(directory, name, deleted=True)
+    demand_in_directory(actor, Privilege.UNBIND)
+    principal = await find(actor, directory, name, deleted=True)
     await directory.delete_principal(principal.id, actor.cause, purge=purge)
     return principal
 
@@ -187,10 +216,11 @@ async def hand_over(
 
     They cannot sign in from the beginning. `tell` is called before each collection is moved, `progress` with
     the number of its members that were copied. Another call continues an interrupted one; once the name is gone, by the
-    id. Raises `InvalidPrincipal`, `NotFound`.
+    id. Raises `InvalidPrincipal`, `NotFound`, `AccessDenied`.
     """
-    person = await find(directory, name, "individual", deleted=True)
-    other = await find(directory, whom, "individual")
+    demand_in_directory(actor, Privilege.UNBIND)
+    person = await find(actor, directory, name, "individual", deleted=True)
+    other = await find(actor, directory, whom, "individual")
     if person.id == other.id:
         raise InvalidPrincipal("Nobody can take over what is their own.")
     if person.disabled_at is None:
@@ -217,9 +247,11 @@ async def add_app_password(
     *,
     valid_for: timedelta | None = None,
 ) -> NewAppPassword:
-    """Make an app password named `label` for a person. Raises `AlreadyExists` when one has that name."""
+    """Make an app password named `label` for a person. Raises `AlreadyExists` when one has that name, `NotFound`,
+    `AccessDenied`.
+    """
+    person = await find(actor, directory, name, "individual", need=Privilege.WRITE_CONTENT)
     label = text_of(label, "The name of an app password", MAX_NAME)
-    person = await find(directory, name, "individual")
     secret = app_passwords.generate()
     plain = app_passwords.normalise(secret)
     assert plain is not None
@@ -229,15 +261,15 @@ async def add_app_password(
     return NewAppPassword(label, secret, expires_at)
 
 
-async def list_app_passwords(directory: Directory, name: str) -> list[AppPassword]:
-    """A person's app passwords that are not revoked, oldest first."""
-    person = await find(directory, name, "individual")
+async def list_app_passwords(actor: Actor, directory: Directory, name: str) -> list[AppPassword]:
+    """A person's app passwords that are not revoked, oldest first. Raises `NotFound`, `AccessDenied`."""
+    person = await find(actor, directory, name, "individual")
     return [app for app in await directory.app_passwords(person.id) if app.revoked_at is None]
 
 
 async def revoke_app_password(actor: Actor, directory: Directory, name: str, label: str) -> None:
-    """End a person's app password at once."""
-    person = await find(directory, name, "individual")
+    """End a person's app password at once. Raises `NotFound`, `AccessDenied`."""
+    person = await find(actor, directory, name, "individual", need=Privilege.WRITE_CONTENT)
     for app in await directory.app_passwords(person.id):
         if app.name == label and app.revoked_at is None:
             return await directory.revoke_app_password(person.id, app.id, actor.cause)

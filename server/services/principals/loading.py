@@ -15,6 +15,8 @@ from server.domain.actors import Actor
 from server.domain.errors import InvalidPrincipal, NameTaken
 from server.domain.grants import DelegateRights
 from server.domain.principals import name_key
+from server.domain.privileges import Privilege
+from server.services.principals.changes import demand_in_directory
 from server.services.principals.document import Entry, Refusal, read
 from server.storage.directory import Directory, PrincipalChange, PrincipalRecord, RelationChange
 
@@ -58,7 +60,10 @@ async def load_principals(
     """Load principals; `progress` is told how many of how many entries are done.
 
     Raises `InvalidPrincipal` when this is no such document at all; entries that cannot be taken are in the result.
+    Raises `AccessDenied` for who is no administrator.
     """
+    for need in (Privilege.BIND, Privilege.WRITE):
+        demand_in_directory(actor, need)
     loaded = Loaded()
     entries, loaded.refused = read(document)
     total = len(entries)

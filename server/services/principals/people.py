@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from server.domain.actors import Actor
+from server.domain.errors import NotFound
 from server.domain.grants import NOTHING_GRANTED, AccessList, Delegation
 from server.domain.principal_search import PrincipalSearch
 from server.domain.principals import Principal, PrincipalKind
@@ -33,6 +34,14 @@ class People:
         the actor may read.
         """
         return _readable(actor, await self._access.principals_at(uids, names))
+
+    async def named(self, actor: Actor, name: str) -> Found:
+        """Who has a name, e-mail address or id. Raises `NotFound`, also for those whom the actor may not read."""
+        record = await self._directory.principal(name)
+        found = [] if record is None else await self.principals_at(actor, [record.uid], [])
+        if not found:
+            raise NotFound(f"There is no principal named {name}.")
+        return found[0]
 
     async def search(self, actor: Actor, search: PrincipalSearch, limit: int) -> list[Found]:
         """The principals that a search finds and the actor may read; at most `limit` are found."""

@@ -23,6 +23,7 @@ from server.domain.privileges import Privilege
 from server.domain.rows import MemberColumn, Row
 from server.services.lookup import Found, Lookup
 from server.services.permissions import collection_of, home_of
+from server.services.principals.changes import demand_in_directory, find
 from server.services.reading import Reading
 from server.services.text_pages import TEXTS, member_pages
 from server.services.transfer.collection_properties import DISPLAYNAME, text_of, write_folder
@@ -65,7 +66,8 @@ class Exporter:
         """Called with the number of objects written since the last call."""
 
     async def everybody(self) -> AsyncIterator[PrincipalRecord]:
-        """All principals, by name."""
+        """All principals, by name. Raises `AccessDenied` for who is no administrator."""
+        demand_in_directory(self._actor, Privilege.READ)
         after: str | None = None
         while page := await self._directory.principals(_EVERYBODY, after=after, limit=_PRINCIPALS):
             for each in page:
@@ -109,8 +111,9 @@ class Exporter:
 
     async def _ids(self, owner_name: str, name: str, kinds: Sequence[HomeKind]) -> set[int]:
         """The ids of the collections that somebody has under a name."""
-        owner = await self._directory.principal(owner_name)
-        if owner is None:
+        try:
+            owner = await find(self._actor, self._directory, owner_name)
+        except NotFound:
             return set()
         actor = replace(self._actor, acting_for=owner.id)
         targets = [Target(owner.uid, "uid", kind, name) for kind in kinds]

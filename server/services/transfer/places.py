@@ -10,7 +10,7 @@ from server.auth.passwords import PasswordHasher
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.domain.actors import Actor
 from server.domain.changes import PropertyChanges, Unchanged
-from server.domain.errors import BadRequest
+from server.domain.errors import BadRequest, NotFound
 from server.domain.limits import Limits
 from server.domain.objects import Collection, HomeKind, NewCollection, Target
 from server.domain.privileges import Privilege
@@ -90,11 +90,15 @@ class Places:
         self.made = Made()
 
     async def person(self, name: str) -> PrincipalRecord:
-        """Who has a name; a person without a password where nobody has. Raises `InvalidPrincipal`, `BadRequest`."""
-        found = await self._directory.principal(name)
-        if found is None or found.deleted:
+        """Who has a name; a person without a password where nobody has.
+
+        Raises `InvalidPrincipal`, `BadRequest`, `AccessDenied`.
+        """
+        try:
+            found = await principals.find(self._actor, self._directory, name)
+        except NotFound:
             await principals.add_person(self._actor, self._directory, self._hasher, name, None)
-            found = await principals.find(self._directory, name)
+            found = await principals.find(self._actor, self._directory, name)
             self.made.people += 1
         if found.kind == "group":
             raise BadRequest(f"{found.name} is a group: groups have no calendars.")

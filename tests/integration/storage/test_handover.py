@@ -133,7 +133,7 @@ async def test_everything_goes_over_under_free_names(storage, directory):
     assert max(row[0] for row in revisions) <= home.revision
     assert home.infinite_sync_floor > 0, "tokens of infinite depth have not seen the members"
     with pytest.raises(NotFound):
-        await principals.find(directory, ada.uid, deleted=True)
+        await principals.find(ACTOR, directory, ada.uid, deleted=True)
     assert await rows_of(storage, ada.id) == 0
 
 
