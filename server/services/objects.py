@@ -7,7 +7,8 @@ before the transaction, so that it is short.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -35,7 +36,6 @@ from server.domain.changes import (
 from server.domain.changes import Put as PutWrite
 from server.domain.contents import ObjectContent, Views
 from server.domain.errors import (
-    KoyomiError,
     NotFound,
     PersonalOnly,
     SameResource,
@@ -228,26 +228,31 @@ class Objects:
     ) -> Written:
         write = PutWrite(collection, name, content, state_of(existing), rendered, properties)
         try:
-            return await self._apply((write,), cause, unchanged)
-        except UidConflict:
-            raise UidConflict(await self._storage.uid_holder(collection, content.uid)) from None
+            async with self._naming_holder(collection, content.uid):
+                return await self._apply((write,), cause, unchanged)
         except SchedulingObjectExists:
-            error = await self._holder_of(collection, content.uid)
-            if not isinstance(error, SchedulingObjectExists):
-                raise error from None
             if not plain_if_taken and not await self._is_plain_meeting(collection, existing):
-                raise error from None
+                raise
         plain = replace(content, scheduling=replace(content.scheduling, role=SchedulingRole.NONE))
         return await self._apply((replace(write, content=plain),), cause, unchanged)
 
-    async def _holder_of(self, collection: Collection, uid: str) -> KoyomiError:
-        """The error that names the scheduling object which has a UID in the home of a collection's members."""
-        holder = await self._storage.scheduling_object(collection, uid)
-        if holder is None:
-            return WriteConflict()
-        if holder.collection_id == collection.id:
-            return UidConflict(holder.name)
-        return SchedulingObjectExists(holder.collection, holder.name)
+    @asynccontextmanager
+    async def _naming_holder(self, collection: Collection, uid: str) -> AsyncIterator[None]:
+        """Add to `UidConflict` and `SchedulingObjectExists` which member has the UID.
+
+        Raises `WriteConflict` instead if that scheduling object is gone meanwhile.
+        """
+        try:
+            yield
+        except UidConflict:
+            raise UidConflict(await self._storage.uid_holder(collection, uid)) from None
+        except SchedulingObjectExists:
+            holder = await self._storage.scheduling_object(collection, uid)
+            if holder is None:
+                raise WriteConflict from None
+            if holder.collection_id == collection.id:
+                raise UidConflict(holder.name) from None
+            raise SchedulingObjectExists(holder.collection, holder.name) from None
 
     async def _is_plain_meeting(self, collection: Collection, existing: Object | None) -> bool:
         """Whether a member is a plain object beside the scheduling object of its UID, and so may stay one."""
@@ -338,17 +343,13 @@ class Objects:
         if replaced is not None and replaced.uid != member.uid:
             raise UidConflict(replaced.name, "Another UID may not replace the one of the resource.")
         state = ObjectState(member.id, member.revision)
-        try:
+        async with self._naming_holder(destination, member.uid):
             if (source.views or destination.views) and (keep or source.id != destination.id):
                 return await self._transfer_shared(source, member, destination, name, replaced, cause, keep, unchanged)
             stored = StoredContent(source, member.name, state)
             put = PutWrite(destination, name, stored, state_of(replaced), keep_id=not keep)
             deletion = () if keep else (Delete(source, member.name, state),)
             written = await self._apply((put, *deletion), cause, unchanged)
-        except UidConflict:
-            raise UidConflict(await self._storage.uid_holder(destination, member.uid)) from None
-        except SchedulingObjectExists:
-            raise await self._holder_of(destination, member.uid) from None
         return Put(replaced is None, member.etag, True, written)
 
     async def _transfer_shared(

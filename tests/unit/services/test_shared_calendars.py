@@ -18,6 +18,11 @@ def own_alarm(minutes: int) -> tuple[str, ...]:
     return tuple(line.replace("PT15M", f"PT{minutes}M") for line in ALARM)
 
 
+def beside(path: str, name: str) -> str:
+    """The path of another name in the same collection."""
+    return f"{path.rpartition('/')[0]}/{name}"
+
+
 async def shared(world: World, *lines: str) -> tuple[str, str]:
     """The paths of anna's event for ben, who may write, and for cleo, who may read."""
     await world.put("anna", "anna/calendar/a", event("a", *lines))
@@ -73,9 +78,9 @@ async def test_readers_change_their_own_parts_only(world: World) -> None:
 async def test_a_new_event_of_a_sharee(world: World) -> None:
     """The owner gets what is shared of it; the alarm stays the sharee's."""
     ben, _ = await shared(world)
-    await world.put("ben", ben.replace("/a", "/b"), event("b", *ALARM))
+    await world.put("ben", beside(ben, "b"), event("b", *ALARM))
     assert await world.text("anna", "anna/calendar/b") == event("b")
-    assert await world.text("ben", ben.replace("/a", "/b")) == event("b", *ALARM)
+    assert await world.text("ben", beside(ben, "b")) == event("b", *ALARM)
 
 
 async def test_a_copy_out_of_a_shared_calendar_takes_what_the_person_sees(world: World) -> None:
@@ -87,7 +92,7 @@ async def test_a_copy_out_of_a_shared_calendar_takes_what_the_person_sees(world:
     assert member is not None
     assert member.text == event("a", *own_alarm(5))
     assert member.etag == put.etag
-    found, target = await world.find("ben", "ben/calendar/c"), await world.find("ben", ben.replace("/a", "/d"))
+    found, target = await world.find("ben", "ben/calendar/c"), await world.find("ben", beside(ben, "d"))
     await world.delete("anna", "anna/calendar/a")
     await world.objects.transfer(await world.actor("ben"), found, target, keep=False)
     assert await world.text("anna", "anna/calendar/d") == event("a")
