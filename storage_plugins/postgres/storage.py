@@ -100,8 +100,13 @@ class PostgresStorage(CopyWrites, CollectionWrites):
 
     async def resolve(self, viewer: int | None, target: Target | None, *, text: bool = False) -> Resolution:
         """Who asks (principal id `viewer`) and what `target` names."""
-        sql, arguments = resolve.query(viewer, target, text=text)
+        own = self._principals.is_own(viewer, target)
+        sql, arguments = resolve.query(viewer, target, text=text, own=own)
         row = await self.database.fetchrow(sql, *arguments)
+        if row is None and own:
+            # They were renamed, or are gone.
+            sql, arguments = resolve.query(viewer, target, text=text)
+            row = await self.database.fetchrow(sql, *arguments)
         if row is None:
             return Resolution(None)
         asking, owner = self._principals.named(row)

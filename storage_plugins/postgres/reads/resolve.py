@@ -67,6 +67,15 @@ class PrincipalCache:
             return viewer, None
         return viewer, viewer if row[2] == row[0] else self._get(row[2], row[3])
 
+    def is_own(self, viewer: int | None, target: Target | None) -> bool:
+        """Whether a target names the viewer or something in their home, as far as this worker knows."""
+        if viewer is None or target is None or (known := self._known.get(viewer)) is None:
+            return False
+        principal = known[1]
+        if target.by == "uid":
+            return principal.uid == target.owner
+        return principal.kind == target.by and name_key(principal.name) == name_key(target.owner)
+
     def _get(self, id_: int, version: int) -> Principal | None:
         found = self._known.get(id_)
         return None if found is None or found[0] != version else found[1]
@@ -84,16 +93,21 @@ class PrincipalCache:
 
 
 @cache
-def statement(depth: int, *, by_uid: bool, text: bool) -> str:
-    """The statement for a target of 0 viewer, 1 principal, 2 home, 3 collection, 4 object."""
+def statement(depth: int, *, by_uid: bool, text: bool, own: bool = False) -> str:
+    """The statement for a target of 0 viewer, 1 principal, 2 home, 3 collection, 4 object.
+
+    `own`: the target is the viewer's. Gives no row where it is not, and costs a fifth less.
+    """
     columns = ["v.id, v.xmin, p.id, p.xmin" if depth else "v.id, v.xmin, null::bigint, null::xid"]
     joins = ["from (select) as one left join principal v on v.id = $1"]
-    if depth >= 1:
-        match = "p.uid = $2" if by_uid else "p.name_key = $2 and p.kind = $3"
-        joins.append(f"left join principal p on {match} and p.deleted_at is null")
+    match = ("p.uid = $2" if by_uid else "p.name_key = $2 and p.kind = $3") + " and p.deleted_at is null"
+    if own:
+        columns, joins = ["p.id, p.xmin, p.id, p.xmin"], ["from principal p"]
+    elif depth >= 1:
+        joins.append(f"left join principal p on {match}")
     at = 3 if by_uid else 4
     if depth >= 2:
-        columns.append(f"{_HOME}, {grants.column(depth)}")
+        columns.append(f"{_HOME}, {'null' if own else grants.column(depth)}")
         joins.append(f"left join home h on h.principal_id = p.id and h.kind = ${at}")
     if depth >= 3:
         columns.append(COLLECTION)
@@ -109,11 +123,13 @@ def statement(depth: int, *, by_uid: bool, text: bool) -> str:
             "left join object o on o.home_id = c.home_id and o.collection_id = c.id "
             f"and o.name = ${at + 2} and o.deleted_revision is null"
         )
+    if own:
+        joins.append(f"where p.id = $1 and {match}")
     return f"select {', '.join(columns)} {' '.join(joins)}"
 
 
-def query(viewer: int | None, target: Target | None, *, text: bool) -> tuple[str, list[object]]:
-    """The statement that resolves a target, and its arguments."""
+def query(viewer: int | None, target: Target | None, *, text: bool, own: bool = False) -> tuple[str, list[object]]:
+    """The statement that resolves a target, and its arguments; `own` as in `statement`."""
     if target is None:
         return statement(0, by_uid=True, text=False), [viewer]
     by_uid = target.by == "uid"
@@ -124,7 +140,7 @@ def query(viewer: int | None, target: Target | None, *, text: bool) -> tuple[str
             break
         arguments.append(name)
         depth += 1
-    return statement(depth, by_uid=by_uid, text=text and depth == 4), arguments
+    return statement(depth, by_uid=by_uid, text=text and depth == 4, own=own), arguments
 
 
 def missing(row: Any, viewer: Principal | None, owner: Principal | None) -> list[int]:

@@ -60,7 +60,8 @@ STATEMENTS = {
     "collections": (statements._COLLECTIONS, 2),
     "home changes": (statements._HOME_CHANGES, 3),
     **{
-        f"resolve {by} {depth}": (resolve.query(1, target, text=True)[0], len(resolve.query(1, target, text=True)[1]))
+        f"resolve {'own ' if own else ''}{by} {depth}": (found[0], len(found[1]))
+        for own in (False, True)
         for by in ("uid", "individual")
         for depth, target in enumerate(
             (
@@ -70,6 +71,7 @@ STATEMENTS = {
                 Target("x", by, "calendar", "c", "o"),
             )
         )
+        for found in (resolve.query(1, target, text=True, own=own),)
     },
 }
 
