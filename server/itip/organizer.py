@@ -196,7 +196,8 @@ class _OrganizerPlan:
         found = self._difference(instance)
         if found is None or instance in self._prepared.rescheduled:
             return True
-        return found.is_significant or (instance != MASTER and instance in old_view.absent)
+        invited = instance in old_view.instances or (old_view.has_master and instance not in old_view.absent)
+        return found.is_significant or not invited
 
     def _is_refreshed(self, instance: str) -> bool:
         found = self._difference(instance)

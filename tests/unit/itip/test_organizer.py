@@ -508,6 +508,13 @@ def test_status_cancelled_goes_out_as_cancel_once() -> None:
     assert sent(again) == BOTH_ALL
 
 
+def test_an_instance_that_is_no_longer_cancelled_is_told_to_who_knows_single_ones() -> None:
+    guests = (organizer(), attendee(2, "ACCEPTED"))
+    old = read(event(organizer(), DAILY), override(5, people=guests), override(6, "STATUS:CANCELLED", people=guests))
+    made = plan(old, edited(old, ("STATUS:CANCELLED\n", "")))
+    assert sent(made) == [("REQUEST", "user02", (THIRD,))]
+
+
 def test_a_delete_is_one_cancel_for_each() -> None:
     """scenario1 "Organizer Delete" 11: also for who declined, with start and length."""
     old = meeting(
