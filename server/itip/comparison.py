@@ -16,7 +16,7 @@ from server.domain.errors import InvalidData, TooManyInstances
 from server.domain.occurrences import LATEST, later
 from server.itip.audience import is_shared
 from server.itip.calendar_users import Directory
-from server.itip.instances import excluded, instances_of, recurs
+from server.itip.instances import excluded, recurs
 from server.itip.lines import Line
 from server.itip.participants import partstat, role, token
 from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
@@ -58,6 +58,9 @@ class Difference:
         return self.times or self.recurrence or bool(self.included) or self.content or self.people
 
 
+NO_DIFFERENCE = Difference(False, False, frozenset(), frozenset(), False, False, False)
+
+
 def difference(
     old_object: SchedulingObject,
     old: SchedulingComponent,
@@ -66,18 +69,23 @@ def difference(
     directory: Directory,
 ) -> Difference:
     """What differs between two states of a component, for those who attend it."""
+    if old.is_written_as(new):
+        return NO_DIFFERENCE
     series = recurs(old) or recurs(new)
     before = set(excluded(old_object)) if series and old.instance == MASTER else set()
     after = set(excluded(new_object)) if series and new.instance == MASTER else set()
-    people, participation = _attendance(old, directory), _attendance(new, directory)
+    people = participation = False
+    if [line.content for line in old.all("ATTENDEE")] != [line.content for line in new.all("ATTENDEE")]:
+        before_people, after_people = _attendance(old, directory), _attendance(new, directory)
+        people, participation = (one != other for one, other in zip(before_people, after_people, strict=True))
     return Difference(
         times=not same_times(old_object, old, new_object, new),
         recurrence=series and not same_rules(old_object, old, new_object, new),
         excluded=frozenset(after - before),
         included=frozenset(before - after),
         content=shown(old) != shown(new),
-        people=people[0] != participation[0],
-        participation=people[1] != participation[1],
+        people=people,
+        participation=participation,
     )
 
 
@@ -159,7 +167,7 @@ def _dates(value: SchedulingObject, component: SchedulingComponent) -> set[str]:
     found: set[str] = set()
     for line in component.all("RDATE"):
         periods = "PERIOD" in line.parameter_text.upper() or "/" in line.value
-        found.update(line.value.strip().upper().split(",") if periods else instances_of(value, line))
+        found.update(line.value.strip().upper().split(",") if periods else value.instances_of(line))
     return found
 
 

@@ -6,10 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from server.calendar.component_times import Moment, as_local
 from server.calendar.expand import written_time
-from server.calendar.recurrence_ids import in_series, instance_id
-from server.calendar.recurrence_set import Instance, RecurrenceSet, recurrence_set
-from server.calendar.values import Period, property_times
-from server.calendar.work import Work
+from server.calendar.recurrence_set import Instance
+from server.calendar.work import LEAST_WORK
 from server.calendar.zones import UTC_ZONE
 from server.domain.errors import InvalidData
 from server.domain.occurrences import Kind, later
@@ -40,41 +38,12 @@ def start_of(instance: str) -> datetime | None:
 
 def excluded(value: SchedulingObject) -> dict[str, Line]:
     """The instances that the EXDATEs of the master exclude, by identifier, with the line of each."""
-    master = value.master
-    if master is None:
-        return {}
-    found: dict[str, Line] = {}
-    for line in master.all("EXDATE"):
-        for instance in instances_of(value, line):
-            found.setdefault(instance, line)
-    return found
+    return value.exdates
 
 
 def instances_of(value: SchedulingObject, line: Line) -> list[str]:
     """The identifiers of the instances that an EXDATE or RDATE of the master names; what cannot be read is left out."""
-    try:
-        times = property_times(line)
-    except InvalidData:
-        return []
-    found: list[str] = []
-    for time in times:
-        # An EXDATE is named as the RECURRENCE-ID of the same spelling.
-        start = time.start if isinstance(time, Period) else time
-        try:
-            original = in_series(start, value.anchor, value.zones)
-        except InvalidData:
-            continue
-        found.append(instance_id(original.utc, original))
-    return found
-
-
-def series(value: SchedulingObject) -> RecurrenceSet | None:
-    """The instances of the master alone, without regard to overrides; None without a master.
-
-    :raises InvalidData: for rules and times that cannot be read.
-    """
-    master = value.master
-    return None if master is None else recurrence_set([(0, master.component)], value.zones, Work())
+    return value.instances_of(line)
 
 
 def recurs(component: SchedulingComponent) -> bool:
@@ -88,9 +57,10 @@ def master_instance(value: SchedulingObject, instance: str) -> Instance | None:
     :raises InvalidData: for rules and times that cannot be read.
     """
     start = start_of(instance)
-    found = series(value)
+    found = value.series
     if start is None or found is None or not found.recurs:
         return None
+    found.work.refill(max(found.work.left, LEAST_WORK))
     for each in found.instances(start, later(start, _SECOND)):
         if each.recurrence_id == instance:
             return each

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
-from server.calendar.contentline import Property, content_line, encode_parameter, fold
+from server.calendar.contentline import Property, content_line, encode_parameter, fold, parse_parameters
 
 _PARAMETER = re.compile(r'(?:[^";]++|"[^"]*+"?)++')
 
@@ -23,6 +24,13 @@ class Line(Property):
         super().__init__(name, parameter_text, value, line)
         self.written = written
         """The line as it stands in a text, with its folds and its line end, and blank lines in front of it."""
+
+    @property
+    def params(self) -> dict[str, list[str]]:
+        """As `Property.params`; nobody may change them, since lines that are spelled alike share them."""
+        if self._params is None:
+            self._params = _parameters(self.parameter_text) if self.parameter_text else {}
+        return self._params
 
     @property
     def content(self) -> tuple[str, str, str]:
@@ -81,6 +89,11 @@ def made(name: str, value: str, params: Mapping[str, Sequence[str]] | None = Non
     """
     parameter_text = ";".join(_written(param, values) for param, values in (params or {}).items())
     return Line(name, parameter_text, value, content_line(name, params or {}, value))
+
+
+@lru_cache(maxsize=2048)
+def _parameters(text: str) -> dict[str, list[str]]:
+    return parse_parameters(text)
 
 
 def _written(name: str, values: Sequence[str]) -> str:

@@ -51,8 +51,16 @@ def prepare(change: Change, organizer: CalendarUser) -> Prepared:
     """
     assert change.new is not None
     new = with_organizer(change.new)
-    new = new.map_components(lambda component: with_directory(component, change.directory))
     old = change.old
+    # What is stored was described when it was written.
+    stored = {} if old is None else old.by_instance
+    new = new.map_components(
+        lambda component: (
+            component
+            if component.instance in stored and component.is_written_as(stored[component.instance])
+            else with_directory(component, change.directory)
+        )
+    )
     if old is not None:
         new = _with_answered_overrides(old, new, change.directory)
         new = _with_comments(old, new, change.directory)
@@ -127,6 +135,10 @@ class _Preparation:
                 self._before[component.instance] = before
             if old is not None and self._is_rescheduled(old, before, component):
                 rescheduled.add(component.instance)
+            is_new = before is None or component.instance in rescheduled or bool(self._change.mailed)
+            if not is_new and before is not None and component.is_written_as(before):
+                components.append(component)
+                continue
             components.append(self._answered(component, before, component.instance in rescheduled))
         return Prepared(
             self._new.with_components(components),

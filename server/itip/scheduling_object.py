@@ -18,9 +18,11 @@ from functools import cached_property
 from server.calendar.component import Component, parse_calendar
 from server.calendar.component_times import Moment, moment
 from server.calendar.contentline import Property
-from server.calendar.recurrence_ids import SeriesIds
-from server.calendar.values import property_time
+from server.calendar.recurrence_ids import SeriesIds, in_series, instance_id
+from server.calendar.recurrence_set import RecurrenceSet, recurrence_set
+from server.calendar.values import Period, property_time, property_times
 from server.calendar.vtimezone import CalendarZones
+from server.calendar.work import Work
 from server.domain.errors import InvalidData
 from server.itip.lines import Line, made
 
@@ -69,6 +71,12 @@ class SchedulingComponent:
     def written(self) -> str:
         """Its text."""
         return "".join((self.begin, *(item.written for item in self.items), self.end))
+
+    def is_written_as(self, other: SchedulingComponent) -> bool:
+        """Whether another component has the same text."""
+        return len(self.items) == len(other.items) and all(
+            one is two or one.written == two.written for one, two in zip(self.items, other.items, strict=True)
+        )
 
     @property
     def lines(self) -> list[Line]:
@@ -300,6 +308,42 @@ class SchedulingObject:
             return moment(property_time(line), self.zones)
         except InvalidData:
             return None
+
+    @cached_property
+    def exdates(self) -> dict[str, Line]:
+        """The instances that the EXDATEs of the master exclude, by identifier, with the line of each."""
+        found: dict[str, Line] = {}
+        for line in [] if self.master is None else self.master.all("EXDATE"):
+            for instance in self.instances_of(line):
+                found.setdefault(instance, line)
+        return found
+
+    def instances_of(self, line: Property) -> list[str]:
+        """The identifiers of the instances that an EXDATE or RDATE of the master names.
+
+        Each is named as the RECURRENCE-ID of the same spelling. What cannot be read is left out.
+        """
+        try:
+            times = property_times(line)
+        except InvalidData:
+            return []
+        found: list[str] = []
+        for time in times:
+            try:
+                original = in_series(time.start if isinstance(time, Period) else time, self.anchor, self.zones)
+            except InvalidData:
+                continue
+            found.append(instance_id(original.utc, original))
+        return found
+
+    @cached_property
+    def series(self) -> RecurrenceSet | None:
+        """The instances of the master alone, without regard to overrides; None without a master.
+
+        :raises InvalidData: for rules and times that cannot be read.
+        """
+        master = self.master
+        return None if master is None else recurrence_set([(0, master.component)], self.zones, Work())
 
     # -- what makes another of it -----------------------------------------------------------------------------------
 
