@@ -15,7 +15,7 @@ Statement = tuple[str, tuple[object, ...]]
 _PUT = call("koyomi_put_object_4", 57)
 _PUT_VIEW = call("koyomi_put_view_2", 20)
 _DELETE = call("koyomi_delete_object_2", 11)
-_TRANSFER = call("koyomi_transfer_object_4", 23)
+_TRANSFER = call("koyomi_transfer_object_5", 23)
 _SET_PROPERTIES = call("koyomi_set_object_properties_3", 14)
 
 

@@ -1,12 +1,15 @@
 -- COPY and MOVE of a member.
 
--- COPY or MOVE of a member where no personal copies are.
-create or replace function koyomi_transfer_object_1(
+-- Copy or move a member. Where calendars have personal copies, only a new name in the same one can be had by it: the rest
+-- is writing and deleting, since everybody's text is another one then. Locks the objects and the homes first, in their
+-- order, and ends at the first object that has changed: what it would hold may be a tombstone, which others lock after
+-- the home. What is copied, or moved into another home, counts against all that the home keeps.
+create or replace function koyomi_transfer_object_5(
     p_move boolean,
-    p_source_home_id bigint, p_source_collection_id bigint, p_source_binding text, p_source_incarnation bigint,
-    p_source_name text, p_source_id bigint, p_source_revision bigint,
-    p_home_id bigint, p_collection_id bigint, p_binding text, p_incarnation bigint, p_name text,
-    p_expected_id bigint, p_expected_revision bigint,
+    p_source_home_id bigint, p_source_collection_id bigint, p_source_binding_home_id bigint, p_source_binding text,
+    p_source_incarnation bigint, p_source_name text, p_source_id bigint, p_source_revision bigint,
+    p_home_id bigint, p_collection_id bigint, p_binding_home_id bigint, p_binding text, p_incarnation bigint,
+    p_name text, p_expected_id bigint, p_expected_revision bigint,
     -- The quota of a home whose principal has none of its own.
     p_quota_bytes bigint, p_max_members integer, p_restore_days integer,
     p_principal_id bigint, p_origin text, p_request_id text,
@@ -15,48 +18,62 @@ create or replace function koyomi_transfer_object_1(
 ) language plpgsql as $$
 #variable_conflict use_column
 declare
-    v_id bigint := p_source_id;
+    v_id bigint := case when p_move then p_source_id else nextval('object_id_seq') end;
+    -- A new name in the same collection: personal copies stay.
+    v_renamed boolean := p_move and p_source_home_id = p_home_id and p_source_collection_id = p_collection_id;
+    v_object record;
     v_source object%rowtype;
     v_replaced object%rowtype;
-    v_freed bigint := 0;
     v_delta bigint;
     v_source_revision bigint;
     v_revision bigint;
     v_now timestamptz;
     v_used bigint;
-    v_quota bigint;
+    v_total bigint;
     v_members integer;
 begin
-    perform 1 from object o
-    where (o.home_id = p_source_home_id and o.id = p_source_id) or (o.home_id = p_home_id and o.id = p_expected_id)
-    order by o.id for no key update;
-    select * into v_source from object o
-    where o.home_id = p_source_home_id and o.id = p_source_id and o.revision = p_source_revision
-      and o.deleted_revision is null and o.collection_id = p_source_collection_id and o.name = p_source_name;
-    if not found then
-        raise exception using errcode = 'KY001', message = 'source changed';
-    end if;
-    if p_expected_id is not null then
-        select * into v_replaced from object o
-        where o.home_id = p_home_id and o.id = p_expected_id and o.revision = p_expected_revision
-          and o.deleted_revision is null and o.collection_id = p_collection_id and o.name = p_name;
+    for v_object in
+        select l.* from (
+            values (p_source_home_id, p_source_id, p_source_revision, p_source_collection_id, p_source_name),
+                   (p_home_id, p_expected_id, p_expected_revision, p_collection_id, p_name)
+        ) as l (home_id, id, revision, collection_id, name)
+        where l.id is not null order by l.id, l.home_id
+    loop
+        perform 1 from object o
+        where o.home_id = v_object.home_id and o.id = v_object.id and o.revision = v_object.revision
+          and o.deleted_revision is null and o.collection_id = v_object.collection_id and o.name = v_object.name
+        for no key update;
         if not found then
             raise exception using errcode = 'KY001', message = 'object changed';
         end if;
+    end loop;
+    select * into v_source from object o where o.home_id = p_source_home_id and o.id = p_source_id;
+    if p_expected_id is not null then
+        select * into v_replaced from object o where o.home_id = p_home_id and o.id = p_expected_id;
         delete from occurrence where home_id = p_home_id and object_id = p_expected_id;
         delete from alarm where home_id = p_home_id and object_id = p_expected_id;
         delete from object_view where home_id = p_home_id and object_id = p_expected_id;
-        v_freed := v_replaced.size;
-    end if;
-    if not p_move then
-        v_id := nextval('object_id_seq');
     end if;
 
     perform 1 from home h where h.id in (p_source_home_id, p_home_id) order by h.id for no key update;
-    perform koyomi_require_collection_1(
-        p_source_home_id, p_source_collection_id, p_source_binding, p_source_incarnation
+    perform koyomi_require_collection_2(
+        p_source_home_id, p_source_collection_id, p_source_binding_home_id, p_source_binding, p_source_incarnation
     );
-    perform koyomi_require_collection_1(p_home_id, p_collection_id, p_binding, p_incarnation);
+    perform koyomi_require_collection_2(p_home_id, p_collection_id, p_binding_home_id, p_binding, p_incarnation);
+    if not v_renamed then
+        perform 1 from collection c
+        where c.views and (
+            (c.home_id = p_source_home_id and c.id = p_source_collection_id)
+            or (c.home_id = p_home_id and c.id = p_collection_id)
+        );
+        if found then
+            raise exception using errcode = 'KY001', message = 'sharing changed';
+        end if;
+    end if;
+    if not p_move and p_source_home_id = p_home_id and v_source.scheduling in (1, 2) then
+        raise exception using errcode = 'KY008', message = 'UID of a scheduling object';
+    end if;
+    select s.used, s.total into v_used, v_total from koyomi_hold_space_1(p_home_id) as s;
 
     -- The source leaves a tombstone from which nothing can be restored: what it held lives on.
     if p_move then
@@ -81,15 +98,10 @@ begin
                 p_origin, p_request_id);
     end if;
 
-    v_delta := v_source.size - v_freed;
+    v_delta := v_source.size - coalesce(v_replaced.size, 0);
     update home h set revision = h.revision + 1, used_bytes = h.used_bytes + v_delta, modified_at = clock_timestamp()
     where h.id = p_home_id
-    returning h.revision, h.used_bytes, h.modified_at,
-              coalesce((select p.quota_bytes from principal p where p.id = h.principal_id), p_quota_bytes)
-    into v_revision, v_used, v_now, v_quota;
-    if v_used > v_quota and v_delta > 0 and not (p_move and p_source_home_id = p_home_id) then
-        raise exception using errcode = 'KY003', message = 'quota';
-    end if;
+    returning h.revision, h.modified_at into v_revision, v_now;
     update collection c
     set revision = v_revision, modified_at = v_now, used_bytes = c.used_bytes + v_delta,
         member_count = c.member_count + case when p_expected_id is null then 1 else 0 end
@@ -116,7 +128,8 @@ begin
     insert into object (
         home_id, collection_id, id, created_revision, revision, created_at, modified_at, size, endless, name, uid,
         component, etag, schedule_tag, time_key, derived, span_start, span_end, expanded_from, expanded_until,
-        tzids, recurrence, summary, scheduling, organizer, sequence, properties, text
+        tzids, recurrence, summary, scheduling, organizer, sequence, properties, text, neutral_etag, neutral_text,
+        neutral_busy
     ) values (
         p_home_id, p_collection_id, v_id, v_revision, v_revision,
         case when p_move then v_source.created_at else v_now end, v_now, v_source.size, v_source.endless, p_name,
@@ -138,14 +151,16 @@ begin
             else 0
         end,
         v_source.organizer,
-        v_source.sequence, v_source.properties, v_source.text
+        v_source.sequence, v_source.properties, v_source.text,
+        case when v_renamed then v_source.neutral_etag end, case when v_renamed then v_source.neutral_text end,
+        case when v_renamed then v_source.neutral_busy end
     );
     if p_move then
         update occurrence o set home_id = p_home_id, collection_id = p_collection_id
         where o.home_id = p_source_home_id and o.object_id = p_source_id;
         update alarm a set home_id = p_home_id, collection_id = p_collection_id
         where a.home_id = p_source_home_id and a.object_id = p_source_id and a.viewer_id = 0;
-        if (p_source_home_id, p_source_collection_id) <> (p_home_id, p_collection_id) then
+        if not v_renamed then
             delete from alarm a where a.home_id = p_source_home_id and a.object_id = p_source_id and a.viewer_id <> 0;
             delete from object_view v where v.home_id = p_source_home_id and v.object_id = p_source_id;
         end if;
@@ -174,110 +189,6 @@ begin
     object_id := v_id;
     modified_at := v_now;
     source_revision := v_source_revision;
-end $$;
-
--- As koyomi_transfer_object_1. Where calendars have views, only a new name in the same one can be had by it: the rest
--- is writing and deleting, since everybody's text is another one then.
-create or replace function koyomi_transfer_object_2(
-    p_move boolean,
-    p_source_home_id bigint, p_source_collection_id bigint, p_source_binding text, p_source_incarnation bigint,
-    p_source_name text, p_source_id bigint, p_source_revision bigint,
-    p_home_id bigint, p_collection_id bigint, p_binding text, p_incarnation bigint, p_name text,
-    p_expected_id bigint, p_expected_revision bigint,
-    p_quota_bytes bigint, p_max_members integer, p_restore_days integer,
-    p_principal_id bigint, p_origin text, p_request_id text,
-    out revision bigint, out object_id bigint, out modified_at timestamptz, out source_revision bigint
-) language plpgsql as $$
-#variable_conflict use_column
-declare
-    v_etag text;
-    v_text text;
-    v_busy smallint[];
-    v_same boolean := p_move and p_source_home_id = p_home_id and p_source_collection_id = p_collection_id;
-begin
-    if v_same then
-        perform 1 from object o
-        where (o.home_id = p_source_home_id and o.id = p_source_id) or (o.home_id = p_home_id and o.id = p_expected_id)
-        order by o.id for no key update;
-        select o.neutral_etag, o.neutral_text, o.neutral_busy into v_etag, v_text, v_busy from object o
-        where o.home_id = p_home_id and o.id = p_source_id;
-    end if;
-    select t.revision, t.object_id, t.modified_at, t.source_revision
-    into revision, object_id, modified_at, source_revision
-    from koyomi_transfer_object_1(
-        p_move, p_source_home_id, p_source_collection_id, p_source_binding, p_source_incarnation, p_source_name,
-        p_source_id, p_source_revision, p_home_id, p_collection_id, p_binding, p_incarnation, p_name, p_expected_id,
-        p_expected_revision, p_quota_bytes, p_max_members, p_restore_days, p_principal_id, p_origin, p_request_id
-    ) as t;
-    if v_same then
-        if v_etag is not null then
-            update object o set neutral_etag = v_etag, neutral_text = v_text, neutral_busy = v_busy
-            where o.home_id = p_home_id and o.id = object_id;
-        end if;
-    else
-        perform 1 from collection c
-        where c.views and (
-            (c.home_id = p_source_home_id and c.id = p_source_collection_id)
-            or (c.home_id = p_home_id and c.id = p_collection_id)
-        );
-        if found then
-            raise exception using errcode = 'KY001', message = 'sharing changed';
-        end if;
-    end if;
-end $$;
-
--- As koyomi_transfer_object_2. Locks the objects and the homes first, in their order, and ends at the first object that
--- has changed: what it would hold may be a tombstone, which others lock after the home. What is copied, or moved into
--- another home, counts against all that the home keeps.
-create or replace function koyomi_transfer_object_4(
-    p_move boolean,
-    p_source_home_id bigint, p_source_collection_id bigint, p_source_binding_home_id bigint, p_source_binding text,
-    p_source_incarnation bigint, p_source_name text, p_source_id bigint, p_source_revision bigint,
-    p_home_id bigint, p_collection_id bigint, p_binding_home_id bigint, p_binding text, p_incarnation bigint,
-    p_name text, p_expected_id bigint, p_expected_revision bigint,
-    p_quota_bytes bigint, p_max_members integer, p_restore_days integer,
-    p_principal_id bigint, p_origin text, p_request_id text,
-    out revision bigint, out object_id bigint, out modified_at timestamptz, out source_revision bigint
-) language plpgsql as $$
-#variable_conflict use_column
-declare
-    v_object record;
-    v_used bigint;
-    v_total bigint;
-begin
-    for v_object in
-        select l.* from (
-            values (p_source_home_id, p_source_id, p_source_revision), (p_home_id, p_expected_id, p_expected_revision)
-        ) as l (home_id, id, revision)
-        where l.id is not null order by l.id, l.home_id
-    loop
-        perform 1 from object o
-        where o.home_id = v_object.home_id and o.id = v_object.id and o.revision = v_object.revision
-          and o.deleted_revision is null
-        for no key update;
-        if not found then
-            raise exception using errcode = 'KY001', message = 'object changed';
-        end if;
-    end loop;
-    perform 1 from home h where h.id in (p_source_home_id, p_home_id) order by h.id for no key update;
-    perform koyomi_require_collection_2(
-        p_source_home_id, p_source_collection_id, p_source_binding_home_id, p_source_binding, p_source_incarnation
-    );
-    perform koyomi_require_collection_2(p_home_id, p_collection_id, p_binding_home_id, p_binding, p_incarnation);
-    if not p_move and p_source_home_id = p_home_id then
-        perform 1 from object o where o.home_id = p_home_id and o.id = p_source_id and o.scheduling in (1, 2);
-        if found then
-            raise exception using errcode = 'KY008', message = 'UID of a scheduling object';
-        end if;
-    end if;
-    select s.used, s.total into v_used, v_total from koyomi_hold_space_1(p_home_id) as s;
-    select t.revision, t.object_id, t.modified_at, t.source_revision
-    into revision, object_id, modified_at, source_revision
-    from koyomi_transfer_object_2(
-        p_move, p_source_home_id, p_source_collection_id, p_source_binding, p_source_incarnation, p_source_name,
-        p_source_id, p_source_revision, p_home_id, p_collection_id, p_binding, p_incarnation, p_name, p_expected_id,
-        p_expected_revision, p_quota_bytes, p_max_members, p_restore_days, p_principal_id, p_origin, p_request_id
-    ) as t;
     if not p_move or p_source_home_id <> p_home_id then
         perform koyomi_require_space_1(p_home_id, p_quota_bytes);
         perform koyomi_require_space_2(p_home_id, p_quota_bytes, v_used, v_total);

@@ -25,8 +25,7 @@ APPLY = {
     "koyomi_set_object_properties_2",
     "koyomi_store_occurrences_1",
     "koyomi_store_views_1",
-    "koyomi_transfer_object_1",
-    "koyomi_transfer_object_2",
+    "koyomi_transfer_object_5",
 }
 """Functions of `Storage.apply`, and those that these call."""
 OTHERS = {
