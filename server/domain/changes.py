@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from server.domain.contents import ObjectContent, ObjectView, Views
 from server.domain.objects import Collection
@@ -163,6 +164,18 @@ class CopyMembers:
 
 
 @dataclass(frozen=True, slots=True)
+class Remember:
+    """Set what a home knows of the messages about a UID, beside the object's text."""
+
+    home_id: int
+    uid: str
+    state: Mapping[str, Any] | None
+    """JSON; None: nothing that the text does not say."""
+    version: int
+    """The version of the state that it replaces; 0: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeSet:
     """Writes of members in any homes that become visible together, or not at all.
 
@@ -175,5 +188,7 @@ class ChangeSet:
     cause: Cause
     unchanged: tuple[Unchanged | UnchangedObject, ...] = ()
     """What was read to decide and must still be so."""
+    remembered: tuple[Remember, ...] = ()
+    """What homes know of scheduling messages afterwards; each of a home in which the set writes."""
     copied: CopyMembers | None = None
     """A set of a copy of a collection; it has no other writes."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from server.domain.scheduling import SchedulingRole
+
 HomeKind = Literal["calendar", "addressbook"]
 CollectionKind = Literal["calendar", "addressbook", "inbox", "outbox", "notification"]
 Rights = Literal["owner", "write", "read"]
@@ -103,6 +105,8 @@ class Object:
     """Latest revision of the view in which this is the object; 0 where there is none."""
     text: str | None = None
     """What the client sent; read only where asked for."""
+    role: SchedulingRole = SchedulingRole.NONE
+    """What it is in scheduling to the owner of its calendar."""
 
 
 @dataclass(frozen=True, slots=True)

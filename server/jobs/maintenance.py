@@ -20,7 +20,7 @@ from storage_plugins.postgres.migrations import run_online_steps
 from storage_plugins.postgres.upkeep.audit_chain import seal
 from storage_plugins.postgres.upkeep.occurrence_jobs import follow_zone_data, roll_horizon
 from storage_plugins.postgres.upkeep.outbox import prune_outbox
-from storage_plugins.postgres.upkeep.pruning import forget_deleted, prune_tombstones
+from storage_plugins.postgres.upkeep.pruning import forget_deleted, forget_messages, prune_tombstones
 from storage_plugins.postgres.upkeep.rederivation import any_outdated, follow_owners, rederive
 
 INTERVAL = 600.0
@@ -29,6 +29,8 @@ OUTBOX_AGE = timedelta(days=7)
 """How long rows of the outbox are kept at least."""
 CONSUMER_LAG = timedelta(days=30)
 """How long rows are kept at most for a consumer that does not read them. Then it starts again from the tables."""
+_MESSAGE_AGE = timedelta(days=366)
+"""How long a home knows of the messages about an event that its person has deleted, so that none brings it back."""
 _MARKING = 30.0
 """Seconds of a run in which events of people with other addresses are marked, to be computed again."""
 _REDERIVING = 60.0
@@ -56,6 +58,7 @@ def kinds(database: Database, dsn: str, settings: Settings) -> list[Kind]:
         "alarms": lambda: store_alarms(database, alarms_of),
         "views": lambda: prune_views(database, restore),
         "tombstones": lambda: prune_tombstones(database, retention),
+        "messages": lambda: forget_messages(database, _MESSAGE_AGE),
         "sign_in_failures": lambda: PostgresDirectory(database).forget_failures(settings.sign_in.window),
         "dropped_copies": lambda: drop_without_job(database),
         "audit": lambda: _seal(database),

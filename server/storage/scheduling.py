@@ -6,11 +6,12 @@ A sibling of `server.storage`, whose rules hold here too: reads are single state
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from server.domain.objects import Collection
+from server.domain.grants import NO_GRANTS, Grants
+from server.domain.objects import Collection, Home, Object
 from server.domain.principals import Principal
 
 
@@ -46,6 +47,27 @@ class SchedulingObject:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """What the delivery of messages about one UID needs to know of a recipient."""
+
+    principal_id: int
+    home: Home
+    inbox: Collection | None
+    calendars: tuple[Collection, ...]
+    """Those of the home itself, by id, in the recipient's view."""
+    collection: Collection | None = None
+    """The calendar in which `object` lies."""
+    object: Object | None = None
+    """The scheduling object of the UID, with its text; otherwise the plain object of the UID in the oldest calendar."""
+    grants: Grants = NO_GRANTS
+    """What was granted on the inbox, as far as it concerns the sender."""
+    state: Mapping[str, Any] | None = None
+    """What the home knows of the messages about the UID (`Remember.state`)."""
+    version: int = 0
+    """Of the state; 0: there is none."""
+
+
 @runtime_checkable
 class Scheduling(Protocol):
     """Reads for scheduling."""
@@ -57,4 +79,10 @@ class Scheduling(Protocol):
         """The scheduling object that has a UID in the home of a collection's members, by an index.
 
         None where there is none, or it lies in a deleted collection.
+        """
+
+    async def mailboxes(self, sender: int, recipients: Sequence[int], uid: str) -> Sequence[Mailbox]:
+        """The calendar homes of those of the recipients (ids of principals) who have one, in order of their ids.
+
+        `sender` is the id of the principal in whose name the messages are sent.
         """

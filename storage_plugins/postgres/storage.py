@@ -25,7 +25,7 @@ from server.storage.reads import (
     StoredRecurrence,
     Timings,
 )
-from server.storage.scheduling import AddressedPrincipal, AddressSearch, SchedulingObject
+from server.storage.scheduling import AddressedPrincipal, AddressSearch, Mailbox, SchedulingObject
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.changes.collection_copies import CopyWrites
 from storage_plugins.postgres.changes.collections import CollectionWrites
@@ -37,6 +37,7 @@ from storage_plugins.postgres.reads import busy_times as busy_reads
 from storage_plugins.postgres.reads import columnwise, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED, addressed
+from storage_plugins.postgres.reads.mailboxes import MAILBOXES, mailboxes
 from storage_plugins.postgres.upkeep.statistics import Statistics
 
 _SHOWN = (
@@ -312,6 +313,10 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         places = collection.home_id, collection.binding_home_id
         row = await self.database.fetchrow(members.SCHEDULING_OBJECT, *places, uid)
         return None if row is None else SchedulingObject(*row)
+
+    async def mailboxes(self, sender: int, recipients: Sequence[int], uid: str) -> Sequence[Mailbox]:
+        """What the delivery of messages about a UID needs to know of their recipients."""
+        return mailboxes(await self.database.fetch(MAILBOXES, sender, list(recipients), uid))
 
     # -- hearing ------------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from server.domain.changes import (
     CopyMembers,
     Delete,
     Put,
+    Remember,
     SetPersonal,
     StoredContent,
     Unchanged,
@@ -41,6 +42,7 @@ _LOCK_OBJECTS = "select koyomi_lock_objects_1($1, $2, $3)"
 _COPY_MEMBERS = call("koyomi_copy_members_1", 9)
 COPY_LEASE = timedelta(seconds=20)
 """How long the job of a copy waits after each set for the next."""
+_REMEMBER = "select koyomi_remember_1($1, $2, $3, $4)"
 _ADD_PROPERTIES = call("koyomi_add_properties_1", 4)
 _RELEASE_UIDS = "select koyomi_release_uids_1($1, $2)"
 
@@ -76,13 +78,13 @@ class MemberWrites(Writing):
         if changes.copied is not None:
             await self._copy(changes.copied, changes)
             return ()
-        if len(writes) == 1 and not changes.unchanged and _is_simple(writes[0]):
+        if len(writes) == 1 and _rests_on_nothing_else(changes) and _is_simple(writes[0]):
             row = await self._alone(0, statement(writes[0], changes, self._restore_days), changes)
             return (self._written(writes[0], row),)
         if len(writes) > 1 and set_statement.is_plain(writes):
             return await self._at_once(writes, changes)
         steps = self._steps(changes)
-        if len(steps) == 1 and not changes.unchanged and not _has_properties(steps[0].write):
+        if len(steps) == 1 and _rests_on_nothing_else(changes) and not _has_properties(steps[0].write):
             rows = [await self._alone(steps[0].index, steps[0].statement, changes)]
         else:
             rows = await self._one_by_one(changes, steps)
@@ -130,7 +132,7 @@ class MemberWrites(Writing):
     async def _at_once(self, writes: Sequence[Put | Delete], changes: ChangeSet) -> tuple[Written, ...]:
         """One statement for a set of puts and deletions."""
         sql, arguments = set_statement.statement(writes, changes, self._restore_days)
-        if not changes.unchanged:
+        if _rests_on_nothing_else(changes):
             sql, arguments = recorded(sql, arguments, changes.cause)
             rows = await self.database.fetch(sql, *arguments)
         else:
@@ -156,6 +158,8 @@ class MemberWrites(Writing):
             if objects and (changed := await connection.fetchval(_LOCK_OBJECTS, *map(list, columns))) is not None:
                 raise _of(objects[changed - 1][3], WriteConflict())
             await require_unchanged(connection, states, _homes(changes.writes))
+            if changes.remembered:
+                await _remember(connection, changes.remembered)
             yield connection
 
     def _all_written(
@@ -182,6 +186,14 @@ class MemberWrites(Writing):
                 return Written(self._changed(home_id, collection_id, row[0]), write.expected.id, None)
 
 
+async def _remember(connection: Connection, remembered: Sequence[Remember]) -> None:
+    columns = zip(*((each.home_id, each.uid, each.version, each.state) for each in remembered), strict=True)
+    try:
+        await connection.execute(_REMEMBER, *map(list, columns))
+    except asyncpg.PostgresError as error:
+        raise domain_error(error) from error
+
+
 async def _make(connection: Connection, step: _Step, quota_bytes: int) -> asyncpg.Record:
     """Make a write whose objects and homes are locked."""
     sql, arguments = step.statement
@@ -202,6 +214,11 @@ def _of(index: int | None, error: BaseException) -> BaseException:
     if isinstance(error, KoyomiError):
         error.write = index
     return error
+
+
+def _rests_on_nothing_else(changes: ChangeSet) -> bool:
+    """Whether a set compares no states other than those of its writes: then it may be one statement."""
+    return not changes.unchanged and not changes.remembered
 
 
 def _is_simple(write: Write) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from server.domain.objects import Collection, Home, HomeKind, Object, Target
 from server.domain.principals import Principal, name_key
 from server.domain.resolution import Resolution
+from server.domain.scheduling import SchedulingRole
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.reads import grants
 
@@ -30,16 +31,18 @@ COLLECTION = (
 """Columns of a collection `c` shown by the binding `b` in the view `w`, as `collection` reads them."""
 HOME_REVISION = "case when h.hidden_until = h.revision then h.hidden_after else h.revision end"
 """Latest revision of a home `h` that changed something that its owner sees."""
-_HOME = (
+HOME = (
     f"h.id, {HOME_REVISION}, h.incarnation, h.used_bytes + h.property_bytes, h.kept_bytes + h.kept_property_bytes, "
     "p.quota_bytes, h.sync_floor, "
     "h.infinite_sync_floor, h.created_at, h.modified_at, h.properties"
 )
+"""Columns of the home `h` of a principal `p`, as `home` reads them."""
 
-_OBJECT = (
+OBJECT = (
     "o.id, o.name, o.uid, o.component, o.etag, o.schedule_tag, o.size, o.revision, o.created_at, o.modified_at, "
-    "o.time_key, o.properties, 0::bigint"
+    "o.time_key, o.properties, 0::bigint, o.scheduling"
 )
+"""Columns of an object `o`, as `member` reads them."""
 _HOME_AT = 4
 _COLLECTION_AT = _HOME_AT + 12
 _OBJECT_AT = _COLLECTION_AT + 21
@@ -107,7 +110,7 @@ def statement(depth: int, *, by_uid: bool, text: bool, own: bool = False) -> str
         joins.append(f"left join principal p on {match}")
     at = 3 if by_uid else 4
     if depth >= 2:
-        columns.append(f"{_HOME}, {'null' if own else grants.column(depth)}")
+        columns.append(f"{HOME}, {'null' if own else grants.column(depth)}")
         joins.append(f"left join home h on h.principal_id = p.id and h.kind = ${at}")
     if depth >= 3:
         columns.append(COLLECTION)
@@ -118,7 +121,7 @@ def statement(depth: int, *, by_uid: bool, text: bool, own: bool = False) -> str
             "left join collection_view w on w.home_id = c.home_id and w.collection_id = c.id and w.principal_id = $1"
         )
     if depth >= 4:
-        columns.append(_OBJECT + (", o.text" if text else ""))
+        columns.append(OBJECT + (", o.text" if text else ""))
         joins.append(
             "left join object o on o.home_id = c.home_id and o.collection_id = c.id "
             f"and o.name = ${at + 2} and o.deleted_revision is null"
@@ -156,14 +159,14 @@ def resolution(row: Any, target: Target | None, viewer: Principal | None, owner:
     width = len(row)
     if target is None or target.home is None or owner is None or row[_HOME_AT] is None:
         return Resolution(viewer, owner)
-    home = _home(row[_HOME_AT:_COLLECTION_AT], target.home, owner)
+    found_home = home(row[_HOME_AT:_COLLECTION_AT], target.home, owner.id)
     granted = grants.grants(row[_COLLECTION_AT - 1])
     if width == _COLLECTION_AT or row[_COLLECTION_AT] is None:
-        return Resolution(viewer, owner, home, grants=granted)
+        return Resolution(viewer, owner, found_home, grants=granted)
     found = collection(row[_COLLECTION_AT:_OBJECT_AT], owner.id)
     if width == _OBJECT_AT or row[_OBJECT_AT] is None:
-        return Resolution(viewer, owner, home, found, grants=granted)
-    return Resolution(viewer, owner, home, found, member(row[_OBJECT_AT:]), granted)
+        return Resolution(viewer, owner, found_home, found, grants=granted)
+    return Resolution(viewer, owner, found_home, found, member(row[_OBJECT_AT:]), granted)
 
 
 def collection(row: Any, shown_to: int) -> Collection:
@@ -176,8 +179,9 @@ def collection(row: Any, shown_to: int) -> Collection:
     return Collection(*values)
 
 
-def _home(row: Any, kind: HomeKind, owner: Principal) -> Home:
-    values: list[Any] = [row[0], kind, owner.id, *row[1:10], row[10] or {}]
+def home(row: Any, kind: HomeKind, owner_id: int) -> Home:
+    """A home from the columns of `HOME`."""
+    values: list[Any] = [row[0], kind, owner_id, *row[1:10], row[10] or {}]
     return Home(*values)
 
 
@@ -195,13 +199,15 @@ def in_view(*, text: bool) -> str:
     whose view."""
     return (
         f"select o.id, o.name, o.uid, o.component, {views.viewed('etag')}, o.schedule_tag, {views.viewed('size')}, "  # noqa: S608
-        f"o.revision, o.created_at, {views.viewed('modified_at')}, o.time_key, o.properties, coalesce(v.revision, 0)"
+        f"o.revision, o.created_at, {views.viewed('modified_at')}, o.time_key, o.properties, coalesce(v.revision, 0), "
+        "o.scheduling"
         f"{', ' + views.viewed('text') if text else ''} from object o{views.joined('$4')} "
         "where o.home_id = $1 and o.collection_id = $2 and o.name = $3 and o.deleted_revision is null"
     )
 
 
 def member(row: Any) -> Object:
-    """An object from the columns of `in_view`."""
-    values: list[Any] = [*row[:11], row[11] or {}, *row[12:]]
+    """An object from the columns of `OBJECT` or `in_view`, and the text if it follows."""
+    text = row[14] if len(row) > 14 else None
+    values: list[Any] = [*row[:11], row[11] or {}, row[12], text, SchedulingRole(row[13])]
     return Object(*values)

@@ -168,6 +168,21 @@ _DROP_COLLECTIONS = """
     delete from collection where (home_id, id) in (select home_id, id from old)
 """
 
+_FORGET_MESSAGES = """
+    delete from scheduling_memory m
+    where (m.home_id, m.uid) in (
+        select f.home_id, f.uid from scheduling_memory f
+        where f.modified_at < now() - $1::interval
+          and not exists (
+              select from collection c
+              join object o on o.home_id = c.home_id and o.collection_id = c.id and o.uid = f.uid
+              where c.home_id = f.home_id and o.deleted_revision is null
+          )
+        order by f.modified_at limit $2
+    )
+"""
+"""Arguments: how old, at most how many."""
+
 
 async def forget_deleted(database: Database, restore: timedelta, *, batch: int = 500) -> int:
     """Forget texts and members that were deleted more than `restore` ago; gives how many."""
@@ -175,6 +190,14 @@ async def forget_deleted(database: Database, restore: timedelta, *, batch: int =
     forgotten += await repeat_in_homes(database, _HOMES_OF_TRASH, _FORGET_TRASH, restore, batch)
     await repeat(database, _MARK_COLLECTIONS, restore, batch)
     return forgotten + await repeat_in_homes(database, _HOMES_OF_MEMBERS, _FORGET_MEMBERS, restore, batch)
+
+
+async def forget_messages(database: Database, age: timedelta, *, batch: int = 500) -> int:
+    """Drop what homes know of scheduling messages about UIDs that they have no object of, once it is older than `age`.
+
+    Returns the number of UIDs.
+    """
+    return await repeat(database, _FORGET_MESSAGES, age, batch)
 
 
 async def prune_tombstones(database: Database, retention: timedelta, *, batch: int = 500) -> int:

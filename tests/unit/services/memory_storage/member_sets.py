@@ -57,12 +57,12 @@ class MemberSets:
         moves = _moves(writes)
         async with self.tables.transaction():
             if len(writes) > 1 and all(map(_is_plain, writes)):
-                if changes.unchanged:
+                if changes.unchanged or changes.remembered:
                     self._hold(changes)
                 return self._at_once(writes, changes.limits)
             steps = [index for index in range(len(writes)) if index not in moves.values()]
             steps.sort(key=lambda index: not isinstance(writes[index], Delete))
-            if len(steps) > 1 or changes.unchanged:
+            if len(steps) > 1 or changes.unchanged or changes.remembered:
                 self._hold(changes)
             written: dict[int, Written] = {}
             for index in steps:
@@ -91,6 +91,14 @@ class MemberSets:
             if row is None or row.deleted_revision is not None or row.revision != state.revision:
                 raise _of(concerned, WriteConflict())
         require_unchanged(self.tables, [read for read in changes.unchanged if not isinstance(read, UnchangedObject)])
+        for each in changes.remembered:
+            version, _ = self.tables.memory.get((each.home_id, each.uid), (0, None))
+            if version != each.version:
+                raise WriteConflict
+            if each.state is None:
+                self.tables.memory.pop((each.home_id, each.uid), None)
+            else:
+                self.tables.memory[each.home_id, each.uid] = version + 1, each.state
 
     # -- sets of puts and deletions -----------------------------------------------------------------------------------
 

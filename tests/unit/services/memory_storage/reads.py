@@ -17,9 +17,9 @@ from server.domain.principals import name_key
 from server.domain.resolution import Resolution
 from server.domain.rows import MemberColumn, Row
 from server.storage.reads import MAX_TIMINGS, BusyTimes, Overlapping, SharedObject, StoredRecurrence, Timings
-from server.storage.scheduling import AddressedPrincipal, AddressSearch, SchedulingObject
+from server.storage.scheduling import AddressedPrincipal, AddressSearch, Mailbox, SchedulingObject
 from tests.unit.services.memory_storage import seen, times
-from tests.unit.services.memory_storage.tables import ObjectRow, PrincipalRow, Tables
+from tests.unit.services.memory_storage.tables import HomeRow, ObjectRow, PrincipalRow, Tables
 
 INSTALLATION = UUID(int=1)
 
@@ -231,6 +231,40 @@ class MemoryReads:
                 or not search.emails.isdisjoint(map(name_key, (*row.addresses, *row.former_addresses)))
             )
         ]
+
+    async def mailboxes(self, sender: int, recipients: Sequence[int], uid: str) -> Sequence[Mailbox]:
+        found = []
+        for principal_id in sorted(set(recipients)):
+            row, home = self.tables.principals.get(principal_id), self.tables.home(principal_id, "calendar")
+            if row is not None and row.deleted_at is None and home is not None:
+                found.append(self._mailbox(sender, home, uid))
+        return found
+
+    def _mailbox(self, sender: int, home: HomeRow, uid: str) -> Mailbox:
+        tables = self.tables
+        own = [binding for binding in tables.live_bindings(home.id) if binding.rights == "owner" and binding.is_own]
+        shown = {binding.collection_id: seen.collection(tables, binding, home.principal_id) for binding in own}
+        inbox = next((each for each in shown.values() if each.kind == "inbox"), None)
+        calendars = sorted((each for each in shown.values() if each.kind == "calendar"), key=lambda each: each.id)
+        calendars = [each for each in calendars if tables.live_collection(each.id) is not None]
+        of_uid = [row for each in calendars for row in tables.members(each.id) if row.content.uid == uid]
+        of_uid.sort(key=lambda row: not row.is_scheduling_object)
+        asking = tables.principals.get(sender)
+        granted = NO_GRANTS
+        if inbox is not None and asking is not None:
+            granted = seen.grants(tables, seen.principal(asking), home, inbox.id)
+        version, state = tables.memory.get((home.id, uid), (0, None))
+        return Mailbox(
+            home.principal_id,
+            seen.home(tables, home),
+            inbox,
+            tuple(calendars),
+            shown[of_uid[0].collection_id] if of_uid else None,
+            seen.object_of(seen.member(tables, of_uid[0], None), text=True, viewed=False) if of_uid else None,
+            granted,
+            state,
+            version,
+        )
 
     # -- by time ------------------------------------------------------------------------------------------------------
 

@@ -185,6 +185,7 @@ def object_of(found: Member, *, text: bool, viewed: bool) -> Object:
         row.properties,
         found.copy.revision if viewed and found.copy is not None else 0,
         found.text if text else None,
+        content.scheduling.role,
     )
 
 

@@ -219,6 +219,8 @@ class Tables:
     """Collections that principals have taken out of their homes."""
     aces: dict[int, tuple[Ace, ...]] = field(default_factory=dict)
     """By collection."""
+    memory: dict[tuple[int, str], tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
+    """What homes know of scheduling messages: version and state, by home and UID."""
     trash: list[TrashRow] = field(default_factory=list)
     outbox: list[Event] = field(default_factory=list)
     """Those that no consumer has read."""

@@ -1,0 +1,71 @@
+"""The statement that reads what the delivery of scheduling messages needs to know of their recipients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from server.domain.scheduling import SchedulingRole
+from server.storage.scheduling import Mailbox
+from storage_plugins.postgres.reads import resolve
+from storage_plugins.postgres.reads.grants import grants
+
+MAILBOXES = f"""
+    select p.id, m.version, m.state,
+           case when c.kind = 'inbox' and p.id <> $1 then koyomi_grants_1($1, p.id, h.id, c.id) end,
+           {resolve.HOME}, {resolve.COLLECTION}, {resolve.OBJECT}, o.text
+    from principal p
+    join home h on h.principal_id = p.id and h.kind = 'calendar'
+    join binding b
+        on b.home_id = h.id and b.collection_home_id = h.id and b.rights = 'owner' and b.deleted_revision is null
+    join collection c
+        on c.home_id = b.collection_home_id and c.id = b.collection_id and c.kind in ('calendar', 'inbox')
+        and c.deleted_at is null
+    left join collection_view w on w.home_id = c.home_id and w.collection_id = c.id and w.principal_id = p.id
+    left join object o
+        on o.home_id = c.home_id and o.collection_id = c.id and o.uid = $3 and o.deleted_revision is null
+        and c.kind = 'calendar'
+    left join scheduling_memory m on m.home_id = h.id and m.uid = $3
+    where p.id = any($2::bigint[]) and p.deleted_at is null
+    order by p.id, c.id
+"""  # noqa: S608
+"""Arguments: the sender's id, the recipients' ids, the UID. A row for each inbox and calendar."""
+
+_HOME_AT = 4
+_COLLECTION_AT = _HOME_AT + 11
+_OBJECT_AT = _COLLECTION_AT + 21
+
+
+def mailboxes(rows: Iterable[Any]) -> list[Mailbox]:
+    """The recipients from the rows of `MAILBOXES`."""
+    return [_mailbox(principal_id, list(found)) for principal_id, found in groupby(rows, lambda row: int(row[0]))]
+
+
+def _mailbox(principal_id: int, rows: list[Any]) -> Mailbox:
+    inbox = collection = held = None
+    calendars = []
+    granted = grants(None)
+    for row in rows:
+        shown = resolve.collection(row[_COLLECTION_AT:_OBJECT_AT], principal_id)
+        if shown.kind == "inbox":
+            inbox, granted = shown, grants(row[3])
+            continue
+        calendars.append(shown)
+        if row[_OBJECT_AT] is None:
+            continue
+        found = resolve.member(row[_OBJECT_AT:])
+        if held is None or (held.role is SchedulingRole.NONE and found.role is not SchedulingRole.NONE):
+            collection, held = shown, found
+    first = rows[0]
+    return Mailbox(
+        principal_id,
+        resolve.home(first[_HOME_AT:_COLLECTION_AT], "calendar", principal_id),
+        inbox,
+        tuple(calendars),
+        collection,
+        held,
+        granted,
+        first[2],
+        first[1] or 0,
+    )
