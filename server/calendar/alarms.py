@@ -4,18 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from server.calendar.component import Component
 from server.calendar.component_times import as_utc
 from server.calendar.values import property_duration, property_time
 from server.calendar.zones import Zone
 from server.domain.errors import InvalidCalendarData
-from server.domain.occurrences import AlarmTrigger, later
+from server.domain.occurrences import FLOATING_MARGIN, AlarmTrigger, Kind, later
 
 MAX_REPEAT = 10**6
 
 _LONGEST = 366 * 9999 * 86400
 """Seconds; no alarm rings on for longer."""
+
+_SLACK = timedelta(days=2)
+"""More than a change of a zone's offset moves a ring, and than two zones lie apart."""
+
+
+class Span(NamedTuple):
+    """The times of an occurrence, as stored."""
+
+    start: datetime
+    end: datetime
+    kind: Kind
+    zone: Zone | None
+    """By whose calendar days count; None for floating times and dates."""
+
+
+class Ring(NamedTuple):
+    """A ring of an alarm."""
+
+    at: datetime
+    """In UTC; of a floating time without a place, as if in UTC."""
+    occurrence: int | None
+    """The index of the occurrence that it belongs to; None for an absolute trigger."""
+    floating: bool
 
 
 def alarm_triggers(components: Iterable[tuple[int, Component]]) -> tuple[AlarmTrigger, ...]:
@@ -90,3 +114,41 @@ def rings_within(trigger: AlarmTrigger, first: datetime, start: datetime | None,
     number = -(-(start - first) // timedelta(seconds=trigger.interval))
     ring = later(first, timedelta(seconds=number * trigger.interval))
     return number <= trigger.repeat and (end is None or ring < end)
+
+
+def next_ring(trigger: AlarmTrigger, spans: Iterable[Span], since: datetime, place: Zone | None = None) -> Ring | None:
+    """The first ring of an alarm that is not before a time, repetitions included; None: there is none.
+
+    :param spans: the occurrences of its component in order of start, from the first on whose rings are not all before
+        that time.
+    :param place: the zone that gives floating times and dates their place. Without it they ring as if in UTC, and the
+        ring is the first one that may not be before that time in any zone.
+    """
+    if trigger.at is not None:
+        at = _ring_since(trigger, trigger.at, since)
+        return None if at is None else Ring(at, None, floating=False)
+    found: Ring | None = None
+    for index, (start, end, kind, zone) in enumerate(spans):
+        floating, earliest = kind is not Kind.TIMED, since
+        if floating and place is None:
+            earliest = later(since, -FLOATING_MARGIN)
+        elif floating and place is not None:
+            start, end, zone = place.to_utc(start.replace(tzinfo=None)), place.to_utc(end.replace(tzinfo=None)), place
+        if found is not None and later(start, trigger.earliest - _SLACK) > found.at:
+            break
+        if later(end, trigger.latest + _SLACK) < earliest:
+            continue
+        at = _ring_since(trigger, first_ring(trigger, start, end, zone), earliest)
+        if at is not None and (found is None or at < found.at):
+            found = Ring(at, index, floating)
+    return found
+
+
+def _ring_since(trigger: AlarmTrigger, first: datetime, since: datetime) -> datetime | None:
+    """The first ring that is not before a time, of those that begin with `first`."""
+    if first >= since:
+        return first
+    if not trigger.repeat:
+        return None
+    number = -(-(since - first) // timedelta(seconds=trigger.interval))
+    return later(first, timedelta(seconds=number * trigger.interval)) if number <= trigger.repeat else None

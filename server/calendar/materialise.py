@@ -7,12 +7,12 @@ denser ones none. What lies outside is computed when it is asked for, by arithme
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
 from server.calendar import stored_recurrence
-from server.calendar.alarms import alarm_triggers
+from server.calendar.alarms import Span, alarm_triggers, next_ring
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
 from server.calendar.component import Component
 from server.calendar.component_times import Length, given, moment
@@ -23,7 +23,18 @@ from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import UTC_ZONE, Zone
 from server.domain.errors import InvalidData, TooManyInstances
-from server.domain.occurrences import EARLIEST, LATEST, Busy, Kind, Materialised, Occurrence, later, resolve
+from server.domain.occurrences import (
+    EARLIEST,
+    LATEST,
+    AlarmTrigger,
+    Busy,
+    Kind,
+    Materialised,
+    NextRing,
+    Occurrence,
+    later,
+    resolve,
+)
 
 WHOLE = 1000
 """A series of up to this many instances is materialised whole."""
@@ -70,7 +81,7 @@ def materialise(calendar: Component, now: datetime, declined: frozenset[int] = f
             rows += freebusy_rows(component, index, zones)
         elif name == "VAVAILABILITY":
             rows.append(availability_row(component, index, zones))
-    return _whole(name, rows, components, zones)
+    return _whole(name, rows, components, zones, now)
 
 
 def is_single(calendar: Component) -> bool:
@@ -99,9 +110,9 @@ def _materialise_recurring(
     if not recurrences.recurs:
         single = recurrences.single()
         if single is not None:
-            return _whole(name, [row_of(single)], components, zones)
+            return _whole(name, [row_of(single)], components, zones, now)
         rows = [timeless_task_row(component, index) for index, component in components if name == "VTODO"]
-        return _whole(name, rows, components, zones)
+        return _whole(name, rows, components, zones, now, timeless=True)
     work = recurrences.work
     try:
         endless, span_end = recurrences.endless, None
@@ -110,7 +121,7 @@ def _materialise_recurring(
             span_end = recurrences.last()
             found = list(islice(recurrences.instances(EARLIEST, LATEST), WHOLE + 1))
             if len(found) <= WHOLE:
-                return _whole(name, [row_of(instance) for instance in found], components, zones)
+                return _whole(name, [row_of(instance) for instance in found], components, zones, now)
     except TooManyInstances:
         endless, span_end = True, None
     begin, end, rows = _around(recurrences, now)
@@ -119,6 +130,7 @@ def _materialise_recurring(
         span_start = recurrences.first()
     except TooManyInstances:
         span_start = None
+    alarms = alarm_triggers(components)
     return Materialised(
         component=name,
         occurrences=tuple(rows),
@@ -127,7 +139,8 @@ def _materialise_recurring(
         endless=endless,
         expanded_from=begin,
         expanded_until=end,
-        alarms=alarm_triggers(components),
+        alarms=alarms,
+        next_rings=_next_rings(alarms, rows, zones, now),
         zones=_zone_keys(zones, rows),
         recurrence=stored_recurrence.dump(recurrences),
     )
@@ -149,10 +162,17 @@ def _around(recurrences: RecurrenceSet, now: datetime) -> tuple[datetime, dateti
 
 
 def _whole(
-    name: str, rows: list[Occurrence], components: Iterable[tuple[int, Component]], zones: CalendarZones
+    name: str,
+    rows: list[Occurrence],
+    components: Iterable[tuple[int, Component]],
+    zones: CalendarZones,
+    now: datetime,
+    *,
+    timeless: bool = False,
 ) -> Materialised:
-    """An object of which all instances are known."""
+    """An object of which all instances are known. What is `timeless` has nothing that an offset could count from."""
     rows.sort(key=lambda row: row.start)
+    alarms = alarm_triggers(components)
     starts = [row.matches_from for row in rows if row.matches]
     ends = [row.matches_until for row in rows if row.matches]
     return Materialised(
@@ -163,9 +183,29 @@ def _whole(
         endless=False,
         expanded_from=None,
         expanded_until=None,
-        alarms=alarm_triggers(components),
+        alarms=alarms,
+        next_rings=_next_rings(alarms, [] if timeless else rows, zones, now),
         zones=_zone_keys(zones, rows),
     )
+
+
+def _next_rings(
+    alarms: Sequence[AlarmTrigger], rows: Sequence[Occurrence], zones: CalendarZones, now: datetime
+) -> tuple[NextRing, ...]:
+    """When each alarm rings next; `rows` in order of start."""
+    if not alarms:
+        return ()
+    by_key = {zone.key: zone for zone in zones.used}
+    found = []
+    for alarm in alarms:
+        spans = [
+            Span(row.start, row.end, row.kind, None if row.tzid is None else by_key.get(row.tzid))
+            for row in rows
+            if row.component == alarm.component
+        ]
+        ring = next_ring(alarm, spans, now)
+        found.append(NextRing(None, floating=False) if ring is None else NextRing(ring.at, ring.floating))
+    return tuple(found)
 
 
 def _zone_keys(zones: CalendarZones, rows: Iterable[Occurrence]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ a query widens its window by `FLOATING_MARGIN` and decides with `resolve` in the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -117,6 +117,36 @@ class AlarmTrigger:
         return timedelta(days=self.days, seconds=self.seconds + self.repeat * self.interval)
 
 
+class NextRing(NamedTuple):
+    """When an alarm rings next."""
+
+    at: datetime | None
+    """In UTC; None: it rings no more, as far as occurrences are stored. A floating one by its place in UTC."""
+    floating: bool
+    """Whether it belongs to a floating time or a date, so that the zone of the calendar moves it by up to
+    `FLOATING_MARGIN`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueAlarm:
+    """A ring of an alarm."""
+
+    home_id: int
+    collection_id: int
+    object_id: int
+    viewer_id: int | None
+    """The principal whose personal copy has the alarm; None: the owner's object."""
+    component: int
+    """As in `AlarmTrigger`, with `alarm`."""
+    alarm: int
+    at: datetime
+    """In UTC."""
+    start: datetime | None
+    """The start of the occurrence in UTC; None for an absolute trigger."""
+    recurrence_id: str
+    """As in `Occurrence`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Materialised:
     """A calendar object in time.
@@ -139,6 +169,8 @@ class Materialised:
     alarms: tuple[AlarmTrigger, ...]
     zones: tuple[str, ...]
     """Keys of the zones that the times depend on, sorted; UTC is not among them."""
+    next_rings: tuple[NextRing, ...] = field(default=(), compare=False)
+    """When each of the alarms rings next, from the moment on at which this was computed."""
     recurrence: str | None = None
     """The recurrence of an object that is not materialised whole (`server.calendar.stored_recurrence`)."""
 

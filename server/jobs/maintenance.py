@@ -18,6 +18,7 @@ from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.jobs import PostgresJobs
 from storage_plugins.postgres.migrations import run_online_steps
 from storage_plugins.postgres.upkeep.audit_chain import seal
+from storage_plugins.postgres.upkeep.next_alarms import move_alarms_on
 from storage_plugins.postgres.upkeep.occurrence_jobs import follow_zone_data, roll_horizon
 from storage_plugins.postgres.upkeep.outbox import prune_outbox
 from storage_plugins.postgres.upkeep.pruning import forget_deleted, forget_messages, prune_tombstones
@@ -39,6 +40,11 @@ _DERIVED = "derived"
 """Kind of the job that computes objects again."""
 _ROLLING = 60.0
 """Seconds of a run in which stored occurrences are rolled ahead: a tenth of the time between two runs."""
+
+_ALARMS = 60.0
+"""Seconds between two runs in which alarms get the time of their next ring."""
+_MOVING = 30.0
+"""Seconds of such a run."""
 
 log = structlog.get_logger()
 
@@ -64,8 +70,9 @@ def kinds(database: Database, dsn: str, settings: Settings) -> list[Kind]:
         "audit": lambda: _seal(database),
     }
     found = [Kind(name, _handler(job), every=INTERVAL, lock_key=MAINTENANCE) for name, job in jobs.items()]
-    # These two run beside the others: after an update they may take hours.
+    # These run beside the others: after an update some may take hours, and alarms do not wait.
     found.append(Kind("online_steps", _handler(lambda: _complete_schema(dsn)), every=INTERVAL))
+    found.append(Kind("next_alarms", _handler(lambda: _move_alarms_on(database)), every=_ALARMS))
     found.append(Kind(_DERIVED, lambda _: _rederive(database), every=INTERVAL))
     return found
 
@@ -87,6 +94,10 @@ async def _follow_owners(database: Database) -> int:
 async def _rederive(database: Database) -> Result:
     computed = await rederive(database, datetime.now(UTC), seconds=_REDERIVING)
     return Result(computed, next_run=_REDERIVING if await any_outdated(database) else None)
+
+
+async def _move_alarms_on(database: Database) -> int:
+    return await move_alarms_on(database, datetime.now(UTC), seconds=_MOVING)
 
 
 async def _seal(database: Database) -> int:

@@ -15,6 +15,7 @@ from server.calendar.filter_plan import UidSearch
 from server.domain.errors import DatabaseError, NotFound, Unavailable
 from server.domain.events import JOBS, Change
 from server.domain.objects import Collection, Home, Target
+from server.domain.occurrences import DueAlarm
 from server.domain.resolution import Resolution
 from server.domain.rows import MemberColumn, Row
 from server.storage.reads import (
@@ -25,6 +26,7 @@ from server.storage.reads import (
     StoredRecurrence,
     Timings,
 )
+from server.storage.reminders import AlarmPlace
 from server.storage.scheduling import AddressedPrincipal, AddressSearch, Mailbox, SchedulingObject
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.changes.collection_copies import CopyWrites
@@ -37,6 +39,7 @@ from storage_plugins.postgres.reads import busy_times as busy_reads
 from storage_plugins.postgres.reads import columnwise, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED, addressed
+from storage_plugins.postgres.reads.due_alarms import due_alarms
 from storage_plugins.postgres.reads.mailboxes import MAILBOXES, mailboxes
 from storage_plugins.postgres.upkeep.statistics import Statistics
 
@@ -247,6 +250,12 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         sql = alarm_reads.RINGING if collection.view is None else alarm_reads.RINGING_IN_VIEW
         rows = await self.database.fetch(sql, collection.home_id, collection.id, *window, *_viewer(collection))
         return [row[0] for row in rows]
+
+    async def due_alarms(
+        self, since: datetime, until: datetime, *, after: AlarmPlace | None = None, limit: int = 500
+    ) -> tuple[Sequence[DueAlarm], AlarmPlace | None]:
+        """Alarms of all homes that ring in a window: the first ring of each. A page, and the place after it."""
+        return await due_alarms(self.database, since, until, after, limit)
 
     async def busy_times(
         self, calendars: Sequence[Collection], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]

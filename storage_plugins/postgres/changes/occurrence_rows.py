@@ -29,7 +29,7 @@ def arguments(materialised: Materialised | None) -> tuple[Any, ...]:
         materialised.expanded_from,
         materialised.expanded_until,
         *columns(materialised.occurrences),
-        [alarm(trigger) for trigger in materialised.alarms] or None,
+        alarms(materialised) or None,
     )
 
 
@@ -58,6 +58,14 @@ def derived(materialised: Materialised | None) -> tuple[list[str] | None, str | 
 def busy_number(busy: Busy) -> int:
     """The number in column `busy`."""
     return _BUSY_NUMBERS[busy]
+
+
+def alarms(materialised: Materialised) -> list[dict[str, Any]]:
+    """The alarms of an object's own text, with the times at which they ring next."""
+    return [
+        alarm(trigger) | {"next_at": None if ring.at is None else ring.at.isoformat(), "floating": ring.floating}
+        for trigger, ring in zip(materialised.alarms, materialised.next_rings, strict=True)
+    ]
 
 
 def alarm(trigger: AlarmTrigger) -> dict[str, Any]:

@@ -52,8 +52,7 @@ def statement(writes: Sequence[Put | Delete], changes: ChangeSet, restore_days: 
         [number + 1 for number, found in timed for _ in found.occurrences],
         [ordinal for _, found in timed for ordinal in range(1, len(found.occurrences) + 1)],
         *occurrence_rows.columns([row for _, found in timed for row in found.occurrences]),
-        [{"write": number + 1, **occurrence_rows.alarm(alarm)} for number, found in timed for alarm in found.alarms]
-        or None,
+        [{"write": number + 1, **row} for number, found in timed for row in occurrence_rows.alarms(found)] or None,
         [number + 1 for number, _ in copies] or None,
         *view_rows.columns([view for _, view in copies]),
         [

@@ -47,13 +47,14 @@ begin
     end if;
     if p_alarms is not null then
         insert into alarm (
-            home_id, collection_id, object_id, component, alarm, at, days, seconds, from_end, repeat, interval_seconds
+            home_id, collection_id, object_id, component, alarm, at, days, seconds, from_end, repeat,
+            interval_seconds, next_at, floating
         )
         select p_home_id, p_collection_id, p_object_id, a.component, a.alarm, a.at, a.days, a.seconds, a.from_end,
-               a.repeat, a.interval_seconds
+               a.repeat, a.interval_seconds, a.next_at, a.floating
         from jsonb_to_recordset(p_alarms) as a (
             component integer, alarm integer, at timestamptz, days integer, seconds bigint, from_end boolean,
-            repeat integer, interval_seconds bigint
+            repeat integer, interval_seconds bigint, next_at timestamptz, floating boolean
         );
     end if;
 end $$;

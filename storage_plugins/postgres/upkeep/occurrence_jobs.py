@@ -80,6 +80,11 @@ _ROLE = "select koyomi_derived_role_1($1, $2, $3, $4, $5)"
 _GIVE_UP = "update object set time_key = $4, derived = $5 where home_id = $1 and id = $2 and revision = $3"
 _REPLACE = "select koyomi_store_occurrences_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 _REMOVE_ALARMS = "delete from alarm where home_id = $1 and object_id = $2 and viewer_id = 0"
+# When alarms of personal copies ring next is to be computed: their occurrences are others now.
+_RESET_ALARMS = """
+    update alarm set next_at = '-infinity', floating = false
+    where home_id = $1 and object_id = $2 and viewer_id <> 0 and next_at is distinct from '-infinity'
+"""
 _BUSY_WITHOUT = (
     "(select array_agg(case when n = any($3::int[]) then 0 else b end order by n) "
     "from unnest({column}) with ordinality as t (b, n))"
@@ -283,16 +288,13 @@ async def _store(database: Database, row: Any, found: _Derived) -> bool:
     """Put the occurrences in the place of the stored ones; False when the object has changed since it was read."""
     home_id, object_id = row["home_id"], row["id"]
     arguments = occurrence_rows.arguments(found.materialised)
-    # Alarms do not depend on the horizon or on zone data.
-    with_alarms = found.time_key != row["time_key"] or row["derived"] != derivation.VERSION
-    alarms = arguments[15] if with_alarms else None
     async with database.transaction() as connection:
         if await connection.fetchrow(_LOCK, home_id, object_id, row["revision"]) is None:
             return False
         await connection.execute("delete from occurrence where home_id = $1 and object_id = $2", home_id, object_id)
-        if with_alarms:
-            await connection.execute(_REMOVE_ALARMS, home_id, object_id)
-        await connection.execute(_REPLACE, home_id, row["collection_id"], object_id, *arguments[6:15], alarms)
+        await connection.execute(_REMOVE_ALARMS, home_id, object_id)
+        await connection.execute(_REPLACE, home_id, row["collection_id"], object_id, *arguments[6:16])
+        await connection.execute(_RESET_ALARMS, home_id, object_id)
         zones, recurrence = occurrence_rows.derived(found.materialised)
         keys = found.time_key, derivation.VERSION
         # The rule for several objects of one UID decides where another version derived the columns.

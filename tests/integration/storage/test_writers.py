@@ -38,6 +38,7 @@ OTHERS = {
 MODULES = {
     "changes/handover_copies.py": "hands collections over to another person, whose home takes the rows in batches",
     "changes/views.py": "forgets personal copies of those who have not seen the calendar for long",
+    "upkeep/next_alarms.py": "moves alarms on to their next ring; no revision moves",
     "upkeep/occurrence_jobs.py": "derives occurrences, alarms and busy types anew; no revision moves",
     "upkeep/pruning.py": "forgets what was deleted long ago",
     "upkeep/rederivation.py": "marks objects to be derived anew; no revision moves",
