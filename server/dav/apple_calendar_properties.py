@@ -9,10 +9,9 @@ from server.dav.core.errors import Refused
 from server.dav.core.names import apple_ical, calendarserver, dav
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource
+from server.dav.core.resource import CALENDAR, CollectionResource, Resource
 from server.dav.core.xml import Element
 
-CALENDARS = frozenset({Kind.CALENDAR})
 _ORDER = re.compile(r"[+-]?\d{1,10}\Z")
 MAX_URL = 8000
 """Characters of a subscription's address."""
@@ -32,8 +31,7 @@ def _read_order(request: Request, resource: Resource, element: Element) -> str:
     return xml.to_fragment(element)
 
 
-def _source(request: Request, resource: Resource) -> str | None:
-    assert resource.collection is not None
+def _source(request: Request, resource: CollectionResource) -> str | None:
     return names.href(resource.collection.source) if resource.collection.source else None
 
 
@@ -47,8 +45,8 @@ def _read_source(request: Request, resource: Resource, element: Element) -> str:
 STANDARD = Standard(
     "Apple's calendar properties",
     properties=(
-        Property(apple_ical("calendar-color"), CALENDARS, _nothing, read=_read, stored=True),
-        Property(apple_ical("calendar-order"), CALENDARS, _nothing, read=_read_order, stored=True),
-        Property(calendarserver("source"), CALENDARS, _source, read=_read_source),
+        Property(apple_ical("calendar-color"), CALENDAR, _nothing, read=_read, stored=True),
+        Property(apple_ical("calendar-order"), CALENDAR, _nothing, read=_read_order, stored=True),
+        Property(calendarserver("source"), CALENDAR, _source, read=_read_source),
     ),
 )

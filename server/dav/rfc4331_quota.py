@@ -9,17 +9,15 @@ from __future__ import annotations
 from server.dav.core.names import dav
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import COLLECTIONS, HOMES, Resource
+from server.dav.core.resource import HOMES_AND_COLLECTIONS, InHome
 
 
-def _used(request: Request, resource: Resource) -> str:
-    assert resource.home is not None
+def _used(request: Request, resource: InHome) -> str:
     return str(resource.home.used_bytes)
 
 
-def _available(request: Request, resource: Resource) -> str:
+def _available(request: Request, resource: InHome) -> str:
     home = resource.home
-    assert home is not None
     quota = request.site.limits.quota_bytes if home.quota_bytes is None else home.quota_bytes
     return str(max(0, min(quota, 2 * quota - home.kept_bytes) - home.used_bytes))
 
@@ -27,7 +25,7 @@ def _available(request: Request, resource: Resource) -> str:
 STANDARD = Standard(
     "RFC 4331",
     properties=(
-        Property(dav("quota-used-bytes"), HOMES | COLLECTIONS, _used),
-        Property(dav("quota-available-bytes"), HOMES | COLLECTIONS, _available),
+        Property(dav("quota-used-bytes"), HOMES_AND_COLLECTIONS, _used),
+        Property(dav("quota-available-bytes"), HOMES_AND_COLLECTIONS, _available),
     ),
 )

@@ -5,7 +5,6 @@ Only calendars and address books can be made, directly in a home.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from server.calendar.calendar_object import CALENDAR_COMPONENTS
@@ -15,7 +14,7 @@ from server.dav.core.multistatus import CONTENT_TYPE, propstat
 from server.dav.core.names import caldav, calendarserver, carddav, dav
 from server.dav.core.registry import Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import HOMES, Kind, Resource, home_kind, resource_at
+from server.dav.core.resource import HOMES, HomeResource, Kind, Resource, home_at, resource_at
 from server.dav.core.shapes import SHAPES
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.proppatch import Instructions, read_creation
@@ -127,10 +126,8 @@ async def demand_free(request: Request, kind: Kind | None, found: Found) -> tupl
     return unchanged
 
 
-def _home(request: Request, found: Found) -> Resource:
-    assert found.home is not None
-    href = request.path.parent().url
-    return Resource(home_kind(found.home), href, found.holder(), True, found.owner, found.home)
+def _home(request: Request, found: Found) -> HomeResource:
+    return home_at(request.path.parent().url, found.holder(), True)
 
 
 async def create(
@@ -148,8 +145,8 @@ async def create(
     A refusal is 403 with the outcome for each property (RFC 5689 §3.5), that of MKCALENDAR a multistatus (RFC 4791
     §5.3.1.1).
     """
-    assert found.home is not None
-    what = replace(_home(request, found), kind=kind)
+    home = _home(request, found)
+    what = Resource(kind, home.href, home.found, home.by_uid)
     for prop in props:
         for element in prop.findall(dav("resourcetype")):
             prop.remove(element)

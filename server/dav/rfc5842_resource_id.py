@@ -9,9 +9,9 @@ from uuid import UUID
 from server.dav.core.names import dav
 from server.dav.core.registry import MemberValue, Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import DELEGATES, OWNED, Kind, Resource
+from server.dav.core.resource import OWNED, PRINCIPALS, CollectionResource, HomeResource, Kinds, MemberResource, Owned
 
-IDENTIFIED = OWNED | DELEGATES | {Kind.PRINCIPAL}
+IDENTIFIED = Kinds.of(Owned, *OWNED, *PRINCIPALS)
 
 
 def _urn(installation: bytes, what: str, number: int) -> str:
@@ -20,16 +20,17 @@ def _urn(installation: bytes, what: str, number: int) -> str:
     return f"<D:href>urn:uuid:{UUID(bytes=digest, version=5)}</D:href>"
 
 
-def _resource_id(request: Request, resource: Resource) -> str:
+def _resource_id(request: Request, resource: Owned) -> str:
     installation = request.site.installation
-    if resource.object is not None:
-        return _urn(installation, "object", resource.object.id)
-    if resource.collection is not None:
-        return _urn(installation, "collection", resource.collection.id)
-    if resource.home is not None:
-        return _urn(installation, "home", resource.home.id)
-    assert resource.owner is not None
-    return _urn(installation, resource.kind, resource.owner.id)
+    match resource:
+        case MemberResource():
+            return _urn(installation, "object", resource.object.id)
+        case CollectionResource():
+            return _urn(installation, "collection", resource.collection.id)
+        case HomeResource():
+            return _urn(installation, "home", resource.home.id)
+        case _:
+            return _urn(installation, resource.kind, resource.owner.id)
 
 
 def standard(installation: bytes) -> Standard[Request]:

@@ -11,10 +11,9 @@ from server.dav.core.names import dav
 from server.dav.core.paths import ADD_MEMBER, Path
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource, collection_in
+from server.dav.core.resource import MADE, Resource, collection_in
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import check_media_type, written
-from server.domain.errors import ParentMissing
 from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.http.routes import Route
@@ -22,9 +21,6 @@ from server.services.changing import change
 from server.services.lookup import Found
 from server.services.objects import Put
 from server.services.permissions import collection_of, demand_writable
-
-GROWING = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK})
-"""Collections that take new members."""
 
 
 async def refuse_post(request: Request) -> Answer:
@@ -41,17 +37,15 @@ async def post(request: Request) -> Answer:
 
 async def add_member(request: Request, found: Found) -> tuple[Path, Put]:
     """Create a member with a new name in the collection that was found; returns also its path."""
-    if found.collection is None or found.home is None or found.owner is None:
-        raise ParentMissing
-    name = new_name(found.collection.kind)
+    collection = collection_of(found)
+    name = new_name(collection.kind)
     path = Path((*request.path.segments[:4], name), False)
     holder, found = collection_in(path, found), found.new_member(name)
-    assert holder is not None
     with request.denied_at(holder.href):
         demand_writable(found)
     unchanged = await conditions.demand(request, None)
     # A page of another site can make a browser send a POST without a type, with remembered credentials (no-cors).
-    check_media_type(request, collection_of(found), demanded=True)
+    check_media_type(request, collection, demanded=True)
     body = await request.body(request.site.limits.max_resource_size)
     result = await request.site.objects.put(request.actor, found, body, unchanged=unchanged)
     return path, result
@@ -68,10 +62,10 @@ def _add_member(request: Request, resource: Resource) -> str:
 
 STANDARD = Standard(
     "RFC 5995",
-    properties=(Property(dav("add-member"), GROWING, _add_member),),
+    properties=(Property(dav("add-member"), MADE, _add_member),),
     routes=(
         Route("POST", frozenset({shapes.ADD_MEMBER}), post),
         Route("POST", shapes.SHAPES - {shapes.ADD_MEMBER}, refuse_post),
     ),
-    offers=(("POST", GROWING),),
+    offers=(("POST", MADE),),
 )

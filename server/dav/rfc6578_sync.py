@@ -10,16 +10,26 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from server.dav.core import names, xml
 from server.dav.core.member_pages import member_pages
 from server.dav.core.multistatus import MemberWriter, answer, describe, paged, status_response
 from server.dav.core.names import dav
-from server.dav.core.registry import Property, Standard
+from server.dav.core.registry import Property, Report, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import COLLECTIONS, HOMES, Kind, Resource, collection_of, member_kind
+from server.dav.core.resource import (
+    HOMES,
+    HOMES_AND_COLLECTIONS,
+    CollectionResource,
+    HomeResource,
+    Kind,
+    Resource,
+    collection_of,
+    home_at,
+    member_kind,
+)
 from server.dav.rfc4918.propfind import names_in
 from server.domain.errors import BadRequest, InvalidSyncToken
 from server.domain.rows import Row
@@ -63,12 +73,11 @@ def parse_token(text: str) -> Token:
     return Token(match[1], int(match[2]), int(match[3]), int(match[4]), bool(match[5]), began)
 
 
-def current_token(resource: Resource) -> Token:
+def current_token(resource: HomeResource | CollectionResource) -> Token:
     """The token of a collection's or home's present state."""
-    if resource.collection is not None:
+    if isinstance(resource, CollectionResource):
         collection = resource.collection
         return Token("c", collection.id, collection.incarnation, collection.revision)
-    assert resource.home is not None
     return Token("h", resource.home.id, resource.home.incarnation, resource.home.revision)
 
 
@@ -100,7 +109,7 @@ def read(request: Request, root: xml.Element) -> Asked:
     return Asked(xml.text_of(parts.get(TOKEN)), level.startswith("inf"), limit, wanted)
 
 
-def resume(resource: Resource, asked: Asked) -> Token:
+def resume(resource: HomeResource | CollectionResource, asked: Asked) -> Token:
     """Where the client's state ends: its token, checked, or the start of an initial synchronisation.
 
     Raises `InvalidSyncToken` for a token that is foreign, from another incarnation, of the future, or too old.
@@ -112,21 +121,20 @@ def resume(resource: Resource, asked: Asked) -> Token:
     same = (token.scope, token.id, token.incarnation) == (now.scope, now.id, now.incarnation)
     if not same or token.revision > now.revision or (token.began is not None and token.began > now.revision):
         raise InvalidSyncToken
-    if resource.collection is not None:
+    if isinstance(resource, CollectionResource):
         floor = resource.collection.sync_floor
     else:
-        assert resource.home is not None
         floor = resource.home.infinite_sync_floor if asked.infinite else resource.home.sync_floor
     if (token.revision if token.began is None else token.began) < floor:
         raise InvalidSyncToken
     return token
 
 
-async def sync_collection(request: Request, resource: Resource, root: xml.Element) -> Answer:
+async def sync_collection(request: Request, resource: HomeResource | CollectionResource, root: xml.Element) -> Answer:
     """Answers the report."""
     asked = read(request, root)
     await request.prepare_members(resource, asked.wanted)
-    if resource.collection is None:
+    if isinstance(resource, HomeResource):
         return await sync_home(request, resource, asked)
     since = resume(resource, asked)
     if asked.limit is None:
@@ -158,7 +166,7 @@ async def with_tail(pages: AsyncIterator[str], end: str) -> AsyncIterator[str]:
 class Changes:
     """Writes changed members from rows."""
 
-    def __init__(self, request: Request, collection: Resource, wanted: Sequence[str], since: Token) -> None:
+    def __init__(self, request: Request, collection: CollectionResource, wanted: Sequence[str], since: Token) -> None:
         known = request.site.registry.by_kind[member_kind(collection.kind)]
         self.writer = MemberWriter(request, collection, wanted, known, more_columns=("deleted_revision", "revision"))
         self.deleted_at = self.writer.columns.index("deleted_revision")
@@ -190,7 +198,7 @@ _NEWEST = 2**63 - 1
 
 
 async def all_changes(
-    request: Request, collection: Resource, wanted: Sequence[str], since: Token
+    request: Request, collection: CollectionResource, wanted: Sequence[str], since: Token
 ) -> AsyncIterator[str]:
     """The changes of a collection, page by page, those that are made meanwhile among them.
 
@@ -199,7 +207,6 @@ async def all_changes(
     it was there all the time. It hears of it again then; so it does of what changes after its page was sent, or behind
     the one page that is read beyond the token.
     """
-    assert collection.collection is not None
     if since.revision == 0 and since.began is not None:
         # All of an initial synchronisation: what exists, in order of names, in which nothing changes its place.
         properties = request.site.registry.by_kind[member_kind(collection.kind)]
@@ -230,7 +237,7 @@ async def all_changes(
 
 
 async def limited_rows(
-    request: Request, collection: Resource, changes: Changes, after: int, limit: int, up_to: int = _NEWEST
+    request: Request, collection: CollectionResource, changes: Changes, after: int, limit: int, up_to: int = _NEWEST
 ) -> list[Row]:
     """The first rows to report behind a revision: `limit` of them, and one more where there are more up to `up_to`."""
     found: dict[str, Row] = {}
@@ -251,7 +258,7 @@ async def limited_rows(
 
 
 async def limited_changes(
-    request: Request, resource: Resource, wanted: Sequence[str], since: Token, limit: int
+    request: Request, resource: CollectionResource, wanted: Sequence[str], since: Token, limit: int
 ) -> Answer:
     """A report that is truncated at the client's limit; its token points just past the last row sent."""
     changes = Changes(request, resource, wanted, since)
@@ -276,15 +283,14 @@ def _order(change: _Change) -> tuple[int, int]:
 # -- homes ------------------------------------------------------------------------------------------------------------
 
 
-async def sync_home(request: Request, home: Resource, asked: Asked) -> Answer:
+async def sync_home(request: Request, home: HomeResource, asked: Asked) -> Answer:
     """A report on a home: its collections, and at infinite depth their members too."""
-    assert home.home is not None
     since = resume(home, asked)
     after = since.revision - 1 if since.members_only else since.revision
     current, items = await request.site.reading.home_changes(request.actor, home.found, after)
     # The token belongs to the snapshot of the list, not to that of the request's lookup: a collection that changed
     # between them would be left out with all that changed in it before, or appear without its predecessor's end.
-    home = replace(home, found=current, home=current.home)
+    home = home_at(home.href, current, home.by_uid)
     since = resume(home, asked)
     changed = [
         (child, item)
@@ -318,20 +324,18 @@ async def sync_home(request: Request, home: Resource, asked: Asked) -> Answer:
     return cut(request, home, rows, since, asked.limit)
 
 
-def traversed(child: Resource) -> bool:
+def traversed(child: CollectionResource) -> bool:
     """Whether a sync of infinite depth looks into a collection: into one's own (§3.3)."""
-    assert child.collection is not None
-    assert child.home is not None
     return child.collection.home_id == child.home.id
 
 
-def refusal(request: Request, child: Resource) -> str:
+def refusal(request: Request, child: CollectionResource) -> str:
     """The row of a changed collection that is not looked into, in place of its own."""
     return status_response(request.url(child.href), 403, names.element(dav("sync-traversal-supported")))
 
 
 async def home_members(
-    request: Request, collections: Sequence[Resource], wanted: Sequence[str], since: Token
+    request: Request, collections: Sequence[CollectionResource], wanted: Sequence[str], since: Token
 ) -> AsyncIterator[str]:
     """The changed members of changed collections."""
     for child in collections:
@@ -339,7 +343,7 @@ async def home_members(
             yield page
 
 
-def cut(request: Request, home: Resource, rows: list[_Change], since: Token, limit: int | None) -> Answer:
+def cut(request: Request, home: HomeResource, rows: list[_Change], since: Token, limit: int | None) -> Answer:
     """The rows in order of revisions, at most `limit` of them, and the token that belongs to the last."""
     rows.sort(key=_order)
     now = current_token(home)
@@ -355,14 +359,14 @@ def cut(request: Request, home: Resource, rows: list[_Change], since: Token, lim
     return answer(request, *(write() for _, _, write in shown), truncated(request, home), tail(token))
 
 
-def _sync_token(request: Request, resource: Resource) -> str:
+def _sync_token(request: Request, resource: HomeResource | CollectionResource) -> str:
     return str(current_token(resource))
 
 
 STANDARD = Standard(
     "RFC 6578",
-    properties=(Property(dav("sync-token"), COLLECTIONS | HOMES, _sync_token),),
-    reports=((dav("sync-collection"), COLLECTIONS | HOMES, sync_collection),),
+    properties=(Property(dav("sync-token"), HOMES_AND_COLLECTIONS, _sync_token),),
+    reports=(Report(dav("sync-collection"), HOMES_AND_COLLECTIONS, sync_collection),),
     # Apple's clients look for it before they ask a home.
     tokens=(("calendarserver-home-sync", HOMES | {Kind.PRINCIPAL}),),
 )

@@ -12,33 +12,44 @@ from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, calendarserver, dav
 from server.dav.core.registry import MemberValue, Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource, home_href, principal_href, resource_at
+from server.dav.core.resource import (
+    CALENDAR,
+    INBOX,
+    PRINCIPAL,
+    CollectionResource,
+    Kind,
+    Kinds,
+    MemberResource,
+    Owned,
+    PrincipalResource,
+    Resource,
+    home_href,
+    principal_href,
+    resource_at,
+)
 from server.dav.core.xml import Element
 from server.domain.errors import AccessDenied, BadRequest, NotFound
 from server.domain.objects import Collection
 from server.domain.privileges import Privilege
 from server.http.paths import encode
-from server.services.permissions import collection_of
+from server.services.permissions import collection_of, principal_of
 from server.services.scheduling.calendar_users import CUTYPES, addresses_of
 from server.services.scheduling.default_calendar import PROPERTIES, Scheduled, default_calendar, is_eligible
 
-PRINCIPALS = frozenset({Kind.PRINCIPAL})
-CALENDARS = frozenset({Kind.CALENDAR})
-INBOX = frozenset({Kind.INBOX})
 TRANSPARENCY = caldav("schedule-calendar-transp")
 
 
-def _in_home(name: str, resource: Resource, request: Request) -> str | None:
-    if resource.owner is None or resource.owner.kind == "group":
+def _in_home(name: str, resource: Owned, request: Request) -> str | None:
+    if resource.owner.kind == "group":
         return None
     return names.href(request.url(f"{home_href(resource.owner, 'calendar')}{name}/"))
 
 
-def _inbox_url(request: Request, resource: Resource) -> str | None:
+def _inbox_url(request: Request, resource: PrincipalResource) -> str | None:
     return _in_home("inbox", resource, request)
 
 
-def _outbox_url(request: Request, resource: Resource) -> str | None:
+def _outbox_url(request: Request, resource: PrincipalResource) -> str | None:
     return _in_home("outbox", resource, request)
 
 
@@ -46,15 +57,14 @@ def _nothing(request: Request, resource: Resource) -> None:
     return None
 
 
-def _default(component: Scheduled) -> Property[Request]:
+def _default(component: Scheduled) -> Property[Request, CollectionResource]:
     """The property of the inbox that names the default calendar of a component."""
     name = PROPERTIES[component]
     refused = caldav("valid-schedule-default-calendar-URL")
 
-    async def load(request: Request, resources: Sequence[Resource]) -> list[str | None]:
+    async def load(request: Request, resources: Sequence[CollectionResource]) -> list[str | None]:
         out: list[str | None] = []
         for inbox in resources:
-            assert inbox.collection is not None
             shown = [collection_of(each) for each in await request.collections_of(inbox.found.holder())]
             found = default_calendar(inbox.collection, shown, component)
             out.append(None if found is None else _in_home(encode(found.name), inbox, request))
@@ -71,26 +81,23 @@ def _default(component: Scheduled) -> Property[Request]:
             found = resource_at(path, await request.look_up(path, need=Privilege.READ))
         except (NotFound, AccessDenied, BadRequest):
             raise refusal from None
-        calendar = found.collection
-        own = found.owner is not None and resource.owner is not None and found.owner.id == resource.owner.id
-        if found.kind is not Kind.CALENDAR or calendar is None or not own or not is_eligible(calendar, component):
+        own = isinstance(found, CollectionResource) and found.owner.id == principal_of(resource.found).id
+        if not isinstance(found, CollectionResource) or not own or not is_eligible(found.collection, component):
             raise refusal
         start, end, _ = names.tags(name)
-        return f"{start[:-1]} {names.DECLARATIONS}>{calendar.id}{end}"
+        return f"{start[:-1]} {names.DECLARATIONS}>{found.collection.id}{end}"
 
     return Property(name, INBOX, _nothing, read=read, load=load, load_in_listings=True)
 
 
-def _user_addresses(request: Request, resource: Resource) -> str:
+def _user_addresses(request: Request, resource: PrincipalResource) -> str:
     owner = resource.owner
-    assert owner is not None
     mail, ids = addresses_of(owner)
     paths = [request.url(principal_href(owner, by_uid)) for by_uid in (True, False)]
     return "".join(map(names.href, (*mail, *ids, *paths)))
 
 
-def _user_type(request: Request, resource: Resource) -> str:
-    assert resource.owner is not None
+def _user_type(request: Request, resource: PrincipalResource) -> str:
     return CUTYPES[resource.owner.kind]
 
 
@@ -113,17 +120,15 @@ def is_transparent(calendar: Collection) -> bool:
     return any(item.tag == caldav("transparent") for item in xml.elements(xml.parse(value.encode())))
 
 
-def _schedule_tag(request: Request, resource: Resource) -> str | None:
-    tag = resource.object.schedule_tag if resource.object is not None else None
-    return None if tag is None else f'"{tag}"'
+def _schedule_tag(request: Request, resource: MemberResource) -> str | None:
+    return _quoted(resource.object.schedule_tag)
 
 
 def _quoted(tag: str | None) -> str | None:
     return None if tag is None else f'"{tag}"'
 
 
-def _email_addresses(request: Request, resource: Resource) -> str:
-    assert resource.owner is not None
+def _email_addresses(request: Request, resource: PrincipalResource) -> str:
     return "".join(
         names.element(calendarserver("email-address"), names.escape(email)) for email in resource.owner.emails
     )
@@ -132,17 +137,17 @@ def _email_addresses(request: Request, resource: Resource) -> str:
 STANDARD = Standard(
     "RFC 6638",
     properties=(
-        Property(caldav("schedule-inbox-URL"), PRINCIPALS, _inbox_url),
-        Property(caldav("schedule-outbox-URL"), PRINCIPALS, _outbox_url),
-        Property(caldav("calendar-user-address-set"), PRINCIPALS, _user_addresses),
-        Property(caldav("calendar-user-type"), PRINCIPALS, _user_type),
-        Property(calendarserver("email-address-set"), PRINCIPALS, _email_addresses),
+        Property(caldav("schedule-inbox-URL"), PRINCIPAL, _inbox_url),
+        Property(caldav("schedule-outbox-URL"), PRINCIPAL, _outbox_url),
+        Property(caldav("calendar-user-address-set"), PRINCIPAL, _user_addresses),
+        Property(caldav("calendar-user-type"), PRINCIPAL, _user_type),
+        Property(calendarserver("email-address-set"), PRINCIPAL, _email_addresses),
         _default("VEVENT"),
         _default("VTODO"),
-        Property(TRANSPARENCY, CALENDARS, _transparency, read=_read_transparency, stored=True),
+        Property(TRANSPARENCY, CALENDAR, _transparency, read=_read_transparency, stored=True),
         Property(
             caldav("schedule-tag"),
-            frozenset({Kind.CALENDAR_OBJECT}),
+            Kinds.of(MemberResource, Kind.CALENDAR_OBJECT),
             _schedule_tag,
             MemberValue(("schedule_tag",), _quoted),
         ),

@@ -17,19 +17,17 @@ from server.dav.core.errors import Refused
 from server.dav.core.names import caldav
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource
+from server.dav.core.resource import CALENDAR, CollectionResource, Resource
 from server.dav.core.xml import Element
 
-CALENDARS = frozenset({Kind.CALENDAR})
 _KEPT_LENGTH = 10_000
 """Characters of a text up to which its TZID is kept."""
 
 _kept_timezone_id = lru_cache(maxsize=256)(timezone_id)
 
 
-def _timezone_id(request: Request, resource: Resource) -> str | None:
+def _timezone_id(request: Request, resource: CollectionResource) -> str | None:
     """The TZID in CALDAV:calendar-timezone."""
-    assert resource.collection is not None
     text = resource.collection.timezone
     if not text:
         return None
@@ -48,5 +46,5 @@ def _read_timezone_id(request: Request, resource: Resource, element: Element) ->
 
 
 STANDARD = Standard(
-    "RFC 7809", properties=(Property(caldav("calendar-timezone-id"), CALENDARS, _timezone_id, read=_read_timezone_id),)
+    "RFC 7809", properties=(Property(caldav("calendar-timezone-id"), CALENDAR, _timezone_id, read=_read_timezone_id),)
 )

@@ -8,7 +8,7 @@ from server.dav.core.errors import Refused
 from server.dav.core.names import caldav
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource
+from server.dav.core.resource import INBOX, Kind, Resource
 from server.dav.core.xml import Element
 from server.domain.errors import InvalidData
 from server.process.computing import computed
@@ -33,6 +33,6 @@ async def _read(request: Request, resource: Resource, element: Element) -> str:
 
 STANDARD = Standard(
     "RFC 7953",
-    properties=(Property(caldav("calendar-availability"), frozenset({Kind.INBOX}), _nothing, read=_read, stored=True),),
+    properties=(Property(caldav("calendar-availability"), INBOX, _nothing, read=_read, stored=True),),
     tokens=(("calendar-availability", frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.PRINCIPAL})),),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from server.dav.core.names import calendarserver
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import HOMES, Kind, Resource
+from server.dav.core.resource import HOMES, MADE, Resource
 
 
 def _max_collections(request: Request, resource: Resource) -> str:
@@ -20,6 +20,6 @@ STANDARD = Standard(
     "calendarserver limits",
     properties=(
         Property(calendarserver("max-collections"), HOMES, _max_collections),
-        Property(calendarserver("max-resources"), frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK}), _max_resources),
+        Property(calendarserver("max-resources"), MADE, _max_resources),
     ),
 )

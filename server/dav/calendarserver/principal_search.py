@@ -5,9 +5,9 @@ from __future__ import annotations
 from server.dav.core import xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import calendarserver, dav
-from server.dav.core.registry import Standard
+from server.dav.core.registry import Report, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource
+from server.dav.core.resource import Kind, Kinds, Resource
 from server.dav.rfc3744.principal_search import MAX_TERMS, found, read_limit, scope
 from server.dav.rfc3744.principals import demand_depth_zero, read_prop
 from server.domain.errors import BadRequest
@@ -23,7 +23,7 @@ _CONTEXTS: dict[str, tuple[PrincipalKind, ...]] = {
     "location": ("room",),
     "resource": ("resource",),
 }
-FOLDERS = frozenset({Kind.PRINCIPALS})
+FOLDERS = Kinds.of(Resource, Kind.PRINCIPALS)
 
 
 async def principal_search(request: Request, resource: Resource, root: xml.Element) -> Answer:
@@ -48,6 +48,6 @@ async def principal_search(request: Request, resource: Resource, root: xml.Eleme
 
 STANDARD = Standard(
     "calendarserver-principal-search",
-    reports=((calendarserver("calendarserver-principal-search"), FOLDERS, principal_search),),
+    reports=(Report(calendarserver("calendarserver-principal-search"), FOLDERS, principal_search),),
     tokens=(("calendarserver-principal-search", FOLDERS | {Kind.PRINCIPAL}),),
 )

@@ -13,7 +13,7 @@ from server.dav.core.names import dav
 from server.dav.core.paths import Path
 from server.dav.core.registry import MemberValue
 from server.dav.core.request import Request
-from server.dav.core.resource import OBJECTS, Resource, collection_at, member_kind
+from server.dav.core.resource import InCollection, InHome, MemberResource, collection_at, member_kind
 from server.domain.errors import BadRequest
 from server.domain.objects import Collection
 from server.domain.principals import name_key
@@ -29,7 +29,7 @@ PAGE = 100
 
 
 async def multiget(
-    request: Request, resource: Resource, root: xml.Element, wanted: Sequence[str], special: Special
+    request: Request, resource: InHome, root: xml.Element, wanted: Sequence[str], special: Special
 ) -> Answer:
     """Answers for each href in the body, in the form in which it was asked. `special` reads the data property."""
     hrefs = [xml.text_of(item) for item in root.iterchildren(dav("href"))]
@@ -39,9 +39,9 @@ async def multiget(
         raise Refused(403, dav("number-of-matches-within-limits"), "There are too many hrefs.")
     await request.prepare_members(resource, wanted)
     collections: dict[str, Found] = {}
-    if resource.collection is not None:
+    if isinstance(resource, InCollection):
         collections[resource.collection.name] = resource.found
-    elif resource.home is not None:
+    else:
         shown = await request.site.reading.collections(request.actor, resource.found)
         collections = {item.name: item for item in shown}
     return await paged(request, "", pages(request, resource, list(dict.fromkeys(hrefs)), collections, wanted, special))
@@ -49,7 +49,7 @@ async def multiget(
 
 async def pages(
     request: Request,
-    resource: Resource,
+    resource: InHome,
     hrefs: Sequence[str],
     collections: Mapping[str, Found],
     wanted: Sequence[str],
@@ -143,25 +143,25 @@ def absent(request: Request, part: Part) -> str:
     return part if isinstance(part, str) else status_response(request.url(part[0].href), 404)
 
 
-def member_path(request: Request, resource: Resource, href: str) -> Path | None:
+def member_path(request: Request, resource: InHome, href: str) -> Path | None:
     """The path of an href that names a member below the resource asked; None for any other."""
     try:
         path = request.parse_href(href)
     except BadRequest:
         return None
     segments = path.segments
-    if len(segments) != 5 or resource.owner is None or segments[0] != request.path.tree:
+    if len(segments) != 5 or segments[0] != request.path.tree:
         return None
     owner = resource.owner
     same = segments[2] == owner.uid if segments[1] == "__uids__" else name_key(segments[2]) == name_key(owner.name)
-    if not same or (resource.kind in OBJECTS and resource.object and segments[4] != resource.object.name):
+    if not same or (isinstance(resource, MemberResource) and segments[4] != resource.object.name):
         return None
     return path
 
 
 async def writer_for(
     request: Request,
-    resource: Resource,
+    resource: InHome,
     found: Found,
     path: Path,
     wanted: Sequence[str],

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from server.dav.core import names
 from server.dav.core.errors import Refused
 from server.dav.core.large_pages import PART, encoded
 from server.dav.core.registry import MemberValue, Property, TakesLong
-from server.dav.core.resource import member_kind
+from server.dav.core.resource import CollectionResource, HomeResource, MemberResource, Resource, member_kind
 from server.domain.joined_rows import BETWEEN_ROWS, BETWEEN_VALUES, JoinedRows
 from server.domain.privileges import Privilege
 from server.domain.rows import MemberColumn, Row
@@ -76,10 +76,15 @@ def propstats(found: Iterable[str], missing: Iterable[str], denied: Iterable[str
 
 def properties_of(request: Request, resource: Resource) -> Mapping[str, str]:
     """What is stored of a resource's settable and dead properties."""
-    holder = resource.object or resource.collection or resource.home
-    if holder is None or resource.kind.value in ("principal", "principals", "homes", "root"):
-        return {}
-    return holder.properties
+    match resource:
+        case MemberResource():
+            return resource.object.properties
+        case CollectionResource():
+            return resource.collection.properties
+        case HomeResource():
+            return resource.home.properties
+        case _:
+            return {}
 
 
 def describe(request: Request, resource: Resource, wanted: Sequence[str]) -> str:
@@ -152,9 +157,9 @@ class MemberWriter:
     def __init__(
         self,
         request: Request,
-        collection: Resource,
+        collection: CollectionResource,
         wanted: Sequence[str],
-        known: Mapping[str, Property[Request]],
+        known: Mapping[str, Property[Request, Any]],
         special: Mapping[str, MemberValue] | None = None,
         more_columns: Sequence[MemberColumn] = (),
         *,
@@ -169,7 +174,7 @@ class MemberWriter:
         columns: list[MemberColumn] = ["name"]
         constant_found: list[str] = []
         self.missing: list[str] = []
-        any_member: Resource | None = None
+        any_member: CollectionResource | None = None
         self.dead: list[str] = []
         self.parts: list[_Part] = []
         attempts: list[_Part] = []

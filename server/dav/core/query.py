@@ -13,7 +13,16 @@ from server.dav.core.multistatus import MemberWriter, paged, status_response, wh
 from server.dav.core.names import dav
 from server.dav.core.registry import MemberValue
 from server.dav.core.request import Request
-from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_of, member_kind, parent_of
+from server.dav.core.resource import (
+    CollectionResource,
+    HomeResource,
+    InHome,
+    Kind,
+    MemberResource,
+    collection_of,
+    holder_of,
+    member_kind,
+)
 from server.domain.rows import MemberColumn, Row
 from server.http.answer import Answer
 from server.process.computing import computed
@@ -54,30 +63,29 @@ class Query:
     """The most results that the client wants."""
 
 
-async def run(request: Request, resource: Resource, query: Query) -> Answer:
+async def run(request: Request, resource: InHome, query: Query) -> Answer:
     """Answers with the members that match, in order of names.
 
     At depth 0 a collection has no members to be asked, at depth 1 (the default) a home has none but collections.
     """
     depth = request.depth("1")
     await request.prepare_members(resource, query.wanted)
-    if resource.kind in OBJECTS:
+    if isinstance(resource, MemberResource):
         return await paged(request, "", one_member(request, resource, query))
-    collections: list[Resource] = []
-    if resource.kind in COLLECTIONS and depth != "0":
+    collections: list[CollectionResource] = []
+    if isinstance(resource, CollectionResource) and depth != "0":
         collections = [resource]
-    elif resource.home is not None and resource.collection is None and depth == "infinity":
+    elif isinstance(resource, HomeResource) and depth == "infinity":
         shown = await request.site.reading.collections(request.actor, resource.found)
         children = [collection_of(resource, item) for item in shown]
         collections = [child for child in children if child.kind in query.kinds]
     return await paged(request, "", matching(request, resource, collections, query))
 
 
-async def one_member(request: Request, resource: Resource, query: Query) -> AsyncIterator[str]:
+async def one_member(request: Request, resource: MemberResource, query: Query) -> AsyncIterator[str]:
     """The response of the one member that was asked, if it matches."""
     member = resource.object
-    assert member is not None
-    holder = parent_of(resource)
+    holder = holder_of(resource)
     selection = await query.select(holder.found)
     if selection.ids is not None and member.id not in selection.ids:
         yield ""
@@ -88,7 +96,7 @@ async def one_member(request: Request, resource: Resource, query: Query) -> Asyn
         yield page
 
 
-def writer_for(request: Request, collection: Resource, query: Query, selection: Selection) -> MemberWriter:
+def writer_for(request: Request, collection: CollectionResource, query: Query, selection: Selection) -> MemberWriter:
     """Writes matching members of a collection."""
     known = request.site.registry.by_kind[member_kind(collection.kind)]
     return MemberWriter(request, collection, query.wanted, known, selection.special, query.columns)
@@ -143,7 +151,7 @@ def pages_of(
 
 
 async def matching(
-    request: Request, resource: Resource, collections: Sequence[Resource], query: Query
+    request: Request, resource: InHome, collections: Sequence[CollectionResource], query: Query
 ) -> AsyncIterator[str]:
     """The responses of what matches, page by page; with a row that says so where the limit cuts off (507)."""
     left = query.limit

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from server.dav.core.resource import OBJECTS, Kind, Resource
+from server.dav.core.resource import OBJECTS, Kind, Kinds, Resource
 from server.dav.core.xml import Element
 from server.domain.privileges import Privilege
 from server.domain.rows import MemberColumn
@@ -20,16 +20,19 @@ from server.http.routes import Handler, Route, Routes
 R = TypeVar("R")
 """The request: `server.dav.core.request` knows the registry, so that the registry does not know it."""
 
-Render = Callable[[R, Resource], str | None]
+T = TypeVar("T", bound=Resource)
+"""The type of the resources that something is registered for; their kinds have it (`Kinds`)."""
+
+Render = Callable[[R, T], str | None]
 """Markup inside the property's element; None where the resource does not have the property."""
-Load = Callable[[R, Sequence[Resource]], Awaitable[Sequence[str | None]]]
+Load = Callable[[R, Sequence[T]], Awaitable[Sequence[str | None]]]
 """Takes all resources of one kind whose values are wanted, so that they are read together; returns a value for each."""
 Read = Callable[[R, Resource, Element], str | Awaitable[str | None] | None]
-"""Checks a value that a client sets and returns the text to store (None: the property is removed). Raises `Refused`."""
-Write = Callable[[R, Resource, str], Awaitable[None]]
-Report = Callable[[R, Resource, Element], Awaitable[Answer]]
-Getter = Callable[[R, Resource, dict[str, str]], Awaitable[Answer]]
-"""Answers GET of a collection; the headers given (ETag, Last-Modified) belong into the answer."""
+"""Checks a value that a client sets and returns the text to store (None: the property is removed). Raises `Refused`.
+
+The resource may be one that is about to be made.
+"""
+Write = Callable[[R, T, str], Awaitable[None]]
 
 
 class TakesLong(Exception):
@@ -53,13 +56,13 @@ class MemberValue:
 
 
 @dataclass(frozen=True, slots=True)
-class Property(Generic[R]):
+class Property(Generic[R, T]):
     """A live property."""
 
     name: str
     """Qualified name."""
-    kinds: frozenset[Kind]
-    render: Render[R]
+    kinds: Kinds[T]
+    render: Render[R, T]
     member: MemberValue | None = None
     """For properties of members that stand in row columns."""
     same_for_members: bool = False
@@ -74,14 +77,35 @@ class Property(Generic[R]):
     """Whether `DAV:allprop` includes it: those of RFC 4918 only, as later standards demand."""
     privilege: Privilege = Privilege.READ
     """What reading it needs: DAV:read, DAV:read-acl or DAV:read-current-user-privilege-set (RFC 3744)."""
-    load: Load[R] | None = None
+    load: Load[R, T] | None = None
     """For a property that needs more than the resource: what `render` would give, awaited where it is asked for."""
     load_in_listings: bool = False
     """Whether a listing of the home calls `load`, too; otherwise the listing takes the value from `render`."""
-    write: Write[R] | None = None
+    write: Write[R, T] | None = None
     """How a value that `read` gave is stored, where it is neither among the resource's properties nor in a column."""
     creation_only: bool = False
     """Whether it can be set by MKCALENDAR and extended MKCOL only, and is protected afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Generic[R, T]):
+    """A report that REPORT asks for."""
+
+    name: str
+    """Qualified name."""
+    kinds: Kinds[T]
+    answer: Callable[[R, T, Element], Awaitable[Answer]]
+    privilege: Privilege = Privilege.READ
+    """What it needs on the resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class Getter(Generic[R, T]):
+    """What GET of a collection shows, where it is not a page for a browser."""
+
+    kinds: Kinds[T]
+    answer: Callable[[R, T, dict[str, str]], Awaitable[Answer]]
+    """The headers given (ETag, Last-Modified) belong into the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +113,13 @@ class Standard(Generic[R]):
     """What a module offers."""
 
     name: str
-    properties: Sequence[Property[R]] = ()
-    reports: Sequence[tuple[str, frozenset[Kind], Report[R]]] = ()
-    report_privileges: Sequence[tuple[str, Privilege]] = ()
-    """Reports that need another privilege than DAV:read."""
+    properties: Sequence[Property[R, Any]] = ()
+    reports: Sequence[Report[R, Any]] = ()
     routes: Sequence[Route[R]] = ()
     """Handlers of methods, by what a path can name (`server.dav.core.shapes`)."""
     offers: Sequence[tuple[str, frozenset[Kind]]] = ()
     """Methods with the kinds on which `Allow` names them (an unmapped URL has those of what could be made there)."""
-    getters: Sequence[tuple[Kind, Getter[R]]] = ()
-    """What GET of a collection shows, where it is not a page for a browser."""
+    getters: Sequence[Getter[R, Any]] = ()
     tokens: Sequence[tuple[str, frozenset[Kind]]] = ()
     """Tokens of the `DAV` header with the kinds of resources that answer them."""
 
@@ -108,19 +129,18 @@ class Registry(Generic[R]):
     """All that is offered, ready for look-ups."""
 
     routes: Routes[R]
-    properties: dict[str, Property[R]] = field(default_factory=dict)
-    by_kind: dict[Kind, dict[str, Property[R]]] = field(default_factory=dict)
-    reports: dict[str, tuple[frozenset[Kind], Report[R]]] = field(default_factory=dict)
-    report_privileges: dict[str, Privilege] = field(default_factory=dict)
+    properties: dict[str, Property[R, Any]] = field(default_factory=dict)
+    by_kind: dict[Kind, dict[str, Property[R, Any]]] = field(default_factory=dict)
+    reports: dict[str, Report[R, Any]] = field(default_factory=dict)
     loaded_in_listings: set[str] = field(default_factory=set)
     """Names of the properties with `load_in_listings`."""
-    getters: dict[Kind, Getter[R]] = field(default_factory=dict)
+    getters: dict[Kind, Getter[R, Any]] = field(default_factory=dict)
     allow: dict[Kind, str] = field(default_factory=dict)
     tokens: dict[Kind, str] = field(default_factory=dict)
 
     def reports_of(self, kind: Kind) -> list[str]:
         """Names of the reports that a resource of this kind answers."""
-        return [name for name, (kinds, _) in self.reports.items() if kind in kinds]
+        return [name for name, report in self.reports.items() if kind in report.kinds]
 
 
 def build(standards: Iterable[Standard[R]], otherwise: Handler[R]) -> Registry[R]:
@@ -144,15 +164,15 @@ def build(standards: Iterable[Standard[R]], otherwise: Handler[R]) -> Registry[R
             registry.properties[item.name] = item
             if item.load_in_listings:
                 registry.loaded_in_listings.add(item.name)
-        for name, kinds, report in standard.reports:
-            if name in registry.reports:
-                raise ValueError(f"{standard.name}: report {name} is registered twice")
-            registry.reports[name] = (kinds, report)
-        registry.report_privileges.update(standard.report_privileges)
+        for report in standard.reports:
+            if report.name in registry.reports:
+                raise ValueError(f"{standard.name}: report {report.name} is registered twice")
+            registry.reports[report.name] = report
         for name, kinds in standard.offers:
             for kind in kinds:
                 allowed[kind].append(name)
-        registry.getters.update(standard.getters)
+        for getter in standard.getters:
+            registry.getters.update(dict.fromkeys(getter.kinds, getter))
         for token, kinds in standard.tokens:
             for kind in kinds:
                 tokens[kind].append(token)

@@ -24,6 +24,7 @@ from server.domain.resolution import Resolution
 from server.http.headers import listed
 from server.http.wire import Wire
 from server.services.lookup import Found
+from server.services.permissions import home_of
 
 if TYPE_CHECKING:
     from server.domain.limits import Limits
@@ -225,8 +226,7 @@ class Request:
 
     async def collections_of(self, found: Found) -> Sequence[Found]:
         """The collections that the home which was found shows, in the person's view; read once for a request."""
-        assert found.home is not None
-        key = ("collections", found.home.id)
+        key = ("collections", home_of(found).id)
         if key not in self.facts:
             self.facts[key] = await self.site.reading.collections(self.actor, found)
         return cast("Sequence[Found]", self.facts[key])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Generic, TypeVar, final
 
 from server.dav.core.paths import HOME_TREES, KIND_FOLDERS, Path
 from server.domain.errors import NotFound
@@ -39,20 +40,6 @@ class Kind(StrEnum):
     NOTIFICATION = "notification"
 
 
-EVERY = frozenset(Kind)
-DELEGATES = frozenset({Kind.READ_DELEGATES, Kind.WRITE_DELEGATES})
-PRINCIPALS = DELEGATES | {Kind.PRINCIPAL}
-"""A principal, and the groups of its delegates."""
-HOMES = frozenset({Kind.CALENDAR_HOME, Kind.ADDRESSBOOK_HOME})
-COLLECTIONS = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK, Kind.INBOX, Kind.OUTBOX, Kind.NOTIFICATIONS})
-"""Collections that a home shows."""
-OBJECTS = frozenset({Kind.CALENDAR_OBJECT, Kind.ADDRESS_OBJECT, Kind.NOTIFICATION})
-"""Members of such collections."""
-OWNED = HOMES | COLLECTIONS | OBJECTS
-"""What lies in somebody's home."""
-CONTAINERS = EVERY - OBJECTS
-"""Everything that is a WebDAV collection."""
-
 _COLLECTION_KINDS = {
     "calendar": Kind.CALENDAR,
     "addressbook": Kind.ADDRESSBOOK,
@@ -74,28 +61,127 @@ _MEMBER_KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource that exists."""
+    """A resource that exists. Of this type itself are those above principals and homes, which are always there."""
 
     kind: Kind
     href: str
     """Its URL's path in the form asked in; ends with a slash for everything but members of collections."""
     found: Found
     """What `Lookup.find` found, or what lies in what it found."""
-    by_uid: bool = True
+    by_uid: bool
     """Whether the href is of the `__uids__` form; hrefs of related resources follow it."""
-    owner: Principal | None = None
-    home: Home | None = None
-    collection: Collection | None = None
-    object: Object | None = None
 
     @property
     def name(self) -> str:
         """The last segment, decoded."""
-        if self.object is not None:
-            return self.object.name
-        if self.collection is not None:
-            return self.collection.name
         return self.href.rstrip("/").rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Owned(Resource):
+    """A principal, or what is a principal's."""
+
+    owner: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class InHome(Owned):
+    """A home, or what lies in one."""
+
+    home: Home
+
+
+@dataclass(frozen=True, slots=True)
+class InCollection(InHome):
+    """A collection that a home shows, or a member of it."""
+
+    collection: Collection
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PrincipalResource(Owned):
+    """A principal, or a group of its delegates."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class HomeResource(InHome):
+    """A home."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CollectionResource(InCollection):
+    """A collection that a home shows."""
+
+    @property
+    def name(self) -> str:
+        """The last segment, decoded."""
+        return self.collection.name
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MemberResource(InCollection):
+    """A member of a collection."""
+
+    object: Object
+
+    @property
+    def name(self) -> str:
+        """The last segment, decoded."""
+        return self.object.name
+
+
+TYPES: dict[Kind, type[Resource]] = {
+    Kind.ROOT: Resource,
+    Kind.PRINCIPALS: Resource,
+    Kind.HOMES: Resource,
+    Kind.PRINCIPAL: PrincipalResource,
+    **dict.fromkeys(DELEGATE_NAMES, PrincipalResource),
+    Kind.CALENDAR_HOME: HomeResource,
+    Kind.ADDRESSBOOK_HOME: HomeResource,
+    **dict.fromkeys(_COLLECTION_KINDS.values(), CollectionResource),
+    **dict.fromkeys(_MEMBER_KINDS.values(), MemberResource),
+}
+"""The type of the resources of each kind."""
+
+T_co = TypeVar("T_co", bound=Resource, covariant=True)
+
+
+class Kinds(frozenset[Kind], Generic[T_co]):
+    """Kinds of resources that all have one type, so that what is registered for them can rely on it."""
+
+    @classmethod
+    def of(cls, type_: type[T_co], *kinds: Kind) -> Kinds[T_co]:
+        """These kinds. Raises `TypeError` for one whose resources are of another type."""
+        for kind in kinds:
+            if not issubclass(TYPES[kind], type_):
+                raise TypeError(f"Resources of the kind {kind} are no {type_.__name__}.")
+        return cls(kinds)
+
+
+EVERY = Kinds.of(Resource, *Kind)
+PRINCIPAL = Kinds.of(PrincipalResource, Kind.PRINCIPAL)
+DELEGATES = Kinds.of(PrincipalResource, *DELEGATE_NAMES)
+PRINCIPALS = Kinds.of(PrincipalResource, *PRINCIPAL, *DELEGATES)
+"""A principal, and the groups of its delegates."""
+HOMES = Kinds.of(HomeResource, Kind.CALENDAR_HOME, Kind.ADDRESSBOOK_HOME)
+CALENDAR = Kinds.of(CollectionResource, Kind.CALENDAR)
+ADDRESSBOOK = Kinds.of(CollectionResource, Kind.ADDRESSBOOK)
+INBOX = Kinds.of(CollectionResource, Kind.INBOX)
+MADE = Kinds.of(CollectionResource, *CALENDAR, *ADDRESSBOOK)
+"""Collections that people make, and put members into."""
+COLLECTIONS = Kinds.of(CollectionResource, *_COLLECTION_KINDS.values())
+"""Collections that a home shows."""
+HOMES_AND_COLLECTIONS: Kinds[HomeResource | CollectionResource] = Kinds((*HOMES, *COLLECTIONS))
+OBJECTS = Kinds.of(MemberResource, *_MEMBER_KINDS.values())
+"""Members of such collections."""
+OWNED = Kinds.of(InHome, *HOMES, *COLLECTIONS, *OBJECTS)
+"""What lies in somebody's home."""
+CONTAINERS = Kinds.of(Resource, *(EVERY - OBJECTS))
+"""Everything that is a WebDAV collection."""
 
 
 def member_kind(kind: Kind) -> Kind:
@@ -111,86 +197,99 @@ def home_kind(home: Home) -> Kind:
 def resource_at(path: Path, found: Found) -> Resource:
     """The resource that a path names. Raises `NotFound`."""
     segments = path.segments
-    slashed = path.href if path.href == "/" else path.href + "/"
     depth = len(segments)
-    if depth == 0:
-        return Resource(Kind.ROOT, "/", found)
-    tree = segments[0]
     if depth < 3:
-        if tree not in ("principals", "calendars", "addressbooks"):
-            raise NotFound
-        if depth == 2 and segments[1] not in ("__uids__", *KIND_FOLDERS.values()):
-            raise NotFound
-        if depth == 2 and tree == "addressbooks" and segments[1] not in ("__uids__", "users"):
-            raise NotFound
-        kind = Kind.PRINCIPALS if tree == "principals" else Kind.HOMES
-        return Resource(kind, slashed, found, segments[-1] == "__uids__")
-    owner, home, collection = found.owner, found.home, found.collection
-    by_uid = segments[1] == "__uids__"
+        return _fixed(path, found)
+    owner, by_uid = found.owner, segments[1] == "__uids__"
     if owner is None:
         raise NotFound
-    if tree == "principals":
-        principal = Resource(Kind.PRINCIPAL, principal_href(owner, by_uid), found, by_uid, owner)
+    if segments[0] == "principals":
+        principal = PrincipalResource(Kind.PRINCIPAL, principal_href(owner, by_uid), found, by_uid, owner)
         if depth == 3:
             return principal
         for child in delegates_of(principal):
             if depth == 4 and child.name == segments[3]:
                 return child
         raise NotFound
-    if home is None:
+    if found.home is None or depth > 5:
         raise NotFound
-    if depth > 5:
-        raise NotFound
+    home = home_href(owner, found.home.kind, by_uid)
     if depth == 3:
-        return home_of(owner, home, found, by_uid)
-    if collection is None:
-        raise NotFound
-    kind = _COLLECTION_KINDS[collection.kind]
+        return home_at(home, found, by_uid)
     if depth == 4 or path.add_member:
-        href = home_href(owner, home.kind, by_uid) + encode(collection.name) + "/"
-        return Resource(kind, href, found, by_uid, owner, home, collection)
-    if found.object is None:
+        return collection_at(_below(home, found), found, by_uid)
+    return member_at(_below(home, found), found, by_uid)
+
+
+def _fixed(path: Path, found: Found) -> Resource:
+    """A resource above principals and homes. Raises `NotFound`."""
+    segments = path.segments
+    if not segments:
+        return Resource(Kind.ROOT, "/", found, True)
+    tree = segments[0]
+    if tree not in ("principals", "calendars", "addressbooks"):
         raise NotFound
-    href = f"{home_href(owner, home.kind, by_uid)}{encode(collection.name)}/{encode(found.object.name)}"
-    return Resource(_MEMBER_KINDS[kind], href, found, by_uid, owner, home, collection, found.object)
+    if len(segments) == 2:
+        folders = KIND_FOLDERS.values() if tree != "addressbooks" else ("users",)
+        if segments[1] != "__uids__" and segments[1] not in folders:
+            raise NotFound
+    kind = Kind.PRINCIPALS if tree == "principals" else Kind.HOMES
+    return Resource(kind, path.href + "/", found, segments[-1] == "__uids__")
 
 
-def home_of(owner: Principal, home: Home, found: Found, by_uid: bool) -> Resource:
-    """The home that was found."""
-    href = home_href(owner, home.kind, by_uid)
-    return Resource(home_kind(home), href, found, by_uid, owner, home)
+def _below(home: str, found: Found) -> str:
+    """The URL of the collection that was found, in its home."""
+    return "" if found.collection is None else home + encode(found.collection.name) + "/"
 
 
-def collection_in(path: Path, found: Found) -> Resource | None:
-    """The collection that a path to a member leads through, whether it has that member or not."""
+def home_at(href: str, found: Found, by_uid: bool) -> HomeResource:
+    """The home that was found, under its URL. Raises `NotFound`."""
+    if found.owner is None or found.home is None:
+        raise NotFound
+    return HomeResource(home_kind(found.home), href, found, by_uid, found.owner, found.home)
+
+
+def collection_at(href: str, found: Found, by_uid: bool) -> CollectionResource:
+    """The collection that was found, under its URL. Raises `NotFound`."""
     owner, home, collection = found.owner, found.home, found.collection
     if owner is None or home is None or collection is None:
-        return None
+        raise NotFound
+    return CollectionResource(_COLLECTION_KINDS[collection.kind], href, found, by_uid, owner, home, collection)
+
+
+def member_at(holder: str, found: Found, by_uid: bool) -> MemberResource:
+    """The member that was found, by the URL of its collection. Raises `NotFound`."""
+    owner, home, collection, member = found.owner, found.home, found.collection, found.object
+    if owner is None or home is None or collection is None or member is None:
+        raise NotFound
+    kind = _MEMBER_KINDS[_COLLECTION_KINDS[collection.kind]]
+    return MemberResource(kind, holder + encode(member.name), found, by_uid, owner, home, collection, member)
+
+
+def collection_in(path: Path, found: Found) -> CollectionResource:
+    """The collection that a path to a member leads through, whether it has that member or not. Raises `NotFound`."""
+    if found.owner is None or found.home is None:
+        raise NotFound
     by_uid = path.segments[1] == "__uids__"
-    href = home_href(owner, home.kind, by_uid) + encode(collection.name) + "/"
-    kind = _COLLECTION_KINDS[collection.kind]
+    href = _below(home_href(found.owner, found.home.kind, by_uid), found)
     holder = found if found.target is None or found.target.object is None else found.holder()
-    return Resource(kind, href, holder, by_uid, owner, home, collection)
+    return collection_at(href, holder, by_uid)
+
+
+def holder_of(member: InCollection) -> CollectionResource:
+    """The collection that a member lies in; a collection itself."""
+    if isinstance(member, CollectionResource):
+        return member
+    return collection_at(member.href[: member.href.rindex("/") + 1], member.found.holder(), member.by_uid)
 
 
 def parent_of(resource: Resource) -> Resource:
     """The collection that a member lies in, the home of a collection; anything else itself."""
-    if resource.object is not None:
-        assert resource.collection is not None
-        href = resource.href[: resource.href.rindex("/") + 1]
-        return replace(
-            resource,
-            kind=_COLLECTION_KINDS[resource.collection.kind],
-            href=href,
-            object=None,
-            found=resource.found.holder(),
-        )
-    if resource.collection is not None:
-        assert resource.home is not None
+    if isinstance(resource, MemberResource):
+        return holder_of(resource)
+    if isinstance(resource, CollectionResource):
         href = resource.href[: resource.href.rindex("/", 0, -1) + 1]
-        return replace(
-            resource, kind=home_kind(resource.home), href=href, collection=None, found=resource.found.holder()
-        )
+        return home_at(href, resource.found.holder(), resource.by_uid)
     return resource
 
 
@@ -200,23 +299,16 @@ def lacking(path: Path, privilege: Privilege) -> str:
     return path.parent().url if on_parent else path.url
 
 
-def delegates_of(principal: Resource) -> list[Resource]:
+def delegates_of(principal: PrincipalResource) -> list[PrincipalResource]:
     """The groups of delegates of a principal that has a home."""
-    if principal.owner is None or principal.owner.kind == "group":
+    if principal.owner.kind == "group":
         return []
     return [replace(principal, kind=kind, href=f"{principal.href}{name}/") for kind, name in DELEGATE_NAMES.items()]
 
 
-def collection_of(home: Resource, found: Found) -> Resource:
+def collection_of(home: HomeResource, found: Found) -> CollectionResource:
     """A collection that was found in a home, as a child of the home's resource."""
     return collection_at(home.href + encode(found.name) + "/", found, home.by_uid)
-
-
-def collection_at(href: str, found: Found, by_uid: bool) -> Resource:
-    """The collection that was found, under its URL."""
-    collection = found.collection
-    assert collection is not None
-    return Resource(_COLLECTION_KINDS[collection.kind], href, found, by_uid, found.owner, found.home, collection)
 
 
 def principal_href(principal: Principal, by_uid: bool = True) -> str:

@@ -13,7 +13,7 @@ from server.dav.core import names, xml, xml_trees
 from server.dav.core.errors import Refused
 from server.dav.core.multistatus import STATUS, answer, describe, status_response
 from server.dav.core.names import dav
-from server.dav.core.registry import Standard
+from server.dav.core.registry import Report, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import EVERY, Resource
 from server.dav.rfc3744.principals import resources_at
@@ -142,4 +142,4 @@ def _element(response: str) -> xml.Element:
     return xml_trees.read(f"<r {names.DECLARATIONS}>{response}</r>".encode())[0]
 
 
-STANDARD = Standard("RFC 3253 §3.8", reports=((dav("expand-property"), EVERY, expand_property),))
+STANDARD = Standard("RFC 3253 §3.8", reports=(Report(dav("expand-property"), EVERY, expand_property),))

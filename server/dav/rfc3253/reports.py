@@ -24,15 +24,15 @@ async def report(request: Request) -> Answer:
     root = await request.demand_xml()
     name = str(root.tag)
     request.operation = name
-    need = request.site.registry.report_privileges.get(name, Privilege.READ)
+    asked = request.site.registry.reports.get(name)
+    need = Privilege.READ if asked is None else asked.privilege
     resource = await request.resource(need=need)
-    kinds, handler = request.site.registry.reports.get(name, (frozenset(), None))
-    if handler is None or resource.kind not in kinds:
+    if asked is None or resource.kind not in asked.kinds:
         if Privilege.READ not in request.privileges(resource):
             raise AccessDenied(resource.href, need)
         raise Refused(403, dav("supported-report"), "The resource does not offer this report (RFC 3253 §3.6).")
     share()
-    return await handler(request, resource, root)
+    return await asked.answer(request, resource, root)
 
 
 def _supported_report_set(request: Request, resource: Resource) -> str:

@@ -9,13 +9,24 @@ from server.dav.core import names
 from server.dav.core.names import caldav, dav
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import DELEGATES, EVERY, OWNED, Kind, Resource, delegates_href, principal_href
+from server.dav.core.resource import (
+    EVERY,
+    OWNED,
+    PRINCIPAL,
+    PRINCIPALS,
+    Kind,
+    Kinds,
+    Owned,
+    PrincipalResource,
+    Resource,
+    delegates_href,
+    principal_href,
+)
 from server.dav.rfc3744 import acl as acl
 from server.domain.principals import Principal
 from server.domain.privileges import CONTAINED, Privilege
-from server.services.permissions import principal_of
 
-PRINCIPALS = frozenset({Kind.PRINCIPAL})
+WITH_OWNER = Kinds.of(Owned, *OWNED, *PRINCIPALS)
 _CALENDARS = frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.OUTBOX, Kind.CALENDAR_OBJECT})
 
 _DESCRIPTIONS = {
@@ -82,8 +93,8 @@ def _current_user_privilege_set(request: Request, resource: Resource) -> str:
     return "".join(privilege(name) for name in _DESCRIPTIONS if name in held)
 
 
-def _owner(request: Request, resource: Resource) -> str | None:
-    return names.href(request.url(principal_href(resource.owner))) if resource.owner else None
+def _owner(request: Request, resource: Owned) -> str:
+    return names.href(request.url(principal_href(resource.owner)))
 
 
 def _nothing(request: Request, resource: Resource) -> None:
@@ -98,13 +109,11 @@ def _principal_collection_set(request: Request, resource: Resource) -> str:
     return names.href(request.url("/principals/"))
 
 
-def _principal_url(request: Request, resource: Resource) -> str:
-    assert resource.owner is not None
+def _principal_url(request: Request, resource: PrincipalResource) -> str:
     return names.href(request.url(principal_href(resource.owner)))
 
 
-def _alternate_uri_set(request: Request, resource: Resource) -> str:
-    assert resource.owner is not None
+def _alternate_uri_set(request: Request, resource: PrincipalResource) -> str:
     return names.href(request.url(principal_href(resource.owner, by_uid=False)))
 
 
@@ -112,13 +121,12 @@ def _href(request: Request, principal: Principal) -> str:
     return names.href(request.url(principal_href(principal)))
 
 
-async def _load_members(request: Request, resources: Sequence[Resource]) -> list[str]:
-    groups = [resource.found for resource in resources]
-    members = await request.site.people.members_of(groups)
-    return ["".join(_href(request, item) for item in members[principal_of(group).id]) for group in groups]
+async def _load_members(request: Request, resources: Sequence[PrincipalResource]) -> list[str]:
+    members = await request.site.people.members_of([resource.found for resource in resources])
+    return ["".join(_href(request, item) for item in members[resource.owner.id]) for resource in resources]
 
 
-async def _load_groups(request: Request, resources: Sequence[Resource]) -> list[str]:
+async def _load_groups(request: Request, resources: Sequence[PrincipalResource]) -> list[str]:
     """The groups that each is a direct member of, those of delegates too (caldav-proxy §5.2)."""
     principals = [resource.found for resource in resources]
     groups = await request.site.people.groups_of(principals)
@@ -126,18 +134,18 @@ async def _load_groups(request: Request, resources: Sequence[Resource]) -> list[
     return [
         "".join(_href(request, item) for item in groups[id_])
         + "".join(names.href(request.url(delegates_href(item.principal, item.rights))) for item in delegators[id_])
-        for id_ in (principal_of(found).id for found in principals)
+        for id_ in (resource.owner.id for resource in resources)
     ]
 
 
 STANDARD = Standard(
     "RFC 3744",
     properties=(
-        Property(dav("alternate-URI-set"), PRINCIPALS, _alternate_uri_set),
-        Property(dav("principal-URL"), PRINCIPALS, _principal_url),
-        Property(dav("group-member-set"), PRINCIPALS, _nothing, load=_load_members),
-        Property(dav("group-membership"), PRINCIPALS, _nothing, load=_load_groups),
-        Property(dav("owner"), OWNED | PRINCIPALS | DELEGATES, _owner, same_for_members=True),
+        Property(dav("alternate-URI-set"), PRINCIPAL, _alternate_uri_set),
+        Property(dav("principal-URL"), PRINCIPAL, _principal_url),
+        Property(dav("group-member-set"), PRINCIPAL, _nothing, load=_load_members),
+        Property(dav("group-membership"), PRINCIPAL, _nothing, load=_load_groups),
+        Property(dav("owner"), WITH_OWNER, _owner, same_for_members=True),
         Property(dav("supported-privilege-set"), EVERY, _supported_privilege_set, same_for_members=True),
         Property(
             dav("current-user-privilege-set"),

@@ -13,7 +13,17 @@ from server.auth import policy
 from server.dav.core import names
 from server.dav.core.names import caldav, dav
 from server.dav.core.request import Request
-from server.dav.core.resource import OBJECTS, OWNED, Kind, Resource, delegates_href, parent_of, principal_href
+from server.dav.core.resource import (
+    OBJECTS,
+    InCollection,
+    InHome,
+    Kind,
+    Resource,
+    delegates_href,
+    holder_of,
+    parent_of,
+    principal_href,
+)
 from server.domain.grants import NOTHING_GRANTED, AccessList
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
@@ -63,7 +73,7 @@ async def load(request: Request, resources: Sequence[Resource]) -> list[None]:
     """Finds out what the lists of resources, and of those listed with them, need: once for each home."""
     readable: dict[int, list[Found]] = {}
     for resource in resources:
-        if resource.home is not None:
+        if isinstance(resource, InHome):
             found = readable.setdefault(resource.home.id, [])
             if Privilege.READ_ACL in resource.found.privileges:
                 found.append(resource.found)
@@ -82,13 +92,13 @@ async def load(request: Request, resources: Sequence[Resource]) -> list[None]:
 
 def render(request: Request, resource: Resource) -> str | None:
     """The entries of a resource, in the order in which they count."""
-    if resource.kind not in OWNED or resource.owner is None:
+    if not isinstance(resource, InHome):
         return ace("<D:authenticated/>", (dav("read"),))
-    facts = None if resource.home is None else request.facts.get((_FACTS, resource.home.id))
+    facts = request.facts.get((_FACTS, resource.home.id))
     if not isinstance(facts, Facts):
         return None
     out = [ace(_href(request, holder), _held(request, resource, holder)) for holder in _holders(resource, facts)]
-    if resource.kind in WITH_DELEGATES and resource.home is not None:
+    if resource.kind in WITH_DELEGATES:
         from_home = "" if resource.kind is Kind.CALENDAR_HOME else request.url(_above(resource)[-1])
         write = names.href(request.url(delegates_href(resource.owner, "write")))
         read = names.href(request.url(delegates_href(resource.owner, "read")))
@@ -96,14 +106,14 @@ def render(request: Request, resource: Resource) -> str | None:
         out.append(ace(read, (dav("read"),), inherited=from_home))
         if resource.kind is Kind.OUTBOX:
             out.append(ace(write, (caldav("schedule-send"),)))
-    if resource.collection is not None and resource.collection.kind in policy.GRANTABLE:
+    if isinstance(resource, InCollection) and resource.collection.kind in policy.GRANTABLE:
         out += _own(request, resource, facts.granted, resource.collection.id)
     if resource.kind is Kind.INBOX:
         out.append(ace("<D:authenticated/>", policy.EVERYONE_DELIVERS.privileges))
     return "".join(out)
 
 
-def _own(request: Request, resource: Resource, granted: AccessList, collection_id: int) -> list[str]:
+def _own(request: Request, resource: InCollection, granted: AccessList, collection_id: int) -> list[str]:
     """What was granted on the collection itself, and which its members inherit."""
     inherited = request.url(_above(resource)[0]) if resource.kind in OBJECTS else ""
     out = []
@@ -122,24 +132,23 @@ def _own(request: Request, resource: Resource, granted: AccessList, collection_i
     return out
 
 
-def _holders(resource: Resource, facts: Facts) -> list[Principal]:
+def _holders(resource: InHome, facts: Facts) -> list[Principal]:
     """The owner of the home and the administrators."""
-    assert resource.owner is not None
     others = [holder for holder in facts.administrators if holder.id != resource.owner.id]
     return [resource.owner, *others]
 
 
-def _held(request: Request, resource: Resource, holder: Principal) -> Sequence[str]:
+def _held(request: Request, resource: InHome, holder: Principal) -> Sequence[str]:
     """What a holder has without entries: everything, unless it is another's collection that their home shows."""
-    rights = "owner" if resource.collection is None else resource.collection.rights
-    if rights == "owner" or resource.owner is None or holder.id != resource.owner.id:
+    rights = resource.collection.rights if isinstance(resource, InCollection) else "owner"
+    if rights == "owner" or holder.id != resource.owner.id:
         return (dav("all"),)
     return [dav(name) for name in _SHARED[rights]]
 
 
-def principals_in(resource: Resource, facts: Facts) -> list[Principal]:
+def principals_in(resource: InHome, facts: Facts) -> list[Principal]:
     """The principals that the list names by URL, each once."""
-    collection_id = 0 if resource.collection is None else resource.collection.id
+    collection_id = resource.collection.id if isinstance(resource, InCollection) else 0
     named = [share.whom for share in facts.granted.shares if share.collection_id == collection_id]
     named += [
         entry.whom
@@ -149,10 +158,9 @@ def principals_in(resource: Resource, facts: Facts) -> list[Principal]:
     return list({item.id: item for item in (*_holders(resource, facts), *named)}.values())
 
 
-async def facts_of(request: Request, resource: Resource) -> Facts:
+async def facts_of(request: Request, resource: InHome) -> Facts:
     """What the list of a resource is made of."""
     await load(request, [resource])
-    assert resource.home is not None
     found = request.facts[_FACTS, resource.home.id]
     assert isinstance(found, Facts)
     return found
@@ -160,18 +168,18 @@ async def facts_of(request: Request, resource: Resource) -> Facts:
 
 def inherited_from(request: Request, resource: Resource) -> str:
     """The resources whose lists count for this one too."""
-    if resource.collection is None:
+    if not isinstance(resource, InCollection):
         return ""
     above = _above(resource)
     return "".join(names.href(request.url(href)) for href in (above if resource.kind in WITH_DELEGATES else above[:-1]))
 
 
-def _above(resource: Resource) -> list[str]:
+def _above(resource: InHome) -> list[str]:
     """The URLs of the collection that a member lies in, and of the home that it or a collection lies in.
 
     Where members are listed, their collection stands for all of them.
     """
-    collection = parent_of(resource) if resource.object is not None else resource
+    collection = holder_of(resource) if isinstance(resource, InCollection) else resource
     home = parent_of(collection).href
     return [collection.href, home] if resource.kind in OBJECTS else [home]
 

@@ -10,7 +10,7 @@ from server.dav.core.errors import Refused
 from server.dav.core.names import dav
 from server.dav.core.registry import Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource
+from server.dav.core.resource import CollectionResource, Kind, Kinds, Resource
 from server.dav.core.shapes import SHAPES
 from server.dav.rfc3744.principals import at
 from server.dav.rfc4918 import conditions
@@ -24,7 +24,7 @@ from server.services.permissions import principal_of
 
 MAX_ENTRIES = 500
 """Entries of one list."""
-SETTABLE = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK, Kind.INBOX, Kind.OUTBOX})
+SETTABLE = Kinds.of(CollectionResource, Kind.CALENDAR, Kind.ADDRESSBOOK, Kind.INBOX, Kind.OUTBOX)
 _WHERE = "Access control lists are those of calendars, inboxes, outboxes and address books."
 _CLASSES: dict[str, PrincipalClass] = {
     dav("all"): "all",
@@ -44,26 +44,22 @@ async def acl(request: Request) -> Answer:
 
 async def set_list(request: Request, resource: Resource) -> None:
     """Replace the list of a collection by that of the request's body."""
-    if resource.kind not in SETTABLE:
+    if not isinstance(resource, CollectionResource) or resource.kind not in SETTABLE:
         raise Refused(405, message=_WHERE)
     unchanged = await conditions.demand(request, resource)
     root = await request.demand_xml(dav("acl"))
-    assert resource.home is not None
-    assert resource.collection is not None
     if resource.collection.home_id != resource.home.id:
         raise Refused(403, message="The list is changed where the collection lies: in its owner's home.")
     entries = await read(request, resource, root)
     await request.site.granting.set_acl(request.actor, resource.found, entries, unchanged=unchanged)
 
 
-async def read(request: Request, resource: Resource, root: xml.Element) -> list[Ace]:
+async def read(request: Request, resource: CollectionResource, root: xml.Element) -> list[Ace]:
     """The entries of a body. Raises `BadRequest`, and `Refused` with the precondition of §8.1.1 that fails."""
     elements = root.findall(dav("ace"))
     if len(elements) > MAX_ENTRIES:
         raise Refused(403, dav("limited-number-of-aces"), f"A list has at most {MAX_ENTRIES} entries.")
     whom = await principals_named(request, resource, elements)
-    assert resource.collection is not None
-    assert resource.owner is not None
     out = []
     for element, who in zip(elements, whom, strict=True):
         grants, privileges = read_privileges(resource, element)
@@ -73,7 +69,7 @@ async def read(request: Request, resource: Resource, root: xml.Element) -> list[
     return out
 
 
-def read_privileges(resource: Resource, element: xml.Element) -> tuple[bool, tuple[Privilege, ...]]:
+def read_privileges(resource: CollectionResource, element: xml.Element) -> tuple[bool, tuple[Privilege, ...]]:
     """Whether an entry grants, and what it grants or denies."""
     if element.find(dav("invert")) is not None:
         raise Refused(403, dav("no-invert"))
@@ -87,7 +83,6 @@ def read_privileges(resource: Resource, element: xml.Element) -> tuple[bool, tup
     found = [str(item.tag) for held in verbs[0].findall(dav("privilege")) for item in xml.elements(held)]
     if not found:
         raise BadRequest("A DAV:ace names privileges.")
-    assert resource.collection is not None
     if not on_collection(resource.collection.kind).issuperset(found):
         raise Refused(403, dav("not-supported-privilege"))
     return verbs[0].tag == dav("grant"), tuple(map(Privilege, dict.fromkeys(found)))

@@ -9,13 +9,18 @@ from server.dav.core.member_pages import member_pages
 from server.dav.core.multistatus import MemberWriter, answer, describe, paged, status_response
 from server.dav.core.names import dav
 from server.dav.core.paths import FOLDER_KINDS
-from server.dav.core.registry import Standard
+from server.dav.core.registry import Report, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import (
     COLLECTIONS,
     HOMES,
     OWNED,
+    CollectionResource,
+    HomeResource,
+    InHome,
     Kind,
+    Kinds,
+    PrincipalResource,
     Resource,
     collection_of,
     delegates_href,
@@ -31,11 +36,11 @@ from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.services.lookup import principal_as_seen
 
-MATCHED = frozenset({Kind.PRINCIPALS}) | HOMES | COLLECTIONS
+MATCHED = Kinds.of(Resource, Kind.PRINCIPALS, *HOMES, *COLLECTIONS)
 _RIGHTS: tuple[DelegateRights, ...] = ("read", "write")
 
 
-async def acl_principal_prop_set(request: Request, resource: Resource, root: xml.Element) -> Answer:
+async def acl_principal_prop_set(request: Request, resource: InHome, root: xml.Element) -> Answer:
     """Properties of the principals that a resource's access control list names."""
     demand_depth_zero(request)
     wanted = read_prop(root)
@@ -43,7 +48,7 @@ async def acl_principal_prop_set(request: Request, resource: Resource, root: xml
     viewer = resource.found.viewer
     named = rfc3744_acl.principals_in(resource, facts)
     found = [resource_of(principal_as_seen(viewer, principal)) for principal in named]
-    if resource.kind in rfc3744_acl.WITH_DELEGATES and resource.owner is not None:
+    if resource.kind in rfc3744_acl.WITH_DELEGATES:
         owner = principal_as_seen(viewer, resource.owner)
         found += [delegates_resource(owner, rights) for rights in _RIGHTS]
     return answer(request, *await describe_all(request, found, wanted))
@@ -65,7 +70,7 @@ async def principal_match(request: Request, resource: Resource, root: xml.Elemen
     return await paged(request, "", naming(request, resource, str(inner[0].tag), wanted))
 
 
-async def own_principals(request: Request, folder: Resource) -> list[Resource]:
+async def own_principals(request: Request, folder: Resource) -> list[PrincipalResource]:
     """The person, their groups, and the groups of delegates that they belong to, as far as a folder has them."""
     person = request.person
     groups, delegators = await belonging(request)
@@ -95,11 +100,11 @@ async def belonging(request: Request) -> tuple[Sequence[Principal], Sequence[Del
 async def naming(request: Request, resource: Resource, name: str, wanted: Sequence[str] | None) -> AsyncIterator[str]:
     """The responses of the collections and members below a resource whose property `name` has an href of the person."""
     own = await hrefs_of(request)
-    children: list[Resource] = []
-    if resource.kind in HOMES:
+    children: list[CollectionResource] = []
+    if isinstance(resource, HomeResource):
         shown = await request.site.reading.collections(request.actor, resource.found)
         children = [collection_of(resource, item) for item in shown]
-    elif resource.kind in COLLECTIONS:
+    elif isinstance(resource, CollectionResource):
         children = [resource]
     await request.prepare(children, (name, *(wanted or ())))
     await request.prepare_members(resource, (name, *(wanted or ())))
@@ -113,7 +118,7 @@ async def naming(request: Request, resource: Resource, name: str, wanted: Sequen
                 yield page
 
 
-async def members(request: Request, collection: Resource, wanted: Sequence[str]) -> AsyncIterator[str]:
+async def members(request: Request, collection: CollectionResource, wanted: Sequence[str]) -> AsyncIterator[str]:
     """The responses of all members of a collection."""
     known = request.site.registry.by_kind[member_kind(collection.kind)]
     writer = MemberWriter(request, collection, wanted, known)
@@ -143,8 +148,7 @@ def names_any(request: Request, resource: Resource, name: str, hrefs: frozenset[
 STANDARD = Standard(
     "RFC 3744 §9",
     reports=(
-        (dav("acl-principal-prop-set"), OWNED, acl_principal_prop_set),
-        (dav("principal-match"), MATCHED, principal_match),
+        Report(dav("acl-principal-prop-set"), OWNED, acl_principal_prop_set, Privilege.READ_ACL),
+        Report(dav("principal-match"), MATCHED, principal_match),
     ),
-    report_privileges=((dav("acl-principal-prop-set"), Privilege.READ_ACL),),
 )

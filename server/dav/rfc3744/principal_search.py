@@ -12,9 +12,9 @@ from server.dav.core import names, xml
 from server.dav.core.multistatus import CONTENT_TYPE, answer, status_response
 from server.dav.core.names import caldav, calendarserver, dav
 from server.dav.core.paths import FOLDER_KINDS, Path, parse
-from server.dav.core.registry import Property, Standard
+from server.dav.core.registry import Property, Report, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import EVERY, Kind, Resource
+from server.dav.core.resource import EVERY, PRINCIPAL, Kind, Kinds, PrincipalResource, Resource
 from server.dav.rfc3744.principals import demand_depth_zero, describe_all, read_prop, resource_of
 from server.domain.errors import BadRequest
 from server.domain.principal_search import MatchType, PrincipalSearch, Term
@@ -41,18 +41,18 @@ _SEARCHABLE = {
 }
 
 
-def _first_name(request: Request, resource: Resource) -> str | None:
+def _first_name(request: Request, resource: PrincipalResource) -> str | None:
     return _part_of_name(resource, 0)
 
 
-def _last_name(request: Request, resource: Resource) -> str | None:
+def _last_name(request: Request, resource: PrincipalResource) -> str | None:
     return _part_of_name(resource, -1)
 
 
-def _part_of_name(resource: Resource, at: int) -> str | None:
+def _part_of_name(resource: PrincipalResource, at: int) -> str | None:
     """The first or last word of a person's name, as the search takes them: the directory knows no other parts."""
     owner = resource.owner
-    if owner is None or owner.kind != "individual":
+    if owner.kind != "individual":
         return None
     words = (owner.display_name or owner.name).split(" ")
     return names.escape(words[at])
@@ -188,11 +188,13 @@ async def principal_search_property_set(request: Request, resource: Resource, ro
 STANDARD = Standard(
     "RFC 3744 §9.4",
     properties=(
-        Property(calendarserver("first-name"), frozenset({Kind.PRINCIPAL}), _first_name),
-        Property(calendarserver("last-name"), frozenset({Kind.PRINCIPAL}), _last_name),
+        Property(calendarserver("first-name"), PRINCIPAL, _first_name),
+        Property(calendarserver("last-name"), PRINCIPAL, _last_name),
     ),
     reports=(
-        (dav("principal-property-search"), EVERY, principal_property_search),
-        (dav("principal-search-property-set"), frozenset({Kind.PRINCIPALS}), principal_search_property_set),
+        Report(dav("principal-property-search"), EVERY, principal_property_search),
+        Report(
+            dav("principal-search-property-set"), Kinds.of(Resource, Kind.PRINCIPALS), principal_search_property_set
+        ),
     ),
 )

@@ -9,7 +9,7 @@ from server.dav.core.multistatus import describe, status_response
 from server.dav.core.names import dav
 from server.dav.core.paths import FOLDER_KINDS, Path
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource, delegates_href, delegates_of, principal_href
+from server.dav.core.resource import Kind, PrincipalResource, Resource, delegates_href, delegates_of, principal_href
 from server.dav.rfc4918.propfind import names_in
 from server.domain.errors import BadRequest
 from server.domain.grants import DelegateRights
@@ -48,7 +48,7 @@ async def at(request: Request, hrefs: Iterable[str]) -> dict[str, Found]:
     return out
 
 
-async def resources_at(request: Request, hrefs: Iterable[str]) -> dict[str, Resource]:
+async def resources_at(request: Request, hrefs: Iterable[str]) -> dict[str, PrincipalResource]:
     """Principals and groups of delegates that exist, by the hrefs that name them; one statement."""
     named: dict[str, tuple[str, str]] = {}
     """The principal's href and the name of the group, empty for the principal itself."""
@@ -70,17 +70,17 @@ async def resources_at(request: Request, hrefs: Iterable[str]) -> dict[str, Reso
     return out
 
 
-def resource_of(found: Found, by_uid: bool = True) -> Resource:
+def resource_of(found: Found, by_uid: bool = True) -> PrincipalResource:
     """The resource of a principal that was found."""
     principal = principal_of(found)
-    return Resource(Kind.PRINCIPAL, principal_href(principal, by_uid), found, by_uid, principal)
+    return PrincipalResource(Kind.PRINCIPAL, principal_href(principal, by_uid), found, by_uid, principal)
 
 
-def delegates_resource(found: Found, rights: DelegateRights, by_uid: bool = True) -> Resource:
+def delegates_resource(found: Found, rights: DelegateRights, by_uid: bool = True) -> PrincipalResource:
     """The resource of the group of the delegates of a principal that was found."""
     kind = Kind.READ_DELEGATES if rights == "read" else Kind.WRITE_DELEGATES
     principal = principal_of(found)
-    return Resource(kind, delegates_href(principal, rights, by_uid), found, by_uid, principal)
+    return PrincipalResource(kind, delegates_href(principal, rights, by_uid), found, by_uid, principal)
 
 
 def read_prop(root: xml.Element) -> list[str] | None:

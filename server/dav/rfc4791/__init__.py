@@ -1,8 +1,8 @@
 """RFC 4791, CalDAV: MKCALENDAR, the properties, the three reports, and GET on a calendar."""
 
 from server.dav.core.names import caldav
-from server.dav.core.registry import Standard
-from server.dav.core.resource import Kind
+from server.dav.core.registry import Getter, Report, Standard
+from server.dav.core.resource import CALENDAR, InHome, Kind, Kinds
 from server.dav.core.shapes import SHAPES
 from server.dav.rfc4791.free_busy import free_busy_query
 from server.dav.rfc4791.get_calendar import get_calendar
@@ -13,6 +13,7 @@ from server.dav.rfc4791.query import calendar_query
 from server.domain.privileges import Privilege
 from server.http.routes import Route
 
+QUERIED = Kinds.of(InHome, Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.CALENDAR_OBJECT)
 IN_HOME = frozenset(
     {
         Kind.CALENDAR_HOME,
@@ -34,19 +35,15 @@ STANDARD = Standard(
     routes=(Route("MKCALENDAR", SHAPES, mkcalendar),),
     offers=(("MKCALENDAR", frozenset({Kind.CALENDAR_HOME})),),
     reports=(
-        (
-            caldav("calendar-multiget"),
-            frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.CALENDAR_OBJECT}),
-            calendar_multiget,
+        Report(caldav("calendar-multiget"), QUERIED, calendar_multiget),
+        Report(caldav("calendar-query"), QUERIED, calendar_query),
+        Report(
+            caldav("free-busy-query"),
+            Kinds.of(InHome, Kind.CALENDAR_HOME, Kind.CALENDAR),
+            free_busy_query,
+            Privilege.READ_FREE_BUSY,
         ),
-        (
-            caldav("calendar-query"),
-            frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.CALENDAR_OBJECT}),
-            calendar_query,
-        ),
-        (caldav("free-busy-query"), frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR}), free_busy_query),
     ),
-    report_privileges=((caldav("free-busy-query"), Privilege.READ_FREE_BUSY),),
-    getters=((Kind.CALENDAR, get_calendar),),
+    getters=(Getter(CALENDAR, get_calendar),),
     tokens=tuple((token, IN_HOME | {Kind.PRINCIPAL, Kind.ROOT}) for token in TOKENS),
 )

@@ -10,7 +10,7 @@ from server.dav.core import xml
 from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, dav
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource
+from server.dav.core.resource import CollectionResource, HomeResource, InHome
 from server.dav.rfc4791.filter_xml import read_time_range
 from server.dav.rfc4918.properties import CALENDAR_TYPE
 from server.dav.rfc6638_scheduling import is_transparent
@@ -24,7 +24,7 @@ from server.services.permissions import collection_of
 AVAILABILITY = caldav("calendar-availability")
 
 
-async def free_busy_query(request: Request, resource: Resource, root: xml.Element) -> Answer:
+async def free_busy_query(request: Request, resource: InHome, root: xml.Element) -> Answer:
     """Answers the report with a VFREEBUSY. At depth 0 a collection has no members that could be busy.
 
     Of a home, transparent calendars do not count (RFC 6638 §9.1). A query of one calendar asks for its own events:
@@ -43,9 +43,9 @@ async def free_busy_query(request: Request, resource: Resource, root: xml.Elemen
     depth = request.depth("1")
     calendars: list[Found] = []
     availability: list[str] = []
-    if resource.kind is Kind.CALENDAR and resource.collection is not None and depth != "0":
+    if isinstance(resource, CollectionResource) and depth != "0":
         calendars = [resource.found]
-    elif resource.kind is Kind.CALENDAR_HOME and resource.home is not None and depth == "infinity":
+    elif isinstance(resource, HomeResource) and depth == "infinity":
         # The transparency that the owner of the home has set decides, not the viewer's.
         shown = await request.site.reading.owners_collections(resource.found)
         collections = [(item, collection_of(item)) for item in shown]

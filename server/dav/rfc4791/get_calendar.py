@@ -10,17 +10,16 @@ from server.dav.core.large_pages import encoded, is_large
 from server.dav.core.member_pages import member_pages
 from server.dav.core.names import dav
 from server.dav.core.request import Request
-from server.dav.core.resource import Resource
+from server.dav.core.resource import CollectionResource
 from server.dav.rfc4918.properties import CALENDAR_TYPE
 from server.domain.rows import Row
 from server.http.answer import Answer
 from server.process.computing import computed
 
 
-async def get_calendar(request: Request, resource: Resource, headers: dict[str, str]) -> Answer:
+async def get_calendar(request: Request, resource: CollectionResource, headers: dict[str, str]) -> Answer:
     """Answers GET on a calendar."""
     collection = resource.collection
-    assert collection is not None
     headers["Content-Type"] = CALENDAR_TYPE
     displayname = collection.properties.get(dav("displayname"))
     name = xml.inner_text(displayname).strip() if displayname is not None else collection.name

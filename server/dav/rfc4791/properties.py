@@ -10,13 +10,22 @@ from server.dav.core.errors import Refused
 from server.dav.core.names import caldav
 from server.dav.core.registry import Property
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource, home_href
+from server.dav.core.resource import (
+    CALENDAR,
+    PRINCIPAL,
+    CollectionResource,
+    HomeResource,
+    Kind,
+    Kinds,
+    PrincipalResource,
+    Resource,
+    home_href,
+)
 from server.dav.core.xml import Element
 from server.domain import collation
 from server.domain.errors import InvalidData
 from server.process.computing import computed
 
-CALENDARS = frozenset({Kind.CALENDAR})
 COMPONENTS = tuple(sorted(CALENDAR_COMPONENTS))
 """What a calendar may take."""
 
@@ -29,8 +38,7 @@ def _read_text(request: Request, resource: Resource, element: Element) -> str:
     return xml.to_fragment(element)
 
 
-def _timezone(request: Request, resource: Resource) -> str | None:
-    assert resource.collection is not None
+def _timezone(request: Request, resource: CollectionResource) -> str | None:
     return names.escape(resource.collection.timezone) if resource.collection.timezone else None
 
 
@@ -48,8 +56,7 @@ def component_set(components: tuple[str, ...]) -> str:
     return "".join(f'<C:comp name="{component}"/>' for component in components)
 
 
-def _components(request: Request, resource: Resource) -> str:
-    assert resource.collection is not None
+def _components(request: Request, resource: CollectionResource) -> str:
     return component_set(resource.collection.components or COMPONENTS)
 
 
@@ -98,24 +105,24 @@ def _collations(request: Request, resource: Resource) -> str:
     )
 
 
-def _calendar_home_set(request: Request, resource: Resource) -> str | None:
-    if resource.owner is None or resource.owner.kind == "group":
+def _calendar_home_set(request: Request, resource: PrincipalResource) -> str | None:
+    if resource.owner.kind == "group":
         return None
     return names.href(request.url(home_href(resource.owner, "calendar")))
 
 
-TAKING = frozenset({Kind.CALENDAR, Kind.INBOX, Kind.OUTBOX})
+TAKING = Kinds.of(CollectionResource, Kind.CALENDAR, Kind.INBOX, Kind.OUTBOX)
 
 PROPERTIES = (
-    Property(caldav("calendar-description"), CALENDARS, _nothing, read=_read_text, stored=True),
-    Property(caldav("calendar-timezone"), CALENDARS, _timezone, read=_read_timezone),
+    Property(caldav("calendar-description"), CALENDAR, _nothing, read=_read_text, stored=True),
+    Property(caldav("calendar-timezone"), CALENDAR, _timezone, read=_read_timezone),
     Property(caldav("supported-calendar-component-set"), TAKING, _components, read=read_components, creation_only=True),
     Property(caldav("supported-calendar-data"), TAKING, _calendar_data),
     Property(caldav("max-resource-size"), TAKING, _max_resource_size),
     Property(caldav("min-date-time"), TAKING, _min_date_time),
     Property(caldav("max-date-time"), TAKING, _max_date_time),
     Property(caldav("max-attendees-per-instance"), TAKING, _max_attendees),
-    Property(caldav("supported-collation-set"), CALENDARS, _collations),
-    Property(caldav("calendar-home-set"), frozenset({Kind.PRINCIPAL}), _calendar_home_set),
-    Property(caldav("supported-calendar-component-sets"), frozenset({Kind.CALENDAR_HOME}), _component_sets),
+    Property(caldav("supported-collation-set"), CALENDAR, _collations),
+    Property(caldav("calendar-home-set"), PRINCIPAL, _calendar_home_set),
+    Property(caldav("supported-calendar-component-sets"), Kinds.of(HomeResource, Kind.CALENDAR_HOME), _component_sets),
 )

@@ -17,7 +17,7 @@ from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, escape
 from server.dav.core.query import Query, Selection, Test, run
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource
+from server.dav.core.resource import CALENDAR, InHome
 from server.dav.rfc4791.calendar_data import CALENDAR_DATA, asked_for, reader
 from server.dav.rfc4791.filter_xml import CalendarQuery, read_query
 from server.domain.errors import InvalidData, TooManyInstances
@@ -35,10 +35,9 @@ from server.services.time.time_ranges import (
 
 _FEW = 100
 """Rows of UIDs that are compared on the event loop."""
-CALENDARS = frozenset({Kind.CALENDAR})
 
 
-async def calendar_query(request: Request, resource: Resource, root: xml.Element) -> Answer:
+async def calendar_query(request: Request, resource: InHome, root: xml.Element) -> Answer:
     """Answers the report."""
     wanted, data = asked_for(request, root)
     asked = read_query(root)
@@ -61,7 +60,7 @@ async def calendar_query(request: Request, resource: Resource, root: xml.Element
         selected = await selection(request, found, asked.comp_filter, plan, zone, stored)
         return replace(selected, special=special)
 
-    return await run(request, resource, Query(wanted, select, columns_for(plan), CALENDARS))
+    return await run(request, resource, Query(wanted, select, columns_for(plan), CALENDAR))
 
 
 async def zone_of_request(asked: CalendarQuery) -> Zone | None:

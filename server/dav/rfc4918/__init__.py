@@ -1,7 +1,7 @@
 """RFC 4918, WebDAV: one module per method, the properties of §15, and conditional requests."""
 
 from server.dav.core.registry import Standard
-from server.dav.core.resource import COLLECTIONS, EVERY, HOMES, OBJECTS, Kind
+from server.dav.core.resource import COLLECTIONS, EVERY, HOMES, MADE, OBJECTS
 from server.dav.core.shapes import BELOW, MEMBERS, SHAPES
 from server.dav.rfc4918.copymove import copy, move
 from server.dav.rfc4918.delete import delete
@@ -13,8 +13,6 @@ from server.dav.rfc4918.proppatch import proppatch
 from server.dav.rfc4918.put import put, refuse_put
 from server.http.routes import Route
 
-MADE = frozenset({Kind.CALENDAR, Kind.ADDRESSBOOK})
-"""Collections that people make, move and delete."""
 WRITABLE = MEMBERS | {BELOW}
 """Where PUT finds a collection missing, or writes."""
 

@@ -8,10 +8,18 @@ from datetime import datetime
 
 from server.dav.core.names import dav
 from server.dav.core.request import Request
-from server.dav.core.resource import Resource, resource_at
+from server.dav.core.resource import (
+    CollectionResource,
+    HomeResource,
+    MemberResource,
+    PrincipalResource,
+    Resource,
+    resource_at,
+)
 from server.dav.rfc4918.listing import principal_listing
 from server.domain.changes import Unchanged
 from server.domain.errors import AccessDenied, BadRequest, NotFound, PreconditionFailed
+from server.domain.objects import Collection, Home, Object
 from server.domain.privileges import Privilege
 from server.http import conditions
 from server.services.etags import etag_of
@@ -42,21 +50,36 @@ ABSENT = State(None)
 def entity_tag(resource: Resource) -> str:
     """The ETag of a resource, with quotes. That of a collection changes with its members, that of a principal with its
     page."""
-    if resource.object is not None:
-        return f'"{resource.object.etag}"'
-    if resource.collection is not None:
-        return f'"{resource.collection.incarnation}-{resource.collection.revision}"'
-    if resource.home is not None:
-        return f'"{resource.home.incarnation}-{resource.home.revision}"'
-    if resource.owner is not None:
-        return f'"{etag_of(principal_listing(resource))}"'
-    return '"fixed"'
+    match resource:
+        case MemberResource():
+            return f'"{resource.object.etag}"'
+        case CollectionResource():
+            return f'"{resource.collection.incarnation}-{resource.collection.revision}"'
+        case HomeResource():
+            return f'"{resource.home.incarnation}-{resource.home.revision}"'
+        case PrincipalResource():
+            return f'"{etag_of(principal_listing(resource))}"'
+        case _:
+            return '"fixed"'
 
 
 def last_modified(resource: Resource) -> datetime | None:
     """When a resource was last changed; None for what has no time."""
-    holder = resource.object or resource.collection or resource.home
+    holder = stored_in(resource)
     return None if holder is None else holder.modified_at
+
+
+def stored_in(resource: Resource) -> Object | Collection | Home | None:
+    """What of a resource has times; None for principals and what is above them."""
+    match resource:
+        case MemberResource():
+            return resource.object
+        case CollectionResource():
+            return resource.collection
+        case HomeResource():
+            return resource.home
+        case _:
+            return None
 
 
 def state_of(request: Request, resource: Resource | None) -> State:
@@ -66,7 +89,7 @@ def state_of(request: Request, resource: Resource | None) -> State:
     token = request.site.registry.by_kind[resource.kind].get(dav("sync-token"))
     value = token.render(request, resource) if token is not None else None
     tokens = frozenset() if value is None else frozenset((value,))
-    schedule_tag = resource.object.schedule_tag if resource.object is not None else None
+    schedule_tag = resource.object.schedule_tag if isinstance(resource, MemberResource) else None
     return State(entity_tag(resource), last_modified(resource), schedule_tag, tokens)
 
 
@@ -84,12 +107,12 @@ async def demand(request: Request, resource: Resource | None) -> tuple[Unchanged
     The write must fail if one of these states has changed. Raises `PreconditionFailed`, `BadRequest`.
     """
     rest_on = (await _evaluate(request, resource))[1]
-    return tuple(_unchanged(found, request.person.id) for found in rest_on if found.home and not found.object)
+    viewer = request.person.id
+    return tuple(_unchanged(found, viewer) for found in rest_on if isinstance(found, HomeResource | CollectionResource))
 
 
-def _unchanged(resource: Resource, viewer: int) -> Unchanged:
-    assert resource.home is not None
-    if resource.collection is None:
+def _unchanged(resource: HomeResource | CollectionResource, viewer: int) -> Unchanged:
+    if isinstance(resource, HomeResource):
         return Unchanged(resource.home.id, None, resource.home.revision, viewer)
     return Unchanged(resource.collection.home_id, resource.collection.id, resource.collection.revision, viewer)
 

@@ -8,7 +8,16 @@ from server.dav.core.errors import Refused
 from server.dav.core.names import caldav, carddav
 from server.dav.core.paths import Path
 from server.dav.core.request import Request
-from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource, collection_in, parent_of, resource_at
+from server.dav.core.resource import (
+    MADE,
+    CollectionResource,
+    InCollection,
+    Kind,
+    Resource,
+    collection_in,
+    parent_of,
+    resource_at,
+)
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import written
 from server.domain.changes import Unchanged
@@ -45,7 +54,7 @@ async def transfer_resource(request: Request, source: Resource, *, keep: bool) -
     """Copy (`keep`) or move a resource to the destination: what became of a member, or the answer for a collection."""
     destination = read_destination(request)
     overwrite = read_overwrite(request)
-    if source.kind not in OBJECTS | COLLECTIONS:
+    if not isinstance(source, InCollection):
         raise AccessDenied(source.href, Privilege.UNBIND)
     unchanged = await conditions.demand(request, source)
     found = await request.look_up(
@@ -55,7 +64,7 @@ async def transfer_resource(request: Request, source: Resource, *, keep: bool) -
         existing: Resource | None = resource_at(destination, found)
     except NotFound:
         existing = None
-    if source.kind in COLLECTIONS:
+    if isinstance(source, CollectionResource):
         return await transfer_collection(request, source, destination, found, existing, overwrite, unchanged, keep=keep)
     return await transfer_member(request, source, destination, found, existing, overwrite, unchanged, keep=keep)
 
@@ -78,7 +87,7 @@ def read_overwrite(request: Request) -> bool:
 
 async def transfer_member(
     request: Request,
-    source: Resource,
+    source: InCollection,
     destination: Path,
     found: Found,
     existing: Resource | None,
@@ -104,7 +113,6 @@ async def transfer_member(
         media = carddav("supported-address-data") if card else caldav("supported-calendar-data")
         raise Refused(403, media, "The collection takes another media type.")
     parent = collection_in(destination, found)
-    assert parent is not None
     with request.denied_at((existing if existing is not None and keep else parent).href):
         demand_receivable(found, keep=keep)
     return await request.site.objects.transfer(request.actor, source.found, found, keep=keep, unchanged=unchanged)
@@ -112,7 +120,7 @@ async def transfer_member(
 
 async def transfer_collection(
     request: Request,
-    source: Resource,
+    source: CollectionResource,
     destination: Path,
     found: Found,
     existing: Resource | None,
@@ -127,16 +135,15 @@ async def transfer_collection(
         raise BadRequest("COPY of a collection has the depth 0 or infinity (RFC 4918 §9.8.3).")
     if not keep and depth != "infinity":
         raise BadRequest("MOVE of a collection has the depth infinity (RFC 4918 §9.9.2).")
-    assert source.home is not None
     card = source.kind is Kind.ADDRESSBOOK
     location = carddav("addressbook-collection-location-ok") if card else caldav("calendar-collection-location-ok")
-    if source.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
+    if source.kind not in MADE:
         raise AccessDenied(source.href, Privilege.UNBIND)
     if len(destination.segments) != 4 or found.home is None or found.home.id != source.home.id:
         raise Refused(403, location, "A collection lies directly in its owner's home.")
     if existing is not None and not overwrite:
         raise PreconditionFailed("There is something at the destination.")
-    if existing is not None and existing.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
+    if existing is not None and existing.kind not in MADE:
         raise AccessDenied(existing.href, Privilege.UNBIND)
     request.require(parent_of(source), Privilege.BIND)
     collections = request.site.collections

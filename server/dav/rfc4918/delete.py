@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from server.dav.core.request import Request
-from server.dav.core.resource import COLLECTIONS, OBJECTS, Kind, Resource
+from server.dav.core.resource import MADE, MemberResource, Resource
 from server.dav.rfc4918 import conditions
 from server.domain.errors import AccessDenied, BadRequest
 from server.domain.privileges import Privilege
@@ -26,11 +26,10 @@ async def delete_resource(request: Request, resource: Resource) -> None:
     """Delete a member, a calendar or an address book."""
     unchanged = await conditions.demand(request, resource)
     site, found = request.site, resource.found
-    assert found is not None
-    if resource.kind in OBJECTS:
+    if isinstance(resource, MemberResource):
         await site.objects.delete(request.actor, found, unchanged=unchanged)
         return
-    if resource.kind not in COLLECTIONS or resource.kind not in (Kind.CALENDAR, Kind.ADDRESSBOOK):
+    if resource.kind not in MADE:
         raise AccessDenied(resource.href, Privilege.UNBIND)
     if request.depth("infinity") != "infinity":
         raise BadRequest("DELETE of a collection has the depth infinity (RFC 4918 §9.6.1).")

@@ -6,7 +6,15 @@ from collections.abc import AsyncIterator
 
 from server.dav.core.member_pages import member_pages
 from server.dav.core.request import Request
-from server.dav.core.resource import CONTAINERS, HOMES, Kind, Resource
+from server.dav.core.resource import (
+    CONTAINERS,
+    CollectionResource,
+    HomeResource,
+    Kind,
+    MemberResource,
+    PrincipalResource,
+    Resource,
+)
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.listing import fixed_listing, frame, home_listing, links, principal_listing
 from server.dav.rfc4918.properties import HTML_TYPE, content_type, http_date
@@ -26,18 +34,17 @@ async def get(request: Request) -> Answer:
         headers["Last-Modified"] = http_date(modified)
     if unchanged:
         return Answer(304, headers=headers)
-    if resource.object is not None:
+    if isinstance(resource, MemberResource):
         return member(resource, headers)
     getter = request.site.registry.getters.get(resource.kind)
     if getter is not None and not prefers_html(request):
-        return await getter(request, resource, headers)
+        return await getter.answer(request, resource, headers)
     return await listing(request, resource, headers)
 
 
-def member(resource: Resource, headers: dict[str, str]) -> Answer:
+def member(resource: MemberResource, headers: dict[str, str]) -> Answer:
     """A member's text, byte by byte as it is stored."""
     found = resource.object
-    assert found is not None
     headers["Content-Type"] = content_type(found.component)
     if found.schedule_tag is not None:
         headers["Schedule-Tag"] = f'"{found.schedule_tag}"'
@@ -57,9 +64,9 @@ async def listing(request: Request, resource: Resource, headers: dict[str, str])
     body = b""
     if resource.kind in (Kind.ROOT, Kind.PRINCIPALS, Kind.HOMES):
         body = fixed_listing(request, resource)
-    elif resource.kind in HOMES:
+    elif isinstance(resource, HomeResource):
         body = await home_listing(request, resource)
-    elif resource.kind is Kind.PRINCIPAL:
+    elif isinstance(resource, PrincipalResource) and resource.kind is Kind.PRINCIPAL:
         body = principal_listing(resource)
     headers["Content-Type"] = HTML_TYPE
     # No script, no frame around it, nothing told to other sites; nosniff is said with every answer.
@@ -67,15 +74,14 @@ async def listing(request: Request, resource: Resource, headers: dict[str, str])
     headers["Referrer-Policy"] = "no-referrer"
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
-    if resource.collection is not None:
+    if isinstance(resource, CollectionResource):
         return Answer(200, headers=headers, stream=member_listing(request, resource))
     return Answer(200, body, headers)
 
 
-async def member_listing(request: Request, resource: Resource) -> AsyncIterator[bytes]:
+async def member_listing(request: Request, resource: CollectionResource) -> AsyncIterator[bytes]:
     """The page of a collection, as its members are read."""
     collection = resource.collection
-    assert collection is not None
     count = collection.member_count
     start, end = frame(f"{collection.name} ({count} {'entry' if count == 1 else 'entries'})")
     yield start

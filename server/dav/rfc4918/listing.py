@@ -7,7 +7,7 @@ from html import escape
 
 from server.dav.core.paths import KIND_FOLDERS
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource, collection_of
+from server.dav.core.resource import HomeResource, Kind, PrincipalResource, Resource, collection_of
 
 
 def frame(title: str) -> tuple[bytes, bytes]:
@@ -30,9 +30,8 @@ def page(title: str, items: Iterable[tuple[str, str]]) -> bytes:
     return start + links(items) + end
 
 
-async def home_listing(request: Request, resource: Resource) -> bytes:
+async def home_listing(request: Request, resource: HomeResource) -> bytes:
     """The page of a home. It shows nothing of its owner, whose changes do not change the ETag."""
-    assert resource.home is not None
     children = await request.site.reading.collections(request.actor, resource.found)
     return page(
         "Calendars" if resource.home.kind == "calendar" else "Address books",
@@ -40,9 +39,8 @@ async def home_listing(request: Request, resource: Resource) -> bytes:
     )
 
 
-def principal_listing(resource: Resource) -> bytes:
+def principal_listing(resource: PrincipalResource) -> bytes:
     """The page of a principal."""
-    assert resource.owner is not None
     return page(resource.owner.display_name or resource.owner.name, [])
 
 

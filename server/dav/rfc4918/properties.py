@@ -10,9 +10,23 @@ from server.dav.core import names, xml
 from server.dav.core.names import dav
 from server.dav.core.registry import MemberValue, Property
 from server.dav.core.request import Request
-from server.dav.core.resource import COLLECTIONS, EVERY, HOMES, OBJECTS, OWNED, Kind, Resource
+from server.dav.core.resource import (
+    CONTAINERS,
+    EVERY,
+    HOMES,
+    HOMES_AND_COLLECTIONS,
+    OBJECTS,
+    OWNED,
+    CollectionResource,
+    HomeResource,
+    Kind,
+    Kinds,
+    MemberResource,
+    PrincipalResource,
+    Resource,
+)
 from server.dav.core.xml import Element
-from server.dav.rfc4918.conditions import entity_tag, last_modified
+from server.dav.rfc4918.conditions import entity_tag, last_modified, stored_in
 from server.dav.rfc4918.listing import fixed_listing, home_listing, principal_listing
 
 _TYPES = {
@@ -52,16 +66,20 @@ def content_type(component: str) -> str:
 
 
 def _resourcetype(request: Request, resource: Resource) -> str:
-    if resource.kind is Kind.CALENDAR and resource.collection is not None and resource.collection.source is not None:
+    if (
+        resource.kind is Kind.CALENDAR
+        and isinstance(resource, CollectionResource)
+        and resource.collection.source is not None
+    ):
         return "<D:collection/><S:subscribed/>"
     return _TYPES.get(resource.kind, "")
 
 
 def _displayname(request: Request, resource: Resource) -> str | None:
-    if resource.kind is Kind.PRINCIPAL or resource.kind in _HOME_TITLES:
-        return names.escape(resource.owner.display_name) if resource.owner else None
-    if resource.collection is not None:
-        return names.escape(resource.collection.name)
+    if isinstance(resource, HomeResource) or (
+        isinstance(resource, PrincipalResource) and resource.kind is Kind.PRINCIPAL
+    ):
+        return names.escape(resource.owner.display_name)
     return names.escape(resource.name or _TITLES[resource.kind])
 
 
@@ -70,7 +88,7 @@ def _read_text(request: Request, resource: Resource, element: Element) -> str | 
 
 
 def _creationdate(request: Request, resource: Resource) -> str | None:
-    holder = resource.object or resource.collection or resource.home
+    holder = stored_in(resource)
     return None if holder is None else _iso(holder.created_at)
 
 
@@ -88,7 +106,7 @@ def _getetag(request: Request, resource: Resource) -> str:
 
 
 def _getcontenttype(request: Request, resource: Resource) -> str:
-    if resource.object is not None:
+    if isinstance(resource, MemberResource):
         return content_type(resource.object.component)
     if resource.kind is Kind.CALENDAR:
         return CALENDAR_TYPE
@@ -96,28 +114,30 @@ def _getcontenttype(request: Request, resource: Resource) -> str:
 
 
 def _getcontentlength(request: Request, resource: Resource) -> str | None:
-    if resource.object is not None:
+    if isinstance(resource, MemberResource):
         return str(resource.object.size)
     if resource.kind in (Kind.ROOT, Kind.PRINCIPALS, Kind.HOMES):
         return str(len(fixed_listing(request, resource)))
-    if resource.kind is Kind.PRINCIPAL:
+    if isinstance(resource, PrincipalResource):
         return str(len(principal_listing(resource)))
     return None
 
 
 async def _load_contentlength(request: Request, resources: Sequence[Resource]) -> list[str | None]:
-    return [str(len(await home_listing(request, each))) if each.kind in HOMES else None for each in resources]
+    return [
+        str(len(await home_listing(request, each))) if isinstance(each, HomeResource) else None for each in resources
+    ]
 
 
 PROPERTIES = (
     Property(dav("resourcetype"), EVERY, _resourcetype, same_for_members=True, in_allprop=True),
     Property(
         dav("displayname"),
-        EVERY - OBJECTS,
+        CONTAINERS,
         _displayname,
         read=_read_text,
         stored=True,
-        settable=COLLECTIONS | HOMES,
+        settable=HOMES_AND_COLLECTIONS,
         in_allprop=True,
     ),
     Property(dav("creationdate"), OWNED, _creationdate, MemberValue(("created_at",), _iso), in_allprop=True),
@@ -128,7 +148,7 @@ PROPERTIES = (
     Property(dav("getcontenttype"), EVERY, _getcontenttype, MemberValue(("component",), content_type), in_allprop=True),
     Property(
         dav("getcontentlength"),
-        OBJECTS | HOMES | {Kind.ROOT, Kind.PRINCIPALS, Kind.PRINCIPAL, Kind.HOMES},
+        Kinds.of(Resource, *OBJECTS, *HOMES, Kind.ROOT, Kind.PRINCIPALS, Kind.PRINCIPAL, Kind.HOMES),
         _getcontentlength,
         MemberValue(("size",)),
         load=_load_contentlength,

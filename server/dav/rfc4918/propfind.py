@@ -12,10 +12,11 @@ from server.dav.core.multistatus import MemberWriter, answer, describe, paged, p
 from server.dav.core.names import dav, tags
 from server.dav.core.request import Request
 from server.dav.core.resource import (
-    COLLECTIONS,
-    HOMES,
-    OBJECTS,
+    CollectionResource,
+    HomeResource,
     Kind,
+    MemberResource,
+    PrincipalResource,
     Resource,
     collection_of,
     delegates_of,
@@ -91,20 +92,21 @@ async def propfind(request: Request) -> Answer:
     depth = request.depth("infinity")
     wanted = read(await request.xml())
     resource = await request.resource()
-    if resource.kind not in OBJECTS and depth == "infinity":
+    if not isinstance(resource, MemberResource) and depth == "infinity":
         raise Refused(403, dav("propfind-finite-depth"))
     render = names_only if wanted.kind == PROPNAME else describe
     await request.prepare([resource], wanted.to_load(request, resource))
     own = "" if depth == "1" and request.noroot else render(request, resource, wanted.of(request, resource))
-    if depth == "0" or resource.kind in OBJECTS:
+    if depth == "0" or isinstance(resource, MemberResource):
         return answer(request, own)
-    if resource.kind in COLLECTIONS:
+    if isinstance(resource, CollectionResource):
         return await paged(request, own, members(request, resource, wanted))
-    if resource.kind in HOMES:
+    children: Sequence[Resource]
+    if isinstance(resource, HomeResource):
         children = [collection_of(resource, item) for item in await request.collections_of(resource.found)]
         every = request.site.registry.properties
         await request.prepare_listed(children, wanted.listed if wanted.kind != PROPNAME else list(every))
-    elif resource.kind is Kind.PRINCIPAL:
+    elif isinstance(resource, PrincipalResource) and resource.kind is Kind.PRINCIPAL:
         children = delegates_of(resource)
         for child in children:
             await request.prepare([child], wanted.to_load(request, child))
@@ -127,7 +129,7 @@ def names_only(request: Request, resource: Resource, wanted: Sequence[str]) -> s
     return response(request.url(resource.href), propstat("".join(tags(name)[2] for name in wanted), 200))
 
 
-async def members(request: Request, collection: Resource, wanted: Wanted) -> AsyncIterator[str]:
+async def members(request: Request, collection: CollectionResource, wanted: Wanted) -> AsyncIterator[str]:
     """The responses of a collection's members, page by page in order of names."""
     kind = member_kind(collection.kind)
     known = request.site.registry.by_kind[kind]

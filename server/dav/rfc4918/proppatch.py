@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from server.auth import policy
 from server.dav.core import names, xml
@@ -13,7 +14,7 @@ from server.dav.core.multistatus import answer, properties_of, propstat, respons
 from server.dav.core.names import dav
 from server.dav.core.registry import Property
 from server.dav.core.request import Request
-from server.dav.core.resource import COLLECTIONS, HOMES, OBJECTS, Resource
+from server.dav.core.resource import CollectionResource, InHome, MemberResource, Resource
 from server.dav.rfc4918 import conditions
 from server.domain.changes import PropertyChanges, Unchanged
 from server.domain.errors import AccessDenied, BadRequest
@@ -88,7 +89,7 @@ class Instructions:
 
     @staticmethod
     async def _value(
-        request: Request, resource: Resource, item: Property[Request] | None, element: xml.Element
+        request: Request, resource: Resource, item: Property[Request, Any] | None, element: xml.Element
     ) -> str | None:
         if item is None or item.read is None:
             return xml.to_fragment(element)
@@ -135,7 +136,7 @@ class Instructions:
         return "".join(parts)
 
 
-def known_as(request: Request, resource: Resource, name: str) -> Property[Request] | None:
+def known_as(request: Request, resource: Resource, name: str) -> Property[Request, Any] | None:
     """The live property of that name; None for a dead one, as one is that other kinds of resources have.
 
     One that is protected where it exists is protected everywhere, so that nobody takes a dead one for it.
@@ -201,9 +202,9 @@ def demand_allowed(request: Request, resource: Resource, instructions: Instructi
     if Privilege.WRITE_PROPERTIES in held:
         known = request.site.registry.by_kind[resource.kind]
         elsewhere = all(name in known and (known[name].write or not known[name].read) for name in instructions.names)
-        if resource.kind in HOMES | COLLECTIONS | OBJECTS or elsewhere:
+        if isinstance(resource, InHome) or elsewhere:
             return
-    elif resource.collection is not None and resource.object is None:
+    elif isinstance(resource, CollectionResource):
         keeps_view = policy.may_keep_view(request.person, resource.owner, resource.collection, held)
         if keeps_view and PERSONAL_PROPERTIES.issuperset(instructions.names):
             return
@@ -216,15 +217,15 @@ async def apply(
     """Set the properties of a resource of any kind, unless one of the states has changed."""
     site = request.site
     changes = instructions.changes()
-    if resource.kind not in HOMES | COLLECTIONS | OBJECTS:
+    if not isinstance(resource, InHome):
         for name, value in instructions.properties.items():
             set_value = site.registry.by_kind[resource.kind][name].write
             assert set_value is not None
             await set_value(request, resource, value or "")
         return
-    if resource.object is not None:
+    if isinstance(resource, MemberResource):
         write = site.objects.set_properties
-    elif resource.collection is not None:
+    elif isinstance(resource, CollectionResource):
         write = site.collections.set_properties
     else:
         write = site.collections.set_home_properties

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from server.dav.core.errors import Refused
 from server.dav.core.paths import Path
 from server.dav.core.request import Request
-from server.dav.core.resource import Resource, collection_in, resource_at
+from server.dav.core.resource import MemberResource, Resource, collection_in, resource_at
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.get import member
 from server.dav.rfc4918.properties import http_date
@@ -62,14 +62,13 @@ async def put_member(request: Request, found: Found) -> Put:
     path = request.path
     if "Content-Range" in request.headers:
         raise BadRequest("A part of the content cannot be put (RFC 9110 §14.5).")
-    if found.owner is None or found.home is None or found.collection is None or len(path.segments) != 5:
+    if found.collection is None or len(path.segments) != 5:
         raise ParentMissing
     resource = resource_or_none(request, found)
     try:
         demand_writable(found)
     except AccessDenied as error:
         target = resource or collection_in(path, found)
-        assert target is not None
         raise AccessDenied(target.href, error.privilege) from None
     unchanged = await conditions.demand(request, resource)
     check_media_type(request, found.collection)
@@ -140,6 +139,8 @@ async def current(request: Request, path: Path, status: int) -> Answer | None:
     try:
         resource = await request.resource(path, text=True)
     except KoyomiError:
+        return None
+    if not isinstance(resource, MemberResource):
         return None
     answer = member(resource, {"ETag": conditions.entity_tag(resource), "Content-Location": request.url(resource.href)})
     answer.status = status

@@ -8,13 +8,13 @@ from server.contacts.aggregate import concatenate
 from server.dav.core.large_pages import encoded, is_large
 from server.dav.core.member_pages import member_pages
 from server.dav.core.request import Request
-from server.dav.core.resource import Resource
+from server.dav.core.resource import CollectionResource
 from server.dav.rfc4918.properties import CARD_TYPE
 from server.http.answer import Answer
 from server.process.computing import computed
 
 
-async def get_addressbook(request: Request, resource: Resource, headers: dict[str, str]) -> Answer:
+async def get_addressbook(request: Request, resource: CollectionResource, headers: dict[str, str]) -> Answer:
     """Answers GET on an address book."""
     headers["Content-Type"] = CARD_TYPE
 

@@ -6,11 +6,9 @@ from server.dav.core import names, xml
 from server.dav.core.names import carddav
 from server.dav.core.registry import Property
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource, home_href
+from server.dav.core.resource import ADDRESSBOOK, PRINCIPAL, PrincipalResource, Resource, home_href
 from server.dav.core.xml import Element
 from server.domain import collation
-
-BOOKS = frozenset({Kind.ADDRESSBOOK})
 
 
 def _nothing(request: Request, resource: Resource) -> None:
@@ -35,16 +33,16 @@ def _collations(request: Request, resource: Resource) -> str:
     )
 
 
-def _home_set(request: Request, resource: Resource) -> str | None:
-    if resource.owner is None or resource.owner.kind != "individual":
+def _home_set(request: Request, resource: PrincipalResource) -> str | None:
+    if resource.owner.kind != "individual":
         return None
     return names.href(request.url(home_href(resource.owner, "addressbook")))
 
 
 PROPERTIES = (
-    Property(carddav("addressbook-description"), BOOKS, _nothing, read=_read_text, stored=True),
-    Property(carddav("supported-address-data"), BOOKS, _address_data),
-    Property(carddav("max-resource-size"), BOOKS, _max_resource_size),
-    Property(carddav("supported-collation-set"), BOOKS, _collations),
-    Property(carddav("addressbook-home-set"), frozenset({Kind.PRINCIPAL}), _home_set),
+    Property(carddav("addressbook-description"), ADDRESSBOOK, _nothing, read=_read_text, stored=True),
+    Property(carddav("supported-address-data"), ADDRESSBOOK, _address_data),
+    Property(carddav("max-resource-size"), ADDRESSBOOK, _max_resource_size),
+    Property(carddav("supported-collation-set"), ADDRESSBOOK, _collations),
+    Property(carddav("addressbook-home-set"), PRINCIPAL, _home_set),
 )

@@ -8,7 +8,7 @@ from server.contacts.filters import compiled
 from server.dav.core import xml
 from server.dav.core.query import Query, Selection, run
 from server.dav.core.request import Request
-from server.dav.core.resource import Kind, Resource
+from server.dav.core.resource import ADDRESSBOOK, InHome
 from server.dav.rfc6352.address_data import ADDRESS_DATA, asked_for
 from server.dav.rfc6352.filter_xml import read_query
 from server.domain.rows import MemberColumn, Row
@@ -16,7 +16,7 @@ from server.http.answer import Answer
 from server.services.lookup import Found
 
 
-async def addressbook_query(request: Request, resource: Resource, root: xml.Element) -> Answer:
+async def addressbook_query(request: Request, resource: InHome, root: xml.Element) -> Answer:
     """Answers the report."""
     wanted, data = asked_for(request, root)
     asked = read_query(root)
@@ -34,7 +34,7 @@ async def addressbook_query(request: Request, resource: Resource, root: xml.Elem
         wanted,
         select,
         () if everything else ("text",),
-        frozenset({Kind.ADDRESSBOOK}),
+        ADDRESSBOOK,
         asked.limit,
     )
     return await run(request, resource, query)
