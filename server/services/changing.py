@@ -12,17 +12,17 @@ from server.domain.errors import TooManyConflicts, WriteConflict
 ATTEMPTS = 12
 """How often a write is tried while other writes change the state that it is based on."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.128
-"""Seconds: the longest pause after the first conflict, which doubles with each further one, and its bound."""
+"""Seconds: the longest pause after the first conflict, and the bound. The pause doubles with each further conflict."""
 
 State = TypeVar("State")
 Result = TypeVar("Result")
 
 
 async def change(read: Callable[[], Awaitable[State]], decide: Callable[[State], Awaitable[Result]]) -> Result:
-    """Read a state, and let `decide` write what follows from it; both again when the write conflicts with another.
+    """Read a state and pass it to `decide`, which writes. Both run again when the write conflicts with another one.
 
-    Returns what `decide` returns. Raises `TooManyConflicts` when every attempt conflicted, and what `read` and `decide`
-    raise, except `WriteConflict`.
+    Returns the result of `decide`. Raises `TooManyConflicts` when every attempt conflicted, and every error of `read`
+    and `decide` except `WriteConflict`.
     """
     pause = _FIRST_PAUSE
     for attempt in range(1, ATTEMPTS + 1):

@@ -51,9 +51,10 @@ class Collections:
     async def set_properties(
         self, actor: Actor, found: Found, changes: PropertyChanges, *, unchanged: Sequence[Unchanged] = ()
     ) -> int:
-        """Set properties of a collection, in the viewer's own view where it is another's. Returns the revision.
+        """Set properties of a collection. In another person's collection, personal properties are set in the viewer's
+        view.
 
-        Raises `AccessDenied`, `QuotaExceeded`.
+        Returns the revision. Raises `AccessDenied`, `QuotaExceeded`.
         """
         home, collection = home_of(found), collection_of(found)
         demand_properties(found, changes)
@@ -160,5 +161,6 @@ def _takes_invitations(calendar: Collection, shown: Sequence[Collection]) -> boo
 
 
 def _viewer(actor: Actor, home: Home) -> int:
-    """Whose view of what a home shows counts: the actor's, or that of the home's owner."""
+    """The principal in whose view the collections of a home are read: the actor, or for the installation the home's
+    owner."""
     return actor.viewer_id or home.principal_id

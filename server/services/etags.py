@@ -6,5 +6,5 @@ import hashlib
 
 
 def etag_of(text: bytes) -> str:
-    """The ETag of a text: a hash of its bytes, so that equal contents have equal tags wherever they lie."""
+    """The ETag of a text: a hash of its bytes. Equal contents have equal ETags in all collections."""
     return hashlib.blake2b(text, digest_size=16).hexdigest()

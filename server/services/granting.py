@@ -15,7 +15,7 @@ from server.storage.access import Access
 
 
 class Granting:
-    """Grants privileges to others. Each method raises `AccessDenied` for who may not."""
+    """Grants privileges to others. Each method raises `AccessDenied` if the actor may not grant them."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -23,7 +23,7 @@ class Granting:
     async def set_acl(
         self, actor: Actor, found: Found, aces: Sequence[Ace], *, unchanged: Sequence[Unchanged] = ()
     ) -> None:
-        """Replace the access control list of a collection, where it lies: in the home of its owner.
+        """Replace the access control list of a collection, which must have been found in the home of its owner.
 
         Raises `WriteConflict`, also if one of the states in `unchanged` has changed.
         """
@@ -36,7 +36,7 @@ class Granting:
     async def set_delegates(
         self, actor: Actor, found: Found, rights: DelegateRights, delegates: frozenset[int]
     ) -> None:
-        """Replace the delegates of the principal that was found who have these rights; `delegates` are ids."""
+        """Replace those delegates of the principal that have these rights. `delegates` are ids of principals."""
         found.require(Privilege.WRITE_PROPERTIES)
         if found.owner is None:
             raise NotFound

@@ -14,19 +14,19 @@ from server.storage.jobs import Jobs, KindCounts
 PATIENCE = 3.0
 """Seconds that the database may take to answer."""
 REMEMBERED = 1.0
-"""Seconds for which the answer of `obstacle` holds, so that asking often costs the database nothing."""
+"""Seconds for which a result of `obstacle` is reused, so that frequent calls send no statements."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What only the database knows."""
+    """Figures that come from the database."""
 
     backlog: Backlog
     jobs: Sequence[KindCounts]
 
 
 class Health:
-    """Tells what monitoring asks for."""
+    """The data for monitoring."""
 
     def __init__(self, storage: StorageHealth, jobs: Jobs) -> None:
         self._storage = storage

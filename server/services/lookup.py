@@ -1,4 +1,4 @@
-"""Finding a resource as somebody: the only way to what services read and change."""
+"""Finding a resource for an actor: services read and change only what was found here."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from server.storage import Storage
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a target names, as far as it exists, in the actor's view.
+    """The resources that a target names, as far as they exist, in the actor's view.
 
-    Only this module makes it: it asks the policy for each.
+    Only this module makes instances: it asks the policy for each.
     """
 
     viewer: Principal | None
-    """The actor's principal as the database has it now; None: the installation."""
+    """The actor's principal, as it is stored now. None: the installation."""
     target: Target | None
-    """What was looked for."""
+    """The path that was resolved."""
     privileges: Privileges = NO_PRIVILEGES
-    """The actor's privileges on the collection and its members; where there is none, on the home or the principal."""
+    """The actor's privileges on the collection and its members; without a collection, those on the home or the
+    principal."""
     owner: Principal | None = None
     home: Home | None = None
     collection: Collection | None = None
@@ -36,7 +37,7 @@ class Found:
 
     @property
     def name(self) -> str:
-        """The name in the last place of the target: of the member, the collection or the owner."""
+        """The last name of the target: that of the member, the collection or the owner."""
         target = self.target
         return "" if target is None else target.object or target.collection or target.owner
 
@@ -47,14 +48,14 @@ class Found:
                 raise AccessDenied("", privilege)
 
     def demand_sight(self, need: Privilege) -> None:
-        """Raises `AccessDenied` for `need` where the actor may not learn which members a collection has."""
+        """Raises `AccessDenied` for `need` if the actor may not see which members the collection has."""
         if self.collection is not None and Privilege.READ not in self.privileges:
             raise AccessDenied("", need)
 
     def holder(self) -> Found:
-        """The collection that a member lies in, or the home of a collection; anything else itself.
+        """The collection of a member, the home of a collection, and any other resource itself.
 
-        DAV:bind and DAV:unbind are held there (RFC 3744 §3.9, §3.10).
+        DAV:bind and DAV:unbind are privileges on that resource (RFC 3744 §3.9, §3.10).
         """
         target = self.target
         if target is None or target.home is None:
@@ -68,20 +69,20 @@ class Found:
         return Found(self.viewer, above, held, self.owner, self.home, collection, None, self.grants)
 
     def child(self, collection: Collection) -> Found:
-        """A collection that the home which was found shows."""
+        """One of the collections that the found home shows."""
         assert self.target is not None
         held = policy.on_collection(self.viewer, self.owner, collection, self.grants)
         target = Target(self.target.owner, self.target.by, self.target.home, collection.name)
         return Found(self.viewer, target, held, self.owner, self.home, collection, None, self.grants)
 
     def new_member(self, name: str) -> Found:
-        """A name in the collection that nothing has."""
+        """A free name in the collection."""
         assert self.target is not None
         return replace(self, target=replace(self.target, object=name), object=None)
 
 
 def principal_as_seen(viewer: Principal | None, principal: Principal) -> Found:
-    """A principal that is known already, as somebody finds it."""
+    """A principal that was read before, with the privileges that the viewer has on it."""
     held = policy.on_principal(viewer, principal)
     return Found(viewer, Target(principal.uid, "uid"), held, principal)
 
@@ -93,7 +94,7 @@ class Lookup:
         self._storage = storage
 
     async def resolve(self, principal_id: int, target: Target | None, *, text: bool) -> Resolution:
-        """A principal as the database has it now, to confirm a sign-in, and what a target names (`known` of `find`)."""
+        """Read a principal, to confirm a sign-in, and the resources of a target. The result is `known` of `find`."""
         return await self._storage.resolve(principal_id, target, text=text)
 
     async def find(
@@ -106,13 +107,15 @@ class Lookup:
         text: bool = False,
         known: Resolution | None = None,
     ) -> Found:
-        """What a target names, by one statement; None stands for the fixed resources above principals and homes.
+        """Find the resources of a target by one statement. The target None means the fixed resources above principals
+        and homes.
 
-        In a home that the actor may not read every target raises `AccessDenied`, whether it names something or not,
-        except in a collection where they have `need`, the privilege that the error names, or `or_need`. The caller
-        requires what it needs of what was found. `known` is what the statement that confirmed the sign-in found of the
-        target. A calendar's sharees see their own view by its owner's URL too. Raises `SignInRequired` for a principal
-        who is disabled or gone.
+        Raises `AccessDenied`, which names `need`, if the actor has neither DAV:read nor `need` nor `or_need` on the
+        collection, or on the home if there is no such collection. The error is the same for resources that exist and
+        for free names. The caller demands all other privileges on the result.
+
+        `known` is the result of the statement that confirmed the sign-in. Sharees of a calendar get their own view by
+        its owner's URL, too. Raises `SignInRequired` if the principal is disabled or deleted.
         """
         found = known if known is not None else await self._storage.resolve(actor.viewer_id, target, text=text)
         viewer = None if actor.principal is None else found.viewer

@@ -1,8 +1,8 @@
-"""The one write path: every change of a calendar object or a card goes through these calls.
+"""The one write path: every change of a calendar object or an address object goes through these methods.
 
-A write is based on the state that its caller read; when another changed that meanwhile, storage raises `WriteConflict`
-and the caller reads, decides and writes again. Reading the text, validating it and working out its occurrences happen
-before the transaction, so that it is short.
+A write is based on the state that its caller has read. If another write has changed it since, storage raises
+`WriteConflict`, and the caller reads, decides and writes again. Texts are parsed and validated, and occurrences
+computed, before the transaction begins, so that it is short.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ LARGE = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """What putting a member did."""
+    """The result of putting a member."""
 
     created: bool
     etag: str
@@ -75,7 +75,7 @@ class Put:
 
 
 def state_of(member: Object | None) -> ObjectState | None:
-    """The state that a decision about a member is based on."""
+    """The state of a member, for a write that is based on it."""
     return None if member is None else ObjectState(member.id, member.revision)
 
 
@@ -117,14 +117,15 @@ class Objects:
         plain_if_taken: bool = False,
         unchanged: Sequence[Unchanged] = (),
     ) -> Put:
-        """Create a member of the name that was found, or replace it. What a sharee puts is taken apart: personal parts
-        are their own. Dead `properties` are set with it. With `plain_if_taken` a scheduling object whose UID another
-        one of the home has becomes a plain object.
+        """Create a member with the name that was found, or replace the member.
 
-        Raises what reading the text raises (`InvalidData` and its kinds), `UnsupportedComponent`, `UidConflict` with
-        the name of the member that has the UID, `SchedulingObjectExists`, `QuotaExceeded`, `TooManyMembers`,
-        `WriteConflict`, `AccessDenied`, `PersonalOnly` if the actor may change personal parts only and what all share
-        would change.
+        The personal parts of a text that a sharee puts are stored in their personal copy, the rest for everybody. Dead
+        `properties` are set in the same transaction. With `plain_if_taken`, a scheduling object becomes a plain object
+        if the home has another scheduling object with its UID.
+
+        Raises the errors of `read`, `UidConflict` with the name of the member that has the UID,
+        `SchedulingObjectExists`, `QuotaExceeded`, `TooManyMembers`, `WriteConflict`, `AccessDenied`, and `PersonalOnly`
+        if the actor may change personal parts only and the text changes other parts.
         """
         demand_writable(found)
         content = await self.read(found, body)
@@ -145,7 +146,7 @@ class Objects:
         plain_if_taken: bool = False,
         unchanged: Sequence[Unchanged] = (),
     ) -> Put:
-        """Create or replace a member by what `read` returned. Raises what `put` raises after reading."""
+        """As `put`, with a content that `read` has returned."""
         personal_only = demand_writable(found)
         collection, name, existing, cause = collection_of(found), found.name, found.object, actor.cause
         if existing is not None and existing.uid != content.uid:
@@ -173,7 +174,7 @@ class Objects:
         properties: Mapping[str, str],
         plain_if_taken: bool,
     ) -> Put:
-        """As `store`, in a calendar with views."""
+        """As `store`, in a calendar whose objects have views."""
         stored = await self._stored(collection, existing)
         personal, based_on = ({}, (0, 0)) if stored is None else (stored.personal, stored.state)
         owner = await self._owner(collection, stored)
@@ -206,7 +207,7 @@ class Objects:
         return stored.owner if stored is not None else await self._storage.owner_addresses(collection.home_id)
 
     async def _stored(self, collection: Collection, existing: Object | None) -> SharedObject | None:
-        """What is stored of an object in a calendar with views."""
+        """The stored texts of an object in a calendar whose objects have views."""
         if existing is None:
             return None
         stored = await self._storage.shared_object(collection, existing.id)
@@ -264,9 +265,9 @@ class Objects:
     async def _apply(
         self, writes: tuple[Write, ...], cause: Cause, unchanged: Sequence[Unchanged | UnchangedObject]
     ) -> Written:
-        """Apply a change set; returns what its first write left.
+        """Apply a change set; returns the result of its first write.
 
-        Raises `WriteConflict` if a collection was deleted after it was looked up: the next lookup finds which.
+        Raises `WriteConflict` if a collection was deleted since the lookup: the next lookup finds out.
         """
         try:
             written = await self._storage.apply(ChangeSet(writes, self._write_limits, cause, tuple(unchanged)))
@@ -275,11 +276,12 @@ class Objects:
         return written[0]
 
     async def read(self, found: Found, body: bytes) -> ObjectContent:
-        """What is stored of a text in the place of a member that was found, or as a new one: validated, with its
-        occurrences unless they are those of that member.
+        """Parse and validate a text that replaces the found member, or that becomes a new one.
 
-        Large texts are parsed off the event loop. What was parsed decides where the occurrences are computed: those of
-        an object that recurs, or brings rules for its zones, off the loop too.
+        Occurrences are computed, unless the time key says that those of the found member stay. Large texts are parsed
+        in a thread. The occurrences of an object that recurs, or that defines its zones, are computed in a thread, too.
+
+        Raises `InvalidData` and its subclasses.
         """
         return await self._read(collection_of(found), body, found.object)
 
@@ -363,7 +365,7 @@ class Objects:
         keep: bool,
         unchanged: Sequence[Unchanged],
     ) -> Put:
-        """Copies or moves the text that the person sees; the result is a new resource, as if they had put it."""
+        """As `transfer`, if one of the calendars has views: puts the text in the actor's view as a new resource."""
         rows = await self._storage.members_by_id(source, [member.id], ("text",))
         if not rows:
             raise WriteConflict
@@ -425,7 +427,7 @@ def _calendar_content(
     declined: frozenset[int],
     owner: frozenset[str],
 ) -> ObjectContent:
-    """`now` is None where the stored occurrences hold."""
+    """`now` is None if the stored occurrences stay."""
     body = found.text.encode()
     if collection.kind == "inbox":
         scheduling = roles.message(found.tree)

@@ -1,4 +1,4 @@
-"""What an actor needs in order to read and change what was found."""
+"""The privileges that an actor needs to read and to change found resources."""
 
 from __future__ import annotations
 
@@ -12,23 +12,20 @@ from server.services.lookup import Found
 
 
 def readable(found: Found, need: Privilege = Privilege.READ) -> Collection:
-    """The collection that was found, if the actor may read its members, or what `need` says of them.
-
-    Raises `AccessDenied`, `ParentMissing`.
-    """
+    """The found collection. Raises `AccessDenied` if the actor lacks `need` on it, and `ParentMissing`."""
     found.require(need)
     return collection_of(found)
 
 
 def takes_members(collection: Collection) -> bool:
-    """Whether people put members into a collection: into calendars and address books, not into subscriptions."""
+    """Whether clients may put members into a collection: calendars and address books, except subscriptions."""
     return collection.kind in ("calendar", "addressbook") and collection.source is None
 
 
 def demand_writable(found: Found) -> bool:
-    """Whether a put at the name that was found may change personal parts only.
+    """Whether a put at the found name may change personal parts only.
 
-    Raises `AccessDenied` where the actor may put nothing.
+    Raises `AccessDenied` if the actor may put nothing there.
     """
     collection = collection_of(found)
     need = Privilege.BIND if found.object is None else Privilege.WRITE_CONTENT
@@ -45,7 +42,7 @@ def demand_writable(found: Found) -> bool:
 
 
 def demand_receivable(target: Found, *, keep: bool) -> None:
-    """Raises `AccessDenied` where the actor may copy (`keep`) or move no member to the name that was found."""
+    """Raises `AccessDenied` if the actor may not copy (`keep`) or move a member to the found name."""
     if not takes_members(collection_of(target)):
         raise AccessDenied("", Privilege.BIND)
     if target.object is None:
@@ -57,9 +54,9 @@ def demand_receivable(target: Found, *, keep: bool) -> None:
 
 
 def demand_properties(found: Found, changes: PropertyChanges) -> None:
-    """Raises `AccessDenied` where the actor may not set these properties of the collection that was found.
+    """Raises `AccessDenied` if the actor may not set these properties of the found collection.
 
-    Who reads another's collection may set some in a view of their own.
+    Readers of another person's collection may set personal properties in their own view.
     """
     if Privilege.WRITE_PROPERTIES in found.privileges:
         return
@@ -71,7 +68,7 @@ def demand_properties(found: Found, changes: PropertyChanges) -> None:
 
 
 def principal_of(found: Found) -> Principal:
-    """The principal that was found, or the owner of what was. Raises `NotFound`."""
+    """The found principal, or the owner of the found resource. Raises `NotFound`."""
     if found.owner is None:
         raise NotFound
     return found.owner
@@ -85,7 +82,7 @@ def home_of(found: Found) -> Home:
 
 
 def collection_of(found: Found) -> Collection:
-    """The collection that was found, or in which a member was. Raises `ParentMissing`."""
+    """The found collection, or that of the found member. Raises `ParentMissing`."""
     if found.collection is None:
         raise ParentMissing
     return found.collection

@@ -1,6 +1,6 @@
-"""What front ends read of homes and collections that a lookup has found.
+"""Reads of homes and collections for front ends.
 
-Each call demands the privilege that it needs of what was found, and raises `AccessDenied` without it.
+Each method demands a privilege on the found resource, and raises `AccessDenied` if the actor lacks it.
 """
 
 from __future__ import annotations
@@ -33,23 +33,24 @@ class Reading:
         self._page_size = page_size
 
     async def collections(self, actor: Actor, found: Found) -> Sequence[Found]:
-        """The collections that the home which was found shows, by name, in the actor's view."""
+        """The collections that the found home shows, by name, in the actor's view."""
         found.require(Privilege.READ)
         home = home_of(found)
         shown = await self._storage.collections(home, actor.viewer_id or home.principal_id)
         return [found.child(item) for item in shown]
 
     async def owners_collections(self, found: Found) -> Sequence[Found]:
-        """The collections that the home which was found shows, by name, in its owner's view: what decides when the
-        owner is busy.
-        """
+        """The collections that the found home shows, by name, in its owner's view, which decides when the owner is
+        busy."""
         found.require(Privilege.READ_FREE_BUSY)
         home = home_of(found)
         return [found.child(item) for item in await self._storage.collections(home, home.principal_id)]
 
     async def home_changes(self, actor: Actor, found: Found, after: int) -> tuple[Found, Sequence[Found]]:
-        """The home that was found as it is now, and its collections that changed after a revision, tombstones included;
-        in one snapshot. Raises `NotFound` when the home is gone.
+        """The found home as it is now, and its collections that changed after a revision, tombstones included; in one
+        snapshot.
+
+        Raises `NotFound` if the home was deleted.
         """
         found.require(Privilege.READ)
         home = home_of(found)
@@ -82,16 +83,16 @@ class Reading:
         *,
         components: Sequence[str] | None = None,
     ) -> Sequence[Row]:
-        """The row of the member that was found, if it still exists and is of one of the component types."""
+        """The row of the found member, if it still exists and has one of the component types."""
         ids = [member_of(found).id]
         return await self._storage.members_by_id(readable(found), ids, columns, components=components)
 
     async def members_named(
         self, members: Sequence[tuple[Found, str]], columns: Sequence[MemberColumn]
     ) -> Mapping[tuple[int, str], Row]:
-        """The members of collections that exist, by (collection id, name); one statement for any number of them.
+        """The rows of the members that exist, by (collection id, name); one statement for any number of them.
 
-        `members` are collections that were found, each with the name of a member.
+        `members` are found collections, each with the name of a member.
         """
         named = [(readable(found), name) for found, name in members]
         return await self._storage.members_named(named, columns)
@@ -107,7 +108,7 @@ class Reading:
         return await self._storage.uids(readable(found), search)
 
     async def stored_in(self, found: Found, window: TimeRange, zone: Zone) -> StoredOccurrences | None:
-        """The occurrences that overlap a window, from what is stored; None for more than are held at once."""
+        """The stored occurrences that overlap a window; None if there are more than `MAX_TIMINGS`."""
         return await time_ranges.stored_in(self._storage, found, window, zone)
 
     async def objects_in(

@@ -1,4 +1,4 @@
-"""Restoring what somebody deleted: members, through the same call as every other write, and whole collections."""
+"""Restoring deleted members, through the same write path as every other change."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ async def restore_object(
                 raise NotFound("The collection was deleted too: restore it first.")
             if found.object is None:
                 return found
-        raise AlreadyExists(f"It has been restored already, as {names[-1]}.")
+        raise AlreadyExists(f"It was restored already, as {names[-1]}.")
 
     async def put(found: Found) -> str:
         try:
             await objects.put(actor, found, text.encode(), properties=properties or {}, plain_if_taken=True)
         except UidConflict as error:
-            raise AlreadyExists(f"It is there already, as {error.name}.") from None
+            raise AlreadyExists(f"It exists already, as {error.name}.") from None
         return found.name
 
     return await change(free_name, put)

@@ -70,7 +70,10 @@ class Sharing:
         await change(lambda: self._access.render_views(home, collection, render), share)
 
     async def unshare(self, actor: Actor, place: str, whom: str) -> None:
-        """End the sharing with somebody. Raises `NotFound` where there is none, `BadRequest`, `AccessDenied`."""
+        """End the sharing with somebody.
+
+        Raises `NotFound` if the collection is not shared with them, `BadRequest`, `AccessDenied`.
+        """
         found = await self._find(actor, place, Privilege.WRITE_ACL)
         home, collection = home_of(found), collection_of(found)
         principal = principal_of(await self._people.named(actor, whom))

@@ -1,4 +1,4 @@
-"""Members in pages that are bounded in rows, and in bytes if they contain the texts.
+"""Pages of members with a bounded number of rows, and of bytes if they contain the texts.
 
 Storage omits the texts that do not fit a page; the next page begins with the first of them.
 """
@@ -35,9 +35,9 @@ async def member_pages(
     *,
     components: Sequence[str] | None = None,
 ) -> AsyncIterator[Sequence[Row]]:
-    """The members (of some component types) of the collection that was found, in order of names.
+    """The members (of some component types) of the found collection, in order of names.
 
-    Pages of at most `size` rows, none of them empty. `columns` starts with the name. Raises `AccessDenied`.
+    Pages have at most `size` rows; none is empty. `columns` starts with the name. Raises `AccessDenied`.
     """
     collection = readable(found)
     after: str | None = None
@@ -48,9 +48,9 @@ async def member_pages(
         more = len(page) < len(rows)
         if page:
             after = page[-1][0]
-            del rows  # a reader that is slow holds one page, and no row of the next
+            del rows  # so that a slow reader holds one page and no row of the next
             yield page
-            del page  # and none of this page while the next is fetched
+            del page  # so that no row of this page is held while the next one is read
         if not more:
             return
 
@@ -65,10 +65,10 @@ async def members_by_id(
     components: Sequence[str] | None = None,
     need: Privilege = Privilege.READ,
 ) -> AsyncIterator[Sequence[Row]]:
-    """The members with these ids (and of some component types) that exist; each page in order of names, none empty.
+    """The members of the found collection with these ids (and of some component types); each page in order of names,
+    none empty.
 
-    `columns` has the id where it has the text. `need` is what the actor needs on the collection that was found; raises
-    `AccessDenied`.
+    `columns` has the id if it has the text. Raises `AccessDenied` if the actor lacks `need`.
     """
     collection = readable(found, need)
     for at in range(0, len(ids), size):

@@ -1,7 +1,7 @@
-"""What each person with whom a calendar is shared sees of an object; worked out whenever somebody writes it.
+"""Views of the objects in shared calendars, rendered at each write.
 
-The owner has a text of their own, with their alarms and transparency. Everybody else has a view, or sees the neutral
-text: what is shared and nobody's personal parts (`server.calendar.personal`).
+The owner has a text with their own alarms and transparency. Each sharee has a view, or sees the neutral text, which has
+no personal parts (`server.calendar.personal`).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ MAX_PERSONAL = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a text that a sharee puts means."""
+    """The changes that follow from a text which a sharee puts."""
 
     owner_text: str | None
-    """What the owner's text is to be; None: it stays, since only personal parts changed."""
+    """The new text of the owner; None: it stays, because only personal parts changed."""
     view: ObjectView
-    """What the sharee sees from now on."""
+    """The sharee's new view."""
 
 
 def render(stored: SharedObject) -> Views:
-    """The neutral text and all views of an object as it is stored."""
+    """The neutral text and all views of a stored object."""
     return views_of(stored.text, stored.personal, stored.state, owner=stored.owner)
 
 
@@ -44,10 +44,10 @@ def views_of(
     own: ObjectView | None = None,
     owner: frozenset[str] = frozenset(),
 ) -> Views:
-    """The neutral text and all views of an object whose owner's text is given.
+    """The neutral text and all views that follow from the owner's text.
 
-    `personal` are the parts of those who have views; `own` is a view that is known already; `owner` are the addresses
-    of the calendar's owner.
+    `personal` are the personal parts of those who have views, by principal; `own` is a view that is rendered already;
+    `owner` are the addresses of the calendar's owner.
     """
     shared = neutral(owner_text)
     owner_busy = busy_types(owner_text, owner)
@@ -71,16 +71,16 @@ def views_of(
 def view_of(
     principal: int, shared: str, personal: str, owner_busy: tuple[Busy, ...], owner: frozenset[str] = frozenset()
 ) -> ObjectView:
-    """What somebody sees with personal parts of their own."""
+    """The view that follows from a principal's personal parts."""
     return _view(principal, compose(shared, personal), personal, owner_busy, owner)
 
 
 def decide(principal: int, text: str, stored: SharedObject | None, owner: frozenset[str] = frozenset()) -> Decision:
-    """What it means that a sharee puts a text in the place of an object, or (None) as a new one.
+    """The changes that follow from a text that a sharee puts in place of an object, or (None) as a new one.
 
-    The owner keeps what is theirs; of a new object they have the shared part. What the sharee sees is what they put,
-    unless its components stand in another order than the owner's. `owner` are the addresses of the calendar's owner.
-    Raises `InvalidCalendarData`, `ResourceTooLarge`.
+    The owner keeps their personal parts; of a new object the owner gets the shared parts. The sharee's view is the text
+    that they put, unless its components are in another order than the owner's. `owner` are the addresses of the
+    calendar's owner. Raises `InvalidCalendarData`, `ResourceTooLarge`.
     """
     put = split(text)
     if len(put.personal) > MAX_PERSONAL:
@@ -101,11 +101,11 @@ def _view(principal: int, text: str, personal: str, owner_busy: tuple[Busy, ...]
 
 
 def alarms_of(text: str) -> tuple[AlarmTrigger, ...]:
-    """When the alarms of a text ring. Raises `InvalidCalendarData`."""
+    """The triggers of the alarms in a text. Raises `InvalidCalendarData`."""
     return alarm_triggers(enumerate(parse_calendar(text).components)) if "VALARM" in text.upper() else ()
 
 
 def _different(text: str, owner_busy: tuple[Busy, ...], owner: frozenset[str]) -> tuple[Busy, ...] | None:
-    """What the components of a text make busy, unless it is the same as for the owner."""
+    """The busy types of the components of a text; None if they are the owner's."""
     busy = busy_types(text, owner)
     return None if busy == owner_busy else busy

@@ -206,7 +206,7 @@ def test_of_one_uid_twice_in_an_import_the_newer_wins_always(koyomi: Koyomi, tmp
     Path("clash.ics").write_text(clash, newline="")
     refused = koyomi("import", "--user", "ada", "--collection", "both", "clash.ics", code=1)
     assert counts(refused) == "1 created, 0 changed, 0 unchanged, 1 refused"
-    assert "The UID is that of g.ics" in refused.stderr
+    assert "This import has already stored g.ics with this UID" in refused.stderr
 
 
 def test_a_meeting_of_another_calendar_is_imported_as_a_plain_object(koyomi: Koyomi) -> None:
@@ -485,7 +485,7 @@ def test_everything_round_trips(koyomi: Koyomi, database: str, tmp_path: Path) -
             ["export", "--user", "ada", "--collection", "nothing", "x"],
             "ada has no calendar or address book named nothing.",
         ),
-        (["import", "one.ics"], "one.ics: say whose it is to be with --user."),
+        (["import", "one.ics"], "one.ics: name the owner with --user."),
         (["import", "--user", "ada", "notes.txt"], "notes.txt: only .ics, .ical"),
         (["export", "x"], "Say what to export"),
         (["export", "--user", "ada", "x.ics"], "A file holds one collection"),

@@ -1,7 +1,7 @@
-"""The care of principals: people, their passwords and app passwords, renaming, deleting.
+"""Administration of principals: people, their passwords and app passwords, renaming, deleting.
 
-Administrators do all of it, and people what concerns their own passwords; each function raises `AccessDenied` for
-others. Commands act as the installation.
+Administrators may call all functions, and people those that concern their own passwords. Each function raises
+`AccessDenied` for others. Commands act as the installation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"\\]+@[^\s@<>()\[\],;:\"\\]+")
 
 @dataclass(frozen=True, slots=True)
 class NewAppPassword:
-    """An app password, with the secret that is shown this once."""
+    """A new app password, with its secret, which is shown only now."""
 
     name: str
     secret: str = field(repr=False)
@@ -54,7 +54,7 @@ def segment_of(text: str, what: str) -> str:
     """A text that can be a segment of a URL's path."""
     text = text_of(text, what, MAX_NAME)
     if "/" in text or text in {".", ".."}:
-        raise InvalidPrincipal(f"{what} stands in URLs: it may not contain a slash nor be . or ..")
+        raise InvalidPrincipal(f"{what} is a part of URLs: it may neither contain a slash nor be . or ..")
     return text
 
 
@@ -82,7 +82,7 @@ def addresses_of(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def roles_of(roles: frozenset[str]) -> frozenset[str]:
-    """Roles, if all exist."""
+    """The roles. Raises `InvalidPrincipal` if one does not exist."""
     unknown = roles - ROLES
     if unknown:
         raise InvalidPrincipal(f"There is no role {min(unknown)}; roles: {', '.join(sorted(ROLES))}.")
@@ -104,11 +104,10 @@ async def find(
     deleted: bool = False,
     need: Privilege = Privilege.READ,
 ) -> PrincipalRecord:
-    """The record of who has a name, e-mail address or id; with `deleted` also of one who was deleted and whose data is
-    kept.
+    """Find a principal by name, e-mail address or id.
 
-    Raises `NotFound`, also for a principal of another kind, and `AccessDenied` where the actor lacks `need` on the
-    record, whether there is one or not.
+    `deleted`: also find deleted principals whose data is kept. Raises `NotFound`, also for a principal of another kind,
+    and `AccessDenied` if the actor lacks `need` on the record, or on the directory if there is no record.
     """
     found = await directory.principal(name)
     held = policy.on_directory(actor.principal)
@@ -132,9 +131,10 @@ async def add_person(
     roles: frozenset[str] = frozenset(),
     quota_bytes: int | None = None,
 ) -> int:
-    """Add a person with their homes; returns the id. Without password they sign in elsewhere, or not yet.
+    """Add a person with their homes; returns the id.
 
-    Raises `InvalidPrincipal`, `NameTaken`, `AccessDenied`.
+    Without a password, the person signs in by other means, or not yet. Raises `InvalidPrincipal`,
+    `NameTaken`, `AccessDenied`.
     """
     demand_in_directory(actor, Privilege.BIND)
     if password is not None:
@@ -159,7 +159,7 @@ async def set_password(
     name: str,
     password: str,
 ) -> PrincipalRecord:
-    """Set a person's password; from then on the earlier one is wrong everywhere.
+    """Set a person's password; the earlier one ends at once, on all servers.
 
     Raises `InvalidPrincipal`, `NotFound`, `AccessDenied`.
     """
@@ -171,7 +171,7 @@ async def set_password(
 
 
 async def set_disabled(actor: Actor, directory: Directory, name: str, disabled: bool) -> bool:
-    """Take away or give back the right to sign in; returns whether that changed anything."""
+    """Disable or enable a person's sign-in; returns whether that changed anything."""
     demand_in_directory(actor, Privilege.WRITE_PROPERTIES)
     person = await find(actor, directory, name, "individual")
     if (person.disabled_at is not None) == disabled:
@@ -183,7 +183,7 @@ async def set_disabled(actor: Actor, directory: Directory, name: str, disabled: 
 async def rename(
     actor: Actor, directory: Directory, name: str, new_name: str, *, display_name: str | None = None
 ) -> PrincipalRecord:
-    """Give a principal another name (and display name). Everything that it has keeps its URLs, which go by the id."""
+    """Give a principal another name, and another display name. URLs stay the same: they contain the id."""
     demand_in_directory(actor, Privilege.WRITE_PROPERTIES)
     principal = await find(actor, directory, name)
     change = PrincipalChange(
@@ -196,7 +196,8 @@ async def rename(
 
 
 async def delete(actor: Actor, directory: Directory, name: str, *, purge: bool) -> PrincipalRecord:
-    """Delete a principal, with `purge` all that it has too; else that stays until it is purged by the id."""
+    """Delete a principal, and with `purge` its data, too. Without `purge` the data stays until a second call with the
+    id."""
     demand_in_directory(actor, Privilege.UNBIND)
     principal = await find(actor, directory, name, deleted=True)
     await directory.delete_principal(principal.id, actor.cause, purge=purge)
@@ -212,21 +213,21 @@ async def hand_over(
     tell: Callable[[Handover], None] = lambda handover: None,
     progress: Callable[[int], None] = lambda members: None,
 ) -> PrincipalRecord:
-    """Delete a person, after everything in their homes has gone over to somebody else; see `Directory.hand_over`.
+    """Hand over all collections of a person to somebody else, and then delete the person; see `Directory.hand_over`.
 
-    They cannot sign in from the beginning. `tell` is called before each collection is moved, `progress` with
-    the number of its members that were copied. Another call continues an interrupted one; once the name is gone, by the
+    The person is disabled first. `tell` is called before each collection is handed over, and `progress` with the number
+    of members that a step has copied. Another call continues an interrupted one; after the name was removed, with the
     id. Raises `InvalidPrincipal`, `NotFound`, `AccessDenied`.
     """
     demand_in_directory(actor, Privilege.UNBIND)
     person = await find(actor, directory, name, "individual", deleted=True)
     other = await find(actor, directory, whom, "individual")
     if person.id == other.id:
-        raise InvalidPrincipal("Nobody can take over what is their own.")
+        raise InvalidPrincipal("Collections cannot be handed over to their own owner.")
     if person.disabled_at is None:
         await directory.handovers(person.id, other.id)
         await directory.write_principals([PrincipalChange(person.id, disabled=True)], actor.cause)
-    # Whoever acted for them can make calendars until all delegations have ended.
+    # Delegates can create calendars until the delegations are removed, so collections are listed once more then.
     for hide in (True, False):
         for handover in await directory.handovers(person.id, other.id):
             tell(handover)
@@ -247,8 +248,9 @@ async def add_app_password(
     *,
     valid_for: timedelta | None = None,
 ) -> NewAppPassword:
-    """Make an app password named `label` for a person. Raises `AlreadyExists` when one has that name, `NotFound`,
-    `AccessDenied`.
+    """Make an app password named `label` for a person.
+
+    Raises `AlreadyExists` if the person has one with that name, `NotFound`, `AccessDenied`.
     """
     person = await find(actor, directory, name, "individual", need=Privilege.WRITE_CONTENT)
     label = text_of(label, "The name of an app password", MAX_NAME)

@@ -1,7 +1,7 @@
-"""The document that principals are loaded from: `{"principals": [...]}`, checked entry by entry.
+"""The document from which principals are loaded: `{"principals": [...]}`. Each entry is checked separately.
 
-An entry names what it says of a principal; what it leaves out stays as it is. `members`, `delegates` and
-`auto_accept_group` name others by id (or by name), also ones that come later in the document.
+An entry sets the fields that it has; all other fields of the principal stay. `members`, `delegates` and
+`auto_accept_group` refer to principals by id or name, also to those of later entries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from server.domain.principals import PrincipalKind, name_key
 from server.services.principals.changes import MAX_TEXT, addresses_of, name_of, roles_of, segment_of, text_of
 
 MODES = ("none", "accept-always", "decline-always", "accept-if-free", "decline-if-busy", "automatic")
-"""How a room or a piece of equipment answers invitations by itself."""
+"""How a room or a piece of equipment answers invitations automatically."""
 _KINDS: tuple[str, ...] = get_args(PrincipalKind)
 _FIELDS = {
     "id": _KINDS,
@@ -40,7 +40,7 @@ _ADDRESS_FIELDS = ("name", "street", "geo")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the document says of one principal; None where it says nothing."""
+    """The fields of one principal; None for those that the entry does not have."""
 
     kind: PrincipalKind
     name: str
@@ -58,15 +58,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What was not taken, and why."""
+    """An entry that is refused, and the reason."""
 
     who: str
     reason: str
 
 
 def read(document: object) -> tuple[list[Entry], list[Refusal]]:
-    """The entries of a document that can be taken, and those that cannot. Raises `InvalidPrincipal` for what is no such
-    document at all."""
+    """The valid entries of a document, and the refused ones.
+
+    Raises `InvalidPrincipal` if the document itself is not valid.
+    """
     principals = document.get("principals") if isinstance(document, dict) else None
     if not isinstance(principals, list):
         raise InvalidPrincipal('The document must be a JSON object with a list "principals".')
@@ -88,7 +90,7 @@ def read(document: object) -> tuple[list[Entry], list[Refusal]]:
 
 
 def _take(entry: Entry, who: str, taken: dict[tuple[str, str], str]) -> None:
-    """Note ids, names and addresses; each may stand in the document once."""
+    """Record ids, names and addresses: each must be unique in the document."""
     keys = [("name", name_key(entry.name))]
     # An address may be the name of the same person, and of nobody else.
     keys += [("name", name_key(address)) for address in entry.addresses or ()]

@@ -1,7 +1,7 @@
-"""Loading many principals from a document, for onboarding an organisation; repeatable.
+"""Loading many principals from a document, to onboard an organisation.
 
-What the document says holds afterwards, what it leaves out stays: a second run changes nothing. Only passwords are
-first ones: they are set where a person has none, so that another run does not undo what people have changed since.
+Loading sets the fields that the document has and keeps all others, so that a second run changes nothing. A password is
+set only if the person has none: a second run does not replace a password that the person has changed since.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Loaded:
     changed: int = 0
     unchanged: int = 0
     refused: list[Refusal] = field(default_factory=list)
-    """Entries of which nothing was taken."""
+    """Entries that were refused."""
     left_out: list[Refusal] = field(default_factory=list)
-    """Members, delegates and groups that nobody knows; the rest of their entries was taken."""
+    """Members, delegates and groups that do not exist; the rest of their entries was loaded."""
 
 
 @dataclass(slots=True)
@@ -57,10 +57,10 @@ async def load_principals(
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Loaded:
-    """Load principals; `progress` is told how many of how many entries are done.
+    """Load principals. `progress` is called with the number of entries that are done, and the number of all.
 
-    Raises `InvalidPrincipal` when this is no such document at all; entries that cannot be taken are in the result.
-    Raises `AccessDenied` for who is no administrator.
+    Refused entries are in the result. Raises `InvalidPrincipal` if the document itself is not valid, and `AccessDenied`
+    unless the actor is an administrator.
     """
     for need in (Privilege.BIND, Privilege.WRITE):
         demand_in_directory(actor, need)
@@ -104,7 +104,7 @@ async def _compare(directory: Directory, entries: Sequence[Entry], loaded: Loade
 
 
 def _change(entry: Entry, record: PrincipalRecord | None) -> PrincipalChange | None:
-    """What has to be written so that what the entry says holds."""
+    """The change that sets the fields of an entry; None if they are set."""
     if record is None:
         return PrincipalChange(
             uid=entry.uid,
@@ -120,7 +120,7 @@ def _change(entry: Entry, record: PrincipalRecord | None) -> PrincipalChange | N
     if record.deleted:
         raise InvalidPrincipal(f"The principal with the id {record.uid} was deleted.")
     if record.kind != entry.kind:
-        raise InvalidPrincipal(f"{record.name} is there as {record.kind}, not {entry.kind}.")
+        raise InvalidPrincipal(f"{record.name} exists as {record.kind}, not as {entry.kind}.")
     change = PrincipalChange(
         record.id,
         name=_different(entry.name, record.name),
@@ -153,7 +153,7 @@ async def _hash_passwords(hasher: PasswordHasher, batch: Sequence[_Work]) -> Non
 
 
 async def _write(actor: Actor, directory: Directory, batch: Sequence[_Work], loaded: Loaded) -> list[_Work]:
-    """Write a batch in one transaction; one by one where that fails, to tell whose fault it is."""
+    """Write a batch in one transaction. If that fails, write the entries one by one, to find those to refuse."""
     for item in batch:
         item.id = item.known.id if item.known is not None else 0
     pending = [(item, item.change) for item in batch if item.change is not None]
@@ -189,7 +189,7 @@ async def _relate(actor: Actor, directory: Directory, work: Sequence[_Work], loa
 
 
 async def _references(directory: Directory, work: Sequence[_Work]) -> dict[str, int]:
-    """Ids of everyone who is referred to, by what they are referred to as."""
+    """Ids of the principals that entries refer to, by the reference."""
     wanted: set[str] = set()
     for item in work:
         wanted.update(item.entry.members or ())
@@ -217,7 +217,7 @@ def _pages(names: Sequence[str]) -> Iterable[list[str]]:
 
 
 def _relations(item: _Work, ids: dict[str, int], loaded: Loaded) -> RelationChange | None:
-    """What has to be written so that the entry's relations hold."""
+    """The change that sets the relations of an entry; None if they are set."""
 
     def known(name: str, what: str) -> int | None:
         found = ids.get(name)

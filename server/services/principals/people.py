@@ -1,7 +1,6 @@
-"""What front ends read of principals: groups, delegates, and what was granted to whom.
+"""Reads of principals for front ends: groups, delegates, grants.
 
-Each call demands the privilege that it needs on each principal, collection or home, and raises `AccessDenied` without
-it.
+Each method demands a privilege on each principal, collection or home, and raises `AccessDenied` if the actor lacks it.
 """
 
 from __future__ import annotations
@@ -30,13 +29,14 @@ class People:
     async def principals_at(
         self, actor: Actor, uids: Sequence[str], names: Sequence[tuple[PrincipalKind, str]]
     ) -> list[Found]:
-        """The principals that have one of these stable ids, or a name of the kind that it was asked for as; those that
-        the actor may read.
-        """
+        """The principals with one of these stable ids, or one of these kinds and names, that the actor may read."""
         return _readable(actor, await self._access.principals_at(uids, names))
 
     async def named(self, actor: Actor, name: str) -> Found:
-        """Who has a name, e-mail address or id. Raises `NotFound`, also for those whom the actor may not read."""
+        """The principal with a name, e-mail address or id.
+
+        Raises `NotFound`, also if the actor may not read the principal.
+        """
         record = await self._directory.principal(name)
         found = [] if record is None else await self.principals_at(actor, [record.uid], [])
         if not found:
@@ -60,27 +60,32 @@ class People:
         return await self._access.all_groups_of(_ids(principals))
 
     async def all_members_of(self, groups: Sequence[Found]) -> Mapping[int, Sequence[Principal]]:
-        """Who belongs to each of these groups, directly and through other groups, those included; by its id."""
+        """The members of each of these groups, directly and through other groups, and those groups, by its id."""
         return await self._access.all_members_of(_ids(groups))
 
     async def delegates(self, principals: Sequence[Found]) -> Mapping[int, Sequence[Delegation]]:
-        """Who acts for each of these principals, by its id."""
+        """The delegates of each of these principals, by the id of the principal."""
         return await self._access.delegates(_ids(principals))
 
     async def delegators(
         self, principals: Sequence[Found], *, through_groups: bool
     ) -> Mapping[int, Sequence[Delegation]]:
-        """For whom each of these principals acts, by its id; also as a member of groups if so asked."""
+        """The principals of which each of these is a delegate, by its id.
+
+        `through_groups`: also those of which a group that it belongs to is a delegate.
+        """
         return await self._access.delegators(_ids(principals), through_groups=through_groups)
 
     async def administrators(self, found: Found) -> list[Principal]:
-        """Everybody who has the role `admin`, and with it every privilege on what was found. Needs DAV:read-acl."""
+        """All people with the role `admin`, who have every privilege on the found resource. Needs DAV:read-acl."""
         found.require(Privilege.READ_ACL)
         return await self._directory.administrators()
 
     async def access_list(self, found: Sequence[Found]) -> AccessList:
-        """What was granted on collections that were found in one home; on all that lie in it where the home itself is
-        among them. Needs DAV:read-acl on each.
+        """The grants on found collections of one home; if the home itself is among the found resources, on all its
+        collections.
+
+        Needs DAV:read-acl on each.
         """
         for each in found:
             each.require(Privilege.READ_ACL)
@@ -89,7 +94,7 @@ class People:
         whole = any(each.collection is None for each in found)
         own = {id_: item for id_, item in own.items() if item.home_id == home.id}
         if not own and not whole:
-            return NOTHING_GRANTED  # What is only shown here has its list where it lies.
+            return NOTHING_GRANTED  # The access control list of a shared collection belongs to its owner's home.
         granted = await self._access.access_list(home, None if whole or len(own) > 1 else next(iter(own.values())))
         if whole:
             return granted

@@ -1,4 +1,4 @@
-"""Whom calendar user addresses name: the `Directory` of the addresses in some scheduling objects."""
+"""The principals of calendar user addresses: the `Directory` of the addresses in some scheduling objects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 async def directory_of(storage: Scheduling, addresses: Iterable[str]) -> Directory:
-    """Who the addresses are, by one statement."""
+    """The principals of the addresses, by one statement."""
     search = search_of(addresses)
     if not (search.uids or search.names or search.emails):
         return Directory()
@@ -30,7 +30,8 @@ async def directory_of(storage: Scheduling, addresses: Iterable[str]) -> Directo
 
 
 def search_of(addresses: Iterable[str]) -> AddressSearch:
-    """What the addresses name. An id is looked for as it is written, and in the cases that are usual."""
+    """The ids, names and e-mail addresses in the addresses. An id is searched as written, in lower case and in upper
+    case."""
     uids: set[str] = set()
     names: set[str] = set()
     emails: set[str] = set()

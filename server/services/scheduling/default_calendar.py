@@ -1,4 +1,4 @@
-"""The calendar that takes what is scheduled (RFC 6638 §4.3, §9.2), and the one that takes assigned tasks."""
+"""The default calendar for scheduled events (RFC 6638 §4.3, §9.2), and the one for assigned tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from server.domain.objects import Collection
 
 DEFAULT_CALENDAR = "{urn:ietf:params:xml:ns:caldav}schedule-default-calendar-URL"
 DEFAULT_TASKS = "{http://calendarserver.org/ns/}schedule-default-tasks-URL"
-"""Apple's: the calendar that takes tasks."""
+"""Apple's property for the default calendar of tasks."""
 
 Scheduled = Literal["VEVENT", "VTODO"]
 """Components that are scheduled."""

@@ -1,1 +1,1 @@
-"""Use cases that ask by time: windows of a calendar, free-busy."""
+"""Use cases about time: windows of a calendar, free-busy."""

@@ -1,4 +1,4 @@
-"""Windows that stored occurrences do not cover: computed from the stored recurrences of the objects, not from texts."""
+"""Windows that the stored occurrences do not cover, computed from the stored recurrences of the objects."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from server.storage import Storage
 from server.storage.reads import MAX_TIMINGS, StoredRecurrence
 
 _PAGE = 100
-"""Recurrences that are read at once."""
+"""Recurrences that one statement reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of time, and the zone that places floating times and dates in it."""
+    """A period of time, and the zone in which floating times and dates are understood."""
 
     start: datetime
     end: datetime
@@ -40,8 +40,10 @@ class Window:
 async def overlapping(
     storage: Storage, found: Found, ids: Sequence[int], window: Window, components: Sequence[str] | None
 ) -> Mapping[int, bool]:
-    """Whether objects overlap a window, by id; those of other types than `components` and those without a stored
-    recurrence are missing. An object overlaps where its rule takes too much work in the window. Raises `AccessDenied`.
+    """Whether objects overlap a window, by id.
+
+    The result lacks objects of other types than `components`, and those without a stored recurrence. An object counts
+    as overlapping if its rule takes too much work in the window. Raises `AccessDenied`.
     """
     overlaps: dict[int, bool] = {}
     async for page in _pages(storage, readable(found), ids, components):
@@ -50,10 +52,10 @@ async def overlapping(
 
 
 async def timings(storage: Storage, found: Found, ids: Sequence[int], window: Window) -> Mapping[int, Sequence[Timing]]:
-    """The instances of objects that overlap a window, by id, in order of place on the time line and recurrence id.
+    """The instances of objects that overlap a window, by id, in order of start and recurrence id.
 
-    Objects without a stored recurrence are missing, those with too many instances, and those behind `MAX_TIMINGS`
-    instances of others. Raises `AccessDenied`.
+    The result lacks objects without a stored recurrence, those with too many instances, and those that come after
+    `MAX_TIMINGS` instances of others. Raises `AccessDenied`.
     """
     instances: dict[int, Sequence[Timing]] = {}
     room = MAX_TIMINGS
@@ -69,9 +71,9 @@ async def timings(storage: Storage, found: Found, ids: Sequence[int], window: Wi
 async def busy(
     storage: Storage, found: Found, ids: Sequence[int], window: Window
 ) -> tuple[list[BusyPeriod], frozenset[int]]:
-    """What objects make busy in a window; and the ids of those that have a stored recurrence.
+    """The busy periods of objects in a window, and the ids of those objects that have a stored recurrence.
 
-    Raises `TooManyInstances` when a rule takes too much work because the window is long, and `AccessDenied`.
+    Raises `TooManyInstances` if a rule takes too much work because the window is long, and `AccessDenied`.
     """
     periods: list[BusyPeriod] = []
     known: set[int] = set()
@@ -140,5 +142,5 @@ def _busy(page: Sequence[StoredRecurrence], window: Window) -> tuple[list[BusyPe
         if recurrences is not None:
             read.append(item.object_id)
             periods += busy_of_recurrence(recurrences, window.start, window.end, window.zone)
-    # merged off the event loop: little remains, even of a rule for every second
+    # merged in the thread: few periods remain, even of a rule for every second
     return merge(periods, window.start, window.end), read

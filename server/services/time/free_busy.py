@@ -1,4 +1,4 @@
-"""When somebody is busy: from the stored occurrences of calendars, and from texts where those do not reach."""
+"""Busy times: from the stored occurrences of calendars, and from texts for windows that these do not cover."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from server.storage import Storage
 from server.storage.reads import BusyTimes
 
 MAX_AVAILABILITY = 16 * 1024 * 1024
-"""Characters of a calendar's VAVAILABILITY objects, which are read together since their priorities decide."""
+"""Characters of a calendar's VAVAILABILITY objects, which are read together because their priorities decide."""
 
 _CALENDARS_AT_ONCE = 200
 """Calendars whose stored occurrences are merged by one statement."""
@@ -33,11 +33,10 @@ _FEW = 1_000
 async def busy_periods(
     storage: Storage, calendars: Sequence[Found], start: datetime, end: datetime, availability: Sequence[str] = ()
 ) -> list[BusyPeriod]:
-    """The merged busy periods of calendars that were found, in a window (RFC 4791 §7.10), with what availabilities make
-    of it.
+    """The merged busy periods of found calendars in a window (RFC 4791 §7.10), with the unavailable times (RFC 7953).
 
     `availability` are texts of CALDAV:calendar-availability (RFC 7953 §7.2.4); VAVAILABILITY objects in the calendars
-    count too. Raises `TooManyInstances` when a rule takes too much work because the window is long, and `AccessDenied`.
+    count, too. Raises `TooManyInstances` if a rule takes too much work because the window is long, and `AccessDenied`.
     """
     found: list[BusyPeriod] = []
     wide = (later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN))
@@ -55,7 +54,7 @@ async def busy_periods(
 async def _busy_in(
     storage: Storage, calendar: Found, times: BusyTimes, start: datetime, end: datetime
 ) -> list[BusyPeriod]:
-    """What one calendar makes busy in a window; neither merged nor clipped."""
+    """The busy periods of one calendar in a window, neither merged nor clipped."""
     collection, need = collection_of(calendar), Privilege.READ_FREE_BUSY
     zone = await zone_of_calendar(collection)
     found = [BusyPeriod(begin, finish, busy) for busy, begin, finish in times.merged]
@@ -84,7 +83,7 @@ async def _busy_in(
 
 def _busy(texts: Iterable[str], start: datetime, end: datetime, zone: Zone, owner: frozenset[str]) -> list[BusyPeriod]:
     calendars = map(parse_calendar, texts)
-    # merged here too, off the event loop: what remains is little, even of a rule for every second
+    # merged in the thread: few periods remain, even of a rule for every second
     found = (
         period
         for calendar in calendars

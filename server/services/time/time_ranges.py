@@ -1,4 +1,5 @@
-"""Which objects of a calendar lie in a window of time: from the stored occurrences, and from the text beyond them."""
+"""The objects of a calendar that overlap a window: from the stored occurrences, and from texts for windows beyond
+them."""
 
 from __future__ import annotations
 
@@ -25,16 +26,16 @@ from server.storage import Storage
 from server.storage.reads import Timings
 
 _MANY = 2_000
-"""Occurrences from which they are sorted off the event loop."""
+"""Number of occurrences from which they are sorted in a thread."""
 _KEPT_LENGTH = 10_000
-"""Characters of a text up to which its zone is kept; those of the whole history of a zone are shorter."""
+"""Characters of a text up to which its zone is cached; the whole history of any zone is shorter."""
 _KEPT = 256
-"""Zones that are kept."""
+"""Zones in the cache."""
 _zones: dict[str, Zone] = {}
 
 
 async def zone_of_text(text: str) -> Zone:
-    """The zone of a CALDAV:calendar-timezone or CALDAV:timezone; what is not kept is read off the event loop.
+    """The zone of a CALDAV:calendar-timezone or CALDAV:timezone, cached; it is parsed in a thread.
 
     Raises `InvalidCalendarData`, `TooManyInstances`.
     """
@@ -53,7 +54,7 @@ def _zone_of_text(text: str) -> Zone:
 
 
 async def zone_of_calendar(collection: Collection) -> Zone:
-    """What gives floating times and dates of a calendar their place, where a request does not say (RFC 4791 §5.2.2)."""
+    """The zone for floating times and dates of a calendar, if the request names none (RFC 4791 §5.2.2)."""
     if collection.timezone is None:
         return UTC_ZONE
     try:
@@ -79,11 +80,11 @@ async def objects_in(
     *,
     components: Sequence[str] | None = None,
 ) -> frozenset[int]:
-    """Ids of the objects of the calendar that was found with an occurrence that overlaps a window (RFC 4791 §9.9).
+    """Ids of the objects of the found calendar with an occurrence that overlaps a window (RFC 4791 §9.9).
 
-    `stored` are occurrences read before for the same zone; they are used if the window is the same. Of objects whose
-    occurrences are not all stored, only those of the types in `components` are read; None: all. An object whose rule
-    takes too much work in the window is among them. Raises `AccessDenied`.
+    `stored` are occurrences that were read before for the same zone; they are used if the window is the same. Objects
+    whose occurrences are not all stored are read only if they have one of the types in `components`; None: all types.
+    An object whose rule takes too much work in the window counts as overlapping. Raises `AccessDenied`.
     """
     collection = readable(found)
     if stored is not None and stored.time_range == time_range:
@@ -107,9 +108,8 @@ async def objects_in(
 
 
 async def ringing_in(storage: Storage, found: Found, time_range: TimeRange) -> frozenset[int]:
-    """Ids of the objects of the calendar that was found of which an alarm may ring in a window, wherever floating times
-    lie. Raises `AccessDenied`.
-    """
+    """Ids of the objects of the found calendar that may have an alarm in a window, in any zone. Raises
+    `AccessDenied`."""
     return frozenset(await storage.ringing(readable(found), _bounds(time_range)))
 
 
@@ -119,23 +119,23 @@ class StoredOccurrences:
 
     time_range: TimeRange
     by_object: Mapping[int, Sequence[Timing]]
-    """As `timings_by_object` gives them."""
+    """As `timings_by_object` returns them."""
     unexpanded: frozenset[int]
-    """Objects of which not all that overlap the window is stored."""
+    """Objects whose occurrences in the window are not all stored."""
     revision: int
     """Objects with a later revision may have changed since."""
 
     def of(self, object_id: int, revision: int) -> Sequence[Timing] | None:
-        """All occurrences of an object in the window; None where they are not known for its revision."""
+        """All occurrences of an object in the window; None if they are not known for its revision."""
         if revision > self.revision or object_id in self.unexpanded:
             return None
         return self.by_object.get(object_id, ())
 
 
 async def stored_in(storage: Storage, found: Found, time_range: TimeRange, zone: Zone) -> StoredOccurrences | None:
-    """The occurrences that overlap a window in the calendar that was found, from what is stored.
+    """The stored occurrences of the found calendar that overlap a window.
 
-    None for more than are held at once. Raises `AccessDenied`.
+    None if there are more than `MAX_TIMINGS`. Raises `AccessDenied`.
     """
     collection = readable(found)
     rows = await storage.timings(collection, _bounds(time_range), _bounds(widened(time_range)))
@@ -159,9 +159,9 @@ async def stored_in(storage: Storage, found: Found, time_range: TimeRange, zone:
 
 
 def timings_by_object(found: Timings, time_range: TimeRange, zone: Zone) -> dict[int, list[Timing]]:
-    """What overlaps a window, in order of place on the time line and recurrence id.
+    """The instances that overlap a window, by object, in order of start in the zone and recurrence id.
 
-    Times stay as they are stored: written out in its place, a floating time or a date would be another one.
+    Floating times and dates are returned as they are stored, not converted to the zone.
     """
     by_object: dict[int, list[Timing]] = {}
     for object_id, timing in found.timed:
@@ -199,7 +199,8 @@ def _overlapping(rows: Sequence[Row], time_range: TimeRange, zone: Zone) -> list
 
 
 def text_overlaps(text: str, time_range: TimeRange, zone: Zone) -> bool:
-    """Whether any component of an object overlaps a window, by its text. True where that takes too much work."""
+    """Whether any component of an object overlaps a window, by its text. True if the computation takes too much
+    work."""
     calendar = parse_calendar(text)
     matcher = TimeRangeMatcher(calendar, zone)
     try:

@@ -1,7 +1,7 @@
-"""What files beside the objects say of a collection: `.Radicale.props`, and what vdirsyncer's folders have.
+"""Files with the properties of a collection, beside those of the objects: `.Radicale.props`, and vdirsyncer's files.
 
-Radicale keeps texts only, under short names. What it cannot hold stands in `.Koyomi.props` beside it, which Radicale
-leaves alone: properties with markup inside, as XML, and a name that a folder cannot have.
+Radicale stores property texts under short names. `.Koyomi.props`, which Radicale ignores, has the rest: properties that
+contain elements, as XML, and a collection name that a folder cannot have.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _SETTABLE = re.compile(
     r"\{DAV:\}displayname|\{urn:ietf:params:xml:ns:caldav\}(calendar-description|schedule-calendar-transp|default-alarm-.*)"
     r"|\{urn:ietf:params:xml:ns:carddav\}addressbook-description"
 )
-"""What may be set in the namespaces of the standards; all else there is computed."""
+"""Properties in the namespaces of the standards that can be set; all others there are computed."""
 _NAME = re.compile(r"(?:\{([^{}\s]+)\}|([A-Z]+):)([\w.-]+)")
 _WHOLE_NUMBER = re.compile(r"[+-]?\d{1,10}")
 _MAX_SIZE = 16 * 1024 * 1024
@@ -62,12 +62,12 @@ _TAGS: tuple[Tag, ...] = ("VCALENDAR", "VADDRESSBOOK", "VSUBSCRIBED")
 
 @dataclass(slots=True)
 class Shown:
-    """What is said of a collection."""
+    """The properties of a collection, as files have them."""
 
     tag: Tag | None = None
-    """What it is; None where only its files tell."""
+    """Its kind; None if it follows from the files of the objects."""
     name: str | None = None
-    """Its name, where the folder's is another."""
+    """Its name, if it differs from the folder's."""
     components: tuple[str, ...] = ()
     timezone: str | None = None
     source: str | None = None
@@ -75,11 +75,11 @@ class Shown:
     properties: dict[str, str] = field(default_factory=dict)
     """`{ns}local` to the XML element as text."""
     refused: list[tuple[Path, str]] = field(default_factory=list)
-    """What could not be taken, and why."""
+    """Files and properties that are refused, with the reason."""
 
     @property
     def kind(self) -> HomeKind | None:
-        """The home that it belongs into."""
+        """The kind of home that it belongs to."""
         return None if self.tag is None else "addressbook" if self.tag == "VADDRESSBOOK" else "calendar"
 
 
@@ -90,7 +90,7 @@ def text_property(name: str, text: str) -> str:
 
 
 def text_of(fragment: str) -> str | None:
-    """The text of a property; None where there is more to it: elements or attributes."""
+    """The text of a property; None if it contains elements or has attributes."""
     element = etree.fromstring(fragment.encode(), _PARSER)
     return None if len(element) or element.attrib else element.text or ""
 
@@ -107,7 +107,7 @@ def equal(one: str, other: str) -> bool:
 
 
 def read_folder(folder: Path, limits: Limits) -> Shown:
-    """What the files of a collection's folder say. What cannot be taken is in `refused`."""
+    """The properties in the files of a collection's folder. Those that are not valid are in `refused`."""
     shown = Shown()
     for file, take in ((RADICALE, _take_texts), (KOYOMI, _take_elements)):
         path = folder / file
@@ -155,7 +155,7 @@ def _take_texts(shown: Shown, path: Path, document: Mapping[str, object], limits
 
 
 def _take(shown: Shown, path: Path, name: str, value: str, limits: Limits) -> None:
-    """Take one property with a text."""
+    """Read one property with a text."""
     try:
         if name == _COMPONENTS:
             components = [each.strip().upper() for each in value.split(",")]
@@ -213,7 +213,7 @@ def _set(shown: Shown, name: str, fragment: str, limits: Limits) -> None:
 
 
 def write_folder(folder: Path, collection: Collection) -> None:
-    """Write what `read_folder` reads back; the folder's name is known to be the collection's where it can be."""
+    """Write the files that `read_folder` reads. They have the name of the collection if the folder has another one."""
     kind: HomeKind = "addressbook" if collection.kind == "addressbook" else "calendar"
     texts: dict[str, str] = {"tag": "VADDRESSBOOK" if kind == "addressbook" else "VCALENDAR"}
     elements: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Files that are not in UTF-8, which RFC 5545 §3.1.4 and RFC 6350 §3.1 demand: some older exports."""
+"""Files that are not in UTF-8, as RFC 5545 §3.1.4 and RFC 6350 §3.1 demand: exports of some older programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _NO_TEXT = re.compile("[\udc80-\udcff]")
 _NOT_ASCII = re.compile("[^\x00-\x7f\udc80-\udcff]")
 _WINDOWS = {byte: bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(0x80, 0xA0)}
-"""Windows-1252 has letters and marks where Latin-1 has control characters, which no text has."""
+"""Windows-1252 has letters and marks at the codes of Latin-1's control characters, which occur in no text."""
 
 
 def open_as_utf_8(path: Path, stack: ExitStack) -> tuple[IO[bytes], str | None]:

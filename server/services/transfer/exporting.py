@@ -1,8 +1,9 @@
-"""Export: what `server.services.transfer.importing` reads back.
+"""Export, in the formats that `server.services.transfer.importing` reads.
 
-A collection becomes a stream (one .ics or .vcf file) or a folder with a file for each object, as it was sent, and its
-properties; a person's folder has one for each collection, as Radicale has them; an installation's those of everybody,
-and who they are. Objects that change meanwhile are in it as they were or as they are.
+A collection is exported as a stream (one .ics or .vcf file), or as a folder with its properties and a file for each
+object, with the text that the client sent. A person's folder has a folder for each collection, as in Radicale. The
+folder of an installation has those of all people, and the document of all principals. An object that changes during the
+export is exported in its old or its new state.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _MAX_FILE_NAME = 255
 
 @dataclass(slots=True)
 class Exported:
-    """What was written."""
+    """The numbers of exported collections and objects."""
 
     collections: int = 0
     objects: int = 0
@@ -66,7 +67,7 @@ class Exporter:
         """Called with the number of objects written since the last call."""
 
     async def everybody(self) -> AsyncIterator[PrincipalRecord]:
-        """All principals, by name. Raises `AccessDenied` for who is no administrator."""
+        """All principals, by name. Raises `AccessDenied` unless the actor is an administrator."""
         demand_in_directory(self._actor, Privilege.READ)
         after: str | None = None
         while page := await self._directory.principals(_EVERYBODY, after=after, limit=_PRINCIPALS):
@@ -81,10 +82,11 @@ class Exporter:
         ]
 
     async def named(self, owner: PrincipalRecord, name: str, kind: HomeKind | None = None) -> list[Found]:
-        """The calendars and address books in a person's homes with a name, or of a kind and name, as the person sees
-        them. What others have shared with them also has the name OWNER/NAME, by its owner's name for it.
+        """The calendars and address books with a name in a person's homes, in the person's view; `kind`: only those of
+        a kind.
 
-        Raises `NotFound` when there is none.
+        A shared collection is also found as OWNER/NAME, with its name in the owner's home. Raises `NotFound` if there
+        is none.
         """
         kinds = _KINDS if kind is None else (kind,)
         shown = await self._shown(owner, kinds)
@@ -121,7 +123,7 @@ class Exporter:
         return {each.collection.id for each in found if each.collection is not None}
 
     async def count(self, owners: Sequence[PrincipalRecord], chosen: Sequence[Found]) -> int:
-        """Objects in the chosen collections, or in all of the owners'."""
+        """The number of objects in the chosen collections; if none are chosen, in all collections of the owners."""
         if chosen:
             return sum(collection_of(each).member_count for each in chosen)
         total = 0
@@ -130,7 +132,7 @@ class Exporter:
         return total
 
     async def stream(self, found: Found, out: IO[bytes]) -> None:
-        """Write a collection as one iCalendar stream, or one after the other its cards. Raises `AccessDenied`."""
+        """Write a collection as one iCalendar stream, or as a sequence of vCards. Raises `AccessDenied`."""
         collection = collection_of(found)
         self.result.collections += 1
         if collection.kind == "addressbook":
@@ -164,7 +166,7 @@ class Exporter:
             await self.folder(found, folder / _folder_name(collection_of(found), taken))
 
     async def everything(self, everybody: Sequence[PrincipalRecord], folder: Path) -> None:
-        """Write what everybody has, and who they are, into a new folder."""
+        """Write all collections of everybody, and the document of all principals, into a new folder."""
         (folder / ROOT).mkdir(parents=True)
         document = json.dumps(_principals_document(everybody), ensure_ascii=False, indent=1)
         (folder / PRINCIPALS).write_text(document + "\n", encoding="utf-8")
@@ -184,18 +186,18 @@ def _make(folder: Path) -> None:
 
 
 def _file_names(name: str, uid: str, component: str) -> tuple[str, ...]:
-    """Names for the file of an object, the first that can be is taken: its own, or one from its UID."""
+    """Names for the file of an object, of which the first possible one is used: its own, or one made from its UID."""
     others = (name_of(uid, component), name_of(f"{name}\n{uid}", component))
     return (name, *others) if _can_be_file(name) else others
 
 
 def _can_be_file(name: str) -> bool:
-    """Whether a file may have this name and neither Radicale nor the import would ignore it."""
+    """Whether a file can have this name, and neither Radicale nor the import ignores such a file."""
     return len(name.encode()) <= _MAX_FILE_NAME and name[0] != "." and name[-1] != "~" and "\\" not in name
 
 
 def _write_new(folder: Path, names: Sequence[str], body: bytes) -> None:
-    """Write a file that is not there yet, also where a file system holds two names for one."""
+    """Write a new file; another name is used if the file exists, also on file systems that fold the case of names."""
     for name in names:
         try:
             with (folder / name).open("xb") as file:

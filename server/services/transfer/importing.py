@@ -1,7 +1,7 @@
-"""Import: what files hold is put into collections through the same calls as every other change.
+"""Import: objects in files are put into collections through the same write path as every other change.
 
-What the files say holds afterwards, what they leave out stays: a second run changes nothing. An object is found again
-by its UID, whatever its name is.
+An import sets what the files contain and keeps everything else, so that a second run changes nothing. An existing
+object is recognised by its UID, not by its name.
 """
 
 from __future__ import annotations
@@ -49,23 +49,23 @@ from server.storage.directory import Directory
 AT_ONCE = 8
 """Objects that are written at the same time."""
 _DEFAULTS = {"VCARD": "addressbook", "VTODO": "tasks"}
-"""Collections that every home has, by what goes there; all else goes into `calendar`."""
+"""Default collections by the component; all other components go into `calendar`."""
 _NOT_TAKEN = (InvalidData, InvalidPrincipal, BadRequest, QuotaExceeded, TooManyMembers, TooManyCollections)
-"""Errors that concern one object, collection or person; all others end the import."""
+"""Errors of one object, collection or person; all other errors end the import."""
 
 
 @dataclass(slots=True)
 class Imported:
-    """What an import did. Each object is counted once."""
+    """The result of an import. Each object is counted once."""
 
     made: Made
     created: int = 0
     changed: int = 0
     unchanged: int = 0
     refused: int = 0
-    """Objects, and files, people and properties of collections that were not taken as a whole."""
+    """Refused objects, and refused files, people and properties of collections."""
     superseded: int = 0
-    """Objects and components left out for newer ones with the same UID."""
+    """Objects and components that were skipped, because there are newer ones with the same UID."""
 
 
 class Importer:
@@ -98,7 +98,7 @@ class Importer:
         self.result = Imported(self._places.made)
 
     async def run(self, paths: Sequence[Path], owner: str | None, collection: str | None) -> Imported:
-        """Import paths; `find_sources` says how they are understood. Raises `BadRequest`, `Unavailable`, `OSError`."""
+        """Import paths, as `find_sources` reads them. Raises `BadRequest`, `Unavailable`, `OSError`."""
         if owner is None:
             for path in paths:
                 if (path / ROOT).is_dir() and (path / PRINCIPALS).is_file():
@@ -111,7 +111,7 @@ class Importer:
         return self.result
 
     async def add_people(self, names: Sequence[str]) -> None:
-        """Add people who are not there yet, without passwords."""
+        """Add the people who do not exist yet, without passwords."""
         for name in names:
             try:
                 await self._places.person(name)
@@ -184,7 +184,7 @@ class Importer:
             self._refuse(str(file.path), error.strerror or "This cannot be read.")
 
     def _newest(self, files: Sequence[SourceFile]) -> dict[tuple[str, str], int]:
-        """The greatest version of each component and UID, where one UID could come more than once."""
+        """The greatest version of each component and UID, if a UID may occur more than once."""
         newest: dict[tuple[str, str], int] = {}
         if len(files) == 1 and files[0].kind == "calendar":
             return newest  # its components with one UID are one object
@@ -201,7 +201,8 @@ class Importer:
     # -- objects ------------------------------------------------------------------------------------------------------
 
     async def _item(self, place: Place, item: Item, keep_name: bool, earlier: asyncio.Task[None] | None) -> None:
-        """Put an object, or tell why not, after an `earlier` one with its UID: the first in the file has the UID."""
+        """Put an object, or report why it is refused. It waits for an `earlier` one with its UID: the first one gets
+        the UID."""
         if earlier is not None:
             await asyncio.wait((earlier,))
         try:
@@ -211,7 +212,7 @@ class Importer:
             self._refuse(item.place(line), item.lines.message(error.message))
 
     async def _put(self, place: Place, item: Item, keep_name: bool) -> None:
-        """Put an object unless it is there already. Raises what reading and writing it raise."""
+        """Put an object unless it is stored already. Raises the errors of `Objects.read` and `Objects.store`."""
         etag = etag_of(item.body)
         known = place.by_uid.get(item.uid)
         content = None
@@ -228,10 +229,10 @@ class Importer:
             await self._create(place, item, content, keep_name)
             return
         if known.taken == content.component:
-            self._supersede(item.place(None), f"{known.name} has this UID, and is a newer version, or as new.")
+            self._supersede(item.place(None), f"{known.name} has this UID and is a newer version, or an equally new one.")
             return
         if known.taken:
-            raise UidConflict(known.name, f"The UID is that of {known.name}, which this import has taken already.")
+            raise UidConflict(known.name, f"This import has already stored {known.name} with this UID.")
         known.taken = content.component
         await self._replace(place, item, content, known)
 
@@ -241,7 +242,7 @@ class Importer:
         place.names.add(name)
         try:
             await self._objects.store(self._actor, place.found.new_member(name), content, plain_if_taken=True)
-        except (WriteConflict, UidConflict):  # somebody else put it meanwhile, or something by this name
+        except (WriteConflict, UidConflict):  # another client has put the object, or one with this name
             await self._replace(place, item, content, known)
         except KoyomiError:
             del place.by_uid[content.uid]
@@ -257,7 +258,7 @@ class Importer:
                 return
             try:
                 await self._objects.store(self._actor, found, content, plain_if_taken=True)
-            except UidConflict:  # somebody else put it meanwhile
+            except UidConflict:  # another client has put the object
                 raise WriteConflict from None
             known.name, known.etag = found.name, content.etag
             if existing is None:
@@ -268,11 +269,11 @@ class Importer:
         try:
             await change(partial(self._place_of, place, content, known), store)
         except TooManyConflicts:
-            message = "Others change this object all the time; import it again."
+            message = "Other clients keep changing this object; import it again."
             raise UidConflict(known.name, message) from None
 
     async def _place_of(self, place: Place, content: ObjectContent, known: Known) -> Found:
-        """The member that has the UID, or a name that is free for one."""
+        """The member that has the UID, or a free name."""
         holder = await self._storage.uid_holder(place.collection, content.uid)
         if holder is not None:
             return await self._member(place, holder)
@@ -283,7 +284,7 @@ class Importer:
         actor = replace(self._actor, acting_for=place.owner.id)
         found = await self._lookup.find(actor, place.found.new_member(name).target, Privilege.BIND, text=True)
         if found.collection is not None:
-            # As it is now: it may have been shared since.
+            # as it is now: it may have been shared since
             place.found = found.holder()
         return place.found.new_member(name) if found.collection is None else found
 
@@ -295,7 +296,8 @@ def _ended(free: asyncio.Semaphore, at_work: dict[str, asyncio.Task[None]], uid:
 
 
 class _Targets:
-    """The collections that one source goes into. Each is looked for once; an error stays the same for all objects."""
+    """The collections that one source goes into. Each is looked up once; its objects share the collection or the
+    error."""
 
     def __init__(self, places: Places, source: Source) -> None:
         self._places = places
@@ -303,14 +305,14 @@ class _Targets:
         self._found: dict[tuple[HomeKind, str], Place | KoyomiError] = {}
 
     async def make(self) -> None:
-        """Find or make the person, and the collection if it is known which. Raises what `Places` raises."""
+        """Find or make the person, and the collection if its kind and name are known. Raises the errors of `Places`."""
         if self._source.collection is None or self._source.shown.kind is None:
             await self._places.person(self._source.owner)
         else:
             await self.find(self._source.shown.kind, self._source.collection)
 
     async def find(self, kind: HomeKind, name: str) -> Place:
-        """The collection of a kind and name. Raises what `Places` raises."""
+        """The collection of a kind and name. Raises the errors of `Places`."""
         found = self._found.get((kind, name))
         if found is None:
             titles = (_titles(file) for file in self._source.files if file.kind == kind)
@@ -333,7 +335,7 @@ def _titles(file: SourceFile) -> Titles:
 
 
 def _free_name(place: Place, item: Item, content: ObjectContent, keep_name: bool, limits: Limits) -> str:
-    """A name that nothing has: that of the file where it is to be kept, else from the UID."""
+    """A free name: that of the file if it is to be kept, otherwise one made from the UID."""
     names = [name_of(content.uid, content.component), name_of(content.etag, content.component)]
     file = item.file.name
     if keep_name and item.alone and can_be_name(file, limits):
@@ -342,7 +344,8 @@ def _free_name(place: Place, item: Item, content: ObjectContent, keep_name: bool
 
 
 def _same(item: Item, existing: Object) -> bool:
-    """Whether an object taken out of a larger file is what is stored, except what such a file does not keep."""
+    """Whether an object from a file with several objects equals the stored one, except the parts that such files
+    lose."""
     stored, taken = existing.text or "", decoded(item.body)
     if item.component == "VCARD":
         return concatenate([stored]) == concatenate([taken])

@@ -1,4 +1,4 @@
-"""The objects that files hold, one by one: a file may hold one, many or none, and be larger than memory."""
+"""The objects in files, one by one: a file may contain one, many or none, and be larger than memory."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ _SAFE_UID = re.compile(r"[A-Za-z0-9_@=+-][A-Za-z0-9._@=+-]{0,199}")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An object, not judged yet."""
+    """An object in a file, not validated yet."""
 
     component: str
-    """VEVENT, ..., VCARD; empty for what is nothing of that kind."""
+    """VEVENT, ..., VCARD; empty if the text is none of these."""
     body: bytes
     uid: str
-    """Empty where reading has to tell."""
+    """Empty if it is not known before the object is parsed."""
     lines: Lines
     file: Path
     alone: bool
-    """Whether the file holds nothing else."""
+    """Whether the file contains nothing else."""
     whole: bool
-    """Whether `body` is the file as it is."""
+    """Whether `body` is the whole file, unchanged."""
     version: int = 0
-    """The greater of two objects with one UID is the newer."""
+    """Of two objects with one UID, the newer has the greater version."""
     superseded: tuple[tuple[int, str], ...] = ()
-    """Components of the object that are left out for newer ones, by line of the file, with the reason."""
+    """Components of the object that are skipped because there are newer ones: the line in the file, and the reason."""
 
     def place(self, line: int | None) -> str:
-        """File and line, as they are told to people."""
+        """File and line, for messages."""
         return f"{self.file}:{self.lines.place(line)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Titles:
-    """What a file says of itself."""
+    """The metadata of a calendar in a file."""
 
     name: str = ""
     description: str = ""
@@ -121,7 +121,7 @@ def _mapped(file: IO[bytes], stack: ExitStack) -> mmap.mmap | bytes:
 def _cards(path: Path, data: mmap.mmap | bytes) -> Iterator[Item]:
     cards = split_cards(data)
     first, second = next(cards, None), next(cards, None)
-    if second is None:  # no more than one: as it is, unless it has no UID
+    if second is None:  # a single card is taken unchanged, unless it has no UID
         item = None if first is None else _card(path, first, alone=True)
         if item is not None and first is not None and item.body != first.octets:
             yield item
@@ -140,7 +140,7 @@ def _card(path: Path, card: CardPart, *, alone: bool) -> Item:
         text.encode()
         text, added = with_uid(text)
     except (UnicodeEncodeError, InvalidData):
-        pass  # reading the card says what is wrong with it
+        pass  # parsing the card reports the error
     segments: tuple[tuple[int, int], ...] = ((1, card.line),)
     if added:
         octets = text.encode()
@@ -149,7 +149,7 @@ def _card(path: Path, card: CardPart, *, alone: bool) -> Item:
 
 
 def name_of(uid: str, component: str) -> str:
-    """The name of an object that is known by its UID alone: always the same for the same UID."""
+    """A name for an object, made from its UID: always the same for the same UID."""
     suffix = ".vcf" if component == "VCARD" else ".ics"
     if _SAFE_UID.fullmatch(uid):
         return uid + suffix
@@ -157,7 +157,7 @@ def name_of(uid: str, component: str) -> str:
 
 
 def can_be_name(text: str, limits: Limits) -> bool:
-    """Whether a collection or an object can have this name: it stands in URLs."""
+    """Whether a collection or an object can have this name, which is a segment of its URL."""
     octets = text.encode("utf-8", "replace")
     return (
         text not in {"", ".", ".."}

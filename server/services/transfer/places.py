@@ -1,4 +1,4 @@
-"""Where an import puts objects: people and collections, found or made."""
+"""The people and collections that an import puts objects into, found or made."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ from server.storage.directory import Directory, PrincipalRecord
 
 _PAGE = 5000
 _MIXED = ("VEVENT", "VJOURNAL", "VTODO")
-"""What Radicale's calendars take of which it is not said."""
+"""The components of a Radicale calendar without a component set."""
 
 
 @dataclass(slots=True)
 class Known:
-    """An object of a collection."""
+    """A stored object of a collection."""
 
     name: str
     etag: str
     taken: str = ""
-    """The type of its component when this run has put it, or found it to be the same."""
+    """The component type if this import has put the object, or has found it unchanged; otherwise empty."""
 
 
 @dataclass(slots=True)
 class Place:
-    """A collection that is imported into, and what it holds."""
+    """A collection that an import puts objects into, and its members."""
 
     owner: PrincipalRecord
     found: Found
-    """The collection as it was found last."""
+    """The latest result of the lookup."""
     by_uid: dict[str, Known]
     names: set[str]
 
@@ -65,13 +65,13 @@ class Place:
 
 @dataclass(slots=True)
 class Made:
-    """What was made on the way."""
+    """Numbers of people and collections that an import has made or changed."""
 
     people: int = 0
     collections: int = 0
     collections_changed: int = 0
     without_password: set[str] = field(default_factory=set)
-    """Names of the people of the import who have no password."""
+    """Names of those people of the import who have no password."""
 
 
 class Places:
@@ -90,7 +90,7 @@ class Places:
         self.made = Made()
 
     async def person(self, name: str) -> PrincipalRecord:
-        """Who has a name; a person without a password where nobody has.
+        """The person with a name; if there is none, one is made, without a password.
 
         Raises `InvalidPrincipal`, `BadRequest`, `AccessDenied`.
         """
@@ -109,16 +109,17 @@ class Places:
     async def place(
         self, owner: PrincipalRecord, kind: HomeKind, name: str, shown: Shown, titles: Iterable[Titles]
     ) -> Place:
-        """A collection of a person, as `shown` says; what is missing is made, with `titles` where nothing else is said.
+        """A collection of a person with the properties in `shown`; it is made if it does not exist.
 
-        Raises `BadRequest` for a name that cannot be, or is that of something else; `TooManyCollections`.
+        A new collection takes properties from `titles` that `shown` lacks. Raises `BadRequest` if the name is not
+        possible, or that of another kind of collection, and `TooManyCollections`.
         """
         actor = replace(self._actor, acting_for=owner.id)
         find = partial(self._find, actor, owner, kind, name)
         found = await change(find, partial(self._delete_if_too_narrow, actor, shown))
         if found.collection is None:
             if not can_be_name(name, self._limits):
-                raise BadRequest("This cannot be the name of a collection: it stands in URLs.")
+                raise BadRequest("A collection cannot have this name, which is a part of its URL.")
             await self._collections.create(actor, found, _new(kind, name, shown, titles))
             self.made.collections += 1
             found = await find()
@@ -136,9 +137,9 @@ class Places:
         return found
 
     async def _delete_if_too_narrow(self, actor: Actor, shown: Shown, found: Found) -> Found:
-        """Delete an empty calendar that does not take what is imported; returns what is there then.
+        """Delete an empty calendar that does not take the components of the import; returns the result of a new lookup.
 
-        Raises `WriteConflict` if somebody has put something into it, or changed it.
+        Raises `WriteConflict` if the calendar has changed meanwhile.
         """
         collection = found.collection
         if collection is None or not _takes_too_little(collection, shown):
@@ -150,7 +151,7 @@ class Places:
     async def _set(self, actor: Actor, found: Found, shown: Shown) -> None:
         collection = collection_of(found)
         if shown.tag == "VSUBSCRIBED" and collection.source is None:
-            raise BadRequest(f"{collection.name} is there already, and is no subscription.")
+            raise BadRequest(f"{collection.name} exists already and is not a subscription.")
         there = collection.properties
         changed = {
             name: value
@@ -174,7 +175,7 @@ class Places:
 
 
 def _takes_too_little(collection: Collection, shown: Shown) -> bool:
-    """Whether an empty calendar, such as every home has, stands where one that takes more is to be."""
+    """Whether a calendar is empty, as the first ones of each home are, and lacks components that the import needs."""
     wanted = _components(shown)
     return (
         collection.kind == "calendar"

@@ -1,8 +1,8 @@
-"""Where an import comes from: which files and folders are which person's collection.
+"""The sources of an import: the files and folders of each person and collection.
 
-A folder with `collection-root` in it (or that folder itself) is a Radicale server's: a folder for each person, in it
-one for each collection. A folder with files in it, or with `.Radicale.props`, is one collection. Any other folder is a
-person's, with a folder for each collection in it.
+A folder that contains `collection-root`, and `collection-root` itself, belong to a Radicale server: it has a folder for
+each person, which has one for each collection. A folder with files, or with `.Radicale.props`, is one collection. Any
+other folder belongs to a person and has a folder for each collection.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from server.services.transfer.collection_properties import RADICALE, Shown, read
 
 ROOT = "collection-root"
 PRINCIPALS = "principals.json"
-"""The file beside it that says who is who (`koyomi principals load` reads it too)."""
+"""The file beside it with all principals (`koyomi principals load` reads it, too)."""
 SUFFIXES: dict[str, HomeKind] = {
     ".ics": "calendar",
     ".ical": "calendar",
@@ -39,12 +39,12 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What goes into one collection; or into those that every home has, by what it is."""
+    """Files for one collection, or for the default collections of their components."""
 
     path: Path
     owner: str
     collection: str | None
-    """Its name; None for those that every home has."""
+    """Its name; None for the default collections."""
     files: Sequence[SourceFile]
     shown: Shown
     keep_names: bool
@@ -53,19 +53,20 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Something that is not taken, and why."""
+    """A file or an object that is refused, and the reason."""
 
     place: str
-    """File, and line where there is one."""
+    """The file, with a line if one is known."""
     reason: str
 
 
 def find_sources(
     paths: Sequence[Path], owner: str | None, collection: str | None, limits: Limits
 ) -> Iterator[Source | Refused]:
-    """What paths hold. `owner` and `collection` say where it goes, of a Radicale server what is taken of it.
+    """The sources in paths.
 
-    Raises `BadRequest` when `owner` is missing where it cannot be known, or a path holds nothing that could be taken.
+    `owner` and `collection` name the target; of a Radicale server they select what is imported. Raises `BadRequest` if
+    `owner` is missing and does not follow from the path, or if a path contains nothing that can be imported.
     """
     for path in paths:
         if not path.is_dir():
@@ -89,7 +90,7 @@ def find_sources(
 
 def _demanded(owner: str | None, path: Path) -> str:
     if owner is None:
-        raise BadRequest(f"{path}: say whose it is to be with --user.")
+        raise BadRequest(f"{path}: name the owner with --user.")
     return owner
 
 
@@ -110,7 +111,7 @@ def _server(root: Path, owner: str | None, collection: str | None, limits: Limit
         if shown.tag is not None:
             yield Refused(str(folder), "This collection belongs to no person: import it by itself, with --user.")
             continue
-        yield Source(folder, folder.name, None, (), Shown(), True)  # a person, perhaps with no collection
+        yield Source(folder, folder.name, None, (), Shown(), True)  # a person, who may have no collection
         yield from _home(folder.name, folder, collection, limits)
 
 
@@ -128,7 +129,7 @@ def _home(owner: str, folder: Path, collection: str | None, limits: Limits) -> I
 
 
 def _collection(owner: str, folder: Path, name: str | None, limits: Limits) -> Source | None:
-    """The collection that a folder is; None for one with nothing in it that tells of one."""
+    """The collection in a folder; None if the folder has neither objects nor properties of one."""
     shown = read_folder(folder, limits)
     files = []
     for file in sorted(folder.iterdir()):

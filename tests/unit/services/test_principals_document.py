@@ -51,7 +51,7 @@ def test_an_entry_says_what_it_says() -> None:
         ({"name": "a/b"}, "slash"),
         ({"name": "a:b"}, "colon"),
         ({"name": "x" * 300}, "at most 255 bytes"),
-        ({"id": ".."}, "stands in URLs"),
+        ({"id": ".."}, "a part of URLs"),
         ({"id": 7}, "id must be a text"),
         ({"emails": "a@b"}, "list of texts"),
         ({"emails": ["nonsense"]}, "not an e-mail address"),
