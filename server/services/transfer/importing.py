@@ -229,7 +229,7 @@ class Importer:
             await self._create(place, item, content, keep_name)
             return
         if known.taken == content.component:
-            self._supersede(item.place(None), f"{known.name} has this UID and is a newer version, or an equally new one.")
+            self._supersede(item.place(None), f"{known.name} has this UID and is at least as new.")
             return
         if known.taken:
             raise UidConflict(known.name, f"This import has already stored {known.name} with this UID.")
