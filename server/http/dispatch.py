@@ -66,7 +66,9 @@ class Dispatcher:
                 # OPTIONS * is about the server as a whole (RFC 9110 §9.3.7).
                 whole = wire.target == "*" and wire.method == "OPTIONS"
                 path = parse("/" if whole else wire.target, self._prefix)
-                front_end = next(each for each in self._front_ends if each.takes(path))
+                for front_end in self._front_ends:
+                    if front_end.takes(path):
+                        break
                 request = entry.request = front_end.open(wire, path)
                 answer = await _answer(front_end, wire, request)
             except KoyomiError as error:

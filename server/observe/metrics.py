@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 JOB_SECONDS = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0)
 """Bounds of the durations of jobs."""
 
+READ_TRIES = 10
+READ_PAUSE = 0.01
+"""Seconds between two tries to read what all workers have written."""
 WRITTEN_EVERY = 1.0
 """Seconds."""
 WATCHED_EVERY = 0.05
@@ -255,4 +259,10 @@ class Metrics:
             return generate_latest(self.registry)
         registry = CollectorRegistry()
         MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
+        for _ in range(READ_TRIES - 1):
+            try:
+                return generate_latest(registry)
+            except struct.error:
+                # A file that another worker has just created is empty for a moment.
+                time.sleep(READ_PAUSE)
         return generate_latest(registry)
