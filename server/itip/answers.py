@@ -1,7 +1,8 @@
 """What attendees' messages do to the organizer's object: REPLY, REFRESH and COUNTER (RFC 5546 §3.2.3, §3.2.6, §3.2.7).
 
 An answer counts when its SEQUENCE is at least that of the last reset of the instance for this attendee, and it is not
-older than their last answer about it, by SEQUENCE and DTSTAMP. An answer without SEQUENCE counts by its arrival.
+older than their last answer about it, by SEQUENCE and DTSTAMP. An answer from elsewhere without SEQUENCE counts by its
+arrival.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ def refreshes(
         is_new = key in invited
         if not is_new and (key in answered or not user.is_here):
             continue
-        instances = view.instances if is_new else tuple(each for each in view.instances if each in changed)
+        # A REQUEST with the series has all of its overrides: it replaces what was there.
+        whole = is_new or (view.has_master and MASTER in changed)
+        instances = view.instances if whole else tuple(each for each in view.instances if each in changed)
         if not instances:
             continue
         request = made_before.get((view, instances))
@@ -144,12 +147,13 @@ class _Reply:
             mine = any(attendee_line(each, self._user, self._directory) for each in self._message.object.components)
             return Received(Outcome.APPLIED, item=True) if mine else IGNORED
         counted = [each for each in self._message.object.components if self._take(each)]
+        self._follow_series()
         if not counted:
             return IGNORED
         return Received(
             Outcome.APPLIED,
             object=None if self._value is self._before else self._value,
-            item=True,
+            item=not self._message.quiet,
             answers=tuple(self._answers),
             changed=frozenset(self._changed),
             invited=tuple(self._invited.values()),
@@ -203,6 +207,35 @@ class _Reply:
         self._value = self._value.with_component(new)
         return True
 
+    def _follow_series(self) -> None:
+        """Let overrides follow an answer for the series where they had the same answer as that before.
+
+        The attendee need not know of them: a change that others do not see makes an override, too.
+        """
+        answer = next((each for each in self._answers if each.instance == MASTER), None)
+        before, now = self._before.master, self._value.master
+        if answer is None or before is None or now is None:
+            return
+        old, new = (attendee_line(each, self._user, self._directory) for each in (before, now))
+        if old is None or new is None or partstat(old) == partstat(new) or partstat(new) == DELEGATED:
+            return
+        version = Version(answer.sequence, answer.dtstamp)
+        named = {self._value.instance_of(each.first("RECURRENCE-ID")) for each in self._message.object.components}
+        for component in self._value.overrides:
+            line = attendee_line(component, self._user, self._directory)
+            if component.instance in named or line is None or partstat(line) != partstat(old):
+                continue
+            if component.token("STATUS") != "CANCELLED" and self._counts(component.instance, version):
+                given = {name: new.params.get(name) for name in ("PARTSTAT", "RSVP", "SCHEDULE-STATUS")}
+                followed = map_attendee(
+                    component,
+                    self._user,
+                    self._directory,
+                    lambda line, given=given: line.with_parameters(given),  # type: ignore[misc]
+                )
+                self._value = self._value.with_component(followed)
+                self._changed.add(component.instance)
+
     def _target(self, instance: str) -> SchedulingComponent | None:
         """The component that an answer is about, or one to be made for the instance; None where there is none."""
         own = self._value.by_instance.get(instance)
@@ -218,9 +251,12 @@ class _Reply:
         return derived(self._value, instance)
 
     def _version(self, component: SchedulingComponent, instance: str) -> Version:
-        """The version of an answer; without SEQUENCE it is about the present one, without DTSTAMP it is from now."""
+        """The version of an answer, without DTSTAMP from now.
+
+        Without SEQUENCE it is 0 (RFC 5546 §3.2.3), from elsewhere the present one: some programs leave it out.
+        """
         sequence = component.sequence
-        if component.first("SEQUENCE") is None:
+        if component.first("SEQUENCE") is None and not self._user.is_here:
             present = describing(self._value, instance)
             last = self._last.get(instance)
             sequence = max(0 if present is None else present.sequence, 0 if last is None else last.sequence)

@@ -9,11 +9,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from server.domain.errors import AttendeeChangeRefused
 from server.domain.scheduling import SchedulingRole
 from server.itip.attendee_copy import Copy, merged_copy
 from server.itip.audience import message_object, told, told_participant
-from server.itip.calendar_users import CalendarUser
+from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.change import Change
 from server.itip.instances import derived
 from server.itip.lines import Line, made
@@ -30,7 +32,7 @@ from server.itip.participants import (
     partstat,
     schedule_agent,
 )
-from server.itip.scheduling_object import SchedulingComponent, SchedulingObject
+from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
 
 PRIVATE_COMMENT = "X-CALENDARSERVER-PRIVATE-COMMENT"
 _IN_REPLIES = frozenset(
@@ -106,8 +108,8 @@ def _plan(
         return Plan(SchedulingRole.ATTENDEE, value, tuple(more))
     if not is_reachable(to):
         return Plan(SchedulingRole.ATTENDEE, value, tuple(more), unreachable={to.key: UNREACHABLE})
-    components = [_reply(component, change, to) for component in replied]
-    reply = Message(Method.REPLY, change.owner, to, message_object(value, components, Method.REPLY))
+    message = reply_object(value, replied, change.owner, to, change.directory, change.dtstamp)
+    reply = Message(Method.REPLY, change.owner, to, message)
     return Plan(SchedulingRole.ATTENDEE, value, (reply, *more))
 
 
@@ -119,12 +121,16 @@ def _replied(change: Change, copy: Copy) -> list[SchedulingComponent]:
         force_send(line) == "REPLY" for component in change.new.components for line in component.all("ORGANIZER")
     )
     found: list[SchedulingComponent] = []
+    series = _changed_answer(change, copy)
     for component in copy.object.components:
         answer = _answer(component, change)
         if answer is None or _is_cancelled(component):
             continue
         before = copy.before.get(component.instance)
-        changed = before is None or answer != _answer(before, change) or _comment(before) != _comment(component)
+        known = None if before is None else _answer(before, change)
+        changed = before is None or answer != known or _comment(before) != _comment(component)
+        # Overrides follow the answer for the series where they did before, unless the REPLY says otherwise.
+        changed = changed or (component.instance != MASTER and series is not None and answer == series)
         if changed or forced:
             found.append(component)
     for instance in copy.excluded:
@@ -154,20 +160,39 @@ def _delegations(change: Change, copy: Copy, to: CalendarUser) -> list[Message]:
     return messages
 
 
-def _reply(component: SchedulingComponent, change: Change, to: CalendarUser) -> SchedulingComponent:
+def reply_object(
+    value: SchedulingObject,
+    components: Iterable[SchedulingComponent],
+    owner: CalendarUser,
+    to: CalendarUser,
+    directory: Directory,
+    dtstamp: str,
+) -> SchedulingObject:
+    """A REPLY about some components of an attendee's copy, each with the answer.
+
+    :param owner: who answers.
+    :param to: the organizer.
+    """
+    found = [_reply(component, owner, to, directory, dtstamp) for component in components]
+    return message_object(value, found, Method.REPLY)
+
+
+def _reply(
+    component: SchedulingComponent, owner: CalendarUser, to: CalendarUser, directory: Directory, dtstamp: str
+) -> SchedulingComponent:
     """A component of a REPLY: who answers, to what, and when that is (RFC 5546 §3.2.3)."""
     names = {*_IN_REPLIES, "STATUS"} if component.name == "VTODO" else _IN_REPLIES
-    own = attendee_line(component, change.owner, change.directory)
-    delegated = {change.directory.key(each) for each in (own.params.get("DELEGATED-TO", ()) if own else ())}
-    items: list[Line] = [made("DTSTAMP", change.dtstamp)]
+    own = attendee_line(component, owner, directory)
+    delegated = {directory.key(each) for each in (own.params.get("DELEGATED-TO", ()) if own else ())}
+    items: list[Line] = [made("DTSTAMP", dtstamp)]
     for line in component.lines:
         if line.name in names or (line.name == PRIVATE_COMMENT and to.is_here):
             items.append(line)
         elif line.name == "ORGANIZER":
             items.append(told_participant(line))
         elif line.name == "ATTENDEE":
-            key = change.directory.key(line.value)
-            if key == change.owner.key or key in delegated:
+            key = directory.key(line.value)
+            if key == owner.key or key in delegated:
                 items.append(told_participant(line))
     return component.with_items(items)
 
@@ -185,6 +210,14 @@ def _answer(component: SchedulingComponent, change: Change) -> str | None:
     """The owner's PARTSTAT in a component; None where it does not invite them."""
     line = attendee_line(component, change.owner, change.directory)
     return None if line is None else partstat(line)
+
+
+def _changed_answer(change: Change, copy: Copy) -> str | None:
+    """The owner's answer of before for the series; None where it is the same now."""
+    before, now = copy.before.get(MASTER), copy.object.master
+    if before is None or now is None or _answer(before, change) == _answer(now, change):
+        return None
+    return _answer(before, change)
 
 
 def _comment(component: SchedulingComponent) -> str:

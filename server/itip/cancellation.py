@@ -11,7 +11,7 @@ from server.itip.calendar_users import Directory
 from server.itip.instances import derived, excluded, master_instance
 from server.itip.invitation import has_same_organizer, is_followed, without_exdates
 from server.itip.messages import Message
-from server.itip.own_parts import with_organizer_status
+from server.itip.own_parts import as_cancelled, with_organizer_status
 from server.itip.reception import (
     IGNORED,
     UID_TAKEN,
@@ -39,7 +39,7 @@ def receive_cancel(
     if not cancelled:
         return IGNORED
     versions = {each.instance: version_of(each) for each in cancelled}
-    after = remembered(memory, versions, memory.removed)
+    after = remembered(memory, versions, memory.removed, cancels=True)
     new = copy
     if new is not None:
         for component in cancelled:
@@ -100,6 +100,4 @@ def _cancelled(component: SchedulingComponent, by: SchedulingComponent) -> Sched
     """A component with STATUS:CANCELLED and the version of the CANCEL; the component itself where it is cancelled."""
     if component.token("STATUS") == "CANCELLED" and component.sequence >= by.sequence:
         return component
-    component = component.with_value("STATUS", "CANCELLED").with_value("SEQUENCE", str(by.sequence))
-    stamp = by.first("DTSTAMP")
-    return component if stamp is None else component.with_lines("DTSTAMP", [stamp])
+    return as_cancelled(component, version_of(by))

@@ -12,17 +12,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from server.domain.errors import InvalidData
+from server.itip.attendee import reply_object
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.comparison import adds_instances, same_times
 from server.itip.instances import derived, describing, excluded, instances_of, master_instance, with_exdates
 from server.itip.lines import Line, spelled
 from server.itip.messages import Message, Method
-from server.itip.own_parts import has_own_parts, with_organizer_status, with_own_parts
+from server.itip.own_parts import as_cancelled, has_own_parts, with_answer_of, with_organizer_status, with_own_parts
 from server.itip.participants import (
     DECLINED,
     NEEDS_ACTION,
     SERVER,
     attendee_line,
+    map_attendee,
     organizer,
     partstat,
     schedule_agent,
@@ -47,12 +49,18 @@ def receive_request(
     directory: Directory,
     memory: Memory | None = None,
     asked: frozenset[str] | None = None,
+    *,
+    dtstamp: str,
 ) -> Received:
     """What a REQUEST or ADD does.
+
+    Where it crossed an answer, which stays, the answer is sent again to an organizer here, since the message may be
+    about an instance that it did not name.
 
     :param copy: the object of its UID in the recipient's calendars.
     :param asked: the instances for which the organizer's server asks the recipient anew; None where it is not known, as
         for mail: then NEEDS-ACTION asks anew wherever the recipient had not answered this SEQUENCE.
+    :param dtstamp: the time now, as a UTC value.
     """
     user = message.recipient
     if copy is not None and not has_same_organizer(copy, message, directory):
@@ -61,7 +69,7 @@ def receive_request(
         memory, base = Memory(), None
     else:
         memory, base = memory_of(copy) if memory is None else memory, copy
-    return _Invitation(message, copy, base, directory, memory, asked).received()
+    return _Invitation(message, copy, base, directory, memory, asked, dtstamp).received()
 
 
 def has_same_organizer(copy: SchedulingObject, message: Message, directory: Directory) -> bool:
@@ -89,6 +97,7 @@ class _Invitation:
         directory: Directory,
         memory: Memory,
         asked: frozenset[str] | None,
+        dtstamp: str,
     ) -> None:
         self._message = message
         self._user = message.recipient
@@ -99,7 +108,12 @@ class _Invitation:
         self._directory = directory
         self._memory = memory
         self._asked = asked
+        self._dtstamp = dtstamp
         self._removed = set(memory.removed)
+        self._kept: list[str] = []
+        """Overrides of the copy whose answer stays though the message does not have them."""
+        self._ended: list[SchedulingComponent] = []
+        """Overrides that follow a declined series again, as they are stored from now on."""
         self._object = message.object if message.method is not Method.ADD else _as_override(message.object, base)
 
     def received(self) -> Received:
@@ -110,14 +124,45 @@ class _Invitation:
         if not current:
             return IGNORED
         taken = [each for each in current if self._is_wanted(each)]
-        new = self._merged(taken) if taken else None
+        self._ended = self._ended_overrides(current, taken)
+        new = merged = self._merged(taken) if taken or self._ended else None
         if new is not None and self._base is not None and same_object(self._base, new):
             new = None
         memory = remembered(self._memory, versions, self._removed)
         brought = new is not None and (self._copy is None or self._base is None)
         later = any(self._is_later(each.instance, versions[each.instance]) for each in taken)
         item = brought or (not self._message.quiet and bool(taken) and (new is not None or later))
-        return Received(Outcome.APPLIED, object=new, item=item, memory=memory)
+        return Received(
+            Outcome.APPLIED, object=new, item=item, memory=memory, messages=self._answers_again(merged, current, taken)
+        )
+
+    def _answers_again(
+        self, merged: SchedulingObject | None, current: list[SchedulingComponent], taken: list[SchedulingComponent]
+    ) -> tuple[Message, ...]:
+        """A REPLY about the components whose answer is another than the organizer knows."""
+        to = self._message.sender
+        if not to.is_here or (self._base is None and self._copy is not None):
+            return ()
+        crossed: list[SchedulingComponent] = []
+        if merged is not None:
+            crossed += [merged.by_instance[instance] for instance in self._kept]
+        for told in current:
+            if told not in taken:
+                own = map_attendee(told, self._user, self._directory, _as_declined)
+            else:
+                assert merged is not None
+                own = merged.by_instance[told.instance]
+            if self._answer(own) not in (NEEDS_ACTION, self._answer(told)):
+                crossed.append(own)
+        if not crossed:
+            return ()
+        frame = self._object if merged is None else merged
+        reply = reply_object(frame, crossed, self._user, to, self._directory, self._dtstamp)
+        return (Message(Method.REPLY, self._user, to, reply, quiet=True),)
+
+    def _answer(self, component: SchedulingComponent) -> str:
+        own = self._own_line(component)
+        return NEEDS_ACTION if own is None else partstat(own)
 
     # -- which components count ---------------------------------------------------------------------------------------
 
@@ -136,26 +181,42 @@ class _Invitation:
         """Whether a component is told to somebody who may have declined and removed it."""
         own = self._own_line(component)
         assert own is not None
-        if self._base is not None:
-            if component.instance == MASTER or component.instance not in self._removed:
-                return self._base.master is not None or self._is_held_or_open(component, own)
-        elif MASTER not in self._removed and component.instance not in self._removed:
+        instance, base = component.instance, self._base
+        away = instance in self._removed or (
+            MASTER in self._removed and (base is None or instance not in base.by_instance)
+        )
+        if away:
+            later = self._is_later(instance, version_of(component))
+            return later and partstat(own) == NEEDS_ACTION and (self._asked is None or instance in self._asked)
+        if base is None:
             return partstat(own) != DECLINED or self._copy is not None
-        if partstat(own) != NEEDS_ACTION:
-            return False
-        return self._asked is None or component.instance in self._asked
+        return base.master is not None or self._is_held_or_open(component, own)
 
     def _is_held_or_open(self, component: SchedulingComponent, own: Line) -> bool:
         """Of a copy without the series: whether it has the instance, or the recipient has not declined it."""
         assert self._base is not None
         return component.instance in self._base.by_instance or partstat(own) != DECLINED
 
+    def _ended_overrides(
+        self, current: list[SchedulingComponent], taken: list[SchedulingComponent]
+    ) -> list[SchedulingComponent]:
+        """The instances that somebody who declined the series was asked about, and that are as the series again."""
+        series = next((each for each in current if each.instance == MASTER and each not in taken), None)
+        if series is None or self._base is None:
+            return []
+        version, told = version_of(series), self._object.by_instance
+        return [
+            as_cancelled(each, version)
+            for each in self._base.overrides
+            if each.instance not in told
+            and self._memory.versions.get(each.instance, version) <= version
+            and each.token("STATUS") != "CANCELLED"
+        ]
+
     # -- the new object -----------------------------------------------------------------------------------------------
 
     def _merged(self, taken: list[SchedulingComponent]) -> SchedulingObject:
         series = next((each for each in taken if each.instance == MASTER), None)
-        if self._base is None:
-            self._removed.discard(MASTER)
         if series is not None or self._base is None:
             components = self._replaced(taken, series)
             frame = self._object
@@ -173,6 +234,8 @@ class _Invitation:
         """The copy with some overrides in place of its own, or added."""
         assert self._base is not None
         components = {each.instance: each for each in self._base.components}
+        for each in self._ended:
+            components[each.instance] = each
         for each in taken:
             components[each.instance] = self._own(each)
         back = {each.instance for each in taken}
@@ -190,26 +253,34 @@ class _Invitation:
     ) -> list[SchedulingComponent]:
         """The components of the message, with what of the copy outlives them."""
         components = {each.instance: self._own(each) for each in taken}
-        if self._base is None or series is None:
+        if series is not None and MASTER in self._removed:
+            # The series comes back, without the instances of their own that are not asked about.
+            self._removed |= self._object.by_instance.keys()
+        self._removed -= components.keys()
+        if series is None:
             return list(components.values())
         version = version_of(series)
         dropped = frozenset(excluded(self._object))
-        anew = self._asks_anew(series, self._base.master)
+        anew = self._base is not None and self._asks_anew(series, self._base.master)
         told = {each.instance for each in self._object.components}
-        for override in self._base.overrides:
+        for override in () if self._base is None else self._base.overrides:
             instance = override.instance
             own_version = self._memory.versions.get(instance)
             if instance in components or instance in self._removed:
                 continue
             if own_version is not None and own_version > version:
                 components[instance] = override
-            elif override.token("STATUS") == "CANCELLED":
-                if instance in dropped:
+            elif instance in dropped:
+                if override.token("STATUS") == "CANCELLED":
                     components[instance] = override
-            elif instance not in told and instance not in dropped and not anew:
+            elif instance not in told and not anew:
                 kept = self._kept_override(override)
                 if kept is not None:
                     components[instance] = kept
+        for instance in self._memory.cancelled - components.keys() - self._removed:
+            made = derived(self._object, instance) if self._has(instance) and instance not in dropped else None
+            if made is not None and self._memory.versions[instance] > version:
+                components[instance] = as_cancelled(made, self._memory.versions[instance])
         absent = self._absent(components, anew, dropped)
         if absent:
             components[MASTER] = with_exdates(self._object, components[MASTER], absent)
@@ -219,7 +290,9 @@ class _Invitation:
         """The instances that the recipient has removed and that stay away."""
         kept = []
         for instance in sorted(self._removed - {MASTER}):
-            if instance in components or anew or not self._has(instance):
+            # An override of the message that is not wanted stays away, whatever the series asks.
+            back = anew and instance not in self._object.by_instance
+            if instance in components or back or not self._has(instance):
                 self._removed.discard(instance)
             elif instance not in dropped:
                 kept.append(instance)
@@ -234,18 +307,29 @@ class _Invitation:
             return False
 
     def _kept_override(self, override: SchedulingComponent) -> SchedulingComponent | None:
-        """An override that the message does not have: the recipient's answer for one instance, or their own parts."""
+        """An override that the message does not have: the recipient's answer for one instance, or their own parts.
+
+        The answer is one to the present time only; an instance that moved back follows the answer for its series.
+        """
         assert self._base is not None
         before = self._base.master
         known = self._own_line(override)
         series = None if before is None else self._own_line(before)
         if before is None or known is None or series is None or not self._has(override.instance):
             return None
-        if partstat(known) == partstat(series) and not has_own_parts(override, before):
-            return None
         again = derived(self._object, override.instance)
         if again is None:
             return None
+        answered = partstat(known) != partstat(series)
+        if answered and same_times(self._base, override, self._object, again):
+            self._kept.append(override.instance)
+        else:
+            if partstat(known) == NEEDS_ACTION:
+                # The server wrote it, since there was no answer.
+                override = override.with_lines("TRANSP", before.all("TRANSP"))
+            if not has_own_parts(override, before):
+                return None
+            override = override.map_lines(lambda line: with_answer_of(line, series) if line is known else line)
         return with_own_parts(again, override, self._user, self._directory, answered_anew=False)
 
     def _own(self, component: SchedulingComponent) -> SchedulingComponent:
@@ -263,9 +347,13 @@ class _Invitation:
         if own is None or partstat(own) != NEEDS_ACTION or before is None or self._base is None:
             return False
         known = self._own_line(before)
-        if known is None or partstat(known) == NEEDS_ACTION:
+        if known is None:
             return True
-        if before.token("STATUS") == "CANCELLED":
+        if not self._is_later(component.instance, version_of(component)):
+            # The same message again.
+            return False
+        if before.token("STATUS") == "CANCELLED" and before.sequence < component.sequence:
+            # Not where a change removed them from the series and left them the instance.
             return True
         if self._asked is None:
             return component.sequence > before.sequence
@@ -276,7 +364,19 @@ class _Invitation:
             return again is None or not same_times(self._base, again, self._object, component)
         if not same_times(self._base, before, self._object, component):
             return True
-        return component.instance == MASTER and adds_instances(self._base, self._object)
+        return component.instance == MASTER and adds_instances(self._told_before(), self._object)
+
+    def _told_before(self) -> SchedulingObject:
+        """The copy without the EXDATEs of the recipient."""
+        assert self._base is not None
+        master = self._base.master
+        if master is None or not self._memory.removed:
+            return self._base
+        return self._base.with_component(without_exdates(self._base, master, self._memory.removed))
+
+
+def _as_declined(line: Line) -> Line:
+    return line.with_parameters({"PARTSTAT": DECLINED, "RSVP": None})
 
 
 # -- parts of objects -------------------------------------------------------------------------------------------------

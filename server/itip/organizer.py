@@ -18,7 +18,7 @@ from server.domain.scheduling import SchedulingRole
 from server.itip.audience import NO_VIEW, View, message_object, told, view_components, views
 from server.itip.calendar_users import CalendarUser
 from server.itip.change import Change
-from server.itip.comparison import Difference, difference
+from server.itip.comparison import Difference, difference, same_times
 from server.itip.instances import derived, excluded, master_instance
 from server.itip.lines import Line
 from server.itip.messages import Message, Method, Plan, Reset
@@ -263,6 +263,7 @@ class _OrganizerPlan:
         resets = [
             Reset(each.instance, sequence) for each in stored.components if each.instance in self._prepared.rescheduled
         ]
+        resets += [Reset(instance, sequence) for instance in self._moved_back(stored)]
         single: dict[str, set[str]] = {}
         for key, instances in self._prepared.reasked.items():
             for instance in instances:
@@ -277,6 +278,19 @@ class _OrganizerPlan:
             Reset(instance, sequence, frozenset(keys)) for instance, keys in single.items() if instance not in known
         ]
         return tuple(resets)
+
+    def _moved_back(self, stored: SchedulingObject) -> list[str]:
+        """The instances whose override is gone and that take place at another time again, that of the series."""
+        old = self._old
+        if old is None:
+            return []
+        found = []
+        for override in old.overrides:
+            if override.instance not in stored.by_instance and self._has_instance(override.instance):
+                again = derived(stored, override.instance)
+                if again is not None and not same_times(old, override, stored, again):
+                    found.append(override.instance)
+        return found
 
     # -- messages ---------------------------------------------------------------------------------------------------
 

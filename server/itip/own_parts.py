@@ -13,6 +13,7 @@ from server.itip.participants import (
     map_attendee,
     partstat,
 )
+from server.itip.reception import Version
 from server.itip.scheduling_object import SchedulingComponent, SchedulingObject, Subcomponent
 
 _OF_ONE_INSTANCE = frozenset(("COMPLETED", "PERCENT-COMPLETE"))
@@ -41,7 +42,7 @@ def with_own_parts(
     own = attendee_line(component, user, directory)
     known = None if before is None else attendee_line(before, user, directory)
     if own is not None and known is not None and not answered_anew and partstat(known) != NEEDS_ACTION:
-        component = map_attendee(component, user, directory, lambda line: _with_answer(line, known))
+        component = map_attendee(component, user, directory, lambda line: with_answer_of(line, known))
     elif known is not None:
         component = map_attendee(component, user, directory, lambda line: _with_stamp(line, known, answered_anew))
     items: list[Line | Subcomponent] = [item for item in component.items if item.name not in ("VALARM", *_NEVER_KEPT)]
@@ -52,13 +53,13 @@ def with_own_parts(
     return _with_transparency(component, before, now_own, known)
 
 
-def _with_answer(line: Line, known: Line) -> Line:
-    """The recipient's ATTENDEE with the answer of their copy."""
+def with_answer_of(line: Line, known: Line) -> Line:
+    """The recipient's ATTENDEE with the answer that another line of theirs has."""
     answer = partstat(known)
     return line.with_parameters(
         {
             "PARTSTAT": answer,
-            "RSVP": None,
+            "RSVP": None if answer != NEEDS_ACTION else known.params.get("RSVP"),
             "DELEGATED-TO": known.params.get("DELEGATED-TO") if answer == DELEGATED else None,
             PARTSTAT_DTSTAMP: known.params.get(PARTSTAT_DTSTAMP),
         }
@@ -125,3 +126,9 @@ def _own_parts(component: SchedulingComponent) -> tuple[list[tuple[str, str, str
         sorted(line.content for line in component.lines if is_own(line.name) or line.name in names),
         sorted(each.written.strip() for each in component.subcomponents if each.name == "VALARM"),
     )
+
+
+def as_cancelled(component: SchedulingComponent, version: Version) -> SchedulingComponent:
+    """A component with STATUS:CANCELLED and the SEQUENCE and DTSTAMP of the CANCEL."""
+    component = component.with_value("STATUS", "CANCELLED").with_value("SEQUENCE", str(version.sequence))
+    return component.with_value("DTSTAMP", version.dtstamp) if version.dtstamp else component

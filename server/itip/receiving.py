@@ -63,7 +63,7 @@ def receive(
     check_sender(message, directory)
     match message.method:
         case Method.REQUEST | Method.ADD:
-            return receive_request(message, value, directory, memory, asked)
+            return receive_request(message, value, directory, memory, asked, dtstamp=utc_stamp(now))
         case Method.CANCEL:
             return receive_cancel(message, value, directory, memory)
         case Method.DECLINECOUNTER:

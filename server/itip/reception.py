@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from server.calendar.expand import written_time
@@ -53,6 +53,8 @@ class Memory:
     """The last message about each instance that came from the organizer; that of `MASTER` concerns all instances."""
     removed: frozenset[str] = frozenset()
     """The instances that the recipient declined and removed; `MASTER` where they removed the whole object."""
+    cancelled: frozenset[str] = frozenset()
+    """The instances whose last message was a CANCEL: it may have come before the series that has them."""
 
     def latest(self, instance: str) -> Version | None:
         """The version of the last message that concerned an instance."""
@@ -91,7 +93,7 @@ class Received:
     invited: tuple[CalendarUser, ...] = ()
     """Those whom the answer added, as delegates: they get an invitation."""
     messages: tuple[Message, ...] = ()
-    """What is sent in return: the answer to a REFRESH."""
+    """What is sent in return: the answer to a REFRESH, or an answer that the message crossed."""
 
 
 IGNORED = Received(Outcome.IGNORED)
@@ -121,8 +123,13 @@ def memory_of(copy: SchedulingObject | None) -> Memory:
     return Memory({component.instance: version_of(component) for component in copy.components})
 
 
-def remembered(memory: Memory, versions: Mapping[str, Version], removed: Iterable[str]) -> Memory:
-    """The memory with later versions of some instances; those that a version of the series overtakes are left out."""
+def remembered(
+    memory: Memory, versions: Mapping[str, Version], removed: Iterable[str], *, cancels: bool = False
+) -> Memory:
+    """The memory with later versions of some instances; those that a version of the series overtakes are left out.
+
+    :param cancels: whether these are the versions of a CANCEL.
+    """
     merged = dict(memory.versions)
     for instance, version in versions.items():
         before = merged.get(instance)
@@ -130,7 +137,8 @@ def remembered(memory: Memory, versions: Mapping[str, Version], removed: Iterabl
     series = merged.get(MASTER)
     if series is not None:
         merged = {key: value for key, value in merged.items() if key == MASTER or value > series}
-    return Memory(merged, frozenset(removed))
+    cancelled = memory.cancelled | set(versions) if cancels else memory.cancelled - set(versions)
+    return Memory(merged, frozenset(removed), cancelled & merged.keys() - {MASTER})
 
 
 def with_removed(
@@ -151,7 +159,7 @@ def with_removed(
     }
     gone = set[str]()
     if new is None:
-        gone.add(MASTER)
+        gone |= {MASTER} if old is None or old.master is not None else set(old.by_instance)
     elif old is not None:
         gone |= set(excluded(new)) - set(excluded(old))
         if new.master is None:
@@ -163,10 +171,10 @@ def with_removed(
     removed = memory.removed | (gone & declined)
     if new is not None:
         dropped = set(excluded(new))
-        present = {MASTER, *(each for each in new.by_instance if each not in dropped)}
+        present = {each for each in new.by_instance if each not in dropped}
         held = {each for each in removed if new.master is not None and each != MASTER and each not in dropped}
         removed = removed - present - held
-    return Memory(memory.versions, frozenset(removed))
+    return replace(memory, removed=frozenset(removed))
 
 
 def _is_declined(component: SchedulingComponent, user: CalendarUser, directory: Directory) -> bool:

@@ -1,0 +1,78 @@
+"""Conversations of every kind end in agreement, whatever the post does with their messages.
+
+When all has been delivered, every copy equals the organizer's object in times, SUMMARY, LOCATION, DESCRIPTION, STATUS
+and all PARTSTATs, for each instance that the attendee is invited to, and has the SEQUENCE of the last message about it,
+unless the attendee declined and removed it.
+
+`KOYOMI_CONVERSATIONS` sets how many conversations are played.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from server.itip.messages import Method
+from tests.conftest import IN_CI
+from tests.unit.itip.meeting_machine import ATTENDEES, MeetingMachine
+
+CONVERSATIONS = int(os.environ.get("KOYOMI_CONVERSATIONS", "0")) or (10_000 if IN_CI else 500)
+
+COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+
+
+@settings(max_examples=CONVERSATIONS, suppress_health_check=COSTLY)
+@given(st.binary(min_size=1, max_size=40))
+# A REPLY about the series crosses a REQUEST for an instance that did not exist then.
+@example(bytes([0, 0, 1, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 1, 5, 0, 0, 9, 2]))
+# A CANCEL for an instance comes before the series.
+@example(bytes([0, 0, 1, 1, 0, 5, 1, 0, 0, 4, 0, 0, 0, 0, 5, 1]))
+# The refresh of others after an answer for a series has its overrides.
+@example(bytes([0, 0, 1, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 1, 5, 0, 0, 2, 2]))
+# An instance that was excluded by the attendee is not brought back by another change of its series.
+@example(bytes([0, 0, 1, 0, 0, 5, 0, 0, 3, 0, 4, 0, 0, 0]))
+# Who declined the series is asked about one instance of it, in the wrong order.
+@example(bytes([0, 0, 1, 0, 0, 0, 2, 2, 0, 0, 0, 5, 0, 0, 5, 0, 0, 3, 0, 5, 0, 0]))
+# An override that was answered is dropped by the organizer.
+@example(bytes([0, 0, 1, 0, 0, 0, 2, 2, 0, 0, 0, 5, 0, 0, 3, 0, 0, 0, 0, 0, 0, 12]))
+# A message comes twice, after its answer.
+@example(bytes([0, 0, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6, 2, 2, 0, 0, 5, 0, 0, 5, 2, 6, 3, 2, 2]))
+@example(bytes([0, 0, 1, 5, 0, 0, 8, 3, 0, 0, 5, 1, 6, 3, 1, 5]))
+# A change removes somebody from a series and leaves them an instance.
+@example(bytes([0, 0, 1, 3, 0, 0, 9, 2, 0, 0, 0, 5, 0, 0, 0, 6, 2, 0, 1, 0, 0, 3, 2]))
+def test_all_copies_agree_in_the_end(data: bytes) -> None:
+    machine = MeetingMachine(data)
+    machine.play()
+    machine.check()
+
+
+def test_conversations_are_varied() -> None:
+    """The machine sends all methods of implicit scheduling, and people answer, decline and remove."""
+    sent: Counter[str] = Counter()
+    answers: Counter[str] = Counter()
+    for seed in range(150):
+        data = bytes((seed * 7 + step * step * 13 + (seed * step) // 3) % 256 for step in range(60))
+        machine = MeetingMachine(data)
+        machine.play()
+        sent.update(each.split(" ")[1] for each in machine.history if each.startswith("deliver"))
+        answers.update(each.split(" ")[1] for each in machine.history if not each.startswith("deliver"))
+    assert {Method.REQUEST, Method.REPLY, Method.CANCEL} <= sent.keys()
+    assert {"answers", "deletes", "excludes", "sets", "_edit_text", "_move", "_cancel_instance", "_change_people"} <= (
+        answers.keys()
+    )
+
+
+@pytest.mark.parametrize("name", ATTENDEES)
+def test_the_check_sees_a_copy_that_differs(name: str) -> None:
+    machine = MeetingMachine(bytes([0, 0, 1, 0]))
+    machine.play()
+    machine.check()
+    copy = machine.person(name).value
+    assert copy is not None
+    machine.person(name).value = copy.map_components(lambda each: each.with_value("SUMMARY", "Another"))
+    with pytest.raises(AssertionError, match=f"^{name}, "):
+        machine.check()
