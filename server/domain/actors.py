@@ -1,4 +1,4 @@
-"""Who acts."""
+"""The actor of a request, a command or a job."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from server.domain.principals import Principal
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something: made once by the front end, and the first argument of services.
+    """The person or program that acts. The front end makes the value once; it is the first argument of services.
 
-    The installation itself acts in commands and jobs: it may do everything.
+    The installation itself is the actor of commands and jobs: it may do everything.
     """
 
     principal: Principal | None
@@ -21,8 +21,8 @@ class Actor:
     """`caldav`, `carddav`, `import`, `cli`, ...; a connector's own name, so that it does not hear its own writes."""
     request_id: str = ""
     acting_for: int | None = None
-    """The id of the principal for whom a delegate acts, or on whose behalf the installation does: it sees what they
-    see."""
+    """The id of the principal for whom a delegate acts. If the installation acts, the id of the principal in whose view
+    it reads."""
     trace: str = ""
     """The W3C trace context of the request, as the header `traceparent` has it; empty where there is none."""
 
@@ -33,6 +33,6 @@ class Actor:
 
     @property
     def cause(self) -> Cause:
-        """What is recorded of the actor with a change."""
+        """The part of the actor that is recorded with a change."""
         principal_id = None if self.principal is None else self.principal.id
         return Cause(principal_id, self.origin, self.request_id, self.acting_for, self.trace)

@@ -1,4 +1,4 @@
-"""Change sets: what is to be written, the states that it was decided on, who does it, and within which limits."""
+"""Change sets: writes, the states that they are based on, the cause, and the limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from server.domain.objects import Collection
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Who makes a change, and from where; written to `outbox` and `audit`."""
+    """The actor and origin of a change, for `outbox` and `audit`."""
 
     principal_id: int | None
     origin: str
@@ -35,7 +35,7 @@ class ObjectState:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """A state that a write rests on beside its target: the write fails if it has changed since it was read."""
+    """A state, beside the target, that a write is based on: the write fails if it has changed since it was read."""
 
     home_id: int
     collection_id: int | None
@@ -48,7 +48,7 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class UnchangedObject:
-    """A member that was read to decide, and that the set does not write."""
+    """A member that the decision is based on, and that the set does not write."""
 
     home_id: int
     state: ObjectState
@@ -56,17 +56,17 @@ class UnchangedObject:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write of a member leaves."""
+    """The result of a write of a member."""
 
     revision: int
     id: int
     modified_at: datetime | None
-    """None where it is deleted, or has other properties only."""
+    """None after a deletion, and after a change of properties."""
 
 
 @dataclass(frozen=True, slots=True)
 class PropertyChanges:
-    """Changes of a resource's properties: values to set, None to remove. Applied as a whole."""
+    """Changes of a resource's properties: a value sets one, None removes it. All are applied, or none."""
 
     properties: Mapping[str, str | None] = field(default_factory=dict)
     timezone: str | None = None
@@ -77,19 +77,19 @@ class PropertyChanges:
 
 @dataclass(frozen=True, slots=True)
 class WriteLimits:
-    """Limits that only the transaction itself can hold."""
+    """Limits that are checked in the transaction."""
 
     quota_bytes: int
     """For homes without a quota of their own."""
     max_members: int
     max_collections: int
     max_personal_properties_size: int
-    """Bytes of what one person sets for themselves on a collection that is not theirs."""
+    """Bytes of the properties that one person sets for themselves on another person's collection."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredContent:
-    """The content of a member as it is stored, with its dead properties: what COPY and MOVE put elsewhere."""
+    """The stored content of a member, with its dead properties, for COPY and MOVE."""
 
     collection: Collection
     name: str
@@ -108,14 +108,14 @@ class Put:
     views: Views | None = None
     """For calendars whose objects have them (`Collection.views`)."""
     properties: Mapping[str, str] = field(default_factory=dict)
-    """Dead properties to be set with the content; those of `StoredContent` come by themselves."""
+    """Dead properties to be set with the content. Those of `StoredContent` are copied without being named here."""
     keep_id: bool = False
     """A move (RFC 4918 §9.9): `content` is stored, and the set deletes the member that it is stored of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Make a member a tombstone. What it held can be restored for a while."""
+    """Delete a member. It becomes a tombstone, and can be restored for a while."""
 
     collection: Collection
     name: str
@@ -124,7 +124,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class SetPersonal:
-    """Set what one person sees of a member, which stays as it is; only this person's home and collection change."""
+    """Set one person's view of a member. The member stays; only this person's home and binding change."""
 
     collection: Collection
     name: str
@@ -136,7 +136,7 @@ class SetPersonal:
 
 @dataclass(frozen=True, slots=True)
 class SetProperties:
-    """Set dead properties of a member: the ETag stays, the revision moves."""
+    """Set dead properties of a member: the ETag stays, the revision changes."""
 
     collection: Collection
     name: str
@@ -149,14 +149,14 @@ Write = Put | Delete | SetPersonal | SetProperties
 
 @dataclass(frozen=True, slots=True)
 class CopyMembers:
-    """Copy members into a collection that nothing shows before its copy is complete."""
+    """Copy members into a collection that no home shows before the copy is complete."""
 
     home_id: int
     collection_id: int
     """Of the new collection."""
     members: tuple[ObjectState, ...]
     names: tuple[str, ...] | None
-    """Of the members, and of those that were deleted: what was copied of them before goes. None: nothing was."""
+    """Names of the members, and of deleted ones: earlier copies of them are removed. None: there are none."""
     after: int
     """The revision of the source up to which members had been copied when these were read."""
     position: int
@@ -165,12 +165,12 @@ class CopyMembers:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Set what a home knows of the messages about a UID, beside the object's text."""
+    """Set the state that a home keeps of the messages about a UID, beside the object's text."""
 
     home_id: int
     uid: str
     state: Mapping[str, Any] | None
-    """JSON; None: nothing that the text does not say."""
+    """JSON; None: no state beside the text."""
     version: int
     """The version of the state that it replaces; 0: there is none."""
 
@@ -179,16 +179,16 @@ class Remember:
 class ChangeSet:
     """Writes of members in any homes that become visible together, or not at all.
 
-    No two of them concern the same member, except the two of a move. Deletions come before the rest, whatever the order
-    of the writes: a name or UID that one gives up is free for another.
+    No two of them concern the same member, except the two of a move. Deletions are made first, in any order of the
+    writes, so that other writes can use their names and UIDs.
     """
 
     writes: tuple[Write, ...]
     limits: WriteLimits
     cause: Cause
     unchanged: tuple[Unchanged | UnchangedObject, ...] = ()
-    """What was read to decide and must still be so."""
+    """States that the decision is based on, and that must not have changed."""
     remembered: tuple[Remember, ...] = ()
-    """What homes know of scheduling messages afterwards; each of a home in which the set writes."""
+    """New states of scheduling messages, only of homes in which the set writes."""
     copied: CopyMembers | None = None
     """A set of a copy of a collection; it has no other writes."""

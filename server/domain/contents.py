@@ -1,4 +1,4 @@
-"""What is stored of a member: its text, all that reads need of it, and how others than the owner see it."""
+"""The stored content of a member: its text, the derived values, and the views of sharees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from server.domain.scheduling import NO_SCHEDULING, Scheduling
 
 @dataclass(frozen=True, slots=True)
 class ObjectContent:
-    """What is stored of a member: the text and all that reads need of it."""
+    """The stored content of a member: the text, and the values that reads need."""
 
     uid: str
     component: str
@@ -21,30 +21,31 @@ class ObjectContent:
     time_key: str
     schedule_tag: str | None = None
     summary: Mapping[str, str] = field(default_factory=dict)
-    """What lists and search show, by name: `summary`, `location`, `organizer`, ... or `fn`, `email`, ..."""
+    """Fields for lists and search, by name: `summary`, `location`, `organizer`, ... or `fn`, `email`, ..."""
     materialised: Materialised | None = None
-    """Occurrences, alarms and zones; None leaves those that are stored alone (equal time key) or means none (cards)."""
+    """Occurrences, alarms and zones. None: the stored ones stay (equal time key), or there are none (address
+    objects)."""
     scheduling: Scheduling = NO_SCHEDULING
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectView:
-    """An object as one person sees it with whom its calendar is shared."""
+    """A sharee's view of an object."""
 
     principal_id: int
     etag: str
     text: str
     size: int
     personal: str
-    """What is this person's own (`server.calendar.personal`)."""
+    """The personal parts (`server.calendar.personal`)."""
     busy: tuple[Busy, ...] | None = None
-    """What each component of VCALENDAR makes busy; None: the same as for the owner."""
+    """The busy type of each component of VCALENDAR; None: those of the owner."""
     alarms: tuple[AlarmTrigger, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """An object as others than the owner see it."""
+    """The neutral text and all views of an object."""
 
     neutral_etag: str
     neutral_text: str | None

@@ -1,8 +1,8 @@
 """The tree of domain errors.
 
-Every error that a caller is meant to see is one of these; the docstring is the default message and fields carry the
-context. They know no protocol: `server.http.errors` maps each to status, DAV precondition, problem type and metric
-label in one table; each has a row of its own there. The storage plugin turns database errors into these in one place.
+All errors for callers are subclasses of `KoyomiError`. The docstring is the default message, and fields carry the
+context. They are independent of protocols: `server.http.errors` maps each to status, DAV precondition, problem type and
+metric label in one table. The storage plugin converts database errors to these in one place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class KoyomiError(Exception):
     """Something went wrong."""
 
     write: int | None = None
-    """The index of the write that an error of a change set concerns; None where it concerns no single one."""
+    """The index of the write that failed in a change set; None if no single write failed."""
 
     def __init__(self, message: str | None = None) -> None:
         self.message: str = message or self.default_message()
@@ -26,7 +26,7 @@ class KoyomiError(Exception):
         return (cls.__doc__ or cls.__name__).strip().splitlines()[0]
 
 
-# -- what is asked for ------------------------------------------------------------------------------------------------
+# -- requests ---------------------------------------------------------------------------------------------------------
 
 
 class NotFound(KoyomiError):
@@ -53,7 +53,7 @@ class AccessDenied(KoyomiError):
 
 
 class PersonalOnly(KoyomiError):
-    """Only what each person keeps for themselves may be changed here: alarms, transparency and their like."""
+    """Only personal parts may be changed here, such as alarms and transparency."""
 
 
 class SameResource(KoyomiError):
@@ -95,11 +95,11 @@ class NameTaken(AlreadyExists):
     def __init__(self, taken: str, message: str | None = None) -> None:
         super().__init__(message)
         self.taken = taken
-        """What is taken."""
+        """The name, address or id that is taken."""
 
 
 class InvalidPrincipal(KoyomiError):
-    """What is said about a principal is not acceptable."""
+    """The data of the principal is not valid."""
 
 
 class ParentMissing(KoyomiError):

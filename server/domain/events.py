@@ -1,4 +1,4 @@
-"""What listeners hear after a commit."""
+"""Notifications after a commit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a worker hears after a commit, within 100 ms."""
+    """A notification of a commit, which workers get within 100 ms."""
 
     home_id: int
     collection_id: int | None
@@ -15,7 +15,7 @@ class Change:
 
 
 ANYTHING = Change(0, None, 0)
-"""What a worker hears when it may have missed changes: the database was away, or there were too many to tell."""
+"""A notification that changes may have been missed: the database did not answer, or there were too many changes."""
 
 JOBS = Change(-1, None, 0)
-"""What a worker hears when jobs may have become due."""
+"""A notification that jobs may have become due."""

@@ -1,4 +1,4 @@
-"""What owners grant to others: delegates, shares and access control entries."""
+"""Grants of owners to others: delegates, shares and access control entries."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Ace:
     whom: int | PrincipalClass
     """The id of a principal, or a class of them."""
     grants: bool
-    """Whether it grants or denies."""
+    """Whether it grants or denies the privileges."""
     privileges: tuple[Privilege, ...]
-    """As they were set."""
+    """As the client has set them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What was granted in a home, as far as it may concern one viewer; the policy decides what follows from it.
+    """The grants in a home that may concern one viewer; the policy decides what follows from them.
 
-    Of the collection that was asked for, or of all that lie in the home where that was asked for itself. Empty for the
-    owner and administrators, for whom it is not read.
+    They are those on the requested collection, or on all collections of the home if the home was requested. Empty for
+    the owner and for administrators, for whom they are not read.
     """
 
     groups: frozenset[int] = frozenset()
@@ -59,7 +59,7 @@ class AclEntry:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What was shared of a collection, and with whom."""
+    """A sharing of a collection with a person or a group."""
 
     collection_id: int
     whom: Principal

@@ -1,8 +1,8 @@
-"""Rows of a listing as one text: most listings are written from it without looking at any row.
+"""Rows of a listing as one text: most listings are written from it without splitting it into rows.
 
-A listing of a thousand members is the same markup a thousand times with other names and ETags in it. Where these come
-joined, with a character between values and another between rows, two replacements write it (measured: a third of what
-formatting row by row takes).
+A listing of a thousand members repeats the same markup with other names and ETags. If these are joined, with one
+character between values and another between rows, two replacements write the listing (measured: in a third of the time
+that formatting row by row takes).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from server.domain.rows import Row
 
 BETWEEN_VALUES = "\x1f"
 BETWEEN_ROWS = "\x1e"
-"""Stand in no value: names and components have no control characters."""
+"""Characters that occur in no value: names and components have no control characters."""
 
 
 class JoinedRows(Sequence[Row]):
@@ -44,7 +44,7 @@ class JoinedRows(Sequence[Row]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[Row]: ...
     def __getitem__(self, index: int | slice) -> Any:
-        # What pages ask for is found without looking at all rows: the last one, and all but that.
+        # Pages need the last row, and all rows except the last: both are found without splitting all rows.
         last = self.text.rfind(BETWEEN_ROWS)
         if index == -1:
             return self.text[last + 1 :].split(BETWEEN_VALUES)

@@ -1,7 +1,7 @@
-"""The limits that hold for everything that comes from outside, as plain values.
+"""The limits on all input, as plain values.
 
-Pure code takes them from here and knows nothing of settings; `server.settings` has one option of the same name for
-each, with these defaults.
+Pure code uses these values and is independent of settings. `server.settings` has an option of the same name for each,
+with these defaults.
 """
 
 from __future__ import annotations

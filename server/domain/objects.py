@@ -25,11 +25,11 @@ class Home:
     """Latest revision given to a change in this home."""
     incarnation: int
     used_bytes: int
-    """Bytes of what the owner sees: objects, and the dead properties of objects, collections and the home."""
+    """Bytes that the owner sees: objects, and the dead properties of objects, collections and the home."""
     kept_bytes: int
-    """Bytes that are kept beside: deleted texts with their dead properties, neutral texts, personal copies."""
+    """Other bytes: deleted texts with their dead properties, neutral texts, personal copies."""
     quota_bytes: int | None
-    """A quota of its own; None where the installation's default holds."""
+    """The home's own quota; None: the default of the installation."""
     sync_floor: int
     """Oldest revision whose token of depth 1 is still valid."""
     infinite_sync_floor: int
@@ -42,7 +42,7 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A collection as one home shows it: what is stored, seen through a binding."""
+    """A collection as one home shows it, by a binding."""
 
     home_id: int
     """The home where the members lie."""
@@ -52,7 +52,7 @@ class Collection:
     kind: CollectionKind
     rights: Rights
     components: tuple[str, ...]
-    """What a calendar takes (supported-calendar-component-set); empty for other kinds."""
+    """Components that a calendar takes (supported-calendar-component-set); empty: all, and for other kinds."""
     revision: int
     """Latest revision of the collection, its properties and its members: the ctag."""
     binding_revision: int
@@ -67,7 +67,7 @@ class Collection:
     binding_home_id: int
     """The home that shows it."""
     deleted_revision: int | None = None
-    """Set when the binding is a tombstone (only `home_changes` gives such)."""
+    """Set if the binding is a tombstone; only `home_changes` returns those."""
     timezone: str | None = None
     """CALDAV:calendar-timezone as iCalendar text."""
     source: str | None = None
@@ -75,9 +75,9 @@ class Collection:
     properties: Mapping[str, str] = field(default_factory=dict)
     """Every other settable and dead property, in the viewer's view: `{ns}local` to the XML element as text."""
     views: bool = False
-    """Whether its objects have a neutral text and views, since it is shared."""
+    """Whether its objects have a neutral text and views, because it is shared."""
     view: int | None = None
-    """Whose view of the members this is (a principal's id); None: the owner's, or there are none."""
+    """The id of the principal in whose view the members are; None: the owner's texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +98,24 @@ class Object:
     created_at: datetime
     modified_at: datetime
     time_key: str
-    """Hash of what concerns time: equal keys mean equal occurrences."""
+    """Hash of all parts that affect time: equal keys mean equal occurrences."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """Dead properties."""
     view_revision: int = 0
-    """Latest revision of the view in which this is the object; 0 where there is none."""
+    """Revision of the view; 0 if the object is not in a view."""
     text: str | None = None
-    """What the client sent; read only where asked for."""
+    """The text that the client sent; None unless it was requested."""
     role: SchedulingRole = SchedulingRole.NONE
     """What it is in scheduling to the owner of its calendar."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path names, for `Storage.resolve`. Names are decoded and compared as they are, owners case-folded."""
+    """The names in a path, for `Storage.resolve`. They are decoded; the owner's name is compared case-folded."""
 
     owner: str
     by: Literal["uid", "individual", "group", "room", "resource"]
-    """`uid` for `__uids__`; else the kind whose folder the name was found under."""
+    """`uid` for `__uids__`; otherwise the kind of the folder in the path."""
     home: HomeKind | None = None
     """None: the principal itself."""
     collection: str | None = None
@@ -147,4 +147,4 @@ PERSONAL_PROPERTIES = frozenset(
         "{http://apple.com/ns/ical/}calendar-order",
     }
 )
-"""What others than the owner of a calendar set in a view of their own; everything else they share."""
+"""Properties of a calendar that each sharee sets in a view of their own. All others are shared."""

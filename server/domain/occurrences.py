@@ -1,10 +1,10 @@
-"""What a calendar object is in time: occurrences, its span and its alarms, as values.
+"""The times of a calendar object as values: occurrences, span and alarms.
 
 `server.calendar.materialise.materialise(calendar, now)` computes them from the component tree of an object.
 
-Times are aware UTC date-times with a resolution of one second. Floating date-times and dates have no place on the time
-line before someone's zone gives them one: their UTC values are those that they would have in UTC, and `kind` says so;
-a query widens its window by `FLOATING_MARGIN` and decides with `resolve` in the zone that holds for the request.
+Times are aware UTC date-times with a resolution of one second. Floating date-times and dates have a time in UTC only in
+some zone. They are stored as if they were in UTC, with another `kind`. A query widens its window by `FLOATING_MARGIN`,
+and then decides with `resolve` in the zone of the request.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 FLOATING_MARGIN = timedelta(hours=26)
-"""How far the place of a floating time in a zone can lie from its place in UTC: more than any zone's offset."""
+"""The greatest difference between a floating time in any zone and in UTC: more than the offset of any zone."""
 
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-"""Bounds of what can be computed; values beyond them are cut to them."""
+"""Bounds of computed times; later and earlier ones are cut to them."""
 
 
 class Kind(StrEnum):
-    """How the times of an occurrence are bound to the time line (RFC 5545 §3.3.5, §3.3.4)."""
+    """The form of an occurrence's times (RFC 5545 §3.3.5, §3.3.4)."""
 
     TIMED = "timed"
     """In UTC or in a time zone."""
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 
 class Busy(StrEnum):
-    """What an occurrence does to free-busy: values of FBTYPE (RFC 5545 §3.2.9, RFC 4791 §7.10)."""
+    """The busy type of an occurrence: a value of FBTYPE (RFC 5545 §3.2.9, RFC 4791 §7.10)."""
 
     FREE = "FREE"
     BUSY = "BUSY"
@@ -44,14 +44,13 @@ class Busy(StrEnum):
 class Occurrence:
     """One instance of a component.
 
-    It overlaps a window as RFC 4791 §9.9 says if and only if `matches_from < window end` and
-    `matches_until > window start`: the two tell its tables apart (with `<` or `<=`, with or without DTEND, DUE, ...) by
-    a second more or less. None is unbounded.
+    It overlaps a window (RFC 4791 §9.9) if and only if `matches_from < window end` and `matches_until > window start`.
+    Both are a second earlier or later where the tables of §9.9 have `<=` in place of `<`. None is unbounded.
     """
 
     start: datetime
     end: datetime
-    """Exclusive; equal to `start` for what has no length."""
+    """Exclusive; equal to `start` for an occurrence without duration."""
     matches_from: datetime | None
     matches_until: datetime | None
     tzid: str | None
@@ -75,10 +74,10 @@ class Occurrence:
 
 
 class Timing(NamedTuple):
-    """What of an occurrence is needed to write it out. Those of one object are ordered as answers have them."""
+    """The fields of an occurrence that are needed to write it. They are ordered as in responses."""
 
     start: datetime
-    """Like `end` as in the occurrence: floating times and dates without a place."""
+    """Like `end`, as in the occurrence: floating times and dates are not resolved."""
     recurrence_id: str
     end: datetime
     kind: Kind
@@ -163,7 +162,7 @@ class Materialised:
     span_end: datetime | None
     """Not before the greatest `matches_until` of all instances; None is unbounded, also when `endless`."""
     endless: bool
-    """Instances go on for ever, or for longer than can be computed with bounded work."""
+    """Instances never end, or not before a time that can be computed with bounded work."""
     expanded_from: datetime | None
     expanded_until: datetime | None
     alarms: tuple[AlarmTrigger, ...]
@@ -197,7 +196,7 @@ class Clock(Protocol):
 
 
 def resolve(occurrence: Occurrence, zone: Clock) -> Occurrence:
-    """The occurrence with the place that a zone gives to floating times and dates (RFC 4791 §7.3, §9.9)."""
+    """The occurrence with floating times and dates as they are in a zone (RFC 4791 §7.3, §9.9)."""
     if occurrence.kind is Kind.TIMED:
         return occurrence
     start = zone.to_utc(occurrence.start.replace(tzinfo=None))

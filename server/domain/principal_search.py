@@ -13,7 +13,8 @@ Field = Literal["display-name", "first-name", "last-name", "address", "name", "u
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A condition on a principal. `word`: a word of the name, or an address, begins so; `nothing` never holds."""
+    """A condition on a principal. `word`: a word of the name, or an address, begins with the text; `nothing` is always
+    false."""
 
     field: Field
     text: str
@@ -24,9 +25,9 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class PrincipalSearch:
-    """Which principals are looked for."""
+    """A search for principals."""
 
     groups: tuple[tuple[Term, ...], ...]
-    """One term of each group must hold if all groups must; `any_group`: one term of one group is enough."""
+    """One term of each group must be true; with `any_group`, one term of one group is enough."""
     kinds: tuple[PrincipalKind, ...]
     any_group: bool = False

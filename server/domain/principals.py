@@ -11,7 +11,7 @@ PrincipalKind = Literal["individual", "group", "room", "resource"]
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A person, group, room or piece of equipment, always with all of its fields."""
+    """A person, group, room or piece of equipment, with all fields."""
 
     id: int
     """Internal key; never shown."""
@@ -24,7 +24,7 @@ class Principal:
     roles: frozenset[str]
     disabled: bool
     credential_version: int
-    """Moves when a password, an app password or the right to sign in changes."""
+    """Changes with a password, an app password, the names and addresses, and the right to sign in."""
 
     @property
     def is_admin(self) -> bool:

@@ -1,4 +1,4 @@
-"""Privileges (RFC 3744 §3, RFC 4791 §6.1.1, RFC 6638 §6): what somebody may do with a resource."""
+"""Privileges on resources (RFC 3744 §3, RFC 4791 §6.1.1, RFC 6638 §6)."""
 
 from __future__ import annotations
 

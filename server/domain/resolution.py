@@ -1,4 +1,4 @@
-"""What one statement finds about a request."""
+"""The result of the first statement of a request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from server.domain.principals import Principal
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What one statement finds about a request: who asks, and what the path names. Absent things are None."""
+    """The result of the first statement of a request: the viewer, and the resources in the path. Absent ones are
+    None."""
 
     viewer: Principal | None
     owner: Principal | None = None

@@ -1,4 +1,4 @@
-"""Rows of members: what listings and reports read of them."""
+"""Rows of members, for listings and reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MemberColumn = Literal[
     "organizer",
     "text",
 ]
-"""Columns of a member row. Rows come as tuples (or what unpacks alike) in the order asked for."""
+"""Columns of a member row. A row is a sequence of the requested columns, in their order."""
 
 
 Row = Sequence[Any]

@@ -1,4 +1,4 @@
-"""What a calendar object is in scheduling (RFC 6638 §3.1)."""
+"""The role of a calendar object in scheduling (RFC 6638 §3.1)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class SchedulingRole(IntEnum):
-    """Whose scheduling object a calendar object is; the numbers are those of the column `object.scheduling`."""
+    """The role of a calendar object; the numbers are those of the column `object.scheduling`."""
 
     NONE = 0
     """A plain calendar object."""
@@ -19,7 +19,7 @@ class SchedulingRole(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scheduling:
-    """What follows for scheduling from the text of an object and the addresses of its calendar's owner."""
+    """The values for scheduling that follow from the text of an object and the addresses of its calendar's owner."""
 
     role: SchedulingRole
     organizer: str | None

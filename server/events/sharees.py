@@ -10,15 +10,15 @@ from server.storage import Storage
 from server.storage.access import Access
 
 STAY = 60.0
-"""Seconds for which a call goes on."""
+"""Seconds that a call lasts."""
 PAUSE = 0.25
-"""Seconds in which changes add up before they are passed on."""
+"""Seconds for which changes are collected before they are passed on."""
 POLL = 2.0
 """Seconds after which the outbox is read even if no change was announced: rows become final late."""
 
 
 async def keep_informed(access: Access, storage: Storage) -> None:
-    """Pass changes on as they come, for `STAY` seconds. One process at a time."""
+    """Pass changes on for `STAY` seconds. One process at a time does so."""
     changed = asyncio.Event()
 
     def hear(change: Change) -> None:

@@ -27,11 +27,13 @@ from storage_plugins.postgres.upkeep.rederivation import any_outdated, follow_ow
 INTERVAL = 600.0
 """Seconds between two runs of a job."""
 OUTBOX_AGE = timedelta(days=7)
-"""How long rows of the outbox are kept at least."""
+"""Minimum time for which rows of the outbox are kept."""
 CONSUMER_LAG = timedelta(days=30)
-"""How long rows are kept at most for a consumer that does not read them. Then it starts again from the tables."""
+"""Maximum time for which rows are kept for a consumer that does not read them. After that it starts again from the
+tables."""
 _MESSAGE_AGE = timedelta(days=366)
-"""How long a home knows of the messages about an event that its person has deleted, so that none brings it back."""
+"""How long a home remembers the messages about an event that its owner has deleted, so that no old message restores
+it."""
 _MARKING = 30.0
 """Seconds of a run in which events of people with other addresses are marked, to be computed again."""
 _REDERIVING = 60.0
@@ -50,9 +52,9 @@ log = structlog.get_logger()
 
 
 def kinds(database: Database, dsn: str, settings: Settings) -> list[Kind]:
-    """The periodic jobs, on a pool of connections of their own; `dsn` is of the same database."""
+    """The periodic jobs, on a separate pool of connections. `dsn` is that of the same database."""
     restore = timedelta(days=settings.retention.restore_days)
-    # What can be restored needs its tombstone.
+    # A member that can be restored needs its tombstone.
     retention = max(timedelta(days=settings.retention.sync_token_days), restore + timedelta(days=1))
     jobs: dict[str, Callable[[], Awaitable[int]]] = {
         "zone_data": lambda: follow_zone_data(database, datetime.now(UTC)),
@@ -103,7 +105,7 @@ async def _move_alarms_on(database: Database) -> int:
 async def _seal(database: Database) -> int:
     made = await seal(database)
     for each in made:
-        # Kept elsewhere, it proves that nobody has made the whole chain anew.
+        # A copy of the seal in another place proves that the whole chain was not replaced.
         log.info("audit_sealed", last_id=each.last_id, rows=each.row_count, digest=each.digest.hex())
     return len(made)
 

@@ -1,7 +1,7 @@
-"""Runs jobs (`server.storage.jobs`) in a worker; the runners of all workers of all servers share one queue.
+"""Runs jobs (`server.storage.jobs`) in a worker. The runners of all workers of all servers share one queue.
 
-A job that fails is tried again after a pause that doubles each time, with a random part, so that many do not come back
-at the same moment. It stops no other job. A run whose heartbeat could not be renewed in time is cancelled before
+A failed job is tried again after a pause that doubles each time, with a random part, so that many jobs do not run again
+at the same moment. It delays no other job. A run whose heartbeat could not be renewed in time is cancelled before
 another runner may take its job over.
 """
 
@@ -28,10 +28,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a handler says of a run that succeeded."""
+    """The result of a run that succeeded."""
 
     rows: int = 0
-    """How many rows or objects it dealt with; a number above 0 is logged."""
+    """Number of rows or objects that were processed; a number above 0 is logged."""
     next_run: float | None = None
     """Seconds until a periodic job runs next, instead of its usual time."""
 
@@ -42,15 +42,15 @@ class Kind:
 
     name: str
     handler: Callable[[TakenJob], Awaitable[Result]]
-    """Must be idempotent, and may be cancelled at any point. Whatever it raises is a failure of the job."""
+    """Must be idempotent, and may be cancelled at any point. Any exception is a failure of the job."""
     tries: int = 12
-    """After so many without success a job that is not periodic has failed for good: in about an hour."""
+    """Number of tries, in about an hour, after which a job that is not periodic has failed finally."""
     every: float | None = None
     """Seconds between two runs; None for jobs that are not periodic."""
     lock_key: str | None = None
     """Lock key of the periodic job."""
     stays: bool = False
-    """Whether it waits for what there is to do: it is cancelled at once when the runner is stopped."""
+    """Whether the handler waits for work: it is cancelled at once when the runner stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,16 @@ class Timing:
     """Times in seconds."""
 
     lease: float = 20.0
-    """Age of a heartbeat from which on another runner takes a job over."""
+    """Age of a heartbeat from which another runner takes the job over."""
     beat: float = 4.0
     """Time between two heartbeats."""
     poll: float = 5.0
-    """Longest time between two looks for jobs."""
+    """Longest time between two queries for jobs."""
     first_pause: float = 1.0
     """Time before the second try of a job."""
     longest_pause: float = 3600.0
     grace: float = 3.0
-    """How long handlers may go on when the runner is stopped."""
+    """How long handlers may continue when the runner stops."""
 
 
 TIMING = Timing()
@@ -82,9 +82,9 @@ class _Run:
     task: asyncio.Task[None]
     job: TakenJob
     renewed: float = field(default_factory=time.monotonic)
-    """When the heartbeat was last renewed, no later than the database did."""
+    """When the heartbeat was last renewed: the time before the statement was sent."""
     lost: bool = False
-    """Whether another runner may have the job."""
+    """Whether another runner may have taken the job over."""
     settling: bool = False
     """Whether its handler has returned, so that only the result is left to store."""
 
@@ -111,12 +111,12 @@ class Runner:
         self._defined = False
 
     def hear(self, change: Change) -> None:
-        """Look for jobs where some may have become due; a listener for `server.storage.Storage.subscribe`."""
+        """Look for jobs if some may have become due; a listener for `server.storage.Storage.subscribe`."""
         if change == JOBS:
             self._wake.set()
 
     async def run(self) -> None:
-        """Run jobs until cancelled. Then handlers under way end soon, or are cancelled and their jobs put back."""
+        """Run jobs until cancelled. Then running handlers end soon, or are cancelled and their jobs put back."""
         beating = asyncio.create_task(run_forever("job_heartbeat", self._beat))
         try:
             await run_forever("jobs", self._step)
@@ -141,7 +141,7 @@ class Runner:
     # -- taking -------------------------------------------------------------------------------------------------------
 
     async def _step(self) -> None:
-        """Start what is due, then wait until there may be more to start."""
+        """Start the jobs that are due, then wait until more may be due."""
         self._wake.clear()
         if not self._defined:
             for kind in self._kinds.values():
@@ -179,7 +179,7 @@ class Runner:
         began = time.monotonic()
         try:
             if job.attempt > kind.tries and not job.periodic:
-                # The processes that ran it died, perhaps because of it.
+                # The processes that ran it died, perhaps because of this job.
                 raise JobAbandoned
             result = await kind.handler(job)
         except (Exception, asyncio.CancelledError) as error:
@@ -199,7 +199,7 @@ class Runner:
             await self._settle(job, self._jobs.finish(job, next_run))
 
     def _retry(self, job: TakenJob, kind: Kind) -> timedelta | None:
-        """How long after a failure a job is tried again; None: it is not."""
+        """How long after a failure a job is tried again; None: it is not tried again."""
         if job.attempt >= kind.tries and not job.periodic:
             log.error("job_failed", kind=kind.name, job=job.id, attempts=job.attempt)
             return None
@@ -207,7 +207,7 @@ class Runner:
         return timedelta(seconds=pause * (0.5 + random.random()))  # noqa: S311
 
     async def _settle(self, job: TakenJob, settling: Awaitable[object]) -> None:
-        """Wait for the statement that ends a run. Where it fails, the job is taken over later and runs again."""
+        """Wait for the statement that ends a run. If it fails, the job is taken over later and runs again."""
         self._runs[job.run].settling = True
         try:
             await settling

@@ -29,7 +29,7 @@ _RETRY = 5.0
 
 
 def sharees(access: Access, storage: Storage) -> Kind:
-    """The job that passes changes of shared collections on to the sharees' homes: one worker is at it all the time."""
+    """The job that passes changes of shared collections on to the sharees' homes. One worker runs it all the time."""
 
     async def handle(_: TakenJob) -> Result:
         await keep_informed(access, storage)
@@ -39,7 +39,7 @@ def sharees(access: Access, storage: Storage) -> Kind:
 
 
 def copies(storage: Storage, limits: WriteLimits) -> Kind:
-    """The job that goes on with the copy of a large collection where the request for it was broken off."""
+    """The job that continues the copy of a large collection after its request was interrupted."""
 
     async def handle(job: TakenJob) -> Result:
         await storage.resume_copy(job.payload["home"], job.payload["collection"], limits)
@@ -50,8 +50,8 @@ def copies(storage: Storage, limits: WriteLimits) -> Kind:
 
 @contextlib.asynccontextmanager
 async def maintenance_kinds(dsn: str, settings: Settings) -> AsyncIterator[list[Kind]]:
-    """The maintenance jobs, on connections of their own that last as long as the context."""
-    # A job is taken over from a worker that died: what that had asked for must not go on meanwhile.
+    """The maintenance jobs, on separate connections, which are closed with the context."""
+    # When a job is taken over from a worker that died, its statements must not be running still.
     database = Database(dsn, _MAINTENANCE, application="koyomi maintenance", end_with_client=True)
     await database.open()
     try:
@@ -64,8 +64,8 @@ async def maintenance_kinds(dsn: str, settings: Settings) -> AsyncIterator[list[
 async def running_jobs(
     dsn: str, storage: PostgresStorage, kinds: Sequence[Kind], metrics: Metrics
 ) -> AsyncIterator[None]:
-    """Run jobs as long as the context lasts. Raises `Unavailable` or `DatabaseError` where the database is away."""
-    # A job whose last state a crash loses runs once more: no commit of the queue needs to wait for the disk.
+    """Run jobs within the context. Raises `Unavailable` or `DatabaseError` if the database does not answer."""
+    # If a crash loses the last state of a job, it runs once more, so commits of the queue need not wait for the disk.
     queue = Database(dsn, _QUEUE, application="koyomi jobs", synchronous_commit=False)
     await queue.open()
     try:
@@ -78,7 +78,7 @@ async def running_jobs(
             unsubscribe()
             running.cancel()
             await asyncio.wait([running])
-            # Others take at once what was given back.
+            # Other runners take jobs that were put back at once.
             storage.announce_jobs()
     finally:
         await queue.close()

@@ -1,14 +1,13 @@
-"""What a storage plugin must offer: values, and the protocol that services call.
+"""The protocols that a storage plugin implements and services call, with their values.
 
-A *home* belongs to a principal and is of one kind (calendars or address books). Its revision counter orders every
-change of everything in it. A *binding* is the name under which a home shows a collection, a *member* is an object
-resource of a collection. All methods raise the domain errors of `server.domain.errors`; an absent or overloaded
-database is `Unavailable`.
+A *home* belongs to a principal and is of one kind (calendars or address books). Its revision counter orders all changes
+in it. A *binding* is the name under which a home shows a collection, a *member* is an object resource of a collection.
 
-Reads are single statements. Members are written by change sets (`Changes.apply`). Writes are compare-and-set: they
-carry the state that the caller's decision was based on and raise `WriteConflict` when it has changed since; the caller
-reads again and repeats. Each write is one transaction that leaves its rows in `outbox` and `audit` and takes the
-home's revision last.
+All methods raise the domain errors of `server.domain.errors`, and `Unavailable` if the database does not answer or is
+overloaded. Reads are single statements. Members are written by change sets (`Changes.apply`). Writes are
+compare-and-set: they carry the state that the caller's decision was based on, and raise `WriteConflict` if it has
+changed since; the caller then reads and decides again. Each write is one transaction, which writes rows of `outbox` and
+`audit` and takes the home's revision last.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Storage(Reads, Changes, Scheduling, Protocol):
     """What services need of a database."""
 
     def subscribe(self, listener: Callable[[Change], Awaitable[None] | None]) -> Callable[[], None]:
-        """Hear of the commits of all workers; gives a function that ends the subscription."""
+        """Call a listener after commits of all workers. Returns a function that ends the subscription."""
 
     async def ready(self) -> bool:
         """Whether the database answers and the schema is this version's."""

@@ -1,6 +1,6 @@
-"""What a storage plugin must offer about who may do what: access control lists, delegates, groups, looking people up.
+"""The protocol for access: access control lists, shares, delegates, groups, the search for principals.
 
-A sibling of `server.storage` and `server.storage.directory`, whose rules hold here too.
+The rules of `server.storage` and `server.storage.directory` apply here, too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Access(Protocol):
     """Access control lists, delegates, groups and the search for principals."""
 
     async def access_list(self, home: Home, collection: Collection | None) -> AccessList:
-        """What was granted on a collection, or on every collection that lies in the home."""
+        """The grants on a collection, or on all collections of the home."""
 
     async def set_acl(
         self,
@@ -41,29 +41,31 @@ class Access(Protocol):
     async def share(
         self, home: Home, collection: Collection, principal_id: int, rights: ShareRights | None, cause: Cause
     ) -> None:
-        """Share a home's own collection with a person or a group, or end that (None).
+        """Share one of a home's own collections with a person or a group. `rights` None: end the sharing.
 
-        Except for `free-busy` the collection then appears in the homes of all concerned, in batches. Raises `NotFound`
-        where there is nothing to end, `WriteConflict` for a calendar whose views are not rendered.
+        With other rights than `free-busy`, the collection then appears in the homes of the person or of all members, in
+        batches. Raises `NotFound` if there is no sharing to end, and `WriteConflict` if the views of the calendar are
+        not rendered.
         """
 
     async def render_views(self, home: Home, collection: Collection, render: Callable[[SharedObject], Views]) -> int:
-        """Give a calendar views and render what was not yet, in batches; gives of how many objects.
+        """Give a calendar views, and render its objects in batches. Returns the number of objects that were rendered.
 
-        From its beginning on, whoever writes an object there renders it.
+        As soon as it has begun, every write of an object in the calendar renders the object.
         """
 
     async def plan_fan_out(self) -> bool:
-        """Store which homes show a collection that has changed; returns whether batches of homes wait."""
+        """Read changes from the outbox, and store which shared collections have changed. Returns whether homes are to
+        be updated."""
 
     async def fan_out(self) -> bool:
-        """Pass changes of shared collections on to the next homes; returns False where none waited.
+        """Update the next batch of homes that show changed collections. Returns False if there was none.
 
-        A batch is a short transaction. Batches can be stopped at any point and repeated.
+        A batch is a short transaction. It can be interrupted at any point and repeated.
         """
 
     async def delegates(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Delegation]]:
-        """Who acts for each of these principals, by name."""
+        """The delegates of each of these principals, in order of names."""
 
     async def set_delegates(
         self, principal_id: int, rights: DelegateRights, delegates: frozenset[int], cause: Cause
@@ -73,16 +75,20 @@ class Access(Protocol):
     async def delegators(
         self, principal_ids: Sequence[int], *, through_groups: bool
     ) -> Mapping[int, Sequence[Delegation]]:
-        """For whom each of these principals acts, also as a member of groups if so asked, by name."""
+        """The principals of which each of these is a delegate, in order of names.
+
+        `through_groups`: also those of which a group that it belongs to is a delegate.
+        """
 
     async def all_groups_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
-        """The groups that each of these principals belongs to, directly and through other groups, by name."""
+        """The groups that each of these principals belongs to, directly and through other groups, in order of names."""
 
     async def all_members_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
-        """Who belongs to each of these groups, directly and through other groups, those included; by name."""
+        """The members of each of these groups, directly and through other groups, and those groups, in order of
+        names."""
 
     async def principals_at(self, uids: Sequence[str], names: Sequence[tuple[PrincipalKind, str]]) -> list[Principal]:
-        """The principals that have one of these stable ids, or a name of the kind that it was asked for as."""
+        """The principals with one of these stable ids, or with one of these kinds and names."""
 
     async def search(self, search: PrincipalSearch, limit: int) -> list[Principal]:
-        """Principals by name, at most `limit`."""
+        """The principals that a search finds, in order of names, at most `limit`."""

@@ -17,18 +17,18 @@ class Changes(Protocol):
     """
 
     async def apply(self, changes: ChangeSet) -> tuple[Written, ...]:
-        """Make all writes of a set, or none. Returns what each left, in their order.
+        """Make all writes of a set, or none. Returns the result of each, in their order.
 
-        Members are written by this call alone. Raises `WriteConflict` (a name, collection or home is no longer as
-        expected), `UidConflict`, `SchedulingObjectExists` (another scheduling object of the home has the UID; those of
-        deleted collections give it up), `QuotaExceeded`, `TooManyMembers`, `NotFound` (a collection is gone); `write`
-        of the error is the index of the write that it concerns. An error of a state in `unchanged` concerns none.
+        No other method writes members. Raises `WriteConflict` (a name, collection or home has changed), `UidConflict`,
+        `SchedulingObjectExists` (another scheduling object of the home has the UID; one in a deleted collection becomes
+        a plain object instead), `QuotaExceeded`, `TooManyMembers`, `NotFound` (a collection was deleted). `write` of
+        the error is the index of the write that failed; it is None if a state in `unchanged` has changed.
         """
 
     async def create_collection(
         self, home: Home, new: NewCollection, limits: WriteLimits, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
     ) -> Collection:
-        """Make a collection. An old name's infinite tokens end.
+        """Make a collection. If its name was used before, sync tokens of infinite depth become invalid.
 
         Raises `AlreadyExists`, `QuotaExceeded`, `TooManyCollections`.
         """
@@ -44,9 +44,10 @@ class Changes(Protocol):
         *,
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
-        """Set properties, in the viewer's view of another's collection; gives the revision. Raises `QuotaExceeded`.
+        """Set properties of a collection; personal ones of another person's collection are set in the viewer's view.
 
-        What lies in a view is bounded by `max_personal_properties_size` and counts against no quota.
+        Returns the revision. Properties in a view are bounded by `max_personal_properties_size` and count against no
+        quota. Raises `QuotaExceeded`.
         """
 
     async def set_home_properties(
@@ -58,7 +59,7 @@ class Changes(Protocol):
         *,
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
-        """Set dead properties of a home; gives the revision. Raises `QuotaExceeded`."""
+        """Set dead properties of a home. Returns the revision. Raises `QuotaExceeded`."""
 
     async def delete_collection(
         self,
@@ -97,12 +98,12 @@ class Changes(Protocol):
     ) -> int:
         """Copy a collection under another name of its home; `replaced` is deleted when the copy appears.
 
-        A large collection is copied in several transactions, and the copy appears with the last of them. Where this
-        call is broken off, a job of the kind `copies` goes on. Raises `QuotaExceeded`, `TooManyCollections`.
+        A large collection is copied in several transactions, and the copy appears with the last of them. If this call
+        is interrupted, a job of the kind `copies` continues. Raises `QuotaExceeded`, `TooManyCollections`.
         """
 
     async def resume_copy(self, home_id: int, collection_id: int, limits: WriteLimits) -> None:
-        """Go on with the copy of a collection into a new one, which nobody else makes; the work of a job.
+        """Continue the interrupted copy of a collection into a new one; called by a job.
 
-        A copy that cannot be made is given up, and what was copied is removed.
+        If the copy is not possible, the members that were copied are removed.
         """

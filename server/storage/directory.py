@@ -1,10 +1,10 @@
-"""What a storage plugin must offer about principals: who they are, who belongs to whom, their app passwords.
+"""The protocol for principals, their members and delegates, and their app passwords.
 
-A sibling of `server.storage` and `server.storage.sign_in`, whose rules hold here too: reads are single statements, each
-write is one transaction that leaves its rows in `outbox` and `audit`, errors are those of `server.domain.errors`.
+The rules of `server.storage` apply here, too: reads are single statements, each write is one transaction that writes
+rows of `outbox` and `audit`, errors are those of `server.domain.errors`.
 
-Names are one name space for all kinds and compare by `name_key`; an address belongs to one principal and is never the
-name of another, so that whoever signs in with it is one person.
+Names are unique among principals of all kinds, and compared by `name_key`. An address belongs to one principal and is
+not the name of another one, so that a sign-in with it is unambiguous.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from server.domain.principals import Principal, PrincipalKind
 
 @dataclass(frozen=True, slots=True)
 class PrincipalRecord:
-    """All that is known of a principal but for its credentials."""
+    """All fields of a principal except its credentials."""
 
     id: int
     uid: str
@@ -37,25 +37,25 @@ class PrincipalRecord:
     place: Mapping[str, Any] | None
     created_at: datetime
     deleted: bool = False
-    """It is gone but for what is in its homes (and found by its id alone)."""
+    """It was deleted, and the data in its homes is kept. It is found by its id only."""
     former_addresses: tuple[str, ...] = ()
-    """E-mail addresses that it had, the earliest first: in events they mean this principal until another gets them.
-    Nobody signs in with them."""
+    """Former e-mail addresses, the earliest first. In events they mean this principal until another one gets them; they
+    are not valid for signing in."""
     has_password: bool = False
     members: frozenset[int] = frozenset()
-    """Of a group: the principals directly in it."""
+    """The direct members of a group."""
     delegates: frozenset[tuple[int, DelegateRights]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class PrincipalChange:
-    """A principal to be made (`id` is None) or changed. What is None stays as it is."""
+    """A principal to be made (`id` is None) or changed. Fields that are None stay."""
 
     id: int | None = None
     uid: str | None = None
-    """Only of a new one."""
+    """Only for a new principal."""
     kind: PrincipalKind | None = None
-    """Only of a new one."""
+    """Only for a new principal."""
     name: str | None = None
     display_name: str | None = None
     addresses: tuple[str, ...] | None = None
@@ -71,7 +71,7 @@ class PrincipalChange:
 
 @dataclass(frozen=True, slots=True)
 class RelationChange:
-    """Who belongs to a principal from now on. What is None stays as it is."""
+    """New members and delegates of a principal. Fields that are None stay."""
 
     id: int
     members: frozenset[int] | None = None
@@ -92,30 +92,30 @@ class AppPassword:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """A collection that goes from the home of one person to that of another."""
+    """A collection that is handed over from the home of one person to that of another."""
 
     id: int
     home_id: int
     to_home_id: int
     home: HomeKind
     name: str | None
-    """How its own home shows it; None of one that was deleted and goes over to be restored there."""
+    """Its name in its home; None for a deleted collection, which can be restored in the other home."""
     members: int
 
 
 @runtime_checkable
 class Directory(Protocol):
-    """What the care of principals needs of a database."""
+    """Reads and writes of principals."""
 
     # reading principals
 
     async def principal(self, name: str) -> PrincipalRecord | None:
-        """Who has this name, e-mail address or stable id (in this order)."""
+        """The principal with this name, e-mail address or stable id (in this order)."""
 
     async def principals(
         self, kinds: Sequence[PrincipalKind], *, after: str | None = None, limit: int = 1000
     ) -> list[PrincipalRecord]:
-        """A page of the principals of these kinds in order of `name_key`, those behind the key `after`."""
+        """A page of the principals of these kinds, in order of `name_key`, after the key `after`."""
 
     async def principals_known(
         self, uids: Sequence[str], names: Sequence[str], addresses: Sequence[str]
@@ -123,44 +123,48 @@ class Directory(Protocol):
         """The principals that have one of the ids, names or addresses (`name_key`s)."""
 
     async def groups_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
-        """The groups that each of these principals is a direct member of, by name."""
+        """The groups that each of these principals is a direct member of, in order of names."""
 
     async def members_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
-        """The direct members of each of these groups, by name."""
+        """The direct members of each of these groups, in order of names."""
 
     async def administrators(self) -> list[Principal]:
-        """Everybody who has the role `admin`, by name."""
+        """The principals with the role `admin`, in order of names."""
 
     # writing principals
 
     async def write_principals(self, changes: Sequence[PrincipalChange], cause: Cause) -> list[int]:
-        """Make and change principals, all or none; gives their ids in order.
+        """Make and change principals, all or none. Returns their ids in order.
 
-        A new one gets its homes with the collections that they come with. Passwords, names, addresses and `disabled`
-        move the credential version when they change. An address that is given up and not given to another becomes a
-        former one; whoever gets a former one takes it over. Raises `NameTaken`, `NotFound`.
+        A new principal gets its homes with their first collections. A change of the password, name, addresses or
+        `disabled` increases the credential version. An address that is removed, and not given to another principal,
+        becomes a former address; it ends when another principal gets it. Raises `NameTaken`, `NotFound`.
         """
 
     async def write_relations(self, changes: Sequence[RelationChange], cause: Cause) -> None:
         """Set members and delegates, all or none. Raises `NotFound`."""
 
     async def delete_principal(self, principal_id: int, cause: Cause, *, purge: bool) -> None:
-        """Delete a principal; it can neither sign in nor be found any more, and its name and addresses are free.
+        """Delete a principal: it cannot sign in, it is not found, and its name and addresses become free.
 
-        Without `purge` what is in its homes stays, where no client reaches it, until a later call with `purge`. With it
-        everything goes, in batches of transactions; a call that was broken off is ended by another. Raises `NotFound`.
+        Without `purge`, the data in its homes stays, invisible to clients, until a later call with `purge`. With
+        `purge` all data is removed, in batches of transactions; another call continues an interrupted one. Raises
+        `NotFound`.
         """
 
     async def handovers(self, principal_id: int, to_principal_id: int) -> list[Handover]:
-        """The calendars and address books of a person that are still to go to another, deleted ones that can be
-        restored among them. Raises `InvalidPrincipal` when handing them over to somebody else was begun."""
+        """The calendars and address books of a person that are not handed over yet, including deleted ones that can be
+        restored.
+
+        Raises `InvalidPrincipal` if handing them over to another person was begun.
+        """
 
     def hand_over(self, handover: Handover, owner: str, cause: Cause) -> AsyncIterator[int]:
-        """Hand over one collection, in batches of transactions; yields how many members each has copied.
+        """Hand over one collection, in batches of transactions. Yields the number of members that each batch has
+        copied.
 
-        It appears in the other home when it is whole, under a free name, with a displayname that names the `owner`
-        whose it was; whoever it is shared with keeps it. What was broken off is ended by another call. Raises
-        `NotFound`.
+        The collection appears in the other home when the copy is complete, under a free name, with a displayname that
+        names the former `owner`. Sharees keep it. Another call continues an interrupted one. Raises `NotFound`.
         """
 
     # app passwords
@@ -168,7 +172,7 @@ class Directory(Protocol):
     async def add_app_password(
         self, principal_id: int, name: str, selector: str, password_hash: str, expires_at: datetime | None, cause: Cause
     ) -> int:
-        """Store an app password; gives its id. Raises `AlreadyExists` when the person has one of this name."""
+        """Store an app password. Returns its id. Raises `AlreadyExists` if the person has one with this name."""
 
     async def app_passwords(self, principal_id: int) -> list[AppPassword]:
         """A person's app passwords, oldest first, revoked ones included."""

@@ -1,4 +1,4 @@
-"""What a storage plugin must offer to monitoring."""
+"""The protocol for monitoring."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What follows from changes and is still to be done."""
+    """Work that follows from changes and is not done yet."""
 
     fan_out: int
     """Shared collections with changes that not all sharees' homes show yet."""
@@ -22,10 +22,10 @@ class StorageHealth(Protocol):
     """The state of the database."""
 
     async def answers(self) -> None:
-        """Ask the database for nothing but an answer. Raises `Unavailable`, `DatabaseError`."""
+        """Send a statement that reads no table. Raises `Unavailable`, `DatabaseError`."""
 
     async def ready(self) -> bool:
         """Whether the database answers and the schema is this version's."""
 
     async def backlog(self) -> Backlog:
-        """What is still to be done. Raises `Unavailable`, `DatabaseError`."""
+        """The work that is not done yet. Raises `Unavailable`, `DatabaseError`."""

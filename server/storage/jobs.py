@@ -1,9 +1,9 @@
-"""What a storage plugin must offer about jobs: rows that say what is to be done after a change, or again and again.
+"""The protocol for jobs: rows for work that follows from a change, or that is repeated.
 
-A runner takes a job, renews its heartbeat while the handler runs, and settles it at the end: a job that is done is
-removed, a periodic one gets its next time, one that failed waits for its next try. A job whose runner died is taken
-over when its heartbeat is older than the lease. So a handler runs at least once, and must be idempotent. All times are
-those of the database.
+A runner takes a job, renews its heartbeat while the handler runs, and settles it at the end: a finished job is removed,
+a periodic one gets its next time, a failed one waits for its next try. If a runner dies, another one takes the job over
+when the heartbeat is older than the lease. So a handler runs at least once, and must be idempotent. All times are those
+of the database.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ State = Literal["queued", "running", "failed"]
 OWNERS = "owners"
 """Kind of the jobs that follow a change of a person's name or addresses."""
 MAINTENANCE = "maintenance"
-"""Lock key of all jobs that change many rows: one at a time, so that they leave room for requests."""
+"""Lock key of all jobs that change many rows. They run one at a time, so that requests are not slowed down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +32,26 @@ class Job:
     lock_key: str | None = None
     """Jobs with one lock key, of whatever kind, run one at a time and in the order of their ids."""
     queueing_key: str | None = None
-    """A job that waits and was not tried yet takes in later ones of its kind and queueing key; needs a lock key.
+    """While a job waits and was not tried yet, later ones of its kind and queueing key are not stored; needs a lock
+    key.
 
-    It says the same as the payload: the payload of the first job is kept.
+    Jobs with equal queueing keys have equal payloads.
     """
     priority: int = 0
     """Greater first."""
     delay: timedelta = timedelta(0)
-    """Time before which it does not run."""
+    """How long it waits before it may run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """A job that runs again and again, on one server at a time."""
+    """A job that is repeated, on one server at a time."""
 
     kind: str
     every: timedelta
-    """Time between the end of a run and the next run; a tenth more or less."""
+    """Time between the end of a run and the next run, varied by a tenth."""
     lock_key: str | None = None
-    """Does not run beside jobs with the same lock key. One that waits holds up no other."""
+    """It does not run beside jobs with the same lock key. While it waits, it delays no other job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class TakenJob:
     kind: str
     payload: Mapping[str, int]
     attempt: int
-    """1 for the first try."""
+    """Number of the try; 1 for the first."""
     periodic: bool
     run: UUID
     """Names this run."""
@@ -83,14 +84,14 @@ class StoredJob:
     """Name of the last error."""
     payload: Mapping[str, int]
     done: int | None
-    """How far it has come, in rows or objects; None where it does not tell."""
+    """Rows or objects that are done; None for kinds that do not report it."""
     total: int | None
-    """How many there were at the beginning."""
+    """Rows or objects at the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class KindCounts:
-    """How many jobs of a kind there are."""
+    """The numbers of jobs of a kind."""
 
     kind: str
     held: bool
@@ -105,7 +106,7 @@ class KindCounts:
 
 
 FAILING = 5
-"""Tries without success from which on a job that is still tried counts as failing."""
+"""Number of failed tries from which a job counts as failing."""
 
 
 @runtime_checkable
@@ -113,13 +114,14 @@ class Jobs(Protocol):
     """The queue, as runners and administrators use it. Each method is one statement."""
 
     async def define(self, periodic: Periodic) -> None:
-        """Store a periodic job, due after a tenth of its time, within 20 s, or the new times of one that is there."""
+        """Store a periodic job, which is due after a tenth of its interval, at most 20 s; or change the times of a
+        stored one."""
 
     async def take(self, kinds: Sequence[str]) -> TakenJob | None:
-        """Take the next job of these kinds that is due; None where there is none."""
+        """Take the next due job of these kinds; None if there is none."""
 
     async def next_due(self, kinds: Sequence[str]) -> float | None:
-        """Seconds until the next job becomes due that is not due yet; None where there is none."""
+        """Seconds until the next job that is not due yet becomes due; None if there is none."""
 
     async def renew(self, runs: Sequence[tuple[int, UUID]]) -> frozenset[UUID]:
         """Renew the heartbeats of runs, each with the id of its job; returns the runs that are not lost."""
@@ -147,19 +149,19 @@ class Jobs(Protocol):
         """Let a periodic job run at once, or once more after the run under way."""
 
     async def counts(self) -> list[KindCounts]:
-        """How many jobs there are, by kind, with the kinds that are held."""
+        """The numbers of jobs by kind, including kinds that are held."""
 
     async def jobs(self, kind: str | None, state: State | None, limit: int) -> list[StoredJob]:
         """Jobs by id, at most `limit`."""
 
     async def retry(self, ids: Sequence[int]) -> list[int]:
-        """Let jobs that failed or wait run at once, and be tried as often as new ones; returns the ids of these."""
+        """Let failed and waiting jobs run at once, with all their tries. Returns the ids of these jobs."""
 
     async def drop(self, ids: Sequence[int]) -> list[int]:
         """Remove jobs that neither run nor are periodic; returns the ids of these."""
 
     async def hold(self, kind: str) -> None:
-        """Take no job of a kind any more. Those that run go on."""
+        """Stop taking jobs of a kind. Running jobs continue."""
 
     async def release(self, kind: str) -> bool:
         """Take jobs of a kind again; returns whether it was held."""

@@ -1,4 +1,4 @@
-"""Reads: what they return, and the protocol."""
+"""The protocol for reads, with the values that they return."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _R = TypeVar("_R", bound=_Columns)
 
 @dataclass(frozen=True, slots=True)
 class SharedObject:
-    """What is stored of an object in a calendar with views."""
+    """The stored texts of an object in a calendar with views."""
 
     id: int
     revision: int
     text: str
     """The owner's."""
     neutral_text: str | None
-    """What sharees without a view see; None: the owner's text."""
+    """The text of sharees without a view; None: the owner's text."""
     personal: Mapping[int, str]
     """The personal parts of those who have views, by principal."""
     views_revision: int
@@ -43,23 +43,23 @@ class SharedObject:
 
     @property
     def neutral(self) -> str:
-        """The text without anybody's personal parts."""
+        """The text without personal parts."""
         return self.text if self.neutral_text is None else self.neutral_text
 
     @property
     def state(self) -> tuple[int, int]:
-        """`Views.based_on` for a write that was decided by this."""
+        """`Views.based_on` for a write that is based on this state."""
         return len(self.personal), self.views_revision
 
 
 @dataclass(frozen=True, slots=True)
 class BusyTimes:
-    """When a calendar's objects are busy: type, start and end of each stretch."""
+    """The busy times of a calendar, each with type, start and end."""
 
     merged: Sequence[tuple[Busy, datetime, datetime]]
-    """Of timed occurrences, those of one type put together; may reach out of the window."""
+    """Timed occurrences, merged by type; they may begin before the window and end after it."""
     floating: Sequence[tuple[Busy, datetime, datetime]]
-    """Of floating times and dates: where they would lie in UTC."""
+    """Floating times and dates, as if they were in UTC."""
     unexpanded: Sequence[int]
     """Ids of objects whose stored occurrences do not cover the window."""
     availability: Sequence[int]
@@ -68,12 +68,13 @@ class BusyTimes:
 
 @dataclass(frozen=True, slots=True)
 class Overlapping:
-    """Which objects of a calendar overlap a window (RFC 4791 §9.9)."""
+    """The objects of a calendar that overlap a window (RFC 4791 §9.9)."""
 
     objects: Sequence[int]
-    """Ids of those with a timed occurrence that does."""
+    """Ids of the objects with an occurrence that overlaps it in every zone."""
     floating: Sequence[tuple[int, Occurrence]]
-    """Floating times and dates that do in some zone, by the id of their object; all but their times is not told."""
+    """Floating times and dates that overlap it in some zones only, by the id of their object. Only the times are
+    set."""
     unexpanded: Sequence[int]
     """Ids of objects whose stored occurrences do not cover the window."""
 
@@ -86,31 +87,33 @@ class StoredRecurrence:
     recurrence: str
     """As `server.calendar.stored_recurrence` writes it."""
     busy: tuple[Busy, ...] | None = None
-    """What each component of VCALENDAR makes busy for the viewer; None: what the recurrence says."""
+    """The busy types of the components of VCALENDAR for the viewer; None: those in the recurrence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """When the objects of a calendar occur in a window (RFC 4791 §9.9)."""
+    """The occurrences of a calendar in a window (RFC 4791 §9.9)."""
 
     timed: Sequence[tuple[int, Timing]]
-    """Those that overlap it, by the id of their object; in no order."""
+    """Timed occurrences that overlap it, with the id of their object; in no order."""
     floating: Sequence[tuple[int, Occurrence]]
-    """Floating times and dates that do in some zone; their busy type is not told."""
+    """Floating times and dates that overlap it in some zone, with the id of their object. Their busy type is not
+    set."""
     unexpanded: Sequence[int]
     """Ids of objects whose stored occurrences do not cover the window."""
 
 
 MAX_TIMINGS = 100_000
-"""Occurrences in a window that are held at once; of a calendar with more, the objects are expanded page by page."""
+"""Occurrences in a window that are held in memory; with more, the objects of the calendar are expanded page by page."""
 
 
 TEXT_PAGE = 2 * 1024 * 1024
-"""Bytes of texts that fill a page: what one statement reads is less than this and one text."""
+"""Bytes of texts that fill a page: one statement reads fewer bytes than this and one text."""
 
 
 def with_texts(rows: Sequence[_R], at: int) -> Sequence[_R]:
-    """The rows of a page before the first whose text (at this place) was left out, with which the next page begins."""
+    """The rows of a page before the first one whose text (the column `at`) was left out. The next page begins with that
+    row."""
     left_out = next((number for number, row in enumerate(rows) if row[at] is None), None)
     return rows if left_out is None else rows[:left_out]
 
@@ -120,10 +123,10 @@ class Reads(Protocol):
     """Reads: each is one statement."""
 
     async def resolve(self, viewer: int | None, target: Target | None, *, text: bool = False) -> Resolution:
-        """Who asks (principal id `viewer`) and what `target` names, in one statement."""
+        """Read the viewer (the id of a principal) and the resources that `target` names, by one statement."""
 
     async def seen_by(self, found: Resolution, sharee: int, *, text: bool = False) -> Resolution:
-        """What `resolve` found in the home of a calendar's owner, in the view of somebody it is shared with."""
+        """The result of `resolve` in the home of a calendar's owner, in the view of a sharee."""
 
     async def installation(self) -> UUID:
         """The id of this installation's data, from which resource ids are made."""
@@ -133,9 +136,10 @@ class Reads(Protocol):
 
     async def home_changes(self, home: Home, viewer: int, after: int) -> tuple[Home, list[Collection]]:
         """The home as it is now, and its collections that changed after a revision, tombstones included, by binding
-        revision; in one snapshot, so that the home's revision and floors are those of a sync token for the list.
+        revision.
 
-        Raises `NotFound` when the home is gone.
+        Both are read in one snapshot, so that a sync token for the list has the home's revision. Raises `NotFound` if
+        the home was deleted.
         """
 
     async def members(
@@ -147,17 +151,16 @@ class Reads(Protocol):
         limit: int,
         components: Sequence[str] | None = None,
     ) -> Sequence[Row]:
-        """A page of the members in order of names (by code points), those behind the name `after`.
+        """A page of the members, in order of names (by code points), after the name `after`.
 
-        `components`: only members of these component types; None: all. Of this and of the other reads of members: a
-        `text` is None where the texts before it fill the page (`TEXT_PAGE`); `server.services.text_pages` asks for it
-        again.
+        `components`: only members of these component types; None: all. In all reads of members, a `text` is None if the
+        texts before it fill the page (`TEXT_PAGE`); `server.services.text_pages` reads it with the next page.
         """
 
     async def members_named(
         self, members: Sequence[tuple[Collection, str]], columns: Sequence[MemberColumn]
     ) -> Mapping[tuple[int, str], Row]:
-        """The members of those names that exist, by (collection id, name); one statement for any number of them."""
+        """The members with these names that exist, by (collection id, name); one statement for any number of them."""
 
     async def members_changed(
         self, collection: Collection, columns: Sequence[MemberColumn], *, after: int, up_to: int, limit: int
@@ -167,29 +170,29 @@ class Reads(Protocol):
     async def timings(
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
     ) -> Timings | None:
-        """When the objects of a calendar occur in `window`; floating times are looked for in `floating`.
+        """The occurrences of a calendar in `window`, and those of floating times in `floating`.
 
-        None for more than `MAX_TIMINGS`.
+        None if there are more than `MAX_TIMINGS`.
         """
 
     async def overlapping(
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
     ) -> Overlapping:
-        """Which objects of a calendar overlap `window`; floating times are looked for in `floating`."""
+        """The objects of a calendar that overlap `window`, and floating times in `floating`."""
 
     async def ringing(self, collection: Collection, window: tuple[datetime, datetime]) -> Sequence[int]:
-        """Ids of the objects of a calendar that may have an alarm that rings in a window; all others have none.
+        """Ids of the objects of a calendar that may have an alarm in a window, with the viewer's own alarms.
 
-        In the viewer's view: their own alarms.
+        All other objects have none.
         """
 
     async def busy_times(
         self, calendars: Sequence[Collection], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
     ) -> Sequence[BusyTimes]:
-        """When the objects of each calendar are busy in `window`; floating times are looked for in `floating`.
+        """The busy times of each calendar in `window`, and those of floating times in `floating`.
 
-        In the viewer's view of each: their personal copies say whether an event makes them busy. One statement for any
-        number of calendars.
+        Each calendar is read in its view: personal copies have busy types of their own. One statement for any number of
+        calendars.
         """
 
     async def recurrences(
@@ -217,7 +220,7 @@ class Reads(Protocol):
         """Id and UID of the members whose UID a search finds; None: of all members."""
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
-        """The name of the member that has this UID. None in an inbox, where several may have it."""
+        """The name of the member with this UID. None in an inbox, where several members may have it."""
 
     async def shared_object(self, collection: Collection, object_id: int) -> SharedObject | None:
-        """What is stored of an object in a calendar with views."""
+        """The stored texts of an object in a calendar with views."""

@@ -1,4 +1,4 @@
-"""What a storage plugin must offer for reminders: the alarms of all homes that ring soon."""
+"""The protocol for reminders: the alarms of all homes that ring soon."""
 
 from __future__ import annotations
 

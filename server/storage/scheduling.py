@@ -1,7 +1,6 @@
-"""What a storage plugin must offer for scheduling.
+"""The protocol for scheduling.
 
-A sibling of `server.storage`, whose rules hold here too: reads are single statements, errors are those of
-`server.domain.errors`.
+The rules of `server.storage` apply here, too: reads are single statements, errors are those of `server.domain.errors`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from server.domain.principals import Principal
 
 @dataclass(frozen=True, slots=True)
 class AddressSearch:
-    """Calendar user addresses by what they name. Of several spellings of one address each is looked for."""
+    """Calendar user addresses, by kind. If an address has several spellings, all of them are searched."""
 
     uids: frozenset[str] = frozenset()
     """Stable ids of principals."""
@@ -38,7 +37,7 @@ class AddressedPrincipal:
 
 @dataclass(frozen=True, slots=True)
 class SchedulingObject:
-    """Where the scheduling object of a UID lies (RFC 6638 §3.1)."""
+    """The place of the scheduling object of a UID (RFC 6638 §3.1)."""
 
     id: int
     collection_id: int

@@ -1,4 +1,4 @@
-"""What a storage plugin must offer about signing in: credentials, and the failures that slow further attempts down."""
+"""The protocol for signing in: credentials, and failed attempts, which delay further ones."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
 FailureScope = Literal["address", "account", "pair"]
-"""What failed sign-ins are counted for: a client address, an account, and an account from one address."""
+"""The counters of failed sign-ins: for a client address, an account, and an account from one address."""
 
 
 @dataclass(frozen=True, slots=True)
 class AppPasswordHash:
-    """The app password that a secret's first group selects."""
+    """The app password with a selector, which is the first group of its secret."""
 
     id: int
     hash: str
@@ -22,7 +22,7 @@ class AppPasswordHash:
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """What failures stand against an attempt to sign in to an account from an address."""
+    """The delays and counts of failures for an attempt to sign in to an account from an address."""
 
     address_wait: float = 0.0
     """Seconds until the next attempt from this address is allowed on any account; 0 now."""
@@ -41,10 +41,10 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class SignInMaterial:
-    """Everything that deciding an attempt to sign in needs, found by one statement.
+    """All data for the decision on an attempt to sign in, read by one statement.
 
-    `principal_id` and what follows is None (or empty) where nobody has the name or address. Hashes are there only for
-    people who are not disabled.
+    `principal_id` is None, and the fields after it are empty, if nobody has the name or address. Hashes are set only
+    for people who are not disabled.
     """
 
     principal_id: int | None
@@ -71,17 +71,18 @@ class ThrottleRules:
     max_delay: float = 300.0
     """The longest such wait, in seconds."""
     failures_per_account: int = 30
-    """Failures on one account from one address after which that address is refused there until they are forgotten."""
+    """Failures on one account from one address after which the account refuses the address, until they are
+    forgotten."""
     slow_lane_failures: int = 100
     """Failures on one account from all addresses after which it is in the slow lane until they are forgotten: an
     address that failed there is refused, and attempts from others are decided one after the other."""
     failures_per_address: int = 100
     """Failures from one client address after which it is refused until they are forgotten."""
     window: float = 900.0
-    """Seconds after the first failure in which further ones add to it; then all are forgotten."""
+    """Seconds after the first failure in which further ones are added; then all are forgotten."""
 
     def limit(self, scope: FailureScope) -> int:
-        """Failures after which all is refused."""
+        """Failures after which all attempts are refused."""
         limits = {
             "account": self.slow_lane_failures,
             "address": self.failures_per_address,
@@ -90,10 +91,10 @@ class ThrottleRules:
         return limits[scope]
 
     def waits(self, scope: FailureScope) -> list[float]:
-        """Seconds to wait after the first, second, ... failure, until they grow no more.
+        """Seconds to wait after the first, second, ... failure, up to the longest wait.
 
-        Behind one address there may be an office in which some mistype: its waits begin at a tenth of its limit (at
-        most 50). Failures on an account from all addresses cause no waits, only the slow lane.
+        Many people may share a client address, and some mistype: waits for an address begin at a tenth of its limit (at
+        most at 50 failures). Failures on an account from all addresses cause no waits, only the slow lane.
         """
         if scope == "account":
             return [0.0]
@@ -108,28 +109,28 @@ class ThrottleRules:
 
 @runtime_checkable
 class SignIns(Protocol):
-    """What signing in needs of a database."""
+    """Reads and writes for signing in."""
 
     async def sign_in_material(
         self, login_key: str, selector: str | None, address_key: str, unknown_account_key: str
     ) -> SignInMaterial:
-        """Who has this name or address (a `name_key`), and what failures stand against the attempt; one statement.
+        """The person with this name or address (a `name_key`), and the failures that delay the attempt; one statement.
 
-        `selector` is the first group of an app password's secret, if that is what was sent. Failures of an account that
-        nobody has are found under `unknown_account_key`.
+        `selector` is the first group of an app password's secret, if the attempt has one. The failures of an account
+        that does not exist are those of `unknown_account_key`.
         """
 
     async def record_failure(self, address_key: str, account_key: str | None, rules: ThrottleRules) -> None:
-        """Count a failed attempt against the address, and against the account unless it is None.
+        """Count a failed attempt for the address, and for the account unless it is None.
 
-        Exact also for attempts at the same time.
+        Concurrent attempts are all counted.
         """
 
     async def clear_failures(self, address_key: str, account_key: str) -> None:
-        """Forget the failures on an account from one address: its owner has signed in from there."""
+        """Delete the failures on an account from one address, after its owner has signed in from there."""
 
     async def forget_failures(self, window: float) -> int:
-        """Remove some of what is forgotten after `window` seconds anyway; gives how much."""
+        """Delete counters that have ended, after `window` seconds. Returns their number."""
 
     async def replace_password_hash(self, principal_id: int, old: str, new: str) -> None:
         """Store a hash with newer parameters of the same password, unless the password was changed meanwhile."""
