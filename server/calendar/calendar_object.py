@@ -10,7 +10,6 @@ reason to refuse the object. docs/standards.md lists the broken values that are 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC
 from hashlib import blake2b
 
@@ -42,6 +41,7 @@ from server.domain.errors import (
     UnsupportedComponent,
 )
 from server.domain.limits import Limits
+from server.domain.values import value
 
 CALENDAR_COMPONENTS = frozenset(("VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VAVAILABILITY"))
 """The components that a calendar object resource can be of (RFC 5545 §3.6, RFC 7953)."""
@@ -73,7 +73,7 @@ _SUMMARY_TEXTS = {"SUMMARY": "summary", "LOCATION": "location", "ORGANIZER": "or
 _SUMMARY_TOKENS = {"STATUS": "status", "TRANSP": "transparency", "CLASS": "classification", "PRIORITY": "priority"}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CalendarObject:
     """A calendar object resource that may be stored."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from server.calendar.values import CalendarTime, Duration, is_no_time, property_
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.zones import UTC_ZONE, Zone
 from server.domain.occurrences import Busy, Kind, later
+from server.domain.values import value
 
 SECOND = timedelta(seconds=1)
 _TIMES = frozenset(("DTSTART", "DTEND", "DUE", "DURATION", "RECURRENCE-ID"))
@@ -70,7 +70,7 @@ def moment(time: CalendarTime, zones: CalendarZones) -> Moment:
     return Moment(time.local, Kind.TIMED, zones.zone(time.tzid))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Length:
     """How long an instance is: DTEND and DUE are exact, DURATION is nominal (RFC 5545 §3.8.5.3)."""
 
@@ -98,7 +98,7 @@ class Length:
 NO_LENGTH = Length()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ComponentTimes:
     """The times of a VEVENT, VTODO, VJOURNAL or AVAILABLE."""
 

@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 
 from server.calendar.contentline import Property
 from server.domain.errors import InvalidCalendarData
+from server.domain.values import value
 
 _DATE_TIME = re.compile(
     r"([0-9]{4})(-?)([0-9]{2})\2([0-9]{2})(?:[Zz]|[Tt ]([0-9]{2})(:?)([0-9]{2})(?:\6([0-9]{2}))?([Zz])?)?"
@@ -29,7 +30,7 @@ MAX_DURATION_DAYS = 9999 * 366
 """A longer duration reaches no date that can be written."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CalendarTime:
     """A DATE or DATE-TIME as written (RFC 5545 §3.3.4, §3.3.5).
 
@@ -58,7 +59,7 @@ class CalendarTime:
         return wall if isinstance(wall, datetime) else datetime(wall.year, wall.month, wall.day)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Duration:
     """A duration (RFC 5545 §3.3.6): `days` are counted by the calendar (a week has 7), `seconds` exactly.
 

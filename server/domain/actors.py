@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from server.domain.changes import Cause
 from server.domain.principals import Principal
+from server.domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Actor:
     """The person or program that acts. The front end makes the value once; it is the first argument of services.
 

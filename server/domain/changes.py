@@ -9,9 +9,10 @@ from typing import Any
 
 from server.domain.contents import ObjectContent, ObjectView, Views
 from server.domain.objects import Collection
+from server.domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cause:
     """The actor and origin of a change, for `outbox` and `audit`."""
 
@@ -25,7 +26,7 @@ class Cause:
     """The W3C trace context of the request, as the header `traceparent` has it; empty where there is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ObjectState:
     """The state of a name that a write is based on; `None` in its place says that the name is free."""
 
@@ -54,7 +55,7 @@ class UnchangedObject:
     state: ObjectState
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Written:
     """The result of a write of a member."""
 
@@ -96,7 +97,7 @@ class StoredContent:
     state: ObjectState
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Put:
     """Create a member or replace it."""
 
@@ -113,7 +114,7 @@ class Put:
     """A move (RFC 4918 §9.9): `content` is stored, and the set deletes the member that it is stored of."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Delete:
     """Delete a member. It becomes a tombstone, and can be restored for a while."""
 
@@ -175,7 +176,7 @@ class Remember:
     """The version of the state that it replaces; 0: there is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChangeSet:
     """Writes of members in any homes that become visible together, or not at all.
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from server.domain.occurrences import AlarmTrigger, Busy, Materialised
 from server.domain.scheduling import NO_SCHEDULING, Scheduling
+from server.domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ObjectContent:
     """The stored content of a member: the text, and the values that reads need."""
 

@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Literal
 
 from server.domain.scheduling import SchedulingRole
+from server.domain.values import value
 
 HomeKind = Literal["calendar", "addressbook"]
 CollectionKind = Literal["calendar", "addressbook", "inbox", "outbox", "notification"]
 Rights = Literal["owner", "write", "read"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Home:
     """The calendar or address-book home of a principal."""
 
@@ -40,7 +41,7 @@ class Home:
     """Dead properties: qualified name `{ns}local` to the XML element as text."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Collection:
     """A collection as one home shows it, by a binding."""
 
@@ -80,7 +81,7 @@ class Collection:
     """The id of the principal in whose view the members are; None: the owner's texts."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Object:
     """A calendar object resource or address object resource."""
 
@@ -109,7 +110,7 @@ class Object:
     """What it is in scheduling to the owner of its calendar."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Target:
     """The names in a path, for `Storage.resolve`. They are decoded; the owner's name is compared case-folded."""
 

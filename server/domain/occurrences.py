@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from server.domain.values import value
+
 FLOATING_MARGIN = timedelta(hours=26)
 """The greatest difference between a floating time in any zone and in UTC: more than the offset of any zone."""
 
@@ -40,7 +42,7 @@ class Busy(StrEnum):
     UNAVAILABLE = "BUSY-UNAVAILABLE"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Occurrence:
     """One instance of a component.
 
@@ -84,7 +86,7 @@ class Timing(NamedTuple):
     component: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AlarmTrigger:
     """When an alarm rings (RFC 5545 §3.8.6.3), for every occurrence of a component or at one time."""
 
@@ -146,7 +148,7 @@ class DueAlarm:
     """As in `Occurrence`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Materialised:
     """A calendar object in time.
 

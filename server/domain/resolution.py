@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from server.domain.grants import NO_GRANTS, Grants
 from server.domain.objects import Collection, Home, Object
 from server.domain.principals import Principal
+from server.domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Resolution:
     """The result of the first statement of a request: the viewer, and the resources in the path. Absent ones are
     None."""

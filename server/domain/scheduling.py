@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+from server.domain.values import value
 
 
 class SchedulingRole(IntEnum):
@@ -17,7 +18,7 @@ class SchedulingRole(IntEnum):
     """A scheduling message in an inbox (RFC 6638 §2.2), whose UID others in the inbox may have, too."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Scheduling:
     """The values for scheduling that follow from the text of an object and the addresses of its calendar's owner."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from server.auth import policy
 from server.domain.actors import Actor
@@ -12,10 +12,11 @@ from server.domain.objects import Collection, Home, Object, Target
 from server.domain.principals import Principal
 from server.domain.privileges import NO_PRIVILEGES, Privilege, Privileges
 from server.domain.resolution import Resolution
+from server.domain.values import value
 from server.storage import Storage
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Found:
     """The resources that a target names, as far as they exist, in the actor's view.
 

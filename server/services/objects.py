@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -48,6 +48,7 @@ from server.domain.limits import Limits
 from server.domain.objects import Collection, Object
 from server.domain.privileges import Privilege
 from server.domain.scheduling import NO_SCHEDULING, SchedulingRole
+from server.domain.values import value
 from server.process.computing import computed
 from server.services import views
 from server.services.etags import etag_of
@@ -61,7 +62,7 @@ LARGE = 16 * 1024
 """Bytes from which a text is parsed off the event loop."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Put:
     """The result of putting a member."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Generic, TypeVar, final
 
@@ -12,6 +12,7 @@ from server.domain.grants import DelegateRights
 from server.domain.objects import Collection, Home, Object
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
+from server.domain.values import value
 from server.http.paths import encode
 from server.services.lookup import Found
 
@@ -59,7 +60,7 @@ _MEMBER_KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Resource:
     """A resource that exists. Of this type itself are those above principals and homes, which are always there."""
 
