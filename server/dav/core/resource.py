@@ -78,21 +78,21 @@ class Resource:
         return self.href.rstrip("/").rpartition("/")[2]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Owned(Resource):
     """A principal, or what is a principal's."""
 
     owner: Principal
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InHome(Owned):
     """A home, or what lies in one."""
 
     home: Home
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InCollection(InHome):
     """A collection that a home shows, or a member of it."""
 
@@ -100,19 +100,19 @@ class InCollection(InHome):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@value
 class PrincipalResource(Owned):
     """A principal, or a group of its delegates."""
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@value
 class HomeResource(InHome):
     """A home."""
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@value
 class CollectionResource(InCollection):
     """A collection that a home shows."""
 
@@ -123,7 +123,7 @@ class CollectionResource(InCollection):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@value
 class MemberResource(InCollection):
     """A member of a collection."""
 
