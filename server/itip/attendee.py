@@ -21,6 +21,7 @@ from server.itip.instances import derived
 from server.itip.lines import Line, made
 from server.itip.messages import Message, Method, Plan
 from server.itip.organizer import UNREACHABLE, is_reachable
+from server.itip.organizer_object import with_directory
 from server.itip.participants import (
     DECLINED,
     NEEDS_ACTION,
@@ -60,21 +61,22 @@ def plan_attendee_change(change: Change) -> Plan:
     assert change.new is not None
     to = _organizer(change, change.new)
     agent = _agent(change.new)
+    described = change.new.map_components(lambda component: with_directory(component, change.directory))
     if change.old is None:
         if agent != SERVER:
-            return Plan(SchedulingRole.ATTENDEE, change.new)
+            return Plan(SchedulingRole.ATTENDEE, described)
         answered = [
             component
-            for component in change.new.components
+            for component in described.components
             if _answer(component, change) not in (None, NEEDS_ACTION) and not _is_cancelled(component)
         ]
-        return _plan(change, change.new, to, answered, [])
+        return _plan(change, described, to, answered, [])
     if _agent(change.old) != SERVER:
         if agent == SERVER:
             raise AttendeeChangeRefused("Who took over the answers to an organizer keeps them.")
-        return Plan(SchedulingRole.ATTENDEE, change.new)
+        return Plan(SchedulingRole.ATTENDEE, described)
     if agent != SERVER and not to.is_here:
-        return Plan(SchedulingRole.ATTENDEE, change.new)
+        return Plan(SchedulingRole.ATTENDEE, described)
     copy = merged_copy(change)
     return _plan(change, copy.object, to, _replied(change, copy), _delegations(change, copy, to))
 

@@ -18,7 +18,7 @@ from server.itip.audience import is_shared
 from server.itip.calendar_users import Directory
 from server.itip.instances import excluded, recurs
 from server.itip.lines import Line
-from server.itip.participants import partstat, role, token
+from server.itip.participants import SERVER, partstat, role, schedule_agent, token
 from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
 
 TIMES = frozenset(("DTSTART", "DTEND", "DUE", "DURATION", "RECURRENCE-ID"))
@@ -48,7 +48,7 @@ class Difference:
     content: bool
     """What else attendees see."""
     people: bool
-    """Who is invited, and in which role."""
+    """Who is invited, in which role, and whether by the server."""
     participation: bool
     """PARTSTAT and delegation alone."""
 
@@ -198,7 +198,7 @@ def _attendance(component: SchedulingComponent, directory: Directory) -> tuple[d
     for line in component.all("ATTENDEE"):
         key = directory.key(line.value)
         if key not in people:
-            people[key] = (role(line), token(line, "CUTYPE", "INDIVIDUAL"))
+            people[key] = (role(line), token(line, "CUTYPE", "INDIVIDUAL"), schedule_agent(line) == SERVER)
             delegation = tuple(line.params.get(name, ()) for name in ("DELEGATED-TO", "DELEGATED-FROM"))
             participation[key] = (partstat(line), delegation)
     return people, participation

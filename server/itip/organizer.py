@@ -218,25 +218,14 @@ class _OrganizerPlan:
 
     def _stored(self, actions: Mapping[str, _Action]) -> SchedulingObject:
         """The object with RSVP of those who are asked, and with its SEQUENCE."""
-        asked: dict[str, set[str]] = {}
-        for key, action in actions.items():
-            if not action.quiet:
-                for instance in action.request:
-                    asked.setdefault(instance, set()).add(key)
+        asked = {key for key, action in actions.items() if action.request and not action.quiet}
 
-        def requested(component: SchedulingComponent) -> SchedulingComponent:
-            keys = asked.get(component.instance)
-            if not keys:
-                return component
+        def with_rsvp(line: Line) -> Line:
+            if partstat(line) != NEEDS_ACTION or self._directory.key(line.value) not in asked:
+                return line
+            return line.with_parameter("RSVP", "TRUE")
 
-            def with_rsvp(line: Line) -> Line:
-                if partstat(line) != NEEDS_ACTION or self._directory.key(line.value) not in keys:
-                    return line
-                return line.with_parameter("RSVP", "TRUE")
-
-            return map_attendees(component, with_rsvp)
-
-        value = self._new.map_components(requested)
+        value = self._new.map_components(lambda component: map_attendees(component, with_rsvp)) if asked else self._new
         sends = any(not action.quiet for action in actions.values()) or (self._change.quiet and bool(actions))
         return self._with_sequence(value, sends)
 

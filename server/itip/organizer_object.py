@@ -98,11 +98,13 @@ def with_directory(component: SchedulingComponent, directory: Directory) -> Sche
 
 
 def described(line: Line, user: CalendarUser) -> Line:
-    """An ORGANIZER or ATTENDEE with what the directory says of them. `mailto:` addresses stay as they are written."""
+    """An ORGANIZER or ATTENDEE with what the directory says of them. Mail addresses stay, after `mailto:`."""
     if not user.is_here:
         return line
-    if not line.value.strip().lower().startswith("mailto:"):
-        line = line.with_value(user.address)
+    if not line.value.startswith("mailto:"):
+        mail = line.value.strip()
+        is_mail = mail[:7].lower() == "mailto:"
+        line = line.with_value(f"mailto:{mail[7:]}" if is_mail else user.address)
     wanted: dict[str, str | None] = {}
     if user.cn:
         wanted["CN"] = user.cn

@@ -124,11 +124,14 @@ def with_schedule_statuses(
     if not statuses:
         return value
     codes = {key: status.split(",") for key, status in statuses.items()}
+    organizers = {directory.key(line.value) for each in value.components for line in each.all("ORGANIZER")}
 
     def stated(line: Line) -> Line:
         if line.name not in ("ATTENDEE", "ORGANIZER"):
             return line
-        wanted = codes.get(directory.key(line.value))
+        key = directory.key(line.value)
+        # An organizer who attends, too, is told as the organizer only.
+        wanted = None if line.name == "ATTENDEE" and key in organizers else codes.get(key)
         return line if wanted is None else line.with_parameter("SCHEDULE-STATUS", wanted)
 
     return value.map_components(lambda component: component.map_lines(stated))

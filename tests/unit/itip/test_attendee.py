@@ -398,7 +398,7 @@ def test_without_an_organizer_it_is_declined_and_stored_as_sent() -> None:
 
 def with_agent(agent: str, answers: str = "ACCEPTED", boss: str = "mailto:user01@example.com") -> SchedulingObject:
     parameters = f";SCHEDULE-AGENT={agent}" if agent else ""
-    return copy(people=(f"ORGANIZER{parameters}:{boss}", attendee(2, answers), attendee(3)))
+    return copy(people=(f'ORGANIZER;CN="User 01"{parameters}:{boss}', attendee(2, answers), attendee(3)))
 
 
 @pytest.mark.parametrize("agent", ["CLIENT", "NONE"])
@@ -419,6 +419,22 @@ def test_who_answers_in_place_of_the_server(agent: str) -> None:
     assert (sent(kept), kept.object) == ([], new)
     created = put(None, new)
     assert (sent(created), created.object) == ([], new)
+
+
+def test_addresses_of_a_copy_that_an_app_makes_are_ones_that_others_understand() -> None:
+    """implicitscheduleagent "Organizer CLIENT" 2."""
+    people = ("ORGANIZER;CN=Boss;SCHEDULE-AGENT=CLIENT:MAILTO:user01@example.com", "ATTENDEE:/principals/users/user02/")
+    value = put(None, copy(people=people)).object
+    assert value is not None
+    assert "ORGANIZER;CN=User 01;SCHEDULE-AGENT=CLIENT:mailto:user01@example.com\r\n" in value.text
+    assert "ATTENDEE;CN=User 02:mailto:user02@example.com\r\n" in value.text
+
+
+def test_the_delivery_of_an_answer_stands_on_the_organizer_alone() -> None:
+    old = copy(people=UNANSWERED)
+    text = stored(put(old, edited(old, answer("ACCEPTED")))).text.replace("\r\n ", "")
+    assert text.count("SCHEDULE-STATUS") == 1
+    assert "ORGANIZER;CN=User 01;SCHEDULE-STATUS=1.2:" in text.replace('"', "")
 
 
 def test_force_send_replies_about_all() -> None:

@@ -97,7 +97,7 @@ def test_names_and_types_come_from_the_directory_and_addresses_that_only_we_unde
     text = stored(plan(None, value, directory=directory), directory).text.replace("\r\n ", "")
     assert "ORGANIZER;CN=User 01:mailto:user01@example.com\r\n" in text
     assert "ATTENDEE;CN=User 02;CUTYPE=INDIVIDUAL;PARTSTAT=NEEDS-ACTION;" in text
-    assert ":MAILTO:User02@Example.com\r\n" in text
+    assert ":mailto:User02@Example.com\r\n" in text
     assert "ATTENDEE;CN=Room 1;CUTYPE=ROOM;RSVP=TRUE;SCHEDULE-STATUS=1.2:urn:x-uid:room\r\n" in text
     assert "ATTENDEE;CN=Other;CUTYPE=GROUP;RSVP=TRUE;SCHEDULE-STATUS=1.2:mailto:other@elsewhere.example\r\n" in text
     assert "EMAIL" not in text
@@ -463,6 +463,23 @@ def test_the_table_of_schedule_agents(before: str, after: str) -> None:
         assert told == (["REQUEST"] if after == "SERVER" else [])
     if before == "SERVER" and after in ("CLIENT", "NONE"):
         assert f";SCHEDULE-AGENT={after};SCHEDULE-STATUS=1.2" in stored(made).text.replace("\r\n ", "")
+
+
+def test_others_are_told_when_somebody_comes_to_be_invited_by_the_server() -> None:
+    """implicitscheduleagent "Simple invite of three attendees…" 11, 12, 21, 25."""
+    people = (organizer(), attendee(2, "ACCEPTED"), attendee(3, "ACCEPTED", ";SCHEDULE-AGENT=NONE"))
+    old, new = meeting(people=people), meeting(people=(*people[:2], attendee(3)))
+    assert sent(plan(old, new)) == BOTH_ALL
+    assert sent(plan(new, old)) == [("REQUEST", "user02", (MASTER,)), ("CANCEL", "user03", (MASTER,))]
+
+
+def test_rsvp_stands_on_all_components_of_who_is_asked() -> None:
+    """recur1 "All-day override" 7."""
+    people = (organizer(), attendee(2, "NEEDS-ACTION"))
+    made = plan(
+        meeting(DAILY, people=people), meeting(DAILY, people=people, overrides=(override(5, people=people, hour=14),))
+    )
+    assert partstats(stored(made), person(2)) == {MASTER: "NEEDS-ACTION!", SECOND: "NEEDS-ACTION!"}
 
 
 def test_one_more_attendee_is_told_to_all() -> None:
