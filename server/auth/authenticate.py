@@ -37,7 +37,7 @@ from server.storage.sign_in import SignInMaterial, SignIns, ThrottleRules
 __all__ = ["Authenticator", "SignIn"]
 
 MAX_LOGIN = 512
-"""Characters of a name that is looked for."""
+"""Characters of a name that is looked up."""
 _KNOWN_WRONG = 10_000
 """Wrong credentials that are remembered."""
 _log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ _State = tuple[int | None, int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """Credentials that are not in the cache, and the keys by which their failures are counted."""
+    """Credentials that are not in the cache, with the keys of their failures."""
 
     key: bytes
     """The key of the credentials in the cache."""
@@ -56,10 +56,10 @@ class _Attempt:
     """The client's address."""
     login_key: str
     secret: str | None
-    """The password as an app password's secret; None when it cannot be one."""
+    """The password as the secret of an app password; None if it cannot be one."""
     address_key: str
     unknown_key: str
-    """The account's key if nobody has it."""
+    """The key of the account if it does not exist."""
 
     @classmethod
     def of(cls, key: bytes, credentials: basic.Credentials, client: str) -> _Attempt:
@@ -70,7 +70,7 @@ class _Attempt:
 
 
 class Authenticator:
-    """Decides who a request comes from. One for each process."""
+    """Authenticates requests. One instance in each process."""
 
     def __init__(
         self,
@@ -122,23 +122,23 @@ class Authenticator:
 
     @property
     def failures(self) -> int:
-        """How many sign-ins failed."""
+        """The number of failed sign-ins."""
         return self._failures
 
     @property
     def addresses(self) -> ClientAddresses:
-        """Finds clients behind trusted proxies."""
+        """Finds the addresses of clients behind trusted proxies."""
         return self._addresses
 
     def challenge(self, headers: Mapping[str, str], peer: str | None, *, tls: bool = False) -> str | None:
-        """The value of WWW-Authenticate; None where passwords are not asked for (no TLS, and not local)."""
+        """The value of WWW-Authenticate; None if passwords are not accepted (no TLS, and not local)."""
         return basic.CHALLENGE if self._offers_basic(headers, peer, tls) else None
 
     async def authenticate(self, headers: Mapping[str, str], peer: str | None, *, tls: bool = False) -> SignIn:
-        """Who sends a request.
+        """Authenticate a request.
 
         `headers` finds names without regard to case; `peer` is the address at the other end of the connection, None for
-        a Unix socket; `tls` whether the connection to that peer is encrypted. Raises `SignInRequired` without
+        a Unix socket; `tls` says whether the connection to that peer is encrypted. Raises `SignInRequired` without
         credentials and with wrong ones, `SignInDelayed` after too many failures, `Unavailable`.
         """
         if self._remote_user_header and self._addresses.is_trusted(peer):
@@ -162,7 +162,7 @@ class Authenticator:
 
     @staticmethod
     def still_holds(sign_in: SignIn, viewer: Principal | None) -> bool:
-        """Whether a sign-in holds for the principal as the database has it now."""
+        """Whether a sign-in is still valid for the principal as it is stored now."""
         return viewer is not None and viewer.credential_version == sign_in.credential_version and not viewer.disabled
 
     def forget(self, sign_in: SignIn) -> None:
@@ -184,7 +184,7 @@ class Authenticator:
     def _finished(self, key: bytes, task: asyncio.Task[SignIn]) -> None:
         del self._under_way[key]
         if not task.cancelled():
-            # Everyone who waited may have gone; then nobody else looks at the error.
+            # All requests that waited may have ended; then no other code retrieves the exception.
             task.exception()
 
     async def _remote_user(self, name: str) -> SignIn:
@@ -220,12 +220,13 @@ class Authenticator:
         return material.principal_id, material.credential_version, version
 
     def _demand_allowed(self, attempt: _Attempt, material: SignInMaterial) -> None:
-        """Raises `SignInRequired` for credentials known to be wrong, `SignInDelayed` if earlier failures delay them.
+        """Raises `SignInRequired` for credentials that are known to be wrong, `SignInDelayed` if earlier failures delay
+        them.
 
         Failures on an account do not delay its app passwords, whose secrets cannot be guessed.
         """
         if self._known_wrong.get(attempt.key) == self._state(material):
-            # An attacker learns nothing from a wrong password sent again, and apps send theirs for days.
+            # A wrong password that is sent again tells an attacker nothing new, and apps send theirs for days.
             raise SignInRequired
         throttled = material.throttle
         wait = throttled.wait if material.app_password is None else throttled.address_wait
@@ -248,7 +249,7 @@ class Authenticator:
     async def _verify(
         self, material: SignInMaterial, credentials: basic.Credentials, secret: str | None
     ) -> tuple[SignIn | None, float | None]:
-        """The sign-in, and when (`time.time`) the credentials expire. Takes the same time for every name."""
+        """The sign-in, and the time (`time.time`) when the credentials expire. Takes the same time for every name."""
         app = material.app_password
         stored = app.hash if app is not None else material.password_hash
         password = secret if app is not None and secret is not None else credentials.password
@@ -289,5 +290,5 @@ class Authenticator:
 
 
 def _login_key(login: str) -> str:
-    """The name to look up; empty, which nobody has, if it cannot be a name."""
+    """The name to look up; empty, which is nobody's name, if it is not a possible name."""
     return name_key(login.strip()) if len(login) <= MAX_LOGIN else ""

@@ -12,7 +12,7 @@ from server.http.client_address import ClientAddresses
 
 CHALLENGE = 'Basic realm="Koyomi", charset="UTF-8"'
 MAX_HEADER = 8192
-"""Characters of an Authorization header that is looked at."""
+"""Characters of an Authorization header that is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Credentials:
 
 
 def parse(header: str) -> Credentials:
-    """The credentials of an Authorization header.
+    """The credentials in an Authorization header.
 
-    Text is UTF-8, as the challenge says; what is not is read as ISO 8859-1, which old clients send. The password may
-    contain colons. Raises `SignInRequired` for another scheme and for what is not well-formed.
+    They are read as UTF-8, as the challenge says, or else as ISO 8859-1, which old clients send. The password may
+    contain colons. Raises `SignInRequired` for another scheme and for a header that is not well-formed.
     """
     scheme, _, value = header.strip().partition(" ")
     if scheme.lower() != "basic" or len(header) > MAX_HEADER:
@@ -50,9 +50,9 @@ def parse(header: str) -> Credentials:
 def is_offered(
     headers: Mapping[str, str], peer: str | None, addresses: ClientAddresses, *, tls: bool, insecure: bool
 ) -> bool:
-    """Whether passwords may be asked for: over TLS, on loopback, behind a trusted proxy that has not said `http`.
+    """Whether passwords are accepted: over TLS, on loopback, and behind a trusted proxy that does not say `http`.
 
-    `insecure` is the setting that allows them anywhere.
+    `insecure` is the setting that accepts them on all connections.
     """
     if insecure:
         return True

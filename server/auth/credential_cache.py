@@ -1,9 +1,8 @@
-"""Verified credentials in memory, so that argon2 is not paid at every request.
+"""A cache of verified credentials, so that most requests compute no argon2 hash.
 
-Keys are keyed hashes of what the client sent, with a key that is random in each process: the memory holds no password
-and no hash that could be attacked elsewhere. An entry says which state of the person's credentials it was verified
-against (`credential_version`); the caller compares that with the database, so that a changed password takes effect
-at once.
+Keys are keyed hashes of the header, with a random key in each process: the cache holds no password, and no hash that
+could be attacked elsewhere. An entry has the version of the person's credentials (`credential_version`) that it was
+verified with. The caller compares it with the database, so that a changed password takes effect at once.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class CredentialCache:
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32, key=self._key, person=kind).digest()
 
     def get(self, key: bytes) -> SignIn | None:
-        """The sign-in that was verified under this key."""
+        """The verified sign-in with this key."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -52,7 +51,7 @@ class CredentialCache:
         return entry.sign_in
 
     def put(self, key: bytes, sign_in: SignIn, expires_at: float | None = None) -> SignIn:
-        """Remember who was verified; returns the same with the key that `forget` needs."""
+        """Store a verified sign-in. Returns it with the key that `forget` needs."""
         kept = replace(sign_in, key=key)
         if not self._size:
             return kept

@@ -1,7 +1,7 @@
 """Passwords from an htpasswd file: bcrypt, argon2id, SHA-256 and SHA-512 crypt.
 
-The unsalted and MD5 schemes of the format are not accepted: `htpasswd -B FILE NAME` makes a line that is. The file is
-read again when it has changed. What it says about people who are not in the database is left alone.
+The unsalted and MD5 schemes of the format are not accepted; `htpasswd -B FILE NAME` makes an accepted line. The file is
+read again when it has changed. Lines of people who are not in the database are ignored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from server.domain.principals import name_key
 MAX_SIZE = 64 << 20
 """Bytes of the file that are read at most."""
 _INTERVAL = 1.0
-"""Seconds between two looks at whether the file has changed."""
+"""Seconds between two checks whether the file has changed."""
 _BCRYPT = ("$2a$", "$2b$", "$2y$")
 _BCRYPT_MAX_COST = 16
 _log = structlog.get_logger(__name__)
@@ -37,9 +37,9 @@ class _Reading:
 
     version: int
     hashes: Mapping[str, str]
-    """By folded name."""
+    """Hashes by folded name."""
     nobodys: str
-    """A hash that costs as much as the first, for people who are not in the file."""
+    """A hash that costs as much time as the first one of the file, for people who are not in the file."""
 
 
 class HtpasswdFile:
@@ -59,7 +59,8 @@ class HtpasswdFile:
             raise ConfigurationError(f"sign_in.htpasswd_file: cannot read {path}: {error.strerror}") from None
 
     def version(self) -> int:
-        """Moves when the file has changed: what was verified before may no longer hold. Looks at most once a second."""
+        """Changes with the file: earlier verifications may no longer be valid. The file is checked at most once a
+        second."""
         now = time.monotonic()
         if now - self._looked >= _INTERVAL:
             self._looked = now
@@ -75,7 +76,7 @@ class HtpasswdFile:
     async def verify(self, name: str | None, password: str) -> int | None:
         """The version of the file in which this is the person's password; None if it is not.
 
-        Costs the same for people who are not in the file (and for None).
+        Takes the same time for people who are not in the file, and for None.
         """
         reading = await self._current()
         stored = reading.hashes.get(name_key(name)) if name is not None else None
@@ -129,7 +130,7 @@ def _bcrypt() -> Callable[[bytes, bytes], bool]:
 
 
 def _problem(stored: str) -> str:
-    """Why a hash is not accepted; empty when it is."""
+    """Why a hash is not accepted; empty if it is accepted."""
     if stored.startswith(_BCRYPT):
         _bcrypt()
         cost = stored[4:6]
@@ -147,7 +148,7 @@ def _verify(hasher: PasswordHasher, stored: str, password: str) -> bool:
         return False
     if stored.startswith(_BCRYPT):
         try:
-            # bcrypt reads 72 bytes, of passwords with NUL none.
+            # bcrypt reads 72 bytes, and refuses passwords with NUL.
             return _bcrypt()(prepared[:72], stored.encode())
         except ValueError:
             return False

@@ -1,11 +1,10 @@
-"""Hashes of passwords: argon2id (RFC 9106), computed beside the event loop.
+"""Hashes of passwords: argon2id (RFC 9106), computed in threads.
 
-Parameters: 19 MiB, 3 passes, 1 lane (OWASP's memory with one more pass; about 30 ms on a current core). Not RFC 9106's
-64 MiB: the memory is paid once per thread, and a small machine shall keep room for its database. A hash that was made
-with other parameters is verified all the same and replaced when its owner next signs in.
+Parameters: 19 MiB, 3 passes, 1 lane (OWASP's memory with one more pass; about 30 ms on a current core). RFC 9106's 64
+MiB would be needed for each thread, and a small machine needs its memory for the database. A hash with other parameters
+is verified with these, and replaced at the next sign-in of its owner.
 
-The threads are few and bound everything: that many verifications run at once, so their memory is that many times 19 MiB
-however many people sign in at once.
+The number of threads bounds the verifications that run at the same time, and so their memory: 19 MiB for each thread.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ MAX_LENGTH = 1024
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whether a password fits a hash."""
+    """Whether a password matches a hash."""
 
     fits: bool
     replacement: str | None = None
@@ -44,12 +43,13 @@ class Verification:
 
 
 def prepare(password: str) -> bytes:
-    """The bytes that are hashed: NFC (RFC 8265 §4.2.2), since keyboards and clients differ in how they compose."""
+    """The bytes that are hashed: NFC (RFC 8265 §4.2.2), because keyboards and clients compose characters
+    differently."""
     return unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
 
 
 def check(password: str, *, chosen: bool) -> None:
-    """Raise `InvalidPrincipal` for a password that cannot be set; `chosen` asks for a minimal length too."""
+    """Raise `InvalidPrincipal` for a password that cannot be set. `chosen`: also for one that is too short."""
     if not password:
         raise InvalidPrincipal("A password may not be empty.")
     if any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in password):
@@ -75,7 +75,7 @@ class PasswordHasher:
         self._argon2 = Argon2(time_cost=time_cost, memory_cost=memory_cost, parallelism=parallelism, type=Type.ID)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
         self.nobodys = self._argon2.hash(secrets.token_bytes(16))
-        """A hash that no password fits."""
+        """A hash that no password matches."""
 
     async def hash(self, password: str) -> str:
         """The hash of a password in the PHC string format."""
@@ -86,7 +86,7 @@ class PasswordHasher:
         return list(await asyncio.gather(*map(self.hash, passwords)))
 
     async def verify(self, stored: str | None, password: str) -> Verification:
-        """Whether a password fits. `stored` None costs the same time and does not."""
+        """Whether a password matches. With `stored` None it does not match, and takes the same time."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self.verify_now, stored, password)
 
     def verify_now(self, stored: str | None, password: str) -> Verification:

@@ -1,8 +1,9 @@
-"""The authorisation policy: every decision on who may do what is made here, for all front ends.
+"""The authorisation policy: all decisions on privileges are made here, for all front ends. `docs/access.md` describes
+it.
 
-`docs/access.md` says the same in words. What is granted adds up: by the access control list of a collection (RFC 3744),
-by sharing it, and by making somebody a delegate. A denial in an access control list takes only from what such a list
-grants. A viewer of None is the installation itself: commands and jobs.
+Grants add up: those of the access control list of a collection (RFC 3744), of its sharing, and of delegation. A denial
+in an access control list removes only privileges that such a list grants. The viewer None is the installation itself:
+commands and jobs.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _PLAIN_READING = READING - _FREE_BUSY
 
 
 def relation(viewer: Principal | None, owner: Principal | None) -> Relation:
-    """How a person stands to the owner of a resource; the installation, which acts for nobody, is an administrator."""
+    """The relation of a person to the owner of a resource; the installation counts as an administrator."""
     if viewer is None or viewer.is_admin:
         return "admin"
     return "owner" if owner is not None and owner.id == viewer.id else "other"
@@ -106,7 +107,7 @@ def on_collection(
 
 
 def acts_for(viewer: Principal | None, owner: Principal | None, grants: Grants) -> bool:
-    """Whether a person acts for the owner of a calendar home there, as a delegate. Who may do so anyway does not."""
+    """Whether a person acts in a calendar home as a delegate of its owner. The owner and administrators do not."""
     if viewer is None or relation(viewer, owner) != "other":
         return False
     return bool(_by_delegation(grants.groups | {viewer.id}, grants))
@@ -122,9 +123,8 @@ def may_keep_view(viewer: Principal | None, owner: Principal | None, collection:
 
 
 def sees_as_sharee(viewer: Principal | None, owner: Principal | None, collection: Collection, grants: Grants) -> bool:
-    """Whether a person sees a calendar by its owner's URL as in their own home: sharees do, except those who act for
-    the owner.
-    """
+    """Whether a person gets their own view of a calendar by its owner's URL: sharees do, except delegates of the
+    owner."""
     if not collection.views or collection.view is not None:
         return False
     if viewer is None or relation(viewer, owner) != "other":
@@ -136,9 +136,9 @@ def sees_as_sharee(viewer: Principal | None, owner: Principal | None, collection
 def may_keep_own_parts(
     viewer: Principal | None, owner: Principal | None, collection: Collection, grants: Grants = NO_GRANTS
 ) -> bool:
-    """Whether somebody may change what the owner of a home keeps for themselves in objects that are only shown there.
+    """Whether a person may change a sharee's personal parts in the objects of a calendar in the sharee's home.
 
-    Granted to people who may read it: the sharee, and everyone with write access to the sharee's whole home.
+    The sharee may, and so may administrators and delegates with write access to the sharee's home.
     """
     if collection.view is None or owner is None or collection.view != owner.id:
         return False
@@ -150,7 +150,7 @@ def may_keep_own_parts(
 
 @lru_cache(maxsize=256)
 def _inherent(who: Relation, kind: CollectionKind, rights: str) -> Privileges:
-    """The privileges without any grant: the owner of a home has all in it, except on what is shared with them."""
+    """The privileges without any grant. The owner of a home has all of them, except on collections of others."""
     exist = privileges.on_collection(kind)
     if who == "owner" and rights != "owner":
         return exist & (READING | WRITING if rights == "write" else READING)
@@ -174,7 +174,7 @@ def _by_sharing(concerned: frozenset[int], grants: Grants, collection_id: int) -
 
 
 def _by_acl(concerned: frozenset[int], aces: Iterable[Ace]) -> Privileges:
-    """Of each privilege, the first entry that concerns the viewer and names it decides (RFC 3744 §6)."""
+    """For each privilege, the first entry for the viewer that contains it decides (RFC 3744 §6)."""
     decided: dict[Privilege, bool] = {}
     for ace in aces:
         if ace.whom in ("all", "authenticated") or ace.whom in concerned:

@@ -1,4 +1,4 @@
-"""Settings of signing in: how passwords are checked, and how guessing them is slowed down."""
+"""Settings of signing in: the sources of passwords, and the delays after failures."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ _ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ROUNDS = 5000
 _MIN_ROUNDS = 1000
 MAX_ROUNDS = 1_000_000
-"""More than this is not computed: it would take seconds."""
+"""The most rounds that are computed; more would take seconds."""
 
 
 def understands(stored: str) -> bool:
@@ -21,7 +21,7 @@ def understands(stored: str) -> bool:
 
 
 def verify(stored: str, password: bytes) -> bool:
-    """Whether a password fits a hash that `understands` accepts."""
+    """Whether a password matches a hash that `understands` accepts."""
     match = _HASH.fullmatch(stored)
     if match is None:
         return False

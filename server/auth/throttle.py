@@ -1,7 +1,7 @@
-"""How failed attempts to sign in are counted, and under which names.
+"""The counting of failed attempts to sign in.
 
-The counts lie in the database, so that all workers see them: per client address, per account from one address, and per
-account. What happens after how many failures is `server.storage.sign_in.ThrottleRules`.
+The counters are in the database, so that all workers share them: per client address, per account from one address, and
+per account. `server.storage.sign_in.ThrottleRules` has the numbers of failures and the delays.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ def account_key(principal_id: int) -> str:
 
 
 def key_of(principal_id: int | None, unknown_key: str) -> str:
-    """The key of an account's failures; `unknown_key` where nobody has the name."""
+    """The key of an account's failures; `unknown_key` if there is no such account."""
     return unknown_key if principal_id is None else account_key(principal_id)
 
 
 def unknown_account_key(login_key: str) -> str:
-    """The key of the failures of a name that nobody has.
+    """The key of the failures of a name that does not exist.
 
-    They are counted like others', so that a delay tells nothing about who exists; hashed, since people type passwords
-    in the wrong field.
+    They are counted like those of existing names, so that a delay does not show which names exist. The key is hashed,
+    because people type passwords in the wrong field.
     """
     return "?" + blake2b(login_key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
@@ -53,7 +53,7 @@ class SlowLanes:
 
     @asynccontextmanager
     async def turn(self, account_key: str) -> AsyncIterator[None]:
-        """The account's next turn. Raises `SignInDelayed` when too many wait for theirs."""
+        """Wait for the account's slow lane. Raises `SignInDelayed` if too many attempts wait."""
         lock, waiting = self._lanes.get(account_key, (asyncio.Lock(), 0))
         if waiting >= MAX_IN_LANE:
             raise SignInDelayed(math.ceil(MAX_IN_LANE * self._pause) or 1)
@@ -69,10 +69,10 @@ class SlowLanes:
 
 
 class Slots:
-    """Lets few attempts be decided at once, each from reading the failures to counting its own.
+    """Bounds the attempts that are decided at the same time.
 
-    So the limits are exact except for attempts that other slots decide at the same moment. The waiting attempts are
-    bounded in number and time.
+    An attempt holds its slot from reading the failures until its own failure is counted. So the limits are exact,
+    except for the attempts in other slots at the same moment. The waiting attempts are bounded in number and time.
     """
 
     def __init__(self, slots: int) -> None:
@@ -81,7 +81,7 @@ class Slots:
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
-        """A slot. Raises `Unavailable` when too many wait or it takes too long."""
+        """Hold a slot. Raises `Unavailable` if too many attempts wait or the wait takes too long."""
         if self._waiting >= MAX_WAITING:
             raise Unavailable("Too many people are signing in.")
         self._waiting += 1

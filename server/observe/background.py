@@ -14,10 +14,10 @@ from server.domain.errors import KoyomiError
 FIRST_PAUSE = 0.5
 """Seconds before the next try after a failure; doubled with each further one."""
 LONGEST_PAUSE = 60.0
-"""Seconds. A step that lasted this long begins with the first pause again."""
+"""Seconds. After a step that lasted this long, the pauses start again with the first."""
 
 failures: Counter[str] = Counter()
-"""How often each task of this process has failed, by its name; the metrics copy it."""
+"""The number of failures of each task of this process, by its name; metrics are set from it."""
 
 log = structlog.get_logger()
 
@@ -39,9 +39,9 @@ async def run_forever(name: str, step: Callable[[], Awaitable[object]]) -> None:
 
 
 def failed(name: str, error: BaseException, **fields: int) -> None:
-    """Log and count a failure of a task; `fields` stand in the log as well.
+    """Log and count a failure of a task, with `fields` in the log.
 
-    Domain errors are expected at times; others are defects, with a traceback.
+    Domain errors are expected at times. Other exceptions are defects, and logged with a traceback.
     """
     failures[name] += 1
     expected = isinstance(error, KoyomiError)

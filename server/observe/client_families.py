@@ -1,11 +1,11 @@
-"""Which family of clients a User-Agent names: few values, for metrics and logs."""
+"""The family of clients in a User-Agent: few values, for metrics and logs."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 _FAMILIES = (
-    # The first that is found counts: DAVx5 names its HTTP library, browsers name each other.
+    # The first match counts: DAVx5 also names its HTTP library, and browsers name each other.
     ("davx5", "davx5"),
     ("caldavsynchronizer", "outlook"),
     ("outlook", "outlook"),
@@ -43,7 +43,7 @@ _LOOKED_AT = 400
 
 
 def family(user_agent: str) -> str:
-    """The family of a client; `other` for one that is not known, `none` where nothing is said."""
+    """The family of a client; `other` for an unknown one, `none` without User-Agent."""
     return _family(user_agent[:_LOOKED_AT])
 
 

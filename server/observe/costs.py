@@ -1,6 +1,6 @@
-"""Costs of a request beside its own time: statements, rows, and texts that are parsed for it.
+"""Costs of a request: statements, rows, and texts that are parsed.
 
-The code that answers a request opens an account. Work done for the request, also in its tasks and threads, is recorded
+The code that answers a request opens an account. Work for the request, also in its tasks and threads, is recorded
 there.
 """
 
@@ -16,16 +16,16 @@ class Costs:
     __slots__ = ("database_seconds", "expansion_seconds", "rows", "statements", "timeline")
 
     def __init__(self, *, timeline: bool = False) -> None:
-        """`timeline`: note each statement and expansion by itself, for traces."""
+        """`timeline`: record each statement and expansion separately, for traces."""
         self.timeline: list[tuple[str, float, float, int]] | None = [] if timeline else None
-        """Kind, begin (`time.perf_counter`), seconds and rows of each."""
+        """Kind, start (`time.perf_counter`), seconds and rows of each."""
         self.statements = 0
         self.rows = 0
-        """That statements gave."""
+        """Rows that statements returned."""
         self.database_seconds = 0.0
-        """From sending a statement to its answer; waiting for a free connection is included."""
+        """From sending statements to their results, including the wait for a free connection."""
         self.expansion_seconds = 0.0
-        """Parsing and expanding of stored texts, off the event loop."""
+        """Parsing and expanding of stored texts in threads."""
 
     def count(self, seconds: float, rows: int) -> None:
         """Add a statement."""

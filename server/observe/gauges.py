@@ -1,4 +1,4 @@
-"""Gauges of what the database alone knows, read at the moment in which they are asked for."""
+"""Gauges from the database, read at each request for metrics."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, TextIO
 import structlog
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
-"""The id of the request that is being answered; it stands in every line logged meanwhile."""
+"""The id of the current request; it is a field of every line that is logged for it."""
 
 _WITHHELD = frozenset({"password", "authorization", "cookie", "database", "credentials", "secret"})
 
@@ -72,7 +72,7 @@ def _add_request_id(_logger: object, _method: str, event: MutableMapping[str, An
 
 
 def _withhold(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A net below the rule that no secret is logged."""
+    """A second check that no secret is logged."""
     for key in _WITHHELD & event.keys():
         event[key] = "(not shown)"
     return event

@@ -1,8 +1,11 @@
 """Metrics of a server, for Prometheus.
 
-Each worker counts in files under its number, in a folder that all workers of a server share. The next worker of this
-number goes on counting there. The worker that is asked adds all files up. A server that starts counts from zero.
-Requests count in memory only; once a second the worker writes its counts down, since a request must not pay for that.
+Each worker counts in files with its number, in a folder that all workers of a server share. The next worker with this
+number continues to count there. The worker that answers the request for metrics adds all files. A server that starts
+counts from zero.
+
+Requests are counted in memory; once a second the worker writes the counts to its files, so that requests do not wait
+for that.
 """
 
 from __future__ import annotations
@@ -36,11 +39,11 @@ JOB_SECONDS = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0)
 
 READ_TRIES = 10
 READ_PAUSE = 0.01
-"""Seconds between two tries to read what all workers have written."""
+"""Seconds between two tries to read the files of all workers."""
 WRITTEN_EVERY = 1.0
 """Seconds."""
 WATCHED_EVERY = 0.05
-"""Seconds between looks at the event loop's lag: what blocks it for longer is seen, less what was left of them."""
+"""Seconds between measurements of the event loop's lag."""
 
 Key = tuple[str, str, str]
 """Method, report and family of clients."""
@@ -48,7 +51,7 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Momentary:
-    """A gauge whose values are read at the moment in which they are asked for."""
+    """A gauge whose values are read at each request for metrics."""
 
     name: str
     described: str
@@ -211,7 +214,7 @@ class Metrics:
             self.job_success.labels(kind).set(time.time())
 
     async def keep_written(self, sample: Callable[[], None]) -> None:
-        """Call `sample` and write down what was counted, again and again until cancelled."""
+        """Call `sample` and write the counts to the files, repeatedly until cancelled."""
 
         def write() -> None:
             sample()
@@ -229,7 +232,7 @@ class Metrics:
             write()
 
     async def watch_event_loop(self) -> None:
-        """Measure how late the event loop is, again and again until cancelled."""
+        """Measure the lag of the event loop, repeatedly until cancelled."""
 
         async def step() -> None:
             began = time.monotonic()
@@ -250,7 +253,7 @@ class Metrics:
                     (gauge.labels(*labels) if labels else gauge).set(value)
         finally:
             values.ValueClass = values_were
-        # Reading what all workers have written takes long enough to keep requests waiting.
+        # Reading the files of all workers would delay requests on the event loop.
         lasting = await asyncio.to_thread(self._lasting)
         return lasting + generate_latest(momentary)
 

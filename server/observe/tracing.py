@@ -1,8 +1,7 @@
 """OpenTelemetry traces: a span for each request, and in it one for each statement and each expansion.
 
-Where they are sent, and how many of them, is said by OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_ENDPOINT,
-OTEL_TRACES_SAMPLER, …). Needs the package's extra `otel`. Spans carry what the access log carries: nothing that anybody
-named or wrote.
+OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, …) say where spans are sent, and how
+many. Needs the package's extra `otel`. Spans have the fields of the access log: no names and no texts of people.
 """
 
 from __future__ import annotations
@@ -103,5 +102,5 @@ class Tracing:
         span.end(request.at(ended))
 
     def close(self) -> None:
-        """Send what is left; blocks for as long as that takes."""
+        """Send the remaining spans; blocks until they are sent."""
         self._provider.shutdown()
