@@ -119,6 +119,19 @@ def test_health_is_told_to_everyone(server: Monitored, path: str, own: bool) -> 
     assert ask(port, "HEAD", path)[::2] == (200, b"")
     status, headers, _ = ask(port, "PUT", path, "x")
     assert (status, headers["Allow"]) == (405, "GET, HEAD")
+    assert headers["Content-Type"] == "application/problem+json"
+
+
+def test_errors_are_problems(server: Monitored) -> None:
+    for port, path, who, status, problem in (
+        (server.port, "/metrics", "", 401, "sign-in-required"),
+        (server.port, "/metrics", "ada", 403, "access-denied"),
+        (server.monitoring, "/nowhere", "", 404, "not-found"),
+    ):
+        answered, headers, body = ask(port, "GET", path, who=who)
+        assert (answered, headers["Content-Type"]) == (status, "application/problem+json")
+        assert json.loads(body)["type"] == f"/problems/{problem}"
+        assert ("WWW-Authenticate" in headers) == (status == 401)
 
 
 @pytest.mark.parametrize("own", [True, False])
