@@ -27,7 +27,7 @@ from server.storage.reads import (
     Timings,
 )
 from server.storage.reminders import AlarmPlace
-from server.storage.scheduling import AddressedPrincipal, AddressSearch, Mailbox, SchedulingObject
+from server.storage.scheduling import AddressedPrincipal, AddressSearch, Mailbox, PersonBusy, SchedulingObject
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.changes.collection_copies import CopyWrites
 from storage_plugins.postgres.changes.collections import CollectionWrites
@@ -39,6 +39,7 @@ from storage_plugins.postgres.reads import busy_times as busy_reads
 from storage_plugins.postgres.reads import columnwise, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED, addressed
+from storage_plugins.postgres.reads.busy_people import BUSY_PEOPLE, busy_people
 from storage_plugins.postgres.reads.due_alarms import due_alarms
 from storage_plugins.postgres.reads.mailboxes import MAILBOXES, mailboxes
 from storage_plugins.postgres.upkeep.statistics import Statistics
@@ -326,6 +327,13 @@ class PostgresStorage(CopyWrites, CollectionWrites):
     async def mailboxes(self, sender: int, recipients: Sequence[int], uid: str) -> Sequence[Mailbox]:
         """What the delivery of messages about a UID needs to know of their recipients."""
         return mailboxes(await self.database.fetch(MAILBOXES, sender, list(recipients), uid))
+
+    async def busy_people(
+        self, people: Sequence[int], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> Sequence[PersonBusy]:
+        """When each of these principals is busy in `window`, in the calendars of their home that count."""
+        rows = await self.database.fetch(BUSY_PEOPLE, list(people), *window, *floating)
+        return busy_people(rows, len(people))
 
     # -- hearing ------------------------------------------------------------------------------------------------------
 
