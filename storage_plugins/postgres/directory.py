@@ -95,7 +95,7 @@ class PostgresDirectory:
         """See `SignIns`."""
         scopes: list[tuple[FailureScope, str]] = [("address", address_key)]
         if account_key is not None:
-            # The account first: what counts for the pair is not older than what counts for the account.
+            # The account first, so that the counter of the pair is never older than that of the account.
             scopes += [("account", account_key), ("pair", f"{account_key} {address_key}")]
         for scope, key in scopes:
             await self._database.fetch(

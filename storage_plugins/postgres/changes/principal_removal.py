@@ -20,7 +20,7 @@ _IN_BATCHES = {
 }
 """Tables of a home without foreign keys to rows that are removed before them, and the column that finds their rows."""
 
-# Personal copies of what others shared, home by home: the bytes are given back to the home, whose row is locked first.
+# Personal copies in the homes of others, home by home: their bytes count in that home, whose row is locked first.
 _REMOVE_COPIES = "select koyomi_remove_copies_1($1, $2)"
 
 
@@ -90,9 +90,9 @@ async def _remove_in_batches(database: Database, table: str, column: str, home_i
 
 
 async def _unbind(database: Database, homes: list[int]) -> int:
-    """Remove the collections of homes out of the next homes of others that show them; returns how many homes.
+    """Remove the bindings of these homes' collections in the next homes of others. Returns the number of homes.
 
-    The clients of the others begin a new synchronisation.
+    Clients of the others begin a new synchronisation.
     """
     async with database.transaction() as connection:
         others = await connection.fetch(
@@ -130,7 +130,7 @@ async def _unbind(database: Database, homes: list[int]) -> int:
 async def _remove_homes(connection: Connection, homes: list[int]) -> None:
     """Remove homes and their collections."""
     await connection.execute("select from home where id = any($1::bigint[]) order by id for update", homes)
-    # What requests that were under way wrote since the batches goes too.
+    # This also removes rows that running requests have written since the batches.
     await connection.execute("delete from handover where to_home_id = any($1::bigint[])", homes)
     for table in (
         *_IN_BATCHES,
