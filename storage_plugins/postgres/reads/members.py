@@ -141,8 +141,8 @@ def by_id(columns: Sequence[MemberColumn], *, viewed: bool = False, of_component
 def uids(search: UidSearch | None, *, inbox: bool = False) -> tuple[str, tuple[str, ...]]:
     """The statement that reads ids and UIDs, and its arguments beside home and collection.
 
-    An exact UID is an index lookup, except in an inbox, which has few members. Other searches compare all UIDs. No text is
-    read.
+    An exact UID is an index lookup, except in an inbox, which has few members. Other searches compare all UIDs. No text
+    is read.
     """
     if search is None:
         return _UIDS, ()
