@@ -3,7 +3,7 @@
 A collection is copied in batches into the other home (`handover_copies`). Then, in one transaction, the copy replaces
 the collection. Objects and collections keep their ids, and so their DAV:resource-id. Sharees keep the collection under
 its name in their homes, with a new incarnation. A handover may be interrupted at any point; another call with the same
-homes continues it.
+homes continues it, and so does a job (`handover_jobs`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,23 @@ from server.domain.errors import InvalidPrincipal, NotFound
 from server.storage.directory import Handover
 from storage_plugins.postgres import advisory_locks
 from storage_plugins.postgres.advisory_locks import Lock
-from storage_plugins.postgres.changes.handover_copies import begin, copy_members, copy_rows, hold_members, lock
+from storage_plugins.postgres.changes import handover_jobs
+from storage_plugins.postgres.changes.handover_copies import (
+    begin,
+    copy_members,
+    copy_rows,
+    hold_members,
+    lock,
+    next_members,
+)
 from storage_plugins.postgres.changes.writing import record
 from storage_plugins.postgres.database import Connection, Database
 
-BATCH = 500
+BATCH = 300
 """Members that one transaction copies."""
 _DISPLAYNAME = "{DAV:}displayname"
 _OF_COLLECTION = ("ace", "share", "share_declined", "collection_view")
 """Tables with the rows of a collection, beside its members."""
-_BEGUN = "It was begun to hand everything over to somebody else: end that first, with the same --transfer-to."
 
 
 async def handovers(database: Database, principal_id: int, to_principal_id: int) -> list[Handover]:
@@ -46,7 +53,7 @@ async def handovers(database: Database, principal_id: int, to_principal_id: int)
         to_principal_id,
     )
     if any(row[6] is not None and row[6] != row[2] for row in rows):
-        raise InvalidPrincipal(_BEGUN)
+        raise InvalidPrincipal(handover_jobs.BEGUN)
     return [Handover(*row[:6]) for row in rows]
 
 
@@ -60,22 +67,25 @@ async def require_none(connection: Connection, principal_id: int) -> None:
         """,
         principal_id,
     ):
-        raise InvalidPrincipal(_BEGUN)
+        raise InvalidPrincipal(handover_jobs.BEGUN)
 
 
 async def hand_over(
-    database: Database, handover: Handover, owner: str, cause: Cause, *, batch: int = BATCH
+    database: Database, handover: Handover, owner: str, cause: Cause, *, batch: int | None = None
 ) -> AsyncIterator[int]:
-    """See `Directory.hand_over`."""
+    """See `Directory.hand_over`; `batch` instead of `BATCH`."""
+    batch = batch or BATCH
     async with database.transaction() as connection:
         await begin(connection, handover)
     copied = batch
-    while copied == batch:
+    while copied:
         async with database.transaction() as connection:
             copied = 0
             if await lock(connection, handover):
-                await hold_members(connection, handover, batch)
-                copied = await copy_members(connection, handover, batch)
+                size = await next_members(connection, handover, batch)
+                await hold_members(connection, handover, size)
+                copied = await copy_members(connection, handover, size)
+                await handover_jobs.copied(connection, handover.home_id, copied)
         yield copied
     async with database.transaction() as connection:
         if await lock(connection, handover):

@@ -10,6 +10,7 @@ from typing import Any
 
 from server.domain.errors import NotFound
 from server.storage.directory import Handover
+from storage_plugins.postgres.changes.collection_copies import SET_BYTES, SET_OCCURRENCES
 from storage_plugins.postgres.database import Connection
 
 _OF_OBJECTS = ("occurrence", "alarm", "object_view")
@@ -57,6 +58,35 @@ async def lock(connection: Connection, handover: Handover) -> bool:
             handover.to_home_id,
         )
     )
+
+
+async def next_members(connection: Connection, handover: Handover, limit: int) -> int:
+    """How many members, of at most `limit`, the next transaction may copy: they are bounded in bytes and occurrences,
+    too."""
+    found: int = await connection.fetchval(
+        """
+        select count(*) from (
+            select row_number() over w as number, sum(n.size) over w as bytes, sum(r.rows) over w as rows
+            from (
+                select o.id, o.home_id, o.size, o.revision
+                from handover v join object o on o.home_id = v.home_id and o.collection_id = v.collection_id
+                where v.home_id = $1 and v.collection_id = $2 and o.revision > v.copied_revision
+                order by o.revision limit $3
+            ) as n
+            cross join lateral (
+                select count(*) as rows from occurrence x where x.home_id = n.home_id and x.object_id = n.id
+            ) as r
+            window w as (order by n.revision)
+        ) as p
+        where p.number = 1 or (p.bytes <= $4 and p.rows <= $5)
+        """,
+        handover.home_id,
+        handover.id,
+        limit,
+        SET_BYTES,
+        SET_OCCURRENCES,
+    )
+    return found
 
 
 async def hold_members(connection: Connection, handover: Handover, limit: int | None) -> None:
