@@ -657,8 +657,10 @@ def test_a_meeting_that_is_restored_has_a_later_sequence() -> None:
 
 def test_a_series_that_the_server_divides_asks_nobody() -> None:
     """recurrence-splitting: both parts get SEQUENCE+1 and keep PARTSTAT, without inbox items."""
-    made = plan(meeting(DAILY), meeting("RRULE:FREQ=DAILY;COUNT=3"), quiet=True)
-    assert sent(made) == [("request", name, (MASTER,)) for name in ("user02", "user03")]
+    people = (*PEOPLE, "ATTENDEE;PARTSTAT=ACCEPTED:mailto:other@elsewhere.example")
+    made = plan(meeting(DAILY, people=people), meeting("RRULE:FREQ=DAILY;COUNT=3", people=people), quiet=True)
+    here = [("request", name, (MASTER,)) for name in ("user02", "user03")]
+    assert sent(made) == [*here, ("REQUEST", "other@elsewhere.example", (MASTER,))]
     assert sequences(made.object) == [1]
     later = plan(None, meeting("RRULE:FREQ=DAILY;COUNT=2"), quiet=True, sequence_floor=0)
     assert partstats(stored(later), person(2)) == {MASTER: "ACCEPTED"}
