@@ -263,8 +263,11 @@ class _Reply:
         return Version(sequence, stamp_of(component) or self._dtstamp)
 
     def _counts(self, instance: str, version: Version) -> bool:
+        # A reset of the series concerns instances that had no override then. An answer that is too old for it, but not
+        # for the override, comes again (`server.itip.invitation`).
         resets = [self._resets.get(instance)]
-        if instance not in self._before.by_instance:
+        master = self._value.master
+        if master is not None and attendee_line(master, self._user, self._directory) is not None:
             resets.append(self._resets.get(MASTER))
         if any(reset is not None and version.sequence < reset.sequence for reset in resets):
             return False

@@ -9,7 +9,8 @@ from __future__ import annotations
 from server.domain.errors import InvalidData
 from server.itip.calendar_users import Directory
 from server.itip.instances import derived, excluded, master_instance
-from server.itip.invitation import has_same_organizer, is_followed, without_exdates
+from server.itip.invitation import has_same_organizer, is_followed
+from server.itip.merging import without_exdates
 from server.itip.messages import Message
 from server.itip.own_parts import as_cancelled, with_organizer_status
 from server.itip.reception import (

@@ -9,14 +9,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import replace
 
 from server.domain.errors import InvalidData
 from server.itip.attendee import reply_object
 from server.itip.calendar_users import CalendarUser, Directory
-from server.itip.comparison import adds_instances, same_times
-from server.itip.instances import derived, describing, excluded, instances_of, master_instance, with_exdates
-from server.itip.lines import Line, spelled
+from server.itip.comparison import same_times
+from server.itip.instances import derived, describing, excluded, master_instance, with_exdates
+from server.itip.lines import Line
+from server.itip.merging import as_override, same_object, with_dates, with_timezones_of, without_exdates
 from server.itip.messages import Message, Method
 from server.itip.own_parts import as_cancelled, has_own_parts, with_answer_of, with_organizer_status, with_own_parts
 from server.itip.participants import (
@@ -48,7 +50,7 @@ def receive_request(
     copy: SchedulingObject | None,
     directory: Directory,
     memory: Memory | None = None,
-    asked: frozenset[str] | None = None,
+    resets: Mapping[str, int] | None = None,
     *,
     dtstamp: str,
 ) -> Received:
@@ -58,8 +60,9 @@ def receive_request(
     about an instance that it did not name.
 
     :param copy: the object of its UID in the recipient's calendars.
-    :param asked: the instances for which the organizer's server asks the recipient anew; None where it is not known, as
-        for mail: then NEEDS-ACTION asks anew wherever the recipient had not answered this SEQUENCE.
+    :param resets: the SEQUENCE at which the recipient was last asked anew about each instance, by the rows of an
+        organizer here: an answer to an older one no longer counts, for both alike. None where it is not known, as for
+        mail: then NEEDS-ACTION asks anew wherever the recipient had not answered this SEQUENCE.
     :param dtstamp: the time now, as a UTC value.
     """
     user = message.recipient
@@ -69,7 +72,7 @@ def receive_request(
         memory, base = Memory(), None
     else:
         memory, base = memory_of(copy) if memory is None else memory, copy
-    return _Invitation(message, copy, base, directory, memory, asked, dtstamp).received()
+    return _Invitation(message, copy, base, directory, memory, resets, dtstamp).received()
 
 
 def has_same_organizer(copy: SchedulingObject, message: Message, directory: Directory) -> bool:
@@ -96,7 +99,7 @@ class _Invitation:
         base: SchedulingObject | None,
         directory: Directory,
         memory: Memory,
-        asked: frozenset[str] | None,
+        resets: Mapping[str, int] | None,
         dtstamp: str,
     ) -> None:
         self._message = message
@@ -107,14 +110,17 @@ class _Invitation:
         """What the message updates; None where it replaces all of what is stored."""
         self._directory = directory
         self._memory = memory
-        self._asked = asked
+        self._resets = resets
+        self._answered = dict(memory.answered)
         self._dtstamp = dtstamp
         self._removed = set(memory.removed)
         self._kept: list[str] = []
         """Overrides of the copy whose answer stays though the message does not have them."""
+        self._absent_again: list[str] = []
+        """Instances that stay away though the message does not say that the recipient declined them."""
         self._ended: list[SchedulingComponent] = []
         """Overrides that follow a declined series again, as they are stored from now on."""
-        self._object = message.object if message.method is not Method.ADD else _as_override(message.object, base)
+        self._object = message.object if message.method is not Method.ADD else as_override(message.object, base)
 
     def received(self) -> Received:
         """The result."""
@@ -128,13 +134,12 @@ class _Invitation:
         new = merged = self._merged(taken) if taken or self._ended else None
         if new is not None and self._base is not None and same_object(self._base, new):
             new = None
-        memory = remembered(self._memory, versions, self._removed)
+        messages = self._answers_again(merged, current, taken)
+        memory = replace(remembered(self._memory, versions, self._removed), answered=self._answered)
         brought = new is not None and (self._copy is None or self._base is None)
         later = any(self._is_later(each.instance, versions[each.instance]) for each in taken)
         item = brought or (not self._message.quiet and bool(taken) and (new is not None or later))
-        return Received(
-            Outcome.APPLIED, object=new, item=item, memory=memory, messages=self._answers_again(merged, current, taken)
-        )
+        return Received(Outcome.APPLIED, object=new, item=item, memory=memory, messages=messages)
 
     def _answers_again(
         self, merged: SchedulingObject | None, current: list[SchedulingComponent], taken: list[SchedulingComponent]
@@ -146,6 +151,10 @@ class _Invitation:
         crossed: list[SchedulingComponent] = []
         if merged is not None:
             crossed += [merged.by_instance[instance] for instance in self._kept]
+        for instance in self._absent_again:
+            alone = derived(self._object, instance)
+            if alone is not None and self._answer(alone) != DECLINED:
+                crossed.append(map_attendee(alone, self._user, self._directory, _as_declined))
         for told in current:
             if told not in taken:
                 own = map_attendee(told, self._user, self._directory, _as_declined)
@@ -156,6 +165,8 @@ class _Invitation:
                 crossed.append(own)
         if not crossed:
             return ()
+        for each in crossed:
+            self._answered[each.instance] = max(each.sequence, self._answered.get(each.instance, 0))
         frame = self._object if merged is None else merged
         reply = reply_object(frame, crossed, self._user, to, self._directory, self._dtstamp)
         return (Message(Method.REPLY, self._user, to, reply, quiet=True),)
@@ -186,8 +197,7 @@ class _Invitation:
             MASTER in self._removed and (base is None or instance not in base.by_instance)
         )
         if away:
-            later = self._is_later(instance, version_of(component))
-            return later and partstat(own) == NEEDS_ACTION and (self._asked is None or instance in self._asked)
+            return partstat(own) == NEEDS_ACTION and self._is_void(instance, component.sequence)
         if base is None:
             return partstat(own) != DECLINED or self._copy is not None
         return base.master is not None or self._is_held_or_open(component, own)
@@ -227,7 +237,7 @@ class _Invitation:
         new = frame.with_method(None).with_components(components)
         for other in (self._object, self._base):
             if other is not None and other is not frame:
-                new = _with_timezones_of(new, other)
+                new = with_timezones_of(new, other)
         return new
 
     def _updated(self, taken: list[SchedulingComponent]) -> list[SchedulingComponent]:
@@ -244,7 +254,7 @@ class _Invitation:
         if master is not None:
             master = without_exdates(self._base, master, back)
             if self._message.method is Method.ADD:
-                master = _with_dates(self._base, master, taken)
+                master = with_dates(self._base, master, taken)
             components[MASTER] = master
         return list(components.values())
 
@@ -261,7 +271,6 @@ class _Invitation:
             return list(components.values())
         version = version_of(series)
         dropped = frozenset(excluded(self._object))
-        anew = self._base is not None and self._asks_anew(series, self._base.master)
         told = {each.instance for each in self._object.components}
         for override in () if self._base is None else self._base.overrides:
             instance = override.instance
@@ -273,7 +282,7 @@ class _Invitation:
             elif instance in dropped:
                 if override.token("STATUS") == "CANCELLED":
                     components[instance] = override
-            elif instance not in told and not anew:
+            elif instance not in told and not self._is_void(instance, series.sequence, override):
                 kept = self._kept_override(override)
                 if kept is not None:
                     components[instance] = kept
@@ -281,20 +290,23 @@ class _Invitation:
             made = derived(self._object, instance) if self._has(instance) and instance not in dropped else None
             if made is not None and self._memory.versions[instance] > version:
                 components[instance] = as_cancelled(made, self._memory.versions[instance])
-        absent = self._absent(components, anew, dropped)
+        absent = self._absent(components, series, dropped)
         if absent:
+            self._absent_again = [each for each in absent if each not in told]
             components[MASTER] = with_exdates(self._object, components[MASTER], absent)
         return list(components.values())
 
-    def _absent(self, components: dict[str, SchedulingComponent], anew: bool, dropped: frozenset[str]) -> list[str]:
+    def _absent(
+        self, components: dict[str, SchedulingComponent], series: SchedulingComponent, dropped: frozenset[str]
+    ) -> list[str]:
         """The instances that the recipient has removed and that stay away."""
         kept = []
         for instance in sorted(self._removed - {MASTER}):
             # An override of the message that is not wanted stays away, whatever the series asks.
-            back = anew and instance not in self._object.by_instance
-            if instance in components or back or not self._has(instance):
+            back = instance not in self._object.by_instance and self._is_void(instance, series.sequence)
+            if instance in components or back:
                 self._removed.discard(instance)
-            elif instance not in dropped:
+            elif instance not in dropped and self._has(instance):
                 kept.append(instance)
         return kept
 
@@ -324,13 +336,21 @@ class _Invitation:
         if answered and same_times(self._base, override, self._object, again):
             self._kept.append(override.instance)
         else:
-            if partstat(known) == NEEDS_ACTION:
-                # The server wrote it, since there was no answer.
-                override = override.with_lines("TRANSP", before.all("TRANSP"))
+            override = self._as_series(override)
             if not has_own_parts(override, before):
                 return None
-            override = override.map_lines(lambda line: with_answer_of(line, series) if line is known else line)
         return with_own_parts(again, override, self._user, self._directory, answered_anew=False)
+
+    def _as_series(self, override: SchedulingComponent) -> SchedulingComponent:
+        """An override of the copy with the recipient's answer for the series."""
+        master = None if self._base is None else self._base.master
+        known, series = self._own_line(override), None if master is None else self._own_line(master)
+        if known is None or series is None or master is None:
+            return override
+        if partstat(known) == NEEDS_ACTION:
+            # The server wrote it, since there was no answer.
+            override = override.with_lines("TRANSP", master.all("TRANSP"))
+        return override.map_lines(lambda line: with_answer_of(line, series) if line is known else line)
 
     def _own(self, component: SchedulingComponent) -> SchedulingComponent:
         """A component of the message with what is the recipient's own."""
@@ -338,6 +358,8 @@ class _Invitation:
         before = None if source is None else describing(source, component.instance)
         if before is None and self._base is None and self._copy is not None and self._copy.components:
             before = self._copy.components[0]
+        if before is not None and before.token("STATUS") == "CANCELLED" and before.instance not in self._answered:
+            before = self._as_series(before)
         anew = before is None or self._base is None or self._asks_anew(component, before)
         return with_own_parts(component, before, self._user, self._directory, answered_anew=anew)
 
@@ -346,131 +368,28 @@ class _Invitation:
         own = self._own_line(component)
         if own is None or partstat(own) != NEEDS_ACTION or before is None or self._base is None:
             return False
-        known = self._own_line(before)
-        if known is None:
-            return True
-        if not self._is_later(component.instance, version_of(component)):
-            # The same message again.
-            return False
-        if before.token("STATUS") == "CANCELLED" and before.sequence < component.sequence:
-            # Not where a change removed them from the series and left them the instance.
-            return True
-        if self._asked is None:
-            return component.sequence > before.sequence
-        if component.instance in self._asked:
-            return True
-        if component.instance != before.instance:
-            again = derived(self._base, component.instance)
-            return again is None or not same_times(self._base, again, self._object, component)
-        if not same_times(self._base, before, self._object, component):
-            return True
-        return component.instance == MASTER and adds_instances(self._told_before(), self._object)
+        return self._own_line(before) is None or self._is_void(component.instance, component.sequence, before)
 
-    def _told_before(self) -> SchedulingObject:
-        """The copy without the EXDATEs of the recipient."""
-        assert self._base is not None
-        master = self._base.master
-        if master is None or not self._memory.removed:
-            return self._base
-        return self._base.with_component(without_exdates(self._base, master, self._memory.removed))
+    def _is_void(self, instance: str, sequence: int, before: SchedulingComponent | None = None) -> bool:
+        """Whether what the recipient answered about an instance is void, since they were asked anew.
+
+        :param sequence: that of the message.
+        :param before: what the copy says of the instance.
+        """
+        answered = self._answered.get(instance, self._answered.get(MASTER))
+        if self._resets is None:
+            last = answered if answered is not None else -1 if before is None else before.sequence
+            return sequence > last
+        resets = [self._resets.get(instance, -1)]
+        if self._attends_series():
+            resets.append(self._resets.get(MASTER, -1))
+        return max(resets) > (-1 if answered is None else answered)
+
+    def _attends_series(self) -> bool:
+        """Whether the recipient is invited to the series, as far as is known."""
+        known = [value.master for value in (self._object, self._base) if value is not None and value.master is not None]
+        return MASTER in self._removed or any(self._own_line(each) is not None for each in known)
 
 
 def _as_declined(line: Line) -> Line:
     return line.with_parameters({"PARTSTAT": DECLINED, "RSVP": None})
-
-
-# -- parts of objects -------------------------------------------------------------------------------------------------
-
-
-def same_object(one: SchedulingObject, other: SchedulingObject) -> bool:
-    """Whether two objects say the same; DTSTAMP and the order of lines do not count."""
-    return _content(one) == _content(other)
-
-
-def _content(value: SchedulingObject) -> tuple[list[str], dict[str, tuple[list[tuple[str, str, str]], list[str]]]]:
-    zones = sorted(each.written.strip() for each in value.timezones)
-    return zones, {
-        component.instance: (
-            sorted(line.content for line in component.lines if line.name != "DTSTAMP"),
-            sorted(each.written.strip() for each in component.subcomponents),
-        )
-        for component in value.components
-    }
-
-
-def without_exdates(
-    value: SchedulingObject, master: SchedulingComponent, instances: Iterable[str]
-) -> SchedulingComponent:
-    """The master without some instances in its EXDATEs. A line with other values, too, keeps these.
-
-    :param value: the object of the master.
-    """
-    gone = set(instances)
-    lines: list[Line] = []
-    for line in master.all("EXDATE"):
-        named = instances_of(value, line)
-        if not gone.intersection(named):
-            lines.append(line)
-            continue
-        values = line.value.split(",")
-        if len(values) == len(named):
-            kept = [written for written, instance in zip(values, named, strict=True) if instance not in gone]
-            if kept:
-                lines.append(line.with_value(",".join(kept)))
-    return master.with_lines("EXDATE", lines)
-
-
-def _with_timezones_of(value: SchedulingObject, other: SchedulingObject) -> SchedulingObject:
-    """The object with the VTIMEZONEs of another that its times name and it does not have."""
-    named = {
-        tzid.strip()
-        for component in value.components
-        for line in component.lines
-        if "TZID" in line.parameter_text.upper() and (tzid := line.parameter("TZID")) is not None
-    }
-    missing = named - {_tzid(each.component.text("TZID")) for each in value.timezones}
-    added = [each for each in other.timezones if _tzid(each.component.text("TZID")) in missing]
-    if not added:
-        return value
-    items = list(value.items)
-    place = next((index for index, item in enumerate(items) if isinstance(item, SchedulingComponent)), len(items))
-    items[place:place] = added
-    return value.with_items(items)
-
-
-def _tzid(text: str | None) -> str:
-    return (text or "").strip()
-
-
-def _with_dates(
-    copy: SchedulingObject, master: SchedulingComponent, added: list[SchedulingComponent]
-) -> SchedulingComponent:
-    """The master with an RDATE for each added instance that the series does not have."""
-    lines = master.all("RDATE")
-    for component in added:
-        line = component.first("RECURRENCE-ID")
-        try:
-            known = master_instance(copy, component.instance) is not None
-        except InvalidData:
-            known = False
-        if line is not None and not known:
-            lines.append(spelled("RDATE", line.parameter_text, line.value))
-    return master.with_lines("RDATE", lines)
-
-
-def _as_override(message: SchedulingObject, copy: SchedulingObject | None) -> SchedulingObject:
-    """An ADD as the REQUEST for the instances that it adds: each has the RECURRENCE-ID of its start."""
-    components: list[SchedulingComponent] = []
-    for component in message.components:
-        start = component.first("DTSTART") or component.first("DUE")
-        if component.instance != MASTER or start is None:
-            components.append(component)
-            continue
-        recurrence_id = spelled("RECURRENCE-ID", start.parameter_text, start.value)
-        owner = message if copy is None or copy.master is None else copy
-        instance = owner.instance_of(recurrence_id)
-        plain = component.without("RRULE", "RDATE", "EXDATE")
-        components.append(plain.with_items([recurrence_id, *plain.items], instance))
-    # `with_components` would put an override beside the master that it was made of.
-    items = [item for item in message.items if not isinstance(item, SchedulingComponent)]
-    return message.with_items([*items, *components])

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from server.domain.errors import InvalidSchedulingMessage
@@ -42,7 +43,7 @@ def receive(
     now: datetime,
     *,
     memory: Memory | None = None,
-    asked: frozenset[str] | None = None,
+    resets: Mapping[str, int] | None = None,
     rows: Rows = _NO_ROWS,
 ) -> Received:
     """What a message does at its recipient.
@@ -51,8 +52,8 @@ def receive(
     :param directory: the calendar users of both.
     :param now: aware.
     :param memory: what the rows of an attendee's home say; None: what the object says.
-    :param asked: the instances for which the recipient is asked anew; None where it is not known
-        (`server.itip.invitation.receive_request`).
+    :param resets: when the recipient was last asked anew, by the organizer's rows (`server.itip.reception.resets_of`);
+        None where it is not known (`server.itip.invitation.receive_request`).
     :param rows: what the organizer's server keeps.
     :raises InvalidSchedulingMessage: when the object is one of another UID, or the message is not from whom it says.
     """
@@ -63,7 +64,7 @@ def receive(
     check_sender(message, directory)
     match message.method:
         case Method.REQUEST | Method.ADD:
-            return receive_request(message, value, directory, memory, asked, dtstamp=utc_stamp(now))
+            return receive_request(message, value, directory, memory, resets, dtstamp=utc_stamp(now))
         case Method.CANCEL:
             return receive_cancel(message, value, directory, memory)
         case Method.DECLINECOUNTER:

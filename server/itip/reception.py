@@ -55,6 +55,8 @@ class Memory:
     """The instances that the recipient declined and removed; `MASTER` where they removed the whole object."""
     cancelled: frozenset[str] = frozenset()
     """The instances whose last message was a CANCEL: it may have come before the series that has them."""
+    answered: Mapping[str, int] = field(default_factory=dict)
+    """The SEQUENCE of the recipient's last answer about each instance."""
 
     def latest(self, instance: str) -> Version | None:
         """The version of the last message that concerned an instance."""
@@ -138,13 +140,13 @@ def remembered(
     if series is not None:
         merged = {key: value for key, value in merged.items() if key == MASTER or value > series}
     cancelled = memory.cancelled | set(versions) if cancels else memory.cancelled - set(versions)
-    return Memory(merged, frozenset(removed), cancelled & merged.keys() - {MASTER})
+    return replace(memory, versions=merged, removed=frozenset(removed), cancelled=cancelled & merged.keys() - {MASTER})
 
 
-def with_removed(
+def after_change(
     memory: Memory, old: SchedulingObject | None, plan: Plan, owner: CalendarUser, directory: Directory
 ) -> Memory:
-    """The memory after an attendee's change: what they declined and removed, and what they have again.
+    """The memory after an attendee's change: what they answered, declined and removed, and what they have again.
 
     :param old: the copy before the change; None where it is new.
     :param plan: what `server.itip.planning.plan_change` says of the change.
@@ -159,7 +161,7 @@ def with_removed(
     }
     gone = set[str]()
     if new is None:
-        gone |= {MASTER} if old is None or old.master is not None else set(old.by_instance)
+        gone |= {MASTER} if old is None else set(old.by_instance)
     elif old is not None:
         gone |= set(excluded(new)) - set(excluded(old))
         if new.master is None:
@@ -174,7 +176,17 @@ def with_removed(
         present = {each for each in new.by_instance if each not in dropped}
         held = {each for each in removed if new.master is not None and each != MASTER and each not in dropped}
         removed = removed - present - held
-    return replace(memory, removed=frozenset(removed))
+    return replace(memory, removed=frozenset(removed), answered={**memory.answered, **_answered(plan)})
+
+
+def _answered(plan: Plan) -> dict[str, int]:
+    """The SEQUENCE of what a plan answers, by instance."""
+    return {
+        component.instance: component.sequence
+        for message in plan.messages
+        if message.method is Method.REPLY
+        for component in message.object.components
+    }
 
 
 def _is_declined(component: SchedulingComponent, user: CalendarUser, directory: Directory) -> bool:
@@ -182,6 +194,13 @@ def _is_declined(component: SchedulingComponent, user: CalendarUser, directory: 
     return line is not None and partstat(line) == DECLINED
 
 
-def asked(plan: Plan, user: CalendarUser) -> frozenset[str]:
-    """The instances for which a plan asks a recipient anew: `server.itip.receiving.receive` takes them."""
-    return frozenset(reset.instance for reset in plan.resets if reset.attendees is None or user.key in reset.attendees)
+def resets_of(resets: Iterable[Reset], user: CalendarUser) -> dict[str, int]:
+    """The SEQUENCE at which an attendee was last asked anew about each instance, by the organizer's rows.
+
+    It goes with each message to people here: `server.itip.receiving.receive` takes it.
+    """
+    found: dict[str, int] = {}
+    for reset in resets:
+        if reset.attendees is None or user.key in reset.attendees:
+            found[reset.instance] = max(reset.sequence, found.get(reset.instance, reset.sequence))
+    return found

@@ -55,13 +55,10 @@ def _zone_of_text(text: str) -> Zone:
 
 async def zone_of_calendar(collection: Collection) -> Zone:
     """The zone for floating times and dates of a calendar, if the request names none (RFC 4791 §5.2.2)."""
-    return UTC_ZONE if collection.timezone is None else await zone_or_utc(collection.timezone)
-
-
-async def zone_or_utc(text: str) -> Zone:
-    """The zone of a CALDAV:calendar-timezone; UTC where it is none."""
+    if collection.timezone is None:
+        return UTC_ZONE
     try:
-        return await zone_of_text(text)
+        return await zone_of_text(collection.timezone)
     except InvalidData:
         return UTC_ZONE
 

@@ -1,4 +1,4 @@
-"""The statement that reads the data of recipients for the delivery of scheduling messages."""
+"""The statement that reads what the delivery of scheduling messages needs to know of their recipients."""
 
 from __future__ import annotations
 

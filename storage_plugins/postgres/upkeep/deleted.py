@@ -1,5 +1,4 @@
-"""Deleted members and collections that can be restored: texts in tombstones and in the trash, collections without
-binding."""
+"""What was deleted and can be restored: texts in tombstones and in the trash, and collections without a binding."""
 
 from __future__ import annotations
 
@@ -46,31 +45,31 @@ _RESTORE = call("koyomi_restore_collection_2", 7)
 
 @dataclass(frozen=True, slots=True)
 class DeletedObject:
-    """A deleted member, whose name may have been used again."""
+    """A member that was deleted, or replaced after that by another of its name."""
 
     id: int
     home: HomeKind
     collection: str | None
-    """Its name; None if the name was used again after the collection was deleted."""
+    """Its name; None where that was taken since the collection was deleted."""
     collection_alive: bool
     name: str
     uid: str
     component: str
     deleted_at: datetime
     text: str
-    """Empty in a list of all, so that not all texts are in memory."""
+    """Empty in a list of all, which would hold every text at once."""
     properties: dict[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class DeletedCollection:
-    """A deleted collection."""
+    """A collection that was deleted."""
 
     id: int
     home_id: int
     home: HomeKind
     name: str | None
-    """Its last name; None if the name was used again."""
+    """What it had; None where that was taken since."""
     kind: str
     members: int
     deleted_at: datetime
@@ -98,10 +97,9 @@ async def deleted_collections(
 async def restore_collection(
     database: Database, deleted: DeletedCollection, name: str, restore_days: int, cause: Cause
 ) -> None:
-    """Bind a deleted collection to a name, with all its members.
+    """Show a collection again under a name, with all its members.
 
-    Raises `AlreadyExists` if the name is taken, and `NotFound` if the collection was restored already, or deleted too
-    long ago.
+    Raises `AlreadyExists` when the name is taken, `NotFound` when it was restored, or deleted too long ago.
     """
     arguments = (deleted.home_id, deleted.id, name, restore_days, *by(cause))
     sql, values = recorded(_RESTORE, arguments, cause)

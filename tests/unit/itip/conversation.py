@@ -150,13 +150,13 @@ class Conversation:
             case ["sends", method, "to", recipient]:
                 value = self._written(entry.blocks, now).with_method(method)
                 message = Message(Method(method), person.user, self._office.people[recipient].user, value)
-                self._deliver([Letter(message, frozenset())], now, sent=False)
+                self._deliver([Letter(message)], now, sent=False)
             case ["declines", "the", "counter"]:
                 counter = next(each for each in person.inbox if each.method is Method.COUNTER)
                 assert person.value is not None
                 answer = declined_counter(counter, person.value, self._office.directory, utc_stamp(now))
                 assert answer is not None
-                self._deliver([Letter(answer, frozenset())], now)
+                self._deliver([Letter(answer)], now)
             case _:
                 raise AssertionError(f"{self._path.name}:{entry.number}: there is no act {act!r}")
 

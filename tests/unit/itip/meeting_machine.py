@@ -14,8 +14,8 @@ from typing import TypeVar
 from server.calendar.contentline import escape_text
 from server.domain.occurrences import EARLIEST, LATEST
 from server.itip.instances import derived, describing, excluded, recurs, with_exdates
-from server.itip.invitation import without_exdates
 from server.itip.lines import Line, made
+from server.itip.merging import without_exdates
 from server.itip.messages import Method
 from server.itip.participants import NEEDS_ACTION, attendee_line, map_attendee, partstat
 from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject, read_object

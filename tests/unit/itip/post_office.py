@@ -14,7 +14,7 @@ from server.itip.messages import Answered, Message, Method, Plan, Reset
 from server.itip.participants import with_schedule_statuses
 from server.itip.planning import plan_change
 from server.itip.receiving import receive
-from server.itip.reception import Memory, Outcome, Received, Rows, asked, with_removed
+from server.itip.reception import Memory, Outcome, Received, Rows, after_change, resets_of
 from server.itip.scheduling_object import SchedulingObject
 
 ELSEWHERE = "3.7"
@@ -37,8 +37,8 @@ class Letter:
     """A message on its way."""
 
     message: Message
-    asked: frozenset[str]
-    """The instances for which the recipient is asked anew."""
+    resets: dict[str, int] | None = None
+    """When the recipient was last asked anew, by the organizer's rows."""
 
 
 class PostOffice:
@@ -75,10 +75,10 @@ class PostOffice:
         )
         plan = plan_change(change)
         if plan.role is SchedulingRole.ATTENDEE:
-            person.memory = with_removed(person.memory, person.value, plan, person.user, self.directory)
+            person.memory = after_change(person.memory, person.value, plan, person.user, self.directory)
         person.rows = Rows(person.rows.answers, merged_resets(person.rows.resets, plan.resets))
         person.value = plan.with_statuses({}, self.directory)
-        return plan, [Letter(message, asked(plan, message.recipient)) for message in plan.messages]
+        return plan, [self._letter(person, message) for message in plan.messages]
 
     def deliver(self, letter: Letter, now: datetime) -> tuple[Received, list[Letter]]:
         """Deliver a message: what it did, and what is to be delivered then."""
@@ -93,7 +93,7 @@ class PostOffice:
                 self.directory,
                 now,
                 memory=person.memory,
-                asked=letter.asked if message.sender.is_here else None,
+                resets=letter.resets,
                 rows=person.rows,
             )
         if result.object is not None:
@@ -105,13 +105,17 @@ class PostOffice:
         if result.item:
             person.inbox.append(message)
         self._note_status(message, result.status)
-        more = [Letter(each, frozenset()) for each in result.messages]
+        more = [self._letter(person, each) for each in result.messages]
         if result.changed and result.object is not None:
             invited = frozenset(user.key for user in result.invited)
             answered = frozenset((message.sender.key,))
             quiet = refreshes(result.object, result.changed, self.directory, utc_stamp(now), answered, invited)
-            more += [Letter(each, frozenset()) for each in quiet]
+            more += [self._letter(person, each) for each in quiet]
         return result, more
+
+    def _letter(self, sender: Person, message: Message) -> Letter:
+        """A message with what goes with it."""
+        return Letter(message, resets_of(sender.rows.resets, message.recipient))
 
     def _note_status(self, message: Message, status: str) -> None:
         """The SCHEDULE-STATUS of a delivery in the sender's object; a refresh of other people's answers has none."""

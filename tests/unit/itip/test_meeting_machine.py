@@ -26,7 +26,7 @@ COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_ba
 
 
 @settings(max_examples=CONVERSATIONS, suppress_health_check=COSTLY)
-@given(st.binary(min_size=1, max_size=40))
+@given(st.binary(min_size=1, max_size=80))
 # A REPLY about the series crosses a REQUEST for an instance that did not exist then.
 @example(bytes([0, 0, 1, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 1, 5, 0, 0, 9, 2]))
 # A CANCEL for an instance comes before the series.
@@ -44,6 +44,10 @@ COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_ba
 @example(bytes([0, 0, 1, 5, 0, 0, 8, 3, 0, 0, 5, 1, 6, 3, 1, 5]))
 # A change removes somebody from a series and leaves them an instance.
 @example(bytes([0, 0, 1, 3, 0, 0, 9, 2, 0, 0, 0, 5, 0, 0, 0, 6, 2, 0, 1, 0, 0, 3, 2]))
+# Who is told out of order that they were asked anew knows it from each later message.
+@example(bytes([0, 0, 1, 0, 0, 0, 11, 0, 0, 0, 0, 0, 2, 2, 0, 0, 0, 5, 4, 0, 3, 0, 5, 0, 0, 12]))
+# An answer for the series crosses an instance that is cancelled and takes place again.
+@example(bytes([0, 0, 1, 0, 0, 5, 0, 0, 5, 0, 0, 0, 4, 1, 1, 0, 0, 0, 2, 2, 0, 0, 0, 0, 9, 3, 0, 0, 0, 3]))
 def test_all_copies_agree_in_the_end(data: bytes) -> None:
     machine = MeetingMachine(data)
     machine.play()

@@ -1,0 +1,104 @@
+"""Parts of what a message does to a copy: comparing objects, EXDATE and RDATE, VTIMEZONEs, ADD as overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from server.domain.errors import InvalidData
+from server.itip.instances import instances_of, master_instance
+from server.itip.lines import Line, spelled
+from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+
+
+def same_object(one: SchedulingObject, other: SchedulingObject) -> bool:
+    """Whether two objects say the same; DTSTAMP and the order of lines do not count."""
+    return _content(one) == _content(other)
+
+
+def _content(value: SchedulingObject) -> tuple[list[str], dict[str, tuple[list[tuple[str, str, str]], list[str]]]]:
+    zones = sorted(each.written.strip() for each in value.timezones)
+    return zones, {
+        component.instance: (
+            sorted(line.content for line in component.lines if line.name != "DTSTAMP"),
+            sorted(each.written.strip() for each in component.subcomponents),
+        )
+        for component in value.components
+    }
+
+
+def without_exdates(
+    value: SchedulingObject, master: SchedulingComponent, instances: Iterable[str]
+) -> SchedulingComponent:
+    """The master without some instances in its EXDATEs. A line with other values, too, keeps these.
+
+    :param value: the object of the master.
+    """
+    gone = set(instances)
+    lines: list[Line] = []
+    for line in master.all("EXDATE"):
+        named = instances_of(value, line)
+        if not gone.intersection(named):
+            lines.append(line)
+            continue
+        values = line.value.split(",")
+        if len(values) == len(named):
+            kept = [written for written, instance in zip(values, named, strict=True) if instance not in gone]
+            if kept:
+                lines.append(line.with_value(",".join(kept)))
+    return master.with_lines("EXDATE", lines)
+
+
+def with_timezones_of(value: SchedulingObject, other: SchedulingObject) -> SchedulingObject:
+    """The object with the VTIMEZONEs of another that its times name and it does not have."""
+    named = {
+        tzid.strip()
+        for component in value.components
+        for line in component.lines
+        if "TZID" in line.parameter_text.upper() and (tzid := line.parameter("TZID")) is not None
+    }
+    missing = named - {_tzid(each.component.text("TZID")) for each in value.timezones}
+    added = [each for each in other.timezones if _tzid(each.component.text("TZID")) in missing]
+    if not added:
+        return value
+    items = list(value.items)
+    place = next((index for index, item in enumerate(items) if isinstance(item, SchedulingComponent)), len(items))
+    items[place:place] = added
+    return value.with_items(items)
+
+
+def _tzid(text: str | None) -> str:
+    return (text or "").strip()
+
+
+def with_dates(
+    copy: SchedulingObject, master: SchedulingComponent, added: list[SchedulingComponent]
+) -> SchedulingComponent:
+    """The master with an RDATE for each added instance that the series does not have."""
+    lines = master.all("RDATE")
+    for component in added:
+        line = component.first("RECURRENCE-ID")
+        try:
+            known = master_instance(copy, component.instance) is not None
+        except InvalidData:
+            known = False
+        if line is not None and not known:
+            lines.append(spelled("RDATE", line.parameter_text, line.value))
+    return master.with_lines("RDATE", lines)
+
+
+def as_override(message: SchedulingObject, copy: SchedulingObject | None) -> SchedulingObject:
+    """An ADD as the REQUEST for the instances that it adds: each has the RECURRENCE-ID of its start."""
+    components: list[SchedulingComponent] = []
+    for component in message.components:
+        start = component.first("DTSTART") or component.first("DUE")
+        if component.instance != MASTER or start is None:
+            components.append(component)
+            continue
+        recurrence_id = spelled("RECURRENCE-ID", start.parameter_text, start.value)
+        owner = message if copy is None or copy.master is None else copy
+        instance = owner.instance_of(recurrence_id)
+        plain = component.without("RRULE", "RDATE", "EXDATE")
+        components.append(plain.with_items([recurrence_id, *plain.items], instance))
+    # `with_components` would put an override beside the master that it was made of.
+    items = [item for item in message.items if not isinstance(item, SchedulingComponent)]
+    return message.with_items([*items, *components])
