@@ -184,7 +184,11 @@ async def delete(settings: Settings, name: str, heir: str | None, purge: bool, k
 
 
 async def _hand_over(directory: Directory, uid: str, heir: str) -> None:
-    click.echo(f"If this is broken off, go on with: koyomi user delete {uid} --transfer-to {heir}", err=True)
+    click.echo(
+        "If this is broken off, a server goes on with it (koyomi jobs list), or you: "
+        f"koyomi user delete {uid} --transfer-to {heir}",
+        err=True,
+    )
     of_how_many = copied = 0
 
     def tell(handover: Handover) -> None:

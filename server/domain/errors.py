@@ -203,6 +203,14 @@ class AttendeeCommentRefused(SchedulingRefused):
     """Only the server writes what attendees comment in private."""
 
 
+class InvalidSplitPoint(SchedulingRefused):
+    """The time at which a series is to be divided is not in the form that its DTSTART has."""
+
+
+class SplitRefused(SchedulingRefused):
+    """The series cannot be divided at this time."""
+
+
 class DateTimeTooEarly(InvalidData):
     """A date or time lies before the earliest that is allowed."""
 

@@ -113,6 +113,8 @@ TABLE: dict[type[KoyomiError], Row] = {
     errors.SchedulingObjectExists: _data(
         409, "scheduling-object-exists", "SchedulingObjectExists", f"{CALDAV}unique-scheduling-object-resource"
     ),
+    errors.InvalidSplitPoint: Row(403, "invalid-split-point", "InvalidSplitPoint", f"{CALDAV}valid-rid-parameter"),
+    errors.SplitRefused: Row(403, "split-refused", "SplitRefused", f"{CALENDARSERVER}invalid-split"),
     errors.AttendeeCommentRefused: Row(
         403, "attendee-comment-refused", "AttendeeCommentRefused", f"{CALENDARSERVER}valid-attendee-comment-change"
     ),

@@ -42,26 +42,29 @@ class Routes(Generic[R]):
 
     def __init__(self, routes: Iterable[Route[R]], otherwise: Handler[R]) -> None:
         """`otherwise` answers what has no route, of people who are signed in. Raises `ValueError` for two alike."""
-        self._routes: dict[tuple[str, str, str], Route[R]] = {}
-        self._by_type: set[tuple[str, str]] = set()
+        self._routes: dict[tuple[str, str], Route[R]] = {}
+        self._by_type: dict[tuple[str, str], dict[str, Route[R]]] = {}
         self._otherwise: Route[R] = Route(ANY, frozenset(), otherwise)
         for route in routes:
             for kind in route.kinds:
-                for media_type in route.media_types or ("",):
-                    if self._routes.setdefault((route.method, kind, media_type), route) is not route:
-                        raise ValueError(f"{route.method} {media_type} on {kind} has two routes")
-                if route.media_types:
-                    self._by_type.add((route.method, kind))
-        self.methods = frozenset(method for method, _, _ in self._routes)
-        self.kinds = frozenset(kind for _, kind, _ in self._routes)
+                at = route.method, kind
+                if not route.media_types and self._routes.setdefault(at, route) is not route:
+                    raise ValueError(f"{route.method} on {kind} has two routes")
+                for each in route.media_types:
+                    if self._by_type.setdefault(at, {}).setdefault(each, route) is not route:
+                        raise ValueError(f"{route.method} of {each} on {kind} has two routes")
+        every = self._routes.keys() | self._by_type.keys()
+        self.methods = frozenset(method for method, _ in every) - {ANY}
+        self.kinds = frozenset(kind for _, kind in every)
 
     def find(self, method: str, kind: str, headers: Headers) -> Route[R]:
         """The route of a request."""
-        if (method, kind) in self._by_type:
-            found = self._routes.get((method, kind, media_type(headers)))
+        at = method, kind
+        if at in self._by_type:
+            found = self._by_type[at].get(media_type(headers))
             if found is not None:
                 return found
-        return self._routes.get((method, kind, "")) or self._routes.get((ANY, kind, "")) or self._otherwise
+        return self._routes.get(at) or self._routes.get((ANY, kind)) or self._otherwise
 
 
 def media_type(headers: Headers) -> str:

@@ -75,11 +75,8 @@ class Wire:
         """Whether the request came with credentials that were accepted."""
         return self._sign_in is not None
 
-    async def sign_in(self) -> None:
+    async def sign_in(self) -> SignIn:
         """Verify the credentials; those in the cache cost no statement. Raises `SignInRequired`, `SignInDelayed`."""
-        await self._authenticate()
-
-    async def _authenticate(self) -> SignIn:
         self._sign_in = await self._verifier.authenticate(self.headers, self.peer, tls=self.http.secure)
         return self._sign_in
 
@@ -89,7 +86,7 @@ class Wire:
         `ask` takes the principal's id. Raises `SignInRequired`, `SignInDelayed`.
         """
         for _ in range(3):
-            sign_in = self._sign_in or await self._authenticate()
+            sign_in = self._sign_in or await self.sign_in()
             found = await ask(sign_in.principal_id)
             if self._verifier.still_holds(sign_in, found.viewer):
                 self._confirmed = True
@@ -116,8 +113,10 @@ class Wire:
 
         The client may send it although it got no 100 (Continue), it is too long to be discarded, or it came too late.
         """
+        if not self.is_unread:
+            return False
         limit = MAX_DRAIN if self.is_signed_in else unread.MAX_DISCARDED
-        return self.is_unread and (self._awaited or self._late or (self.http.content_length or 0) > limit)
+        return self._awaited or self._late or (self.http.content_length or 0) > limit
 
     async def read(self, limit: int) -> bytes:
         """The body, read once however often it is asked for, of a person whose sign-in is `confirmed`.

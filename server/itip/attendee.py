@@ -61,14 +61,15 @@ def plan_attendee_change(change: Change) -> Plan:
     assert change.new is not None
     to = _organizer(change, change.new)
     agent = _agent(change.new)
-    described = change.new.map_components(lambda component: with_directory(component, change.directory))
+    described = change.new.map_components(lambda component: _described(component, change))
     if change.old is None:
         if agent != SERVER:
             return Plan(SchedulingRole.ATTENDEE, described)
         answered = [
             component
             for component in described.components
-            if _answer(component, change) not in (None, NEEDS_ACTION) and not _is_cancelled(component)
+            if _answer(component, change) not in ((None,) if _is_forced(change) else (None, NEEDS_ACTION))
+            and not _is_cancelled(component)
         ]
         return _plan(change, described, to, answered, [])
     if _agent(change.old) != SERVER:
@@ -118,10 +119,7 @@ def _plan(
 def _replied(change: Change, copy: Copy) -> list[SchedulingComponent]:
     """The components of a REPLY, each with the answer."""
     assert change.old is not None
-    assert change.new is not None
-    forced = any(
-        force_send(line) == "REPLY" for component in change.new.components for line in component.all("ORGANIZER")
-    )
+    forced = _is_forced(change)
     found: list[SchedulingComponent] = []
     series = _changed_answer(change, copy)
     for component in copy.object.components:
@@ -144,6 +142,19 @@ def _replied(change: Change, copy: Copy) -> list[SchedulingComponent]:
         if not _is_cancelled(original) and _answer(original, change) not in (None, DECLINED):
             found.append(_declined(original, change))
     return found
+
+
+def _is_forced(change: Change) -> bool:
+    """Whether SCHEDULE-FORCE-SEND asks for a REPLY (RFC 6638 §7.2)."""
+    components = () if change.new is None else change.new.components
+    return any(force_send(line) == "REPLY" for component in components for line in component.all("ORGANIZER"))
+
+
+def _described(component: SchedulingComponent, change: Change) -> SchedulingComponent:
+    """A component of an object that is stored as the app sent it, but for addresses and names."""
+    return with_directory(component, change.directory).map_lines(
+        lambda line: line.without_parameters("SCHEDULE-FORCE-SEND") if line.name in ("ORGANIZER", "ATTENDEE") else line
+    )
 
 
 def _delegations(change: Change, copy: Copy, to: CalendarUser) -> list[Message]:

@@ -34,7 +34,7 @@ class Change:
     sequence_floor: int = -1
     """SEQUENCE of messages that were sent before about an object that is new: those of this change have a greater."""
     quiet: bool = False
-    """The server divides a series (recurrence splitting): answers stay as they are, and nobody gets an inbox item."""
+    """The server divides a series (`splitting`): answers stay as they are, and nobody here gets an inbox item."""
 
     @property
     def dtstamp(self) -> str:

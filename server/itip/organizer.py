@@ -143,7 +143,7 @@ class _OrganizerPlan:
         if not new_view.instances:
             return _Action(cancel=(MASTER,) if old_view.has_master else old_view.instances)
         if not old_view.instances or (new_view.has_master and not old_view.has_master):
-            return _Action(request=new_view.instances, quiet=self._change.quiet)
+            return _Action(request=new_view.instances, quiet=self._change.quiet and here)
         if old_view.has_master and not new_view.has_master:
             return _Action(request=new_view.instances, cancel=(MASTER,))
         whole, cancel = False, list[str]()
@@ -155,7 +155,7 @@ class _OrganizerPlan:
         changed += [each for each in asked if each in new_view.instances and each not in changed]
         whole = whole or MASTER in changed
         refreshed = [each for each in new_view.instances if self._is_refreshed(each)] if here else []
-        quiet = self._change.quiet or not (whole or changed or cancel)
+        quiet = (self._change.quiet and here) or not (whole or changed or cancel)
         if whole or MASTER in refreshed:
             return _Action(new_view.instances, tuple(cancel), quiet)
         sent = {*changed, *refreshed}
@@ -286,7 +286,7 @@ class _OrganizerPlan:
     def _messages(self, stored: SchedulingObject, user: CalendarUser, action: _Action) -> Iterable[Message]:
         if action.cancel:
             cancel = self._cancel(stored, user, action.cancel)
-            yield Message(Method.CANCEL, self._organizer, user, cancel, self._change.quiet)
+            yield Message(Method.CANCEL, self._organizer, user, cancel, self._change.quiet and user.is_here)
         if action.request:
             request = self._request(stored, self._new_views[user.key], action.request)
             yield Message(Method.REQUEST, self._organizer, user, request, action.quiet)

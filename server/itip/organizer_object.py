@@ -62,6 +62,7 @@ def prepare(change: Change, organizer: CalendarUser) -> Prepared:
         )
     )
     if old is not None:
+        new = _with_delegates(old, new, change.directory)
         new = _with_answered_overrides(old, new, change.directory)
         new = _with_comments(old, new, change.directory)
     preparation = _Preparation(change, organizer, new)
@@ -222,6 +223,36 @@ def _before(old: SchedulingObject | None, instance: str) -> SchedulingComponent 
     if instance in excluded(old) or master_instance(old, instance) is None:
         return None
     return derived(old, instance)
+
+
+def _with_delegates(old: SchedulingObject, new: SchedulingObject, directory: Directory) -> SchedulingObject:
+    """The object with the delegates whom attendees named after the app read it.
+
+    The app has not read the delegation where its ATTENDEE of the delegator does not name the delegate.
+    """
+
+    def delegated(component: SchedulingComponent) -> SchedulingComponent:
+        before = old.by_instance.get(component.instance)
+        if before is None:
+            return component
+        delegates = [line for line in before.all("ATTENDEE") if "DELEGATED-FROM" in line.parameter_text.upper()]
+        if not delegates:
+            return component
+        sent = attendees(component, directory)
+        more: list[Line] = []
+        for line in delegates:
+            key = directory.key(line.value)
+            if key in sent:
+                continue
+            delegators = [sent.get(directory.key(each)) for each in line.params.get("DELEGATED-FROM", ())]
+            if any(
+                each is not None and key not in map(directory.key, each.params.get("DELEGATED-TO", ()))
+                for each in delegators
+            ):
+                more.append(line)
+        return component.with_lines("ATTENDEE", [*component.all("ATTENDEE"), *more]) if more else component
+
+    return new.map_components(delegated)
 
 
 def _with_answered_overrides(old: SchedulingObject, new: SchedulingObject, directory: Directory) -> SchedulingObject:

@@ -6,16 +6,20 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
+from server.domain.actors import Actor
 from server.domain.changes import WriteLimits
 from server.events.sharees import keep_informed
 from server.jobs import maintenance
 from server.jobs.runner import Kind, Result, Runner
 from server.observe.metrics import Metrics
+from server.services.principals import changes as principals
 from server.settings.model import Settings
 from server.storage import Storage
 from server.storage.access import Access
-from server.storage.jobs import TakenJob
+from server.storage.jobs import HANDOVERS, TakenJob
+from storage_plugins.postgres.changes import handover_jobs
 from storage_plugins.postgres.database import Database, DatabaseLimits
+from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.jobs import PostgresJobs
 from storage_plugins.postgres.storage import PostgresStorage
 
@@ -24,6 +28,7 @@ _QUEUE = DatabaseLimits(connections=1, acquire_timeout=10.0)
 _MAINTENANCE = DatabaseLimits(connections=2, acquire_timeout=60.0, connect_timeout=10.0, statement_timeout=300.0)
 CONNECTIONS = _QUEUE.connections + _MAINTENANCE.connections
 """The most connections to the database that a worker's jobs hold, except one for online steps of a migration."""
+_ACTOR = Actor(None, "jobs")
 _RETRY = 5.0
 """Seconds after which changes are passed on again at the latest, after a failure."""
 
@@ -48,14 +53,26 @@ def copies(storage: Storage, limits: WriteLimits) -> Kind:
     return Kind("copies", handle)
 
 
+def handovers(database: Database) -> Kind:
+    """The job that goes on with a handover where the command for it was broken off."""
+
+    async def handle(job: TakenJob) -> Result:
+        people = await handover_jobs.people(database, job.payload)
+        if people is not None:
+            await principals.hand_over(_ACTOR, PostgresDirectory(database), *people)
+        return Result()
+
+    return Kind(HANDOVERS, handle)
+
+
 @contextlib.asynccontextmanager
 async def maintenance_kinds(dsn: str, settings: Settings) -> AsyncIterator[list[Kind]]:
-    """The maintenance jobs, on separate connections, which are closed with the context."""
+    """The maintenance jobs and handovers, on separate connections, which are closed with the context."""
     # When a job is taken over from a worker that died, its statements must not be running still.
     database = Database(dsn, _MAINTENANCE, application="koyomi maintenance", end_with_client=True)
     await database.open()
     try:
-        yield maintenance.kinds(database, dsn, settings)
+        yield [*maintenance.kinds(database, dsn, settings), handovers(database)]
     finally:
         await database.close()
 

@@ -48,7 +48,7 @@ class Monitoring:
         self._health = health
         self._metrics = metrics
         self._lookup = lookup
-        self._routes = Routes(
+        self.routes = Routes(
             [
                 *(Route(method, _OPEN, self._answer, open=True) for method in _METHODS),
                 *(Route(method, _METRICS, self._answer_administrators) for method in _METHODS),
@@ -57,14 +57,9 @@ class Monitoring:
             _refuse_method,
         )
 
-    @property
-    def routes(self) -> Routes[MonitoringRequest]:
-        """The handlers."""
-        return self._routes
-
     def takes(self, path: UrlPath) -> bool:
         """Whether a path is one of monitoring."""
-        return path.href in self._routes.kinds
+        return path.href in self.routes.kinds
 
     def open(self, wire: Wire, path: UrlPath) -> MonitoringRequest:
         """Begin with a request."""

@@ -159,6 +159,10 @@ class Directory(Protocol):
         Raises `InvalidPrincipal` if handing them over to another person was begun.
         """
 
+    async def begin_handover(self, principal_id: int, to_principal_id: int, cause: Cause) -> None:
+        """Disable a person whose calendars and address books go to another, with a job (kind `handovers`) that goes on
+        with it where the caller does not. Raises `InvalidPrincipal` as `handovers`."""
+
     def hand_over(self, handover: Handover, owner: str, cause: Cause) -> AsyncIterator[int]:
         """Hand over one collection, in batches of transactions. Yields the number of members that each batch has
         copied.

@@ -18,6 +18,8 @@ State = Literal["queued", "running", "failed"]
 
 OWNERS = "owners"
 """Kind of the jobs that follow a change of a person's name or addresses."""
+HANDOVERS = "handovers"
+"""Kind of the jobs that go on with handing over what a person had."""
 MAINTENANCE = "maintenance"
 """Lock key of all jobs that change many rows. They run one at a time, so that requests are not slowed down."""
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from server.domain.grants import NO_GRANTS, Grants
-from server.domain.objects import Collection, Home, Object
+from server.domain.objects import Collection, Home, Object, Target
+from server.domain.occurrences import Busy
 from server.domain.principals import Principal
+from server.storage.reads import BusyTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,27 @@ class Mailbox:
     """Of the state; 0: there is none."""
 
 
+@dataclass(frozen=True, slots=True)
+class BusyCalendar:
+    """What of a person's calendar depends on its zone or on texts."""
+
+    place: Target
+    """Where the person finds it."""
+    timezone: str | None
+    """CALDAV:calendar-timezone as iCalendar text."""
+    times: BusyTimes
+    """Without merged times, which are the person's."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonBusy:
+    """When a person is busy."""
+
+    merged: Sequence[tuple[Busy, datetime, datetime]]
+    """Of timed occurrences of all calendars, those of one type put together; may reach out of the window."""
+    calendars: Sequence[BusyCalendar]
+
+
 @runtime_checkable
 class Scheduling(Protocol):
     """Reads for scheduling."""
@@ -84,4 +108,14 @@ class Scheduling(Protocol):
         """The calendar homes of those of the recipients (ids of principals) who have one, in order of their ids.
 
         `sender` is the id of the principal in whose name the messages are sent.
+        """
+
+    async def busy_people(
+        self, people: Sequence[int], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> Sequence[PersonBusy]:
+        """When each of these principals is busy in `window`; floating times are looked for in `floating`.
+
+        In all calendars that their calendar home shows, except those that are transparent in their view (RFC 6638
+        §9.1). Their personal copies decide in calendars of others; what they declined in their own is not busy. One
+        statement for any number of people.
         """

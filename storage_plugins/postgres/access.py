@@ -1,4 +1,4 @@
-"""Who may do what, in PostgreSQL (`server.storage.access.Access`)."""
+"""Grants, delegates and groups in PostgreSQL (`server.storage.access.Access`)."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class PostgresAccess:
         arguments = (home.id, collection.id, principal_id, rights, *by(cause))
         sql, values = recorded(_SHARE, arguments, cause)
         await self._database.fetchval(sql, *values)
-        # Servers go on with it where this process is stopped.
+        # If this process is stopped, the servers continue.
         more = True
         while more:
             more = await self._bind(home.id, collection.id, cause)

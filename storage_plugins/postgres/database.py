@@ -1,9 +1,8 @@
 """A worker's connections to PostgreSQL.
 
-Statements run in autocommit: one round trip, and a connection comes back clean without being reset. A connection of
-which that is not known (the caller was cancelled or a transaction is open) is closed. Asking for a connection costs
-nothing while one is free; statements that outlive every limit are ended by one watch over all connections instead of
-a timer for each.
+Statements run in autocommit: one round trip, after which the connection is clean without a reset. If that is not
+certain (the caller was cancelled, or a transaction is open), the connection is closed. Taking a free connection costs
+nothing. One task watches all connections and ends statements that exceed all limits, so that statements need no timers.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ else:
     Connection = asyncpg.Connection
 
 _GRACE = 3.0
-"""Seconds that the server may take to end a statement itself before the connection is given up."""
+"""Seconds that the server may take to end a statement before the connection is closed."""
 _WATCH_INTERVAL = 1.0
 _CLIENT_CHECK = 5000
-"""Milliseconds between two looks of the server whether the client of a statement is still there."""
+"""Milliseconds between two checks of the server whether the client of a statement is connected."""
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _RETRY_PAUSE = 0.25
 """Seconds after a failed attempt to connect within which others fail at once."""
@@ -91,7 +90,7 @@ async def connect(
             "jsonb", schema="pg_catalog", encoder=_JSON.encode, decoder=json.loads, format="text"
         )
         if end_with_client:
-            # A server on a system that cannot tell refuses it.
+            # A server on a system without this check refuses the setting.
             with contextlib.suppress(asyncpg.InvalidParameterValueError):
                 await connection.execute(f"set client_connection_check_interval = {_CLIENT_CHECK}")
     except BaseException:
@@ -101,7 +100,7 @@ async def connect(
 
 
 class _Slot:
-    """A connection and since when it is in use."""
+    """A connection, and the time since which it is in use."""
 
     __slots__ = ("busy_since", "connection")
 
@@ -136,7 +135,7 @@ class Database:
         self._closed = True
         self._drained: asyncio.Event | None = None
         self.waits = 0
-        """How often a caller had to wait for a connection."""
+        """The number of waits for a connection."""
         self._loop: asyncio.AbstractEventLoop
 
     async def open(self) -> None:
@@ -288,7 +287,7 @@ class Database:
                 self._waiters.remove(waiter)
 
     def _failed(self, slot: _Slot, error: BaseException) -> None:
-        """Close a connection unless the server itself said what was wrong and is ready for the next statement."""
+        """Close a connection, unless the error came from the server, which is then ready for the next statement."""
         connection = slot.connection
         if connection.is_closed():
             return
@@ -317,7 +316,7 @@ class Database:
         self._idle.append(slot)
 
     async def _replace(self) -> None:
-        """Connect anew for those who wait; when that fails, nobody needs to wait on."""
+        """Connect again for the callers that wait. If that fails, all of them fail."""
         if len(self._busy) + self._opening >= self._limits.connections:
             return
         try:
@@ -337,7 +336,7 @@ class Database:
         task.add_done_callback(self._tasks.discard)
 
     async def _watch(self) -> None:
-        """End statements that the server did not end: it is gone or does not answer."""
+        """End statements that the server did not end, because it does not answer."""
         limit = self._limits.statement_timeout + _GRACE
 
         async def step() -> None:

@@ -13,7 +13,7 @@ from server.domain.principals import Principal, PrincipalKind, name_key
 from server.storage.directory import AppPassword, Handover, PrincipalChange, PrincipalRecord, RelationChange
 from server.storage.sign_in import AppPasswordHash, FailureScope, SignInMaterial, Throttle, ThrottleRules
 from storage_plugins.postgres.changes import handover as handing_over
-from storage_plugins.postgres.changes import principal_removal
+from storage_plugins.postgres.changes import handover_jobs, principal_removal
 from storage_plugins.postgres.changes import principals as principal_writes
 from storage_plugins.postgres.changes.principals import leave_trace
 from storage_plugins.postgres.database import Database
@@ -95,7 +95,7 @@ class PostgresDirectory:
         """See `SignIns`."""
         scopes: list[tuple[FailureScope, str]] = [("address", address_key)]
         if account_key is not None:
-            # The account first: what counts for the pair is not older than what counts for the account.
+            # The account first, so that the counter of the pair is never older than that of the account.
             scopes += [("account", account_key), ("pair", f"{account_key} {address_key}")]
         for scope, key in scopes:
             await self._database.fetch(
@@ -262,6 +262,16 @@ class PostgresDirectory:
     async def handovers(self, principal_id: int, to_principal_id: int) -> list[Handover]:
         """See `Directory`."""
         return await handing_over.handovers(self._database, principal_id, to_principal_id)
+
+    async def begin_handover(self, principal_id: int, to_principal_id: int, cause: Cause) -> None:
+        """See `Directory`."""
+        members = sum(each.members for each in await self.handovers(principal_id, to_principal_id))
+        async with self._database.transaction() as connection:
+            await principal_writes.lock(connection)
+            await handover_jobs.begin(connection, principal_id, to_principal_id, members)
+            enabled = "select exists (select from principal where id = $1 and disabled_at is null)"
+            if await connection.fetchval(enabled, principal_id):
+                await principal_writes.write(connection, [PrincipalChange(principal_id, disabled=True)], cause)
 
     def hand_over(self, handover: Handover, owner: str, cause: Cause) -> AsyncIterator[int]:
         """See `Directory`."""

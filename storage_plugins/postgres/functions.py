@@ -1,8 +1,8 @@
-"""SQL functions: files in `functions/` hold them as they are now.
+"""SQL functions: the files in `functions/` contain their current definitions.
 
-The name of a function ends in its version. What it does, or its parameters, change only under a new version, so that
-an older server beside goes on with the function that it knows (docs/development.md, "SQL functions"). A definition is
-executed where the database has not had it yet.
+The name of a function ends in its version. A change of its behaviour or parameters needs a new version, so that older
+servers on the same database continue to use theirs (docs/development.md, "SQL functions"). A definition is executed
+once in each database.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TABLE = (
     'create table if not exists schema_function (name text collate "C" not null, checksum text collate "C" not null, '
     "applied_at timestamptz not null default now(), primary key (name, checksum))"
 )
-# A function is missing, too, where it was dropped after it had been applied.
+# A function is also missing if it was dropped after it had been applied.
 _MISSING = """
     select k.position from unnest($1::text[], $2::text[]) with ordinality as k (name, checksum, position)
     where not exists (select from schema_function f where f.name = k.name and f.checksum = k.checksum)
@@ -58,7 +58,7 @@ class Function:
 def functions(folder: Path = FOLDER) -> tuple[Function, ...]:
     """The functions of this version, in the order of files and lines.
 
-    Raises `DatabaseError` when a file holds something else, or two hold the same function.
+    Raises `DatabaseError` if a file contains other statements, or if two files define the same function.
     """
     found: dict[str, Function] = {}
     for path in sorted(folder.glob("*.sql")):
@@ -78,8 +78,8 @@ def functions(folder: Path = FOLDER) -> tuple[Function, ...]:
 async def missing(connection: Connection, known: Sequence[Function]) -> tuple[Function, ...]:
     """Those of `known` that a database does not have.
 
-    A definition that it has had, and that a newer version has replaced, is not among them: an older server that starts
-    beside newer ones does not bring it back.
+    A definition that a newer version has replaced is not missing: an older server that starts beside newer ones does
+    not restore it.
     """
     if not known or await connection.fetchval("select to_regclass('schema_function')") is None:
         return tuple(known)
@@ -88,7 +88,7 @@ async def missing(connection: Connection, known: Sequence[Function]) -> tuple[Fu
 
 
 async def apply(connection: Connection, known: Sequence[Function]) -> int:
-    """Define those of `known` that are missing, in one transaction; returns how many."""
+    """Define those of `known` that are missing, in one transaction. Returns their number."""
     async with connection.transaction():
         await connection.execute(_TABLE)
         todo = await missing(connection, known)

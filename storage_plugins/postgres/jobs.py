@@ -1,7 +1,7 @@
-"""The queue of jobs in PostgreSQL (`server.storage.jobs.Jobs`): table `job`, one row a job.
+"""The queue of jobs in PostgreSQL (`server.storage.jobs.Jobs`): table `job`, one row for each job.
 
-Takers pass over rows that others hold (SKIP LOCKED). Two takers that see different rows may both choose a job of one
-lock key: a unique index lets only one of them succeed. No statement takes a lock that all writers share.
+Takers skip rows that others hold (SKIP LOCKED). Two takers that see different rows may both choose a job of one lock
+key: a unique index lets only one of them succeed. No statement takes a lock that all writers share.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from server.storage.jobs import FAILING, Job, KindCounts, Periodic, State, Store
 from storage_plugins.postgres.database import Connection, Database
 
 _TAKE_TRIES = 5
-"""How often a taker tries again that has met another taker at a lock key."""
+"""How often a taker tries again after a conflict with another taker about a lock key."""
 
 # The statement locks a job that takes another in until the transaction ends. So a runner cannot take that job before
 # it sees what the transaction has changed.
@@ -65,7 +65,7 @@ _FINISH = """
     )
     select exists (select from removed) or exists (select from kept)
 """
-# Of jobs of one queueing key that have failed, one is kept: it stands for all.
+# Of failed jobs with one queueing key, only one is kept: they are equal.
 _FAIL = """
     with settled as (
         update job set state = case when $4::interval is null and every is null then 'failed' else 'queued' end,

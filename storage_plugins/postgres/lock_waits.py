@@ -1,7 +1,7 @@
-"""Locks that a migration waits for only briefly, again and again.
+"""Short waits of migrations for locks.
 
-A statement that waits for a lock on a table makes all later readers and writers of the table wait behind it. So it
-gives up after a short time, lets them pass, and is tried again until the transaction that holds the lock has ended.
+A statement that waits for a lock on a table makes all later readers and writers of the table wait, too. So it stops
+waiting after a short time, lets them continue, and is tried again until the transaction that holds the lock has ended.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Patience:
     lock_timeout: float = 2.0
     """Longest wait of one statement; readers and writers of the table wait meanwhile."""
     pause: float = 5.0
-    """Time between two tries, in which readers and writers pass."""
+    """Time between two tries, for readers and writers."""
     total: float = 1800.0
-    """Time after which no further try is begun. A dump of a large database may take so long."""
+    """Time after which no further try begins. A dump of a large database may take almost as long."""
 
 
 PATIENCE = Patience()
@@ -44,10 +44,10 @@ async def limit_lock_waits(connection: Connection, seconds: float) -> None:
 
 
 async def retried(name: str, attempt: Callable[[], Awaitable[T]], patience: Patience) -> T:
-    """Call `attempt` until it meets no lock of others; `name` is that of the migration.
+    """Call `attempt` until it does not fail because of a lock. `name` is that of the migration.
 
-    An attempt leaves nothing behind when it fails with SQLSTATE 55P03 (lock timeout) or 40P01 (deadlock). Raises
-    `DatabaseError` when `patience.total` is over, and what else `attempt` raises.
+    An attempt must have no effect if it fails with SQLSTATE 55P03 (lock timeout) or 40P01 (deadlock). Raises
+    `DatabaseError` after `patience.total`, and all other errors of `attempt`.
     """
     began = time.monotonic()
     tries = 0

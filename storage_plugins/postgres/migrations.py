@@ -38,7 +38,7 @@ from storage_plugins.postgres.sqlstates import domain_error
 
 FOLDER = Path(__file__).parent / "migrations"
 DEPLOYMENTS = (23,)
-"""The greatest number of each version that was deployed, but for the version that is worked on."""
+"""The greatest number of each deployed version, except the version in development."""
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.(pre|online|post)\.sql")
 _LEAST_POSTGRES = 15
 
@@ -70,7 +70,7 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """What of the migrations of this version a database has."""
+    """The state of a database's schema: the pending migrations and functions of this version."""
 
     pending: tuple[Migration, ...]
     """In the order in which they are applied."""
@@ -86,7 +86,7 @@ class SchemaState:
 
     @property
     def usable(self) -> bool:
-        """Whether this version runs on the schema."""
+        """Whether this version can run on the schema."""
         return not (self.newer or self.functions or any(migration.step == "pre" for migration in self.pending))
 
 

@@ -1,8 +1,8 @@
-"""Telling all workers of a commit, after it: one coalesced NOTIFY on a connection of its own.
+"""Notifications of all workers after commits: coalesced NOTIFY statements on a separate connection.
 
-NOTIFY inside a write's transaction would take a lock that all writers share. What is missed here (a worker that dies
-between its commit and the notification) only makes a live connection wait for the next change: caches check versions,
-and whoever must not miss anything reads the outbox.
+NOTIFY in the transaction of a write would take a lock that all writers share. A notification may be lost, if a worker
+dies between its commit and the notification. Then live connections wait for the next change. Caches check versions, and
+consumers that must see all changes read the outbox.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ CHANNEL = "koyomi_changes"
 _PAYLOAD_LIMIT = 7900
 """PostgreSQL allows a little less than 8000 bytes."""
 _PENDING_LIMIT = 10_000
-"""Changes kept while the database is away; with more of them, what is told is that anything may have changed."""
+"""Changes that are kept while the database does not answer. With more of them, `ANYTHING` is sent."""
 _DELAY = 0.015
-"""Seconds in which changes are gathered."""
+"""Seconds for which changes are collected."""
 _CHECK_INTERVAL = 30.0
 _LONGEST_PAUSE = 2.0
 
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 
 class Notifier:
-    """Sends a worker's changes to all workers and hears theirs, its own included."""
+    """Sends a worker's changes to all workers, and receives those of all workers, its own included."""
 
     def __init__(self, dsn: str, *, application: str = "koyomi") -> None:
         self._dsn = dsn
@@ -52,7 +52,8 @@ class Notifier:
         self._was_listening = False
 
     async def open(self) -> None:
-        """Begin to listen; returns when the worker hears, or after a few seconds when the database is away."""
+        """Begin to listen. Returns when the connection is open, or after a few seconds if the database does not
+        answer."""
         self._task = asyncio.get_running_loop().create_task(run_forever("notifier", self._run))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._listening.wait(), 3.0)
@@ -77,14 +78,14 @@ class Notifier:
             delivery.cancel()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with every change; gives a function that ends it."""
+        """Call `listener` with every change. Returns a function that ends the subscription."""
         self._numbers += 1
         number = self._numbers
         self._listeners[number] = listener
         return lambda: self._listeners.pop(number, None) and None
 
     def announce(self, change: Change) -> None:
-        """Tell all workers of a commit, within some 20 ms."""
+        """Notify all workers of a commit, within some 20 ms."""
         key = (change.home_id, change.collection_id)
         if len(self._pending) >= _PENDING_LIMIT:
             self._pending.clear()
@@ -136,7 +137,7 @@ class Notifier:
                     async with asyncio.timeout(_CHECK_INTERVAL):
                         await self._wake.wait()
             if not self._wake.is_set():
-                # A peer that vanished without a word is noticed here.
+                # This notices a connection that broke without notice.
                 await connection.execute("select 1", timeout=5.0)
                 continue
             self._wake.clear()

@@ -39,7 +39,7 @@ _TELL_INTERVAL = 2.0
 """Seconds between two lines about the progress of a backfill."""
 
 Tell = Callable[[str], None]
-"""Takes a line about the progress."""
+"""Called with a line about the progress."""
 
 log = structlog.get_logger()
 
@@ -112,7 +112,7 @@ async def _create_index(connection: Connection, index: str, sql: str) -> None:
 
 
 async def _drop_invalid(connection: Connection, index: str) -> bool:
-    """Drop what a failed try has left of an index; returns whether there is a valid one."""
+    """Drop the invalid index that a failed try has left. Returns whether there is a valid one."""
     valid = await connection.fetchval("select indisvalid from pg_index where indexrelid = to_regclass($1)", index)
     if valid is False:
         log.warning("invalid_index_dropped", index=index)

@@ -1,4 +1,4 @@
-"""The one place where PostgreSQL's errors become domain errors."""
+"""The conversion of PostgreSQL's errors to domain errors."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _STATES: dict[str, type[KoyomiError]] = {
     "KY006": AlreadyExists,
     "KY007": UidConflict,
     "KY008": SchedulingObjectExists,
-    # Two transactions in each other's way: the one that gave way repeats.
+    # Two transactions conflicted: the one that was ended is repeated.
     "40001": WriteConflict,
     "40P01": WriteConflict,
-    "23P01": WriteConflict,  # exclusion_violation: another has reserved the time since it was looked at
+    "23P01": WriteConflict,  # exclusion_violation: another transaction has reserved the time meanwhile
     "25006": Unavailable,  # read_only_sql_transaction: a standby
     "25P03": Unavailable,  # idle_in_transaction_session_timeout
     "55P03": Unavailable,  # lock_not_available
@@ -57,11 +57,11 @@ _TOO_LONG = "54000"
 
 
 def domain_error(error: BaseException) -> BaseException:
-    """The domain error that an error of asyncpg stands for; errors that mean a defect come back as they are."""
+    """The domain error for an error of asyncpg. Errors that are defects are returned unchanged."""
     if isinstance(error, asyncpg.PostgresError):
         return _of_server(error)
     if isinstance(error, asyncpg.InternalClientError):
-        # The server took leave of an idle connection (it crashed or is being stopped), and the end of the connection
+        # The server closed an idle connection (it crashed or is being stopped), and the end of the connection
         # has not been noticed yet. Nothing was sent: a connection of ours never has two statements at a time.
         return Unavailable() if "cannot switch to state" in str(error) else error
     if isinstance(error, (asyncpg.InterfaceError, OSError, TimeoutError)):

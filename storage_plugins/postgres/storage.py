@@ -27,7 +27,7 @@ from server.storage.reads import (
     Timings,
 )
 from server.storage.reminders import AlarmPlace
-from server.storage.scheduling import AddressedPrincipal, AddressSearch, Mailbox, SchedulingObject
+from server.storage.scheduling import AddressedPrincipal, AddressSearch, Mailbox, PersonBusy, SchedulingObject
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.changes.collection_copies import CopyWrites
 from storage_plugins.postgres.changes.collections import CollectionWrites
@@ -39,6 +39,7 @@ from storage_plugins.postgres.reads import busy_times as busy_reads
 from storage_plugins.postgres.reads import columnwise, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED, addressed
+from storage_plugins.postgres.reads.busy_people import BUSY_PEOPLE, busy_people
 from storage_plugins.postgres.reads.due_alarms import due_alarms
 from storage_plugins.postgres.reads.mailboxes import MAILBOXES, mailboxes
 from storage_plugins.postgres.upkeep.statistics import Statistics
@@ -71,7 +72,8 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         application: str = "koyomi",
         notify: bool = True,
     ) -> None:
-        """`restore_days`: how long what is deleted can be restored. Without `notify` it tells and hears nothing."""
+        """`restore_days`: how long deleted members can be restored. Without `notify` it sends and receives no
+        notifications."""
         self.database = Database(dsn, limits, application=application)
         self._notifier = Notifier(dsn, application=application) if notify else None
         self._statistics = Statistics(self.database)
@@ -85,7 +87,7 @@ class PostgresStorage(CopyWrites, CollectionWrites):
             await self._notifier.open()
 
     async def close(self) -> None:
-        """Tell what is still to be told and close all connections."""
+        """Send pending notifications, and close all connections."""
         await self._statistics.close()
         if self._notifier is not None:
             await self._notifier.close()
@@ -103,12 +105,12 @@ class PostgresStorage(CopyWrites, CollectionWrites):
     # -- reading ------------------------------------------------------------------------------------------------------
 
     async def resolve(self, viewer: int | None, target: Target | None, *, text: bool = False) -> Resolution:
-        """Who asks (principal id `viewer`) and what `target` names."""
+        """Read the viewer (the id of a principal) and the resources that `target` names."""
         own = self._principals.is_own(viewer, target)
         sql, arguments = resolve.query(viewer, target, text=text, own=own)
         row = await self.database.fetchrow(sql, *arguments)
         if row is None and own:
-            # They were renamed, or are gone.
+            # They were renamed or deleted.
             sql, arguments = resolve.query(viewer, target, text=text)
             row = await self.database.fetchrow(sql, *arguments)
         if row is None:
@@ -124,7 +126,7 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         return await self._in_view(found, found.collection, text=text)
 
     async def seen_by(self, found: Resolution, sharee: int, *, text: bool = False) -> Resolution:
-        """What `resolve` found in the home of a calendar's owner, in the view of somebody it is shared with."""
+        """The result of `resolve` in the home of a calendar's owner, in the view of a sharee."""
         if found.collection is None:
             return found
         latest = await self.database.fetchval(
@@ -134,7 +136,7 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         return await self._in_view(found, collection, text=text)
 
     async def _in_view(self, found: Resolution, collection: Collection, *, text: bool) -> Resolution:
-        """What was found of another's calendar, with the object as the person sees it whose view it is."""
+        """The result of a lookup in another person's calendar, with the object in the view of the collection."""
         if found.object is None:
             return replace(found, collection=collection)
         place = collection.home_id, collection.id, found.object.name
@@ -177,7 +179,7 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         limit: int,
         components: Sequence[str] | None = None,
     ) -> Sequence[Row]:
-        """A page of the members in order of names, those behind the name `after`."""
+        """A page of the members, in order of names, after the name `after`."""
         sql = members.page(columns, viewed=collection.view is not None, of_components=components is not None)
         more = (*_viewer(collection), *_component_types(components))
         return await self._page(columns, sql, collection.home_id, collection.id, after or "", limit, *more)
@@ -185,7 +187,7 @@ class PostgresStorage(CopyWrites, CollectionWrites):
     async def members_named(
         self, named: Sequence[tuple[Collection, str]], columns: Sequence[MemberColumn]
     ) -> Mapping[tuple[int, str], Row]:
-        """The members of those names that exist, by (collection id, name)."""
+        """The members with these names that exist, by (collection id, name)."""
         by_view: dict[int | None, list[tuple[Collection, str]]] = {}
         for collection, name in named:
             by_view.setdefault(collection.view, []).append((collection, name))
@@ -229,7 +231,7 @@ class PostgresStorage(CopyWrites, CollectionWrites):
     async def timings(
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
     ) -> Timings | None:
-        """When the objects of a calendar occur in `window`; floating times are looked for in `floating`."""
+        """The occurrences of a calendar in `window`, and those of floating times in `floating`."""
         rows = await self.database.fetch(
             occurrence_reads.TIMINGS, collection.home_id, collection.id, *window, *floating
         )
@@ -238,7 +240,7 @@ class PostgresStorage(CopyWrites, CollectionWrites):
     async def overlapping(
         self, collection: Collection, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
     ) -> Overlapping:
-        """Which objects of a calendar overlap `window`; floating times are looked for in `floating`."""
+        """The objects of a calendar that overlap `window`, and floating times in `floating`."""
         return occurrence_reads.overlapping(
             await self.database.fetch(
                 occurrence_reads.OVERLAPPING, collection.home_id, collection.id, *window, *floating
@@ -246,7 +248,7 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         )
 
     async def ringing(self, collection: Collection, window: tuple[datetime, datetime]) -> Sequence[int]:
-        """Ids of the objects of a calendar that may have an alarm that rings in a window; all others have none."""
+        """Ids of the objects of a calendar that may have an alarm in a window. All other objects have none."""
         sql = alarm_reads.RINGING if collection.view is None else alarm_reads.RINGING_IN_VIEW
         rows = await self.database.fetch(sql, collection.home_id, collection.id, *window, *_viewer(collection))
         return [row[0] for row in rows]
@@ -260,7 +262,7 @@ class PostgresStorage(CopyWrites, CollectionWrites):
     async def busy_times(
         self, calendars: Sequence[Collection], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
     ) -> Sequence[BusyTimes]:
-        """When the objects of each calendar are busy in `window`; floating times are looked for in `floating`."""
+        """The busy times of each calendar in `window`, and those of floating times in `floating`."""
         places = (
             [item.home_id for item in calendars],
             [item.id for item in calendars],
@@ -303,7 +305,7 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         return _rows(await self.database.fetch(sql, collection.home_id, collection.id, list(ids), *more))
 
     async def shared_object(self, collection: Collection, object_id: int) -> SharedObject | None:
-        """What is stored of an object in a calendar with views."""
+        """The stored texts of an object in a calendar with views."""
         row = await self.database.fetchrow(views.SHARED_OBJECT, collection.home_id, collection.id, object_id)
         return None if row is None else views.shared_object(row)
 
@@ -313,7 +315,7 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         return _rows(await self.database.fetch(sql, collection.home_id, collection.id, *arguments))
 
     async def uid_holder(self, collection: Collection, uid: str) -> str | None:
-        """The name of the member that has this UID; of an inbox, none."""
+        """The name of the member with this UID; None in an inbox."""
         row = await self.database.fetchrow(members.UID_HOLDER, collection.home_id, collection.id, uid)
         return None if row is None else str(row[0])
 
@@ -324,13 +326,20 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         return None if row is None else SchedulingObject(*row)
 
     async def mailboxes(self, sender: int, recipients: Sequence[int], uid: str) -> Sequence[Mailbox]:
-        """What the delivery of messages about a UID needs to know of their recipients."""
+        """The data of recipients for the delivery of messages about a UID."""
         return mailboxes(await self.database.fetch(MAILBOXES, sender, list(recipients), uid))
+
+    async def busy_people(
+        self, people: Sequence[int], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> Sequence[PersonBusy]:
+        """When each of these principals is busy in `window`, in the calendars of their home that count."""
+        rows = await self.database.fetch(BUSY_PEOPLE, list(people), *window, *floating)
+        return busy_people(rows, len(people))
 
     # -- hearing ------------------------------------------------------------------------------------------------------
 
     def subscribe(self, listener: Callable[[Change], Awaitable[None] | None]) -> Callable[[], None]:
-        """Hear of the commits of all workers; gives a function that ends the subscription."""
+        """Call a listener after commits of all workers. Returns a function that ends the subscription."""
         if self._notifier is None:
             return lambda: None
         return self._notifier.subscribe(listener)
@@ -344,12 +353,12 @@ class PostgresStorage(CopyWrites, CollectionWrites):
             return False
 
     def announce_jobs(self) -> None:
-        """Tell the runners of all workers that jobs may have become due."""
+        """Notify the runners of all workers that jobs may have become due."""
         if self._notifier is not None:
             self._notifier.announce(JOBS)
 
     def announce(self, home_id: int, collection_id: int | None, revision: int) -> int:
-        """Tell other workers of a change that another part of this plugin has committed; gives the revision."""
+        """Notify other workers of a change that another part of this plugin has committed. Returns the revision."""
         return self._changed(home_id, collection_id, revision)
 
 

@@ -11,7 +11,6 @@ from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.http.errors import Refused, reason
 from server.http.paths import UrlPath
-from server.http.routes import Routes
 from server.http.wire import Wire
 
 _KNOWN = frozenset(
@@ -25,13 +24,9 @@ class DavFrontEnd:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self.routes = site.registry.routes
         self._fixed = frozenset(kind for kind in site.registry.routes.kinds if kind.startswith("/"))
         """Paths that routes name themselves."""
-
-    @property
-    def routes(self) -> Routes[Request]:
-        """The handlers that the standards register."""
-        return self._site.registry.routes
 
     def takes(self, path: UrlPath) -> bool:
         """Whether requests for a path are answered here: always."""

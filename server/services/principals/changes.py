@@ -216,17 +216,15 @@ async def hand_over(
     """Hand over all collections of a person to somebody else, and then delete the person; see `Directory.hand_over`.
 
     The person is disabled first. `tell` is called before each collection is handed over, and `progress` with the number
-    of members that a step has copied. Another call continues an interrupted one; after the name was removed, with the
-    id. Raises `InvalidPrincipal`, `NotFound`, `AccessDenied`.
+    of members that a step has copied. Another call, or a job of the servers, continues an interrupted one; after the
+    name was removed, with the id. Raises `InvalidPrincipal`, `NotFound`, `AccessDenied`.
     """
     demand_in_directory(actor, Privilege.UNBIND)
     person = await find(actor, directory, name, "individual", deleted=True)
     other = await find(actor, directory, whom, "individual")
     if person.id == other.id:
         raise InvalidPrincipal("Collections cannot be handed over to their own owner.")
-    if person.disabled_at is None:
-        await directory.handovers(person.id, other.id)
-        await directory.write_principals([PrincipalChange(person.id, disabled=True)], actor.cause)
+    await directory.begin_handover(person.id, other.id, actor.cause)
     # Delegates can create calendars until the delegations are removed, so collections are listed once more then.
     for hide in (True, False):
         for handover in await directory.handovers(person.id, other.id):

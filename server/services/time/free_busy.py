@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from server.calendar.attendance import declined
 from server.calendar.component import parse_calendar
 from server.calendar.freebusy import BusyPeriod, busy_of_object, merge, unavailable
-from server.calendar.zones import Zone
+from server.calendar.zones import UTC_ZONE, Zone
+from server.domain.actors import Actor
 from server.domain.errors import TooManyInstances
-from server.domain.occurrences import FLOATING_MARGIN, later
+from server.domain.occurrences import FLOATING_MARGIN, Busy, later
 from server.domain.privileges import Privilege
 from server.process.computing import computed
-from server.services.lookup import Found
+from server.services.lookup import Found, Lookup
 from server.services.permissions import collection_of, readable
 from server.services.text_pages import TEXTS, members_by_id
 from server.services.time import distant
-from server.services.time.time_ranges import zone_of_calendar
+from server.services.time.time_ranges import zone_of_calendar, zone_or_utc
 from server.storage import Storage
 from server.storage.reads import BusyTimes
 
@@ -51,6 +53,39 @@ async def busy_periods(
     return merge(found, start, end) if len(found) < _FEW else await computed(merge, found, start, end)
 
 
+async def busy_people(
+    storage: Storage, lookup: Lookup, people: Sequence[int], start: datetime, end: datetime, origin: str
+) -> list[list[BusyPeriod]]:
+    """The merged busy periods of each of these principals in a window, by their own calendars and views.
+
+    Says nothing of the privilege to ask: that is CALDAV:schedule-send-freebusy on an outbox and
+    CALDAV:schedule-query-freebusy on an inbox (RFC 6638 §6.1.3, §6.2.3). Raises `TooManyInstances`.
+    """
+    wide = (later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN))
+    found = []
+    for person, busy in zip(people, await storage.busy_people(people, (start, end), wide), strict=True):
+        periods = [BusyPeriod(begin, finish, kind) for kind, begin, finish in busy.merged]
+        for calendar in busy.calendars:
+            zone = UTC_ZONE if calendar.timezone is None else await zone_or_utc(calendar.timezone)
+            periods += _placed(calendar.times.floating, zone)
+            if calendar.times.unexpanded or calendar.times.availability:
+                actor = Actor(None, origin, acting_for=person)
+                shown = await lookup.find(actor, calendar.place, Privilege.READ_FREE_BUSY)
+                if shown.collection is not None:
+                    periods += await _busy_in(storage, shown, replace(calendar.times, floating=()), start, end)
+        few = len(periods) < _FEW
+        found.append(merge(periods, start, end) if few else await computed(merge, periods, start, end))
+    return found
+
+
+def _placed(floating: Iterable[tuple[Busy, datetime, datetime]], zone: Zone) -> list[BusyPeriod]:
+    """Floating times in a zone."""
+    return [
+        BusyPeriod(zone.to_utc(begin.replace(tzinfo=None)), zone.to_utc(finish.replace(tzinfo=None)), busy)
+        for busy, begin, finish in floating
+    ]
+
+
 async def _busy_in(
     storage: Storage, calendar: Found, times: BusyTimes, start: datetime, end: datetime
 ) -> list[BusyPeriod]:
@@ -58,10 +93,7 @@ async def _busy_in(
     collection, need = collection_of(calendar), Privilege.READ_FREE_BUSY
     zone = await zone_of_calendar(collection)
     found = [BusyPeriod(begin, finish, busy) for busy, begin, finish in times.merged]
-    found += [
-        BusyPeriod(zone.to_utc(begin.replace(tzinfo=None)), zone.to_utc(finish.replace(tzinfo=None)), busy)
-        for busy, begin, finish in times.floating
-    ]
+    found += _placed(times.floating, zone)
     if times.unexpanded:
         periods, known = await distant.busy(storage, calendar, times.unexpanded, distant.Window(start, end, zone))
         found += periods

@@ -55,10 +55,13 @@ def _zone_of_text(text: str) -> Zone:
 
 async def zone_of_calendar(collection: Collection) -> Zone:
     """The zone for floating times and dates of a calendar, if the request names none (RFC 4791 §5.2.2)."""
-    if collection.timezone is None:
-        return UTC_ZONE
+    return UTC_ZONE if collection.timezone is None else await zone_or_utc(collection.timezone)
+
+
+async def zone_or_utc(text: str) -> Zone:
+    """The zone of a CALDAV:calendar-timezone; UTC where it is none."""
     try:
-        return await zone_of_text(collection.timezone)
+        return await zone_of_text(text)
     except InvalidData:
         return UTC_ZONE
 

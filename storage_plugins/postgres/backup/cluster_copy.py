@@ -39,9 +39,9 @@ class Backup:
 
     kind: Kind
     postgresql: int
-    """Major version of the server that it is of."""
+    """Major version of the server that was backed up."""
     made_at: str
-    """When it was begun, in UTC."""
+    """When the backup began, in UTC."""
 
 
 def read_manifest(folder: Path) -> Backup:
@@ -114,7 +114,7 @@ def _copy_cluster(programs: ClientPrograms, dsn: str, folder: Path) -> None:
 
 
 def _write_down(folder: Path, backup: Backup) -> None:
-    """Have everything on the disk before the manifest says that it is."""
+    """Write everything to the disk before the manifest is written."""
     for path in folder.iterdir():
         path.chmod(0o600)
         _sync(path)
@@ -153,7 +153,7 @@ def unpack_copy(folder: Path, programs: ClientPrograms, target: Path, account: A
 
 
 def counting(tell: Callable[[str], None]) -> Callable[[int], None]:
-    """Tells now and then how many bytes there have been, if a terminal shows it."""
+    """Shows the number of bytes from time to time, on a terminal."""
     total, told = 0, 0
 
     def count(size: int) -> None:

@@ -40,9 +40,9 @@ def dump(programs: ClientPrograms, dsn: str, target: Path, progress: Callable[[i
 def load(
     programs: ClientPrograms, source: Path, dsn: str, progress: Callable[[int], None], *, replace: bool = False
 ) -> None:
-    """Fill a database from a file, in one transaction: an empty one, or with `replace` in the place of what it holds.
+    """Load a file into a database, in one transaction: into an empty one, or with `replace` instead of its contents.
 
-    Raises `DatabaseError`; the database is as it was then.
+    Raises `DatabaseError`, and leaves the database unchanged then.
     """
     url, environment = connection(dsn)
     command: list[str | Path] = [
@@ -114,7 +114,7 @@ async def begin_incarnation(dsn: str) -> None:
 
 
 async def facts(dsn: str) -> tuple[int, bool, list[str]]:
-    """Major version of the server, whether the database holds Koyomi's tables, and what of Koyomi is connected."""
+    """Major version of the server, whether the database has Koyomi's tables, and the connected programs of Koyomi."""
     session = await _session(dsn)
     try:
         filled = await session.fetchval("select to_regclass('installation') is not null")

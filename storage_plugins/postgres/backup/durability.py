@@ -1,4 +1,4 @@
-"""Whether a database keeps what it has acknowledged."""
+"""Whether a database keeps acknowledged commits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDED = {
 async def dangers(dsn: str) -> list[str]:
     """The settings of PostgreSQL that endanger commits, as sentences. Raises `Unavailable` and `DatabaseError`."""
     try:
-        # A plain session: our own ones turn synchronous_commit on, which says nothing of others' on the same data.
+        # A session with default settings: those of Koyomi turn synchronous_commit on for themselves only.
         connection = await asyncpg.connect(dsn, timeout=10.0, server_settings={"application_name": "koyomi check"})
         try:
             rows = await connection.fetch(

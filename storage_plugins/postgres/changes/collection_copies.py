@@ -1,8 +1,8 @@
-"""Copies of collections: at once where the members fit in one set, else set by set.
+"""Copies of collections: in one transaction if the members fit in one set, otherwise set by set.
 
-A copy of many sets is made in a collection that no binding shows, and is bound at its end. Members are copied in the
-order of their revisions, and one that changes meanwhile is copied again: the copy is what its source was at one moment.
-Whoever asked for the copy makes it; a job (kind `copies`) goes on with it where they do not.
+A copy of many sets is made in a collection without binding, which is bound at the end. Members are copied in the order
+of their revisions, and copied again if they change meanwhile: the finished copy equals the source at one moment. The
+request makes the copy. If it is interrupted, a job (kind `copies`) continues.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from storage_plugins.postgres.database import Database
 SET_MEMBERS = 300
 SET_BYTES = 8 * 1024 * 1024
 SET_OCCURRENCES = 20_000
-"""Bounds of one set; a member that exceeds them alone is a set of its own."""
+"""Bounds of one set. A member that exceeds them is a set of its own."""
 _TRIES = 20
 """How often in a row a set may find that a member has changed since it was read."""
 _NEWEST = 2**63 - 1
-"""Above every revision."""
+"""Greater than any revision."""
 
 # What a set takes next. Tombstones concern a copy only if members were deleted after it began.
 _NEXT = """
@@ -78,7 +78,7 @@ class _Next:
     gone: bool
     """Whether members were deleted after the copy began."""
     names: tuple[str, ...]
-    """Of the members, and of what was deleted."""
+    """Names of the members, and of deleted ones."""
     position: int
     """The last revision."""
     whole: bool
@@ -130,7 +130,7 @@ class CopyWrites(MemberWrites):
         return self._changed(home.id, None, revision)
 
     async def resume_copy(self, home_id: int, collection_id: int, limits: WriteLimits) -> None:
-        """Go on with a copy that nobody else makes; one that cannot be made is given up."""
+        """Continue an interrupted copy. A copy that is not possible is removed."""
         copy = await self._find(home_id, collection_id)
         if copy is None:
             return
@@ -191,7 +191,7 @@ class CopyWrites(MemberWrites):
         cause: Cause,
         unchanged: Sequence[Unchanged],
     ) -> _Copy:
-        """Make the new collection, and the job that goes on with the copy."""
+        """Make the new collection, and the job that continues an interrupted copy."""
         async with self.database.transaction() as connection:
             if unchanged:
                 await require_unchanged(connection, unchanged, (home.id,))
@@ -213,10 +213,9 @@ class CopyWrites(MemberWrites):
         return copy
 
     async def _go_on(self, copy: _Copy, limits: WriteLimits) -> int:
-        """Copy what is left and show the copy; gives its revision.
+        """Copy the remaining members and bind the copy. Returns its revision. A copy that is not possible is removed.
 
-        What cannot be copied is removed again. Raises `NotFound`, `QuotaExceeded`, `TooManyCollections`,
-        `WriteConflict`.
+        Raises `NotFound`, `QuotaExceeded`, `TooManyCollections`, `WriteConflict`.
         """
         try:
             revision = None
@@ -224,7 +223,7 @@ class CopyWrites(MemberWrites):
                 copy = await self._copy_rest(copy, limits)
                 revision = await self._finish(copy, limits)
         except (NotFound, QuotaExceeded, TooManyCollections, WriteConflict):
-            # Another may have made it.
+            # Another process may have made it.
             shown: int | None = await self.database.fetchval(_SHOWN, copy.home_id, copy.collection_id)
             if shown is None:
                 await _drop(self.database, copy.home_id, copy.collection_id)
@@ -253,7 +252,7 @@ class CopyWrites(MemberWrites):
         return copy
 
     async def _finish(self, copy: _Copy, limits: WriteLimits) -> int | None:
-        """Show a copy; gives its revision, or None where the source has changed."""
+        """Bind a copy. Returns its revision, or None if the source has changed."""
         arguments = copy.home_id, copy.collection_id, limits.max_collections
         sql, values = recorded(_FINISH, arguments, copy.cause)
         found: int | None = await self.database.fetchval(sql, *values)
@@ -280,7 +279,7 @@ class CopyWrites(MemberWrites):
 
 
 async def drop_without_job(database: Database) -> int:
-    """Remove the copies whose jobs an administrator has dropped; returns how many."""
+    """Remove the copies whose jobs an administrator has dropped. Returns their number."""
     rows = await database.fetch(_WITHOUT_JOB)
     for home_id, collection_id in rows:
         await _drop(database, home_id, collection_id)
@@ -288,7 +287,7 @@ async def drop_without_job(database: Database) -> int:
 
 
 async def _drop(database: Database, home_id: int, collection_id: int) -> None:
-    """Give a copy up and remove what was copied, in short transactions."""
+    """Remove an unfinished copy, in short transactions."""
     while await database.fetchval(_DROP, home_id, collection_id, SET_MEMBERS, COPY_LEASE):
         pass
 

@@ -1,4 +1,4 @@
-"""Writes of collections and homes: `server.storage.Storage` says what each does."""
+"""Writes of collections and homes, as `server.storage.changes.Changes` describes them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOVE_COLLECTION = call("koyomi_move_collection_1", 12)
 
 
 class CollectionWrites(Writing):
-    """Each is one transaction, in one round trip unless it rests on other states."""
+    """Each method is one transaction, in one round trip unless it compares other states."""
 
     async def create_collection(
         self, home: Home, new: NewCollection, limits: WriteLimits, cause: Cause, *, unchanged: Sequence[Unchanged] = ()
@@ -65,7 +65,7 @@ class CollectionWrites(Writing):
         *,
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
-        """Set properties, in the viewer's view of another's collection; gives the revision."""
+        """Set properties of a collection. Returns the revision."""
         shared, personal = changes.properties, None
         if viewer != home.principal_id or collection.rights != "owner":
             personal = {name: value for name, value in shared.items() if name in PERSONAL_PROPERTIES}
@@ -99,7 +99,7 @@ class CollectionWrites(Writing):
         *,
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
-        """Set dead properties of a home; gives the revision."""
+        """Set dead properties of a home. Returns the revision."""
         arguments = (home.id, *split(changes.properties), limits.quota_bytes, *by(cause))
         row = await self._write(_SET_HOME_PROPERTIES, *arguments, cause=cause, unchanged=unchanged, homes=(home.id,))
         return self._changed(home.id, None, row[0])
@@ -113,9 +113,9 @@ class CollectionWrites(Writing):
         replacement: NewCollection | None = None,
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
-        """Unbind a collection, with `replacement` in the same transaction; gives the last revision.
+        """Unbind a collection, with `replacement` in the same transaction. Returns the last revision.
 
-        Raises `WriteConflict` too when an address-book home would be left without an address book.
+        Raises `WriteConflict`, also if an address-book home would have no address book.
         """
         row = await self._write(
             _DELETE_COLLECTION,

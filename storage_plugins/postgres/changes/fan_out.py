@@ -26,7 +26,7 @@ _POSTPONE = """
 
 
 async def plan(database: Database) -> bool:
-    """Store what the unread rows of the outbox ask for; returns whether batches wait."""
+    """Read the next rows of the outbox and store the work that follows. Returns whether homes are to be updated."""
     while True:
         row = await database.fetchrow("select * from koyomi_plan_fan_out_1($1)", EVENTS)
         assert row is not None
@@ -35,24 +35,24 @@ async def plan(database: Database) -> bool:
 
 
 async def touch(database: Database) -> list[int] | None:
-    """Touch the next bindings of collections that changed; returns their homes, None where there are none to touch."""
+    """Touch the next bindings of changed collections. Returns their homes; None if there are none."""
     found: list[int] | None = await database.fetchval("select koyomi_touch_bindings_2($1)", HOMES)
     return found
 
 
 async def next_to_bind(database: Database) -> tuple[int, int] | None:
-    """The home and id of the collection whose bindings have waited longest; None where none wait."""
+    """The home and id of the collection whose bindings have waited longest; None if none wait."""
     row = await database.fetchrow(_NEXT)
     return None if row is None else (row[0], row[1])
 
 
 async def postpone(database: Database, home_id: int, collection_id: int) -> None:
-    """Let the bindings of a collection wait for a minute, since a batch failed: it must not hold up others."""
+    """Let the bindings of a collection wait for a minute after a failed batch, so that they do not delay others."""
     await database.fetch(_POSTPONE, home_id, collection_id)
 
 
 async def bind(database: Database, home_id: int, collection_id: int, cause: Cause) -> tuple[list[int], bool]:
-    """Make the next bindings of a collection those that its shares ask for.
+    """Make the next bindings of a collection agree with its shares.
 
     Returns the homes that changed, and whether more bindings of the collection wait.
     """

@@ -1,9 +1,9 @@
-"""Handing over what a deleted person had to somebody else.
+"""Handing over the collections of a deleted person to somebody else.
 
-A collection is copied in batches into the other home (`handover_copies`). Then, in one transaction, the copy takes its
-place. Objects and collections keep their ids, and with them DAV:resource-id. People with whom the collection is shared
-keep it under its name in their homes, as a new incarnation. A handover may be interrupted at any point; another call
-with the same homes finishes it.
+A collection is copied in batches into the other home (`handover_copies`). Then, in one transaction, the copy replaces
+the collection. Objects and collections keep their ids, and so their DAV:resource-id. Sharees keep the collection under
+its name in their homes, with a new incarnation. A handover may be interrupted at any point; another call with the same
+homes continues it, and so does a job (`handover_jobs`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,23 @@ from server.domain.errors import InvalidPrincipal, NotFound
 from server.storage.directory import Handover
 from storage_plugins.postgres import advisory_locks
 from storage_plugins.postgres.advisory_locks import Lock
-from storage_plugins.postgres.changes.handover_copies import begin, copy_members, copy_rows, hold_members, lock
+from storage_plugins.postgres.changes import handover_jobs
+from storage_plugins.postgres.changes.handover_copies import (
+    begin,
+    copy_members,
+    copy_rows,
+    hold_members,
+    lock,
+    next_members,
+)
 from storage_plugins.postgres.changes.writing import record
 from storage_plugins.postgres.database import Connection, Database
 
-BATCH = 500
+BATCH = 300
 """Members that one transaction copies."""
 _DISPLAYNAME = "{DAV:}displayname"
 _OF_COLLECTION = ("ace", "share", "share_declined", "collection_view")
 """Tables with the rows of a collection, beside its members."""
-_BEGUN = "It was begun to hand everything over to somebody else: end that first, with the same --transfer-to."
 
 
 async def handovers(database: Database, principal_id: int, to_principal_id: int) -> list[Handover]:
@@ -46,12 +53,12 @@ async def handovers(database: Database, principal_id: int, to_principal_id: int)
         to_principal_id,
     )
     if any(row[6] is not None and row[6] != row[2] for row in rows):
-        raise InvalidPrincipal(_BEGUN)
+        raise InvalidPrincipal(handover_jobs.BEGUN)
     return [Handover(*row[:6]) for row in rows]
 
 
 async def require_none(connection: Connection, principal_id: int) -> None:
-    """Raise `InvalidPrincipal` while some collection of a person is half handed over."""
+    """Raise `InvalidPrincipal` if the handover of a collection was begun and is not finished."""
     if await connection.fetchval(
         """
         select exists (
@@ -60,22 +67,25 @@ async def require_none(connection: Connection, principal_id: int) -> None:
         """,
         principal_id,
     ):
-        raise InvalidPrincipal(_BEGUN)
+        raise InvalidPrincipal(handover_jobs.BEGUN)
 
 
 async def hand_over(
-    database: Database, handover: Handover, owner: str, cause: Cause, *, batch: int = BATCH
+    database: Database, handover: Handover, owner: str, cause: Cause, *, batch: int | None = None
 ) -> AsyncIterator[int]:
-    """See `Directory.hand_over`."""
+    """See `Directory.hand_over`; `batch` instead of `BATCH`."""
+    batch = batch or BATCH
     async with database.transaction() as connection:
         await begin(connection, handover)
     copied = batch
-    while copied == batch:
+    while copied:
         async with database.transaction() as connection:
             copied = 0
             if await lock(connection, handover):
-                await hold_members(connection, handover, batch)
-                copied = await copy_members(connection, handover, batch)
+                size = await next_members(connection, handover, batch)
+                await hold_members(connection, handover, size)
+                copied = await copy_members(connection, handover, size)
+                await handover_jobs.copied(connection, handover.home_id, copied)
         yield copied
     async with database.transaction() as connection:
         if await lock(connection, handover):
@@ -84,10 +94,10 @@ async def hand_over(
 
 
 async def _take_place(connection: Connection, handover: Handover, owner: str, cause: Cause, batch: int) -> None:
-    """Copy what is left and put the copy in the place of the collection."""
+    """Copy the remaining members, and replace the collection by the copy."""
     home_id, id_, to_home_id = handover.home_id, handover.id, handover.to_home_id
     await hold_members(connection, handover, None)
-    # Whoever shares the collection, or stops, waits; so does every writer in a home that is concerned.
+    # Calls that change the sharing of the collection wait, and so do all writers in these homes.
     await advisory_locks.lock(connection, Lock.SHARING, id_)
     await connection.execute(
         """
@@ -120,7 +130,7 @@ async def _take_place(connection: Connection, handover: Handover, owner: str, ca
     )
     if source is None:
         raise NotFound("There is no such collection.")
-    # What was shared with the new owner is no longer shared with them.
+    # The new owner is no sharee of the collection any more.
     view = await connection.fetchval(
         """
         with person as (
@@ -174,9 +184,9 @@ async def _take_place(connection: Connection, handover: Handover, owner: str, ca
 
 
 def _properties(properties: Mapping[str, str], view: Mapping[str, str], name: str | None, owner: str) -> dict[str, str]:
-    """The properties of a collection for its new owner, with a displayname that tells whose it was.
+    """The properties of a collection for its new owner, with a displayname that names the former owner.
 
-    `view` is what the new owner had set for themselves while it was shared with them; that holds.
+    `view` are the properties that the new owner had set as a sharee; they stay.
     """
     found = {**properties, **view}
     if _DISPLAYNAME not in view:
@@ -192,7 +202,7 @@ def _properties(properties: Mapping[str, str], view: Mapping[str, str], name: st
 
 
 async def _copy_views(connection: Connection, handover: Handover) -> None:
-    """What people other than the owner changed in objects for themselves. The new owner's own views end."""
+    """Copy the views of sharees. Those of the new owner end."""
     objects = "s.home_id = $1 and s.object_id in (select id from object where home_id = $1 and collection_id = $3)"
     others = "<> (select principal_id from home where id = $2)"
     arguments = [handover.home_id, handover.to_home_id, handover.id]
@@ -202,7 +212,8 @@ async def _copy_views(connection: Connection, handover: Handover) -> None:
 
 
 async def _show(connection: Connection, handover: Handover, alive: bool, cause: Cause) -> int:
-    """Bind the copy in its new home: as what was shared with its owner so far, or under a free name."""
+    """Bind the copy in its new home: by the binding of the shared collection if there is one, otherwise under a free
+    name."""
     to_home_id, id_ = handover.to_home_id, handover.id
     revision: int = await connection.fetchval(
         """
@@ -254,7 +265,7 @@ async def _show(connection: Connection, handover: Handover, alive: bool, cause: 
 
 
 async def _free_name(connection: Connection, home_id: int, name: str) -> str:
-    """A name that no collection of a home has: as it was, or with a number."""
+    """A free name in a home: the given name, with a number if it is taken."""
     taken = {
         row[0]
         for row in await connection.fetch(
@@ -269,7 +280,7 @@ async def _free_name(connection: Connection, home_id: int, name: str) -> str:
 
 
 async def _move_bindings(connection: Connection, handover: Handover, cause: Cause) -> None:
-    """Let the homes of all with whom the collection is shared show the copy."""
+    """Let the homes of all sharees show the copy."""
     rows = await connection.fetch(
         """
         with shown as (
@@ -303,7 +314,7 @@ async def _move_bindings(connection: Connection, handover: Handover, cause: Caus
 
 
 async def _leave(connection: Connection, handover: Handover, cause: Cause) -> None:
-    """Delete the collection where it was; what it held goes when the person is purged."""
+    """Delete the collection in its old home; its members are removed when the person is purged."""
     revision: int = await connection.fetchval(
         """
         with gone as (

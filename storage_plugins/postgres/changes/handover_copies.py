@@ -1,6 +1,6 @@
-"""Copies of a collection and its members in another home, where nothing shows them: the first part of a handover.
+"""The first part of a handover: copies of a collection and its members in another home, without binding.
 
-Members are copied in batches by their revisions. A member that has changed since its copy is copied again.
+Members are copied in batches by their revisions. A member that has changed since it was copied is copied again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 from server.domain.errors import NotFound
 from server.storage.directory import Handover
+from storage_plugins.postgres.changes.collection_copies import SET_BYTES, SET_OCCURRENCES
 from storage_plugins.postgres.database import Connection
 
 _OF_OBJECTS = ("occurrence", "alarm", "object_view")
@@ -17,8 +18,8 @@ _OF_OBJECTS = ("occurrence", "alarm", "object_view")
 
 
 async def begin(connection: Connection, handover: Handover) -> None:
-    """Note that a handover has begun, and copy the collection without members. Raises `NotFound` without the homes."""
-    # Who locks two homes locks the one with the lower id first.
+    """Store that a handover has begun, and copy the collection without members. Raises `NotFound` without the homes."""
+    # All transactions lock homes in the order of their ids.
     homes = await connection.fetch(
         "select id from home where id = any($1::bigint[]) order by id for no key update",
         [handover.home_id, handover.to_home_id],
@@ -45,7 +46,7 @@ async def begin(connection: Connection, handover: Handover) -> None:
 
 
 async def lock(connection: Connection, handover: Handover) -> bool:
-    """Let others that do the same wait; gives whether it is still to be done."""
+    """Lock a handover. Returns False if it is finished."""
     return bool(
         await connection.fetchval(
             """
@@ -57,6 +58,35 @@ async def lock(connection: Connection, handover: Handover) -> bool:
             handover.to_home_id,
         )
     )
+
+
+async def next_members(connection: Connection, handover: Handover, limit: int) -> int:
+    """How many members, of at most `limit`, the next transaction may copy: they are bounded in bytes and occurrences,
+    too."""
+    found: int = await connection.fetchval(
+        """
+        select count(*) from (
+            select row_number() over w as number, sum(n.size) over w as bytes, sum(r.rows) over w as rows
+            from (
+                select o.id, o.home_id, o.size, o.revision
+                from handover v join object o on o.home_id = v.home_id and o.collection_id = v.collection_id
+                where v.home_id = $1 and v.collection_id = $2 and o.revision > v.copied_revision
+                order by o.revision limit $3
+            ) as n
+            cross join lateral (
+                select count(*) as rows from occurrence x where x.home_id = n.home_id and x.object_id = n.id
+            ) as r
+            window w as (order by n.revision)
+        ) as p
+        where p.number = 1 or (p.bytes <= $4 and p.rows <= $5)
+        """,
+        handover.home_id,
+        handover.id,
+        limit,
+        SET_BYTES,
+        SET_OCCURRENCES,
+    )
+    return found
 
 
 async def hold_members(connection: Connection, handover: Handover, limit: int | None) -> None:
@@ -81,7 +111,7 @@ async def hold_members(connection: Connection, handover: Handover, limit: int | 
 
 
 async def copy_members(connection: Connection, handover: Handover, limit: int) -> int:
-    """Copy the members that changed since the last copying, at most `limit`; gives how many those were."""
+    """Copy the members that have changed since the last batch, at most `limit`. Returns their number."""
     home_id, to_home_id = handover.home_id, handover.to_home_id
     batch = await connection.fetchrow(
         """
@@ -100,7 +130,7 @@ async def copy_members(connection: Connection, handover: Handover, limit: int) -
     assert batch is not None
     if not batch["members"]:
         return 0
-    # Earlier copies of them, and of what had their names.
+    # Remove earlier copies of them, and of earlier members with their names.
     earlier = await connection.fetchrow(
         """
         with gone as (
@@ -127,14 +157,14 @@ async def copy_members(connection: Connection, handover: Handover, limit: int) -
         to_home_id,
         batch["members"],
     )
-    # What is deleted is worth copying only where it can be restored.
+    # Deleted members are copied only if they can be restored.
     await copy_rows(
         connection,
         "object",
         "s.home_id = $1 and s.id = any($3::bigint[]) and s.text is not null",
         [home_id, to_home_id, batch["ids"], last - batch["members"]],
         {
-            # Whether the new owner has declined an event, or organizes it, is computed anew.
+            # Values that depend on the owner's addresses are derived again: declined events, and scheduling roles.
             "time_key": "case when s.component = 'VEVENT' then '' else s.time_key end",
             "derived": "case when s.component = 'VEVENT' or s.organizer is not null then 0 else s.derived end",
             "scheduling": "0",
@@ -195,7 +225,7 @@ async def copy_rows(
     *,
     without: tuple[str, ...] = (),
 ) -> None:
-    """Insert copies of the rows `s` of a table that hold a condition, in the home $2, some columns `replaced`."""
+    """Insert copies of the rows `s` of a table that meet a condition, in the home $2, with some columns `replaced`."""
     rows = await connection.fetch(
         """
         select attname from pg_attribute

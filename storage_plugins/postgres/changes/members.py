@@ -1,9 +1,9 @@
-"""`Storage.apply`: puts, deletes, moves and copies members, and sets what belongs to them.
+"""`Storage.apply`: puts, deletes, moves and copies members, and sets their properties and views.
 
-A set of one write, of the two of a move, or of puts and deletions alone, is one statement in one round trip. Any other
-set, and one that rests on other states, is a transaction that first locks all that its statements lock: the objects
-that exist, then the homes, each in the order of ids. So no statement waits for a lock that another set may hold,
-whatever the order of the writes.
+A set of one write, of the two writes of a move, or of puts and deletions only, is one statement in one round trip. All
+other sets, and those that compare other states, are transactions. These first lock all rows that their statements lock:
+the existing objects, then the homes, each in the order of ids. So two sets never wait for each other in a circle,
+whatever the order of their writes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class MemberWrites(Writing):
         try:
             return await self._apply(changes)
         except SchedulingObjectExists:
-            # What holds the UID may lie in a deleted collection.
+            # The object that has the UID may be in a deleted collection.
             homes, uids = _scheduling_uids(changes.writes)
             if not homes or not await self.database.fetchval(_RELEASE_UIDS, homes, uids):
                 raise
@@ -91,7 +91,7 @@ class MemberWrites(Writing):
         return self._all_written(writes, steps, rows)
 
     async def _copy(self, copied: CopyMembers, changes: ChangeSet) -> None:
-        """Copy members into a collection that nothing shows: nobody is told."""
+        """Copy members into a collection without binding. Other workers are not notified."""
         await self.database.fetchval(
             _COPY_MEMBERS,
             copied.home_id,
@@ -149,7 +149,7 @@ class MemberWrites(Writing):
 
     @contextlib.asynccontextmanager
     async def _holding(self, changes: ChangeSet) -> AsyncIterator[Connection]:
-        """A transaction that holds the objects and homes of a set, in which what was read to decide is unchanged."""
+        """A transaction that holds the objects and homes of a set, after the states in `unchanged` were compared."""
         objects = _objects(changes)
         states = [state for state in changes.unchanged if isinstance(state, Unchanged)]
         async with self.database.transaction() as connection:
@@ -165,7 +165,7 @@ class MemberWrites(Writing):
     def _all_written(
         self, writes: tuple[Write, ...], steps: list[_Step], rows: list[asyncpg.Record]
     ) -> tuple[Written, ...]:
-        """What each write has left, in their order."""
+        """The results of all writes, in their order."""
         written: list[Written | None] = [None] * len(writes)
         for step, row in zip(steps, rows, strict=True):
             written[step.index] = self._written(step.write, row)
@@ -175,7 +175,7 @@ class MemberWrites(Writing):
         return tuple(one for one in written if one is not None)
 
     def _written(self, write: Write, row: asyncpg.Record) -> Written:
-        """What a write has left, of which other workers are told."""
+        """The result of a write, about which other workers are notified."""
         home_id, collection_id = write.collection.home_id, write.collection.id
         match write:
             case Put():
@@ -210,7 +210,7 @@ async def _make(connection: Connection, step: _Step, quota_bytes: int) -> asyncp
 
 
 def _of(index: int | None, error: BaseException) -> BaseException:
-    """An error that names the write that it concerns."""
+    """The error with the index of the write that failed."""
     if isinstance(error, KoyomiError):
         error.write = index
     return error
@@ -227,7 +227,7 @@ def _is_simple(write: Write) -> bool:
 
 
 def _has_properties(write: Write) -> TypeGuard[Put]:
-    """Whether a write sets dead properties beside the content, by a statement of their own."""
+    """Whether a write sets dead properties beside the content, which needs a second statement."""
     return isinstance(write, Put) and bool(write.properties)
 
 

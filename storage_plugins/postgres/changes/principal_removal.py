@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from server.domain.changes import Cause
 from server.domain.errors import NotFound
+from storage_plugins.postgres.changes import handover_jobs
 from storage_plugins.postgres.changes.fan_out import HOMES
 from storage_plugins.postgres.changes.principals import leave_trace, lock
 from storage_plugins.postgres.database import Connection, Database
@@ -20,7 +21,7 @@ _IN_BATCHES = {
 }
 """Tables of a home without foreign keys to rows that are removed before them, and the column that finds their rows."""
 
-# Personal copies of what others shared, home by home: the bytes are given back to the home, whose row is locked first.
+# Personal copies in the homes of others, home by home: their bytes count in that home, whose row is locked first.
 _REMOVE_COPIES = "select koyomi_remove_copies_1($1, $2)"
 
 
@@ -63,19 +64,20 @@ async def purge(database: Database, principal_id: int, cause: Cause) -> None:
     homes = [int(row["id"]) for row in rows]
     for home_id in homes:
         for table, column in _IN_BATCHES.items():
-            await _remove_in_batches(database, table, column, home_id)
+            await _remove_in_batches(database, table, column, home_id, principal_id)
     while await database.fetchval(_REMOVE_COPIES, principal_id, BATCH):
-        pass
+        await handover_jobs.removed(database, principal_id)
     while await _unbind(database, homes):
-        pass
+        await handover_jobs.removed(database, principal_id)
     async with database.transaction() as connection:
         await _remove_homes(connection, homes)
         await connection.execute("delete from principal where id = $1", principal_id)
+        await handover_jobs.end(connection, principal_id)
         await leave_trace(connection, "principal-purged", principal_id, cause)
 
 
-async def _remove_in_batches(database: Database, table: str, column: str, home_id: int) -> None:
-    """Remove a home's rows in order of a column, all rows of one value together."""
+async def _remove_in_batches(database: Database, table: str, column: str, home_id: int, principal_id: int) -> None:
+    """Remove a home's rows in order of a column, all rows of one value together; a handover's job waits meanwhile."""
     statement = f"""
         with batch as (
             select max({column}) as last
@@ -86,13 +88,13 @@ async def _remove_in_batches(database: Database, table: str, column: str, home_i
         select last from batch
     """  # noqa: S608
     while await database.fetchval(statement, home_id) is not None:
-        pass
+        await handover_jobs.removed(database, principal_id)
 
 
 async def _unbind(database: Database, homes: list[int]) -> int:
-    """Remove the collections of homes out of the next homes of others that show them; returns how many homes.
+    """Remove the bindings of these homes' collections in the next homes of others. Returns the number of homes.
 
-    The clients of the others begin a new synchronisation.
+    Clients of the others begin a new synchronisation.
     """
     async with database.transaction() as connection:
         others = await connection.fetch(
@@ -130,7 +132,7 @@ async def _unbind(database: Database, homes: list[int]) -> int:
 async def _remove_homes(connection: Connection, homes: list[int]) -> None:
     """Remove homes and their collections."""
     await connection.execute("select from home where id = any($1::bigint[]) order by id for update", homes)
-    # What requests that were under way wrote since the batches goes too.
+    # This also removes rows that running requests have written since the batches.
     await connection.execute("delete from handover where to_home_id = any($1::bigint[])", homes)
     for table in (
         *_IN_BATCHES,

@@ -1,6 +1,6 @@
-"""Writing principals: every function is part of the caller's transaction, and leaves its rows in `outbox` and `audit`.
+"""Writes of principals. Each function is part of the caller's transaction, and writes rows of `outbox` and `audit`.
 
-These writes are few, and a name must not become another's address at the same moment: all take one lock.
+These writes are rare, and two of them must not give one name and one address to two principals: all take one lock.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from storage_plugins.postgres.jobs import enqueue
 
 
 async def lock(connection: Connection) -> None:
-    """Let other writes of principals wait for the end of this transaction."""
+    """Take the lock of all writes of principals, until the end of the transaction."""
     await advisory_locks.lock(connection, Lock.PRINCIPALS)
 
 
 async def leave_trace(
     connection: Connection, action: str, subject_id: int, cause: Cause, details: Mapping[str, Any] | None = None
 ) -> None:
-    """The rows in `outbox` and `audit`. `details` must hold nothing personal."""
+    """Write rows of `outbox` and `audit`. `details` must not contain personal data."""
     await record(connection, cause)
     await connection.execute(
         """
@@ -75,7 +75,7 @@ _KEEP_FORMER = """
     select g.* from unnest($1::bigint[], $2::text[], $3::text[]) as g (principal_id, address, key)
     where not exists (select from principal_address a where a.address_key = g.key)
 """
-"""What nobody has any more stays with whom it belonged to."""
+"""An address that no principal has any more becomes a former address of its last principal."""
 
 
 async def _write_one(connection: Connection, change: PrincipalChange, cause: Cause) -> int:
@@ -117,7 +117,7 @@ _FIELDS = (
 
 
 async def _require_free(connection: Connection, name: str, principal_id: int | None) -> None:
-    """Raise `NameTaken` when a name is another's name or address."""
+    """Raise `NameTaken` if another principal has a name as its name or address."""
     taken = await connection.fetchval(
         """
         select exists (select from principal where name_key = $1 and id is distinct from $2)

@@ -18,7 +18,7 @@ _APPLY = call("koyomi_apply_1", 29)
 
 
 def is_plain(writes: Sequence[Write]) -> TypeGuard[Sequence[Put | Delete]]:
-    """Whether writes only delete, and put contents of their own without dead properties."""
+    """Whether all writes are deletions, or puts of a given content without dead properties."""
     return all(
         isinstance(write, Delete)
         or (isinstance(write, Put) and not isinstance(write.content, StoredContent) and not write.properties)
@@ -69,7 +69,7 @@ def statement(writes: Sequence[Put | Delete], changes: ChangeSet, restore_days: 
 
 
 def _place(number: int, write: Put | Delete) -> dict[str, Any]:
-    """Where a write is made and what it was decided by, as attributes of `member_write`."""
+    """The place of a write and the states that it is based on, as attributes of `member_write`."""
     collection, expected = write.collection, write.expected
     row = {
         "n": number,
@@ -87,7 +87,7 @@ def _place(number: int, write: Put | Delete) -> dict[str, Any]:
 
 
 def _content(put: Put, content: ObjectContent) -> dict[str, Any]:
-    """What is put, as attributes of `member_write`."""
+    """The content of a put, as attributes of `member_write`."""
     found, views = content.materialised, put.views
     row: dict[str, Any] = {
         "uid": content.uid,

@@ -1,4 +1,4 @@
-"""Views of objects: how statements read what a person sees, and what is stored of it."""
+"""Views of objects: SQL that reads an object in a view, and the rendering of shared calendars."""
 
 from __future__ import annotations
 
@@ -91,12 +91,12 @@ _STORE_ALARMS = "select koyomi_store_view_alarms_1($1, $2, $3, $4, $5)"
 
 
 def viewed(column: str) -> str:
-    """A column of the object `o` as it is in the view `v`."""
+    """The value of a column of the object `o` in the view `v`."""
     return _VIEWED.get(column, f"o.{column}")
 
 
 def joined(viewer: str) -> str:
-    """What follows `object o` in a statement to have the view `v` of a principal."""
+    """The join that follows `object o` in a statement, with the view `v` of a principal."""
     # The limit keeps this a lookup for each object, even in a plan that was made while the tables were empty.
     return (
         " left join lateral (select v.* from object_view v where v.home_id = o.home_id and v.object_id = o.id "  # noqa: S608
@@ -119,7 +119,7 @@ def arguments(views: Views | None) -> tuple[Any, ...]:
 
 
 def rendered(views: Views) -> tuple[Any, ...]:
-    """Neutral ETag, text and busy types, what it is based on, and the views, one array for each column."""
+    """Neutral ETag, text and busy types, the state that it is based on, and the views, one array for each column."""
     rows = views.views
     return (
         views.neutral_etag,
@@ -132,7 +132,7 @@ def rendered(views: Views) -> tuple[Any, ...]:
 
 
 def columns(rows: Sequence[ObjectView]) -> tuple[list[Any] | None, ...]:
-    """Personal copies as arguments, from `p_viewers` to `p_view_busy`; None where there are none."""
+    """Personal copies as arguments, from `p_viewers` to `p_view_busy`; None if there are none."""
     return (
         [view.principal_id for view in rows] or None,
         [view.etag for view in rows] or None,
@@ -156,7 +156,7 @@ def busy_numbers(busy: Sequence[Busy] | None) -> list[int] | None:
 async def render_all(
     database: Database, home_id: int, collection_id: int, render: Callable[[SharedObject], Views], *, batch: int = 100
 ) -> int:
-    """Give a calendar views, and render what was not; gives how many objects that were.
+    """Give a calendar views, and render its objects. Returns the number of objects that were rendered.
 
     An object that changes meanwhile is rendered by the request that changes it.
     """
@@ -174,7 +174,8 @@ async def render_all(
 
 
 async def render_shared(database: Database, render: Callable[[SharedObject], Views]) -> int:
-    """Render calendars that were shared before there were views, or whose rendering was broken off; of how many."""
+    """Render calendars that were shared before views existed, or whose rendering was interrupted. Returns their
+    number."""
     found = await database.fetch(_NOT_RENDERED)
     for home_id, collection_id in found:
         await render_all(database, home_id, collection_id, render)
@@ -184,7 +185,7 @@ async def render_shared(database: Database, render: Callable[[SharedObject], Vie
 async def store_alarms(
     database: Database, alarms_of: Callable[[str], Sequence[AlarmTrigger]], *, batch: int = 50
 ) -> int:
-    """Store the alarms of personal copies of which they are not stored yet; returns the number of copies."""
+    """Store the alarms of personal copies without stored alarms. Returns the number of copies."""
     done, place = 0, (0, 0, 0)
     while rows := with_texts(await database.fetch(_WITHOUT_ALARMS, *place, batch), 4):
         for home_id, object_id, viewer, etag, text in rows:
@@ -198,5 +199,5 @@ async def store_alarms(
 
 
 async def prune_views(database: Database, age: timedelta, *, batch: int = 500) -> int:
-    """Delete the views of those who have not seen the calendar for longer than `age`; returns the number of views."""
+    """Delete the views of former sharees whose binding ended longer than `age` ago. Returns the number of views."""
     return await repeat_in_homes(database, _HOMES_OF_ENDED, _PRUNE, age, batch)

@@ -46,13 +46,13 @@ _RECORD = (
     "set_config('koyomi.acting_for', coalesce({acting_for}::bigint::text, ''), true), "
     "set_config('koyomi.trace', {trace}::text, true)"
 )
-"""Defaults of `outbox` and `audit` take these settings of the transaction: a change that nobody makes for somebody else
-costs nothing for it, and functions have no parameters for it."""
+"""Defaults of `outbox` and `audit` read these settings of the transaction. So functions need no parameters for them,
+and changes without a delegate cost nothing more."""
 _RECORD_FIRST = f"select {_RECORD.format(acting_for='$1', trace='$2')}"
 
 
 class Writing:
-    """The part of the storage that writes go through."""
+    """The part of the storage that all writes share."""
 
     database: Database
     _notifier: Notifier | None
@@ -70,7 +70,7 @@ class Writing:
         return await write(self.database, sql, arguments, cause, unchanged, homes)
 
     def _changed(self, home_id: int, collection_id: int | None, revision: Any) -> int:
-        """Tell other workers of a commit; gives the revision."""
+        """Notify other workers of a commit. Returns the revision."""
         self._statistics.written()
         if self._notifier is not None:
             self._notifier.announce(Change(home_id, collection_id, revision))
@@ -123,7 +123,7 @@ def call(function: str, arguments: int) -> str:
 
 
 def place(collection: Collection) -> tuple[object, ...]:
-    """Where members lie, and the binding that a write of them was decided by."""
+    """The collection of a member, and the binding that a write is based on."""
     return collection.home_id, collection.id, collection.binding_home_id, collection.name, collection.incarnation
 
 
@@ -138,12 +138,12 @@ def based_on(expected: ObjectState | None) -> tuple[int | None, int | None]:
 
 
 def by(cause: Cause) -> tuple[object, ...]:
-    """Who makes a change, and from where; `recorded` and `record` say the rest."""
+    """The principal, origin and request of a change; `recorded` and `record` add the rest of the cause."""
     return cause.principal_id, cause.origin, cause.request_id
 
 
 def recorded(sql: str, arguments: tuple[object, ...], cause: Cause) -> tuple[str, tuple[object, ...]]:
-    """A statement that calls a function as its own transaction, with what `by` leaves out of the cause."""
+    """A statement that calls a function as its own transaction, with the parts of the cause that `by` leaves out."""
     if cause.acting_for is None and not cause.trace:
         return sql, arguments
     count = len(arguments)
@@ -154,7 +154,7 @@ def recorded(sql: str, arguments: tuple[object, ...], cause: Cause) -> tuple[str
 
 
 async def record(connection: Connection, cause: Cause) -> None:
-    """Let the changes of this transaction be recorded with what `by` leaves out of the cause."""
+    """Record the changes of this transaction with the parts of the cause that `by` leaves out."""
     if cause.acting_for is not None or cause.trace:
         await connection.execute(_RECORD_FIRST, cause.acting_for, cause.trace)
 
@@ -165,7 +165,7 @@ def new_collection(new: NewCollection) -> tuple[object, ...]:
 
 
 def split(properties: Mapping[str, str | None]) -> tuple[dict[str, str], list[str]]:
-    """What to set and what to remove."""
+    """The properties to set, and the names of those to remove."""
     return (
         {name: value for name, value in properties.items() if value is not None},
         [name for name, value in properties.items() if value is None],

@@ -1,4 +1,4 @@
-"""The account that PostgreSQL runs as: one's own, or an unprivileged one when Koyomi runs as root.
+"""The account that PostgreSQL runs as: that of Koyomi, or an unprivileged one if Koyomi runs as root.
 
 PostgreSQL refuses to run as root.
 """
@@ -30,7 +30,7 @@ class Account:
     gid: int
     groups: tuple[int, ...] = ()
     switch: bool = False
-    """Whether programs must be started as another account than one's own (Koyomi runs as root)."""
+    """Whether programs must be started with another account (Koyomi runs as root)."""
     search: bool = False
     """Whether the account keeps CAP_DAC_READ_SEARCH, to pass folders that only root may enter."""
 
@@ -49,7 +49,7 @@ class Account:
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0  # noqa: S603
 
     def with_search(self) -> Account:
-        """The same account with CAP_DAC_READ_SEARCH, where there is such a thing."""
+        """The same account with CAP_DAC_READ_SEARCH, on systems that have it."""
         return replace(self, search=sys.platform == "linux")
 
     def without_search(self) -> Account:
@@ -58,11 +58,11 @@ class Account:
 
 
 def choose_account(folder: Path) -> Account:
-    """The account for a cluster that lies, or will lie, in `folder` (which exists).
+    """The account for a cluster in `folder`, which exists.
 
-    For an ordinary user it is their own. For root it is the owner of what is there already (the cluster, else the
-    folder), so that root can use the data of an ordinary user without taking it over; where root owns it all,
-    `koyomi` if there is such an account, otherwise `nobody`. Raises `ConfigurationError` when there is none.
+    For an ordinary user it is their own account. For root it is the owner of the cluster, or else of the folder, so
+    that root can use the data of an ordinary user without changing the owner. If root owns both, it is `koyomi` if that
+    account exists, otherwise `nobody`. Raises `ConfigurationError` if there is none.
     """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())

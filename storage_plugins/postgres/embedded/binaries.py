@@ -85,14 +85,14 @@ def _candidates() -> Iterator[tuple[Path, bool]]:
         yield Path(location) / "pginstall" / "bin", True
     on_path = shutil.which("postgres")
     if on_path:
-        # Distributions link `postgres` alone into the PATH; its companions lie where the link leads.
+        # Distributions link only `postgres` into the PATH; the other programs are in the folder of the link's target.
         yield Path(on_path).resolve().parent, False
 
 
 def major_version(folder: Path) -> int:
     """Ask `postgres --version`; raises `ConfigurationError` when the program does not run."""
     try:
-        # An unprivileged question: `--version` is answered for root as well.
+        # `--version` also works for root.
         answer = subprocess.run(  # noqa: S603
             [folder / "postgres", "--version"], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
         ).stdout

@@ -78,7 +78,7 @@ def connection(dsn: str) -> tuple[str, dict[str, str]]:
 
 
 def run(command: list[str | Path], environment: Mapping[str, str], *, show_progress: bool = False) -> None:
-    """Run a program to its end. Raises `DatabaseError` with what it says."""
+    """Run a program to its end. Raises `DatabaseError` with its output."""
     done = subprocess.run(  # noqa: S603
         command,
         env=dict(environment),
@@ -96,14 +96,15 @@ def run(command: list[str | Path], environment: Mapping[str, str], *, show_progr
 def pipe_from(
     command: list[str | Path], environment: Mapping[str, str], target: IO[bytes], progress: Callable[[int], None]
 ) -> None:
-    """Run a program and write what it prints to a file; `progress` hears of the bytes. Raises `DatabaseError`."""
+    """Run a program and write its output to a file. `progress` is called with numbers of bytes. Raises
+    `DatabaseError`."""
     _copy(command, environment, progress, reading=target)
 
 
 def pipe_to(
     command: list[str | Path], environment: Mapping[str, str], source: IO[bytes], progress: Callable[[int], None]
 ) -> None:
-    """Run a program on what a file holds. Raises `DatabaseError`."""
+    """Run a program with a file as its input. Raises `DatabaseError`."""
     _copy(command, environment, progress, writing=source)
 
 
@@ -137,7 +138,7 @@ def _copy(
                         progress(len(line))
                     process.stdin.close()
                 except BrokenPipeError:
-                    pass  # it has exited, and its output says why
+                    pass  # it has exited, and its output has the reason
         except BaseException:
             process.kill()
             raise
@@ -155,5 +156,5 @@ def _said(program: str | Path, status: int, text: str) -> str:
 
 
 def on_terminal() -> bool:
-    """Whether progress is seen by somebody."""
+    """Whether progress is displayed."""
     return sys.stderr.isatty()

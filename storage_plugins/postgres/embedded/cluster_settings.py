@@ -12,7 +12,7 @@ from pathlib import Path
 ROLE = "koyomi"
 """The database role that Koyomi signs in as."""
 PORT = 5432
-"""Names the socket (`.s.PGSQL.5432`); nothing listens on TCP."""
+"""The number in the name of the socket (`.s.PGSQL.5432`); nothing listens on TCP."""
 
 SETTINGS_FILE = "koyomi.conf"
 """Name of the settings file; it lies beside the data directory, whose `postgresql.conf` includes it."""
@@ -69,7 +69,7 @@ def pg_hba_conf() -> str:
 
 
 def pg_ident_conf(accounts: Sequence[str]) -> str:
-    """Which accounts of the system may sign in."""
+    """The accounts of the system that may connect."""
     return "".join(f'{ROLE} "{account}" {ROLE}\n' for account in accounts)
 
 

@@ -1,4 +1,4 @@
-"""Making a new cluster with Koyomi's empty database in it: all of it or nothing."""
+"""Making a new cluster with Koyomi's empty database, completely or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHELL = "/bin/sh"
 def make_cluster(cluster: Path, account: Account, binaries: Binaries, *, durable: bool) -> None:
     """Make the data directory `cluster`, owned by `account`, with the role and the database `koyomi`.
 
-    It is made beside its place and then moved there, so that an interruption at any point leaves no half of one. Its
+    It is made in another folder and then renamed, so that an interruption leaves no incomplete data directory. Its
     settings are read from `koyomi.conf` in the folder above. Raises `ConfigurationError` and `DatabaseError`.
     """
     account_name(account.uid)
@@ -39,7 +39,7 @@ def make_cluster(cluster: Path, account: Account, binaries: Binaries, *, durable
     _run(account.command(binaries.initdb, *arguments, *([] if durable else ["--no-sync"])), cluster)
     single = ["--single", *place, "-c", f"fsync={'on' if durable else 'off'}", "-c", "log_checkpoints=off", "postgres"]
     _run(account.command(binaries.postgres, *single), cluster, f"CREATE DATABASE {DATABASE}\n")
-    # In the account's name, since root must not write into folders of others.
+    # With that account, because root must not write into folders of others.
     script = f'echo "include \'../{SETTINGS_FILE}\'" >> "$0/postgresql.conf"'
     _run(account.command(_SHELL, "-c", script, str(unfinished)), cluster)
     unfinished.rename(cluster)
@@ -51,7 +51,7 @@ def make_cluster(cluster: Path, account: Account, binaries: Binaries, *, durable
 
 
 def environment() -> dict[str, str]:
-    """The environment of PostgreSQL's programs: nothing of the caller's that would change what they do."""
+    """The environment of PostgreSQL's programs, without the caller's variables that would affect them."""
     kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **kept}
 

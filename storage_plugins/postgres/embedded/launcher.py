@@ -46,7 +46,7 @@ _SHARED_BINARIES = Path("/var/cache/koyomi")
 
 
 class Abandoned(Exception):
-    """The caller does not want PostgreSQL any more."""
+    """The caller has ended its use of PostgreSQL."""
 
 
 class Launcher:
@@ -94,7 +94,7 @@ class Launcher:
                 raise
 
     def revive(self) -> None:
-        """Start PostgreSQL again if it died, unless another process sees to it. Raises as `enter` does."""
+        """Start PostgreSQL again if it died, unless another process does. Raises as `enter` does."""
         with self._starting(wait=False) as mine:
             if mine and not self._living():
                 self._progress("PostgreSQL has ended unexpectedly and is started again")
@@ -173,7 +173,7 @@ class Launcher:
             ) from error
 
     def _give(self, target: Path | int) -> None:
-        """When root works in someone's data folder, what it makes there is theirs."""
+        """If root works in the data folder of an ordinary user, give new files to that user."""
         if os.geteuid() == 0:
             owner = (self._folder if self._folder.stat().st_uid else self._data).stat()
             os.chown(target, owner.st_uid, owner.st_gid)
@@ -217,7 +217,7 @@ class Launcher:
             return -1
 
     def _patience(self, message: str) -> Iterator[None]:
-        """Wait a little at each step; tell why after two seconds, and every 30 seconds again."""
+        """Wait a little at each step. Report the reason after two seconds, and every 30 seconds."""
         told, pause = time.monotonic() - 28.0, 0.005
         while True:
             if self._abandon.wait(pause):
@@ -312,7 +312,7 @@ class Launcher:
             os.close(running)
 
     def _reaching_account(self) -> Account:
-        """The account to run PostgreSQL as, with the capability if it needs it to come to its data."""
+        """The account to run PostgreSQL as, with the capability if it needs it to reach its data."""
         account = choose_account(self._folder)
         if account.reaches([self._folder]):
             return account
@@ -378,7 +378,7 @@ class Launcher:
     # -- stopping -----------------------------------------------------------------------------------------------------
 
     def _leave(self) -> None:
-        """With `starting.lock` held: give up the use, and stop PostgreSQL if that was the last one."""
+        """With `starting.lock` held: end the use of PostgreSQL, and stop it if this was the last use."""
         if self._users is None:
             return
         handle, self._users = self._users, None

@@ -38,7 +38,7 @@ class Process:
     command: str
     """The command line, arguments joined by spaces."""
     folder: tuple[int, int] | None
-    """Device and inode of its working directory; None where that is not told."""
+    """Device and inode of its working directory; None if the system does not show it."""
 
 
 def read_pid_file(data_directory: Path) -> PidFile | None:

@@ -27,7 +27,7 @@ from storage_plugins.postgres.embedded.postmaster import PidFile
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _WATCH_INTERVAL = 1.0
-"""Seconds between two looks at whether PostgreSQL lives."""
+"""Seconds between two checks whether PostgreSQL runs."""
 _LONGEST_INTERVAL = 30.0
 """The same while it cannot be started."""
 
@@ -88,7 +88,7 @@ def _cluster(noted: PidFile) -> Cluster:
 
 
 async def _in_thread(work: Callable[[], _T], abandon: threading.Event | None) -> _T:
-    """Run blocking work to its end, in a thread; when cancelled, however often, tell it to give up and wait for it."""
+    """Run blocking work to its end, in a thread. When cancelled, tell it to abandon its work, and wait for its end."""
     running = asyncio.get_running_loop().run_in_executor(None, work)
     cancelled: asyncio.CancelledError | None = None
     while not running.done():

@@ -1,4 +1,4 @@
-"""Where PostgreSQL's socket lies: in the data folder, or in a short private folder when the path would be too long."""
+"""The folder of PostgreSQL's socket: in the data folder, or a short private folder if the path would be too long."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The statement that finds the objects whose alarms may ring in a window: triggers joined to the occurrences.
 
-Nearly all alarms ring within a day of their occurrence, most others within a month: for these, the occurrences in a
-window that is wider by as much are asked for their alarms. The few that reach farther have an index of their own and
-are asked for their occurrences. What is found is a little too much where days count by a zone's calendar, which is not
-computed here.
+Nearly all alarms ring within a day of their occurrence, and most others within a month. For these, the statement reads
+the occurrences in a window that is wider by a day or a month, and joins their alarms. Alarms that reach farther are
+few: the statement reads them by an index of their own, and joins their occurrences. The result may contain a few more
+objects, because days in the calendar of a zone are not computed here.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _REACH = "(abs(a.days::bigint) * 86400 + abs(a.seconds) + a.repeat::bigint * a.i
 _DAY, _MONTH = 86400, 2678400
 """Seconds of a day and of 31 days, as in these indexes."""
 _WIDER = "interval '4 days'"
-"""More than a day, and what a ring can lie beside where it is computed to be."""
+"""More than a day, and the greatest error of a computed ring."""
 _MUCH_WIDER = "interval '34 days'"
 _SLACK = "make_interval(hours => case when c.kind <> 0 then 28 else 0 end + case when a.days <> 0 then 26 else 0 end)"
-"""Floating times have their place in some zone, and days have some hours more or less where its offset changes."""
+"""Floating times depend on the zone, and days are some hours longer or shorter where the offset of a zone changes."""
 _FIRST = "(case when a.from_end then c.end_at else c.start_at end) + make_interval(days => a.days, secs => a.seconds)"
 _MOST = 86_400_000_000
-"""Seconds of offsets that are computed with; with longer ones, an object is always looked at."""
+"""The longest offset in seconds that is computed; an object with a longer one is always found."""
 _RINGS = (
     f"(case when {_REACH} > {_MOST} then true "
     f"else {_FIRST} - {_SLACK} < $4 "
@@ -39,14 +39,14 @@ def _ringing(viewer: str) -> str:
     )
 
     def of_occurrences(wider: str, reach: str) -> str:
-        """Objects with an occurrence in a window that is wider, and an alarm of a reach for it."""
+        """Objects with an occurrence in a wider window that has an alarm with this reach."""
         columns = "c.object_id, c.component, c.kind, c.start_at, c.end_at"
         occurrences = stored(columns, f"($3::timestamptz - {wider})", f"($4::timestamptz + {wider})")
         return f"select c.object_id from ({occurrences}) as c join alarm a on {of_occurrence} and {reach} and {_RINGS}"  # noqa: S608
 
     near = of_occurrences(_WIDER, f"{_REACH} <= {_DAY}")
     within_month = of_occurrences(_MUCH_WIDER, f"{_REACH} > {_DAY} and {_REACH} <= {_MONTH}")
-    # The offset keeps this a lookup for each alarm, whatever the planner knows of the tables.
+    # `offset 0` makes this a lookup for each alarm, whatever the statistics of the tables are.
     far = (
         "select a.object_id from alarm a cross join lateral ("  # noqa: S608 - put together from what stands here
         f"select from occurrence c where c.home_id = $1 and {of_occurrence} and {_RINGS} limit 1 offset 0) as c "

@@ -1,4 +1,4 @@
-"""The statement that reads when many calendars are busy."""
+"""The statement that reads the busy times of many calendars."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage_plugins.postgres.changes.occurrence_rows import BUSY, KINDS
 from storage_plugins.postgres.reads.occurrences import PARTIAL, VIEW_BUSY, aware, stored, unexpanded
 
 _AVAILABILITY = -2
-"""In the place of the kind: the object is a VAVAILABILITY, whose occurrences do not say what is busy."""
+"""In place of the kind: the object is a VAVAILABILITY, whose busy times do not follow from its occurrences."""
 _OF_EACH = ("a.home_id", "a.id")
 _IN_VIEW = f"occurrence c join object o on o.home_id = c.home_id and o.id = c.object_id{views.joined('a.viewer')}"
 
@@ -37,7 +37,7 @@ def _merged(kind: int, condition: str, start: str, end: str, *, viewed: bool) ->
 
 
 def _objects(rows: str) -> str:
-    # Without `offset 0` the planner may walk the objects of all homes, where few are in the index.
+    # Without `offset 0` the planner may scan the objects of all homes.
     return f"select a.n, o.kind, 0, null, null, o.id from asked a cross join lateral ({rows} offset 0) as o"  # noqa: S608
 
 
@@ -56,11 +56,11 @@ BUSY_TIMES = f"with asked as (select * from {_ASKED}) " + " union all ".join(  #
         ),
     )
 )
-"""Arguments: homes, collections, and whose view of each it is (null: the owner's); start and end of the window, and of
-the window in which floating times are found.
+"""Arguments: homes, collections, and the viewer of each (null: the owner); start and end of the window, and of the
+window for floating times.
 
-The database merges timed occurrences, and floating ones by their local times, so that the rows that it sends grow with
-the answer and not with the calendars.
+The database merges timed occurrences, and floating ones by their local times, so that the number of rows grows with the
+result and not with the calendars.
 """
 
 

@@ -1,4 +1,4 @@
-"""What others were granted in a home: a column of the statement at the start of every request."""
+"""The grants to others in a home: a column of the first statement of every request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from server.domain.privileges import Privilege
 
 
 def column(depth: int) -> str:
-    """The column, for a target of 2 home, 3 collection, 4 object. Looked for only where somebody else asks."""
+    """The column, for a target of 2 home, 3 collection, 4 object. It is null for the owner and administrators."""
     collection = "null" if depth == 2 else "coalesce(c.id, 0)"
     return (
         f"case when v.id <> p.id and 'admin' <> all(v.roles) then koyomi_grants_1(v.id, p.id, h.id, {collection}) end"

@@ -1,4 +1,4 @@
-"""The statement that reads what the delivery of scheduling messages needs to know of their recipients."""
+"""The statement that reads the data of recipients for the delivery of scheduling messages."""
 
 from __future__ import annotations
 

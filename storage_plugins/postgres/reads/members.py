@@ -17,9 +17,9 @@ _COLUMNS = frozenset(get_args(MemberColumn))
 
 @lru_cache(256)
 def member_columns(names: tuple[str, ...], *, viewed: bool = False, order: str = "o.name") -> str:
-    """Columns of the object `o` for a select list; as the view `v` has them if `viewed`.
+    """Columns of the object `o` for a select list; with `viewed`, in the view `v`.
 
-    The text is null where those before it, in this order, fill a page.
+    The text is null if the texts before it, in this order, fill a page.
     """
     unknown = set(names) - _COLUMNS
     if unknown or not names:
@@ -35,7 +35,7 @@ def member_columns(names: tuple[str, ...], *, viewed: bool = False, order: str =
 
 
 def _object(viewer: str, *, viewed: bool) -> str:
-    """What a statement reads from."""
+    """The FROM clause of a statement."""
     return "object o" + (views.joined(viewer) if viewed else "")
 
 
@@ -73,7 +73,7 @@ def _named(names: tuple[str, ...], *, viewed: bool) -> str:
 
 @lru_cache(256)
 def _named_anywhere(names: tuple[str, ...], *, viewed: bool) -> str:
-    # The limit keeps this a lookup for each name, even in a plan that was made while the tables were empty.
+    # The limit makes this a lookup for each name, even in a plan that was made while the tables were empty.
     join = views.joined("$4") if viewed else ""
     return (
         f"select o.collection_id as its_collection, o.name as its_name, {member_columns(names, viewed=viewed)} "  # noqa: S608
@@ -95,7 +95,7 @@ def _changed(names: tuple[str, ...]) -> str:
 
 @lru_cache(256)
 def _changed_in_view(names: tuple[str, ...]) -> str:
-    """What changed for everybody, and what changed for one person only, each by an index of its own."""
+    """Changes for everybody, and changes of one person's views, each by an index of its own."""
     join = views.joined("$6")
     return (
         f"select {member_columns(names, viewed=True, order='c.at')} from ("  # noqa: S608
@@ -128,23 +128,21 @@ _UIDS = "select o.id, o.uid from object o where o.home_id = $1 and o.collection_
 
 
 def page(columns: Sequence[MemberColumn], *, viewed: bool = False, of_components: bool = False) -> str:
-    """Arguments: home, collection, name behind which the page starts, limit; whose view it is if `viewed`.
-
-    With `of_components` component types come last.
-    """
+    """Arguments: home, collection, name after which the page starts, limit; the viewer if `viewed`; component types if
+    `of_components`."""
     return _page(tuple(columns), viewed=viewed, of_components=of_components)
 
 
 def by_id(columns: Sequence[MemberColumn], *, viewed: bool = False, of_components: bool = False) -> str:
-    """Arguments: home, collection, ids of objects; whose view it is if `viewed`; then as of `page`."""
+    """Arguments: home, collection, ids of objects; then those of `page` after the limit."""
     return _by_id(tuple(columns), viewed=viewed, of_components=of_components)
 
 
 def uids(search: UidSearch | None, *, inbox: bool = False) -> tuple[str, tuple[str, ...]]:
     """The statement that reads ids and UIDs, and its arguments beside home and collection.
 
-    An exact UID is an index lookup, but not in an inbox, which holds few members. Others are compared one by one,
-    without reading a text.
+    An exact UID is an index lookup, except in an inbox, which has few members. Other searches compare all UIDs. No text
+    is read.
     """
     if search is None:
         return _UIDS, ()
@@ -154,18 +152,17 @@ def uids(search: UidSearch | None, *, inbox: bool = False) -> tuple[str, tuple[s
 
 
 def named(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
-    """Arguments: home, collection, names; whose view it is if `viewed`. Rows begin with collection and name."""
+    """Arguments: home, collection, names; the viewer if `viewed`. Rows begin with collection and name."""
     return _named(tuple(columns), viewed=viewed)
 
 
 def named_anywhere(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
-    """Arguments: arrays of homes, collections and names; whose view it is if `viewed`.
-
-    Rows begin with collection and name.
-    """
+    """Arguments: arrays of homes, collections and names; the viewer if `viewed`. Rows begin with collection and
+    name."""
     return _named_anywhere(tuple(columns), viewed=viewed)
 
 
 def changed(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
-    """Arguments: home, collection, revision behind which the page starts, last revision, limit; whose view if so."""
+    """Arguments: home, collection, revision after which the page starts, last revision, limit; the viewer if
+    `viewed`."""
     return _changed_in_view(tuple(columns)) if viewed else _changed(tuple(columns))

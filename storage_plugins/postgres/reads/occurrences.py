@@ -1,7 +1,7 @@
 """Statements that read occurrences by time.
 
-Each length class is an index range of its own, so that one long event does not widen everyone's window; with them come
-the objects of which the window is not all stored.
+Each length class is a separate range of the index, so that one long event does not widen the range for all. The results
+also name the objects whose occurrences in the window are not all stored.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.changes.occurrence_rows import BUSY, KINDS
 
 _LONGEST_RECURRENCE = 100_000
-"""Bytes of a recurrence that is read beside others; of objects with longer ones the texts are read."""
+"""Bytes of a recurrence that is read with others. For objects with longer ones, the texts are read."""
 PARTIAL = -1
-"""In the place of the kind: the object's occurrences in the window are not all stored."""
+"""In place of the kind: the object's occurrences in the window are not all stored."""
 
 
 _CLASSES = ((0, "24 hours"), (1, "744 hours"), (2, None))
@@ -67,7 +67,7 @@ def unexpanded(columns: str, start: str, end: str, *, of: tuple[str, str] = OF_O
 _MATCHING = (
     "and c.kind = 0 and c.matches and coalesce(c.matches_from < $4, true) and coalesce(c.matches_until > $3, true)"
 )
-"""Of timed occurrences, those that overlap the window by RFC 4791 §9.9; what each holds is in the arguments."""
+"""The timed occurrences that overlap the window (RFC 4791 §9.9), as a condition."""
 _TIMING = "c.object_id, c.kind, c.start_at, c.recurrence_id, c.end_at, c.component"
 
 TIMINGS = (
@@ -80,7 +80,7 @@ TIMINGS = (
     )
     + f" limit {MAX_TIMINGS + 1}"
 )
-"""Arguments: home, collection, start and end of the window, and of the window in which floating times are found."""
+"""Arguments: home, collection, start and end of the window, and of the window for floating times."""
 
 # A constant: asyncpg sends the first second of the year 1 as minus infinity, from which nothing can be subtracted.
 _MARGIN = f"interval '{FLOATING_MARGIN // timedelta(hours=1)} hours'"
@@ -88,7 +88,7 @@ _IN_EVERY_ZONE = (
     f"coalesce(c.matches_from < $4::timestamptz - {_MARGIN}, true) "
     f"and coalesce(c.matches_until > $3::timestamptz + {_MARGIN}, true)"
 )
-"""Of floating times and dates, those that overlap the window whatever zone places them."""
+"""The floating times and dates that overlap the window in every zone, as a condition."""
 
 OVERLAPPING = " union all ".join(
     (
@@ -107,19 +107,19 @@ OVERLAPPING = " union all ".join(
         unexpanded(f"o.id, {PARTIAL}, null, null, null, null", "$5", "$6"),
     )
 )
-"""Arguments as of `TIMINGS`. Returns objects, and occurrences only where the zone decides whether they overlap."""
+"""Arguments: as of `TIMINGS`. Returns objects, and those occurrences that overlap the window in some zones only."""
 
 
 VIEW_BUSY = "case when v.object_id is null then o.neutral_busy else v.busy end"
-"""What the components of the object `o` make busy in the view `v`, by their index; null: the same as for the owner."""
+"""The busy types of the components of the object `o` in the view `v`, by their index; null: those of the owner."""
 
 
 @cache
 def recurrences(*, viewed: bool) -> str:
     """The stored recurrences of objects.
 
-    Arguments: home, collection, ids of objects, component types or null; whose view it is if `viewed`.
-    Code before `FIRST_WITH_RECURRENCE` left the recurrence as it was.
+    Arguments: home, collection, ids of objects, component types or null; the viewer if `viewed`. Code before
+    `FIRST_WITH_RECURRENCE` did not write the recurrence.
     """
     return (
         f"select o.id, o.recurrence, {VIEW_BUSY if viewed else 'null'} "  # noqa: S608
@@ -131,7 +131,7 @@ def recurrences(*, viewed: bool) -> str:
 
 
 def stored_recurrences(rows: Sequence[Any]) -> list[StoredRecurrence]:
-    """What `recurrences` gave."""
+    """The recurrences from the rows of `recurrences`."""
     return [
         StoredRecurrence(object_id, recurrence, None if busy is None else tuple(BUSY[number] for number in busy))
         for object_id, recurrence, busy in rows
@@ -149,7 +149,7 @@ def _floating(
     recurrence_id: str = "",
     component: int = 0,
 ) -> Occurrence:
-    """An occurrence without a place, from its start, end, matches_from and matches_until."""
+    """A floating occurrence from its start, end, matches_from and matches_until."""
     start, end, since, until = (None if time is None else aware(time) for time in columns)
     assert start is not None
     assert end is not None
@@ -157,7 +157,7 @@ def _floating(
 
 
 def overlapping(rows: Sequence[Any]) -> Overlapping:
-    """What `OVERLAPPING` gave."""
+    """The result from the rows of `OVERLAPPING`."""
     objects: list[int] = []
     floating: list[tuple[int, Occurrence]] = []
     unexpanded: list[int] = []
@@ -172,7 +172,7 @@ def overlapping(rows: Sequence[Any]) -> Overlapping:
 
 
 def timings(rows: Sequence[Any]) -> Timings:
-    """What `TIMINGS` gave."""
+    """The result from the rows of `TIMINGS`."""
     timed: list[tuple[int, Timing]] = []
     floating: list[tuple[int, Occurrence]] = []
     unexpanded: list[int] = []

@@ -1,4 +1,4 @@
-"""The calendar user addresses of the owner of a home, former ones too: events of before still mean this person."""
+"""The calendar user addresses of the owner of a home, including former ones, which earlier events contain."""
 
 from __future__ import annotations
 

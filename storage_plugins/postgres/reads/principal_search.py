@@ -44,13 +44,13 @@ def _condition(term: Term, arguments: list[object]) -> str:
             f"or exists (select from principal_address a where a.principal_id = p.id and a.address_key like {begins}))"
         )
     if term.field in ("first-name", "last-name"):
-        # Who is no person has no such properties.
+        # Only people have these properties.
         return f"(p.kind = 'individual' and {_COLUMNS[term.field][0 if term.caseless else 1]} like {at})"
     return f"{_COLUMNS[term.field][0 if term.caseless else 1]} like {at}"
 
 
 def pattern(text: str, match: MatchType) -> str:
-    """A pattern of LIKE in which the text stands for itself."""
+    """A pattern of LIKE that matches the text literally."""
     literal = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     if match == "equals":
         return literal

@@ -1,7 +1,7 @@
-"""Who asks and what a path names: the one statement at the start of every request.
+"""The first statement of every request: it reads the viewer and the resources that a path names.
 
-Of principals it gives the version only (`xmin`, the transaction that wrote the row): a worker keeps those that it has
-seen and reads one again when its version is another. Whoever writes a principal's addresses writes its row, too.
+It returns only the versions of principals (`xmin`, the transaction that wrote the row). A worker caches principals, and
+reads one again if its version has changed. Writes of a principal's addresses therefore also write its row.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ BINDING_REVISION = (
     "case when b.deleted_revision is null and b.home_id = b.collection_home_id "
     "then greatest(b.revision, c.revision, w.revision) else b.revision end"
 )
-"""Latest revision of a collection as a member of the home that shows it; of its own, what is in it counts too."""
+"""Latest revision of a collection as a member of the home that shows it; of the home's own collection, its contents
+count, too."""
 COLLECTION = (
     "c.home_id, c.id, b.name, c.kind, b.rights, c.components, greatest(c.revision, w.revision, b.view_revision), "
     f"{BINDING_REVISION}, b.incarnation, c.sync_floor, c.member_count, c.used_bytes, c.created_at, c.modified_at, "
@@ -57,14 +58,14 @@ PRINCIPALS = """
 
 
 class PrincipalCache:
-    """The principals that a worker has seen, with the version of each."""
+    """The principals that a worker has read, with the version of each."""
 
     def __init__(self, size: int = 10_000) -> None:
         self._size = size
         self._known: OrderedDict[int, tuple[int, Principal]] = OrderedDict()
 
     def named(self, row: Any) -> tuple[Principal | None, Principal | None]:
-        """The viewer and the owner in a row of the statement, as far as they are known in the row's versions."""
+        """The viewer and the owner in a row of the statement, if they are cached in the row's versions."""
         viewer = None if row[0] is None else self._get(row[0], row[1])
         if row[2] is None:
             return viewer, None
@@ -84,7 +85,7 @@ class PrincipalCache:
         return None if found is None or found[0] != version else found[1]
 
     def add(self, row: Any) -> Principal:
-        """Keep and give a principal from the columns of `PRINCIPALS`."""
+        """Cache a principal from the columns of `PRINCIPALS`, and return it."""
         id_, version, uid, kind, name, display_name, addresses, roles, disabled, credential_version = row
         found = Principal(
             id_, uid, kind, name, display_name, tuple(addresses), frozenset(roles), disabled, credential_version
@@ -155,7 +156,7 @@ def missing(row: Any, viewer: Principal | None, owner: Principal | None) -> list
 
 
 def resolution(row: Any, target: Target | None, viewer: Principal | None, owner: Principal | None) -> Resolution:
-    """What the statement found, with the principals that it names."""
+    """The result of the statement, with its principals."""
     width = len(row)
     if target is None or target.home is None or owner is None or row[_HOME_AT] is None:
         return Resolution(viewer, owner)
@@ -195,8 +196,8 @@ VIEW_REVISION = (
 
 @cache
 def in_view(*, text: bool) -> str:
-    """The statement that reads a member of another's calendar as somebody sees it. Arguments: home, collection, name,
-    whose view."""
+    """The statement that reads a member of another person's calendar in a view. Arguments: home, collection, name,
+    viewer."""
     return (
         f"select o.id, o.name, o.uid, o.component, {views.viewed('etag')}, o.schedule_tag, {views.viewed('size')}, "  # noqa: S608
         f"o.revision, o.created_at, {views.viewed('modified_at')}, o.time_key, o.properties, coalesce(v.revision, 0), "

@@ -1,4 +1,4 @@
-"""Pages that are bounded by the sum of the sizes of their texts; `server.storage.reads.with_texts` cuts them."""
+"""Pages that are bounded by the sum of the sizes of their texts. `server.storage.reads.with_texts` cuts them."""
 
 from __future__ import annotations
 

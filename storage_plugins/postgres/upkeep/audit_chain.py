@@ -1,8 +1,8 @@
-"""Sealing the audit: a job puts a digest of new rows into a chain, each link of which contains the one before.
+"""Sealing the audit: a job adds a digest of new rows to a chain, in which each seal contains the one before.
 
-Who writes takes no part in it, and so needs no lock that others wait for. A row that is changed, removed or put among
-sealed ones later contradicts its seal; a seal that is changed too contradicts all later ones, and those that were
-noted elsewhere: the job writes each to the log.
+Writers take no part in it, and so need no common lock. A row that is changed, removed or inserted among sealed rows
+does not match its seal. If the seal is changed, too, it does not match the later seals, nor the copies in other places:
+the job writes each seal to the log.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ BATCH = 10_000
 _SETTLING = 1.0
 """Seconds between taking an id and having an id of the transaction, which are parts of one statement."""
 _PATIENCE = 60
-"""How often, a second apart, it is looked whether older transactions have ended."""
+"""Number of checks, a second apart, whether older transactions have ended."""
 _BEGIN = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """A link of the chain."""
+    """A seal: a link of the chain."""
 
     last_id: int
     """The last row that it covers; the first is the one after the seal before."""
@@ -34,7 +34,7 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class BrokenSeal:
-    """Rows that are not those that were sealed."""
+    """Rows that do not match their seal."""
 
     after_id: int
     last_id: int
@@ -42,15 +42,16 @@ class BrokenSeal:
 
 
 async def seal(database: Database, *, batch: int = BATCH, settling: float = _SETTLING) -> list[Seal]:
-    """Seal the rows of all transactions that have ended; gives the new seals, oldest first.
+    """Seal the rows of all transactions that have ended. Returns the new seals, oldest first; none while older
+    transactions run.
 
-    At most one process may do so at a time. Gives none while older transactions do not end.
+    One process at a time may do so.
     """
     last = await _final_id(database, settling)
     before = await _latest(database)
     made: list[Seal] = []
     while before.last_id < last:
-        # Of ids that were taken and given up there are no rows: a seal may cover none of its ids.
+        # Transactions that failed have taken ids without rows, so a seal may cover no row.
         row = await database.fetchrow(
             """
             with rows as (
@@ -71,12 +72,12 @@ async def seal(database: Database, *, batch: int = BATCH, settling: float = _SET
 
 
 async def _final_id(database: Database, settling: float) -> int:
-    """An id below which no row will appear any more; 0 when that cannot be said yet."""
+    """An id below which no row will appear any more; 0 if it is not known yet."""
     taken = await database.fetchval("select pg_sequence_last_value(pg_get_serial_sequence('audit', 'id'))")
     if taken is None or taken <= (await _latest(database)).last_id:
         return 0
     await asyncio.sleep(settling)
-    # Whoever took an id up to this one has a transaction id below this one by now.
+    # All transactions that took an id up to this one have a transaction id below this one now.
     limit = await database.fetchval("select pg_snapshot_xmax(pg_current_snapshot())::text")
     for _ in range(_PATIENCE):
         if await database.fetchval("select pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8", limit):
@@ -91,7 +92,7 @@ async def _latest(database: Database) -> Seal:
 
 
 async def verify(database: Database) -> AsyncIterator[BrokenSeal]:
-    """Give every seal that does not fit its rows, or the seal before it. May run while the server writes."""
+    """Yield every seal that does not match its rows, or the seal before it. May run while the server writes."""
     before = Seal(0, 0, _BEGIN)
     while True:
         row = await database.fetchrow(

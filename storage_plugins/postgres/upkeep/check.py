@@ -1,6 +1,6 @@
-"""Does what is derived agree with what it is derived from? For `koyomi db check`.
+"""Checks whether derived values agree with their sources, for `koyomi db check`.
 
-Every check is one statement, so that it sees one moment and may run while the server writes.
+Every check is one statement, so that it reads one snapshot and may run while the server writes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from storage_plugins.postgres.reads.text_pages import fits
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A stored value that is not what follows from the rest."""
+    """A stored value that differs from the computed one."""
 
     home_id: int
     subject: str
@@ -30,7 +30,7 @@ class Difference:
 
 _HOMES = "select id from home where id > $1 order by id limit $2"
 _SAMPLE = "select id from home order by random() limit $1"
-# Each gives home, subject, what, stored, computed, for the homes of $1.
+# Each returns home, subject, what, stored, computed, for the homes of $1.
 _CHECKS = (
     """
     select c.home_id, 'collection ' || c.id, k.what, k.stored, k.computed
@@ -214,10 +214,10 @@ async def check(
     sample: int | None = None,
     batch: int = 200,
 ) -> AsyncIterator[Difference]:
-    """Give every difference in all homes, or in `sample` homes taken at random.
+    """Yield every difference in all homes, or in `sample` random homes.
 
-    `etag_of` computes the ETag of a text, `render` what others see of an object; without it that is not compared.
-    Holds at most `batch` texts, and those of one page, at once.
+    `etag_of` computes the ETag of a text, `render` the views of an object; without it views are not compared. Holds at
+    most `batch` texts, and those of one page, in memory.
     """
     async for homes in homes_of(database, sample, batch):
         for sql in _CHECKS:
@@ -232,7 +232,7 @@ async def check(
 
 
 async def homes_of(database: Database, sample: int | None, batch: int) -> AsyncIterator[list[int]]:
-    """The ids of all homes in batches, or of `sample` homes taken at random."""
+    """The ids of all homes in batches, or of `sample` random homes."""
     if sample is not None:
         yield [row[0] for row in await database.fetch(_SAMPLE, sample)]
         return
@@ -263,7 +263,7 @@ async def _check_views(
     render: Callable[[SharedObject], Views],
     batch: int,
 ) -> AsyncIterator[Difference]:
-    """What others than the owner see. The text of a view may be written in another way than it would be rendered."""
+    """Differences in the views of an object. The text of a view may be formatted in another way than a rendered one."""
     last = 0
     while rows := await database.fetch(_SHARED, home, last, batch):
         for etag, text, busy, *columns in rows:

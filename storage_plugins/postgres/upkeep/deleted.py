@@ -1,4 +1,5 @@
-"""What was deleted and can be restored: texts in tombstones and in the trash, and collections without a binding."""
+"""Deleted members and collections that can be restored: texts in tombstones and in the trash, collections without
+binding."""
 
 from __future__ import annotations
 
@@ -45,31 +46,31 @@ _RESTORE = call("koyomi_restore_collection_2", 7)
 
 @dataclass(frozen=True, slots=True)
 class DeletedObject:
-    """A member that was deleted, or replaced after that by another of its name."""
+    """A deleted member, whose name may have been used again."""
 
     id: int
     home: HomeKind
     collection: str | None
-    """Its name; None where that was taken since the collection was deleted."""
+    """Its name; None if the name was used again after the collection was deleted."""
     collection_alive: bool
     name: str
     uid: str
     component: str
     deleted_at: datetime
     text: str
-    """Empty in a list of all, which would hold every text at once."""
+    """Empty in a list of all, so that not all texts are in memory."""
     properties: dict[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class DeletedCollection:
-    """A collection that was deleted."""
+    """A deleted collection."""
 
     id: int
     home_id: int
     home: HomeKind
     name: str | None
-    """What it had; None where that was taken since."""
+    """Its last name; None if the name was used again."""
     kind: str
     members: int
     deleted_at: datetime
@@ -97,9 +98,10 @@ async def deleted_collections(
 async def restore_collection(
     database: Database, deleted: DeletedCollection, name: str, restore_days: int, cause: Cause
 ) -> None:
-    """Show a collection again under a name, with all its members.
+    """Bind a deleted collection to a name, with all its members.
 
-    Raises `AlreadyExists` when the name is taken, `NotFound` when it was restored, or deleted too long ago.
+    Raises `AlreadyExists` if the name is taken, and `NotFound` if the collection was restored already, or deleted too
+    long ago.
     """
     arguments = (deleted.home_id, deleted.id, name, restore_days, *by(cause))
     sql, values = recorded(_RESTORE, arguments, cause)

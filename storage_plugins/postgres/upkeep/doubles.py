@@ -1,4 +1,4 @@
-"""Meetings of which a home has several: all but one are plain objects, for `koyomi db check`."""
+"""Meetings that a home has several times: all except one are plain objects. For `koyomi db check`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DOUBLES = """
 
 @dataclass(frozen=True, slots=True)
 class Double:
-    """A meeting that is a plain object, since another of its home is the scheduling object of its UID."""
+    """A meeting that is a plain object, because another object of its home is the scheduling object of its UID."""
 
     owner: str
     """The name of the home's owner."""
@@ -39,7 +39,7 @@ class Double:
 
 
 async def doubles(database: Database, *, sample: int | None = None, batch: int = 200) -> AsyncIterator[Double]:
-    """Those in live collections of all homes, or of `sample` homes taken at random."""
+    """The doubles in live collections of all homes, or of `sample` random homes."""
     async for homes in homes_of(database, sample, batch):
         for row in await database.fetch(_DOUBLES, homes):
             yield Double(*row)

@@ -1,7 +1,7 @@
-"""Alarms get the time of their next ring when the last one is over, and where a write left it to be computed.
+"""Computing the next ring of alarms: of those that have rung, and of those whose write did not compute it.
 
-Nothing that clients synchronise changes, so that it takes no revision. An alarm that a writer has replaced meanwhile is
-left alone: its row is another version.
+Nothing that clients synchronise changes, so this takes no revision. An alarm that a writer has replaced meanwhile is
+not changed: its row has another version.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ _MOVE = """
 
 
 async def move_alarms_on(database: Database, now: datetime, *, seconds: float | None = None) -> int:
-    """Give alarms that rang more than `KEPT` ago, and new ones of personal copies, their next time; returns how many.
+    """Compute the next ring of alarms that rang more than `KEPT` ago, and of new ones in personal copies. Returns their
+    number.
 
-    Stops after `seconds`. Can be stopped at any point and called again: what is done is due later.
+    Stops after `seconds`. Can be interrupted at any point and called again.
     """
     moved, end = 0, None if seconds is None else time.monotonic() + seconds
     since, place = now - KEPT, FIRST

@@ -1,7 +1,7 @@
-"""Stored occurrences are computed again: those of endless series as time goes by, and those in zones that changed.
+"""Computing stored occurrences again: those of endless series as time passes, and those in changed zones.
 
-This changes nothing that clients synchronise, so it takes no revision. Objects are read in pages and computed outside a
-transaction; one that was changed or deleted meanwhile is left alone, since its writer has computed it.
+Nothing that clients synchronise changes, so this takes no revision. Objects are read in pages and computed outside a
+transaction. An object that was changed or deleted meanwhile is skipped: its writer has computed its occurrences.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TEXTS_AT_ONCE = 50
 _BYTES_AT_ONCE = 4 * 1024 * 1024
 """Bytes of the texts that are read at once, unless one alone has more."""
 _COLUMNS = "o.home_id, o.id, o.size"
-# At least a third of the time that the stored occurrences cover lies ahead: of three years, one.
+# At least a third of the time that the stored occurrences cover is in the future: one of three years.
 _HORIZON = f"""
     select {_COLUMNS}, o.expanded_until from object o
     where o.expanded_until < $1::timestamptz + interval '366 days' and o.deleted_revision is null
@@ -80,7 +80,7 @@ _ROLE = "select koyomi_derived_role_1($1, $2, $3, $4, $5)"
 _GIVE_UP = "update object set time_key = $4, derived = $5 where home_id = $1 and id = $2 and revision = $3"
 _REPLACE = "select koyomi_store_occurrences_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 _REMOVE_ALARMS = "delete from alarm where home_id = $1 and object_id = $2 and viewer_id = 0"
-# When alarms of personal copies ring next is to be computed: their occurrences are others now.
+# The next rings of alarms in personal copies are computed later, for the new occurrences.
 _RESET_ALARMS = """
     update alarm set next_at = '-infinity', floating = false
     where home_id = $1 and object_id = $2 and viewer_id <> 0 and next_at is distinct from '-infinity'
@@ -89,7 +89,7 @@ _BUSY_WITHOUT = (
     "(select array_agg(case when n = any($3::int[]) then 0 else b end order by n) "
     "from unnest({column}) with ordinality as t (b, n))"
 )
-# What others see as busy, without the components (numbered from 1) that the owner has declined.
+# The busy types in views, without the components (numbered from 1) that the owner has declined.
 _FREE_FOR_OTHERS = (
     f"update object set neutral_busy = {_BUSY_WITHOUT.format(column='neutral_busy')} "  # noqa: S608
     "where home_id = $1 and id = $2 and neutral_busy is not null",
@@ -104,9 +104,9 @@ log = structlog.get_logger()
 
 
 async def roll_horizon(database: Database, now: datetime, *, seconds: float | None = None) -> int:
-    """Compute the series anew whose stored occurrences soon end; gives how many.
+    """Compute the series again whose stored occurrences end soon. Returns their number.
 
-    Stops after `seconds`; the next call goes on, since what is done is due later.
+    Stops after `seconds`; the next call continues.
     """
     rolled, end = 0, None if seconds is None else time.monotonic() + seconds
     place: tuple[object, ...] = (datetime.min.replace(tzinfo=UTC), 0, 0)
@@ -126,7 +126,7 @@ async def roll_horizon(database: Database, now: datetime, *, seconds: float | No
 
 @dataclass(frozen=True, slots=True)
 class ZoneData:
-    """The zone data of this server, against what the stored occurrences were computed from."""
+    """The zone data of this server, compared with the data of the stored occurrences."""
 
     stored: str
     """Version that they were computed from."""
@@ -137,7 +137,7 @@ class ZoneData:
 
     @property
     def current(self) -> bool:
-        """Whether nothing is left to be computed anew."""
+        """Whether no object must be computed again."""
         return self.stored == iana.version()
 
 
@@ -156,9 +156,10 @@ async def zone_data(database: Database) -> ZoneData:
 
 
 async def use_zone_data(database: Database) -> ZoneData:
-    """Begin to use this server's zone data. Raises `DatabaseError` when the occurrences come from newer data.
+    """Begin to use this server's zone data.
 
-    From then on servers with older data refuse to start, so that two never answer differently for long.
+    After that, servers with older data refuse to start, so that two servers do not answer differently for long. Raises
+    `DatabaseError` if the occurrences were computed with newer data.
     """
     found = await zone_data(database)
     ours = iana.version()
@@ -178,7 +179,7 @@ async def use_zone_data(database: Database) -> ZoneData:
 
 
 async def affected(database: Database, zones: Collection[str]) -> list[tuple[str, int]]:
-    """Names of the principals that have objects in these zones, with how many."""
+    """Names of the principals that have objects in these zones, with the number of objects."""
     return [(str(row[0]), int(row[1])) for row in await database.fetch(_AFFECTED, sorted(zones))]
 
 
@@ -188,9 +189,9 @@ async def reexpand(
     zones: Collection[str] | None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Compute the objects of these zones anew, or all of them (None); gives how many.
+    """Compute the objects of these zones again; None: all objects. Returns their number.
 
-    `progress` is told how many there have been. Can be stopped at any point and repeated.
+    `progress` is called with the number of computed objects. Can be interrupted at any point and repeated.
     """
     done = 0
     async for rows in _pages(database, zones):
@@ -200,7 +201,8 @@ async def reexpand(
 
 
 async def follow_zone_data(database: Database, now: datetime) -> int:
-    """Compute anew what the update of the zone data changed, and note that this is done; gives how many objects."""
+    """Compute the objects again that an update of the zone data concerns, and store that this is done. Returns their
+    number."""
     found = await zone_data(database)
     if found.current or found.newest > iana.version():
         return 0
@@ -252,7 +254,7 @@ async def compute(database: Database, rows: Sequence[Any], now: datetime, end: f
             try:
                 found = await asyncio.to_thread(_derived, row, now)
             except Exception as error:
-                # The other objects are computed all the same.
+                # The other objects are computed.
                 reason = type(error).__name__
                 log.warning("object_not_expanded", home_id=row["home_id"], object_id=row["id"], reason=reason)
                 key = derivation.versioned("")
@@ -267,7 +269,7 @@ async def compute(database: Database, rows: Sequence[Any], now: datetime, end: f
 
 @dataclass(frozen=True, slots=True)
 class _Derived:
-    """What follows from a text."""
+    """The values that are derived from a text."""
 
     materialised: Materialised
     declined: frozenset[int]
@@ -285,7 +287,7 @@ def _derived(row: Any, now: datetime) -> _Derived:
 
 
 async def _store(database: Database, row: Any, found: _Derived) -> bool:
-    """Put the occurrences in the place of the stored ones; False when the object has changed since it was read."""
+    """Replace the stored occurrences. Returns False if the object has changed since it was read."""
     home_id, object_id = row["home_id"], row["id"]
     arguments = occurrence_rows.arguments(found.materialised)
     async with database.transaction() as connection:

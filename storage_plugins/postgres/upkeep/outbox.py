@@ -1,7 +1,7 @@
-"""Pruning the outbox behind its consumers.
+"""Pruning the outbox.
 
-Each durable consumer has a row in `consumer_position`. What it has not read stays, up to a limit: a consumer that lags
-further is marked (`anew`): it derives its work from the tables, and then reads the outbox from its end.
+Each durable consumer has a row in `consumer_position`. Rows that it has not read are kept, up to a limit. A consumer
+that is further behind is marked (`anew`): it derives its work from the tables, and then reads the outbox from its end.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ log = structlog.get_logger()
 
 
 async def prune_outbox(database: Database, age: timedelta, longest_lag: timedelta, *, batch: int = 1000) -> int:
-    """Delete rows that are older than `age` and that all consumers have read; returns how many.
+    """Delete rows that are older than `age` and that all consumers have read. Returns their number.
 
-    A consumer with an unread row older than `longest_lag` is marked to start again from the tables; its unread rows do
-    not stay.
+    A consumer with an unread row older than `longest_lag` is marked to start again from the tables; its unread rows are
+    deleted, too.
     """
     for row in await database.fetch(_MARK_LAGGING, longest_lag):
         log.warning("consumer_starts_anew", consumer=row[0])

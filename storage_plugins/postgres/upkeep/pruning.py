@@ -1,8 +1,8 @@
-"""Jobs that remove what is no longer needed: tombstones, texts that could be restored, deleted collections.
+"""Jobs that remove old rows: tombstones, texts that could be restored, deleted collections.
 
-Each function works in batches of short transactions, may run on several servers at once and can be stopped at any
-point. Tombstones go in two steps, at least `_SETTLING` apart: first the floor of tokens rises, so that no sync that
-began before misses a removal, then the rows go.
+Each function works in batches of short transactions, may run on several servers at once and can be interrupted at any
+point. Tombstones are removed in two steps, at least `_SETTLING` apart: first the sync floor rises, so that no running
+sync misses a removal, then the rows are deleted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from storage_plugins.postgres.database import Database
 
 _SETTLING = timedelta(hours=1)
 
-# Rows that are deleted here counted against their home. So the jobs lock homes before the rows in them, as writers do.
+# Deleted rows change the bytes of their home. So the jobs lock homes before the rows in them, as writers do.
 _HOMES_OF_TEXTS = """
     select h.id from home h where h.id in (
         select home_id from object where deleted_at < clock_timestamp() - $1::interval and text is not null
@@ -41,7 +41,7 @@ _FORGET_TRASH = """
         order by deleted_at limit $2 for update skip locked
     )
 """
-# A collection that loses members cannot be restored any more. The lock keeps it from being restored meanwhile.
+# A collection without all its members cannot be restored. The lock prevents that it is restored meanwhile.
 _MARK_COLLECTIONS = """
     update collection c set members_forgotten = true
     from (
@@ -185,7 +185,7 @@ _FORGET_MESSAGES = """
 
 
 async def forget_deleted(database: Database, restore: timedelta, *, batch: int = 500) -> int:
-    """Forget texts and members that were deleted more than `restore` ago; gives how many."""
+    """Remove texts and members that were deleted more than `restore` ago. Returns their number."""
     forgotten = await repeat_in_homes(database, _HOMES_OF_TEXTS, _FORGET_TEXTS, restore, batch)
     forgotten += await repeat_in_homes(database, _HOMES_OF_TRASH, _FORGET_TRASH, restore, batch)
     await repeat(database, _MARK_COLLECTIONS, restore, batch)
@@ -193,7 +193,7 @@ async def forget_deleted(database: Database, restore: timedelta, *, batch: int =
 
 
 async def forget_messages(database: Database, age: timedelta, *, batch: int = 500) -> int:
-    """Drop what homes know of scheduling messages about UIDs that they have no object of, once it is older than `age`.
+    """Remove the states of scheduling messages about UIDs without object in the home, if they are older than `age`.
 
     Returns the number of UIDs.
     """
@@ -201,9 +201,10 @@ async def forget_messages(database: Database, age: timedelta, *, batch: int = 50
 
 
 async def prune_tombstones(database: Database, retention: timedelta, *, batch: int = 500) -> int:
-    """End sync tokens older than `retention` and drop the tombstones that only they needed; gives how many.
+    """Invalidate sync tokens older than `retention`, and delete the tombstones that only these needed. Returns their
+    number.
 
-    What can still be restored must be younger than `retention`.
+    Members that can be restored must be younger than `retention`.
     """
     await repeat(database, _RAISE_COLLECTION_FLOORS, retention, batch)
     await repeat(database, _RAISE_HOME_FLOORS, retention, batch)

@@ -1,5 +1,5 @@
-"""Objects are derived again whose columns an older version of the code derived (`server.calendar.derivation`), or other
-addresses of their owner.
+"""Deriving objects again whose columns come from an older version of the code (`server.calendar.derivation`), or from
+former addresses of their owner.
 
 This takes no revision, as all of `storage_plugins.postgres.upkeep.occurrence_jobs`.
 """
@@ -40,7 +40,7 @@ _OTHER_OWNERS = f"""
     select h.id, o.addresses from home h cross join lateral (select {_ADDRESSES} as addresses) as o
     where h.kind = 'calendar' and h.id > $1 and h.owner_addresses <> o.addresses order by h.id limit $2
 """  # noqa: S608
-# Homes without events, such as those of new people, need nothing else.
+# Homes without events, such as those of new people, need no more.
 _SET_OWNERS_WITHOUT_EVENTS = f"""
     update home h set owner_addresses = {_ADDRESSES}
     where h.id in (
@@ -68,12 +68,12 @@ _SET_OWNER = "update home set owner_addresses = $2 where id = $1"
 
 
 async def outdated(database: Database) -> int:
-    """How many objects have columns that an older version of the code derived."""
+    """The number of objects whose columns an older version of the code derived."""
     return int(await database.fetchval(_COUNT_OUTDATED, VERSION))
 
 
 async def any_outdated(database: Database) -> bool:
-    """Whether an older version of the code derived the columns of some object."""
+    """Whether there is an object whose columns an older version of the code derived."""
     return bool(await database.fetchval(_ANY_OUTDATED, VERSION))
 
 
@@ -84,9 +84,9 @@ async def rederive(
     seconds: float | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Compute the objects again whose columns an older version of the code derived; returns how many.
+    """Derive the objects again whose columns an older version of the code derived. Returns their number.
 
-    Stops after `seconds`. Can be stopped at any point and called again: an object that is done has this version.
+    Stops after `seconds`. Can be interrupted at any point and called again: derived objects have the new version.
     """
     done, end = 0, None if seconds is None else time.monotonic() + seconds
     while end is None or time.monotonic() < end:
@@ -98,14 +98,14 @@ async def rederive(
             if end is not None and time.monotonic() >= end:
                 break
         done += computed
-        # Objects that servers of an older version write meanwhile are left for the next call.
+        # The next call derives objects that servers of an older version write meanwhile.
         if len(rows) < PAGE or not computed:
             break
     return done
 
 
 async def follow_owners(database: Database, *, seconds: float | None = None) -> int:
-    """Mark the events of people whose name or addresses have changed for `rederive`; returns how many events.
+    """Mark the events of people whose name or addresses have changed for `rederive`. Returns the number of events.
 
     The new addresses decide which events the person has declined. Stops after `seconds`. Can be interrupted at any
     point and called again.

@@ -1,9 +1,9 @@
-"""The planner's statistics follow a database that grows from nothing.
+"""Updating the planner's statistics of a growing database.
 
-A plan is made once for each connection. While tables are small, every index looks as good as any other, and what was
-chosen then would be kept until autovacuum comes by, a minute later: an import would get slower with every object.
-So whoever writes looks soon after its first writes, and then at doubling distances, which tables have grown beyond
-what is known of them; analyzing those makes every connection plan anew.
+Each connection makes a plan once. While tables are small, all indexes seem equally good, and a bad choice would stay
+until autovacuum runs, a minute later: an import would become slower with every object. So a worker checks soon after
+its first writes, and then at doubling intervals, which tables have grown since they were analyzed. It analyzes these,
+after which every connection makes new plans.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from storage_plugins.postgres.database import Database
 _FIRST_LOOK = 0.5
 """Seconds after the first write."""
 _LAST_LOOK = 60.0
-"""Distance from which on autovacuum does as well. After as long a pause it begins anew."""
+"""The longest interval; later autovacuum suffices. After a pause without writes of this length it begins again."""
 _ROWS = 50
 
 _GROWN = """
@@ -28,7 +28,7 @@ _GROWN = """
 
 
 class Statistics:
-    """Looks after one worker's writes."""
+    """Checks the tables after the writes of one worker."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -36,13 +36,13 @@ class Statistics:
         self._written = False
 
     def written(self) -> None:
-        """Say that something was written."""
+        """Called after a write."""
         self._written = True
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop checking."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -62,7 +62,7 @@ class Statistics:
         self._task = None
 
     async def refresh(self) -> list[str]:
-        """Analyze the tables that have grown by half; gives their names."""
+        """Analyze the tables that have grown by half. Returns their names."""
         grown = [str(row[0]) for row in await self._database.fetch(_GROWN, _ROWS)]
         for table in grown:
             await self._database.fetch(f"analyze (skip_locked) {table}")

@@ -88,6 +88,7 @@ async def test_a_method_that_nobody_knows_is_501(person: Person) -> None:
     """RFC 9110 §9.1."""
     (await person.http("PURGE", person.calendar)).refused(501)
     assert (await person.http("FROBNICATE", person.calendar)).status in (400, 501)
+    assert (await person.http("*", person.calendar)).status in (400, 501)
 
 
 async def test_methods_that_a_kind_of_resource_lacks_say_what_is_possible(person: Person) -> None:

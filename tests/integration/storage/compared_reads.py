@@ -12,7 +12,7 @@ from server.domain.occurrences import FLOATING_MARGIN
 from server.domain.principal_search import PrincipalSearch, Term
 from server.domain.rows import MemberColumn
 from server.storage.reads import BusyTimes
-from server.storage.scheduling import AddressSearch
+from server.storage.scheduling import AddressSearch, BusyCalendar
 from tests.integration.storage.alike import Alike, by_id
 from tests.integration.storage.one_of_two import GROUP, PEOPLE, Database
 
@@ -40,6 +40,7 @@ async def require_same_reads(one: Database, other: Database, alike: Alike) -> No
         for kind in HOMES:
             for viewer in PEOPLE:
                 await _home(one, other, alike, owner, viewer, kind)
+    await _busy_people(one, other, alike)
     for owner in PEOPLE:
         for viewer in PEOPLE:
             await _lookups(one, other, alike, owner, viewer)
@@ -175,6 +176,23 @@ async def _times(one: Database, other: Database, alike: Alike, first: Collection
             sorted(counterparts, key=lambda each: each.object_id),
             where,
         )
+
+
+async def _busy_people(one: Database, other: Database, alike: Alike) -> None:
+    for start, end in WINDOWS:
+        window, wide = (start, end), (start - FLOATING_MARGIN, end + FLOATING_MARGIN)
+        people = await one.storage.busy_people([one.ids[name] for name in PEOPLE], window, wide)
+        same = await other.storage.busy_people([other.ids[name] for name in PEOPLE], window, wide)
+        for name, first, second in zip(PEOPLE, people, same, strict=True):
+            assert sorted(first.merged) == sorted(second.merged), f"{name} from {start}"
+            calendars = sorted(first.calendars, key=_name), sorted(second.calendars, key=_name)
+            assert [(_name(each), each.timezone, _busy(each.times, alike)) for each in calendars[0]] == [
+                (_name(each), each.timezone, _busy(each.times)) for each in calendars[1]
+            ], f"{name} from {start}"
+
+
+def _name(calendar: BusyCalendar) -> str:
+    return calendar.place.collection or ""
 
 
 def _busy(found: BusyTimes, alike: Alike | None = None) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 import pytest_asyncio
@@ -13,11 +14,14 @@ from server.domain.errors import InvalidPrincipal, NotFound
 from server.domain.grants import Ace
 from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
+from server.jobs.running import handovers
 from server.services.principals import changes as principals
 from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.changes import handover as handing_over
+from storage_plugins.postgres.changes import handover_copies
 from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.jobs import PostgresJobs
 from storage_plugins.postgres.upkeep.deleted import deleted_collections, deleted_objects, restore_collection
 from storage_plugins.postgres.upkeep.pruning import prune_tombstones
 from tests.integration.storage.conftest import Person, assert_consistent, make_person
@@ -135,6 +139,7 @@ async def test_everything_goes_over_under_free_names(storage, directory):
     with pytest.raises(NotFound):
         await principals.find(ACTOR, directory, ada.uid, deleted=True)
     assert await rows_of(storage, ada.id) == 0
+    assert await job_of(storage) == []
 
 
 async def test_what_changes_while_it_is_copied_is_copied_again(storage, directory):
@@ -180,22 +185,9 @@ async def test_it_is_ended_after_it_was_broken_off(storage, directory, monkeypat
     ada, bob = await make_person(storage), await make_person(storage)
     for name in "abcde":
         await put(storage, await ada.collection(), name)
-    begun = 0
-    transaction = storage.database.transaction
-
-    class Killed(Exception):
-        pass
-
-    def killed():
-        nonlocal begun
-        begun += 1
-        if begun > after:
-            raise Killed
-        return transaction()
-
     monkeypatch.setattr(handing_over, "BATCH", 2)
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(storage.database, "transaction", killed)
+        patched.setattr(storage.database, "transaction", killed_after(storage, after))
         await principals.hand_over(ACTOR, directory, ada.name, bob.name)
     await assert_consistent(storage)
     assert (await directory.principal(ada.name)).disabled_at is not None
@@ -203,6 +195,101 @@ async def test_it_is_ended_after_it_was_broken_off(storage, directory, monkeypat
     assert await names(storage, bob) == {"calendar", "tasks", "calendar-2", "tasks-2"}
     assert set(await texts(storage, await bob.collection("calendar-2"))) == set("abcde")
     assert await rows_of(storage, ada.id) == 0
+
+
+class Killed(Exception):
+    """The process that hands over is gone."""
+
+
+def killed_after(storage, transactions):
+    """A way to begin transactions that ends after some."""
+    begin, begun = storage.database.transaction, itertools.count()
+
+    def transaction():
+        if next(begun) >= transactions:
+            raise Killed
+        return begin()
+
+    return transaction
+
+
+def job_of(storage):
+    return PostgresJobs(storage.database).jobs("handovers", None, 9)
+
+
+async def run_job(storage):
+    """Let a worker take the job, as if it were due, and run it."""
+    await storage.database.fetch("update job set not_before = now()")
+    queue = PostgresJobs(storage.database)
+    taken = await queue.take(["handovers"])
+    await handovers(storage.database).handler(taken)
+    assert await queue.finish(taken, None)
+
+
+@pytest.mark.parametrize("after", [1, 3, 6, 8, 10, 12, 14, 16])
+async def test_a_server_goes_on_where_the_command_was_broken_off(storage, directory, monkeypatch, after):
+    ada, bob = await make_person(storage), await make_person(storage)
+    for name in "abcde":
+        await put(storage, await ada.collection(), name)
+    monkeypatch.setattr(handing_over, "BATCH", 2)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(storage.database, "transaction", killed_after(storage, after))
+        await principals.hand_over(ACTOR, directory, ada.name, bob.name)
+    if not (await directory.principal(ada.uid)).deleted:  # else it is being removed
+        await assert_consistent(storage)
+    assert await PostgresJobs(storage.database).take(["handovers"]) is None, "somebody may be at it"
+    await run_job(storage)
+    assert await names(storage, bob) == {"calendar", "tasks", "calendar-2", "tasks-2"}
+    assert set(await texts(storage, await bob.collection("calendar-2"))) == set("abcde")
+    assert await rows_of(storage, ada.id) == 0
+    assert await job_of(storage) == []
+
+
+async def test_the_job_shows_how_far_it_has_come(storage, directory, monkeypatch):
+    ada, bob = await make_person(storage), await make_person(storage)
+    for name in "abcde":
+        await put(storage, await ada.collection(), name)
+    monkeypatch.setattr(handing_over, "BATCH", 2)
+    await directory.begin_handover(ada.id, bob.id, CAUSE)
+    seen = []
+    for one in await directory.handovers(ada.id, bob.id):
+        async for _ in directory.hand_over(one, "Ada", CAUSE):
+            (job,) = await job_of(storage)
+            seen.append((job.state, job.done, job.total))
+    assert [done for _, done, _ in seen if done] == [2, 4, 5, 5, 5, 5]
+    assert {(state, total) for state, _, total in seen} == {("queued", 5)}
+    await principals.hand_over(ACTOR, directory, ada.name, bob.name)
+    assert await job_of(storage) == []
+
+
+async def test_a_job_for_one_is_not_begun_for_another(storage, directory):
+    ada, bob, eve = [await make_person(storage) for _ in range(3)]
+    await directory.begin_handover(ada.id, bob.id, CAUSE)
+    with pytest.raises(InvalidPrincipal, match="somebody else"):
+        await principals.hand_over(ACTOR, directory, ada.name, eve.name)
+    await directory.begin_handover(ada.id, bob.id, CAUSE)
+    assert [dict(job.payload) for job in await job_of(storage)] == [{"person": ada.id, "to": bob.id}]
+    await principals.delete(ACTOR, directory, bob.name, purge=True)
+    await principals.hand_over(ACTOR, directory, ada.name, eve.name)
+    assert await job_of(storage) == []
+
+
+async def test_a_job_of_somebody_who_is_gone_is_over(storage, directory):
+    ada, bob = await make_person(storage), await make_person(storage)
+    await directory.begin_handover(ada.id, bob.id, CAUSE)
+    await storage.database.fetch("update job set lock_key = null, queueing_key = null where kind = 'handovers'")
+    await principals.hand_over(ACTOR, directory, ada.name, bob.name)
+    await run_job(storage)
+
+
+@pytest.mark.parametrize("bound", ["SET_BYTES", "SET_OCCURRENCES"])
+async def test_a_batch_is_bounded_in_bytes_and_occurrences(storage, directory, monkeypatch, bound):
+    ada, bob = await make_person(storage), await make_person(storage)
+    for name in "abc":
+        await put(storage, await ada.collection(), name, occurrences=3)
+    monkeypatch.setattr(handover_copies, bound, 5)
+    one = next(each for each in await directory.handovers(ada.id, bob.id) if each.name == "calendar")
+    assert [members async for members in directory.hand_over(one, "Ada", CAUSE)] == [1, 1, 1, 0]
 
 
 async def test_objects_are_copied_together_with_their_occurrences(storage, directory):

@@ -36,7 +36,7 @@ OTHERS = {
     "koyomi_store_view_alarms_1": "derives alarms of personal copies from before they were rows",
 }
 MODULES = {
-    "changes/handover_copies.py": "hands collections over to another person, whose home takes the rows in batches",
+    "changes/handover_copies.py": "hands collections over; for a while members are in two homes under one id",
     "changes/views.py": "forgets personal copies of those who have not seen the calendar for long",
     "upkeep/next_alarms.py": "moves alarms on to their next ring; no revision moves",
     "upkeep/occurrence_jobs.py": "derives occurrences, alarms and busy types anew; no revision moves",

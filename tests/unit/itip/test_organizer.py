@@ -633,6 +633,19 @@ def test_an_override_that_an_answer_made_stays_until_its_instance_goes() -> None
     assert list(partstats(stored(moved), person(2))) == [MASTER]
 
 
+def test_a_delegate_stays_until_the_organizer_has_read_of_them() -> None:
+    to = ';DELEGATED-TO="mailto:user05@example.com"'
+    by = 'ATTENDEE;CN="User 05";PARTSTAT=ACCEPTED;DELEGATED-FROM="mailto:user02@example.com":mailto:user05@example.com'
+    old = meeting("SUMMARY:A", people=(organizer(), attendee(2, "DELEGATED", to), by))
+    unread = plan(old, meeting("SUMMARY:B", people=(organizer(), attendee(2, "NEEDS-ACTION", ";RSVP=TRUE"))))
+    assert [name for _, name, _ in sent(unread)] == ["user02", "user05"]
+    assert partstats(stored(unread), person(5)) == {MASTER: "ACCEPTED"}
+    assert "PARTSTAT=DELEGATED;RSVP" not in stored(unread).text
+    assert to in stored(unread).text.replace("\r\n ", "")
+    removed = plan(old, meeting("SUMMARY:A", people=(organizer(), attendee(2, "DELEGATED", to))))
+    assert sent(removed) == [("REQUEST", "user02", (MASTER,)), ("CANCEL", "user05", (MASTER,))]
+
+
 # -- options ----------------------------------------------------------------------------------------------------------
 
 
@@ -644,8 +657,10 @@ def test_a_meeting_that_is_restored_has_a_later_sequence() -> None:
 
 def test_a_series_that_the_server_divides_asks_nobody() -> None:
     """recurrence-splitting: both parts get SEQUENCE+1 and keep PARTSTAT, without inbox items."""
-    made = plan(meeting(DAILY), meeting("RRULE:FREQ=DAILY;COUNT=3"), quiet=True)
-    assert sent(made) == [("request", name, (MASTER,)) for name in ("user02", "user03")]
+    people = (*PEOPLE, "ATTENDEE;PARTSTAT=ACCEPTED:mailto:other@elsewhere.example")
+    made = plan(meeting(DAILY, people=people), meeting("RRULE:FREQ=DAILY;COUNT=3", people=people), quiet=True)
+    here = [("request", name, (MASTER,)) for name in ("user02", "user03")]
+    assert sent(made) == [*here, ("REQUEST", "other@elsewhere.example", (MASTER,))]
     assert sequences(made.object) == [1]
     later = plan(None, meeting("RRULE:FREQ=DAILY;COUNT=2"), quiet=True, sequence_floor=0)
     assert partstats(stored(later), person(2)) == {MASTER: "ACCEPTED"}

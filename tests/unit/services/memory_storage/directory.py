@@ -207,6 +207,11 @@ class MemoryDirectory(Removal):
             for number, (name, of_kind, components) in enumerate(first, 1):
                 add_collection(tables, home.id, NewCollection(name, of_kind, components), number, at)
 
+    async def begin_handover(self, principal_id: int, to_principal_id: int, cause: Cause) -> None:
+        """No job goes on with it here."""
+        if self.tables.principals[principal_id].disabled_at is None:
+            await self.write_principals([PrincipalChange(principal_id, disabled=True)], cause)
+
     async def write_relations(self, changes: Sequence[RelationChange], cause: Cause) -> None:
         tables = self.tables
         async with tables.transaction():

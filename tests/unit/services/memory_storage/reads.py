@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -13,13 +14,24 @@ from server.domain.collation import ascii_lower
 from server.domain.errors import NotFound
 from server.domain.grants import NO_GRANTS
 from server.domain.objects import Collection, Home, Target
+from server.domain.occurrences import Busy
 from server.domain.principals import name_key
 from server.domain.resolution import Resolution
 from server.domain.rows import MemberColumn, Row
 from server.storage.reads import MAX_TIMINGS, BusyTimes, Overlapping, SharedObject, StoredRecurrence, Timings
-from server.storage.scheduling import AddressedPrincipal, AddressSearch, Mailbox, SchedulingObject
+from server.storage.scheduling import (
+    AddressedPrincipal,
+    AddressSearch,
+    BusyCalendar,
+    Mailbox,
+    PersonBusy,
+    SchedulingObject,
+)
 from tests.unit.services.memory_storage import seen, times
 from tests.unit.services.memory_storage.tables import HomeRow, ObjectRow, PrincipalRow, Tables
+
+TRANSPARENCY = "{urn:ietf:params:xml:ns:caldav}schedule-calendar-transp"
+_TRANSPARENT = re.compile("[<:]transparent[ />]")
 
 INSTALLATION = UUID(int=1)
 
@@ -287,6 +299,31 @@ class MemoryReads:
         self, calendars: Sequence[Collection], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
     ) -> Sequence[BusyTimes]:
         return [times.busy_times(self._members(calendar), window, floating) for calendar in calendars]
+
+    async def busy_people(
+        self, people: Sequence[int], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> Sequence[PersonBusy]:
+        return [await self._busy_person(person, window, floating) for person in people]
+
+    async def _busy_person(
+        self, person: int, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+    ) -> PersonBusy:
+        owner, home = self.tables.principals.get(person), self.tables.home(person, "calendar")
+        merged: list[tuple[Busy, datetime, datetime]] = []
+        calendars: list[BusyCalendar] = []
+        if owner is None or home is None:
+            return PersonBusy(merged, calendars)
+        for binding in self.tables.live_bindings(home.id):
+            if self.tables.live_collection(binding.collection_id) is None:
+                continue
+            calendar = seen.collection(self.tables, binding, person)
+            if calendar.kind == "calendar" and not _TRANSPARENT.search(calendar.properties.get(TRANSPARENCY, "")):
+                found = times.busy_times(self._members(calendar), window, floating)
+                merged += found.merged
+                if found.floating or found.unexpanded or found.availability:
+                    place = Target(owner.uid, "uid", "calendar", calendar.name)
+                    calendars.append(BusyCalendar(place, calendar.timezone, replace(found, merged=())))
+        return PersonBusy(times.united(merged), sorted(calendars, key=lambda each: each.place.collection or ""))
 
     async def recurrences(
         self, collection: Collection, ids: Sequence[int], *, components: Sequence[str] | None = None

@@ -113,20 +113,28 @@ def _without_busy(row: Occurrence, recurrence_id: str, component: int) -> Occurr
 def busy_times(members: Sequence[Member], window: Window, floating: Window) -> BusyTimes:
     """As `Reads.busy_times`, of one calendar."""
     return BusyTimes(
-        list(_merged(members, window, timed=True)),
-        list(_merged(members, floating, timed=False)),
+        united(_busy(members, window, timed=True)),
+        united(_busy(members, floating, timed=False)),
         unexpanded(members, floating),
         [each.row.id for each in members if each.row.content.component == "VAVAILABILITY"],
     )
 
 
-def _merged(members: Sequence[Member], window: Window, *, timed: bool) -> Iterator[tuple[Busy, datetime, datetime]]:
-    busy = [
+def _busy(members: Sequence[Member], window: Window, *, timed: bool) -> list[tuple[Busy, datetime, datetime]]:
+    return [
         (_busy_of(each, row), row.start, row.end)
         for each in members
         for row in _occurrences(each)
         if (row.kind is Kind.TIMED) is timed and row.start < row.end and _touches(row, window)
     ]
+
+
+def united(busy: Sequence[tuple[Busy, datetime, datetime]]) -> list[tuple[Busy, datetime, datetime]]:
+    """The stretches of each type, those that touch put together."""
+    return list(_united(busy))
+
+
+def _united(busy: Sequence[tuple[Busy, datetime, datetime]]) -> Iterator[tuple[Busy, datetime, datetime]]:
     for kind in (Busy.BUSY, Busy.TENTATIVE, Busy.UNAVAILABLE):
         start = end = None
         for since, until in sorted(item[1:] for item in busy if item[0] is kind):
