@@ -61,8 +61,8 @@ def plan_attendee_change(change: Change) -> Plan:
     assert change.new is not None
     to = _organizer(change, change.new)
     agent = _agent(change.new)
-    described = change.new.map_components(lambda component: _described(component, change))
     if change.old is None:
+        described = _described(change)
         if agent != SERVER:
             return Plan(SchedulingRole.ATTENDEE, described)
         answered = [
@@ -75,9 +75,9 @@ def plan_attendee_change(change: Change) -> Plan:
     if _agent(change.old) != SERVER:
         if agent == SERVER:
             raise AttendeeChangeRefused("Who took over the answers to an organizer keeps them.")
-        return Plan(SchedulingRole.ATTENDEE, described)
+        return Plan(SchedulingRole.ATTENDEE, _described(change))
     if agent != SERVER and not to.is_here:
-        return Plan(SchedulingRole.ATTENDEE, described)
+        return Plan(SchedulingRole.ATTENDEE, _described(change))
     copy = merged_copy(change)
     return _plan(change, copy.object, to, _replied(change, copy), _delegations(change, copy, to))
 
@@ -150,11 +150,14 @@ def _is_forced(change: Change) -> bool:
     return any(force_send(line) == "REPLY" for component in components for line in component.all("ORGANIZER"))
 
 
-def _described(component: SchedulingComponent, change: Change) -> SchedulingComponent:
-    """A component of an object that is stored as the app sent it, but for addresses and names."""
-    return with_directory(component, change.directory).map_lines(
-        lambda line: line.without_parameters("SCHEDULE-FORCE-SEND") if line.name in ("ORGANIZER", "ATTENDEE") else line
-    )
+def _described(change: Change) -> SchedulingObject:
+    """An object that is stored as the app sent it, but for addresses and names."""
+    assert change.new is not None
+
+    def unforced(line: Line) -> Line:
+        return line.without_parameters("SCHEDULE-FORCE-SEND") if line.name in ("ORGANIZER", "ATTENDEE") else line
+
+    return change.new.map_components(lambda component: with_directory(component, change.directory).map_lines(unforced))
 
 
 def _delegations(change: Change, copy: Copy, to: CalendarUser) -> list[Message]:

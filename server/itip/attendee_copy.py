@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from server.calendar.personal import is_personal
 from server.domain.errors import AttendeeChangeRefused
 from server.itip.audience import SHARED_X_PROPERTIES
+from server.itip.calendar_users import normalised
 from server.itip.change import Change
 from server.itip.comparison import same_rules, same_times
 from server.itip.instances import derived, excluded, master_instance, with_exdates
@@ -185,18 +186,22 @@ class _Merge:
 
     def _answers(self, before: SchedulingComponent, app: SchedulingComponent) -> dict[int, Line]:
         """The attendee's own ATTENDEEs, by the identity of the stored line, with the answer of the app."""
-        sent = attendee_line(app, self._owner, self._directory)
-        if sent is None:
+        sent = attendee_lines(app, self._owner, self._directory)
+        stored = attendee_lines(before, self._owner, self._directory)
+        known = {normalised(line.value): partstat(line) for line in stored}
+        # Who is invited by two addresses answers once, by either.
+        changed = next((line for line in sent if partstat(line) != known.get(normalised(line.value))), None)
+        if changed is None:
             return {}
-        answer = partstat(sent)
+        answer = partstat(changed)
         found: dict[int, Line] = {}
-        for line in attendee_lines(before, self._owner, self._directory):
+        for line in stored:
             if partstat(line) == answer:
                 continue
             changes: dict[str, str | list[str] | None] = {
                 "PARTSTAT": answer,
                 PARTSTAT_DTSTAMP: self._change.dtstamp,
-                "DELEGATED-TO": sent.params.get("DELEGATED-TO") if answer == DELEGATED else None,
+                "DELEGATED-TO": changed.params.get("DELEGATED-TO") if answer == DELEGATED else None,
             }
             if answer != NEEDS_ACTION:
                 changes["RSVP"] = None

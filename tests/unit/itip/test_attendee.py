@@ -116,6 +116,17 @@ def test_answers_use_the_line_as_the_organizer_wrote_it() -> None:
     assert [line.value for line in value.components[0].all("ATTENDEE")] == ["MAILTO:Alias@Example.com"]
 
 
+def test_who_is_invited_by_two_addresses_answers_once() -> None:
+    me = person(2, "mailto:alias@example.com")
+    directory = Directory([ORGANIZER, me])
+    alias = attendee(2).replace("user02@", "alias@")
+    for own in (attendee(2), alias.replace(":mailto", ";PARTSTAT=ACCEPTED:mailto")), (attendee(2, "ACCEPTED"), alias):
+        made = plan(read(event(organizer(), attendee(2), alias)), read(event(organizer(), *own)), me, directory)
+        lines = stored(made, directory).components[0].all("ATTENDEE")
+        assert [line.parameter("PARTSTAT") for line in lines] == ["ACCEPTED", "ACCEPTED"]
+        assert [message.method.value for message in made.messages] == ["REPLY"]
+
+
 def test_the_time_of_an_answer_stays_until_the_next() -> None:
     """partstattimestamp 7, 8, 14."""
     old = copy(people=UNANSWERED)
