@@ -18,6 +18,7 @@ from server.domain.privileges import Privilege
 from server.storage.directory import PrincipalChange, RelationChange
 from server.storage.reads import SharedObject
 from storage_plugins.postgres.access import PostgresAccess
+from storage_plugins.postgres.changes import collection_copies
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
 from storage_plugins.postgres.upkeep import audit_chain
@@ -241,6 +242,16 @@ async def test_every_change_is_recorded_with_its_cause(scene: Scene, change: Cal
     await change(scene)
     request_id = scene.cause.request_id
     assert await rows(scene.storage, request_id) == [("audit", WHOM, TRACE), ("outbox", WHOM, TRACE)]
+
+
+async def test_a_copy_set_by_set_is_recorded_with_its_cause(scene: Scene, monkeypatch: pytest.MonkeyPatch):
+    """The copy ends in a transaction of its own, long after the request's first."""
+    monkeypatch.setattr(collection_copies, "SET_MEMBERS", 2)
+    home, calendar = await scene.person.home(), await scene.person.collection()
+    for number in range(5):
+        await scene.put(calendar, f"{number}")
+    await scene.storage.copy_collection(home, calendar, "copy", None, LIMITS, scene.cause, with_members=True)
+    assert await rows(scene.storage, scene.cause.request_id) == [("audit", WHOM, TRACE), ("outbox", WHOM, TRACE)]
 
 
 async def test_the_next_change_on_a_connection_is_recorded_by_itself(scene: Scene):
