@@ -27,6 +27,15 @@ begin
     return null;
 end $$;
 
+-- A text that is kept alone changes together with the dead properties: when it is forgotten, or its name is taken again.
+-- The function that makes a live object a tombstone with its text counts itself, together with the revision.
+create or replace trigger object_kept_update after update of neutral_text, properties on object for each row
+    when (
+        (old.neutral_text is not null or new.neutral_text is not null or old.deleted_revision is not null)
+        and not (old.deleted_revision is null and new.deleted_revision is not null and new.text is not null)
+    )
+    execute function koyomi_object_kept_1();
+
 create or replace function koyomi_objects_gone_1() returns trigger language plpgsql as $$
 begin
     update home h

@@ -45,11 +45,12 @@ declare
     v_members integer;
     v_deleted_at timestamptz;
     v_views boolean;
+    v_neutral boolean;
 begin
     if v_id is null then
         v_id := nextval('object_id_seq');
     else
-        select p_size - o.size into v_delta from object o
+        select p_size - o.size, o.neutral_etag is not null into v_delta, v_neutral from object o
         where o.home_id = p_home_id and o.id = v_id and o.revision = p_expected_revision and o.deleted_revision is null
           and o.collection_id = p_collection_id and o.name = p_name
         for no key update;
@@ -104,23 +105,38 @@ begin
     end if;
 
     if p_expected_id is not null then
-        if p_materialised then
+        -- PostgreSQL prepares the condition of a trigger anew in each statement that names its columns: where there is
+        -- no neutral text, none is named.
+        if p_views or v_neutral then
             update object o
             set revision = v_revision, modified_at = v_now, size = p_size, uid = p_uid, component = p_component,
-                etag = p_etag, schedule_tag = p_schedule_tag, time_key = p_time_key,
-                derived = p_derived, tzids = p_tzids, recurrence = p_recurrence, summary = p_summary,
-                scheduling = p_scheduling, organizer = p_organizer, sequence = p_sequence, text = p_text, neutral_etag = p_neutral_etag,
-                neutral_text = p_neutral_text, neutral_busy = p_neutral_busy, endless = p_endless,
-                span_start = p_span_start, span_end = p_span_end,
-                expanded_from = p_expanded_from, expanded_until = p_expanded_until
+                etag = p_etag, schedule_tag = p_schedule_tag, time_key = p_time_key, derived = p_derived,
+                summary = p_summary, scheduling = p_scheduling, organizer = p_organizer, sequence = p_sequence,
+                text = p_text, neutral_etag = p_neutral_etag, neutral_text = p_neutral_text,
+                neutral_busy = p_neutral_busy,
+                tzids = case when p_materialised then p_tzids else o.tzids end,
+                recurrence = case when p_materialised then p_recurrence else o.recurrence end,
+                endless = case when p_materialised then p_endless else o.endless end,
+                span_start = case when p_materialised then p_span_start else o.span_start end,
+                span_end = case when p_materialised then p_span_end else o.span_end end,
+                expanded_from = case when p_materialised then p_expanded_from else o.expanded_from end,
+                expanded_until = case when p_materialised then p_expanded_until else o.expanded_until end
+            where o.home_id = p_home_id and o.id = v_id;
+        elsif p_materialised then
+            update object o
+            set revision = v_revision, modified_at = v_now, size = p_size, uid = p_uid, component = p_component,
+                etag = p_etag, schedule_tag = p_schedule_tag, time_key = p_time_key, derived = p_derived,
+                summary = p_summary, scheduling = p_scheduling, organizer = p_organizer, sequence = p_sequence,
+                text = p_text, tzids = p_tzids, recurrence = p_recurrence, endless = p_endless,
+                span_start = p_span_start, span_end = p_span_end, expanded_from = p_expanded_from,
+                expanded_until = p_expanded_until
             where o.home_id = p_home_id and o.id = v_id;
         else
             update object o
             set revision = v_revision, modified_at = v_now, size = p_size, uid = p_uid, component = p_component,
-                etag = p_etag, schedule_tag = p_schedule_tag, time_key = p_time_key,
-                derived = p_derived, summary = p_summary, scheduling = p_scheduling,
-                organizer = p_organizer, sequence = p_sequence, text = p_text, neutral_etag = p_neutral_etag,
-                neutral_text = p_neutral_text, neutral_busy = p_neutral_busy
+                etag = p_etag, schedule_tag = p_schedule_tag, time_key = p_time_key, derived = p_derived,
+                summary = p_summary, scheduling = p_scheduling, organizer = p_organizer, sequence = p_sequence,
+                text = p_text
             where o.home_id = p_home_id and o.id = v_id;
         end if;
     else

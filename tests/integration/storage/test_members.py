@@ -403,3 +403,27 @@ async def test_names_that_cannot_be_stored(storage, person, name):
     with pytest.raises(BadRequest):
         await storage.put_object(calendar, "a.ics", replace(content("u1", "text"), uid=name), None, LIMITS, CAUSE)
     assert await names(storage, calendar) == []
+
+
+async def test_a_put_drops_the_neutral_text_of_a_calendar_that_is_no_longer_shared(storage, person):
+    calendar = await person.collection()
+    for timed, number in ((None, 1), (2, 2)):
+        written = await storage.put_object(calendar, f"{number}.ics", content(f"u{number}"), None, LIMITS, CAUSE)
+        before = (await person.home()).kept_bytes
+        await storage.database.fetch(
+            "update object set neutral_etag = 'e', neutral_text = 'nine char', neutral_busy = '{1}'"
+            " where home_id = $1 and id = $2",
+            calendar.home_id,
+            written.id,
+        )
+        assert (await person.home()).kept_bytes == before + 9
+        changed = content(f"u{number}", occurrences=timed)
+        await storage.put_object(calendar, f"{number}.ics", changed, state(written), LIMITS, CAUSE)
+        assert (await person.home()).kept_bytes == before
+        left = await storage.database.fetch(
+            "select neutral_etag, neutral_text, neutral_busy, expanded_from, tzids is not null from object"
+            " where home_id = $1 and id = $2",
+            calendar.home_id,
+            written.id,
+        )
+        assert tuple(left[0]) == (None, None, None, None, True)
