@@ -211,6 +211,10 @@ class SplitRefused(SchedulingRefused):
     """The series cannot be divided at this time."""
 
 
+class AlreadyReserved(KoyomiError):
+    """The room or equipment is reserved at this time."""
+
+
 class DateTimeTooEarly(InvalidData):
     """A date or time lies before the earliest that is allowed."""
 

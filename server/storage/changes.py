@@ -21,8 +21,9 @@ class Changes(Protocol):
 
         No other method writes members. Raises `WriteConflict` (a name, collection or home has changed), `UidConflict`,
         `SchedulingObjectExists` (another scheduling object of the home has the UID; one in a deleted collection becomes
-        a plain object instead), `QuotaExceeded`, `TooManyMembers`, `NotFound` (a collection was deleted). `write` of
-        the error is the index of the write that failed; it is None if a state in `unchanged` has changed.
+        a plain object instead), `QuotaExceeded`, `TooManyMembers`, `AlreadyReserved` (the resource is taken),
+        `NotFound` (a collection was deleted). `write` of the error is the index of the write that failed; it is None if
+        a state in `unchanged` has changed.
         """
 
     async def create_collection(

@@ -6,6 +6,7 @@ import asyncpg
 
 from server.domain.errors import (
     AlreadyExists,
+    AlreadyReserved,
     BadRequest,
     DatabaseError,
     KoyomiError,
@@ -32,7 +33,7 @@ _STATES: dict[str, type[KoyomiError]] = {
     # Two transactions conflicted: the one that was ended is repeated.
     "40001": WriteConflict,
     "40P01": WriteConflict,
-    "23P01": WriteConflict,  # exclusion_violation: another transaction has reserved the time meanwhile
+    "23P01": AlreadyReserved,  # exclusion_violation, of the one constraint of this kind
     "25006": Unavailable,  # read_only_sql_transaction: a standby
     "25P03": Unavailable,  # idle_in_transaction_session_timeout
     "55P03": Unavailable,  # lock_not_available

@@ -335,7 +335,7 @@ async def _leave(connection: Connection, handover: Handover, cause: Cause) -> No
         handover.home_id,
         handover.id,
     )
-    for table in _OF_COLLECTION:
+    for table in (*_OF_COLLECTION, "reservation"):
         await connection.execute(
             f"delete from {table} where home_id = $1 and collection_id = $2",  # noqa: S608
             handover.home_id,

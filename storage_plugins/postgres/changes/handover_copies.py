@@ -168,6 +168,7 @@ async def copy_members(connection: Connection, handover: Handover, limit: int) -
             "time_key": "case when s.component = 'VEVENT' then '' else s.time_key end",
             "derived": "case when s.component = 'VEVENT' or s.organizer is not null then 0 else s.derived end",
             "scheduling": "0",
+            "reserved": "false",
             "created_revision": "$4 + row_number() over (order by s.revision)",
             "revision": "$4 + row_number() over (order by s.revision)",
             "deleted_revision": "case when s.deleted_revision is not null then "

@@ -9,7 +9,7 @@ whatever the order of their writes.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeGuard
@@ -17,6 +17,7 @@ from typing import TypeGuard
 import asyncpg
 
 from server.domain.changes import (
+    Book,
     ChangeSet,
     CopyMembers,
     Delete,
@@ -44,6 +45,12 @@ COPY_LEASE = timedelta(seconds=20)
 """How long the job of a copy waits after each set for the next."""
 _REMEMBER = "select koyomi_remember_1($1, $2, $3, $4)"
 _ADD_PROPERTIES = call("koyomi_add_properties_1", 4)
+_RELEASE_BOOKED = """
+    select koyomi_release_1(array_agg(o.home_id), array_agg(o.id))
+    from unnest($1::bigint[], $2::bigint[], $3::text[]) as w (home_id, collection_id, name)
+    join object o on o.home_id = w.home_id and o.collection_id = w.collection_id and o.name = w.name
+    where o.deleted_revision is null and o.reserved
+"""
 _RELEASE_UIDS = "select koyomi_release_uids_1($1, $2)"
 
 
@@ -81,8 +88,10 @@ class MemberWrites(Writing):
         if len(writes) == 1 and _rests_on_nothing_else(changes) and _is_simple(writes[0]):
             row = await self._alone(0, statement(writes[0], changes, self._restore_days), changes)
             return (self._written(writes[0], row),)
-        if len(writes) > 1 and set_statement.is_plain(writes):
-            return await self._at_once(writes, changes)
+        _require_put(writes)
+        plain = [write for write in writes if not isinstance(write, Book)]
+        if len(plain) > 1 and set_statement.is_plain(plain):
+            return await self._at_once(plain, changes)
         steps = self._steps(changes)
         if len(steps) == 1 and _rests_on_nothing_else(changes) and not _has_properties(steps[0].write):
             rows = [await self._alone(steps[0].index, steps[0].statement, changes)]
@@ -115,7 +124,7 @@ class MemberWrites(Writing):
             if index not in moves.values()
         ]
         if len(steps) > 1:
-            steps.sort(key=lambda step: not isinstance(step.write, Delete))
+            steps.sort(key=lambda step: 2 if isinstance(step.write, Book) else not isinstance(step.write, Delete))
         return steps
 
     async def _alone(self, index: int, made: Statement, changes: ChangeSet) -> asyncpg.Record:
@@ -129,23 +138,45 @@ class MemberWrites(Writing):
         assert row is not None
         return row
 
-    async def _at_once(self, writes: Sequence[Put | Delete], changes: ChangeSet) -> tuple[Written, ...]:
-        """One statement for a set of puts and deletions."""
-        sql, arguments = set_statement.statement(writes, changes, self._restore_days)
-        if _rests_on_nothing_else(changes):
+    async def _at_once(self, plain: Sequence[Put | Delete], changes: ChangeSet) -> tuple[Written, ...]:
+        """One statement for the puts and deletions of a set that has nothing else than bookings beside them."""
+        writes = changes.writes
+        sql, arguments = set_statement.statement(plain, changes, self._restore_days)
+        if len(plain) == len(writes) and _rests_on_nothing_else(changes):
             sql, arguments = recorded(sql, arguments, changes.cause)
             rows = await self.database.fetch(sql, *arguments)
         else:
+            places = [index for index, write in enumerate(writes) if not isinstance(write, Book)]
+            booked = [step for step in self._steps(changes) if isinstance(step.write, Book)]
             async with self._holding(changes) as connection:
-                rows = await connection.fetch(sql, *arguments)
-        for write, row in zip(writes, rows, strict=True):
-            self._changed(write.collection.home_id, write.collection.id, row[1])
-        return tuple(Written(*row[1:]) for row in rows)
+                try:
+                    rows = await connection.fetch(sql, *arguments)
+                except asyncpg.PostgresError as error:
+                    found = domain_error(error)
+                    number = found.write if isinstance(found, KoyomiError) else None
+                    raise _of(None if number is None else places[number], found) from error
+                bookings = await _book(connection, booked, changes.limits.quota_bytes)
+            return self._all_at_once(writes, dict(zip(places, rows, strict=True)) | bookings)
+        return self._all_at_once(writes, dict(enumerate(rows)))
+
+    def _all_at_once(self, writes: tuple[Write, ...], rows: Mapping[int, asyncpg.Record]) -> tuple[Written, ...]:
+        """What each write has left, in their order; `rows` by their indexes."""
+        written = []
+        for index, write in enumerate(writes):
+            row = rows[index]
+            if isinstance(write, Book):
+                written.append(Written(row[0], row[1], None))
+            else:
+                self._changed(write.collection.home_id, write.collection.id, row[1])
+                written.append(Written(*row[1:]))
+        return tuple(written)
 
     async def _one_by_one(self, changes: ChangeSet, steps: list[_Step]) -> list[asyncpg.Record]:
         """One transaction of several statements."""
+        quota, booked = changes.limits.quota_bytes, [step for step in steps if isinstance(step.write, Book)]
         async with self._holding(changes) as connection:
-            return [await _make(connection, step, changes.limits.quota_bytes) for step in steps]
+            rows = [await _make(connection, step, quota) for step in steps if not isinstance(step.write, Book)]
+            return [*rows, *(await _book(connection, booked, quota)).values()]
 
     @contextlib.asynccontextmanager
     async def _holding(self, changes: ChangeSet) -> AsyncIterator[Connection]:
@@ -182,6 +213,8 @@ class MemberWrites(Writing):
                 return Written(self._changed(home_id, collection_id, row[0]), row[1], row[2])
             case SetPersonal():
                 return Written(self._changed(row[3], collection_id, row[0]), row[1], row[2])
+            case Book():
+                return Written(row[0], row[1], None)
             case _:
                 return Written(self._changed(home_id, collection_id, row[0]), write.expected.id, None)
 
@@ -192,6 +225,15 @@ async def _remember(connection: Connection, remembered: Sequence[Remember]) -> N
         await connection.execute(_REMEMBER, *map(list, columns))
     except asyncpg.PostgresError as error:
         raise domain_error(error) from error
+
+
+async def _book(connection: Connection, booked: Sequence[_Step], quota_bytes: int) -> dict[int, asyncpg.Record]:
+    """Make bookings, by the indexes of their writes. They may take each other's times: all are released first."""
+    if len(booked) > 1:
+        collections, names = [step.write.collection for step in booked], [step.write.name for step in booked]
+        homes, ids = [each.home_id for each in collections], [each.id for each in collections]
+        await connection.execute(_RELEASE_BOOKED, homes, ids, names)
+    return {step.index: await _make(connection, step, quota_bytes) for step in booked}
 
 
 async def _make(connection: Connection, step: _Step, quota_bytes: int) -> asyncpg.Record:
@@ -223,6 +265,8 @@ def _rests_on_nothing_else(changes: ChangeSet) -> bool:
 
 def _is_simple(write: Write) -> bool:
     """Whether a write that is alone in its set is one statement."""
+    if isinstance(write, Book):
+        return write.expected is not None
     return not isinstance(write, Put) or not (write.properties or write.keep_id)
 
 
@@ -244,6 +288,14 @@ def _moves(writes: tuple[Write, ...]) -> dict[int, int]:
             raise ValueError("A move needs stored content, in a set that deletes what it is stored of.")
         found[index] = at
     return found
+
+
+def _require_put(writes: tuple[Write, ...]) -> None:
+    """Raises `ValueError` where an object is booked of which no state is known, and that the set does not put."""
+    put = {(write.collection.id, write.name) for write in writes if isinstance(write, Put)}
+    booked = [write for write in writes if isinstance(write, Book) and write.expected is None]
+    if any((write.collection.id, write.name) not in put for write in booked):
+        raise ValueError("A booking needs the state of its object, or a set that puts it.")
 
 
 def _scheduling_uids(writes: tuple[Write, ...]) -> tuple[list[int], list[str]]:

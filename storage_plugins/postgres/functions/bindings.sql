@@ -89,6 +89,7 @@ begin
         if not found then
             raise exception using errcode = 'KY001', message = 'collection changed';
         end if;
+        delete from reservation where home_id = p_home_id and collection_id = p_collection_id;
     else
         delete from share s using home h
         where h.id = p_home_id and s.home_id = p_collection_home_id and s.collection_id = p_collection_id

@@ -73,6 +73,8 @@ declare
     v_size bigint;
     v_neutral_size bigint;
     v_property_size bigint;
+    v_one_reserved boolean;
+    v_reserved boolean := false;
     v_n integer;
     v_gone boolean;
 begin
@@ -84,8 +86,9 @@ begin
     from unnest(v_writes) as w;
     for v_write in select w.* from unnest(v_writes) as w where w.id is not null order by w.id, w.home_id loop
         select o.size, coalesce(octet_length(o.neutral_text), 0),
-               case when v_write.deletes then coalesce(octet_length(o.properties::text), 0) end
-        into v_size, v_neutral_size, v_property_size
+               case when v_write.deletes then coalesce(octet_length(o.properties::text), 0) end,
+               v_write.deletes and o.reserved
+        into v_size, v_neutral_size, v_property_size, v_one_reserved
         from object o
         where o.home_id = v_write.home_id and o.id = v_write.id and o.revision = v_write.revision
           and o.deleted_revision is null and o.collection_id = v_write.collection_id and o.name = v_write.name
@@ -94,6 +97,7 @@ begin
             raise exception using errcode = 'KY001', message = 'object changed', detail = v_write.n;
         end if;
         v_existing := true;
+        v_reserved := v_reserved or v_one_reserved;
         v_deltas[v_write.n + 1] := v_deltas[v_write.n + 1] - v_size;
         if v_write.deletes then
             v_deleting := true;
@@ -196,6 +200,9 @@ begin
     ) as k
     where c.home_id = k.home_id and c.id = k.collection_id;
 
+    if v_reserved then
+        perform koyomi_release_1(array_agg(w.home_id), array_agg(w.id)) from unnest(v_writes) as w where w.deletes;
+    end if;
     if v_deleting then
         -- The trigger of personal copies works even where there are none, and counts in the homes.
         perform 1 from unnest(v_writes) as w

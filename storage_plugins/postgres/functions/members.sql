@@ -11,11 +11,13 @@ declare
     v_neutral bigint;
     v_properties bigint;
     v_component text;
+    v_reserved boolean;
     v_revision bigint;
     v_now timestamptz;
 begin
-    select o.size, coalesce(octet_length(o.neutral_text), 0), coalesce(octet_length(o.properties::text), 0), o.component
-    into v_size, v_neutral, v_properties, v_component
+    select o.size, coalesce(octet_length(o.neutral_text), 0), coalesce(octet_length(o.properties::text), 0), o.component,
+           o.reserved
+    into v_size, v_neutral, v_properties, v_component, v_reserved
     from object o
     where o.home_id = p_home_id and o.id = p_expected_id and o.revision = p_expected_revision
       and o.deleted_revision is null and o.collection_id = p_collection_id and o.name = p_name
@@ -53,6 +55,9 @@ begin
         perform koyomi_require_collection_2(
             p_home_id, p_collection_id, p_binding_home_id, p_binding, p_incarnation
         );
+    end if;
+    if v_reserved then
+        perform koyomi_release_1(array[p_home_id], array[p_expected_id]);
     end if;
     if v_neutral = 0 then
         update object o

@@ -73,6 +73,12 @@ begin
     if not p_move and p_source_home_id = p_home_id and v_source.scheduling in (1, 2) then
         raise exception using errcode = 'KY008', message = 'UID of a scheduling object';
     end if;
+    if p_move and v_source.reserved then
+        perform koyomi_release_1(array[p_source_home_id], array[p_source_id]);
+    end if;
+    if v_replaced.reserved then
+        perform koyomi_release_1(array[p_home_id], array[p_expected_id]);
+    end if;
     select s.used, s.total into v_used, v_total from koyomi_hold_space_1(p_home_id) as s;
 
     -- The source leaves a tombstone from which nothing can be restored: what it held lives on.

@@ -121,6 +121,15 @@ _CHECKS = (
     where o.id is null or o.collection_id <> s.collection_id
     """,
     """
+    select r.home_id, 'reservation ' || r.id, 'object', r.object_id::text, 'one that is reserved'
+    from reservation r
+    where r.home_id = any($1::bigint[]) and not exists (
+        select from object o
+        where o.home_id = r.home_id and o.id = r.object_id and o.collection_id = r.collection_id
+          and o.deleted_revision is null and o.reserved
+    )
+    """,
+    """
     select distinct a.home_id, 'alarm of object ' || a.object_id, 'viewer', a.viewer_id::text, 'none'
     from alarm a
     where a.home_id = any($1::bigint[]) and a.viewer_id <> 0 and not exists (

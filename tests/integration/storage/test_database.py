@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from server.domain.errors import BadRequest, Unavailable, WriteConflict
+from server.domain.errors import AlreadyReserved, BadRequest, Unavailable
 from storage_plugins.postgres.database import Database, DatabaseLimits, connect
 
 
@@ -226,15 +226,17 @@ async def test_closing_waits_for_statements_and_refuses_new_ones(database):
     assert await backends(database) == set()
 
 
-async def test_a_time_that_is_reserved_already_is_a_conflict(storage, person):
+async def test_a_time_that_is_reserved_already_is_refused(storage, person):
     calendar = await person.collection()
     sql = (
         "insert into reservation (home_id, resource_id, collection_id, object_id, recurrence_id, during) "
         "values ($1, $2, $3, $4, '', tstzrange(timestamptz '2026-06-01 09:00Z', timestamptz '2026-06-01 10:00Z'))"
     )
     await storage.database.fetch(sql, calendar.home_id, person.id, calendar.id, 1)
-    with pytest.raises(WriteConflict):
+    with pytest.raises(AlreadyReserved):
         await storage.database.fetch(sql, calendar.home_id, person.id, calendar.id, 2)
+    # no object has it
+    await storage.database.fetch("delete from reservation where home_id = $1", calendar.home_id)
 
 
 async def test_a_statement_ends_with_its_client_where_it_is_asked_to(database):

@@ -21,6 +21,8 @@ APPLY = {
     "koyomi_copy_parts_1",
     "koyomi_delete_object_2",
     "koyomi_put_object_4",
+    "koyomi_book_1",
+    "koyomi_release_1",
     "koyomi_release_uids_1",
     "koyomi_set_object_properties_2",
     "koyomi_store_occurrences_1",

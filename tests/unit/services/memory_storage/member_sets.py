@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from server.domain.changes import (
+    Book,
     ChangeSet,
     Delete,
     ObjectState,
@@ -23,6 +24,7 @@ from server.domain.changes import (
 )
 from server.domain.contents import ObjectContent
 from server.domain.errors import (
+    AlreadyReserved,
     BadRequest,
     KoyomiError,
     QuotaExceeded,
@@ -56,13 +58,20 @@ class MemberSets:
         writes = changes.writes
         moves = _moves(writes)
         async with self.tables.transaction():
-            if len(writes) > 1 and all(map(_is_plain, writes)):
-                if changes.unchanged or changes.remembered:
+            plain = [index for index, write in enumerate(writes) if not isinstance(write, Book)]
+            if len(plain) > 1 and all(_is_plain(writes[index]) for index in plain):
+                if changes.unchanged or changes.remembered or len(plain) < len(writes):
                     self._hold(changes)
-                return self._at_once(writes, changes.limits)
-            steps = [index for index in range(len(writes)) if index not in moves.values()]
+                try:
+                    made = self._at_once([writes[index] for index in plain], changes.limits)
+                except KoyomiError as error:
+                    error.write = None if error.write is None else plain[error.write]
+                    raise
+                done = dict(zip(plain, made, strict=True)) | self._book_all(writes)
+                return tuple(done[index] for index in range(len(writes)))
+            steps = [index for index in plain if index not in moves.values()]
             steps.sort(key=lambda index: not isinstance(writes[index], Delete))
-            if len(steps) > 1 or changes.unchanged or changes.remembered:
+            if len(steps) > 1 or len(plain) < len(writes) or changes.unchanged or changes.remembered:
                 self._hold(changes)
             written: dict[int, Written] = {}
             for index in steps:
@@ -71,7 +80,32 @@ class MemberSets:
                 except KoyomiError as error:
                     error.write = index
                     raise
+            written |= self._book_all(writes)
             return tuple(written[index] for index in range(len(writes)))
+
+    def _book_all(self, writes: Sequence[Write]) -> dict[int, Written]:
+        """Make the bookings of a set, after all of them have released what their objects reserved."""
+        tables, booked = self.tables, {index: write for index, write in enumerate(writes) if isinstance(write, Book)}
+        put = {(write.collection.id, write.name) for write in writes if isinstance(write, Put)}
+        written = {}
+        for index, write in booked.items():
+            if write.expected is None and (write.collection.id, write.name) not in put:
+                raise ValueError("A booking needs the state of its object, or a set that puts it.")
+            row = tables.named(write.collection.id, write.name)
+            if row is None or row.deleted_revision is not None:
+                raise _of(index, WriteConflict())
+            tables.reservations.pop(row.id, None)
+            written[index] = Written(row.revision, row.id, None)
+        for index, write in booked.items():
+            others = [
+                each for resource, times in tables.reservations.values() if resource == write.resource for each in times
+            ]
+            for each in write.reservations:
+                if any(each.start < other.end and other.start < each.end for other in others):
+                    raise _of(index, AlreadyReserved())
+                others.append(each)
+            tables.reservations[written[index].id] = write.resource, write.reservations
+        return written
 
     def _hold(self, changes: ChangeSet) -> None:
         """Compare all objects of a set, in the order of their ids, and what was read to decide."""
@@ -232,6 +266,8 @@ class MemberSets:
                 return self._set_properties(write, limits)
             case SetPersonal():
                 return self._set_personal(write, limits)
+            case Book():
+                raise AssertionError("Bookings are made last.")
         if write.properties:
             home_id = write.collection.home_id
             before = space_of(self.tables, home_id)
@@ -289,7 +325,10 @@ class MemberSets:
         kept_home = move and source.home_id == target.home_id
         replaced = None if write.expected is None else tables.objects[write.expected.id]
         gone = Written(0, row.id, None)
+        if replaced is not None:
+            tables.reservations.pop(replaced.id, None)
         if move:
+            tables.reservations.pop(row.id, None)
             revision, at = tables.take_revision(source.home_id)
             gone = Written(revision, row.id, None)
             tombstone = replace(
@@ -456,6 +495,7 @@ class MemberSets:
             neutral_text=None,
         )
         self._forget_copies(row.id)
+        self.tables.reservations.pop(row.id, None)
         self._change_collection(write.collection, revision, at)
         self._tell_of("deleted", write.collection)
         return Written(revision, row.id, None)
