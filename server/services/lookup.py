@@ -76,6 +76,10 @@ class Found:
         target = Target(self.target.owner, self.target.by, self.target.home, collection.name)
         return Found(self.viewer, target, held, self.owner, self.home, collection, None, self.grants)
 
+    def as_now(self, home: Home) -> Found:
+        """The same home, as it was read again."""
+        return replace(self, home=home)
+
     def new_member(self, name: str) -> Found:
         """A free name in the collection."""
         assert self.target is not None

@@ -6,7 +6,6 @@ Each method demands a privilege on the found resource, and raises `AccessDenied`
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from server.calendar.filter_plan import UidSearch
@@ -55,7 +54,7 @@ class Reading:
         found.require(Privilege.READ)
         home = home_of(found)
         now, changed = await self._storage.home_changes(home, actor.viewer_id or home.principal_id, after)
-        return replace(found, home=now), [found.child(item) for item in changed]
+        return found.as_now(now), [found.child(item) for item in changed]
 
     def pages(
         self, found: Found, columns: Sequence[MemberColumn], *, components: Sequence[str] | None = None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import server
 import server.services
 
 BARE = re.compile(r"\b(Collection|Home)\b")
@@ -40,6 +43,18 @@ def functions(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
             for inner, method in vars(item).items():
                 if inspect.isfunction(method) and not inner.startswith("_") and waits(method):
                     yield f"{name}.{inner}", method
+
+
+def test_only_the_lookup_makes_what_was_found() -> None:
+    """A module that made one itself could give it any privileges."""
+    package = Path(server.__path__[0])
+    makers = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Found"
+    }
+    assert makers == {"services/lookup.py"}
 
 
 def test_services_take_what_was_found() -> None:
