@@ -29,7 +29,7 @@ from server.services.collections import Collections
 from server.services.granting import Granting
 from server.services.health import Health
 from server.services.lookup import Lookup
-from server.services.objects import Objects, write_limits
+from server.services.objects import Objects
 from server.services.principals.people import People
 from server.services.reading import Reading
 from server.settings.model import Settings
@@ -147,7 +147,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 gzip=settings.network.gzip,
                 hsts_seconds=settings.network.hsts_seconds,
             )
-            kinds = sharees(access, storage), copies(storage, write_limits(settings.limits.values))
+            kinds = sharees(access, storage), copies(site.collections, lookup)
             yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, kinds)
         finally:
             authenticator.close()

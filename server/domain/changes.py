@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from server.domain.contents import ObjectContent, ObjectView, Views
-from server.domain.objects import Collection
+from server.domain.objects import Collection, Target
 from server.domain.values import value
 
 
@@ -179,6 +179,15 @@ class Book:
 
 
 Write = Put | Delete | SetPersonal | SetProperties | Book
+
+
+@dataclass(frozen=True, slots=True)
+class CopyUnderWay:
+    """The copy of a collection that is made in several sets."""
+
+    source: Target
+    """As the home shows it, under whose name of a collection it was read."""
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from server.domain.actors import Actor
-from server.domain.changes import WriteLimits
 from server.events.sharees import keep_informed
 from server.jobs import maintenance
 from server.jobs.runner import Kind, Result, Runner
 from server.observe.metrics import Metrics
+from server.services.collections import Collections
+from server.services.lookup import Lookup
 from server.services.principals import changes as principals
 from server.settings.model import Settings
 from server.storage import Storage
@@ -43,11 +44,11 @@ def sharees(access: Access, storage: Storage) -> Kind:
     return Kind("sharees", handle, every=_RETRY, stays=True)
 
 
-def copies(storage: Storage, limits: WriteLimits) -> Kind:
-    """The job that continues the copy of a large collection after its request was interrupted."""
+def copies(collections: Collections, lookup: Lookup) -> Kind:
+    """The job that goes on with the copy of a large collection where the request for it was broken off."""
 
     async def handle(job: TakenJob) -> Result:
-        await storage.resume_copy(job.payload["home"], job.payload["collection"], limits)
+        await collections.resume_copy(lookup, job.payload["home"], job.payload["collection"])
         return Result()
 
     return Kind("copies", handle)

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.domain.actors import Actor
-from server.domain.changes import PropertyChanges, Unchanged
-from server.domain.errors import AlreadyExists, BadRequest, DefaultCalendarNeeded, PermanentCollection, SameResource
+from server.domain.changes import CopyUnderWay, PropertyChanges, Unchanged
+from server.domain.errors import (
+    AccessDenied,
+    AlreadyExists,
+    BadRequest,
+    DefaultCalendarNeeded,
+    PermanentCollection,
+    SameResource,
+    SignInRequired,
+)
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Home, NewCollection
 from server.domain.privileges import Privilege
-from server.services.lookup import Found
+from server.services.lookup import Found, Lookup
 from server.services.objects import write_limits
 from server.services.permissions import collection_of, demand_properties, home_of
 from server.services.scheduling.default_calendar import default_calendar
@@ -128,6 +136,17 @@ class Collections:
             unchanged=unchanged,
         )
 
+    async def resume_copy(self, lookup: Lookup, home_id: int, collection_id: int) -> None:
+        """Go on with a large copy that nobody else makes, if the person who asked for it may still have it; the work of
+        a job. Else what was copied is removed."""
+        copy = await self._storage.copy_under_way(home_id, collection_id)
+        if copy is None:
+            return
+        if await _may_copy(lookup, copy):
+            await self._storage.resume_copy(home_id, collection_id, write_limits(self._limits))
+        else:
+            await self._storage.give_up_copy(home_id, collection_id)
+
     async def move(self, actor: Actor, found: Found, target: Found, *, unchanged: Sequence[Unchanged] = ()) -> int:
         """Give a collection another name in its home.
 
@@ -164,3 +183,21 @@ def _viewer(actor: Actor, home: Home) -> int:
     """The principal in whose view the collections of a home are read: the actor, or for the installation the home's
     owner."""
     return actor.viewer_id or home.principal_id
+
+
+async def _may_copy(lookup: Lookup, copy: CopyUnderWay) -> bool:
+    """Whether the person who asked for a copy has the privileges for it still. The installation has them."""
+    cause = copy.cause
+    if cause.principal_id is None:
+        return True
+    known = await lookup.resolve(cause.principal_id, copy.source, text=False)
+    if known.viewer is None:
+        return False
+    actor = Actor(known.viewer, cause.origin, cause.request_id, cause.acting_for, cause.trace)
+    try:
+        found = await lookup.find(actor, copy.source, Privilege.READ, known=known)
+        found.require(Privilege.READ)
+        found.holder().require(Privilege.BIND)
+    except (AccessDenied, SignInRequired):
+        return False
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from server.domain.changes import Cause, ChangeSet, PropertyChanges, Unchanged, WriteLimits, Written
+from server.domain.changes import Cause, ChangeSet, CopyUnderWay, PropertyChanges, Unchanged, WriteLimits, Written
 from server.domain.objects import Collection, Home, NewCollection
 
 
@@ -102,6 +102,12 @@ class Changes(Protocol):
         A large collection is copied in several transactions, and the copy appears with the last of them. If this call
         is interrupted, a job of the kind `copies` continues. Raises `QuotaExceeded`, `TooManyCollections`.
         """
+
+    async def copy_under_way(self, home_id: int, collection_id: int) -> CopyUnderWay | None:
+        """The copy of a collection into a new one, with these ids, that is not complete."""
+
+    async def give_up_copy(self, home_id: int, collection_id: int) -> None:
+        """Remove what was copied of a collection into a new one."""
 
     async def resume_copy(self, home_id: int, collection_id: int, limits: WriteLimits) -> None:
         """Continue the interrupted copy of a collection into a new one; called by a job.

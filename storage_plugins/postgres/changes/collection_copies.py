@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from server.domain.changes import Cause, ChangeSet, CopyMembers, ObjectState, Unchanged, WriteLimits
+from server.domain.changes import Cause, ChangeSet, CopyMembers, CopyUnderWay, ObjectState, Unchanged, WriteLimits
 from server.domain.errors import NotFound, QuotaExceeded, TooManyCollections, WriteConflict
-from server.domain.objects import Collection, Home
+from server.domain.objects import Collection, Home, Target
 from storage_plugins.postgres.changes.members import COPY_LEASE, MemberWrites
 from storage_plugins.postgres.changes.writing import binding, by, call, record, recorded, require_unchanged
 from storage_plugins.postgres.database import Database
@@ -60,6 +60,11 @@ _FIND = """
     select c.home_id, c.collection_id, c.source_home_id, c.source_id, c.begun_revision, c.copied_revision, c.abandoned,
            c.principal_id, c.origin, c.request_id, c.acting_for, coalesce(c.trace, '')
     from collection_copy c where c.home_id = $1 and c.collection_id = $2
+"""
+_UNDER_WAY = """
+    select p.uid, h.kind, c.source_name, c.principal_id, c.origin, c.request_id, c.acting_for, coalesce(c.trace, '')
+    from collection_copy c join home h on h.id = c.home_id join principal p on p.id = h.principal_id
+    where c.home_id = $1 and c.collection_id = $2
 """
 _SHOWN = """
     select b.revision from binding b
@@ -128,6 +133,18 @@ class CopyWrites(MemberWrites):
         if replaced is not None:
             self._changed(home.id, replaced.id, revision)
         return self._changed(home.id, None, revision)
+
+    async def copy_under_way(self, home_id: int, collection_id: int) -> CopyUnderWay | None:
+        """See `Changes`."""
+        row = await self.database.fetchrow(_UNDER_WAY, home_id, collection_id)
+        if row is None:
+            return None
+        uid, kind, name, *cause = row
+        return CopyUnderWay(Target(uid, "uid", kind, name), Cause(*cause))
+
+    async def give_up_copy(self, home_id: int, collection_id: int) -> None:
+        """See `Changes`."""
+        await _drop(self.database, home_id, collection_id)
 
     async def resume_copy(self, home_id: int, collection_id: int, limits: WriteLimits) -> None:
         """Continue an interrupted copy. A copy that is not possible is removed."""

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
-from server.domain.changes import ObjectState, PropertyChanges
+from server.domain.changes import Cause, ObjectState, PropertyChanges
 from server.domain.errors import (
     DatabaseError,
     NotFound,
@@ -19,11 +19,17 @@ from server.domain.errors import (
     Unavailable,
     WriteConflict,
 )
+from server.domain.limits import Limits
 from server.domain.objects import NewCollection
 from server.jobs.running import copies
+from server.services.collections import Collections
+from server.services.lookup import Lookup
+from server.services.objects import UNCOUNTED
+from server.storage.directory import PrincipalChange, RelationChange
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.changes import collection_copies, principal_removal
 from storage_plugins.postgres.changes.collection_copies import drop_without_job
+from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.jobs import PostgresJobs
 from tests.integration.storage.conftest import Person, assert_consistent, deadlocks, make_person
 from tests.integration.storage.member_storage import MemberStorage
@@ -92,8 +98,8 @@ async def filled(storage, person: Person):
     return await person.collection()
 
 
-async def copy(storage, person: Person, limits=LIMITS, *, source="calendar", name="copy", replaced=None):
-    arguments = await person.home(), await person.collection(source), name, replaced, limits, CAUSE
+async def copy(storage, person: Person, limits=LIMITS, *, source="calendar", name="copy", replaced=None, cause=CAUSE):
+    arguments = await person.home(), await person.collection(source), name, replaced, limits, cause
     return await storage.copy_collection(*arguments, with_members=True)
 
 
@@ -132,7 +138,8 @@ async def resume(storage, limits=LIMITS):
     queue = PostgresJobs(storage.database)
     job = await queue.take(["copies"])
     assert job is not None
-    await copies(storage, limits).handler(job)
+    values = replace(Limits(), quota_bytes=limits.quota_bytes, max_collections=limits.max_collections - UNCOUNTED)
+    await copies(Collections(storage, values), Lookup(storage)).handler(job)
     assert await queue.finish(job, None)
 
 
@@ -429,6 +436,29 @@ async def test_rights_that_end_meanwhile_end_the_copy(storage, person):
         await copy(storage, other, source=theirs.name)
     assert await names(storage, other) == {"calendar", "tasks"}
     assert await left(storage) == [0, 0]
+
+
+@pytest.mark.parametrize("lost", ["delegation", "account"])
+async def test_the_job_copies_only_for_those_who_may_have_the_copy_still(storage, person, lost):
+    """A delegate begins a copy, and the worker dies."""
+    delegate, directory = await make_person(storage), PostgresDirectory(storage.database)
+    granted = RelationChange(person.id, delegates=frozenset({(delegate.id, "write")}))
+    calendar = await filled(storage, person)
+    cause = Cause(delegate.id, "caldav", acting_for=person.id)
+    for may in (True, False):
+        await directory.write_relations([granted], CAUSE)
+        storage.sets, storage.dies_at = 0, 2
+        with pytest.raises(Died):
+            await copy(storage, person, name=f"copy {may}", cause=cause)
+        storage.dies_at = -1
+        if not may and lost == "delegation":
+            await directory.write_relations([RelationChange(person.id, delegates=frozenset())], CAUSE)
+        elif not may:
+            await directory.write_principals([PrincipalChange(delegate.id, disabled=True)], CAUSE)
+        await resume(storage)
+        assert await left(storage) == [0, 0]
+    assert await names(storage, person) == {"calendar", "tasks", "copy True"}
+    assert await held(storage, await person.collection("copy True")) == await held(storage, calendar)
 
 
 async def test_workers_that_are_killed_lose_nothing_and_show_no_half(storage, person, database):

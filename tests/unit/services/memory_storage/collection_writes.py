@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from server.domain.changes import Cause, PropertyChanges, Unchanged, WriteLimits
+from server.domain.changes import Cause, CopyUnderWay, PropertyChanges, Unchanged, WriteLimits
 from server.domain.contents import ObjectContent
 from server.domain.errors import AlreadyExists, NotFound, QuotaExceeded, TooManyCollections, WriteConflict
 from server.domain.objects import PERSONAL_PROPERTIES, Collection, Home, NewCollection
@@ -248,8 +248,15 @@ class CollectionWrites:
             self._tell("collection-copied", home.id, binding.collection_id)
             return revision
 
-    async def resume_copy(self, home_id: int, collection_id: int, limits: WriteLimits) -> None:
+    async def copy_under_way(self, home_id: int, collection_id: int) -> CopyUnderWay | None:
         """Copies are made at once here: none is left."""
+        return None
+
+    async def give_up_copy(self, home_id: int, collection_id: int) -> None:
+        """None is left."""
+
+    async def resume_copy(self, home_id: int, collection_id: int, limits: WriteLimits) -> None:
+        """None is left."""
 
     # -- bindings -----------------------------------------------------------------------------------------------------
 
