@@ -206,7 +206,8 @@ async def _copy_views(connection: Connection, handover: Handover) -> None:
     objects = "s.home_id = $1 and s.object_id in (select id from object where home_id = $1 and collection_id = $3)"
     others = "<> (select principal_id from home where id = $2)"
     arguments = [handover.home_id, handover.to_home_id, handover.id]
-    latest = {"revision": "(select revision from home where id = $2)"}
+    # The revision of the copied object, so that no two changes that a sharee synchronises have one revision.
+    latest = {"revision": "(select o.revision from object o where o.home_id = $2 and o.id = s.object_id)"}
     await copy_rows(connection, "object_view", f"{objects} and s.principal_id {others}", arguments, latest)
     await copy_rows(connection, "alarm", f"{objects} and s.viewer_id <> 0 and s.viewer_id {others}", arguments)
 
@@ -258,9 +259,9 @@ async def _show(connection: Connection, handover: Handover, alive: bool, cause: 
             "update home set collection_count = collection_count + 1 where id = $1",
             to_home_id,
         )
-    if alive:
-        changed = {to_home_id: revision}
-        await _trace(connection, "collection-created", "collection-handed-over", changed, id_, cause)
+    # Sharees follow in both cases: a deletion may not have been passed on to them yet.
+    kind = "collection-created" if alive else "collection-deleted"
+    await _trace(connection, kind, "collection-handed-over", {to_home_id: revision}, id_, cause)
     return revision
 
 

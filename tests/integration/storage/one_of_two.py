@@ -26,6 +26,7 @@ from server.services.collections import Collections
 from server.services.granting import Granting
 from server.services.lookup import Found, Lookup
 from server.services.objects import Objects, write_limits
+from server.services.principals.changes import delete, hand_over
 from server.services.sharing import Sharing
 from server.storage import Storage
 from server.storage.access import Access
@@ -69,6 +70,10 @@ def text_of(number: int, uid: str) -> str:
     start = ("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Test//EN", f"BEGIN:{component}", f"UID:{uid}")
     rest = ("DTSTAMP:20260101T000000Z", *lines, f"END:{component}", "END:VCALENDAR", "")
     return "\r\n".join((*start, *rest))
+
+
+def card_of(uid: str, size: int) -> str:
+    return "\r\n".join(("BEGIN:VCARD", "VERSION:4.0", f"UID:{uid}", f"FN:{'x' * size}", "END:VCARD", ""))
 
 
 def properties(size: int) -> PropertyChanges:
@@ -149,6 +154,11 @@ class Database:
         actor = await self.actor(who)
         text = text_of(number, uid).replace("mailto:", f"mailto:{self.prefix}")
         return await self.objects.put(actor, await self.find(actor, owner, which, member), text.encode())
+
+    async def put_card(self, who: str, owner: str, member: str, uid: str, size: int) -> object:
+        actor = await self.actor(who)
+        found = await self.lookup.find(actor, self.target(owner, "addressbook", member, "addressbook"), Privilege.READ)
+        return await self.objects.put(actor, found, card_of(uid, size).encode())
 
     async def delete(self, who: str, owner: str, which: int | str, member: str) -> object:
         actor = await self.actor(who)
@@ -261,6 +271,22 @@ class Database:
         while await self.access.plan_fan_out():
             while await self.access.fan_out():
                 pass
+        return None
+
+    async def hand_over(self, who: str, whom: str) -> object:
+        told: list[object] = []
+        await hand_over(
+            INSTALLATION,
+            self.directory,
+            self.prefix + who,
+            self.prefix + whom,
+            tell=lambda handover: told.append((handover.home, handover.name, handover.members)),
+        )
+        return told
+
+    async def leave(self, who: str, purge: bool) -> object:
+        """Delete a person."""
+        await delete(INSTALLATION, self.directory, self.uids[who], purge=purge)
         return None
 
     async def address(self, who: str, addresses: Any) -> object:

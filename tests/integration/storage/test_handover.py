@@ -376,6 +376,41 @@ async def test_who_shares_it_keeps_it(storage, directory, access):
     assert await names(storage, eve) == {"calendar", "tasks", shown}
 
 
+async def test_a_sharee_finds_all_their_views_by_pages(storage, directory, access):
+    """No two changes that a sharee synchronises have one revision: a page may end behind any of them."""
+    ada, bob, eve = await make_person(storage), await make_person(storage), await make_person(storage)
+    await share(access, await ada.home(), await ada.collection(), eve.id, "read")
+    (shown,) = [each for each in await storage.collections(await eve.home(), eve.id) if each.rights == "read"]
+    for name in ("a", "b", "c"):
+        written = await put(storage, await ada.collection(), name)
+        if name != "c":
+            view = ObjectView(eve.id, f"own-{name}", "own", 3, "")
+            await storage.put_view(shown, name, view, state(written), 0, LIMITS, CAUSE)
+    await principals.hand_over(ACTOR, directory, ada.name, bob.name)
+    (shown,) = [each for each in await storage.collections(await eve.home(), eve.id) if each.rights == "read"]
+    found, after = {}, 0
+    columns = ("name", "etag", "revision")
+    while rows := await storage.members_changed(shown, columns, after=after, up_to=shown.revision, limit=1):
+        found |= {row[0]: row[1] for row in rows}
+        after = rows[-1][2]
+    assert found == {"a": "own-a", "b": "own-b", "c": content("c").etag}
+
+
+async def test_sharees_hear_of_a_deletion_just_before(storage, directory, access):
+    ada, bob, eve = await make_person(storage), await make_person(storage), await make_person(storage)
+    await share(access, await ada.home(), await ada.collection(), eve.id, "read")
+    (shown,) = await names(storage, eve) - {"calendar", "tasks"}
+    while await access.plan_fan_out() and await access.fan_out():
+        pass
+    seen = (await eve.home()).revision
+    await storage.delete_collection(await ada.home(), await ada.collection(), CAUSE)
+    await principals.hand_over(ACTOR, directory, ada.name, bob.name)
+    while await access.plan_fan_out() and await access.fan_out():
+        pass
+    _, changed = await storage.home_changes(await eve.home(), eve.id, seen)
+    assert [(each.name, each.deleted_revision is not None) for each in changed] == [(shown, True)]
+
+
 async def test_what_was_shared_with_the_new_owner_stays_where_it_was(storage, directory, access):
     ada, bob = await make_person(storage), await make_person(storage)
     await put(storage, await ada.collection(), "a")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
+import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -48,7 +49,7 @@ ACTS = st.lists(
 )
 
 
-def _in(kind: str, place: tuple[str, object], who: str | None, *arguments: object) -> tuple[object, ...]:
+def _in(kind: str, place: tuple[object, ...], who: str | None, *arguments: object) -> tuple[object, ...]:
     """A step of somebody in a collection; None: of who shows it."""
     return kind, who or place[0], *place, *arguments
 
@@ -65,6 +66,7 @@ RIGHTS = st.sampled_from(["write", "write", "read", "free-busy", None])
 WHOM = st.sampled_from([*PEOPLE, GROUP])
 KINDS = {
     "put": (8, st.builds(_in, st.just("put"), PLACES, ACTORS, NAMES, UIDS, NUMBERS)),
+    "put_card": (1, st.builds(_in, st.just("put_card"), st.tuples(WHO), ACTORS, NAMES, UIDS, SIZES)),
     "delete": (2, st.builds(_in, st.just("delete"), PLACES, ACTORS, NAMES)),
     "set": (2, st.builds(_in, st.just("set"), PLACES, ACTORS, NAMES, SIZES)),
     "transfer": (4, st.builds(_transfer, PLACES, NAMES, ACTORS, OWN | st.just(0), NAMES, st.booleans())),
@@ -76,7 +78,7 @@ KINDS = {
     "empty": (1, st.builds(lambda who: ("remove", who, who, "addressbook", "addressbook"), WHO)),
     "rename": (1, st.builds(_in, st.just("rename"), PLACES, ACTORS, OWN)),
     "copy": (2, st.builds(_in, st.just("copy"), PLACES, ACTORS, OWN, st.booleans())),
-    "share": (4, st.tuples(st.just("share"), WHO, OWN, WHOM, RIGHTS)),
+    "share": (4, st.tuples(st.just("share"), WHO, OWN | st.just("addressbook"), WHOM, RIGHTS)),
     "grant": (1, st.tuples(st.just("grant"), WHO, OWN, WHOM | st.just("authenticated"), st.booleans(), PRIVILEGES)),
     "delegate": (1, st.tuples(st.just("delegate"), WHO, st.frozensets(WHOM), st.sampled_from(["read", "write"]))),
     "gather": (1, st.tuples(st.just("gather"), st.frozensets(WHO))),
@@ -120,21 +122,57 @@ async def stored(cluster: Cluster, migrated_template: str) -> AsyncIterator[Post
     await drop_database(cluster, name)
 
 
+async def _two(stored: PostgresStorage) -> tuple[Database, Database, Alike]:
+    """The databases, with the same people."""
+    found = memory()
+    one = Database(stored, PostgresAccess(stored), PostgresDirectory(stored.database))
+    other = Database(found.storage, found.access, found.directory)
+    prefix = uuid4().hex[:8]
+    for database in (one, other):
+        await database.fill(prefix)
+    alike = Alike()
+    await require_same_reads(one, other, alike)
+    return one, other, alike
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(beginning=st.sampled_from(BEGINNINGS), steps=st.lists(STEPS, min_size=10, max_size=25))
 async def test_the_same_steps_leave_the_same(
     stored: PostgresStorage, beginning: list[tuple[object, ...]], steps: list[tuple[object, ...]]
 ) -> None:
-    found = memory()
-    one = Database(stored, PostgresAccess(stored), PostgresDirectory(stored.database))
-    other = Database(found.storage, found.access, found.directory)
-    alike = Alike()
-    prefix = uuid4().hex[:8]
-    for database in (one, other):
-        await database.fill(prefix)
-    await require_same_reads(one, other, alike)
+    one, other, alike = await _two(stored)
     for step in [*beginning, *steps, ("pass_on",), ("compare",)]:
         if step == ("compare",):
             await require_same_reads(one, other, alike)
         else:
             alike.require(await one.perform(step), await other.perform(step), repr(step))
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        [("hand_over", "anna", "ben")],
+        [("hand_over", "anna", "cleo")],
+        [("hand_over", "anna", "anna")],
+        [("leave", "anna", False)],
+        [("leave", "anna", False), ("pass_on",), ("leave", "anna", True)],
+        [("leave", "anna", True)],
+        [("remove", "anna", "anna", "new", "calendar"), ("hand_over", "anna", "ben")],
+    ],
+)
+async def test_the_same_is_left_of_a_person(stored: PostgresStorage, ends: list[tuple[object, ...]]) -> None:
+    """After they were deleted, and after what they had was handed over."""
+    one, other, alike = await _two(stored)
+    begin = [
+        *BEGINNINGS[2],
+        ("put_card", "anna", "anna", "a", "u1", 1),
+        ("describe", "anna", "anna", "new", 1, None),
+        ("describe", "ben", "ben", 0, 2, None),
+        ("delegate", "anna", ("ben", GROUP), "write"),
+        ("share", "ben", "calendar", "anna", "write"),
+        ("delete", "anna", "anna", "calendar", "b"),
+        ("pass_on",),
+    ]
+    for step in [*begin, *ends, ("pass_on",)]:
+        alike.require(await one.perform(step), await other.perform(step), repr(step))
+    await require_same_reads(one, other, alike, ["ben", "cleo"])

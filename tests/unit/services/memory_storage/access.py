@@ -146,7 +146,8 @@ class MemoryAccess:
                 shown = [] if id_ is None else tables.bindings_of(id_)
                 if id_ is not None and any(row.collection_home_id == event.home_id != row.home_id for row in shown):
                     tables.to_touch.add(id_)
-                if id_ is not None and event.kind in ("collection-created", "collection-deleted"):
+                lies_there = id_ in tables.collections and tables.collections[id_].home_id == event.home_id
+                if id_ is not None and lies_there and event.kind in ("collection-created", "collection-deleted"):
                     tables.to_bind.update({id_} & {shared for shared, _ in tables.shares})
                 if event.kind in ("principal-members", "principal-deleted") and event.subject_id is not None:
                     concerned = tables.groups_of(event.subject_id) | {event.subject_id}

@@ -37,7 +37,16 @@ from server.domain.objects import Collection
 from server.domain.scheduling import SchedulingRole
 from tests.unit.services.memory_storage.conditions import require_collection, require_unchanged
 from tests.unit.services.memory_storage.space import require_space, space_of
-from tests.unit.services.memory_storage.tables import SCHEDULING_OBJECTS, CopyRow, Event, ObjectRow, Tables, TrashRow
+from tests.unit.services.memory_storage.tables import (
+    SCHEDULING_OBJECTS,
+    CopyRow,
+    Event,
+    ObjectRow,
+    Tables,
+    TrashRow,
+    of_other_owner,
+    without_role,
+)
 
 
 class MemberSets:
@@ -245,7 +254,7 @@ class MemberSets:
             and self.tables.live_collection(row.collection_id) is None
         ]
         for row in released:
-            self.tables.objects[row.id] = replace(row, content=_plain(row.content))
+            self.tables.objects[row.id] = replace(row, content=without_role(row.content))
         return bool(released)
 
     # -- single writes ------------------------------------------------------------------------------------------------
@@ -358,24 +367,17 @@ class MemberSets:
             self._forget_copies(replaced.id)
             tables.trash.append(TrashRow(target.home_id, replaced.content, replaced.properties))
         self._make_room(target, write.name)
-        content = row.content
-        underived = row.underived or row.is_message
+        moved = row if source.home_id == target.home_id else of_other_owner(row)
         if row.is_message or not kept_home:
-            content = _plain(content)
-        if self._uid_is_taken(target, content, stored.state if move else None):
+            moved = replace(moved, content=without_role(moved.content), underived=moved.underived or row.is_message)
+        if self._uid_is_taken(target, moved.content, stored.state if move else None):
             raise UidConflict
-        if source.home_id != target.home_id:
-            # Whether the new owner has declined, or organizes it, is computed anew.
-            underived = underived or content.component == "VEVENT" or content.scheduling.organizer is not None
-            content = replace(content, time_key="" if content.component == "VEVENT" else content.time_key)
         new = replace(
-            row,
+            moved,
             home_id=target.home_id,
             collection_id=target.id,
             id=row.id if move else tables.new_id(),
             name=write.name,
-            content=content,
-            underived=underived,
             revision=revision,
             created_at=row.created_at if move else at,
             modified_at=at,
@@ -523,11 +525,6 @@ def _is_plain(write: Write) -> bool:
     if isinstance(write, Put):
         return isinstance(write.content, ObjectContent) and not write.properties
     return isinstance(write, Delete)
-
-
-def _plain(content: ObjectContent) -> ObjectContent:
-    """A content that is no scheduling object."""
-    return replace(content, scheduling=replace(content.scheduling, role=SchedulingRole.NONE))
 
 
 def _moves(writes: Sequence[Write]) -> dict[int, int]:

@@ -9,7 +9,7 @@ from html import escape
 from server.domain.changes import Cause
 from server.domain.errors import NotFound
 from server.storage.directory import Handover
-from tests.unit.services.memory_storage.tables import BindingRow, CollectionRow, Event, Tables
+from tests.unit.services.memory_storage.tables import BindingRow, CollectionRow, Event, Tables, of_other_owner
 
 _DISPLAYNAME = "{DAV:}displayname"
 
@@ -113,16 +113,23 @@ class Removal:
         """Let a collection lie in another home, with all that belongs to it."""
         tables = self.tables
         to = tables.homes[handover.to_home_id]
-        for each in [each for each in tables.objects.values() if each.collection_id == row.id]:
-            revision, _ = tables.take_revision(to.id)
-            deleted = None if each.deleted_revision is None else revision
-            tables.objects[each.id] = replace(each, home_id=to.id, revision=revision, deleted_revision=deleted)
+        objects = [each for each in tables.objects.values() if each.collection_id == row.id]
+        objects.sort(key=lambda each: each.revision)
+        revision = to.revision
+        for each in objects:
+            tables.take_revision(to.id)
+            del tables.objects[each.id]
+            if each.restorable:
+                revision += 1
+                deleted = None if each.deleted_revision is None else revision
+                each = replace(of_other_owner(each), home_id=to.id, revision=revision, deleted_revision=deleted)
+                tables.objects[each.id] = each
         for key, copy in list(tables.copies.items()):
             if key[0] in tables.objects and tables.objects[key[0]].collection_id == row.id:
                 del tables.copies[key]
                 if copy.view.principal_id != to.principal_id:
-                    moved = replace(copy, home_id=to.id, revision=tables.homes[to.id].revision)
-                    tables.copies[key] = moved
+                    latest = tables.objects[key[0]].revision
+                    tables.copies[key] = replace(copy, home_id=to.id, revision=latest)
         own = tables.own_properties.pop((row.id, to.principal_id), None)
         tables.shares.pop((row.id, to.principal_id), None)
         tables.declined.discard((row.id, to.principal_id))
@@ -133,6 +140,8 @@ class Removal:
             row, home_id=to.id, revision=revision, modified_at=at, properties=properties
         )
         self._rebind(row, handover, revision)
+        kind = "collection-created" if row.deleted_at is None else "collection-deleted"
+        tables.outbox.append(Event(kind, to.id, row.id))
 
     def _rebind(self, row: CollectionRow, handover: Handover, revision: int) -> None:
         tables, to = self.tables, handover.to_home_id

@@ -150,6 +150,18 @@ class ObjectRow:
         return self.content.scheduling.role is SchedulingRole.INBOX
 
 
+def without_role(content: ObjectContent) -> ObjectContent:
+    """A content that is no scheduling object."""
+    return replace(content, scheduling=replace(content.scheduling, role=SchedulingRole.NONE))
+
+
+def of_other_owner(row: ObjectRow) -> ObjectRow:
+    """A member that goes to the home of another person, whose addresses decide what they have declined or organize."""
+    is_event, is_organized = row.content.component == "VEVENT", row.content.scheduling.organizer is not None
+    content = replace(row.content, time_key="" if is_event else row.content.time_key)
+    return replace(row, content=without_role(content), underived=row.underived or is_event or is_organized)
+
+
 @dataclass(frozen=True, slots=True)
 class CopyRow:
     """A personal copy."""
