@@ -24,6 +24,7 @@ from server.domain.changes import (
     Put,
     Remember,
     SetPersonal,
+    SetProperties,
     StoredContent,
     Unchanged,
     UnchangedObject,
@@ -92,6 +93,8 @@ class MemberWrites(Writing):
         plain = [write for write in writes if not isinstance(write, Book)]
         if len(plain) > 1 and set_statement.is_plain(plain):
             return await self._at_once(plain, changes)
+        if len(writes) > 1 and _rests_on_nothing_else(changes) and set_statement.sets_properties(writes):
+            return await self._set_properties(writes, changes)
         steps = self._steps(changes)
         if len(steps) == 1 and _rests_on_nothing_else(changes) and not _has_properties(steps[0].write):
             rows = [await self._alone(steps[0].index, steps[0].statement, changes)]
@@ -158,6 +161,15 @@ class MemberWrites(Writing):
                 bookings = await _book(connection, booked, changes.limits.quota_bytes)
             return self._all_at_once(writes, dict(zip(places, rows, strict=True)) | bookings)
         return self._all_at_once(writes, dict(enumerate(rows)))
+
+    async def _set_properties(self, writes: Sequence[SetProperties], changes: ChangeSet) -> tuple[Written, ...]:
+        """One statement for a set that only sets properties."""
+        sql, arguments = recorded(*set_statement.of_properties(writes, changes), changes.cause)
+        rows = await self.database.fetch(sql, *arguments)
+        return tuple(
+            Written(self._changed(write.collection.home_id, write.collection.id, row[1]), write.expected.id, None)
+            for write, row in zip(writes, rows, strict=True)
+        )
 
     def _all_at_once(self, writes: tuple[Write, ...], rows: Mapping[int, asyncpg.Record]) -> tuple[Written, ...]:
         """What each write has left, in their order; `rows` by their indexes."""

@@ -1,4 +1,4 @@
-"""The statement that makes a set of puts and deletions at once."""
+"""The statements that make a set of puts and deletions at once."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import Any, TypeGuard
 
 from server.calendar import derivation
-from server.domain.changes import ChangeSet, Delete, Put, StoredContent, Write
+from server.domain.changes import ChangeSet, Delete, Put, SetProperties, StoredContent, Write
 from server.domain.contents import ObjectContent
 from storage_plugins.postgres.changes import occurrence_rows
 from storage_plugins.postgres.changes import views as view_rows
 from storage_plugins.postgres.changes.member_statements import Statement
-from storage_plugins.postgres.changes.writing import by, call
+from storage_plugins.postgres.changes.writing import by, call, split
 
 _APPLY = call("koyomi_apply_1", 29)
+_APPLY_PROPERTIES = call("koyomi_apply_properties_1", 5)
 
 
 def is_plain(writes: Sequence[Write]) -> TypeGuard[Sequence[Put | Delete]]:
@@ -24,6 +25,20 @@ def is_plain(writes: Sequence[Write]) -> TypeGuard[Sequence[Put | Delete]]:
         or (isinstance(write, Put) and not isinstance(write.content, StoredContent) and not write.properties)
         for write in writes
     )
+
+
+def sets_properties(writes: Sequence[Write]) -> TypeGuard[Sequence[SetProperties]]:
+    """Whether all writes set dead properties."""
+    return all(isinstance(write, SetProperties) for write in writes)
+
+
+def of_properties(writes: Sequence[SetProperties], changes: ChangeSet) -> Statement:
+    """The statement that sets the properties of all members of a set. It returns a row for each write, in order."""
+    rows = []
+    for number, write in enumerate(writes):
+        properties, removed = split(write.changes.properties)
+        rows.append({**_place(number, write), "properties": properties, "removed": removed})
+    return _APPLY_PROPERTIES, (rows, changes.limits.quota_bytes, *by(changes.cause))
 
 
 def statement(writes: Sequence[Put | Delete], changes: ChangeSet, restore_days: int) -> Statement:
@@ -68,7 +83,7 @@ def statement(writes: Sequence[Put | Delete], changes: ChangeSet, restore_days: 
     )
 
 
-def _place(number: int, write: Put | Delete) -> dict[str, Any]:
+def _place(number: int, write: Put | Delete | SetProperties) -> dict[str, Any]:
     """The place of a write and the states that it is based on, as attributes of `member_write`."""
     collection, expected = write.collection, write.expected
     row = {

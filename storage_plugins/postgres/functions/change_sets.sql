@@ -392,3 +392,117 @@ begin
         select w.n::integer - 1, w.revision, w.id, case when w.act <> 'deleted' then v_now end
         from unnest(v_revisions, v_ids, v_acts) with ordinality as w (revision, id, act, n) order by w.n;
 end $$;
+
+-- Set dead properties of members in any homes, each statement for all of them. The detail of an error is the number of
+-- the write that it concerns.
+create or replace function koyomi_apply_properties_1(
+    -- [{"n": number from 0, "home_id", "collection_id", "binding_home_id", "binding", "incarnation", "name", "id",
+    --   "revision", "properties": {to set}, "removed": [names]}]
+    p_writes jsonb,
+    p_quota_bytes bigint, p_principal_id bigint, p_origin text, p_request_id text
+) returns table (n integer, revision bigint) language plpgsql
+-- A plan that was made while the tables were small must not read them whole later.
+set enable_hashjoin = off set enable_mergejoin = off as $$
+#variable_conflict use_column
+declare
+    -- By number of the write, from 1.
+    v_home_ids bigint[];
+    v_collection_ids bigint[];
+    v_ids bigint[];
+    v_revisions bigint[];
+    -- Of the homes, before the set.
+    v_homes bigint[];
+    v_used bigint[];
+    v_total bigint[];
+    v_now timestamptz;
+    v_write record;
+    v_n integer;
+    v_gone boolean;
+begin
+    select array_agg(w.home_id order by w.n), array_agg(w.collection_id order by w.n), array_agg(w.id order by w.n)
+    into v_home_ids, v_collection_ids, v_ids
+    from jsonb_to_recordset(p_writes) as w (n integer, home_id bigint, collection_id bigint, id bigint);
+    for v_write in
+        select w.* from jsonb_to_recordset(p_writes) as w (
+            n integer, home_id bigint, collection_id bigint, name text, id bigint, revision bigint
+        )
+        order by w.id, w.home_id
+    loop
+        perform 1 from object o
+        where o.home_id = v_write.home_id and o.id = v_write.id and o.revision = v_write.revision
+          and o.deleted_revision is null and o.collection_id = v_write.collection_id and o.name = v_write.name
+        for no key update;
+        if not found then
+            raise exception using errcode = 'KY001', message = 'object changed', detail = v_write.n;
+        end if;
+    end loop;
+    select array_agg(h.id), array_agg(h.used), array_agg(h.used + h.kept)
+    into v_homes, v_used, v_total
+    from (
+        select h.id, h.used_bytes + h.property_bytes as used, h.kept_bytes + h.kept_property_bytes as kept from home h
+        where h.id = any(v_home_ids)
+        order by h.id for no key update
+    ) as h;
+    v_now := clock_timestamp();
+    select w.n, c.id is null into v_n, v_gone
+    from jsonb_to_recordset(p_writes) as w (
+        n integer, home_id bigint, collection_id bigint, binding_home_id bigint, binding text, incarnation bigint
+    )
+    left join collection c on c.home_id = w.home_id and c.id = w.collection_id and c.deleted_at is null
+    left join binding b
+        on b.home_id = w.binding_home_id and b.name = w.binding and b.collection_home_id = w.home_id
+        and b.collection_id = w.collection_id and b.incarnation = w.incarnation and b.deleted_revision is null
+    where c.id is null or b.name is null
+    order by w.n limit 1;
+    if found then
+        raise exception using errcode = case when v_gone then 'KY002' else 'KY001' end,
+            message = 'collection is gone, or was bound anew', detail = v_n;
+    end if;
+    v_revisions := array(
+        select h.revision + r.rank
+        from (
+            select w.n, w.home_id, row_number() over (partition by w.home_id order by w.n) as rank
+            from unnest(v_home_ids) with ordinality as w (home_id, n)
+        ) as r
+        join home h on h.id = r.home_id
+        order by r.n
+    );
+    update home h set revision = h.revision + k.writes, modified_at = v_now
+    from (select w.home_id, count(*) as writes from unnest(v_home_ids) as w (home_id) group by w.home_id) as k
+    where h.id = k.home_id;
+    update collection c set revision = k.revision, modified_at = v_now
+    from (
+        select w.home_id, w.collection_id, max(w.revision) as revision
+        from unnest(v_home_ids, v_collection_ids, v_revisions) as w (home_id, collection_id, revision)
+        group by w.home_id, w.collection_id
+    ) as k
+    where c.home_id = k.home_id and c.id = k.collection_id;
+    update object o
+    set revision = v_revisions[w.n + 1],
+        properties = nullif((coalesce(o.properties, '{}') || w.properties) - w.removed, '{}')
+    from jsonb_to_recordset(p_writes) as w (n integer, home_id bigint, id bigint, properties jsonb, removed text[])
+    where o.home_id = w.home_id and o.id = w.id;
+    select (select max(w.n)::integer - 1 from unnest(v_home_ids) with ordinality as w (home_id, n)
+            where w.home_id = h.id)
+    into v_n
+    from unnest(v_homes, v_used, v_total) as b (home_id, used, total)
+    join home h on h.id = b.home_id
+    join principal p on p.id = h.principal_id
+    where h.used_bytes + h.property_bytes > greatest(coalesce(p.quota_bytes, p_quota_bytes), b.used)
+       or h.used_bytes + h.property_bytes + h.kept_bytes + h.kept_property_bytes
+          > greatest(2 * coalesce(p.quota_bytes, p_quota_bytes), b.total)
+    order by 1 limit 1;
+    if found then
+        raise exception using errcode = 'KY003', message = 'quota', detail = v_n;
+    end if;
+    insert into outbox (home_id, revision, kind, collection_id, object_id, principal_id, origin, request_id)
+    select w.home_id, w.revision, 'properties', w.collection_id, w.id, p_principal_id, p_origin, p_request_id
+    from unnest(v_home_ids, v_revisions, v_collection_ids, v_ids) as w (home_id, revision, collection_id, id)
+    order by w.home_id, w.revision;
+    insert into audit (home_id, revision, action, collection_id, object_id, principal_id, origin, request_id)
+    select w.home_id, w.revision, 'properties', w.collection_id, w.id, p_principal_id, p_origin, p_request_id
+    from unnest(v_home_ids, v_revisions, v_collection_ids, v_ids) as w (home_id, revision, collection_id, id)
+    order by w.home_id, w.revision;
+    return query
+        select w.n::integer - 1, w.revision from unnest(v_revisions) with ordinality as w (revision, n) order by w.n;
+end $$;

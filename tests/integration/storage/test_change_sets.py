@@ -299,6 +299,76 @@ async def test_a_set_leaves_what_its_writes_leave_one_after_the_other(storage, r
     assert homes[0] == homes[1]
 
 
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_set_of_properties_leaves_what_single_changes_leave(storage, shared):
+    """In one statement; some are removed, and some members had none."""
+    homes = []
+    for together in (True, False):
+        person = await make_person(storage)
+        places = [await person.collection("calendar"), await person.collection("tasks")]
+        if shared:
+            await storage.database.fetchval("select koyomi_begin_views_1($1, $2)", places[0].home_id, places[0].id)
+        for round_ in range(3):
+            rows = await storage.members_named([(one, name) for one in places for name in "abc"], ("id", "revision"))
+            if not rows:
+                made = []
+                for one in places:
+                    views = seen("text", [], (0, 0)) if shared and one is places[0] else None
+                    made += [Put(one, name, content(name), None, views) for name in "abc"]
+                await storage.apply(change(*made))
+                continue
+            writes = []
+            for one in places:
+                for number, name in enumerate("abc"):
+                    values = {"{x}a": "<a/>" if round_ == number else None, "{x}b": f"<b>{'é' * number}</b>"}
+                    state_of = ObjectState(*rows[one.id, name])
+                    writes.append(SetProperties(one, name, state_of, PropertyChanges(values)))
+            if together:
+                written = await storage.apply(change(*writes))
+                revisions = [one.revision for one in written]
+                assert revisions == list(range(revisions[0], revisions[0] + 6))
+                assert [one.id for one in written] == [write.expected.id for write in writes]
+            else:
+                for write in writes:
+                    await storage.apply(change(write))
+        homes.append(await stored(storage, places[0].home_id))
+    assert homes[0] == homes[1]
+
+
+async def test_nothing_of_a_set_of_properties_that_fails(storage, person, new_person):
+    other = await new_person()
+    here, there = await person.collection(), await other.collection()
+    one = await storage.put_object(here, "a", content("a"), None, LIMITS, CAUSE)
+    two = await storage.put_object(there, "a", content("a"), None, LIMITS, CAUSE)
+    small, large = PropertyChanges({"{x}y": "<y/>"}), PropertyChanges({"{x}y": f"<y>{'x' * 5000}</y>"})
+    tight = replace(LIMITS, quota_bytes=(await other.home()).used_bytes + 1000)
+    before = await person.home(), await other.home()
+
+    def both(first, second, changes=small, limits=LIMITS):
+        places = SetProperties(here, "a", first, small), SetProperties(there, "a", second, changes)
+        return change(*places, limits=limits)
+
+    for failing, error, index in (
+        (both(state(one), ObjectState(two.id, two.revision - 1)), WriteConflict, 1),
+        (both(ObjectState(one.id, one.revision + 1), state(two)), WriteConflict, 0),
+        (both(state(one), state(two), large, tight), QuotaExceeded, 1),
+    ):
+        with pytest.raises(error) as raised:
+            await storage.apply(failing)
+        assert raised.value.write == index
+    await storage.move_collection(await other.home(), there, "elsewhere", None, CAUSE)
+    with pytest.raises(WriteConflict) as raised:
+        await storage.apply(both(state(one), state(two)))
+    assert raised.value.write == 1
+    await storage.delete_collection(await other.home(), await other.collection("elsewhere"), CAUSE)
+    with pytest.raises(NotFound) as raised:
+        await storage.apply(both(state(one), state(two)))
+    assert raised.value.write == 1
+    assert await person.home() == before[0]
+    properties = "select count(*) from object where home_id = any($1) and properties is not null"
+    assert await storage.database.fetchval(properties, [here.home_id, there.home_id]) == 0
+
+
 async def test_sets_over_the_same_homes_in_any_order(storage, new_person):
     """Writers that name objects and homes in any order, beside single writes, never lock in a circle."""
     people = [await new_person() for _ in range(4)]
