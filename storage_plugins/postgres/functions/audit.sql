@@ -1,7 +1,7 @@
 -- The audit is only appended to, and sealed.
 
--- Digest of the audit rows of (p_after, p_until]: SHA-256 of the rows' own in order of their ids. What a row may have
--- since 0041 counts only where it has it, so that earlier rows have the digest that they were sealed with.
+-- Digest of the audit rows of (p_after, p_until]: SHA-256 of the digests of the rows in order of their ids. The columns of
+-- migration 0041 are part of it only if they are set, so that earlier rows keep the digest that they were sealed with.
 create or replace function koyomi_audit_digest_1(
     p_after bigint, p_until bigint, out row_count bigint, out digest bytea
 ) language sql stable as $$
@@ -13,7 +13,7 @@ create or replace function koyomi_audit_digest_1(
     from audit a where a.id > p_after and a.id <= p_until
 $$;
 
--- Digest of a seal: of the seal before it, and of what it covers.
+-- Digest of a seal: of the seal before it, and of the rows that it covers.
 create or replace function koyomi_seal_digest_1(
     p_previous bytea, p_last_id bigint, p_row_count bigint, p_rows bytea
 ) returns bytea language sql immutable as $$

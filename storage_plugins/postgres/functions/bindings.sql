@@ -1,6 +1,6 @@
 -- Binding a new collection to a name, and removing a binding.
 
--- Make a collection in a home whose row the transaction holds already, and bind it to a free name; gives its id.
+-- Make a collection in a home whose row the transaction holds already, and bind it to a free name. Returns its id.
 create or replace function koyomi_add_collection_1(
     p_home_id bigint, p_revision bigint, p_now timestamptz, p_name text, p_kind text, p_components text[],
     p_timezone text, p_source text, p_properties jsonb
@@ -65,8 +65,8 @@ begin
     update home set collection_count = collection_count + 1 where id = p_home_id;
 end $$;
 
--- Remove a binding and the collection that is the home's own. Who takes what is another's out of their home ends the
--- sharing with themselves.
+-- Remove a binding, and the collection if it is the home's own. If it is another person's, the sharing with the owner
+-- of the home ends.
 create or replace function koyomi_remove_binding_1(
     p_home_id bigint, p_revision bigint, p_now timestamptz, p_name text, p_collection_home_id bigint,
     p_collection_id bigint, p_incarnation bigint, p_principal_id bigint, p_origin text, p_request_id text

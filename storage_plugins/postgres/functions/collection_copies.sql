@@ -302,8 +302,8 @@ begin
     return v_revision;
 end $$;
 
--- Show a copy that has all members of its source; returns its revision. Null: the source has changed, and what changed
--- is to be copied first.
+-- Bind a copy that has all members of its source. Returns its revision; null if the source has changed, so that the
+-- changes must be copied first.
 create or replace function koyomi_finish_copy_1(
     p_home_id bigint, p_target_id bigint, p_max_collections integer
 ) returns bigint language plpgsql as $$
@@ -355,7 +355,7 @@ begin
     return v_revision;
 end $$;
 
--- Give a copy up, and remove some of what was copied; returns whether there is more.
+-- Remove some of the members of an abandoned copy. Returns whether there are more.
 create or replace function koyomi_drop_copy_1(
     p_home_id bigint, p_target_id bigint, p_limit integer, p_lease interval
 ) returns boolean language plpgsql as $$

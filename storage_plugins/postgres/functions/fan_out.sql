@@ -1,7 +1,7 @@
--- What a change of a shared collection or of a group asks of other homes.
+-- Passing changes of shared collections and of groups on to other homes.
 
--- Reads the next outbox rows that are final, and stores what they ask for. `waiting`: there is something to do. Reads
--- nothing while another session reads.
+-- Read the next final rows of the outbox, and store the work that follows. `waiting`: there is work. Reads nothing while
+-- another session reads.
 create or replace function koyomi_plan_fan_out_1(
     p_limit integer, out rows_read integer, out waiting boolean
 ) language plpgsql as $$

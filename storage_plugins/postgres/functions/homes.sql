@@ -1,6 +1,6 @@
 -- Homes.
 
--- Make a home with its first collections, one for each element of the arrays; gives its id, or null where it exists.
+-- Make a home with its first collections, one for each element of the arrays. Returns its id, or null if it exists.
 create or replace function koyomi_create_home_1(
     p_principal_id bigint, p_kind text, p_names text[], p_kinds text[],
     -- What each calendar takes; null for other kinds.

@@ -78,8 +78,8 @@ begin
     return true;
 end $$;
 
--- Set what one person sees of an object, where the object itself stays as it is. Takes a revision that only this
--- person's home shows: their own binding, also when they came by the owner's URL. Locks the two homes, in order of ids.
+-- Set one person's view of an object; the object itself stays. Takes a revision that only this person's home shows: by
+-- their own binding, also if the request used the owner's URL. Locks the two homes, in order of ids.
 -- Personal copies may take as many kept bytes of the owner's home as its quota, and the owner's home keeps its visible
 -- revision.
 create or replace function koyomi_put_view_2(
@@ -158,7 +158,7 @@ begin
     viewer_home_id := v_sharee;
 end $$;
 
--- Store what was rendered of an object, unless it has changed or was rendered since.
+-- Store the rendered views of an object, unless it has changed or was rendered since.
 create or replace function koyomi_render_2(
     p_home_id bigint, p_object_id bigint, p_revision bigint, p_neutral_etag text, p_neutral_text text,
     p_neutral_busy smallint[], p_views_known integer, p_views_revision bigint,

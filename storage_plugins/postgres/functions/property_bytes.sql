@@ -1,6 +1,6 @@
--- Bytes of dead properties: home.property_bytes has those of what a person sees, home.kept_property_bytes those of what
--- is deleted and kept. Triggers count them, whatever statement writes the rows. A trigger updates the row of the home: who
--- changes rows that are counted locks the home first, except for the rows of a live object, locked before it.
+-- Bytes of dead properties: home.property_bytes counts those of visible resources, home.kept_property_bytes those of
+-- deleted ones. Triggers count them for all statements. A trigger updates the row of the home: transactions lock the home
+-- before they change counted rows, except rows of live objects, which they lock before the home.
 
 -- Bytes of dead properties: their names and XML, as they are stored.
 create or replace function koyomi_property_bytes_1(p_properties jsonb) returns bigint language sql immutable parallel safe as $$

@@ -1,7 +1,7 @@
 -- Scheduling objects: a UID is unique among those of a home (the index object_uid_scheduling).
 
--- The id of the calendar that takes what is scheduled in a home, events or tasks (RFC 6638 §9.2), as
--- server.services.scheduling.default_calendar says; null: none does.
+-- The id of a home's default calendar for events or tasks (RFC 6638 §9.2), as server.services.scheduling.default_calendar
+-- computes it; null: there is none.
 create or replace function koyomi_default_calendar_1(p_home_id bigint, p_component text) returns bigint
 language sql stable as $$
     select b.collection_id

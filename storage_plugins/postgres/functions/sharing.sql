@@ -48,7 +48,7 @@ begin
     on conflict (home_id, collection_id, task) do update set requested = f.requested + 1;
 end $$;
 
--- What differs, in some homes, between the bindings of a collection and those that its shares ask for.
+-- The differences, in some homes, between the bindings of a collection and those that follow from its shares.
 create or replace function koyomi_bindings_to_change_1(
     p_home_id bigint, p_collection_id bigint, p_kind text, p_alive boolean, p_homes bigint[]
 ) returns table (
@@ -84,8 +84,8 @@ create or replace function koyomi_bindings_to_change_1(
                else b.name is null or b.deleted_revision is not null or b.rights <> w.rights end
 $$;
 
--- Make the next bindings of a collection, of at most p_limit homes, those that its shares ask for. Returns the homes that
--- changed, and whether there is more to do. What was planned for `bind` comes before `check`.
+-- Make the next bindings of a collection, of at most p_limit homes, agree with its shares. Returns the homes that changed,
+-- and whether there is more work. Work of the task `bind` comes before `check`.
 create or replace function koyomi_bind_shared_2(
     p_home_id bigint, p_collection_id bigint, p_limit integer,
     p_principal_id bigint, p_origin text, p_request_id text, out homes bigint[], out more boolean

@@ -1,9 +1,9 @@
 -- COPY and MOVE of a member.
 
--- Copy or move a member. Where calendars have personal copies, only a new name in the same one can be had by it: the rest
--- is writing and deleting, since everybody's text is another one then. Locks the objects and the homes first, in their
--- order, and ends at the first object that has changed: what it would hold may be a tombstone, which others lock after
--- the home. What is copied, or moved into another home, counts against all that the home keeps.
+-- Copy or move a member. In calendars with personal copies, it can only rename a member in its calendar: other copies and
+-- moves are puts and deletions, because all texts change. Locks the objects and the homes first, in their order, and ends
+-- at the first object that has changed: its row may be a tombstone, which others lock after the home. Copies, and moves
+-- into another home, count against all bytes of the home.
 create or replace function koyomi_transfer_object_5(
     p_move boolean,
     p_source_home_id bigint, p_source_collection_id bigint, p_source_binding_home_id bigint, p_source_binding text,
