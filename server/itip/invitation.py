@@ -165,10 +165,19 @@ class _Invitation:
                 crossed.append(own)
         if not crossed:
             return ()
+        unanswered: list[SchedulingComponent] = []
+        if merged is not None and any(each.instance == MASTER for each in crossed):
+            # Overrides follow the answer for the series unless the REPLY names them.
+            named = {each.instance for each in crossed}
+            unanswered = [
+                each
+                for each in merged.overrides
+                if each.instance not in named and self._own_line(each) and each.token("STATUS") != "CANCELLED"
+            ]
         for each in crossed:
             self._answered[each.instance] = max(each.sequence, self._answered.get(each.instance, 0))
         frame = self._object if merged is None else merged
-        reply = reply_object(frame, crossed, self._user, to, self._directory, self._dtstamp)
+        reply = reply_object(frame, [*crossed, *unanswered], self._user, to, self._directory, self._dtstamp)
         return (Message(Method.REPLY, self._user, to, reply, quiet=True),)
 
     def _answer(self, component: SchedulingComponent) -> str:
@@ -282,8 +291,8 @@ class _Invitation:
             elif instance in dropped:
                 if override.token("STATUS") == "CANCELLED":
                     components[instance] = override
-            elif instance not in told and not self._is_void(instance, series.sequence, override):
-                kept = self._kept_override(override)
+            elif instance not in told:
+                kept = self._kept_override(override, components[MASTER])
                 if kept is not None:
                     components[instance] = kept
         for instance in self._memory.cancelled - components.keys() - self._removed:
@@ -318,13 +327,16 @@ class _Invitation:
         except InvalidData:
             return False
 
-    def _kept_override(self, override: SchedulingComponent) -> SchedulingComponent | None:
+    def _kept_override(self, override: SchedulingComponent, merged: SchedulingComponent) -> SchedulingComponent | None:
         """An override that the message does not have: the recipient's answer for one instance, or their own parts.
 
         The answer is one to the present time only; an instance that moved back follows the answer for its series.
+
+        :param merged: the series as the copy has it from now on.
         """
         assert self._base is not None
-        before = self._base.master
+        # Of a copy that had single instances alone, the series is the one that the message brings.
+        before = self._base.master or self._object.master
         known = self._own_line(override)
         series = None if before is None else self._own_line(before)
         if before is None or known is None or series is None or not self._has(override.instance):
@@ -332,25 +344,26 @@ class _Invitation:
         again = derived(self._object, override.instance)
         if again is None:
             return None
-        answered = partstat(known) != partstat(series)
+        answered = partstat(known) != partstat(series) and not self._is_void(
+            override.instance, merged.sequence, override
+        )
         if answered and same_times(self._base, override, self._object, again):
             self._kept.append(override.instance)
         else:
-            override = self._as_series(override)
-            if not has_own_parts(override, before):
+            if not has_own_parts(self._as_series(override, before), before):
                 return None
+            override = self._as_series(override, merged)
         return with_own_parts(again, override, self._user, self._directory, answered_anew=False)
 
-    def _as_series(self, override: SchedulingComponent) -> SchedulingComponent:
-        """An override of the copy with the recipient's answer for the series."""
-        master = None if self._base is None else self._base.master
-        known, series = self._own_line(override), None if master is None else self._own_line(master)
-        if known is None or series is None or master is None:
+    def _as_series(self, override: SchedulingComponent, series: SchedulingComponent | None) -> SchedulingComponent:
+        """An override with the recipient's answer for a series."""
+        known, answer = self._own_line(override), None if series is None else self._own_line(series)
+        if known is None or answer is None or series is None:
             return override
         if partstat(known) == NEEDS_ACTION:
             # The server wrote it, since there was no answer.
-            override = override.with_lines("TRANSP", master.all("TRANSP"))
-        return override.map_lines(lambda line: with_answer_of(line, series) if line is known else line)
+            override = override.with_lines("TRANSP", series.all("TRANSP"))
+        return override.map_lines(lambda line: with_answer_of(line, answer) if line is known else line)
 
     def _own(self, component: SchedulingComponent) -> SchedulingComponent:
         """A component of the message with what is the recipient's own."""
@@ -359,7 +372,7 @@ class _Invitation:
         if before is None and self._base is None and self._copy is not None and self._copy.components:
             before = self._copy.components[0]
         if before is not None and before.token("STATUS") == "CANCELLED" and before.instance not in self._answered:
-            before = self._as_series(before)
+            before = self._as_series(before, None if self._base is None else self._base.master)
         anew = before is None or self._base is None or self._asks_anew(component, before)
         return with_own_parts(component, before, self._user, self._directory, answered_anew=anew)
 

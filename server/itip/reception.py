@@ -176,7 +176,13 @@ def after_change(
         present = {each for each in new.by_instance if each not in dropped}
         held = {each for each in removed if new.master is not None and each != MASTER and each not in dropped}
         removed = removed - present - held
-    return replace(memory, removed=frozenset(removed), answered={**memory.answered, **_answered(plan)})
+    answers = _answered(plan)
+    known = dict(memory.answered)
+    if MASTER in answers:
+        # An answer for the series is one for all instances without an override.
+        held = {*removed, *(() if new is None else new.by_instance)}
+        known = {instance: sequence for instance, sequence in known.items() if instance in held}
+    return replace(memory, removed=frozenset(removed), answered={**known, **answers})
 
 
 def _answered(plan: Plan) -> dict[str, int]:

@@ -26,7 +26,7 @@ COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_ba
 
 
 @settings(max_examples=CONVERSATIONS, suppress_health_check=COSTLY)
-@given(st.binary(min_size=1, max_size=80))
+@given(st.binary(min_size=1, max_size=40))
 # A REPLY about the series crosses a REQUEST for an instance that did not exist then.
 @example(bytes([0, 0, 1, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 1, 5, 0, 0, 9, 2]))
 # A CANCEL for an instance comes before the series.
