@@ -128,15 +128,16 @@ def next_ring(trigger: AlarmTrigger, spans: Iterable[Span], since: datetime, pla
         at = _ring_since(trigger, trigger.at, since)
         return None if at is None else Ring(at, None, floating=False)
     found: Ring | None = None
+    lead, reach = trigger.earliest - _SLACK, trigger.latest + _SLACK
     for index, (start, end, kind, zone) in enumerate(spans):
         floating, earliest = kind is not Kind.TIMED, since
         if floating and place is None:
             earliest = later(since, -FLOATING_MARGIN)
         elif floating and place is not None:
             start, end, zone = place.to_utc(start.replace(tzinfo=None)), place.to_utc(end.replace(tzinfo=None)), place
-        if found is not None and later(start, trigger.earliest - _SLACK) > found.at:
+        if found is not None and later(start, lead) > found.at:
             break
-        if later(end, trigger.latest + _SLACK) < earliest:
+        if end < earliest and later(end, reach) < earliest:
             continue
         at = _ring_since(trigger, first_ring(trigger, start, end, zone), earliest)
         if at is not None and (found is None or at < found.at):
