@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from server.domain.actors import Actor
 from server.domain.changes import (
+    Book,
     ChangeSet,
     Delete,
     ObjectState,
     PropertyChanges,
     Put,
+    Remember,
+    Reservation,
     SetProperties,
     Unchanged,
     UnchangedObject,
@@ -177,7 +180,8 @@ class Database:
 
     async def apply(self, acts: Any, small: bool) -> object:
         """A set of several writes in calendars of several people."""
-        writes: list[Put | Delete | SetProperties] = []
+        writes: list[Put | Delete | SetProperties | Book] = []
+        remembered: dict[tuple[int, str], Remember] = {}
         unchanged: list[Unchanged | UnchangedObject] = []
         for owner, name, member, act, uid, number, stale in acts:
             found = await self.storage.resolve(self.ids[owner], self.target(owner, name, member))
@@ -194,6 +198,16 @@ class Database:
                     UnchangedObject(calendar.home_id, state),
                     Unchanged(calendar.home_id, calendar.id, calendar.revision - stale, self.ids[owner]),
                 ]
+            elif act == "remember":
+                (known,) = await self.storage.mailboxes(self.ids["anna"], [self.ids[owner]], uid)
+                chosen = {"number": number} if number else None
+                remembered[calendar.home_id, uid] = Remember(calendar.home_id, uid, chosen, known.version - stale)
+            elif act == "book" and state is not None:
+                times = tuple(
+                    Reservation(str(hour), NOW + timedelta(hours=hour), NOW + timedelta(hours=hour + 2))
+                    for hour in range(number, number * 3, 2)
+                )
+                writes.append(Book(calendar, member, state, self.ids[owner], times))
             elif act == "delete" and state is not None:
                 writes.append(Delete(calendar, member, state))
             elif act == "set" and state is not None:
@@ -201,7 +215,10 @@ class Database:
         if not writes:
             return "nothing"
         limits = write_limits(Limits(quota_bytes=900, max_members=2) if small else LIMITS)
-        return await self.storage.apply(ChangeSet(tuple(writes), limits, INSTALLATION.cause, tuple(unchanged)))
+        written = {write.collection.home_id for write in writes}
+        kept = tuple(each for each in remembered.values() if each.home_id in written)
+        changes = ChangeSet(tuple(writes), limits, INSTALLATION.cause, tuple(unchanged), kept)
+        return await self.storage.apply(changes)
 
     # -- collections --------------------------------------------------------------------------------------------------
 
