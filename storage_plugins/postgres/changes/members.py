@@ -1,9 +1,9 @@
 """`Storage.apply`: puts, deletes, moves and copies members, and sets their properties and views.
 
 A set of one write, of the two writes of a move, of puts and deletions only, of properties only, or of copies to free
-names only, is one statement in one round trip. All other sets, and those that compare other states, are transactions. These first lock all rows that
-their statements lock: the existing objects, then the homes, each in the order of ids. So two sets never wait for each
-other in a circle, whatever the order of their writes.
+names only, is one statement in one round trip. All other sets, and those that compare other states, are transactions.
+These first lock all rows that their statements lock: the existing objects, then the homes, each in the order of ids. So
+two sets never wait for each other in a circle, whatever the order of their writes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The statements that make a set of puts and deletions at once."""
+"""The statements that make a set at once: of puts and deletions, of properties, or of copies."""
 
 from __future__ import annotations
 
