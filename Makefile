@@ -15,7 +15,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 export SHARED
 
-.PHONY: help run install test lint conformance bench docs clean
+.PHONY: help run install test soak lint conformance bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ install: .venv/installed ## Make .venv and install Koyomi's core
 
 test: .venv/installed-test ## Run all tests against a real PostgreSQL; ARGS="-k name"
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: .venv/installed-test ## Play a million scheduling conversations; ARGS="--conversations 10000 --first 5"
+	$(BIN)/python -m tests.unit.itip.soak $(ARGS)
 
 lint: .venv/installed-test .venv/installed-lint ## Check style, types, imports and documents
 	$(BIN)/ruff check

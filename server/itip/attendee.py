@@ -17,7 +17,7 @@ from server.itip.attendee_copy import Copy, merged_copy
 from server.itip.audience import message_object, told, told_participant
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.change import Change
-from server.itip.instances import derived
+from server.itip.instances import derived, excluded
 from server.itip.lines import Line, made
 from server.itip.messages import Message, Method, Plan
 from server.itip.organizer import UNREACHABLE, is_reachable
@@ -133,7 +133,11 @@ def _replied(change: Change, copy: Copy) -> list[SchedulingComponent]:
         changed = changed or (component.instance != MASTER and series is not None and answer == series)
         if changed or forced:
             found.append(component)
-    for instance in copy.excluded:
+    gone = list(copy.excluded)
+    if series == DECLINED:
+        # Nothing was said of instances that were excluded while the series was declined.
+        gone += [each for each in excluded(copy.object) if each not in gone]
+    for instance in gone:
         original = derived(change.old, instance)
         if original is not None and not _is_cancelled(original) and _answer(original, change) is not None:
             found.append(_declined(original, change))
