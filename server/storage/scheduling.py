@@ -51,31 +51,32 @@ class SchedulingObject:
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """What the delivery of messages about one UID needs to know of a recipient."""
+    """The data of a recipient for the delivery of messages about one UID."""
 
     principal_id: int
     home: Home
     inbox: Collection | None
     calendars: tuple[Collection, ...]
-    """Those of the home itself, by id, in the recipient's view."""
+    """The home's own calendars, in order of their ids, in the recipient's view."""
     collection: Collection | None = None
-    """The calendar in which `object` lies."""
+    """The calendar of `object`."""
     object: Object | None = None
-    """The scheduling object of the UID, with its text; otherwise the plain object of the UID in the oldest calendar."""
+    """The scheduling object of the UID, with its text; if there is none, the plain object of the UID in the oldest
+    calendar."""
     grants: Grants = NO_GRANTS
-    """What was granted on the inbox, as far as it concerns the sender."""
+    """The grants on the inbox that may concern the sender."""
     state: Mapping[str, Any] | None = None
-    """What the home knows of the messages about the UID (`Remember.state`)."""
+    """The state of the messages about the UID (`Remember.state`)."""
     version: int = 0
-    """Of the state; 0: there is none."""
+    """The version of the state; 0: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class BusyCalendar:
-    """What of a person's calendar depends on its zone or on texts."""
+    """The busy times of a person's calendar that depend on its zone or on texts."""
 
     place: Target
-    """Where the person finds it."""
+    """Its path in the person's home."""
     timezone: str | None
     """CALDAV:calendar-timezone as iCalendar text."""
     times: BusyTimes

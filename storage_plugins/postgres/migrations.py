@@ -1,16 +1,13 @@
-"""Bringing the schema to this version: numbered files of plain SQL, in steps before, beside and after a deployment.
+"""Migrations of the schema: numbered files of plain SQL, in steps before, during and after a deployment.
 
-`NNNN_name.pre.sql` leaves the schema such that the version before still runs on it: `serve` applies these.
-`NNNN_name.online.sql` runs statement by statement while servers serve (storage_plugins.postgres.online_steps): `serve`
-runs these in the background, `koyomi db upgrade` in the foreground.
-`NNNN_name.post.sql` removes what only the version before needed: `koyomi db upgrade --finish` applies these when no
-server of that version runs any more.
+`NNNN_name.pre.sql` must leave a schema that the previous version can run on: `serve` applies these.
+`NNNN_name.online.sql` runs statement by statement while servers run (storage_plugins.postgres.online_steps): `serve`
+runs these in the background, `koyomi db upgrade` in the foreground. `NNNN_name.post.sql` removes parts that only the
+previous version needed: `koyomi db upgrade --finish` applies these when no server of that version runs any more.
+Functions have separate files (storage_plugins.postgres.functions), which are applied after the *pre* steps.
 
-Functions lie in files of their own (storage_plugins.postgres.functions), which are applied after the steps before a
-deployment.
-
-A file before or after a deployment is one transaction, which waits for locks only briefly and is then tried again.
-Several servers that start at once apply each file once.
+A *pre* or *post* file is one transaction, which waits for locks only briefly and is then tried again. Several servers
+that start at once apply each file once.
 """
 
 from __future__ import annotations
@@ -48,14 +45,14 @@ _ORDER: tuple[Step, ...] = ("pre", "online", "post")
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file."""
+    """A file."""
 
     number: int
     name: str
     step: Step
     sql: str
     deployment: int = 0
-    """Number of the deployment that it belongs to. Its steps come after all those of the deployments before."""
+    """Number of its deployment. The steps of a deployment come after those of all earlier ones."""
 
     @property
     def title(self) -> str:
@@ -75,13 +72,13 @@ class SchemaState:
     pending: tuple[Migration, ...]
     """In the order in which they are applied."""
     newer: tuple[str, ...]
-    """Names of applied steps after a deployment that this version does not know: it cannot run on such a schema."""
+    """Names of applied *post* steps that this version does not know: it cannot run on such a schema."""
     functions: tuple[Function, ...] = ()
-    """Functions that are not defined as this version needs them."""
+    """Functions whose definition differs from that of this version."""
 
     @property
     def online(self) -> tuple[Migration, ...]:
-        """Online steps that are not done. This version runs on the schema without them, if more slowly."""
+        """Online steps that are not done. This version can run without them, more slowly."""
         return tuple(migration for migration in self.pending if migration.step == "online")
 
     @property
@@ -92,7 +89,7 @@ class SchemaState:
 
 @cache
 def migrations(folder: Path = FOLDER) -> tuple[Migration, ...]:
-    """The migrations of this version, by number. Raises `DatabaseError` when the folder holds something else."""
+    """The migrations of this version, by number. Raises `DatabaseError` if the folder contains other files."""
     found = []
     for path in sorted(folder.glob("*.sql")):
         parts = _NAME.fullmatch(path.name)
@@ -118,19 +115,19 @@ async def migrate(
     patience: Patience = PATIENCE,
     tell: Tell = lambda line: None,
 ) -> list[str]:
-    """Apply what is pending; gives the names of what was applied.
+    """Apply the pending steps. Returns their names.
 
-    The steps of a deployment are applied in the order pre, online, post, those of one kind by number. Without `finish`,
-    a step after a deployment is applied only where a step before a later deployment is pending: the deployment that it
-    belongs to is over then, and the online steps in front of it are run too. Other online steps are left to
-    `run_online_steps`. With `finish`, and in a new database, all steps are applied. Functions are defined after the
-    last step before a deployment. `tell` hears of the progress of online steps.
+    The steps of a deployment are applied in the order *pre*, *online*, *post*, and by number. With `finish`, and in a new
+    database, all steps are applied. Without it, a *post* step is applied only if a *pre* step of a later deployment is
+    pending: then its deployment is over, and the online steps before it are run, too. Other online steps are left to
+    `run_online_steps`. Functions are defined after the last *pre* step. `tell` is called with lines about the progress
+    of online steps.
 
     :param known: the migrations; by default those of this version.
     :param defined: the functions; by default those of this version, or none beside other migrations.
 
-    Raises `DatabaseError` when the schema is newer than this version, a file was changed after it was applied, or
-    others hold a lock longer than `patience` allows; `Unavailable` without a database.
+    Raises `DatabaseError` if the schema is newer than this version, if a file was changed after it was applied, or if
+    other transactions hold a lock for longer than `patience`; `Unavailable` if the database does not answer.
     """
     if defined is None:
         defined = functions() if known is None else ()
@@ -148,10 +145,10 @@ async def run_online_steps(
     patience: Patience = PATIENCE,
     tell: Tell = lambda line: None,
 ) -> list[str] | None:
-    """Run the online steps that are pending, while servers serve; gives the names of those that were run.
+    """Run the pending online steps, while servers run. Returns the names of these steps.
 
-    Returns None when another process is running them and `wait` is false. Raises what `migrate` raises, and
-    `DatabaseError` when steps before them are pending.
+    Returns None if another process runs them and `wait` is false. Raises the errors of `migrate`, and `DatabaseError`
+    if earlier steps are pending.
     """
     async with _migrating(dsn) as connection:
         if wait:
@@ -213,9 +210,9 @@ def _place(migration: Migration) -> tuple[int, int, int]:
 
 
 def demand_known() -> str:
-    """A statement that fails unless the database holds Koyomi's tables and this version can migrate them.
+    """A statement that fails unless the database has Koyomi's tables and this version can migrate them.
 
-    It is for the transaction that loads a dump: what is refused there is not committed.
+    It is part of the transaction that loads a dump, so that a refused dump is not committed.
     """
     known = ", ".join(f"({migration.number}, '{migration.checksum}')" for migration in migrations())
     return f"""
@@ -258,7 +255,7 @@ async def _migrate(
         )
     pending, done = state.pending, []
     end_of_pre = _end_of(pending, "pre")
-    # A step after a deployment may need what the online steps in front of it have done.
+    # A *post* step may need the online steps before it.
     end_of_post = _end_of(pending[: len(pending) if finish or new else end_of_pre], "post")
     for migration in pending[:end_of_pre]:
         if migration.step != "online" or new or finish or migration in pending[:end_of_post]:
@@ -273,7 +270,7 @@ async def _migrate(
 
 
 def _end_of(pending: Sequence[Migration], step: Step) -> int:
-    """The position behind the last step of a kind; 0 when there is none."""
+    """The position after the last step of a kind; 0 if there is none."""
     return max((position for position, each in enumerate(pending, 1) if each.step == step), default=0)
 
 

@@ -121,6 +121,6 @@ async def _drop_invalid(connection: Connection, index: str) -> bool:
 
 
 async def _concurrently(connection: Connection, sql: str) -> None:
-    """Run a statement that waits for transactions of others, but for whose locks no reader or writer waits."""
+    """Run a statement that waits for other transactions, and whose locks delay no reader or writer."""
     await limit_lock_waits(connection, 0)
     await connection.execute(sql)

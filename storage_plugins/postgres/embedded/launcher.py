@@ -42,7 +42,8 @@ from storage_plugins.postgres.embedded.socket_folder import answers, remove_shor
 _LOG_LIMIT = 5_000_000
 """Bytes; a larger log is put aside at start."""
 _SHARED_BINARIES = Path("/var/cache/koyomi")
-"""Where root puts copies of the programs for PostgreSQL's account, if that cannot enter the data folder by itself."""
+"""The folder of root's copies of the programs for PostgreSQL's account, if that account cannot enter the data
+folder."""
 
 
 class Abandoned(Exception):

@@ -32,7 +32,7 @@ def _are_texts(columns: tuple[MemberColumn, ...]) -> bool:
 
 @lru_cache(256)
 def aggregate(columns: tuple[MemberColumn, ...], rows: str) -> str:
-    """The statement that gives the page of the statement `rows`, which selects these columns, in its order."""
+    """The statement that returns the page of the statement `rows`, which selects these columns, in its order."""
     if _are_texts(columns):
         joined = f" || '{BETWEEN_VALUES}' || ".join(f"q.{column}" for column in columns)
         return f"select string_agg({joined}, '{BETWEEN_ROWS}') from ({rows}) as q"  # noqa: S608 - a fixed list

@@ -67,16 +67,16 @@ _TEXT = "select o.text from object o where o.home_id = $1 and o.id = $2"
 
 
 FIRST = AlarmPlace(False, None, 0, 0, -1, -1, -1)
-"""The place before all alarms."""
+"""A position before all alarms."""
 
 
 async def page(
     database: Database, since: datetime, until: datetime, until_floating: datetime, after: AlarmPlace, limit: int
 ) -> tuple[list[Any], AlarmPlace | None]:
-    """A page of alarms that ring next before a time, floating ones before another and last.
+    """A page of alarms that ring next before a time, with their occurrences that may ring since `since`; floating ones
+    come last, and ring before another time.
 
-    With their occurrences that may ring since `since`. Also gives the place behind which the next page begins; None:
-    there is none.
+    Also returns the position after which the next page begins; None after the last page.
     """
     floating, *place = after
     rows = await database.fetch(PAGE, floating, until_floating if floating else until, since, *place, limit)
@@ -88,7 +88,7 @@ async def page(
 
 
 async def read_texts(database: Database, rows: Sequence[Any]) -> dict[tuple[int, int], str]:
-    """The texts of the objects of which `ring_of` needs them, by home and object."""
+    """The texts that `ring_of` needs, by home and object."""
     found: dict[tuple[int, int], str] = {}
     for row in rows:
         key = row["home_id"], row["object_id"]
@@ -127,7 +127,7 @@ def _due_alarm(row: Any, since: datetime, until: datetime, texts: Mapping[tuple[
 
 
 def _needs_text(row: Any) -> bool:
-    """Whether only the object's text says by whose calendar the days of an offset count, or that a task has no time."""
+    """Whether the object's text is needed: for the zone of an offset in days, or because a task may have no time."""
     return row["at"] is None and bool(row["starts"]) and (row["type"] == "VTODO" or bool(row["days"] and row["tzids"]))
 
 
@@ -159,7 +159,7 @@ def ring_of(row: Any, since: datetime, texts: Mapping[tuple[int, int], str], pla
 
 
 def _zone_of_start(text: str, index: int) -> Zone | None:
-    """The zone of the start of a component; UTC for floating times and dates; None where it has no time."""
+    """The zone of the start of a component; UTC for floating times and dates; None if it has no time."""
     calendar = parse_calendar(text)
     component = calendar.components[index]
     prop = given(component, "DTSTART") or given(component, "DUE")
@@ -169,7 +169,7 @@ def _zone_of_start(text: str, index: int) -> Zone | None:
 
 
 def _zone(timezone: str | None) -> Zone:
-    """What gives floating times and dates of a calendar their place."""
+    """The zone for floating times and dates of a calendar."""
     return UTC_ZONE if timezone is None else _zone_of_text(timezone)
 
 
