@@ -117,11 +117,11 @@ async def migrate(
 ) -> list[str]:
     """Apply the pending steps. Returns their names.
 
-    The steps of a deployment are applied in the order *pre*, *online*, *post*, and by number. With `finish`, and in a new
-    database, all steps are applied. Without it, a *post* step is applied only if a *pre* step of a later deployment is
-    pending: then its deployment is over, and the online steps before it are run, too. Other online steps are left to
-    `run_online_steps`. Functions are defined after the last *pre* step. `tell` is called with lines about the progress
-    of online steps.
+    The steps of a deployment are applied in the order *pre*, *online*, *post*, and by number. With `finish`, and in an
+    empty database, all steps are applied. Without it, a *post* step is applied only if a *pre* step of a later
+    deployment is pending: then its deployment is over, and the online steps before it are run, too. Other online steps
+    are left to `run_online_steps`. Functions are defined after the last *pre* step. `tell` is called with lines about
+    the progress of online steps.
 
     :param known: the migrations; by default those of this version.
     :param defined: the functions; by default those of this version, or none beside other migrations.
