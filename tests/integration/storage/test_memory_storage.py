@@ -176,3 +176,38 @@ async def test_the_same_is_left_of_a_person(stored: PostgresStorage, ends: list[
     for step in [*begin, *ends, ("pass_on",)]:
         alike.require(await one.perform(step), await other.perform(step), repr(step))
     await require_same_reads(one, other, alike, ["ben", "cleo"])
+
+
+async def test_the_same_is_left_by_copies_and_moves(stored: PostgresStorage) -> None:
+    """Of members within a home and into another, over others, out of shared calendars and into them."""
+    one, other, alike = await _two(stored)
+    steps: list[tuple[object, ...]] = [
+        ("make", "anna", "anna", "new", 0),
+        ("put", "anna", "anna", "calendar", "a", "u1", 3),
+        ("set", "anna", "anna", "calendar", "a", 1),
+        ("transfer", "anna", ("anna", "calendar", "a"), ("anna", "new", "a"), True),
+        ("transfer", "anna", ("anna", "calendar", "a"), ("anna", "new", "a"), False),
+        ("transfer", "anna", ("anna", "new", "a"), ("anna", "new", "b"), False),
+        ("put", "anna", "anna", "calendar", "a", "u2", 6),
+        ("delegate", "anna", ("ben",), "write"),
+        ("transfer", "ben", ("anna", "calendar", "a"), ("ben", "calendar", "a"), True),
+        ("transfer", "ben", ("anna", "new", "b"), ("ben", "calendar", "b"), False),
+        ("transfer", "ben", ("ben", "calendar", "b"), ("anna", "calendar", "a"), False),
+        ("put", "anna", "anna", "calendar", "b", "u3", 9),
+        ("transfer", "anna", ("anna", "calendar", "b"), ("anna", "new", "b"), True),
+        ("share", "anna", "new", "cleo", "write"),
+        ("put", "cleo", "cleo", 0, "c", "u1", 1),
+        ("transfer", "cleo", ("cleo", 0, "c"), ("cleo", 0, "d"), False),
+        ("transfer", "cleo", ("cleo", 0, "d"), ("cleo", "calendar", "d"), True),
+        ("transfer", "anna", ("anna", "calendar", "b"), ("anna", "new", "b"), False),
+        ("transfer", "anna", ("anna", "new", "d"), ("anna", "calendar", "d"), False),
+        ("transfer", "cleo", ("cleo", "calendar", "d"), ("cleo", 0, "e"), False),
+        ("pass_on",),
+    ]
+    done = 0
+    for step in steps:
+        outcome = await one.perform(step)
+        done += step[0] == "transfer" and not isinstance(outcome, (str, tuple))
+        alike.require(outcome, await other.perform(step), repr(step))
+        await require_same_reads(one, other, alike)
+    assert done > 8
