@@ -32,6 +32,7 @@ from server.services.lookup import Lookup
 from server.services.objects import Objects
 from server.services.principals.people import People
 from server.services.reading import Reading
+from server.services.scheduling.implicit import Scheduling
 from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.database import DatabaseLimits
@@ -117,12 +118,14 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
         try:
             lookup = Lookup(storage)
             monitoring = Monitoring(Health(PostgresHealth(storage), PostgresJobs(storage.database)), metrics, lookup)
+            objects = Objects(storage, settings.limits.values)
             site = Site(
                 registry=build(standards(installation), not_offered),
                 lookup=lookup,
                 reading=Reading(storage, settings.storage.page_size),
                 people=People(directory, access),
-                objects=Objects(storage, settings.limits.values),
+                objects=objects,
+                scheduling=Scheduling(storage, objects, settings.limits.values),
                 collections=Collections(storage, settings.limits.values),
                 granting=Granting(access),
                 limits=settings.limits.values,

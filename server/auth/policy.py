@@ -113,6 +113,28 @@ def acts_for(viewer: Principal | None, owner: Principal | None, grants: Grants) 
     return bool(_by_delegation(grants.groups | {viewer.id}, grants))
 
 
+def may_deliver(sender: Principal, inbox: Collection, grants: Grants, need: Privilege) -> bool:
+    """Whether messages in the name of a person may be delivered to somebody else's inbox (RFC 6638 §6.1).
+
+    `need` is one of the privileges in `server.domain.privileges.DELIVERING`, `grants` are those of the inbox.
+    """
+    if sender.is_admin:
+        return True
+    entries = [ace for ace in grants.aces if ace.collection_id == inbox.id]
+    return need in _by_acl(grants.groups | {sender.id}, [*entries, EVERYONE_DELIVERS])
+
+
+def may_send(viewer: Principal | None, owner: Principal | None, grants: Grants) -> bool:
+    """Whether a person's changes of another's scheduling objects send messages in the owner's name (RFC 6638 §6.2).
+
+    `grants` are those of the owner's calendar home. Write delegates may; an access control list of the outbox concerns
+    requests for busy times only.
+    """
+    if viewer is None or relation(viewer, owner) != "other":
+        return True
+    return Privilege.SCHEDULE_SEND in _by_delegation(grants.groups | {viewer.id}, grants)
+
+
 def may_keep_view(viewer: Principal | None, owner: Principal | None, collection: Collection, held: Privileges) -> bool:
     """Whether a person may set properties of a collection in their own view: readers of another's collection may.
 

@@ -122,8 +122,10 @@ class CalendarObject:
         return {name: value[:MAX_SUMMARY_LENGTH] for name, value in found.items() if value}
 
 
-def read_calendar_object(body: bytes, limits: Limits) -> CalendarObject:
+def read_calendar_object(body: bytes, limits: Limits, *, message: bool = False) -> CalendarObject:
     """A calendar object resource from the body of a request.
+
+    :param message: whether this is a scheduling message in an inbox, which has a METHOD (RFC 6638 §2.2).
 
     :raises ResourceTooLarge: for more octets than allowed.
     :raises InvalidCalendarData: for what is no iCalendar, or contradicts itself; with the line.
@@ -138,7 +140,7 @@ def read_calendar_object(body: bytes, limits: Limits) -> CalendarObject:
         raise ResourceTooLarge(f"This has {len(body)} octets; {limits.max_resource_size} are allowed.")
     text = decode(body)
     tree = parse_calendar(text, max_components=limits.max_components)
-    _check_calendar_properties(tree)
+    _check_calendar_properties(tree, message=message)
     components, definitions = _sort_components(tree)
     component = components[0].name
     _check_dates(components)
@@ -194,10 +196,10 @@ def timezone_id(text: str) -> str | None:
         return None
 
 
-def _check_calendar_properties(tree: Component) -> None:
+def _check_calendar_properties(tree: Component, *, message: bool) -> None:
     """METHOD is forbidden (RFC 4791 §4.1); another calendar than the Gregorian would mean other dates."""
     for prop in tree.properties:
-        if prop.name == "METHOD":
+        if prop.name == "METHOD" and not message:
             raise InvalidCalendarObject(f"Line {prop.line}: METHOD is not allowed in a calendar object.", prop.line)
         if prop.name == "CALSCALE" and prop.value.strip().upper() not in ("GREGORIAN", ""):
             raise InvalidCalendarData(

@@ -1,7 +1,4 @@
-"""RFC 6638, its properties: inbox and outbox of a principal, its calendar user addresses, and Schedule-Tag.
-
-The compliance token `calendar-auto-schedule` is not offered: clients believe it, and deliver nothing themselves then.
-"""
+"""RFC 6638, its properties: inbox and outbox of a principal, its calendar user addresses, and Schedule-Tag."""
 
 from __future__ import annotations
 
@@ -136,6 +133,12 @@ def _email_addresses(request: Request, resource: PrincipalResource) -> str:
 
 STANDARD = Standard(
     "RFC 6638",
+    tokens=(
+        (
+            "calendar-auto-schedule",
+            frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.OUTBOX, Kind.PRINCIPAL}),
+        ),
+    ),
     properties=(
         Property(caldav("schedule-inbox-URL"), PRINCIPAL, _inbox_url),
         Property(caldav("schedule-outbox-URL"), PRINCIPAL, _outbox_url),

@@ -73,6 +73,8 @@ class Put:
     """Whether what is stored is what was sent, byte by byte; only then may the answer carry the ETag (RFC 4791
     §5.3.4)."""
     written: Written
+    schedule_tag: str | None = None
+    """Without quotes; None of what is no scheduling object (RFC 6638 §3.2.10)."""
 
 
 def state_of(member: Object | None) -> ObjectState | None:
@@ -145,10 +147,11 @@ class Objects:
         *,
         properties: Mapping[str, str] = NO_PROPERTIES,
         plain_if_taken: bool = False,
+        personal_only: bool = False,
         unchanged: Sequence[Unchanged] = (),
     ) -> Put:
-        """As `put`, with a content that `read` has returned."""
-        personal_only = demand_writable(found)
+        """As `put`, with a content that `read` has returned. `personal_only`: the shared parts must not change."""
+        personal_only = demand_writable(found) or personal_only
         collection, name, existing, cause = collection_of(found), found.name, found.object, actor.cause
         if existing is not None and existing.uid != content.uid:
             raise UidConflict(existing.name, "Another UID may not replace the one of the resource.")
@@ -196,7 +199,7 @@ class Objects:
         if personal_only:
             raise PersonalOnly
         if decision.owner_text != content.text:
-            content = await self._read(collection, decision.owner_text.encode(), existing)
+            content = await self.content(collection, decision.owner_text.encode(), existing)
         rendered = await computed(views.views_of, content.text, personal, based_on, view, owner)
         written = await self._write(
             collection, name, content, existing, cause, unchanged, rendered, properties, plain_if_taken
@@ -216,6 +219,26 @@ class Objects:
             raise WriteConflict
         return stored
 
+    async def put_of(
+        self,
+        collection: Collection,
+        name: str,
+        content: ObjectContent,
+        existing: Object | None,
+        properties: Mapping[str, str] = NO_PROPERTIES,
+    ) -> PutWrite:
+        """The write that puts a content in the view of the calendar's owner, with the views of others rendered.
+
+        Raises `WriteConflict` if the member has changed since it was read.
+        """
+        rendered = None
+        if collection.views:
+            stored = await self._stored(collection, existing)
+            personal, based_on = ({}, (0, 0)) if stored is None else (stored.personal, stored.state)
+            owner = await self._owner(collection, stored)
+            rendered = await computed(views.views_of, content.text, personal, based_on, None, owner)
+        return PutWrite(collection, name, content, state_of(existing), rendered, properties)
+
     async def _write(
         self,
         collection: Collection,
@@ -230,7 +253,7 @@ class Objects:
     ) -> Written:
         write = PutWrite(collection, name, content, state_of(existing), rendered, properties)
         try:
-            async with self._naming_holder(collection, content.uid):
+            async with self.naming_holder(collection, content.uid):
                 return await self._apply((write,), cause, unchanged)
         except SchedulingObjectExists:
             if not plain_if_taken and not await self._is_plain_meeting(collection, existing):
@@ -239,7 +262,7 @@ class Objects:
         return await self._apply((replace(write, content=plain),), cause, unchanged)
 
     @asynccontextmanager
-    async def _naming_holder(self, collection: Collection, uid: str) -> AsyncIterator[None]:
+    async def naming_holder(self, collection: Collection, uid: str) -> AsyncIterator[None]:
         """Add to `UidConflict` and `SchedulingObjectExists` which member has the UID.
 
         Raises `WriteConflict` instead if that scheduling object is gone meanwhile.
@@ -284,9 +307,10 @@ class Objects:
 
         Raises `InvalidData` and its subclasses.
         """
-        return await self._read(collection_of(found), body, found.object)
+        return await self.content(collection_of(found), body, found.object)
 
-    async def _read(self, collection: Collection, body: bytes, existing: Object | None) -> ObjectContent:
+    async def content(self, collection: Collection, body: bytes, existing: Object | None) -> ObjectContent:
+        """As `read`, for a member of a collection that no lookup has found: that of a recipient of a message."""
         large = len(body) >= LARGE
         if collection.kind == "addressbook":
             return await computed(self._card, body) if large else self._card(body)
@@ -308,7 +332,7 @@ class Objects:
         return _card_content(read_address_object(body, self._limits))
 
     def _calendar_object(self, collection: Collection, body: bytes) -> CalendarObject:
-        found = read_calendar_object(body, self._limits)
+        found = read_calendar_object(body, self._limits, message=collection.kind == "inbox")
         if collection.components and found.component not in collection.components:
             raise UnsupportedComponent(f"This calendar takes {', '.join(collection.components)} only.")
         return found
@@ -346,7 +370,7 @@ class Objects:
         if replaced is not None and replaced.uid != member.uid:
             raise UidConflict(replaced.name, "Another UID may not replace the one of the resource.")
         state = ObjectState(member.id, member.revision)
-        async with self._naming_holder(destination, member.uid):
+        async with self.naming_holder(destination, member.uid):
             if (source.views or destination.views) and (keep or source.id != destination.id):
                 return await self._transfer_shared(source, member, destination, name, replaced, cause, keep, unchanged)
             stored = StoredContent(source, member.name, state)
@@ -381,7 +405,7 @@ class Objects:
                 decision = await computed(views.decide, destination.view, text, None, owner)
                 view, text = decision.view, decision.owner_text or text
             rendered = await computed(views.views_of, text, personal, based_on, view, owner)
-        content = await self._read(destination, text.encode(), None)
+        content = await self.content(destination, text.encode(), None)
         put = PutWrite(destination, name, content, state_of(replaced), rendered, member.properties)
         state = ObjectState(member.id, member.revision)
         if keep:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from server.services.objects import Objects
     from server.services.principals.people import People
     from server.services.reading import Reading
+from server.services.scheduling.implicit import Scheduling
 
 _NONE: frozenset[str] = frozenset()
 _REPEATED = ("PROPFIND", "REPORT")
@@ -49,6 +50,7 @@ class Site:
     reading: Reading
     people: People
     objects: Objects
+    scheduling: Scheduling
     collections: Collections
     granting: Granting
     limits: Limits

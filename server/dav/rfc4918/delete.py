@@ -7,6 +7,7 @@ from functools import partial
 from server.dav.core.request import Request
 from server.dav.core.resource import MADE, MemberResource, Resource
 from server.dav.rfc4918 import conditions
+from server.dav.rfc4918.put import sent
 from server.domain.errors import AccessDenied, BadRequest
 from server.domain.privileges import Privilege
 from server.http.answer import Answer
@@ -27,7 +28,7 @@ async def delete_resource(request: Request, resource: Resource) -> None:
     unchanged = await conditions.demand(request, resource)
     site, found = request.site, resource.found
     if isinstance(resource, MemberResource):
-        await site.objects.delete(request.actor, found, unchanged=unchanged)
+        await site.scheduling.delete(request.actor, found, sent(request), unchanged=unchanged)
         return
     if resource.kind not in MADE:
         raise AccessDenied(resource.href, Privilege.UNBIND)

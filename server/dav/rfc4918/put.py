@@ -29,6 +29,7 @@ from server.services.changing import change
 from server.services.lookup import Found
 from server.services.objects import Put
 from server.services.permissions import demand_writable
+from server.services.scheduling.implicit import Sent
 
 MEDIA_TYPES = {
     "calendar": ("text/calendar",),
@@ -74,9 +75,18 @@ async def put_member(request: Request, found: Found) -> Put:
     check_media_type(request, found.collection)
     body = await request.body(request.site.limits.max_resource_size)
     try:
-        return await request.site.objects.put(request.actor, found, body, unchanged=unchanged)
+        return await request.site.scheduling.put(request.actor, found, body, sent(request), unchanged=unchanged)
     except PersonalOnly as error:
         raise AccessDenied(path.url, Privilege.WRITE_CONTENT, error.message) from None
+
+
+def sent(request: Request) -> Sent:
+    """The headers of a request that matter to scheduling (RFC 6638 §8). Its conditions hold."""
+    return Sent(
+        tag_matches="If-Schedule-Tag-Match" in request.headers,
+        etag_matches=request.headers.get("If-Match", "*").strip() != "*",
+        reply=request.headers.get("Schedule-Reply", "T").strip().upper() != "F",
+    )
 
 
 def resource_or_none(request: Request, found: Found) -> Resource | None:
@@ -129,6 +139,8 @@ async def written(request: Request, path: Path, result: Put, location: str | Non
         if result.as_sent and result.written.modified_at is not None:
             answer.headers["ETag"] = f'"{result.etag}"'
             answer.headers["Last-Modified"] = http_date(result.written.modified_at)
+    if result.schedule_tag is not None:
+        answer.headers["Schedule-Tag"] = f'"{result.schedule_tag}"'
     if location is not None:
         answer.headers["Location"] = location
     return answer

@@ -96,6 +96,8 @@ class Person:
         """PUT that makes or changes something; gives the ETag."""
         reply = await self.put(path, text, **headers)
         assert reply.status in (201, 204), reply.body
+        if "ETag" not in reply.headers:  # scheduling changed the text (RFC 4791 §5.3.4)
+            reply = await self.http("GET", path)
         return reply.etag
 
     async def propfind(self, path: str, *names: str, depth: str = "0", **headers: str) -> Multistatus:

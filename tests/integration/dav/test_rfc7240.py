@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from server.services.objects import Objects, Put
+from server.services.objects import Put
+from server.services.scheduling.implicit import Scheduling
 from tests.integration.dav.client import Client, Connection
 from tests.integration.dav.conftest import Served
 from tests.integration.dav.multistatus import caldav, dav
@@ -217,16 +218,16 @@ async def test_8144_2_2_a_member_deleted_meanwhile_was_put_all_the_same(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another client deletes the member between the write and the read of its representation."""
-    path, put = f"{person.calendar}1.ics", Objects.put
+    path, put = f"{person.calendar}1.ics", Scheduling.put
 
-    async def put_and_deleted(self: Objects, *arguments: Any, **named: Any) -> Put:
+    async def put_and_deleted(self: Scheduling, *arguments: Any, **named: Any) -> Put:
         found = await put(self, *arguments, **named)
         deleting = Client(person.http.port, person.http.headers)
         assert (await deleting("DELETE", path)).status == 204
         deleting.close()
         return found
 
-    monkeypatch.setattr(Objects, "put", put_and_deleted)
+    monkeypatch.setattr(Scheduling, "put", put_and_deleted)
     client = Client(person.http.port, person.http.headers)
     media = {"Content_Type": "text/calendar", "Prefer": "return=representation"}
     reply = await client("PUT", path, event("1"), **media)

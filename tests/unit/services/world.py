@@ -22,6 +22,7 @@ from server.services.lookup import Found, Lookup
 from server.services.objects import Objects, Put
 from server.services.principals.people import People
 from server.services.reading import Reading
+from server.services.scheduling.implicit import Scheduling, Sent
 from server.services.sharing import Sharing
 from server.storage.directory import PrincipalChange
 from tests.unit.services.memory_storage.storage import memory
@@ -61,6 +62,7 @@ class World:
         self.limits = limits or Limits()
         self.lookup = Lookup(self.storage)
         self.objects = Objects(self.storage, self.limits, lambda: NOW)
+        self.scheduling = Scheduling(self.storage, self.objects, self.limits, lambda: NOW)
         self.collections = Collections(self.storage, self.limits)
         self.reading = Reading(self.storage, 1000)
         self.sharing = Sharing(self.storage, self.directory, self.access)
@@ -89,6 +91,16 @@ class World:
 
     async def put(self, who: str, path: str, text: str) -> Put:
         return await self.objects.put(await self.actor(who), await self.find(who, path), text.encode())
+
+    async def invite(self, who: str, path: str, text: str, sent: Sent = Sent()) -> Put:  # noqa: B008 - a value
+        """Put a calendar object as an app does: what follows is sent."""
+        actor = await self.actor(who)
+        found = await self.find(who, path)
+        return await self.scheduling.put(actor, found, text.encode(), sent)
+
+    async def cancel(self, who: str, path: str, sent: Sent = Sent()) -> None:  # noqa: B008 - a value
+        """Delete a calendar object as an app does."""
+        await self.scheduling.delete(await self.actor(who), await self.find(who, path), sent)
 
     async def delete(self, who: str, path: str) -> int:
         return await self.objects.delete(await self.actor(who), await self.find(who, path))

@@ -1,0 +1,165 @@
+"""Delivering messages to a calendar user here: what is written in their home (RFC 6638 §3.2.9, §4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from secrets import token_hex
+
+from server.auth import policy
+from server.domain.changes import Put, Remember, Write
+from server.domain.errors import InvalidData
+from server.domain.principals import Principal
+from server.domain.privileges import Privilege
+from server.domain.scheduling import SchedulingRole
+from server.domain.values import value
+from server.itip.calendar_users import Directory
+from server.itip.messages import Message, Method, Reset
+from server.itip.receiving import receive
+from server.itip.reception import DELIVERED, Memory, Received
+from server.itip.scheduling_object import SchedulingObject, read_object
+from server.services.objects import Objects
+from server.services.scheduling import memory
+from server.services.scheduling.default_calendar import Scheduled, default_calendar
+from server.storage.scheduling import Mailbox
+
+NO_CALENDAR_USER = "3.7"
+"""SCHEDULE-STATUS: the address names nobody who can be invited (RFC 6638 §3.2.9)."""
+NO_AUTHORITY = "3.8"
+"""SCHEDULE-STATUS: the recipient does not take messages from the sender."""
+NOT_DELIVERED = "5.1"
+"""SCHEDULE-STATUS: the delivery failed; it may succeed later."""
+
+_FROM_ATTENDEES = frozenset({Method.REPLY, Method.REFRESH, Method.COUNTER})
+
+
+@value
+class Delivered:
+    """The delivery of messages to one recipient."""
+
+    status: str
+    """SCHEDULE-STATUS of the recipient for the sender."""
+    writes: tuple[Write, ...] = ()
+    remembered: Remember | None = None
+    object: SchedulingObject | None = None
+    """The recipient's object afterwards; None without one."""
+    received: tuple[Received, ...] = ()
+    """What each message did."""
+    resets: tuple[Reset, ...] = ()
+    """When the recipient, an organizer, asked their attendees anew."""
+
+
+async def deliver(
+    objects: Objects,
+    sender: Principal | None,
+    mailbox: Mailbox,
+    messages: Sequence[Message],
+    directory: Directory,
+    now: datetime,
+    resets: Mapping[str, int] | None = None,
+    *,
+    is_new: bool = False,
+) -> Delivered:
+    """What is written in the home of a recipient for messages to them, in the order in which they take effect.
+
+    No state of the recipient raises an error, but those that make the write fail: `WriteConflict`.
+
+    :param sender: in whose name the messages are sent. None: of whom the recipient has the object that they refresh.
+    :param resets: when the recipient was last asked anew (`server.itip.reception.resets_of`).
+    :param is_new: whether the sender's object is new. Messages about a deleted object of the UID count no more then:
+        their SEQUENCE may be greater.
+    """
+    inbox = mailbox.inbox
+    if inbox is None:
+        return Delivered(NO_CALENDAR_USER)
+    if sender is not None:
+        needed = {_privilege(message) for message in messages}
+        if not all(policy.may_deliver(sender, inbox, mailbox.grants, need) for need in needed):
+            return Delivered(NO_AUTHORITY)
+    known = memory.Known(Memory()) if is_new else memory.read(mailbox.state)
+    before = None if mailbox.object is None else read_object(mailbox.object.text or "")
+    after = before
+    received: list[Received] = []
+    for message in messages:
+        result = receive(message, after, directory, now, memory=known.memory, resets=resets, rows=known.rows)
+        received.append(result)
+        after = result.object or after
+        rows = memory.with_answers(known.rows, result.answers) if result.answers else known.rows
+        known = memory.Known(result.memory or known.memory, rows)
+    status = next((result.status for result in received if result.status != DELIVERED), DELIVERED)
+    try:
+        writes = await _writes(objects, mailbox, before, after, messages, received)
+    except InvalidData:
+        return Delivered(NOT_DELIVERED)
+    if writes is None:
+        return Delivered(NOT_DELIVERED)
+    remembered = None
+    state = memory.write(known, after)
+    if state != mailbox.state:
+        remembered = Remember(mailbox.home.id, messages[0].uid, state, mailbox.version)
+    return Delivered(status, writes, remembered, after, tuple(received), known.rows.resets)
+
+
+async def _writes(
+    objects: Objects,
+    mailbox: Mailbox,
+    before: SchedulingObject | None,
+    after: SchedulingObject | None,
+    messages: Sequence[Message],
+    received: Sequence[Received],
+) -> tuple[Write, ...] | None:
+    """The writes of an object and of the items in the inbox; None where no calendar takes the object."""
+    writes: list[Write] = []
+    if after is not None and after is not before:
+        quiet = all(message.quiet or message.method is Method.REPLY for message in messages)
+        write = await _object(objects, mailbox, after, keep_tag=quiet)
+        if write is None:
+            return None
+        writes.append(write)
+    assert mailbox.inbox is not None
+    for message, result in zip(messages, received, strict=True):
+        if result.item:
+            item = await objects.content(mailbox.inbox, message.text.encode(), None)
+            writes.append(Put(mailbox.inbox, f"{token_hex(16)}.ics", item, None))
+    return tuple(writes)
+
+
+async def _object(objects: Objects, mailbox: Mailbox, after: SchedulingObject, *, keep_tag: bool) -> Put | None:
+    """The write of the recipient's object.
+
+    Its Schedule-Tag stays where only the participation of others changed (RFC 6638 §3.2.10).
+    """
+    existing, collection = mailbox.object, mailbox.collection
+    if existing is None or collection is None:
+        assert mailbox.inbox is not None
+        component: Scheduled = "VTODO" if after.name == "VTODO" else "VEVENT"
+        collection = default_calendar(mailbox.inbox, mailbox.calendars, component)
+        if collection is None:
+            return None
+    content = await objects.content(collection, after.text.encode(), existing)
+    if content.scheduling.role is not SchedulingRole.NONE:
+        kept = existing.schedule_tag if keep_tag and existing is not None else None
+        content = replace(content, schedule_tag=kept or new_schedule_tag())
+    name = f"{token_hex(16)}.ics" if existing is None else existing.name
+    return await objects.put_of(collection, name, content, existing)
+
+
+def new_schedule_tag() -> str:
+    """A Schedule-Tag that no object has had (RFC 6638 §3.2.10): hexadecimal digits."""
+    return token_hex(8)
+
+
+def _privilege(message: Message) -> Privilege:
+    """The privilege on the inbox that a message needs (RFC 6638 §6.1, Appendix A)."""
+    if message.method in _FROM_ATTENDEES:
+        return Privilege.SCHEDULE_DELIVER_REPLY
+    return Privilege.SCHEDULE_DELIVER_INVITE
+
+
+def by_recipient(messages: Sequence[Message]) -> Mapping[str, list[Message]]:
+    """Messages by the key of their recipient, in their order."""
+    found: dict[str, list[Message]] = {}
+    for message in messages:
+        found.setdefault(message.recipient.key, []).append(message)
+    return found

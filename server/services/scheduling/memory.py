@@ -1,0 +1,83 @@
+"""What a home knows of the messages about a UID, as it is stored (`server.domain.changes.Remember.state`).
+
+The JSON object of an attendee's home has the keys `versions` (instance to SEQUENCE and DTSTAMP), `removed` and
+`cancelled` (instances), and `answered` (instance to SEQUENCE). That of an organizer's home has `answers` (attendee,
+instance, SEQUENCE, DTSTAMP) and `resets` (instance, SEQUENCE, attendees or null).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from server.domain.values import value
+from server.itip.messages import Answered, Reset
+from server.itip.reception import Memory, Rows, Version, memory_of
+from server.itip.scheduling_object import SchedulingObject
+
+State = Mapping[str, Any]
+
+
+@value
+class Known:
+    """What a home knows."""
+
+    memory: Memory | None = None
+    """Of an attendee; None: what the object says."""
+    rows: Rows = Rows()
+    """Of an organizer."""
+
+
+def read(state: State | None) -> Known:
+    """What a stored state says."""
+    if state is None:
+        return Known()
+    memory = None
+    if "versions" in state:
+        versions = {instance: Version(*version) for instance, version in state.get("versions", {}).items()}
+        removed, cancelled = frozenset(state.get("removed", ())), frozenset(state.get("cancelled", ()))
+        memory = Memory(versions, removed, cancelled, state.get("answered", {}))
+    answers = tuple(Answered(*answer) for answer in state.get("answers", ()))
+    resets = tuple(
+        Reset(instance, sequence, None if attendees is None else frozenset(attendees))
+        for instance, sequence, attendees in state.get("resets", ())
+    )
+    return Known(memory, Rows(answers, resets))
+
+
+def write(known: Known, stored: SchedulingObject | None) -> State | None:
+    """The state to store beside an object; None where the object says it all."""
+    state: dict[str, Any] = {}
+    memory = known.memory
+    if memory is not None and memory != memory_of(stored):
+        state["versions"] = {
+            instance: [version.sequence, version.dtstamp] for instance, version in memory.versions.items()
+        }
+        state["removed"] = sorted(memory.removed)
+        state["cancelled"] = sorted(memory.cancelled)
+        state["answered"] = dict(memory.answered)
+    if known.rows.answers:
+        state["answers"] = [[each.attendee, each.instance, each.sequence, each.dtstamp] for each in known.rows.answers]
+    if known.rows.resets:
+        state["resets"] = [
+            [each.instance, each.sequence, None if each.attendees is None else sorted(each.attendees)]
+            for each in known.rows.resets
+        ]
+    return state or None
+
+
+def with_answers(rows: Rows, answers: Iterable[Answered]) -> Rows:
+    """The rows with later answers in place of those of the same attendee and instance."""
+    merged = {(each.attendee, each.instance): each for each in (*rows.answers, *answers)}
+    return Rows(tuple(merged.values()), rows.resets)
+
+
+def with_resets(rows: Rows, resets: Iterable[Reset]) -> Rows:
+    """The rows with later resets, in their order. One that asked everybody ends those of its instance before it."""
+    merged: dict[tuple[str, frozenset[str] | None], Reset] = {}
+    for each in (*rows.resets, *resets):
+        if each.attendees is None:
+            merged = {key: kept for key, kept in merged.items() if key[0] != each.instance}
+        merged.pop((each.instance, each.attendees), None)  # the last one that concerns an attendee counts
+        merged[each.instance, each.attendees] = each
+    return Rows(rows.answers, tuple(merged.values()))

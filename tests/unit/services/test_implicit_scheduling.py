@@ -1,0 +1,194 @@
+"""What changes of scheduling objects send to people here (RFC 6638 §3)."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from server.domain.errors import AccessDenied, AttendeeChangeRefused, PersonalOnly, QuotaExceeded
+from server.domain.grants import Ace
+from server.domain.privileges import Privilege
+from server.services.scheduling.implicit import Sent
+from tests.unit.services.world import World, event
+
+ANNA, BEN, CLEO = (f"urn:x-uid:id-{name}" for name in ("anna", "ben", "cleo"))
+
+
+def meeting(*attendees: str, summary: str = "Plan", start: str = "20260301T090000Z", uid: str = "m") -> str:
+    people = [f"ATTENDEE;PARTSTAT=ACCEPTED:{ANNA}", *(f"ATTENDEE:{each}" for each in attendees)]
+    return event(uid, f"SUMMARY:{summary}", f"ORGANIZER:{ANNA}", *people, start=start)
+
+
+def unfolded(text: str | None) -> str:
+    return (text or "").replace("\r\n ", "")
+
+
+def line_of(text: str | None, name: str, whom: str) -> str:
+    """The ORGANIZER or ATTENDEE line of somebody."""
+    (found,) = [each for each in unfolded(text).splitlines() if each.startswith(name) and each.endswith(whom)]
+    return found
+
+
+async def copies(world: World, who: str) -> list[str]:
+    """The texts in somebody's calendar."""
+    return [await world.text(who, f"{who}/calendar/{name}") or "" for name in await world.names(f"{who}/calendar")]
+
+
+async def items(world: World, who: str) -> list[str]:
+    """The methods of the messages in somebody's inbox, in order."""
+    texts = [await world.text("cli", f"{who}/inbox/{name}") or "" for name in await world.names(f"{who}/inbox")]
+    return sorted(re.findall("METHOD:([A-Z]+)", "".join(texts)))
+
+
+async def answer(world: World, who: str, address: str, partstat: str) -> None:
+    (name,) = await world.names(f"{who}/calendar")
+    text = unfolded(await world.text(who, f"{who}/calendar/{name}"))
+    before = line_of(text, "ATTENDEE", address)
+    after = re.sub(";(PARTSTAT|RSVP)=[A-Z-]+", "", before).replace("ATTENDEE", f"ATTENDEE;PARTSTAT={partstat}")
+    await world.invite(who, f"{who}/calendar/{name}", text.replace(before, after))
+
+
+async def test_an_invitation_lies_in_calendar_and_inbox(world: World) -> None:
+    put = await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, CLEO))
+    assert (put.created, put.as_sent) == (True, False)
+    own = await world.text("anna", "anna/calendar/m.ics")
+    for who, address in (("ben", BEN), ("cleo", CLEO)):
+        assert "SCHEDULE-STATUS=1.2" in line_of(own, "ATTENDEE", address)
+        (copy,) = await copies(world, who)
+        assert "SUMMARY:Plan" in copy
+        assert "RSVP=TRUE" in line_of(copy, "ATTENDEE", address)
+        assert "METHOD" not in copy
+        assert await items(world, who) == ["REQUEST"]
+
+
+async def test_an_answer_reaches_organizer_and_others(world: World) -> None:
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, CLEO))
+    before = await world.member("anna", "anna/calendar/m.ics")
+    await answer(world, "ben", BEN, "ACCEPTED")
+    after = await world.member("anna", "anna/calendar/m.ics")
+    assert before is not None
+    assert after is not None
+    assert "PARTSTAT=ACCEPTED" in line_of(after.text, "ATTENDEE", BEN)
+    assert after.schedule_tag == before.schedule_tag
+    assert after.etag != before.etag
+    (copy,) = await copies(world, "cleo")
+    assert "PARTSTAT=ACCEPTED" in line_of(copy, "ATTENDEE", BEN)
+    assert await items(world, "anna") == ["REPLY"]
+    assert await items(world, "cleo") == ["REQUEST"]
+
+
+async def test_no_reply_is_sent_where_the_app_asks_for_none(world: World) -> None:
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    (name,) = await world.names("ben/calendar")
+    await world.cancel("ben", f"ben/calendar/{name}", Sent(reply=False))
+    assert "DECLINED" not in unfolded(await world.text("anna", "anna/calendar/m.ics"))
+    assert await items(world, "anna") == []
+
+
+async def test_a_change_of_the_organizer_reaches_all(world: World) -> None:
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, summary="Other"))
+    (copy,) = await copies(world, "ben")
+    assert "SUMMARY:Other" in copy
+    assert await items(world, "ben") == ["REQUEST", "REQUEST"]
+
+
+async def test_deletion_cancels(world: World) -> None:
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    await world.cancel("anna", "anna/calendar/m.ics")
+    (copy,) = await copies(world, "ben")
+    assert "STATUS:CANCELLED" in copy
+    assert await items(world, "ben") == ["CANCEL", "REQUEST"]
+    await world.cancel("ben", f"ben/calendar/{(await world.names('ben/calendar'))[0]}")
+    assert await items(world, "anna") == []
+
+
+async def test_who_deletes_declines_and_gets_nothing_back_until_asked_anew(world: World) -> None:
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    await world.cancel("ben", f"ben/calendar/{(await world.names('ben/calendar'))[0]}")
+    assert "PARTSTAT=DECLINED" in line_of(await world.text("anna", "anna/calendar/m.ics"), "ATTENDEE", BEN)
+    text = unfolded(await world.text("anna", "anna/calendar/m.ics"))
+    await world.invite("anna", "anna/calendar/m.ics", text.replace("SUMMARY:Plan", "SUMMARY:Other"))
+    assert await copies(world, "ben") == []
+    text = unfolded(await world.text("anna", "anna/calendar/m.ics"))
+    moved = text.replace("DTSTART:20260301T090000Z", "DTSTART:20260302T090000Z")
+    await world.invite("anna", "anna/calendar/m.ics", moved)
+    (copy,) = await copies(world, "ben")
+    assert "20260302T090000Z" in copy
+
+
+async def test_an_attendee_may_not_move_the_meeting(world: World) -> None:
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    (name,) = await world.names("ben/calendar")
+    text = unfolded(await world.text("ben", f"ben/calendar/{name}"))
+    with pytest.raises(AttendeeChangeRefused):
+        await world.invite("ben", f"ben/calendar/{name}", text.replace("T090000Z", "T100000Z"))
+
+
+async def test_who_does_not_take_invitations_of_somebody_gets_none(world: World) -> None:
+    found = await world.find("cli", "ben/inbox")
+    assert found.collection is not None
+    entry = Ace(found.collection.id, world.ids["anna"], False, (Privilege.SCHEDULE_DELIVER_INVITE,))
+    await world.granting.set_acl(await world.actor("ben"), await world.find("ben", "ben/inbox"), [entry])
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, CLEO))
+    own = await world.text("anna", "anna/calendar/m.ics")
+    assert "SCHEDULE-STATUS=3.8" in line_of(own, "ATTENDEE", BEN)
+    assert "SCHEDULE-STATUS=1.2" in line_of(own, "ATTENDEE", CLEO)
+    assert await copies(world, "ben") == []
+
+
+async def test_a_full_home_does_not_fail_the_organizer(world: World) -> None:
+    await world.add("dora", quota_bytes=10)
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, "urn:x-uid:id-dora", CLEO))
+    own = await world.text("anna", "anna/calendar/m.ics")
+    assert "SCHEDULE-STATUS=5.1" in line_of(own, "ATTENDEE", "urn:x-uid:id-dora")
+    for who, address in (("ben", BEN), ("cleo", CLEO)):
+        assert "SCHEDULE-STATUS=1.2" in line_of(own, "ATTENDEE", address)
+        assert len(await copies(world, who)) == 1
+    assert await copies(world, "dora") == []
+
+
+async def test_a_full_home_of_the_organizer_sends_nothing(world: World) -> None:
+    await world.add("dora", quota_bytes=10)
+    with pytest.raises(QuotaExceeded):
+        await world.invite("dora", "dora/calendar/m.ics", meeting(BEN).replace(ANNA, "urn:x-uid:id-dora"))
+    assert await copies(world, "ben") == []
+
+
+async def test_readers_send_nothing(world: World) -> None:
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    shared = await world.share("anna/calendar", "cleo")
+    with pytest.raises(AccessDenied):
+        await world.cancel("ben", "anna/calendar/m.ics")
+    text = unfolded(await world.text("cleo", f"{shared}/m.ics"))
+    with pytest.raises(PersonalOnly):
+        await world.invite("cleo", f"{shared}/m.ics", text.replace("SUMMARY:Plan", "SUMMARY:Mine"))
+    (copy,) = await copies(world, "ben")
+    assert "SUMMARY:Plan" in copy
+
+
+async def test_plain_objects_are_written_as_ever(world: World) -> None:
+    put = await world.invite("anna", "anna/calendar/e.ics", event("e"))
+    assert put.as_sent
+    member = await world.member("anna", "anna/calendar/e.ics")
+    assert member is not None
+    assert member.schedule_tag is None
+    await world.cancel("anna", "anna/calendar/e.ics")
+    assert await world.names("anna/calendar") == []
+
+
+async def test_what_is_made_anew_with_an_old_uid_is_newer_than_what_was_cancelled(world: World) -> None:
+    for _ in range(2):
+        await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+        (copy,) = await copies(world, "ben")
+        assert "STATUS:CANCELLED" not in copy
+        await world.cancel("anna", "anna/calendar/m.ics")
+    assert await items(world, "ben") == ["CANCEL", "CANCEL", "REQUEST", "REQUEST"]
+
+
+async def test_the_tag_of_the_object_comes_with_the_result(world: World) -> None:
+    put = await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    member = await world.member("anna", "anna/calendar/m.ics")
+    assert member is not None
+    assert put.schedule_tag == member.schedule_tag is not None
