@@ -275,6 +275,9 @@ async def test_what_a_transfer_refuses(world: World) -> None:
         if to == "anna/new/d":
             assert isinstance(raised.value, UidConflict)
             assert raised.value.name == "c"
+    with pytest.raises(UidConflict) as raised:
+        await transfer(world, "anna", "anna/calendar/a", "anna/calendar/b", keep=False)
+    assert raised.value.name == "b"
     await world.share("anna/calendar", "ben", "read")
     with pytest.raises(AccessDenied):
         await transfer(world, "ben", "anna/calendar/a", "ben/calendar/a", keep=False)
