@@ -13,7 +13,8 @@ from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import MADE, Resource, collection_in
 from server.dav.rfc4918 import conditions
-from server.dav.rfc4918.put import check_media_type, sent, written
+from server.dav.rfc4918.put import check_media_type, written
+from server.dav.rfc6638_implicit import sending, sent
 from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.http.routes import Route
@@ -47,7 +48,8 @@ async def add_member(request: Request, found: Found) -> tuple[Path, Put]:
     # A page of another site can make a browser send a POST without a type, with remembered credentials (no-cors).
     check_media_type(request, collection, demanded=True)
     body = await request.body(request.site.limits.max_resource_size)
-    result = await request.site.scheduling.put(request.actor, found, body, sent(request), unchanged=unchanged)
+    with sending(request, found):
+        result = await request.site.scheduling.put(request.actor, found, body, sent(request), unchanged=unchanged)
     return path, result
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from server.dav.core.request import Request
 from server.dav.core.resource import MADE, MemberResource, Resource
 from server.dav.rfc4918 import conditions
-from server.dav.rfc4918.put import sent
+from server.dav.rfc6638_implicit import sending, sent
 from server.domain.errors import AccessDenied, BadRequest
 from server.domain.privileges import Privilege
 from server.http.answer import Answer
@@ -28,7 +28,8 @@ async def delete_resource(request: Request, resource: Resource) -> None:
     unchanged = await conditions.demand(request, resource)
     site, found = request.site, resource.found
     if isinstance(resource, MemberResource):
-        await site.scheduling.delete(request.actor, found, sent(request), unchanged=unchanged)
+        with sending(request, found):
+            await site.scheduling.delete(request.actor, found, sent(request), unchanged=unchanged)
         return
     if resource.kind not in MADE:
         raise AccessDenied(resource.href, Privilege.UNBIND)

@@ -12,6 +12,7 @@ from server.dav.core.resource import MemberResource, Resource, collection_in, re
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.get import member
 from server.dav.rfc4918.properties import http_date
+from server.dav.rfc6638_implicit import sending, sent
 from server.domain.errors import (
     AccessDenied,
     BadRequest,
@@ -29,7 +30,6 @@ from server.services.changing import change
 from server.services.lookup import Found
 from server.services.objects import Put
 from server.services.permissions import demand_writable
-from server.services.scheduling.implicit import Sent
 
 MEDIA_TYPES = {
     "calendar": ("text/calendar",),
@@ -75,18 +75,10 @@ async def put_member(request: Request, found: Found) -> Put:
     check_media_type(request, found.collection)
     body = await request.body(request.site.limits.max_resource_size)
     try:
-        return await request.site.scheduling.put(request.actor, found, body, sent(request), unchanged=unchanged)
+        with sending(request, found):
+            return await request.site.scheduling.put(request.actor, found, body, sent(request), unchanged=unchanged)
     except PersonalOnly as error:
         raise AccessDenied(path.url, Privilege.WRITE_CONTENT, error.message) from None
-
-
-def sent(request: Request) -> Sent:
-    """The headers of a request that matter to scheduling (RFC 6638 §8). Its conditions hold."""
-    return Sent(
-        tag_matches="If-Schedule-Tag-Match" in request.headers,
-        etag_matches=request.headers.get("If-Match", "*").strip() != "*",
-        reply=request.headers.get("Schedule-Reply", "T").strip().upper() != "F",
-    )
 
 
 def resource_or_none(request: Request, found: Found) -> Resource | None:

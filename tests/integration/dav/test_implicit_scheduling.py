@@ -6,8 +6,8 @@ import asyncio
 import re
 
 from tests.integration.dav.conftest import NewPerson, Served
-from tests.integration.dav.multistatus import caldav
-from tests.integration.dav.person import Person, calendar
+from tests.integration.dav.multistatus import caldav, dav
+from tests.integration.dav.person import Person, calendar, xml
 from tests.integration.storage.conftest import deadlocks
 
 
@@ -138,3 +138,28 @@ async def test_meetings_of_the_same_people_change_at_once(
         for name in names:
             assert "SUMMARY:3" in await text_of(who, name)
     assert await deadlocks(served.storage) == before
+
+
+async def test_who_may_write_but_not_send_is_denied_at_the_outbox(person: Person, new_person: NewPerson) -> None:
+    """RFC 6638 §6.2.2: a list of the calendar gives no right to send in the owner's name."""
+    ben, cleo = await new_person(), await new_person()
+    path = f"{person.calendar}m.ics"
+    await person.has(path, meeting(person, ben))
+    grant = "<D:ace><D:principal><D:href>{}</D:href></D:principal><D:grant>{}</D:grant></D:ace>"
+    privileges = "".join(f"<D:privilege><D:{name}/></D:privilege>" for name in ("read", "write"))
+    body = xml("D:acl", grant.format(cleo.principal, privileges))
+    assert (await person.http("ACL", person.calendar, body)).status == 200
+    text = await text_of(person, path)
+    for reply in (
+        await cleo.put(path, text.replace("SUMMARY:Plan", "SUMMARY:Other")),
+        await cleo.put(f"{person.calendar}new.ics", meeting(person, ben, uid="new")),
+        await cleo.http("DELETE", path),
+    ):
+        reply.refused(403, dav("need-privileges"))
+        assert f"<D:href>{person.home}outbox/</D:href>" in reply.text
+        assert "schedule-send" in reply.text
+    assert await text_of(person, path) == text
+    # Nothing is sent for what concerns nobody else.
+    assert (await cleo.put(path, text.replace("DURATION:PT1H", "DURATION:PT1H\r\nX-OWN:1"))).status == 204
+    (copy,) = await ben.names(ben.calendar)
+    assert "SUMMARY:Plan" in await text_of(ben, copy)
