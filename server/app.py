@@ -32,6 +32,7 @@ from server.services.lookup import Lookup
 from server.services.objects import Objects
 from server.services.principals.people import People
 from server.services.reading import Reading
+from server.services.scheduling.busy_times import BusyTimes
 from server.services.scheduling.implicit import Scheduling
 from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
@@ -128,6 +129,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 scheduling=Scheduling(storage, objects, settings.limits.values),
                 collections=Collections(storage, settings.limits.values),
                 granting=Granting(access),
+                busy_times=BusyTimes(storage, access, lookup, settings.limits.values),
                 limits=settings.limits.values,
                 page_size=settings.storage.page_size,
                 prefix=settings.network.path_prefix,

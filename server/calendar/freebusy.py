@@ -49,7 +49,7 @@ def merge(periods: Iterable[BusyPeriod], start: datetime, end: datetime) -> list
     return merged
 
 
-_DENSE_WINDOW = timedelta(days=3660)
+DENSE_WINDOW = timedelta(days=3660)
 """Where the work for a window up to this length is used up, the series is too dense and not the window too long."""
 
 
@@ -65,7 +65,7 @@ def busy_of_recurrence(recurrences: RecurrenceSet, start: datetime, end: datetim
     try:
         found.extend(_busy_instances(recurrences, start, end, zone))
     except TooManyInstances:
-        if end - start > _DENSE_WINDOW and not recurrences.is_dense:
+        if end - start > DENSE_WINDOW and not recurrences.is_dense:
             raise
         busy = Busy.FREE if recurrences.master is None else recurrences.master.busy
         # Overrides come before the ascending instances of the rule.

@@ -11,7 +11,7 @@ from server.dav.core.names import dav
 from server.dav.core.paths import ADD_MEMBER, Path
 from server.dav.core.registry import Property, Standard
 from server.dav.core.request import Request
-from server.dav.core.resource import MADE, Resource, collection_in
+from server.dav.core.resource import MADE, Kind, Resource, collection_in
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import check_media_type, written
 from server.dav.rfc6638_implicit import sending, sent
@@ -67,7 +67,7 @@ STANDARD = Standard(
     properties=(Property(dav("add-member"), MADE, _add_member),),
     routes=(
         Route("POST", frozenset({shapes.ADD_MEMBER}), post),
-        Route("POST", shapes.SHAPES - {shapes.ADD_MEMBER}, refuse_post),
+        Route("POST", shapes.SHAPES - {shapes.ADD_MEMBER, Kind.INBOX, Kind.OUTBOX}, refuse_post),
     ),
     offers=(("POST", MADE),),
 )

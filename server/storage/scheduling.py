@@ -5,7 +5,7 @@ The rules of `server.storage` apply here, too: reads are single statements, erro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -112,9 +112,15 @@ class Scheduling(Protocol):
         """
 
     async def busy_people(
-        self, people: Sequence[int], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+        self,
+        people: Sequence[int],
+        window: tuple[datetime, datetime],
+        floating: tuple[datetime, datetime],
+        masked: Iterable[tuple[int, int]] = (),
     ) -> Sequence[PersonBusy]:
         """When each of these principals is busy in `window`; floating times are looked for in `floating`.
+
+        `masked` are pairs of a principal and an object whose times do not count for this principal.
 
         In all calendars that their calendar home shows, except those that are transparent in their view (RFC 6638
         §9.1). Their personal copies decide in calendars of others; what they declined in their own is not busy. One

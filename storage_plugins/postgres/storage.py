@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
@@ -39,7 +39,7 @@ from storage_plugins.postgres.reads import busy_times as busy_reads
 from storage_plugins.postgres.reads import columnwise, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED, addressed
-from storage_plugins.postgres.reads.busy_people import BUSY_PEOPLE, busy_people
+from storage_plugins.postgres.reads.busy_people import BUSY_PEOPLE, BUSY_PEOPLE_MASKED, busy_people
 from storage_plugins.postgres.reads.due_alarms import due_alarms
 from storage_plugins.postgres.reads.mailboxes import MAILBOXES, mailboxes
 from storage_plugins.postgres.upkeep.statistics import Statistics
@@ -330,10 +330,20 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         return mailboxes(await self.database.fetch(MAILBOXES, sender, list(recipients), uid))
 
     async def busy_people(
-        self, people: Sequence[int], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+        self,
+        people: Sequence[int],
+        window: tuple[datetime, datetime],
+        floating: tuple[datetime, datetime],
+        masked: Iterable[tuple[int, int]] = (),
     ) -> Sequence[PersonBusy]:
         """When each of these principals is busy in `window`, in the calendars of their home that count."""
-        rows = await self.database.fetch(BUSY_PEOPLE, list(people), *window, *floating)
+        pairs = list(masked)
+        times = (*window, *floating)
+        if pairs:
+            of, objects = [person for person, _ in pairs], [object_id for _, object_id in pairs]
+            rows = await self.database.fetch(BUSY_PEOPLE_MASKED, list(people), *times, of, objects)
+        else:
+            rows = await self.database.fetch(BUSY_PEOPLE, list(people), *times)
         return busy_people(rows, len(people))
 
     # -- hearing ------------------------------------------------------------------------------------------------------

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from server.services.objects import Objects
     from server.services.principals.people import People
     from server.services.reading import Reading
-from server.services.scheduling.implicit import Scheduling
+    from server.services.scheduling.busy_times import BusyTimes
+    from server.services.scheduling.implicit import Scheduling
 
 _NONE: frozenset[str] = frozenset()
 _REPEATED = ("PROPFIND", "REPORT")
@@ -53,6 +54,7 @@ class Site:
     scheduling: Scheduling
     collections: Collections
     granting: Granting
+    busy_times: BusyTimes
     limits: Limits
     page_size: int = 1000
     """Rows of a page of a listing; pages with texts are a tenth of it."""

@@ -33,6 +33,7 @@ from server.services.permissions import demand_writable
 
 MEDIA_TYPES = {
     "calendar": ("text/calendar",),
+    "outbox": ("text/calendar",),
     "addressbook": ("text/vcard", "text/x-vcard", "text/directory"),
 }
 UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii", "")

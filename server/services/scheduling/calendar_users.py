@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from server.domain.principals import Principal, PrincipalKind
@@ -23,15 +23,20 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 async def directory_of(storage: Scheduling, addresses: Iterable[str]) -> Directory:
     """The principals of the addresses, by one statement."""
+    return Directory(map(calendar_user, await addressed(storage, addresses)))
+
+
+async def addressed(storage: Scheduling, addresses: Iterable[str]) -> Sequence[AddressedPrincipal]:
+    """The principals that the addresses name, by one statement."""
     search = search_of(addresses)
     if not (search.uids or search.names or search.emails):
-        return Directory()
-    return Directory(map(calendar_user, await storage.addressed(search)))
+        return ()
+    return await storage.addressed(search)
 
 
 def search_of(addresses: Iterable[str]) -> AddressSearch:
     """The ids, names and e-mail addresses in the addresses. An id is searched as written, in lower case and in upper
-    case."""
+    case. Nothing holds the character NUL, which an address can have as `%00`."""
     uids: set[str] = set()
     names: set[str] = set()
     emails: set[str] = set()
@@ -48,7 +53,7 @@ def search_of(addresses: Iterable[str]) -> AddressSearch:
             for urn in _URNS:
                 if key.startswith(urn):
                     uids |= _spellings(key[len(urn) :], address.strip()[len(urn) :])
-    return AddressSearch(frozenset(uids), frozenset(names), frozenset(emails))
+    return AddressSearch(*(frozenset(each for each in found if "\0" not in each) for found in (uids, names, emails)))
 
 
 def calendar_user(found: AddressedPrincipal) -> CalendarUser:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from server.calendar.attendance import declined
 from server.calendar.component import parse_calendar
-from server.calendar.freebusy import BusyPeriod, busy_of_object, merge, unavailable
+from server.calendar.freebusy import DENSE_WINDOW, BusyPeriod, busy_of_object, merge, unavailable
 from server.calendar.zones import UTC_ZONE, Zone
 from server.domain.actors import Actor
-from server.domain.errors import TooManyInstances
+from server.domain.errors import InvalidData, TooManyInstances
 from server.domain.occurrences import FLOATING_MARGIN, Busy, later
 from server.domain.privileges import Privilege
 from server.process.computing import computed
@@ -22,6 +23,7 @@ from server.services.time import distant
 from server.services.time.time_ranges import zone_of_calendar, zone_or_utc
 from server.storage import Storage
 from server.storage.reads import BusyTimes
+from server.storage.scheduling import PersonBusy
 
 MAX_AVAILABILITY = 16 * 1024 * 1024
 """Characters of a calendar's VAVAILABILITY objects, which are read together because their priorities decide."""
@@ -53,29 +55,70 @@ async def busy_periods(
     return merge(found, start, end) if len(found) < _FEW else await computed(merge, found, start, end)
 
 
+@dataclass(frozen=True, slots=True)
+class InboxAvailability:
+    """CALDAV:calendar-availability of a person's inbox (RFC 7953 §7.2.4)."""
+
+    text: str
+    timezone: str | None
+    """CALDAV:calendar-timezone of the calendar that gives floating times their place, as iCalendar text."""
+
+
 async def busy_people(
-    storage: Storage, lookup: Lookup, people: Sequence[int], start: datetime, end: datetime, origin: str
-) -> list[list[BusyPeriod]]:
+    storage: Storage,
+    lookup: Lookup,
+    people: Sequence[int],
+    start: datetime,
+    end: datetime,
+    origin: str,
+    *,
+    availability: Mapping[int, InboxAvailability] = MappingProxyType({}),
+    masked: Iterable[tuple[int, int]] = (),
+) -> list[list[BusyPeriod] | None]:
     """The merged busy periods of each of these principals in a window, by their own calendars and views.
 
+    None for a principal whose data cannot be computed with bounded work. `availability` is by principal; `masked` are
+    pairs of a principal and an object that does not count for this principal.
+
     Says nothing of the privilege to ask: that is CALDAV:schedule-send-freebusy on an outbox and
-    CALDAV:schedule-query-freebusy on an inbox (RFC 6638 §6.1.3, §6.2.3). Raises `TooManyInstances`.
+    CALDAV:schedule-query-freebusy on an inbox (RFC 6638 §6.1.3, §6.2.3). Raises `TooManyInstances` if the window is
+    too long for a rule.
     """
     wide = (later(start, -FLOATING_MARGIN), later(end, FLOATING_MARGIN))
-    found = []
-    for person, busy in zip(people, await storage.busy_people(people, (start, end), wide), strict=True):
-        periods = [BusyPeriod(begin, finish, kind) for kind, begin, finish in busy.merged]
-        for calendar in busy.calendars:
-            zone = UTC_ZONE if calendar.timezone is None else await zone_or_utc(calendar.timezone)
-            periods += _placed(calendar.times.floating, zone)
-            if calendar.times.unexpanded or calendar.times.availability:
-                actor = Actor(None, origin, acting_for=person)
-                shown = await lookup.find(actor, calendar.place, Privilege.READ_FREE_BUSY)
-                if shown.collection is not None:
-                    periods += await _busy_in(storage, shown, replace(calendar.times, floating=()), start, end)
-        few = len(periods) < _FEW
-        found.append(merge(periods, start, end) if few else await computed(merge, periods, start, end))
+    found: list[list[BusyPeriod] | None] = []
+    read = await storage.busy_people(people, (start, end), wide, masked)
+    for person, busy in zip(people, read, strict=True):
+        actor = Actor(None, origin, acting_for=person)
+        try:
+            found.append(await _busy_person(storage, lookup, actor, busy, start, end, availability.get(person)))
+        except InvalidData:
+            if end - start > DENSE_WINDOW:
+                raise
+            found.append(None)
     return found
+
+
+async def _busy_person(
+    storage: Storage,
+    lookup: Lookup,
+    actor: Actor,
+    busy: PersonBusy,
+    start: datetime,
+    end: datetime,
+    availability: InboxAvailability | None,
+) -> list[BusyPeriod]:
+    periods = [BusyPeriod(begin, finish, kind) for kind, begin, finish in busy.merged]
+    for calendar in busy.calendars:
+        zone = UTC_ZONE if calendar.timezone is None else await zone_or_utc(calendar.timezone)
+        periods += _placed(calendar.times.floating, zone)
+        if calendar.times.unexpanded or calendar.times.availability:
+            shown = await lookup.find(actor, calendar.place, Privilege.READ_FREE_BUSY)
+            if shown.collection is not None:
+                periods += await _busy_in(storage, shown, replace(calendar.times, floating=()), start, end)
+    if availability is not None:
+        zone = UTC_ZONE if availability.timezone is None else await zone_or_utc(availability.timezone)
+        periods += await computed(_unavailable, (availability.text,), start, end, zone)
+    return merge(periods, start, end) if len(periods) < _FEW else await computed(merge, periods, start, end)
 
 
 def _placed(floating: Iterable[tuple[Busy, datetime, datetime]], zone: Zone) -> list[BusyPeriod]:

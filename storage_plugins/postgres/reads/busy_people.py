@@ -23,7 +23,7 @@ _OF_EACH = ("a.home_id", "a.id")
 _TRANSPARENCY = "'{urn:ietf:params:xml:ns:caldav}schedule-calendar-transp'"
 _ASKED = f"""
     select q.n, row_number() over (order by q.n, b.name) as k, b.collection_home_id as home_id, b.collection_id as id,
-           case when b.rights <> 'owner' then q.principal_id end as viewer, b.name, c.timezone, p.uid
+           case when b.rights <> 'owner' then q.principal_id end as viewer, b.name, c.timezone, p.uid, p.id as person
     from unnest($1::bigint[]) with ordinality as q (principal_id, n)
     join principal p on p.id = q.principal_id
     join home h on h.principal_id = p.id and h.kind = 'calendar'
@@ -33,6 +33,10 @@ _ASKED = f"""
     left join collection_view w on w.home_id = c.home_id and w.collection_id = c.id and w.principal_id = p.id
     where coalesce(w.properties ->> {_TRANSPARENCY}, c.properties ->> {_TRANSPARENCY}, '') !~ '[<:]transparent[ />]'
 """  # noqa: S608 - no value of anybody's
+
+
+_UNMASKED = "and (a.person, {}) not in (select * from unnest($6::bigint[], $7::bigint[]))"
+"""A condition on the id of an object."""
 
 
 def _occurrences(condition: str, start: str, end: str, *, viewed: bool) -> str:
@@ -70,29 +74,36 @@ def _objects(rows: str) -> str:
     return f"select a.n, a.k, o.kind, 0, null, null, o.id from asked a cross join lateral ({rows} offset 0) as o"  # noqa: S608
 
 
-_FOUND = " union all ".join(
-    (
-        _merged(_TIMED, "0::bigint", "c.kind = 0", "$2", "$3"),
-        _merged(_FLOATING, "t.k", "c.kind <> 0", "$4", "$5"),
-        _objects(unexpanded(f"{PARTIAL} as kind, o.id", "$4", "$5", of=_OF_EACH)),
-        _objects(
-            f"select {_AVAILABILITY} as kind, o.id from object o where o.home_id = a.home_id "  # noqa: S608
-            "and o.collection_id = a.id and o.component = 'VAVAILABILITY' and o.deleted_revision is null"
-        ),
+def _statement(*, masked: bool) -> str:
+    of_occurrence, of_object = (_UNMASKED.format(id_) if masked else "" for id_ in ("c.object_id", "o.id"))
+    found = " union all ".join(
+        (
+            _merged(_TIMED, "0::bigint", f"c.kind = 0 {of_occurrence}", "$2", "$3"),
+            _merged(_FLOATING, "t.k", f"c.kind <> 0 {of_occurrence}", "$4", "$5"),
+            _objects(unexpanded(f"{PARTIAL} as kind, o.id", "$4", "$5", of=_OF_EACH) + of_object),
+            _objects(
+                f"select {_AVAILABILITY} as kind, o.id from object o where o.home_id = a.home_id "  # noqa: S608
+                "and o.collection_id = a.id and o.component = 'VAVAILABILITY' and o.deleted_revision is null"
+            ),
+        )
     )
-)
-BUSY_PEOPLE = f"""
-    with asked as materialized ({_ASKED}), found as materialized ({_FOUND})
-    select f.n, f.k, f.kind, f.busy, f.start_at, f.end_at, f.object_id, null, null, null from found f
-    union all
-    select a.n, a.k, {_CALENDAR}, 0, null, null, 0, a.uid, a.name, a.timezone
-    from asked a where a.k in (select f.k from found f where f.kind <> {_TIMED})
-"""  # noqa: S608
+    return f"""
+        with asked as materialized ({_ASKED}), found as materialized ({found})
+        select f.n, f.k, f.kind, f.busy, f.start_at, f.end_at, f.object_id, null, null, null from found f
+        union all
+        select a.n, a.k, {_CALENDAR}, 0, null, null, 0, a.uid, a.name, a.timezone
+        from asked a where a.k in (select f.k from found f where f.kind <> {_TIMED})
+    """  # noqa: S608
+
+
+BUSY_PEOPLE = _statement(masked=False)
 """Arguments: the ids of people; start and end of the window, and of the window in which floating times are found.
 
 The database merges the timed occurrences of a person, so that the rows that it sends grow with the answer and not with
 the calendars.
 """
+BUSY_PEOPLE_MASKED = _statement(masked=True)
+"""The same, with two more arguments: the ids of people, and for each the id of an object that does not count."""
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from server.domain.occurrences import Busy
 from server.services.lookup import Lookup
 from server.services.time.free_busy import busy_people, busy_periods
 from storage_plugins.postgres.access import PostgresAccess
-from storage_plugins.postgres.reads.busy_people import BUSY_PEOPLE
+from storage_plugins.postgres.reads.busy_people import BUSY_PEOPLE, BUSY_PEOPLE_MASKED
 from tests.found import collection_found
 from tests.integration.storage.conftest import make_person
 from tests.integration.storage.test_busy_times import AVAILABILITY, TIMES, event, put
@@ -166,11 +166,35 @@ async def test_people_without_calendars_are_free(storage, new_person):
     assert await busy_people(storage, Lookup(storage), [10**9], START, END, "test") == [[]]
 
 
-async def test_no_table_is_read_whole(storage):
+async def test_masked_objects_do_not_count_for_one_person(storage):
+    """Neither their stored times nor those that are computed; floating ones included."""
+    owner, sharee = [await make_person(storage) for _ in range(2)]
+    calendar, ids = await owner.collection(), {}
+    for name, lines in {"a": TIMES["endless"], "b": ("DTSTART:20260305T090000",)}.items():
+        await put(storage, calendar, name, event(name, lines))
+        sql = "select id from object where home_id = $1 and name = $2"
+        ids[name] = await storage.database.fetchval(sql, calendar.home_id, name)
+    await bind(storage, owner, sharee, "shared")
+    floating = (datetime(2026, 3, 4, tzinfo=UTC), datetime(2026, 3, 7, tzinfo=UTC))
+    for start in (datetime(2026, 3, 5, tzinfo=UTC), datetime(2046, 3, 5, tzinfo=UTC)):
+        window = (start, start + timedelta(days=1))
+        wide = floating if start.year == 2026 else window
+        people = [owner.id, sharee.id]
+        whole = await storage.busy_people(people, window, wide)
+        masked = await storage.busy_people(people, window, wide, [(owner.id, ids["a"]), (owner.id, ids["b"])])
+        assert bool(whole[0].merged or whole[0].calendars)
+        assert (masked[0].merged, masked[0].calendars) == ([], [])
+        assert masked[1] == whole[1]
+        one = await storage.busy_people(people, window, wide, [(owner.id, ids["a"])])
+        assert [len(each.times.floating) for each in one[0].calendars] == ([1] if start.year == 2026 else [])
+
+
+@pytest.mark.parametrize(("statement", "more"), [(BUSY_PEOPLE, ""), (BUSY_PEOPLE_MASKED, ", array[1], array[2]")])
+async def test_no_table_is_read_whole(storage, statement, more):
     async with storage.database.transaction() as connection:
         await connection.execute("set local enable_seqscan = off")
-        await connection.execute(f"prepare busy_people as {BUSY_PEOPLE}")
-        arguments = "array[1, 2], now(), now(), now(), now()"
+        await connection.execute(f"prepare busy_people as {statement}")
+        arguments = f"array[1, 2], now(), now(), now(), now(){more}"
         plan = "\n".join(row[0] for row in await connection.fetch(f"explain execute busy_people({arguments})"))
         await connection.execute("deallocate busy_people")
     assert "Seq Scan" not in plan

@@ -90,5 +90,6 @@ def test_every_method_has_a_route_on_every_shape(shape: str) -> None:
     assert {method for method, route in found.items() if route.handler is not_offered or route.open} == set()
     assert {method for method, route in found.items() if not route.takes_body} == {"DELETE", "COPY", "MOVE"}
     assert found["PUT"].handler.__name__ == ("put" if shape in MEMBERS | {BELOW} else "refuse_put")
-    assert found["POST"].handler.__name__ == ("post" if shape == ADD_MEMBER else "refuse_post")
+    posts = {ADD_MEMBER: "post", Kind.OUTBOX: "post_to_outbox", Kind.INBOX: "refuse_post_to_inbox"}
+    assert found["POST"].handler.__name__ == posts.get(shape, "refuse_post")
     assert REGISTRY.routes.find("LOCK", shape, headers).handler is not_offered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -301,12 +301,21 @@ class MemoryReads:
         return [times.busy_times(self._members(calendar), window, floating) for calendar in calendars]
 
     async def busy_people(
-        self, people: Sequence[int], window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+        self,
+        people: Sequence[int],
+        window: tuple[datetime, datetime],
+        floating: tuple[datetime, datetime],
+        masked: Iterable[tuple[int, int]] = (),
     ) -> Sequence[PersonBusy]:
-        return [await self._busy_person(person, window, floating) for person in people]
+        pairs = frozenset(masked)
+        return [await self._busy_person(person, window, floating, pairs) for person in people]
 
     async def _busy_person(
-        self, person: int, window: tuple[datetime, datetime], floating: tuple[datetime, datetime]
+        self,
+        person: int,
+        window: tuple[datetime, datetime],
+        floating: tuple[datetime, datetime],
+        masked: frozenset[tuple[int, int]],
     ) -> PersonBusy:
         owner, home = self.tables.principals.get(person), self.tables.home(person, "calendar")
         merged: list[tuple[Busy, datetime, datetime]] = []
@@ -318,7 +327,8 @@ class MemoryReads:
                 continue
             calendar = seen.collection(self.tables, binding, person)
             if calendar.kind == "calendar" and not _TRANSPARENT.search(calendar.properties.get(TRANSPARENCY, "")):
-                found = times.busy_times(self._members(calendar), window, floating)
+                members = [each for each in self._members(calendar) if (person, each.row.id) not in masked]
+                found = times.busy_times(members, window, floating)
                 merged += found.merged
                 if found.floating or found.unexpanded or found.availability:
                     place = Target(owner.uid, "uid", "calendar", calendar.name)
