@@ -217,13 +217,17 @@ class _Reply:
         if answer is None or before is None or now is None:
             return
         old, new = (attendee_line(each, self._user, self._directory) for each in (before, now))
-        if old is None or new is None or partstat(old) == partstat(new) or partstat(new) == DELEGATED:
+        if old is None or new is None or partstat(new) == DELEGATED:
             return
+        following = {partstat(old)} - {partstat(new)}
+        if self._message.quiet:
+            # An answer that is sent again names all overrides that the attendee has not answered.
+            following.add(NEEDS_ACTION)
         version = Version(answer.sequence, answer.dtstamp)
         named = {self._value.instance_of(each.first("RECURRENCE-ID")) for each in self._message.object.components}
         for component in self._value.overrides:
             line = attendee_line(component, self._user, self._directory)
-            if component.instance in named or line is None or partstat(line) != partstat(old):
+            if component.instance in named or line is None or partstat(line) not in following:
                 continue
             if component.token("STATUS") != "CANCELLED" and self._counts(component.instance, version):
                 given = {name: new.params.get(name) for name in ("PARTSTAT", "RSVP", "SCHEDULE-STATUS")}

@@ -344,9 +344,10 @@ class _Invitation:
         again = derived(self._object, override.instance)
         if again is None:
             return None
-        answered = partstat(known) != partstat(series) and not self._is_void(
-            override.instance, merged.sequence, override
-        )
+        # What is cancelled is not answered.
+        open_then = override.token("STATUS") != "CANCELLED" or override.instance in self._answered
+        answered = partstat(known) != partstat(series) and open_then
+        answered = answered and not self._is_void(override.instance, merged.sequence, override)
         if answered and same_times(self._base, override, self._object, again):
             self._kept.append(override.instance)
         else:

@@ -50,6 +50,14 @@ COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_ba
 @example(bytes([0, 0, 1, 0, 0, 5, 0, 0, 5, 0, 0, 0, 4, 1, 1, 0, 0, 0, 2, 2, 0, 0, 0, 0, 9, 3, 0, 0, 0, 3]))
 # An instance is excluded while the series is declined, which is accepted then.
 @example(bytes.fromhex("1f172206fca608280e8436819a7c19ce4a327a34988c6d239d7a9099504a0e5cf1bc18d4e863174c0574"))
+# An instance that was cancelled without an answer takes place again, after an answer for its series.
+@example(
+    bytes([0, 0, 1, 4, 0, 5, 0, 0, 5, 0, 0, 0, 6, 0, 2, 0, 0, 5, 0, 0, 5, 0, 0, 3, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 3, 1])
+)
+# An answer that is sent again reaches an override that nobody was told of.
+@example(
+    bytes([0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 12, 0, 0, 0, 5, 0, 0, 5, 0, 0, 0, 10, 2, 0, 0, 3])
+)
 def test_all_copies_agree_in_the_end(data: bytes) -> None:
     machine = MeetingMachine(data)
     machine.play()
