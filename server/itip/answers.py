@@ -146,7 +146,9 @@ class _Reply:
         if not self._is_known():
             mine = any(attendee_line(each, self._user, self._directory) for each in self._message.object.components)
             return Received(Outcome.APPLIED, item=True) if mine else IGNORED
-        counted = [each for each in self._message.object.components if self._take(each)]
+        # The series first: what the answer for an instance is compared with.
+        components = sorted(self._message.object.components, key=lambda each: each.instance != MASTER)
+        counted = [each for each in components if self._take(each)]
         self._follow_series()
         if not counted:
             return IGNORED

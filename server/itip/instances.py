@@ -41,11 +41,6 @@ def excluded(value: SchedulingObject) -> dict[str, Line]:
     return value.exdates
 
 
-def instances_of(value: SchedulingObject, line: Line) -> list[str]:
-    """The identifiers of the instances that an EXDATE or RDATE of the master names; what cannot be read is left out."""
-    return value.instances_of(line)
-
-
 def recurs(component: SchedulingComponent) -> bool:
     """Whether a component is a series."""
     return any(line.name in ("RRULE", "RDATE") for line in component.lines)

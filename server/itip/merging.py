@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from server.domain.errors import InvalidData
-from server.itip.instances import instances_of, master_instance
+from server.itip.instances import master_instance
 from server.itip.lines import Line, spelled
 from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
 
@@ -36,7 +36,7 @@ def without_exdates(
     gone = set(instances)
     lines: list[Line] = []
     for line in master.all("EXDATE"):
-        named = instances_of(value, line)
+        named = value.instances_of(line)
         if not gone.intersection(named):
             lines.append(line)
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.lines import Line
@@ -47,19 +47,9 @@ def force_send(line: Line) -> str:
     return token(line, "SCHEDULE-FORCE-SEND")
 
 
-def rsvp(attendee: Line) -> bool:
-    """RSVP."""
-    return token(attendee, "RSVP") == "TRUE"
-
-
 def role(attendee: Line) -> str:
     """ROLE; `REQ-PARTICIPANT` without it."""
     return token(attendee, "ROLE", "REQ-PARTICIPANT")
-
-
-def organizer_line(component: SchedulingComponent) -> Line | None:
-    """ORGANIZER of a component."""
-    return component.first("ORGANIZER")
 
 
 def organizer(value: SchedulingObject, directory: Directory) -> CalendarUser | None:
@@ -135,11 +125,3 @@ def with_schedule_statuses(
         return line if wanted is None else line.with_parameter("SCHEDULE-STATUS", wanted)
 
     return value.map_components(lambda component: component.map_lines(stated))
-
-
-def participant_lines(value: SchedulingObject) -> Iterator[Line]:
-    """All ORGANIZER and ATTENDEE lines of an object."""
-    for component in value.components:
-        for line in component.lines:
-            if line.name in ("ATTENDEE", "ORGANIZER"):
-                yield line

@@ -397,10 +397,6 @@ class SchedulingObject:
             items.insert(place, made("METHOD", method))
         return self.with_items(items)
 
-    def with_frame_of(self, other: SchedulingObject) -> SchedulingObject:
-        """The calendar components of this object in the VCALENDAR lines and VTIMEZONEs of another."""
-        return other.with_components(self.components)
-
 
 def read_object(text: str, tree: Component | None = None) -> SchedulingObject:
     """The editable form of a text; `read_object(text).text == text`.

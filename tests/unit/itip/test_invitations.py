@@ -8,7 +8,7 @@ from server.itip.messages import Method
 from server.itip.reception import Memory, Outcome, Version, memory_of
 from server.itip.scheduling_object import MASTER
 from tests.unit.calendar.texts import BERLIN, component
-from tests.unit.itip.mails import (
+from tests.unit.itip.deliveries import (
     ACCEPTED,
     DAILY,
     DECLINED,
