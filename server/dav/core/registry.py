@@ -71,6 +71,8 @@ class Property(Generic[R, T]):
     """How a client's value is taken; None: the property is protected."""
     stored: bool = False
     """Whether the value set is stored under the property's name among the resource's properties."""
+    stored_as: str = ""
+    """The name of the property that this is another name of: a value set is stored under that name."""
     settable: frozenset[Kind] | None = None
     """Kinds on which it can be set, if not on all that have it."""
     in_allprop: bool = False

@@ -85,7 +85,7 @@ class Instructions:
         elif name == COMPONENTS:
             self.components = tuple((value or "").split())
         else:
-            self.properties[name] = value
+            self.properties[_stored_as(item, name)] = value
 
     @staticmethod
     async def _value(
@@ -110,7 +110,7 @@ class Instructions:
         elif name == SOURCE:
             self.source = ""
         else:
-            self.properties[name] = None
+            self.properties[_stored_as(item, name)] = None
 
     def bound(self, stored: Mapping[str, str], limit: int) -> None:
         """Refuse what would leave a resource with more properties than `limit`, of which it has `stored`."""
@@ -134,6 +134,10 @@ class Instructions:
         if held_back:
             parts.append(propstat("".join(names.tags(name)[2] for name in held_back), 424))
         return "".join(parts)
+
+
+def _stored_as(item: Property[Request, Any] | None, name: str) -> str:
+    return name if item is None else item.stored_as or name
 
 
 def known_as(request: Request, resource: Resource, name: str) -> Property[Request, Any] | None:

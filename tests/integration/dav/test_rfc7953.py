@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.integration.dav.multistatus import caldav
+from tests.integration.dav.multistatus import caldav, calendarserver
 from tests.integration.dav.person import Person, calendar, event, xml
 
 TUESDAY = '<C:time-range start="20111004T000000Z" end="20111005T000000Z"/>'
@@ -54,7 +54,7 @@ def value(text: str) -> str:
 async def test_7_2_1_options(person: Person) -> None:
     for path in (person.home, person.calendar, f"{person.home}inbox/", person.principal):
         tokens = ", ".join((await person.http("OPTIONS", path)).headers.getall("DAV")).split(", ")
-        assert "calendar-availability" in tokens, path
+        assert {"calendar-availability", "inbox-availability"} <= set(tokens), path
 
 
 async def test_5_objects_in_a_calendar_count_in_free_busy(person: Person) -> None:
@@ -140,3 +140,31 @@ async def test_availability_in_a_window_too_long_for_it_is_refused(person: Perso
     reply = await person.report(path, "C:free-busy-query", span, "1")
     assert reply.status == 403
     assert "number-of-matches-within-limits" in reply.text
+
+
+async def test_apples_name_of_the_property_is_the_same_value(person: Person) -> None:
+    inbox, apples, standards = f"{person.home}inbox/", "S:calendar-availability", "C:calendar-availability"
+    changed = AVAILABILITY.replace("SUMMARY:", "SUMMARY:1 < 2 & ")
+    for written, text in ((apples, AVAILABILITY), (standards, changed), (apples, changed)):
+        escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace("\r", "&#13;")
+        assert set((await person.set(inbox, f"<{written}>{escaped}</{written}>")).props) == {200}
+        found = (await person.http("PROPFIND", inbox, propfind(apples, standards), Depth="0")).xml
+        values = [found.findtext(f".//{name('calendar-availability')}") for name in (calendarserver, caldav)]
+        assert values == [text, text]
+        assert await busy(person, person.home, "infinity") == [UNAVAILABLE]
+    reply = await person.proppatch(inbox, f"<D:remove><D:prop><{apples}/></D:prop></D:remove>")
+    assert set(reply.multistatus.only.props) == {200}
+    found = (await person.http("PROPFIND", inbox, propfind(apples, standards), Depth="0")).multistatus.only
+    assert set(found.props) == {404}
+    assert await busy(person, person.home, "infinity") == []
+
+
+@pytest.mark.parametrize("text", ["This is not a calendar!", "", event("1")])
+async def test_apples_name_takes_availabilities_only(person: Person, text: str) -> None:
+    name = "S:calendar-availability"
+    response = await person.set(f"{person.home}inbox/", f"<{name}>{text}</{name}>")
+    assert set(response.props) == {403}
+
+
+def propfind(*wanted: str) -> str:
+    return xml("D:propfind", "<D:prop>" + "".join(f"<{name}/>" for name in wanted) + "</D:prop>")
