@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
+from server.domain.changes import ObjectState
 from server.domain.grants import NO_GRANTS, Grants
 from server.domain.objects import Collection, Home, Object, Target
 from server.domain.occurrences import Busy
@@ -126,3 +127,6 @@ class Scheduling(Protocol):
         §9.1). Their personal copies decide in calendars of others; what they declined in their own is not busy. One
         statement for any number of people.
         """
+
+    async def oldest_members(self, collection: Collection, count: int) -> Sequence[tuple[str, ObjectState]]:
+        """Names and states of the members of a collection that were made first, at most `count`."""

@@ -12,6 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from server.calendar.filter_plan import UidSearch
+from server.domain.changes import ObjectState
 from server.domain.errors import DatabaseError, NotFound, Unavailable
 from server.domain.events import JOBS, Change
 from server.domain.objects import Collection, Home, Target
@@ -41,7 +42,7 @@ from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED, addressed
 from storage_plugins.postgres.reads.busy_people import BUSY_PEOPLE, BUSY_PEOPLE_MASKED, busy_people
 from storage_plugins.postgres.reads.due_alarms import due_alarms
-from storage_plugins.postgres.reads.mailboxes import MAILBOXES, mailboxes
+from storage_plugins.postgres.reads.mailboxes import MAILBOXES, OLDEST_MEMBERS, mailboxes
 from storage_plugins.postgres.upkeep.statistics import Statistics
 
 _SHOWN = (
@@ -345,6 +346,11 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         else:
             rows = await self.database.fetch(BUSY_PEOPLE, list(people), *times)
         return busy_people(rows, len(people))
+
+    async def oldest_members(self, collection: Collection, count: int) -> Sequence[tuple[str, ObjectState]]:
+        """The members of a collection that were made first."""
+        rows = await self.database.fetch(OLDEST_MEMBERS, collection.home_id, collection.id, count)
+        return [(name, ObjectState(id_, revision)) for name, id_, revision in rows]
 
     # -- hearing ------------------------------------------------------------------------------------------------------
 

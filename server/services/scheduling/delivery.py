@@ -8,7 +8,7 @@ from datetime import datetime
 from secrets import token_hex
 
 from server.auth import policy
-from server.domain.changes import Put, Remember, Write
+from server.domain.changes import Delete, Put, Remember, Write
 from server.domain.errors import InvalidData
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
@@ -22,7 +22,7 @@ from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.objects import Objects
 from server.services.scheduling import memory
 from server.services.scheduling.default_calendar import Scheduled, default_calendar
-from server.storage.scheduling import Mailbox
+from server.storage.scheduling import Mailbox, Scheduling
 
 NO_CALENDAR_USER = "3.7"
 """SCHEDULE-STATUS: the address names nobody who can be invited (RFC 6638 §3.2.9)."""
@@ -30,6 +30,11 @@ NO_AUTHORITY = "3.8"
 """SCHEDULE-STATUS: the recipient does not take messages from the sender."""
 NOT_DELIVERED = "5.1"
 """SCHEDULE-STATUS: the delivery failed; it may succeed later."""
+
+MAX_ITEMS = 1000
+"""Items that an inbox holds: those that were delivered first are removed for new ones. Many apps never remove any."""
+MAX_REMOVED = 10
+"""Items that one delivery removes at most."""
 
 _FROM_ATTENDEES = frozenset({Method.REPLY, Method.REFRESH, Method.COUNTER})
 
@@ -51,6 +56,7 @@ class Delivered:
 
 
 async def deliver(
+    storage: Scheduling,
     objects: Objects,
     sender: Principal | None,
     mailbox: Mailbox,
@@ -81,19 +87,19 @@ async def deliver(
     before = None if mailbox.object is None else read_object(mailbox.object.text or "")
     after = before
     received: list[Received] = []
-    for message in messages:
-        result = receive(message, after, directory, now, memory=known.memory, resets=resets, rows=known.rows)
-        received.append(result)
-        after = result.object or after
-        rows = memory.with_answers(known.rows, result.answers) if result.answers else known.rows
-        known = memory.Known(result.memory or known.memory, rows)
-    status = next((result.status for result in received if result.status != DELIVERED), DELIVERED)
     try:
-        writes = await _writes(objects, mailbox, before, after, messages, received)
+        for message in messages:
+            result = receive(message, after, directory, now, memory=known.memory, resets=resets, rows=known.rows)
+            received.append(result)
+            after = result.object or after
+            rows = memory.with_answers(known.rows, result.answers) if result.answers else known.rows
+            known = memory.Known(result.memory or known.memory, rows)
+        writes = await _writes(storage, objects, mailbox, before, after, messages, received)
     except InvalidData:
         return Delivered(NOT_DELIVERED)
     if writes is None:
         return Delivered(NOT_DELIVERED)
+    status = next((result.status for result in received if result.status != DELIVERED), DELIVERED)
     remembered = None
     state = memory.write(known, after)
     if state != mailbox.state:
@@ -102,6 +108,7 @@ async def deliver(
 
 
 async def _writes(
+    storage: Scheduling,
     objects: Objects,
     mailbox: Mailbox,
     before: SchedulingObject | None,
@@ -118,10 +125,14 @@ async def _writes(
             return None
         writes.append(write)
     assert mailbox.inbox is not None
-    for message, result in zip(messages, received, strict=True):
-        if result.item:
-            item = await objects.content(mailbox.inbox, message.text.encode(), None)
-            writes.append(Put(mailbox.inbox, f"{token_hex(16)}.ics", item, None))
+    items = [message for message, result in zip(messages, received, strict=True) if result.item]
+    for message in items:
+        item = await objects.content(mailbox.inbox, message.text.encode(), None)
+        writes.append(Put(mailbox.inbox, f"{token_hex(16)}.ics", item, None))
+    excess = mailbox.inbox.member_count + len(items) - MAX_ITEMS if items else 0
+    if excess > 0:
+        oldest = await storage.oldest_members(mailbox.inbox, min(excess, MAX_REMOVED))
+        writes += [Delete(mailbox.inbox, name, state) for name, state in oldest]
     return tuple(writes)
 
 

@@ -267,9 +267,16 @@ class _Sending:
         if mailbox is None:
             return Delivered(NO_CALENDAR_USER)
         is_new = self._change.old is None and sender is not None
-        now = self._change.now
         return await deliver(
-            self._objects, sender, mailbox, messages, directory, now, resets_of(resets, recipient), is_new=is_new
+            self._storage,
+            self._objects,
+            sender,
+            mailbox,
+            messages,
+            directory,
+            self._change.now,
+            resets_of(resets, recipient),
+            is_new=is_new,
         )
 
     async def _own(self, statuses: Mapping[str, str]) -> tuple[Write, Put]:

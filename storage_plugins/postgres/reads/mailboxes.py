@@ -32,6 +32,13 @@ MAILBOXES = f"""
 """  # noqa: S608
 """Arguments: the sender's id, the recipients' ids, the UID. A row for each inbox and calendar."""
 
+OLDEST_MEMBERS = """
+    select o.name, o.id, o.revision from object o
+    where o.home_id = $1 and o.collection_id = $2 and o.deleted_revision is null
+    order by o.id limit $3
+"""
+"""Arguments: home, collection, at most how many."""
+
 _HOME_AT = 4
 _COLLECTION_AT = _HOME_AT + 11
 _OBJECT_AT = _COLLECTION_AT + 21

@@ -17,7 +17,7 @@ from storage_plugins.postgres.reads import alarms as alarm_reads
 from storage_plugins.postgres.reads import busy_times, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED
-from storage_plugins.postgres.reads.mailboxes import MAILBOXES
+from storage_plugins.postgres.reads.mailboxes import MAILBOXES, OLDEST_MEMBERS
 from storage_plugins.postgres.upkeep import rederivation
 from tests.integration.storage.conftest import make_person
 from tests.integration.storage.member_storage import MemberStorage
@@ -45,6 +45,7 @@ STATEMENTS = {
     "owner": (owners.OF_HOME, 1),
     "addressed": (ADDRESSED, 3),
     "mailboxes": (MAILBOXES, 3),
+    "oldest members": (OLDEST_MEMBERS, 3),
     "outdated": (rederivation._OUTDATED, 2),
     "ringing": (alarm_reads.RINGING, 4),
     "ringing in view": (alarm_reads.RINGING_IN_VIEW, 5),

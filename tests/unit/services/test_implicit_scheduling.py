@@ -9,6 +9,7 @@ import pytest
 from server.domain.errors import AccessDenied, AttendeeChangeRefused, PersonalOnly, QuotaExceeded
 from server.domain.grants import Ace
 from server.domain.privileges import Privilege
+from server.services.scheduling import delivery
 from server.services.scheduling.implicit import Sent
 from tests.unit.services.world import World, event
 
@@ -192,3 +193,12 @@ async def test_the_tag_of_the_object_comes_with_the_result(world: World) -> None
     member = await world.member("anna", "anna/calendar/m.ics")
     assert member is not None
     assert put.schedule_tag == member.schedule_tag is not None
+
+
+async def test_the_oldest_items_of_a_full_inbox_make_room(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "MAX_ITEMS", 2)
+    for number in range(4):
+        await world.invite("anna", f"anna/calendar/{number}.ics", meeting(BEN, uid=f"m{number}"))
+    texts = [await world.text("cli", f"ben/inbox/{name}") or "" for name in await world.names("ben/inbox")]
+    assert sorted(re.findall(r"UID:(m\d)", "".join(texts))) == ["m2", "m3"]
+    assert len(await copies(world, "ben")) == 4

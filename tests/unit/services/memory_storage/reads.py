@@ -10,6 +10,7 @@ from uuid import UUID
 
 from server.calendar.attendance import address_keys
 from server.calendar.filter_plan import UidSearch
+from server.domain.changes import ObjectState
 from server.domain.collation import ascii_lower
 from server.domain.errors import NotFound
 from server.domain.grants import NO_GRANTS
@@ -277,6 +278,10 @@ class MemoryReads:
             state,
             version,
         )
+
+    async def oldest_members(self, collection: Collection, count: int) -> Sequence[tuple[str, ObjectState]]:
+        found = sorted(self.tables.members(collection.id), key=lambda row: row.id)
+        return [(row.name, ObjectState(row.id, row.revision)) for row in found[:count]]
 
     # -- by time ------------------------------------------------------------------------------------------------------
 
