@@ -107,15 +107,25 @@ class Siege:
         self._renewed_at = self.tally.sent
         await asyncio.gather(*(self._renew(places) for places in self.people))
 
+    async def _invite(self, http: Connection, home: str, name: str) -> None:
+        """Let a calendar be the one that takes invitations."""
+        value = f"<C:schedule-default-calendar-URL><D:href>{home}{name}/</D:href></C:schedule-default-calendar-URL>"
+        body = f"{HEAD}<D:propertyupdate {SPACES}><D:set><D:prop>{value}</D:prop></D:set></D:propertyupdate>"
+        await http.request("PROPPATCH", f"{home}inbox/", body)
+
     async def _renew(self, places: Places) -> None:
         http = Connection(self.server.port, places.name, places.name)
+        home_path = places.values["home"].decode()
+        # The default calendar is not deleted (RFC 6638 §4.3): another one is, meanwhile.
+        await http.request("MKCALENDAR", f"{home_path}spare/")
+        await self._invite(http, home_path, "spare")
         for home in (places.values["home"].decode(), places.values["books"].decode()):
             listed = await http.request(
                 "PROPFIND", home, "<propfind xmlns='DAV:'><prop><resourcetype/></prop></propfind>", {"Depth": "1"}
             )
             assert listed.status == 207, (listed.status, listed.body)
             for href in re.findall(r"<D:href>([^<]+)</D:href>", listed.body.decode()):
-                if len(href.strip("/").split("/")) == 4 and not href.endswith(("/inbox/", "/outbox/")):
+                if len(href.strip("/").split("/")) == 4 and not href.endswith(("/inbox/", "/outbox/", "/spare/")):
                     await http.request("DELETE", href.replace("&amp;", "&"))
         for name, kinds in (("calendar", ("VEVENT", "VJOURNAL")), ("tasks", ("VTODO",))):
             components = "".join(f'<C:comp name="{kind}"/>' for kind in kinds)
@@ -124,6 +134,8 @@ class Siege:
                 f"{HEAD}<C:mkcalendar {SPACES}><D:set><D:prop><C:supported-calendar-component-set>{components}"
                 "</C:supported-calendar-component-set></D:prop></D:set></C:mkcalendar>",
             )  # fmt: skip
+        await self._invite(http, home_path, "calendar")
+        await http.request("DELETE", f"{home_path}spare/")
         await http.request(
             "MKCOL", places.values["book"].decode(),
             '<mkcol xmlns="DAV:"><set><prop><resourcetype><collection/>'
