@@ -14,8 +14,11 @@ from server.domain.errors import (
 )
 from server.domain.grants import Ace
 from server.domain.limits import Limits
+from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
+from server.services.scheduling import busy_times
 from server.services.scheduling.busy_times import Answered, BusyTimes
+from server.services.time import free_busy
 from server.storage.directory import RelationChange
 from tests.unit.services.world import INSTALLATION, NOW, World, calendar, event
 
@@ -229,6 +232,31 @@ async def test_a_window_too_long_for_a_series_is_refused(asking: Asking) -> None
     await asking.world.put("bob", "bob/calendar/1", event("1", "RRULE:FREQ=DAILY"))
     with pytest.raises(TooManyInstances):
         await asking.ask(request("bob", start="00010101T000000Z", end="99991231T000000Z"))
+
+
+async def test_what_is_too_much_work_of_one_attendee_fails_no_other(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(free_busy, "MAX_AVAILABILITY", 100)
+    home = await asking.world.find("cli", "bob")
+    assert home.home is not None
+    new = NewCollection("hours", "calendar", ("VAVAILABILITY",))
+    await asking.world.storage.create_collection(home.home, new, asking.world.limits, INSTALLATION.cause)
+    lines = ("BEGIN:VAVAILABILITY", "UID:a", "DTSTAMP:20260101T000000Z", "END:VAVAILABILITY")
+    await asking.world.put("bob", "bob/hours/a", calendar(*lines))
+    await asking.world.put("cid", "cid/calendar/1", event("1"))
+    assert await asking.busy(request("bob", "cid")) == ["5.1;Service unavailable", NINE]
+
+
+async def test_more_people_than_one_statement_reads(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(busy_times, "_PEOPLE_AT_ONCE", 1)
+    organized = "ORGANIZER:mailto:ann@example.com"
+    for name in ("ann", "bob", "cid"):
+        await asking.world.put(name, f"{name}/calendar/1", event("m", organized))
+        await asking.world.put(name, f"{name}/calendar/2", event("other", start="20260301T120000Z"))
+    await asking.deny("cid", "ann")
+    assert await asking.busy(request("bob", "ann", "cid")) == [f"{NINE},{NOON}"] * 2 + ["3.8;No authority"]
+    assert await asking.busy(request("bob", "ann", "cid", more=mask("m"))) == [NOON] * 2 + ["3.8;No authority"]
 
 
 async def test_what_is_no_request(asking: Asking) -> None:
