@@ -1,9 +1,9 @@
 """`Storage.apply`: puts, deletes, moves and copies members, and sets their properties and views.
 
-A set of one write, of the two writes of a move, or of puts and deletions only, is one statement in one round trip. All
-other sets, and those that compare other states, are transactions. These first lock all rows that their statements lock:
-the existing objects, then the homes, each in the order of ids. So two sets never wait for each other in a circle,
-whatever the order of their writes.
+A set of one write, of the two writes of a move, of puts and deletions only, of properties only, or of copies to free
+names only, is one statement in one round trip. All other sets, and those that compare other states, are transactions.
+These first lock all rows that their statements lock: the existing objects, then the homes, each in the order of ids. So
+two sets never wait for each other in a circle, whatever the order of their writes.
 """
 
 from __future__ import annotations
@@ -95,6 +95,9 @@ class MemberWrites(Writing):
             return await self._at_once(plain, changes)
         if len(writes) > 1 and _rests_on_nothing_else(changes) and set_statement.sets_properties(writes):
             return await self._set_properties(writes, changes)
+        if len(writes) > 1 and _rests_on_nothing_else(changes) and set_statement.copies(writes):
+            sql, arguments = recorded(*set_statement.of_copies(writes, changes, self._restore_days), changes.cause)
+            return self._all_at_once(writes, dict(enumerate(await self.database.fetch(sql, *arguments))))
         steps = self._steps(changes)
         if len(steps) == 1 and _rests_on_nothing_else(changes) and not _has_properties(steps[0].write):
             rows = [await self._alone(steps[0].index, steps[0].statement, changes)]

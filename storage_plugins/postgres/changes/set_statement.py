@@ -1,4 +1,4 @@
-"""The statements that make a set of puts and deletions at once."""
+"""The statements that make a set at once: of puts and deletions, of properties, or of copies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any, TypeGuard
 from server.calendar import derivation
 from server.domain.changes import ChangeSet, Delete, Put, SetProperties, StoredContent, Write
 from server.domain.contents import ObjectContent
+from server.domain.objects import Collection
 from storage_plugins.postgres.changes import occurrence_rows
 from storage_plugins.postgres.changes import views as view_rows
 from storage_plugins.postgres.changes.member_statements import Statement
 from storage_plugins.postgres.changes.writing import by, call, split
 
 _APPLY = call("koyomi_apply_1", 29)
+_APPLY_COPIES = call("koyomi_apply_copies_1", 7)
 _APPLY_PROPERTIES = call("koyomi_apply_properties_1", 5)
 
 
@@ -30,6 +32,33 @@ def is_plain(writes: Sequence[Write]) -> TypeGuard[Sequence[Put | Delete]]:
 def sets_properties(writes: Sequence[Write]) -> TypeGuard[Sequence[SetProperties]]:
     """Whether all writes set dead properties."""
     return all(isinstance(write, SetProperties) for write in writes)
+
+
+def copies(writes: Sequence[Write]) -> bool:
+    """Whether all writes copy stored members to free names."""
+    return all(
+        isinstance(write, Put)
+        and isinstance(write.content, StoredContent)
+        and not (write.keep_id or write.properties)
+        and write.expected is None
+        for write in writes
+    )
+
+
+def of_copies(writes: Sequence[Write], changes: ChangeSet, restore_days: int) -> Statement:
+    """The statement that makes all copies of a set. It returns a row for each write, in their order."""
+    rows = []
+    for number, write in enumerate(writes):
+        assert isinstance(write, Put)
+        assert isinstance(write.content, StoredContent)
+        source = write.content
+        from_source = _where(source.collection, source.name) | {
+            "id": source.state.id,
+            "revision": source.state.revision,
+        }
+        rows.append({**_place(number, write), **{f"source_{name}": value for name, value in from_source.items()}})
+    limits = changes.limits
+    return _APPLY_COPIES, (rows, limits.quota_bytes, limits.max_members, restore_days, *by(changes.cause))
 
 
 def of_properties(writes: Sequence[SetProperties], changes: ChangeSet) -> Statement:
@@ -85,20 +114,26 @@ def statement(writes: Sequence[Put | Delete], changes: ChangeSet, restore_days: 
 
 def _place(number: int, write: Put | Delete | SetProperties) -> dict[str, Any]:
     """The place of a write and the states that it is based on, as attributes of `member_write`."""
-    collection, expected = write.collection, write.expected
-    row = {
+    expected = write.expected
+    row: dict[str, Any] = {
         "n": number,
         "deletes": isinstance(write, Delete),
+        **_where(write.collection, write.name),
+    }
+    if expected is not None:
+        row |= {"id": expected.id, "revision": expected.revision}
+    return row
+
+
+def _where(collection: Collection, name: str) -> dict[str, Any]:
+    return {
         "home_id": collection.home_id,
         "collection_id": collection.id,
         "binding_home_id": collection.binding_home_id,
         "binding": collection.name,
         "incarnation": collection.incarnation,
-        "name": write.name,
+        "name": name,
     }
-    if expected is not None:
-        row |= {"id": expected.id, "revision": expected.revision}
-    return row
 
 
 def _content(put: Put, content: ObjectContent) -> dict[str, Any]:

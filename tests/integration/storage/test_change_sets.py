@@ -335,6 +335,75 @@ async def test_a_set_of_properties_leaves_what_single_changes_leave(storage, sha
     assert homes[0] == homes[1]
 
 
+async def test_a_set_of_copies_leaves_what_single_copies_leave(storage):
+    """In one statement: within a home and into another, over tombstones, with alarms and properties."""
+    homes = []
+    for together in (True, False):
+        person, other = await make_person(storage), await make_person(storage)
+        here, tasks, there = await person.collection(), await person.collection("tasks"), await other.collection()
+        for place, name in ((tasks, "a"), (there, "b")):
+            old = await storage.put_object(place, name, content(f"old {name}"), None, LIMITS, CAUSE)
+            await storage.delete_object(place, name, state(old), CAUSE)
+        sources = {}
+        for number, name in enumerate("abc"):
+            made = await storage.put_object(here, name, content(name, occurrences=number + 1), None, LIMITS, CAUSE)
+            revision = made.revision
+            if number:
+                properties = PropertyChanges({"{x}y": f"<y>{number}</y>"})
+                revision = await storage.set_object_properties(here, name, state(made), properties, CAUSE)
+            sources[name] = StoredContent(here, name, ObjectState(made.id, revision))
+        writes = [
+            Put(tasks, "a", sources["a"], None),
+            Put(there, "b", sources["b"], None),
+            Put(tasks, "new", sources["c"], None),
+            Put(there, "c", sources["c"], None),
+        ]
+        if together:
+            written = await storage.apply(change(*writes))
+            assert len({one.id for one in written}) == 4
+            assert written[2].revision == written[0].revision + 1
+        else:
+            for write in writes:
+                await storage.apply(change(write))
+        homes.append([await stored(storage, home) for home in (here.home_id, there.home_id)])
+    assert homes[0] == homes[1]
+
+
+async def test_nothing_of_a_set_of_copies_that_fails(storage, person, new_person):
+    other = await new_person()
+    here, tasks, there = await person.collection(), await person.collection("tasks"), await other.collection()
+    a, b = [
+        StoredContent(here, name, state(await storage.put_object(here, name, content(name), None, LIMITS, CAUSE)))
+        for name in "ab"
+    ]
+    await storage.put_object(there, "taken", content("taken"), None, LIMITS, CAUSE)
+    await storage.put_object(there, "other", content("b"), None, LIMITS, CAUSE)
+    stale = replace(b, state=ObjectState(b.state.id, b.state.revision + 1))
+    before = await person.home(), await other.home()
+    tight = replace(LIMITS, quota_bytes=before[0].used_bytes + content("a").size + 10)
+    for writes, limits, error, index in (
+        ([Put(tasks, "a", a, None), Put(tasks, "b", stale, None)], LIMITS, WriteConflict, 1),
+        ([Put(tasks, "a", a, None), Put(there, "taken", a, None)], LIMITS, WriteConflict, 1),
+        ([Put(tasks, "a", a, None), Put(tasks, "a", b, None)], LIMITS, WriteConflict, 1),
+        ([Put(tasks, "a", a, None), Put(there, "b", b, None)], LIMITS, UidConflict, 1),
+        ([Put(tasks, "a", a, None), Put(tasks, "b", a, None)], LIMITS, UidConflict, 1),
+        ([Put(tasks, "a", a, None), Put(tasks, "b", b, None)], replace(LIMITS, max_members=1), TooManyMembers, 1),
+        ([Put(tasks, "a", a, None), Put(tasks, "b", b, None)], tight, QuotaExceeded, 1),
+    ):
+        with pytest.raises(error) as raised:
+            await storage.apply(change(*writes, limits=limits))
+        assert (type(raised.value), raised.value.write) == (error, index)
+    await storage.delete_collection(await other.home(), there, CAUSE)
+    with pytest.raises(NotFound) as raised:
+        await storage.apply(change(Put(tasks, "a", a, None), Put(there, "a", a, None)))
+    assert raised.value.write == 1
+    await storage.database.fetchval("select koyomi_begin_views_1($1, $2)", tasks.home_id, tasks.id)
+    with pytest.raises(WriteConflict):
+        await storage.apply(change(Put(tasks, "a", a, None), Put(tasks, "b", b, None)))
+    assert await person.home() == before[0]
+    assert await names(storage, tasks) == []
+
+
 async def test_nothing_of_a_set_of_properties_that_fails(storage, person, new_person):
     other = await new_person()
     here, there = await person.collection(), await other.collection()

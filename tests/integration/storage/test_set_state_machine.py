@@ -47,7 +47,8 @@ ACTS = st.one_of(
     st.tuples(st.just("move"), PLACES, PLACES),
 )
 PROPERTIES = st.lists(st.tuples(st.just("set"), PLACES), min_size=2, max_size=5)
-LISTS = st.one_of(st.lists(ACTS, min_size=1, max_size=5), PROPERTIES)
+COPIES = st.lists(st.tuples(st.just("copy"), PLACES, PLACES), min_size=2, max_size=5)
+LISTS = st.one_of(st.lists(ACTS, min_size=1, max_size=5), PROPERTIES, COPIES)
 SETS = st.tuples(st.just("apply"), LISTS)
 PERSON = st.integers(0, PEOPLE - 1)
 _numbers = itertools.count()

@@ -16,6 +16,7 @@ COMMENT = re.compile(r"--.*")
 APPLY = {
     "koyomi_add_properties_1",
     "koyomi_apply_1",
+    "koyomi_apply_copies_1",
     "koyomi_apply_properties_1",
     "koyomi_copy_members_1",
     "koyomi_copy_objects_1",

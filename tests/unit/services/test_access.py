@@ -156,5 +156,19 @@ async def test_finding_principals(world: World) -> None:
     search = PrincipalSearch(((Term("name", "n"),),), ("individual",))
     assert [each.owner.name for each in await world.people.search(actor, search, 10) if each.owner] == ["anna", "ben"]
     assert len(await world.people.search(actor, search, 1)) == 1
+    assert (await world.people.named(actor, "BEN")).owner == found[0].owner
+    with pytest.raises(NotFound):
+        await world.people.named(actor, "nobody")
     administrators = await world.people.administrators(await world.principal("root", "root"))
     assert [each.name for each in administrators] == ["root"]
+
+
+async def test_the_grants_of_a_home(world: World) -> None:
+    """Those on all its collections; a shared calendar has its list in the home of its owner."""
+    path = await world.share("ben/calendar", "anna")
+    await world.share("anna/tasks", "cleo", "read")
+    found = await world.people.access_list([await world.find("anna", "anna"), await world.find("anna", "anna/tasks")])
+    assert [share.whom.name for share in found.shares] == ["cleo"]
+    assert (await world.people.access_list([await world.find("root", path)])).shares == ()
+    with pytest.raises(AccessDenied):
+        await world.people.access_list([await world.find("anna", path)])

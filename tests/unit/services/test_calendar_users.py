@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from server.domain.principals import Principal
-from server.services.scheduling.calendar_users import addresses_of, calendar_user, search_of
+from server.services.scheduling.calendar_users import addresses_of, calendar_user, directory_of, search_of
+from server.storage.directory import PrincipalChange
 from server.storage.scheduling import AddressedPrincipal
+from tests.unit.services.world import INSTALLATION, World
 
 UID = "6423F94A-6B76-4A3A-815B-D52CFD77935D"
 ADA = Principal(
@@ -62,3 +64,15 @@ def test_who_has_no_mail_address_is_named_by_the_id() -> None:
 def test_only_a_uuid_has_a_urn_of_uuids() -> None:
     assert addresses_of(ADA)[1] == [f"urn:x-uid:{UID}", f"urn:uuid:{UID}"]
     assert addresses_of(ROOM)[1] == ["urn:x-uid:oak"]
+
+
+async def test_the_principals_of_addresses(world: World) -> None:
+    """An address that another principal has now is theirs; a former one still means who had it."""
+    await world.add("dora", addresses=("dora@example.com", "old@example.com"))
+    change = PrincipalChange(world.ids["dora"], addresses=("dora@example.com",))
+    await world.directory.write_principals([change], INSTALLATION.cause)
+    addresses = ["mailto:OLD@example.com", "/principals/__uids__/id-anna/", "mailto:nobody@example.com"]
+    found = await directory_of(world.storage, addresses)
+    assert [found.user(each).principal_id for each in addresses] == [world.ids["dora"], world.ids["anna"], None]
+    elsewhere = await directory_of(world.storage, ["https://example.com/"])
+    assert not elsewhere.user("https://example.com/").is_here

@@ -14,7 +14,7 @@ from server.domain.occurrences import Busy, Materialised
 from server.domain.scheduling import SchedulingRole
 from tests.unit.services.memory_storage import seen
 from tests.unit.services.memory_storage.conditions import require_collection, require_unchanged
-from tests.unit.services.memory_storage.member_sets import with_changes
+from tests.unit.services.memory_storage.member_rows import with_changes
 from tests.unit.services.memory_storage.space import of_properties, require_space, space_of
 from tests.unit.services.memory_storage.tables import (
     BindingRow,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.domain.changes import Unchanged
-from server.domain.errors import NotFound, WriteConflict
+from server.domain.changes import ObjectState, Put, Unchanged
+from server.domain.errors import KoyomiError, NotFound, WriteConflict
 from server.domain.objects import Collection
 from tests.unit.services.memory_storage.tables import Tables
 
@@ -43,3 +43,26 @@ def _latest(tables: Tables, collection_id: int, viewer: int) -> int | None:
         if tables.homes[binding.home_id].principal_id == viewer
     ]
     return max(collection.revision, 0 if own is None else own.revision, *shown)
+
+
+def require_state(tables: Tables, collection: Collection, name: str, state: ObjectState) -> None:
+    """Raises `WriteConflict` unless a member is in a state."""
+    row = tables.objects.get(state.id)
+    if (
+        row is None
+        or row.deleted_revision is not None
+        or (row.collection_id, row.name, row.revision) != (collection.id, name, state.revision)
+    ):
+        raise WriteConflict
+
+
+def require_views(tables: Tables, write: Put) -> None:
+    """Raises `WriteConflict` unless a put was decided for a calendar with views as this is, or without."""
+    if tables.collections[write.collection.id].views is not (write.views is not None):
+        raise WriteConflict
+
+
+def of_write(index: int | None, error: KoyomiError) -> KoyomiError:
+    """An error that names the write that it concerns."""
+    error.write = index
+    return error
