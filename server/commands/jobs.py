@@ -64,10 +64,16 @@ def _row(job: StoredJob) -> tuple[str, ...]:
         str(job.attempts),
         f"{job.not_before:%Y-%m-%d %H:%M:%S}",
         "" if job.every is None else f"{job.every.total_seconds():g} s",
-        "" if job.done is None else f"{job.done} of {job.total}",
+        _progress(job),
         job.error or "",
         " ".join(f"{name}={value}" for name, value in sorted(job.payload.items())),
     )
+
+
+def _progress(job: StoredJob) -> str:
+    if job.done is None:
+        return ""
+    return str(job.done) if job.total is None else f"{job.done} of {job.total}"
 
 
 @jobs.command

@@ -74,6 +74,16 @@ async def test_an_administrator_sees_and_steers_jobs(db, database):
     assert {each.id for each in await queue.jobs("mail", None, 9)} == {job.id, job.id + 2}
 
 
+async def test_an_administrator_sees_how_far_a_job_has_come(db, database):
+    rows = (
+        "insert into job (kind, done, total) values ('copies', 600, 2500), ('copies', 7, null), ('copies', null, null)"
+    )
+    await db.fetch(rows)
+    listed = [line for line in (await koyomi(database, "list")).output.splitlines() if " queued " in line]
+    assert ["600 of 2500" in line for line in listed] == [True, False, False]
+    assert [line.split()[-1] for line in listed[1:]] == ["7", listed[2].split()[5]]
+
+
 async def test_the_doctor_tells_of_jobs(db, database, tmp_path):
     settings = Settings.model_validate({"storage": {"database": database, "data": tmp_path}})
     queue = PostgresJobs(db)
