@@ -41,8 +41,8 @@ async def post_to_outbox(request: Request) -> Answer:
 
 
 async def refuse_post_to_inbox(request: Request) -> Answer:
-    """Answers POST to an inbox."""
-    await request.resource(need=Privilege.READ)
+    """Answers POST to an inbox; who may not read it is refused as at a name that is free."""
+    await request.look_up(need=Privilege.BIND)
     raise Refused(403, message="Scheduling messages are posted to an outbox (RFC 6638 §5).")
 
 
