@@ -400,7 +400,7 @@ def test_what_was_deleted_is_restored_while_the_server_runs(origin: ServerProces
         assert client.get("a.ics") == event("a.ics", "first")
         assert client.sync() == (207, {"a.ics"})
         assert client.found_by_time() == {"kept.ics", "a.ics"}
-        with pytest.raises(RuntimeError, match=r"there already, as a.ics"):
+        with pytest.raises(RuntimeError, match=r"It exists already, as a.ics"):
             origin.command("restore", "--user", "ada", "--object", second)
         with pytest.raises(RuntimeError, match="has the id 999"):
             origin.command("restore", "--user", "ada", "--object", "999")
