@@ -25,7 +25,7 @@ from storage_plugins.postgres.upkeep.deleted import deleted_collections, deleted
 
 @click.command
 @click.option("--from", "source", type=click.Path(path_type=Path), metavar="FOLDER", help="The backup to restore.")
-@click.option("--replace", is_flag=True, help="Put aside (an external database: remove) what there is.")
+@click.option("--replace", is_flag=True, help="Put the present data aside (an external database: remove them).")
 @click.option("--user", "owner", metavar="NAME", help="Whose calendars and address books.")
 @click.option("--list", "listing", is_flag=True, help="Only list what can be restored.")
 @click.option("--object", "objects", type=int, multiple=True, metavar="ID", help="Restore an event, task or card.")

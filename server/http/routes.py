@@ -1,6 +1,6 @@
 """Routes: which handler answers a request, by its method, the kind of resource that its path names, and its media type.
 
-The kind follows from the shape of the path, so that finding a route needs no lookup. A handler finds out what there is.
+The kind follows from the shape of the path, so that finding a route needs no lookup. Handlers look resources up.
 """
 
 from __future__ import annotations

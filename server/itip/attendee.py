@@ -155,7 +155,7 @@ def _is_forced(change: Change) -> bool:
 
 
 def _described(change: Change) -> SchedulingObject:
-    """An object that is stored as the app sent it, but for addresses and names."""
+    """An object that is stored as the app sent it, except for addresses and names."""
     assert change.new is not None
 
     def unforced(line: Line) -> Line:

@@ -1,6 +1,6 @@
 """What a REQUEST or ADD does to the recipient's copy (RFC 5546 §3.2.2, §3.2.4; RFC 6638 §4.1).
 
-* A message with the series replaces the copy, but for overrides that a later message brought. One with overrides alone
+* A message with the series replaces the copy, except overrides that a later message brought. One with overrides alone
   changes these alone.
 * What is the attendee's own stays (`server.itip.own_parts`). Their answer stays unless the message asks them anew.
 * What they declined and removed stays away until they are asked anew: the whole object, or instances, which EXDATE

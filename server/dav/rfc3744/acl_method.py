@@ -34,7 +34,7 @@ _CLASSES: dict[str, PrincipalClass] = {
 
 
 async def acl(request: Request) -> Answer:
-    """Answers ACL. Homes and members have no lists of their own, whoever asks."""
+    """Answers ACL. Homes and members have no lists of their own: 405 for everybody."""
     if len(request.path.segments) != 4 or request.path.tree not in ("calendars", "addressbooks"):
         await request.signed_in()
         raise Refused(405, message=_WHERE)

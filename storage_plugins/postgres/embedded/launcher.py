@@ -12,7 +12,7 @@
   - `users.lock`: shared, by every process that needs PostgreSQL. The last process that releases it stops PostgreSQL;
   - `running.lock`: exclusively, by PostgreSQL itself. The postmaster inherits the open file and its children from it,
   so the
-    lock is held as long as one of them lives, whatever stands in pid files, and whoever else has died.
+    lock is held as long as one of them lives, whatever pid files say and whichever other processes have died.
 
 The system releases the locks of a process that dies, however it dies; nothing here is ever stale.
 """
