@@ -26,7 +26,12 @@ def weekday_numbers(ordinals: st.SearchStrategy[int]) -> st.SearchStrategy[tuple
     return st.lists(pair, min_size=1, max_size=5).map(lambda found: tuple(sorted(set(found))))
 
 
-starts = st.datetimes(datetime(1901, 1, 1), datetime(2150, 12, 31)).map(lambda time: time.replace(microsecond=0))
+def whole_second(time: datetime) -> datetime:
+    """The time without parts of a second, and the first of two with the same local time."""
+    return time.replace(microsecond=0, fold=0)
+
+
+starts = st.datetimes(datetime(1901, 1, 1), datetime(2150, 12, 31)).map(whole_second)
 
 
 @st.composite

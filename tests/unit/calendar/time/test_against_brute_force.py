@@ -20,7 +20,7 @@ from server.calendar.recurrence import Series
 from server.calendar.rrule import Frequency, RecurrenceRule
 from server.calendar.work import Work
 from tests.unit.calendar.time.brute_force import instances, placed
-from tests.unit.calendar.time.strategies import rules, starts
+from tests.unit.calendar.time.strategies import rules, starts, whole_second
 
 RULES = int(os.environ.get("KOYOMI_RULES", "2000"))
 many = settings(max_examples=RULES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -58,7 +58,7 @@ def test_instances_from_the_start_and_of_any_window(
 
 
 @fewer
-@given(rules(), st.datetimes(datetime(5, 1, 1), datetime(1900, 1, 1)).map(lambda time: time.replace(microsecond=0)))
+@given(rules(), st.datetimes(datetime(5, 1, 1), datetime(1900, 1, 1)).map(whole_second))
 def test_instances_before_1900(rule: RecurrenceRule, start: datetime) -> None:
     end = start + REACH[rule.freq]
     assert engine(rule, start, start, end) == instances(rule, start, end)
