@@ -31,10 +31,9 @@ REFUSED = {
     "library: copy over the victim's": 403,
     "plain: victim's event": 403,
     "plain: victim's card": 403,
-    # kinds of components that calendars do not take, and what is not offered yet
+    # kinds of components that calendars do not take
     "ios: availability": 403,
     "apple: free-busy": 403,
-    "library: free-busy request": 405,
     # there is no such tag
     "davx5: changed event": 412,
 }
