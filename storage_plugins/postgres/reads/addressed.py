@@ -14,7 +14,11 @@ ADDRESSED = f"""
         select q.id from principal q where q.uid = any($1::text[])
         union all select q.id from principal q where q.name_key = any($2::text[])
         union all select a.principal_id from principal_address a where a.address_key = any($3::text[])
-        union all select f.principal_id from former_address f where f.address_key = any($3::text[])
+        union all select f.principal_id
+        from unnest($3::text[]) as k (address_key)
+        cross join lateral (
+            select f.principal_id from former_address f where f.address_key = k.address_key limit 1
+        ) as f
     ))
     order by p.id
 """  # noqa: S608
