@@ -309,16 +309,21 @@ class Objects:
         """
         return await self.content(collection_of(found), body, found.object)
 
-    async def content(self, collection: Collection, body: bytes, existing: Object | None) -> ObjectContent:
-        """As `read`, for a member of a collection that no lookup has found: that of a recipient of a message."""
+    async def content(
+        self, collection: Collection, body: bytes, existing: Object | None, owner: frozenset[str] | None = None
+    ) -> ObjectContent:
+        """As `read`, for a member of a collection that no lookup has found: that of a recipient of a message.
+
+        `owner` are the addresses of the calendar's owner; None: they are read if the text needs them.
+        """
         large = len(body) >= LARGE
         if collection.kind == "addressbook":
             return await computed(self._card, body) if large else self._card(body)
         parse = self._calendar_object
         found = await computed(parse, collection, body) if large else parse(collection, body)
-        owner = frozenset[str]()
-        if found.scheduled or found.has_declined:
-            owner = await self._storage.owner_addresses(collection.home_id)
+        if owner is None:
+            needed = found.scheduled or found.has_declined
+            owner = await self._storage.owner_addresses(collection.home_id) if needed else frozenset()
         declined = attendance.declined(found.tree, owner) if found.has_declined else frozenset[int]()
         key = found.time_key
         if declined:

@@ -59,6 +59,8 @@ class Mailbox:
     inbox: Collection | None
     calendars: tuple[Collection, ...]
     """The home's own calendars, in order of their ids, in the recipient's view."""
+    addresses: frozenset[str]
+    """The recipient's addresses, former ones too, by `server.calendar.attendance.address_keys`."""
     collection: Collection | None = None
     """The calendar of `object`."""
     object: Object | None = None

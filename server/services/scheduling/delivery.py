@@ -127,7 +127,7 @@ async def _writes(
     assert mailbox.inbox is not None
     items = [message for message, result in zip(messages, received, strict=True) if result.item]
     for message in items:
-        item = await objects.content(mailbox.inbox, message.text.encode(), None)
+        item = await objects.content(mailbox.inbox, message.text.encode(), None, mailbox.addresses)
         writes.append(Put(mailbox.inbox, f"{token_hex(16)}.ics", item, None))
     excess = mailbox.inbox.member_count + len(items) - MAX_ITEMS if items else 0
     if excess > 0:
@@ -148,7 +148,7 @@ async def _object(objects: Objects, mailbox: Mailbox, after: SchedulingObject, *
         collection = default_calendar(mailbox.inbox, mailbox.calendars, component)
         if collection is None:
             return None
-    content = await objects.content(collection, after.text.encode(), existing)
+    content = await objects.content(collection, after.text.encode(), existing, mailbox.addresses)
     if content.scheduling.role is not SchedulingRole.NONE:
         kept = existing.schedule_tag if keep_tag and existing is not None else None
         content = replace(content, schedule_tag=kept or new_schedule_tag())

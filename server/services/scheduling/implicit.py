@@ -228,12 +228,14 @@ class _Sending:
         """The change set, and what it does to the owner's object."""
         messages = by_recipient(self._plan.messages)
         mailboxes = await self._mailboxes(messages)
-        remembered, resets = self._remembered(mailboxes.get(self._owner.id))
+        mailbox = mailboxes.get(self._owner.id)
+        remembered, resets = self._remembered(mailbox)
         delivered: dict[str, Delivered] = {}
         for key, each in messages.items():
             directory = self._change.directory
             delivered[key] = await self._deliver(self._owner, each, mailboxes, directory, resets)
-        write, put = await self._own({key: done.status for key, done in delivered.items()})
+        known = None if mailbox is None else mailbox.addresses
+        write, put = await self._own({key: done.status for key, done in delivered.items()}, known)
         made = _Set(((None, write),), remembered)
         followed = await self._follow_ups(delivered)
         for key, done in (*delivered.items(), *followed.items()):
@@ -279,8 +281,8 @@ class _Sending:
             is_new=is_new,
         )
 
-    async def _own(self, statuses: Mapping[str, str]) -> tuple[Write, Put]:
-        """The write of the owner's object, and what it does."""
+    async def _own(self, statuses: Mapping[str, str], known: frozenset[str] | None) -> tuple[Write, Put]:
+        """The write of the owner's object, and what it does. `known` are the owner's addresses."""
         collection, existing = collection_of(self._found), self._found.object
         nothing = Written(0, 0, None)
         if self._content is None:
@@ -290,7 +292,7 @@ class _Sending:
         stored = self._plan.with_statuses(statuses, self._change.directory)
         content = self._content
         if stored is not None and stored.text != content.text:
-            content = await self._objects.content(collection, stored.text.encode(), existing)
+            content = await self._objects.content(collection, stored.text.encode(), existing, known)
         if content.scheduling.role is not SchedulingRole.NONE:
             content = replace(content, schedule_tag=new_schedule_tag())
         write = await self._objects.put_of(collection, self._found.name, content, existing)

@@ -8,13 +8,13 @@ from typing import Any
 
 from server.domain.scheduling import SchedulingRole
 from server.storage.scheduling import Mailbox
-from storage_plugins.postgres.reads import resolve
+from storage_plugins.postgres.reads import owners, resolve
 from storage_plugins.postgres.reads.grants import grants
 
 MAILBOXES = f"""
     select p.id, m.version, m.state,
            case when c.kind = 'inbox' and p.id <> $1 then koyomi_grants_1($1, p.id, h.id, c.id) end,
-           {resolve.HOME}, {resolve.COLLECTION}, {resolve.OBJECT}, o.text
+           {owners.COLUMNS}, {resolve.HOME}, {resolve.COLLECTION}, {resolve.OBJECT}, o.text
     from principal p
     join home h on h.principal_id = p.id and h.kind = 'calendar'
     join binding b
@@ -39,7 +39,8 @@ OLDEST_MEMBERS = """
 """
 """Arguments: home, collection, at most how many."""
 
-_HOME_AT = 4
+_ADDRESSES_AT = 4
+_HOME_AT = _ADDRESSES_AT + 3
 _COLLECTION_AT = _HOME_AT + 11
 _OBJECT_AT = _COLLECTION_AT + 21
 
@@ -70,6 +71,7 @@ def _mailbox(principal_id: int, rows: list[Any]) -> Mailbox:
         resolve.home(first[_HOME_AT:_COLLECTION_AT], "calendar", principal_id),
         inbox,
         tuple(calendars),
+        owners.addresses(*first[_ADDRESSES_AT:_HOME_AT]),
         collection,
         held,
         granted,

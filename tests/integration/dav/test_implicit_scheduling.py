@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 
+import pytest
+
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import caldav, dav
 from tests.integration.dav.person import Person, calendar, xml
+from tests.integration.dav.statements import Statements
 from tests.integration.storage.conftest import deadlocks
 
 
@@ -163,3 +166,18 @@ async def test_who_may_write_but_not_send_is_denied_at_the_outbox(person: Person
     assert (await cleo.put(path, text.replace("DURATION:PT1H", "DURATION:PT1H\r\nX-OWN:1"))).status == 204
     (copy,) = await ben.names(ben.calendar)
     assert "SUMMARY:Plan" in await text_of(ben, copy)
+
+
+async def test_statements_do_not_grow_with_the_attendees(
+    person: Person, new_person: NewPerson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [await new_person() for _ in range(6)]
+    await person.has(f"{person.calendar}first.ics", meeting(person, uid="first"))  # signs in
+    statements = Statements(monkeypatch)
+    counts = set()
+    for number in (2, 6):
+        path = f"{person.calendar}{number}.ics"
+        reply = await person.put(path, meeting(person, *people[:number], uid=f"m{number}"))
+        assert reply.status == 201
+        counts.add(statements.of(reply))
+    assert counts == {5}  # lookup, the owner's addresses, who the addresses are, mailboxes, the change set

@@ -272,6 +272,7 @@ class MemoryReads:
             seen.home(tables, home),
             inbox,
             tuple(calendars),
+            self.addresses(home.id),
             shown[of_uid[0].collection_id] if of_uid else None,
             seen.object_of(seen.member(tables, of_uid[0], None), text=True, viewed=False) if of_uid else None,
             granted,
