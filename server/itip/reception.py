@@ -210,3 +210,20 @@ def resets_of(resets: Iterable[Reset], user: CalendarUser) -> dict[str, int]:
         if reset.attendees is None or user.key in reset.attendees:
             found[reset.instance] = max(reset.sequence, found.get(reset.instance, reset.sequence))
     return found
+
+
+def with_answers(rows: Rows, answers: Iterable[Answered]) -> Rows:
+    """The rows with later answers in place of those of the same attendee and instance."""
+    merged = {(each.attendee, each.instance): each for each in (*rows.answers, *answers)}
+    return Rows(tuple(merged.values()), rows.resets)
+
+
+def with_resets(rows: Rows, resets: Iterable[Reset]) -> Rows:
+    """The rows with later resets, in their order. One that asked everybody ends those of its instance before it."""
+    merged: dict[tuple[str, frozenset[str] | None], Reset] = {}
+    for each in (*rows.resets, *resets):
+        if each.attendees is None:
+            merged = {key: kept for key, kept in merged.items() if key[0] != each.instance}
+        merged.pop((each.instance, each.attendees), None)  # the last one that concerns an attendee counts
+        merged[each.instance, each.attendees] = each
+    return Rows(rows.answers, tuple(merged.values()))

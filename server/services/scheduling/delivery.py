@@ -17,7 +17,7 @@ from server.domain.values import value
 from server.itip.calendar_users import Directory
 from server.itip.messages import Message, Method, Reset
 from server.itip.receiving import receive
-from server.itip.reception import DELIVERED, Memory, Received
+from server.itip.reception import DELIVERED, Memory, Received, with_answers
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.objects import Objects
 from server.services.scheduling import memory
@@ -92,7 +92,7 @@ async def deliver(
             result = receive(message, after, directory, now, memory=known.memory, resets=resets, rows=known.rows)
             received.append(result)
             after = result.object or after
-            rows = memory.with_answers(known.rows, result.answers) if result.answers else known.rows
+            rows = with_answers(known.rows, result.answers) if result.answers else known.rows
             known = memory.Known(result.memory or known.memory, rows)
         writes = await _writes(storage, objects, mailbox, before, after, messages, received)
     except InvalidData:

@@ -35,7 +35,7 @@ from server.itip.calendar_users import Directory, addresses
 from server.itip.change import Change, utc_stamp
 from server.itip.messages import Message, Plan, Reset
 from server.itip.planning import plan_change
-from server.itip.reception import Rows, after_change, memory_of, resets_of
+from server.itip.reception import Rows, after_change, memory_of, resets_of, with_resets
 from server.itip.scheduling_object import read_object
 from server.process.computing import computed
 from server.services.lookup import Found
@@ -309,9 +309,9 @@ class _Sending:
             after = after_change(before, old, self._plan, self._change.owner, self._change.directory)
             known = memory.Known(after, known.rows)
         elif self._change.old is None or self._plan.object is None:
-            known = memory.Known(rows=memory.with_resets(Rows(), self._plan.resets))  # answers to another meeting
+            known = memory.Known(rows=with_resets(Rows(), self._plan.resets))  # answers to another meeting
         else:
-            known = memory.Known(known.memory, memory.with_resets(known.rows, self._plan.resets))
+            known = memory.Known(known.memory, with_resets(known.rows, self._plan.resets))
         state = memory.write(known, self._plan.object)
         changed = Remember(mailbox.home.id, self._uid, state, mailbox.version)
         return () if state == mailbox.state else (changed,), known.rows.resets

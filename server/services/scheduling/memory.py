@@ -7,7 +7,7 @@ instance, SEQUENCE, DTSTAMP) and `resets` (instance, SEQUENCE, attendees or null
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from server.domain.values import value
@@ -64,20 +64,3 @@ def write(known: Known, stored: SchedulingObject | None) -> State | None:
             for each in known.rows.resets
         ]
     return state or None
-
-
-def with_answers(rows: Rows, answers: Iterable[Answered]) -> Rows:
-    """The rows with later answers in place of those of the same attendee and instance."""
-    merged = {(each.attendee, each.instance): each for each in (*rows.answers, *answers)}
-    return Rows(tuple(merged.values()), rows.resets)
-
-
-def with_resets(rows: Rows, resets: Iterable[Reset]) -> Rows:
-    """The rows with later resets, in their order. One that asked everybody ends those of its instance before it."""
-    merged: dict[tuple[str, frozenset[str] | None], Reset] = {}
-    for each in (*rows.resets, *resets):
-        if each.attendees is None:
-            merged = {key: kept for key, kept in merged.items() if key[0] != each.instance}
-        merged.pop((each.instance, each.attendees), None)  # the last one that concerns an attendee counts
-        merged[each.instance, each.attendees] = each
-    return Rows(rows.answers, tuple(merged.values()))

@@ -10,11 +10,11 @@ from server.domain.scheduling import SchedulingRole
 from server.itip.answers import refreshes
 from server.itip.calendar_users import CalendarUser, Directory, here
 from server.itip.change import Change, utc_stamp
-from server.itip.messages import Answered, Message, Method, Plan, Reset
+from server.itip.messages import Message, Method, Plan
 from server.itip.participants import with_schedule_statuses
 from server.itip.planning import plan_change
 from server.itip.receiving import receive
-from server.itip.reception import Memory, Outcome, Received, Rows, after_change, resets_of
+from server.itip.reception import Memory, Outcome, Received, Rows, after_change, resets_of, with_answers, with_resets
 from server.itip.scheduling_object import SchedulingObject
 
 ELSEWHERE = "3.7"
@@ -76,7 +76,7 @@ class PostOffice:
         plan = plan_change(change)
         if plan.role is SchedulingRole.ATTENDEE:
             person.memory = after_change(person.memory, person.value, plan, person.user, self.directory)
-        person.rows = Rows(person.rows.answers, merged_resets(person.rows.resets, plan.resets))
+        person.rows = with_resets(person.rows, plan.resets)
         person.value = plan.with_statuses({}, self.directory)
         return plan, [self._letter(person, message) for message in plan.messages]
 
@@ -101,7 +101,7 @@ class PostOffice:
         if result.memory is not None:
             person.memory = result.memory
         if result.answers:
-            person.rows = Rows(merged_answers(person.rows.answers, result.answers), person.rows.resets)
+            person.rows = with_answers(person.rows, result.answers)
         if result.item:
             person.inbox.append(message)
         self._note_status(message, result.status)
@@ -124,18 +124,3 @@ class PostOffice:
         sender = self.person(message.sender)
         if sender.value is not None:
             sender.value = with_schedule_statuses(sender.value, {message.recipient.key: status}, self.directory)
-
-
-def merged_answers(before: Iterable[Answered], after: Iterable[Answered]) -> tuple[Answered, ...]:
-    """Rows of answers, one for each attendee and instance."""
-    return tuple({(row.attendee, row.instance): row for row in (*before, *after)}.values())
-
-
-def merged_resets(before: Iterable[Reset], after: Iterable[Reset]) -> tuple[Reset, ...]:
-    """Rows of resets: those of all attendees end older ones."""
-    rows = list(before)
-    for reset in after:
-        if reset.attendees is None:
-            rows = [row for row in rows if row.instance != reset.instance]
-        rows.append(reset)
-    return tuple(rows)
