@@ -281,7 +281,7 @@ def code_of(commit: str, folder: Path) -> Path:
 
 @contextlib.contextmanager
 def started(folder: Path, title: str, code: Path, people: Sequence[str], workers: int) -> Iterator[Side]:
-    """A server of some code on data of its own, with the people's connections."""
+    """A server that runs one version of the code on its own data, with the connections of all people."""
     server = ServerProcess(folder / "data", folder / "log", {"network.workers": workers, "log.level": "warning"})
     if code != ROOT:
         server.code = code

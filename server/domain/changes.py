@@ -163,7 +163,7 @@ class Reservation:
 
 @value
 class Book:
-    """Reserve a room or equipment for an object in a calendar of its own, in the place of what the object reserved.
+    """Reserve a room or equipment for an object in its calendar. This replaces what the object reserved before.
 
     It takes no revision. The set may put the object; deleting or moving the object releases the resource by itself.
     """

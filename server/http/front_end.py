@@ -1,4 +1,4 @@
-"""What a front end is: a part of the server that answers requests in a protocol of its own, such as DAV."""
+"""A front end: a part of the server that answers the requests of one protocol, such as DAV."""
 
 from __future__ import annotations
 

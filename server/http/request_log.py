@@ -64,7 +64,7 @@ class RequestLog:
         slow: float = 1.0,
         tracing: Tracing | None = None,
     ) -> None:
-        """`methods` and `operations` are those that are told apart; the log has names of its own for operations.
+        """`methods` and `operations` are counted by name, all others as `OTHER`; `operations` maps to names in the log.
 
         Requests that take longer than `slow` seconds are logged as a warning.
         """

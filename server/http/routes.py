@@ -17,7 +17,7 @@ R = TypeVar("R")
 Handler = Callable[[R], Awaitable[Answer]]
 
 ANY = "*"
-"""Stands for every method that has no route of its own."""
+"""The method of the route that answers all methods without a route."""
 
 
 @dataclass(frozen=True, slots=True)

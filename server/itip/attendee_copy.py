@@ -57,7 +57,7 @@ class Copy:
     left_out: tuple[str, ...]
     """Overrides that the app left out of a copy without a master."""
     delegates: dict[str, Line] = field(default_factory=dict)
-    """The ATTENDEE of whom the attendee delegates to, by instance."""
+    """The ATTENDEE line of the delegate, by instance."""
 
 
 def merged_copy(change: Change) -> Copy:

@@ -1,4 +1,4 @@
-"""Which lines of a scheduling object others see, and which components each attendee is told of (RFC 6638 §3.2.6)."""
+"""Which lines of a scheduling object others see, and which components each attendee gets (RFC 6638 §3.2.6)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PARTICIPANTS = ("ATTENDEE", "ORGANIZER")
 
 
 def is_shared(name: str) -> bool:
-    """Whether a property of the organizer's is told to attendees; `name` is upper-case."""
+    """Whether messages to attendees carry a property of the organizer's object; `name` is upper-case."""
     if name == "TRANSP":
         return True
     if name.startswith("X-"):
