@@ -18,7 +18,8 @@ SOON = Timing(beat=0.2, poll=0.05, first_pause=600.0, grace=0.0)
 
 
 async def run_all(dsn: str, metrics: Metrics | None = None, *, servers: int = 1) -> dict[str, int]:
-    """Run every periodic job once, in one or more runners; gives the number of rows for each that succeeded."""
+    """Run every periodic job once, and jobs that others asked for until none is due, in one or more runners; gives the
+    number of rows for each that succeeded."""
     database = Database(dsn, DatabaseLimits(connections=3, statement_timeout=60.0))
     await database.open()
     done: dict[str, int] = {}
@@ -47,7 +48,7 @@ async def run_all(dsn: str, metrics: Metrics | None = None, *, servers: int = 1)
                 while await database.fetchval("select count(*) from job") < len(kinds):
                     await asyncio.sleep(0.02)
                 await database.fetch("update job set not_before = now() where state = 'queued'")
-                while ended < {kind.name for kind in kinds} or await running(database):
+                while ended < {kind.name for kind in kinds} or await _due(database):
                     await asyncio.sleep(0.02)
         finally:
             for runner in runners:
@@ -58,5 +59,6 @@ async def run_all(dsn: str, metrics: Metrics | None = None, *, servers: int = 1)
     return done
 
 
-async def running(database: Database) -> int:
-    return int(await database.fetchval("select count(*) from job where state = 'running'"))
+async def _due(database: Database) -> int:
+    due = "select count(*) from job where state = 'running' or (state = 'queued' and not_before <= now())"
+    return int(await database.fetchval(due))
