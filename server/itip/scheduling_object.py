@@ -2,7 +2,8 @@
 
 `read_object(text)` gives a `SchedulingObject`: the lines of its VCALENDAR, its VTIMEZONEs, and its calendar components
 (VEVENT, VTODO, VJOURNAL, VFREEBUSY), each with its content lines and the components in it. All of these are values:
-what would change one gives another, which shares what stays. Lines that nobody changes keep their bytes.
+what would change one gives another, which shares what stays. Lines that nobody changes keep their bytes, except
+that all lines of a changed text end with CRLF.
 
 An instance is named by the identifier that its occurrence has (`server.calendar.recurrence_ids`): `20260105T100000Z`,
 `20260105` in a series of dates, `20260105T100000` in one of floating times; the master, or the one component of what
@@ -17,7 +18,7 @@ from functools import cached_property
 
 from server.calendar.component import Component, parse_calendar
 from server.calendar.component_times import Moment, moment
-from server.calendar.contentline import Property
+from server.calendar.contentline import Property, with_crlf
 from server.calendar.recurrence_ids import SeriesIds, in_series, instance_id
 from server.calendar.recurrence_set import RecurrenceSet, recurrence_set
 from server.calendar.values import Period, property_time, property_times
@@ -212,8 +213,9 @@ class SchedulingObject:
 
     @cached_property
     def text(self) -> str:
-        """The whole text."""
-        return "".join((self.begin, *(item.written for item in self.items), self.end))
+        """The whole text. New lines end with CRLF: once there is one, all lines do (RFC 5545 §3.1)."""
+        text = "".join((self.begin, *(item.written for item in self.items), self.end))
+        return with_crlf(text) if "\r\n" in text else text
 
     @cached_property
     def components(self) -> tuple[SchedulingComponent, ...]:
@@ -431,7 +433,9 @@ def read_object(text: str, tree: Component | None = None) -> SchedulingObject:
             items.append(_component(text, written, component, ids))
         else:
             items.append(piece)
-    return SchedulingObject(items, begin, text[position:])
+    value = SchedulingObject(items, begin, text[position:])
+    value.text = text
+    return value
 
 
 def _component(text: str, written: str, component: Component, ids: SeriesIds | None) -> SchedulingComponent:

@@ -70,7 +70,16 @@ def test_an_override_without_a_master() -> None:
 def test_a_changed_line_leaves_its_neighbours_alone() -> None:
     value = read_object(ODD)
     changed = value.map_components(lambda component: component.with_value("SUMMARY", "Short"))
-    assert changed.text == ODD.replace("SUMMARY:Lo\r\n ng\r\n", "SUMMARY:Short\r\n")
+    whole = ODD.replace("\r\n", "\n").replace("\n", "\r\n")
+    assert changed.text == whole.replace("SUMMARY:Lo\r\n ng\r\n", "SUMMARY:Short\r\n")
+
+
+def test_a_text_with_a_new_line_has_the_line_ends_of_the_standard() -> None:
+    """curl and scripts send LF alone: what leaves the server has CRLF (RFC 5545 §3.1)."""
+    value = read_object(SERIES.replace("\r\n", "\n"))
+    message = value.with_method("REQUEST").text
+    assert message == read_object(SERIES).with_method("REQUEST").text
+    assert message.count("\n") == message.count("\r\n")
 
 
 def test_new_lines_stand_behind_the_properties() -> None:
