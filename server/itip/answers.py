@@ -12,7 +12,7 @@ from server.itip.audience import NO_VIEW, View, message_object, told, view_compo
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.instances import derived, describing, master_instance, recurs
 from server.itip.lines import Line, made
-from server.itip.messages import Answered, Message, Method, Reset
+from server.itip.messages import Answered, Message, Method
 from server.itip.participants import (
     DELEGATED,
     NEEDS_ACTION,
@@ -23,7 +23,7 @@ from server.itip.participants import (
     organizer,
     partstat,
 )
-from server.itip.reception import IGNORED, Outcome, Received, Rows, Version, stamp_of
+from server.itip.reception import IGNORED, Outcome, Received, Rows, Version, resets_of, stamp_of
 from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
 
 PRIVATE_COMMENT = "X-CALENDARSERVER-PRIVATE-COMMENT"
@@ -135,7 +135,7 @@ class _Reply:
             for each in rows.answers
             if each.attendee == message.sender.key
         }
-        self._resets = {each.instance: each for each in rows.resets if _concerns(each, message.sender)}
+        self._resets = resets_of(rows.resets, message.sender)
         self._dtstamp = dtstamp
         self._answers: list[Answered] = []
         self._changed: set[str] = set()
@@ -271,11 +271,8 @@ class _Reply:
     def _counts(self, instance: str, version: Version) -> bool:
         # A reset of the series concerns instances that had no override then. An answer that is too old for it, but not
         # for the override, comes again (`server.itip.invitation`).
-        resets = [self._resets.get(instance)]
-        master = self._value.master
-        if master is not None and attendee_line(master, self._user, self._directory) is not None:
-            resets.append(self._resets.get(MASTER))
-        if any(reset is not None and version.sequence < reset.sequence for reset in resets):
+        resets = (self._resets.get(instance), self._resets.get(MASTER))
+        if any(reset is not None and version.sequence < reset for reset in resets):
             return False
         last = self._last.get(instance)
         return last is None or version >= last
@@ -350,10 +347,6 @@ class _Reply:
         line = made(ATTENDEE_COMMENT, value, {_COMMENT_OF: [reference.value.strip()], _COMMENTED: [self._dtstamp]})
         kept = [each for each in lines if each is not own]
         return target.with_lines(ATTENDEE_COMMENT, [*kept, line])
-
-
-def _concerns(reset: Reset, user: CalendarUser) -> bool:
-    return reset.attendees is None or user.key in reset.attendees
 
 
 def _participation(line: Line) -> tuple[str, list[str], list[str]]:

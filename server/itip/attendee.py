@@ -93,8 +93,6 @@ def plan_attendee_removal(change: Change) -> Plan:
         for component in old.components
         if _answer(component, change) is not None and not _is_cancelled(component)
     ]
-    if old.master is not None and _is_cancelled(old.master):
-        declined = []
     plan = _plan(change, old, _organizer(change, old), declined, [])
     return Plan(SchedulingRole.ATTENDEE, change.new, plan.messages)
 

@@ -166,12 +166,13 @@ class _Invitation:
         if not crossed:
             return ()
         unanswered: list[SchedulingComponent] = []
-        if merged is not None and any(each.instance == MASTER for each in crossed):
+        copy = self._base if merged is None else merged
+        if copy is not None and any(each.instance == MASTER for each in crossed):
             # Overrides follow the answer for the series unless the REPLY names them.
             named = {each.instance for each in crossed}
             unanswered = [
                 each
-                for each in merged.overrides
+                for each in copy.overrides
                 if each.instance not in named and self._own_line(each) and each.token("STATUS") != "CANCELLED"
             ]
         for each in crossed:
@@ -202,9 +203,11 @@ class _Invitation:
         own = self._own_line(component)
         assert own is not None
         instance, base = component.instance, self._base
-        away = instance in self._removed or (
-            MASTER in self._removed and (base is None or instance not in base.by_instance)
-        )
+        held = None if base is None else base.by_instance.get(instance)
+        away = instance in self._removed or (MASTER in self._removed and held is None)
+        if held is not None and held.token("STATUS") == "CANCELLED" and MASTER in self._removed:
+            # It may have followed the declined series since.
+            away = away or partstat(own) == NEEDS_ACTION
         if away:
             return partstat(own) == NEEDS_ACTION and self._is_void(instance, component.sequence)
         if base is None:
@@ -394,15 +397,8 @@ class _Invitation:
         if self._resets is None:
             last = answered if answered is not None else -1 if before is None else before.sequence
             return sequence > last
-        resets = [self._resets.get(instance, -1)]
-        if self._attends_series():
-            resets.append(self._resets.get(MASTER, -1))
-        return max(resets) > (-1 if answered is None else answered)
-
-    def _attends_series(self) -> bool:
-        """Whether the recipient is invited to the series, as far as is known."""
-        known = [value.master for value in (self._object, self._base) if value is not None and value.master is not None]
-        return MASTER in self._removed or any(self._own_line(each) is not None for each in known)
+        asked = max(self._resets.get(instance, -1), self._resets.get(MASTER, -1))
+        return asked > (-1 if answered is None else answered)
 
 
 def _as_declined(line: Line) -> Line:

@@ -56,13 +56,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """A component whose attendees were asked anew: answers of a lower SEQUENCE no longer count for it."""
+    """Attendees of a component were asked anew: their answers of a lower SEQUENCE no longer count for it."""
 
     instance: str
     """The identifier of the instance; empty for the master."""
     sequence: int
-    attendees: frozenset[str] | None = None
-    """The keys of those who were asked; None: all."""
+    attendees: frozenset[str]
+    """The keys of those who were asked. Others may be invited later, and those may leave."""
 
 
 @dataclass(frozen=True, slots=True)

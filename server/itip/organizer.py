@@ -23,7 +23,7 @@ from server.itip.instances import derived, excluded, master_instance
 from server.itip.lines import Line
 from server.itip.messages import Message, Method, Plan, Reset
 from server.itip.organizer_object import Prepared, prepare
-from server.itip.participants import NEEDS_ACTION, all_attendees, map_attendees, partstat
+from server.itip.participants import NEEDS_ACTION, all_attendees, attendees, map_attendees, partstat
 from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
 
 UNREACHABLE = "3.7"
@@ -247,29 +247,28 @@ class _OrganizerPlan:
         return value.map_components(not_lower)
 
     def _resets(self, stored: SchedulingObject, actions: Mapping[str, _Action]) -> tuple[Reset, ...]:
-        """Whose answers of before no longer count: all of components that moved, and those who are asked anew."""
-        sequence = stored.sequence
-        resets = [
-            Reset(each.instance, sequence) for each in stored.components if each.instance in self._prepared.rescheduled
-        ]
-        resets += [Reset(instance, sequence) for instance in self._moved_back(stored)]
-        single: dict[str, set[str]] = {}
+        """Whose answers of before no longer count: those of people in components that moved, or who are asked anew."""
+        asked: dict[str, set[str]] = {}
+        for component in stored.components:
+            if component.instance in self._prepared.rescheduled:
+                asked[component.instance] = self._invited(component)
+        for component in self._moved_back(stored):
+            asked.setdefault(component.instance, set()).update(self._invited(component))
         for key, instances in self._prepared.reasked.items():
             for instance in instances:
-                single.setdefault(instance, set()).add(key)
+                asked.setdefault(instance, set()).add(key)
         if self._old is not None:
             for key, action in actions.items():
                 if action.request and not self._old_views.get(key, NO_VIEW).instances:
                     for instance in action.request:
-                        single.setdefault(instance, set()).add(key)
-        known = {reset.instance for reset in resets}
-        resets += [
-            Reset(instance, sequence, frozenset(keys)) for instance, keys in single.items() if instance not in known
-        ]
-        return tuple(resets)
+                        asked.setdefault(instance, set()).add(key)
+        return tuple(Reset(instance, stored.sequence, frozenset(keys)) for instance, keys in asked.items() if keys)
 
-    def _moved_back(self, stored: SchedulingObject) -> list[str]:
-        """The instances whose override is gone and that take place at another time again, that of the series."""
+    def _invited(self, component: SchedulingComponent) -> set[str]:
+        return set(attendees(component, self._directory)) - {self._organizer.key}
+
+    def _moved_back(self, stored: SchedulingObject) -> list[SchedulingComponent]:
+        """The instances whose override is gone and that take place at another time again, as the series has them."""
         old = self._old
         if old is None:
             return []
@@ -278,7 +277,7 @@ class _OrganizerPlan:
             if override.instance not in stored.by_instance and self._has_instance(override.instance):
                 again = derived(stored, override.instance)
                 if again is not None and not same_times(old, override, stored, again):
-                    found.append(override.instance)
+                    found.append(again)
         return found
 
     # -- messages ---------------------------------------------------------------------------------------------------

@@ -207,7 +207,7 @@ def resets_of(resets: Iterable[Reset], user: CalendarUser) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     for reset in resets:
-        if reset.attendees is None or user.key in reset.attendees:
+        if user.key in reset.attendees:
             found[reset.instance] = max(reset.sequence, found.get(reset.instance, reset.sequence))
     return found
 
@@ -219,11 +219,12 @@ def with_answers(rows: Rows, answers: Iterable[Answered]) -> Rows:
 
 
 def with_resets(rows: Rows, resets: Iterable[Reset]) -> Rows:
-    """The rows with later resets, in their order. One that asked everybody ends those of its instance before it."""
-    merged: dict[tuple[str, frozenset[str] | None], Reset] = {}
-    for each in (*rows.resets, *resets):
-        if each.attendees is None:
-            merged = {key: kept for key, kept in merged.items() if key[0] != each.instance}
-        merged.pop((each.instance, each.attendees), None)  # the last one that concerns an attendee counts
-        merged[each.instance, each.attendees] = each
-    return Rows(rows.answers, tuple(merged.values()))
+    """The rows with later resets, in their order: of each attendee and instance the last one is kept."""
+    merged: list[Reset] = list(rows.resets)
+    for each in resets:
+        overtaken = (
+            replace(kept, attendees=kept.attendees - each.attendees) if kept.instance == each.instance else kept
+            for kept in merged
+        )
+        merged = [*(kept for kept in overtaken if kept.attendees), each]
+    return Rows(rows.answers, tuple(merged))

@@ -2,7 +2,7 @@
 
 The JSON object of an attendee's home has the keys `versions` (instance to SEQUENCE and DTSTAMP), `removed` and
 `cancelled` (instances), and `answered` (instance to SEQUENCE). That of an organizer's home has `answers` (attendee,
-instance, SEQUENCE, DTSTAMP) and `resets` (instance, SEQUENCE, attendees or null).
+instance, SEQUENCE, DTSTAMP) and `resets` (instance, SEQUENCE, attendees).
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ def read(state: State | None) -> Known:
         memory = Memory(versions, removed, cancelled, state.get("answered", {}))
     answers = tuple(Answered(*answer) for answer in state.get("answers", ()))
     resets = tuple(
-        Reset(instance, sequence, None if attendees is None else frozenset(attendees))
-        for instance, sequence, attendees in state.get("resets", ())
+        Reset(instance, sequence, frozenset(attendees)) for instance, sequence, attendees in state.get("resets", ())
     )
     return Known(memory, Rows(answers, resets))
 
@@ -59,8 +58,5 @@ def write(known: Known, stored: SchedulingObject | None) -> State | None:
     if known.rows.answers:
         state["answers"] = [[each.attendee, each.instance, each.sequence, each.dtstamp] for each in known.rows.answers]
     if known.rows.resets:
-        state["resets"] = [
-            [each.instance, each.sequence, None if each.attendees is None else sorted(each.attendees)]
-            for each in known.rows.resets
-        ]
+        state["resets"] = [[each.instance, each.sequence, sorted(each.attendees)] for each in known.rows.resets]
     return state or None

@@ -124,13 +124,13 @@ def test_answers_count_by_sequence_and_dtstamp(answered: tuple[int, str], counts
 @pytest.mark.parametrize(
     ("reset", "counts"),
     [
-        (Reset(MASTER, 1), True),
-        (Reset(MASTER, 2), False),
+        (Reset(MASTER, 1, frozenset((ME.key,))), True),
         (Reset(MASTER, 2, frozenset((ME.key,))), False),
+        (Reset(MASTER, 2, frozenset((ME.key, person(3).key))), False),
         (Reset(MASTER, 2, frozenset((person(3).key,))), True),
-        (Reset(SECOND, 2), True),
+        (Reset(SECOND, 2, frozenset((ME.key,))), True),
     ],
-    ids=["before", "after", "of this attendee", "of another attendee", "of an instance"],
+    ids=["before", "after", "of others, too", "of another attendee", "of an instance"],
 )
 def test_an_answer_to_what_was_asked_before_the_last_reset_is_ignored(reset: Reset, counts: bool) -> None:
     result = reply(says("ACCEPTED", sequence=1), rows=Rows(resets=(reset,)), value=SERIES)
@@ -143,7 +143,7 @@ def test_without_sequence_an_answer_from_elsewhere_counts_by_its_arrival(number:
     line = attendee(number, "ACCEPTED") if number else "ATTENDEE;PARTSTAT=ACCEPTED:mailto:xeno@example.org"
     value = stored(meeting(people=(*PEOPLE, "ATTENDEE:mailto:xeno@example.org"), sequence=3))
     sent = message("REPLY", meeting(people=(organizer(), line)), sender=sender, recipient=ORGANIZER)
-    result = received(sent, value, rows=Rows(resets=(Reset(MASTER, 3),)))
+    result = received(sent, value, rows=Rows(resets=(Reset(MASTER, 3, frozenset((sender.key,))),)))
     assert (result.object is not None) is counts
 
 

@@ -387,6 +387,13 @@ def test_a_delete_declines_all() -> None:
     assert partstats(made.messages[0].object, ME) == {MASTER: "DECLINED", SECOND: "DECLINED"}
 
 
+def test_a_delete_declines_an_instance_of_a_cancelled_series() -> None:
+    """Who was removed from a series is still invited to one instance of it."""
+    old = copy(DAILY, "STATUS:CANCELLED", overrides=(override(5),))
+    assert sent(put(old, None)) == [("REPLY", "user01", (SECOND,))]
+    assert sent(put(copy(DAILY, "STATUS:CANCELLED"), None)) == []
+
+
 def test_a_delete_that_must_not_reply() -> None:
     assert sent(put(copy(), None, reply=False)) == []
     assert sent(put(copy("STATUS:CANCELLED"), None)) == []

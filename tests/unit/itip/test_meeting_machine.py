@@ -58,6 +58,62 @@ COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_ba
 @example(
     bytes([0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 12, 0, 0, 0, 5, 0, 0, 5, 0, 0, 0, 10, 2, 0, 0, 3])
 )
+# A copy whose series is cancelled is deleted, with an instance that its owner is still invited to.
+@example(bytes([0, 0, 1, 5, 0, 0, 10, 2, 0, 0, 5, 0, 0, 0, 6, 1, 0, 1, 0, 0, 5, 0, 0, 5, 0, 0, 3, 1, 5]))
+# Somebody answers a series, which gains instances before they are removed from it.
+@example(
+    bytes(
+        [
+            0,
+            0,
+            1,
+            0,
+            0,
+            5,
+            0,
+            0,
+            0,
+            4,
+            0,
+            0,
+            0,
+            0,
+            0,
+            2,
+            3,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            2,
+            0,
+            0,
+            3,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            5,
+            0,
+            0,
+            0,
+            0,
+            6,
+            0,
+            0,
+            1,
+        ]
+    )
+)
+# Who declined and deleted a series is asked about an instance, before an older message about the series comes.
+@example(bytes([0, 0, 1, 1, 0, 5, 1, 0, 3, 2, 5, 0, 0, 2, 3, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 3]))
+# An instance that is as the declined series again changes once more.
+@example(bytes([0, 0, 1, 0, 0, 5, 1, 0, 0, 2, 5, 0, 0, 0, 3, 1, 5, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 5]))
 def test_all_copies_agree_in_the_end(data: bytes) -> None:
     machine = MeetingMachine(data)
     machine.play()

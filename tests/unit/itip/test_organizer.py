@@ -12,6 +12,7 @@ from server.domain.errors import (
 from server.domain.scheduling import SchedulingRole
 from server.itip.calendar_users import Directory, here
 from server.itip.messages import Plan, Reset
+from server.itip.reception import Rows, resets_of, with_resets
 from server.itip.scheduling_object import MASTER, SchedulingObject, read_object
 from tests.unit.calendar.texts import BERLIN
 from tests.unit.itip.plans import partstats, plan, sent, stored
@@ -54,6 +55,7 @@ def sequences(value: SchedulingObject | None) -> list[int]:
     return [component.sequence for component in value.components]
 
 
+BOTH = frozenset(("principal:2", "principal:3"))
 BOTH_ALL = [("REQUEST", "user02", (MASTER,)), ("REQUEST", "user03", (MASTER,))]
 
 
@@ -298,7 +300,7 @@ def test_other_times_and_more_instances_ask_anew(before: str, after: str) -> Non
     assert sent(made) == BOTH_ALL
     assert partstats(stored(made), person(2)) == {MASTER: "NEEDS-ACTION!"}
     assert partstats(stored(made), ORGANIZER) == {MASTER: "ACCEPTED"}
-    assert made.resets == (Reset(MASTER, 1),)
+    assert made.resets == (Reset(MASTER, 1, BOTH),)
 
 
 @pytest.mark.parametrize(
@@ -337,7 +339,7 @@ def test_an_override_alone_goes_alone_and_sequence_is_alike_in_all_components() 
     assert sent(made) == [("REQUEST", "user02", (SECOND,)), ("REQUEST", "user03", (SECOND,))]
     assert sequences(made.object) == [1, 1]
     assert partstats(stored(made), person(2)) == {MASTER: "ACCEPTED", SECOND: "NEEDS-ACTION!"}
-    assert made.resets == (Reset(SECOND, 1),)
+    assert made.resets == (Reset(SECOND, 1, BOTH),)
     assert stored(made).text.count("SCHEDULE-STATUS=1.2") == 4  # reschedule "Recurring overridden" 10
 
 
@@ -438,7 +440,7 @@ def test_a_range_is_an_override_like_others() -> None:
     ranged = override(6, hour=14).replace("RECURRENCE-ID:", "RECURRENCE-ID;RANGE=THISANDFUTURE:")
     made = plan(meeting(DAILY), meeting(DAILY, overrides=(ranged,)))
     assert sent(made)[0] == ("REQUEST", "user02", (THIRD,))
-    assert made.resets == (Reset(THIRD, 1),)
+    assert made.resets == (Reset(THIRD, 1, BOTH),)
 
 
 # -- people -----------------------------------------------------------------------------------------------------------
@@ -674,7 +676,7 @@ def test_tasks_are_scheduled_like_events() -> None:
     assert sent(plan(None, task)) == BOTH_ALL
     assert sent(plan(task, edited(task, ("SUMMARY:A", "SUMMARY:A\nCOMPLETED:20270101T000000Z")))) == []
     later = plan(task, edited(task, ("DUE:20270104T11", "DUE:20270104T12")))
-    assert later.resets == (Reset(MASTER, 1),)
+    assert later.resets == (Reset(MASTER, 1, BOTH),)
 
 
 def test_aliases_of_the_organizer_are_the_organizer() -> None:
@@ -698,3 +700,24 @@ def test_plain_objects_send_nothing() -> None:
 
 def test_directory_is_asked_for_all_spellings() -> None:
     assert DIRECTORY.user("MAILTO:USER02@example.com") == person(2)
+
+
+def test_later_resets_take_the_place_of_those_of_the_same_attendee_and_instance() -> None:
+    ann, bea = "principal:2", "principal:3"
+    rows = with_resets(Rows(), (Reset(MASTER, 1, BOTH), Reset(SECOND, 1, BOTH)))
+    rows = with_resets(rows, (Reset(MASTER, 2, frozenset((ann,))),))
+    assert set(rows.resets) == {
+        Reset(MASTER, 1, frozenset((bea,))),
+        Reset(SECOND, 1, BOTH),
+        Reset(MASTER, 2, frozenset((ann,))),
+    }
+    assert resets_of(rows.resets, person(2)) == {MASTER: 2, SECOND: 1}
+    assert with_resets(rows, (Reset(MASTER, 3, BOTH),)).resets == (Reset(SECOND, 1, BOTH), Reset(MASTER, 3, BOTH))
+
+
+def test_a_reset_names_those_who_are_asked_and_nobody_who_is_invited_later() -> None:
+    old = meeting(DAILY, overrides=(override(5, people=(organizer(), attendee(1, "ACCEPTED"))),))
+    made = plan(old, edited(old, ("DTSTART:20270104T10", "DTSTART:20270104T09")))
+    assert Reset(MASTER, 1, BOTH) in made.resets
+    alone = edited(old, ("DTSTART:20270105T10", "DTSTART:20270105T09"))
+    assert plan(old, alone).resets == ()
