@@ -10,6 +10,8 @@ from secrets import token_hex
 from server.auth import policy
 from server.domain.changes import Delete, Put, Remember, Write
 from server.domain.errors import InvalidData
+from server.domain.grants import Grants
+from server.domain.objects import Collection
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
@@ -40,11 +42,30 @@ _FROM_ATTENDEES = frozenset({Method.REPLY, Method.REFRESH, Method.COUNTER})
 
 
 @value
-class Delivered:
-    """The delivery of messages to one recipient."""
+class Letter:
+    """The messages of one change to one recipient."""
 
-    status: str
-    """SCHEDULE-STATUS of the recipient for the sender."""
+    sender: Principal | None
+    """In whose name they are sent. None: of whom the recipient has the object that they refresh."""
+    messages: Sequence[Message]
+    """In the order in which they take effect."""
+    now: datetime
+    """When the change was made."""
+    resets: Mapping[str, int] | None = None
+    """When the recipient was last asked anew (`server.itip.reception.resets_of`)."""
+    is_new: bool = False
+    """Whether the sender's object is new. Messages about a deleted object of the UID count no more then: their SEQUENCE
+    may be greater."""
+    grants: Grants | None = None
+    """The grants on the recipient's inbox that may concern the sender; None: those of the mailbox."""
+
+
+@value
+class Delivered:
+    """The delivery of letters to one recipient."""
+
+    statuses: tuple[str, ...]
+    """SCHEDULE-STATUS of the recipient for the sender of each letter."""
     writes: tuple[Write, ...] = ()
     remembered: Remember | None = None
     object: SchedulingObject | None = None
@@ -56,55 +77,75 @@ class Delivered:
 
 
 async def deliver(
-    storage: Scheduling,
-    objects: Objects,
-    sender: Principal | None,
-    mailbox: Mailbox,
-    messages: Sequence[Message],
-    directory: Directory,
-    now: datetime,
-    resets: Mapping[str, int] | None = None,
-    *,
-    is_new: bool = False,
+    storage: Scheduling, objects: Objects, mailbox: Mailbox, letters: Sequence[Letter], directory: Directory
 ) -> Delivered:
-    """What is written in the home of a recipient for messages to them, in the order in which they take effect.
+    """What is written in the home of a recipient for letters about one UID, in the order in which they take effect.
 
     No state of the recipient raises an error, but those that make the write fail: `WriteConflict`.
-
-    :param sender: in whose name the messages are sent. None: of whom the recipient has the object that they refresh.
-    :param resets: when the recipient was last asked anew (`server.itip.reception.resets_of`).
-    :param is_new: whether the sender's object is new. Messages about a deleted object of the UID count no more then:
-        their SEQUENCE may be greater.
     """
-    inbox = mailbox.inbox
-    if inbox is None:
-        return Delivered(NO_CALENDAR_USER)
-    if sender is not None:
-        needed = {_privilege(message) for message in messages}
-        if not all(policy.may_deliver(sender, inbox, mailbox.grants, need) for need in needed):
-            return Delivered(NO_AUTHORITY)
-    known = memory.Known(Memory()) if is_new else memory.read(mailbox.state)
+    if mailbox.inbox is None:
+        return not_delivered(NO_CALENDAR_USER, len(letters))
     before = None if mailbox.object is None else read_object(mailbox.object.text or "")
-    after = before
+    after, known = before, memory.read(mailbox.state)
+    statuses: list[str] = []
+    messages: list[Message] = []
     received: list[Received] = []
+    for letter in letters:
+        if not _is_taken(letter, mailbox, mailbox.inbox):
+            statuses.append(NO_AUTHORITY)
+            continue
+        try:
+            results, changed, learnt = _received(letter, after, known, directory)
+        except InvalidData:
+            statuses.append(NOT_DELIVERED)
+            continue
+        statuses.append(next((each.status for each in results if each.status != DELIVERED), DELIVERED))
+        after, known = changed, learnt
+        messages += letter.messages
+        received += results
     try:
-        for message in messages:
-            result = receive(message, after, directory, now, memory=known.memory, resets=resets, rows=known.rows)
-            received.append(result)
-            after = result.object or after
-            rows = with_answers(known.rows, result.answers) if result.answers else known.rows
-            known = memory.Known(result.memory or known.memory, rows)
         writes = await _writes(storage, objects, mailbox, before, after, messages, received)
     except InvalidData:
-        return Delivered(NOT_DELIVERED)
+        writes = None
     if writes is None:
-        return Delivered(NOT_DELIVERED)
-    status = next((result.status for result in received if result.status != DELIVERED), DELIVERED)
+        return not_delivered(NOT_DELIVERED, len(letters))
     remembered = None
     state = memory.write(known, after)
-    if state != mailbox.state:
+    if state != mailbox.state and received:
         remembered = Remember(mailbox.home.id, messages[0].uid, state, mailbox.version)
-    return Delivered(status, writes, remembered, after, tuple(received), known.rows.resets)
+    return Delivered(tuple(statuses), writes, remembered, after, tuple(received), known.rows.resets)
+
+
+def not_delivered(status: str, letters: int = 1) -> Delivered:
+    """The delivery of letters that all failed with one status."""
+    return Delivered((status,) * letters)
+
+
+def _is_taken(letter: Letter, mailbox: Mailbox, inbox: Collection) -> bool:
+    """Whether the recipient takes messages from the sender."""
+    if letter.sender is None:
+        return True
+    grants = mailbox.grants if letter.grants is None else letter.grants
+    needed = {_privilege(message) for message in letter.messages}
+    return all(policy.may_deliver(letter.sender, inbox, grants, need) for need in needed)
+
+
+def _received(
+    letter: Letter, after: SchedulingObject | None, known: memory.Known, directory: Directory
+) -> tuple[list[Received], SchedulingObject | None, memory.Known]:
+    """What each message of a letter does, and the recipient's object and memory afterwards. Raises `InvalidData`."""
+    if letter.is_new:
+        known = memory.Known(Memory())
+    received: list[Received] = []
+    for message in letter.messages:
+        result = receive(
+            message, after, directory, letter.now, memory=known.memory, resets=letter.resets, rows=known.rows
+        )
+        received.append(result)
+        after = result.object or after
+        rows = with_answers(known.rows, result.answers) if result.answers else known.rows
+        known = memory.Known(result.memory or known.memory, rows)
+    return received, after, known
 
 
 async def _writes(

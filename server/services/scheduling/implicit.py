@@ -47,9 +47,11 @@ from server.services.scheduling.delivery import (
     NO_CALENDAR_USER,
     NOT_DELIVERED,
     Delivered,
+    Letter,
     by_recipient,
     deliver,
     new_schedule_tag,
+    not_delivered,
 )
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
@@ -235,7 +237,7 @@ class _Sending:
             directory = self._change.directory
             delivered[key] = await self._deliver(self._owner, each, mailboxes, directory, resets)
         known = None if mailbox is None else mailbox.addresses
-        write, put = await self._own({key: done.status for key, done in delivered.items()}, known)
+        write, put = await self._own({key: done.statuses[0] for key, done in delivered.items()}, known)
         made = _Set(((None, write),), remembered)
         followed = await self._follow_ups(delivered)
         for key, done in (*delivered.items(), *followed.items()):
@@ -264,22 +266,13 @@ class _Sending:
         recipient = messages[0].recipient
         failed = self._failed.get(recipient.key)
         if failed is not None:
-            return Delivered(failed)
+            return not_delivered(failed)
         mailbox = None if recipient.principal_id is None else mailboxes.get(recipient.principal_id)
         if mailbox is None:
-            return Delivered(NO_CALENDAR_USER)
+            return not_delivered(NO_CALENDAR_USER)
         is_new = self._change.old is None and sender is not None
-        return await deliver(
-            self._storage,
-            self._objects,
-            sender,
-            mailbox,
-            messages,
-            directory,
-            self._change.now,
-            resets_of(resets, recipient),
-            is_new=is_new,
-        )
+        letter = Letter(sender, messages, self._change.now, resets_of(resets, recipient), is_new)
+        return await deliver(self._storage, self._objects, mailbox, [letter], directory)
 
     async def _own(self, statuses: Mapping[str, str], known: frozenset[str] | None) -> tuple[Write, Put]:
         """The write of the owner's object, and what it does. `known` are the owner's addresses."""
