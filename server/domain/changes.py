@@ -236,3 +236,6 @@ class ChangeSet:
     """New states of scheduling messages, only of homes in which the set writes."""
     copied: CopyMembers | None = None
     """A set of a copy of a collection; it has no other writes."""
+    graced: frozenset[int] = frozenset()
+    """Homes that may use a tenth more than their quota: those of the recipients of scheduling messages. The set only
+    puts and deletes."""

@@ -107,7 +107,7 @@ class Objects:
     ) -> None:
         self._storage = storage
         self._limits = limits
-        self._write_limits = write_limits(limits)
+        self.write_limits = write_limits(limits)
         self._now = now
 
     async def put(
@@ -294,7 +294,7 @@ class Objects:
         Raises `WriteConflict` if a collection was deleted since the lookup: the next lookup finds out.
         """
         try:
-            written = await self._storage.apply(ChangeSet(writes, self._write_limits, cause, tuple(unchanged)))
+            written = await self._storage.apply(ChangeSet(writes, self.write_limits, cause, tuple(unchanged)))
         except NotFound:
             raise WriteConflict from None
         return written[0]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from secrets import token_hex
 from typing import Literal
 from urllib.parse import unquote
 
-from server.domain.objects import Collection
+from server.domain.changes import Cause, WriteLimits
+from server.domain.errors import AlreadyExists, QuotaExceeded, TooManyCollections
+from server.domain.objects import Collection, Home, NewCollection
+from server.storage import Storage
 
 DEFAULT_CALENDAR = "{urn:ietf:params:xml:ns:caldav}schedule-default-calendar-URL"
 DEFAULT_TASKS = "{http://calendarserver.org/ns/}schedule-default-tasks-URL"
@@ -38,6 +42,29 @@ def default_calendar(
     return min(
         takes, key=lambda item: (item.id != chosen and item.name != named, item.name != first, item.id), default=None
     )
+
+
+async def make_default_calendar(
+    storage: Storage, home: Home, inbox: Collection, component: Scheduled, limits: WriteLimits
+) -> Collection | None:
+    """Make a calendar for a component in a home that has none: whoever is invited has one (RFC 6638 §4.3).
+
+    None where the home takes no further collection.
+    """
+    name = FIRST_NAMES[component]
+    for each in (name, f"{name}-{token_hex(4)}"):
+        new = NewCollection(each, "calendar", (component,))
+        try:
+            return await storage.create_collection(home, new, limits, Cause(None, "scheduling"))
+        except AlreadyExists:
+            # Another delivery has made it, or something else has the name.
+            shown = await storage.collections(home, home.principal_id)
+            found = default_calendar(inbox, shown, component)
+            if found is not None:
+                return found
+        except (QuotaExceeded, TooManyCollections):
+            return None
+    return None
 
 
 def is_eligible(collection: Collection, component: Scheduled) -> bool:

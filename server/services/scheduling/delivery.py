@@ -23,8 +23,9 @@ from server.itip.reception import DELIVERED, Memory, Received, with_answers
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.objects import Objects
 from server.services.scheduling import memory
-from server.services.scheduling.default_calendar import Scheduled, default_calendar
-from server.storage.scheduling import Mailbox, Scheduling
+from server.services.scheduling.default_calendar import Scheduled, default_calendar, make_default_calendar
+from server.storage import Storage
+from server.storage.scheduling import Mailbox
 
 NO_CALENDAR_USER = "3.7"
 """SCHEDULE-STATUS: the address names nobody who can be invited (RFC 6638 §3.2.9)."""
@@ -32,6 +33,8 @@ NO_AUTHORITY = "3.8"
 """SCHEDULE-STATUS: the recipient does not take messages from the sender."""
 NOT_DELIVERED = "5.1"
 """SCHEDULE-STATUS: the delivery failed; it may succeed later."""
+NOT_ALLOWED = "5.3"
+"""SCHEDULE-STATUS: the recipient's calendar does not take the message, also not later."""
 
 MAX_ITEMS = 1000
 """Items that an inbox holds: those that were delivered first are removed for new ones. Many apps never remove any."""
@@ -77,7 +80,7 @@ class Delivered:
 
 
 async def deliver(
-    storage: Scheduling, objects: Objects, mailbox: Mailbox, letters: Sequence[Letter], directory: Directory
+    storage: Storage, objects: Objects, mailbox: Mailbox, letters: Sequence[Letter], directory: Directory
 ) -> Delivered:
     """What is written in the home of a recipient for letters about one UID, in the order in which they take effect.
 
@@ -97,7 +100,7 @@ async def deliver(
         try:
             results, changed, learnt = _received(letter, after, known, directory)
         except InvalidData:
-            statuses.append(NOT_DELIVERED)
+            statuses.append(NOT_ALLOWED)
             continue
         statuses.append(next((each.status for each in results if each.status != DELIVERED), DELIVERED))
         after, known = changed, learnt
@@ -106,7 +109,7 @@ async def deliver(
     try:
         writes = await _writes(storage, objects, mailbox, before, after, messages, received)
     except InvalidData:
-        writes = None
+        return not_delivered(NOT_ALLOWED, len(letters))
     if writes is None:
         return not_delivered(NOT_DELIVERED, len(letters))
     remembered = None
@@ -149,7 +152,7 @@ def _received(
 
 
 async def _writes(
-    storage: Scheduling,
+    storage: Storage,
     objects: Objects,
     mailbox: Mailbox,
     before: SchedulingObject | None,
@@ -157,11 +160,12 @@ async def _writes(
     messages: Sequence[Message],
     received: Sequence[Received],
 ) -> tuple[Write, ...] | None:
-    """The writes of an object and of the items in the inbox; None where no calendar takes the object."""
+    """The writes of an object and of the items in the inbox; None where there is no calendar for the
+    object, and none can be made."""
     writes: list[Write] = []
     if after is not None and after is not before:
         quiet = all(message.quiet or message.method is Method.REPLY for message in messages)
-        write = await _object(objects, mailbox, after, keep_tag=quiet)
+        write = await _object(storage, objects, mailbox, after, keep_tag=quiet)
         if write is None:
             return None
         writes.append(write)
@@ -170,23 +174,29 @@ async def _writes(
     for message in items:
         item = await objects.content(mailbox.inbox, message.text.encode(), None, mailbox.addresses)
         writes.append(Put(mailbox.inbox, f"{token_hex(16)}.ics", item, None))
-    excess = mailbox.inbox.member_count + len(items) - MAX_ITEMS if items else 0
+    most = min(MAX_ITEMS, objects.write_limits.max_members)
+    excess = mailbox.inbox.member_count + len(items) - most if items else 0
     if excess > 0:
         oldest = await storage.oldest_members(mailbox.inbox, min(excess, MAX_REMOVED))
         writes += [Delete(mailbox.inbox, name, state) for name, state in oldest]
     return tuple(writes)
 
 
-async def _object(objects: Objects, mailbox: Mailbox, after: SchedulingObject, *, keep_tag: bool) -> Put | None:
+async def _object(
+    storage: Storage, objects: Objects, mailbox: Mailbox, after: SchedulingObject, *, keep_tag: bool
+) -> Put | None:
     """The write of the recipient's object.
 
     Its Schedule-Tag stays where only the participation of others changed (RFC 6638 §3.2.10).
     """
     existing, collection = mailbox.object, mailbox.collection
     if existing is None or collection is None:
-        assert mailbox.inbox is not None
+        home, inbox = mailbox.home, mailbox.inbox
+        assert inbox is not None
         component: Scheduled = "VTODO" if after.name == "VTODO" else "VEVENT"
-        collection = default_calendar(mailbox.inbox, mailbox.calendars, component)
+        collection = default_calendar(inbox, mailbox.calendars, component)
+        if collection is None:
+            collection = await make_default_calendar(storage, home, inbox, component, objects.write_limits)
         if collection is None:
             return None
     content = await objects.content(collection, after.text.encode(), existing, mailbox.addresses)

@@ -205,7 +205,14 @@ class _Sending:
         while True:
             made, put = await self._set()
             writes = tuple(write for _, write in made.writes)
-            changes = ChangeSet(writes, self._limits, self._actor.cause, self._unchanged, remembered=made.remembered)
+            changes = ChangeSet(
+                writes,
+                self._limits,
+                self._actor.cause,
+                self._unchanged,
+                remembered=made.remembered,
+                graced=frozenset(write.collection.home_id for key, write in made.writes if key is not None),
+            )
             async with self._objects.naming_holder(collection, self._uid):
                 written = await self._applied(changes, made)
             if written is not None:

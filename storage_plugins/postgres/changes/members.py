@@ -86,12 +86,12 @@ class MemberWrites(Writing):
         if changes.copied is not None:
             await self._copy(changes.copied, changes)
             return ()
-        if len(writes) == 1 and _rests_on_nothing_else(changes) and _is_simple(writes[0]):
+        if len(writes) == 1 and _rests_on_nothing_else(changes) and _is_simple(writes[0]) and not changes.graced:
             row = await self._alone(0, statement(writes[0], changes, self._restore_days), changes)
             return (self._written(writes[0], row),)
         _require_put(writes)
         plain = [write for write in writes if not isinstance(write, Book)]
-        if len(plain) > 1 and set_statement.is_plain(plain):
+        if (len(plain) > 1 or changes.graced) and set_statement.is_plain(plain):
             return await self._at_once(plain, changes)
         if len(writes) > 1 and _rests_on_nothing_else(changes) and set_statement.sets_properties(writes):
             return await self._set_properties(writes, changes)

@@ -15,7 +15,7 @@ from storage_plugins.postgres.changes import views as view_rows
 from storage_plugins.postgres.changes.member_statements import Statement
 from storage_plugins.postgres.changes.writing import by, call, split
 
-_APPLY = call("koyomi_apply_1", 29)
+_APPLY = call("koyomi_apply_1", 30)
 _APPLY_COPIES = call("koyomi_apply_copies_1", 7)
 _APPLY_PROPERTIES = call("koyomi_apply_properties_1", 5)
 
@@ -106,6 +106,7 @@ def statement(writes: Sequence[Put | Delete], changes: ChangeSet, restore_days: 
         ]
         or None,
         changes.limits.quota_bytes,
+        sorted(changes.graced),
         changes.limits.max_members,
         restore_days,
         *by(changes.cause),

@@ -39,7 +39,8 @@ create or replace function koyomi_apply_1(
     -- have a "write", too.
     p_view_writes integer[], p_viewers bigint[], p_view_etags text[], p_view_sizes integer[], p_view_personal text[],
     p_view_texts text[], p_view_busy jsonb, p_view_alarms jsonb,
-    p_quota_bytes bigint, p_max_members integer, p_restore_days integer,
+    -- The quota of homes whose principal has none of its own, and the homes that may use a tenth more than theirs.
+    p_quota_bytes bigint, p_graced bigint[], p_max_members integer, p_restore_days integer,
     p_principal_id bigint, p_origin text, p_request_id text
 ) returns table (n integer, revision bigint, object_id bigint, modified_at timestamptz) language plpgsql
 -- A plan that was made while the tables were small must not read them whole later.
@@ -370,9 +371,13 @@ begin
         from unnest(v_homes, v_used, v_total) as b (home_id, used, total)
         join home h on h.id = b.home_id
         join principal p on p.id = h.principal_id
-        where h.used_bytes + h.property_bytes > greatest(coalesce(p.quota_bytes, p_quota_bytes), b.used)
+        cross join lateral (
+            select coalesce(p.quota_bytes, p_quota_bytes) as given,
+                   case when h.id = any(p_graced) then coalesce(p.quota_bytes, p_quota_bytes) / 10 else 0 end as grace
+        ) as q
+        where h.used_bytes + h.property_bytes > greatest(q.given + q.grace, b.used)
            or h.used_bytes + h.property_bytes + h.kept_bytes + h.kept_property_bytes
-              > greatest(2 * coalesce(p.quota_bytes, p_quota_bytes), b.total)
+              > greatest(2 * q.given + q.grace, b.total)
         order by 1 limit 1;
         if found then
             raise exception using errcode = 'KY003', message = 'quota', detail = v_n;

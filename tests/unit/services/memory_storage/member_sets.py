@@ -58,11 +58,11 @@ class MemberSets(SingleWrites, Bookings):
         moves = _moves(writes)
         async with self.tables.transaction():
             plain = [index for index, write in enumerate(writes) if not isinstance(write, Book)]
-            if len(plain) > 1 and all(_is_plain(writes[index]) for index in plain):
+            if (len(plain) > 1 or changes.graced) and all(_is_plain(writes[index]) for index in plain):
                 if changes.unchanged or changes.remembered or len(plain) < len(writes):
                     self._hold(changes)
                 try:
-                    made = self._at_once([writes[index] for index in plain], changes.limits)
+                    made = self._at_once([writes[index] for index in plain], changes.limits, changes.graced)
                 except KoyomiError as error:
                     error.write = None if error.write is None else plain[error.write]
                     raise
@@ -111,7 +111,7 @@ class MemberSets(SingleWrites, Bookings):
 
     # -- sets of puts and deletions -----------------------------------------------------------------------------------
 
-    def _at_once(self, writes: Sequence[Write], limits: WriteLimits) -> tuple[Written, ...]:
+    def _at_once(self, writes: Sequence[Write], limits: WriteLimits, graced: frozenset[int]) -> tuple[Written, ...]:
         """Compare the states of all writes, then make them, deletions first."""
         tables = self.tables
         plain = [(index, write) for index, write in enumerate(writes) if isinstance(write, (Put, Delete))]
@@ -145,7 +145,7 @@ class MemberSets(SingleWrites, Bookings):
         last_put = {write.collection.home_id: index for index, write in puts}
         for home_id, index in sorted(last_put.items(), key=lambda item: item[1]):
             try:
-                require_space(tables, home_id, before[home_id], limits.quota_bytes)
+                require_space(tables, home_id, before[home_id], limits.quota_bytes, graced=home_id in graced)
             except QuotaExceeded as error:
                 raise of_write(index, error) from None
         return tuple(written[index] for index in range(len(writes)))

@@ -66,13 +66,14 @@ def space_of(tables: Tables, home_id: int) -> Space:
     return Space(used, kept)
 
 
-def require_space(tables: Tables, home_id: int, before: Space, quota_bytes: int) -> None:
+def require_space(tables: Tables, home_id: int, before: Space, quota_bytes: int, *, graced: bool = False) -> None:
     """Raises `QuotaExceeded` if a home has grown beyond its quota. Twice as much may be used and kept together.
 
-    `quota_bytes` is that of homes without one of their own.
+    `quota_bytes` is that of homes without one of their own. With `graced`, a tenth more is allowed.
     """
     own = tables.quota(tables.homes[home_id])
     quota = quota_bytes if own is None else own
+    grace = quota // 10 if graced else 0
     after = space_of(tables, home_id)
-    if after.used > max(quota, before.used) or after.total > max(2 * quota, before.total):
+    if after.used > max(quota + grace, before.used) or after.total > max(2 * quota + grace, before.total):
         raise QuotaExceeded
