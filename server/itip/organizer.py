@@ -3,7 +3,8 @@ the attendee.
 
 * Only components that changed are sent; a changed master brings all components of the attendee.
 * Instances that are cancelled (by EXDATE, by STATUS:CANCELLED, or since the attendee is no longer invited to them) go
-  together in one CANCEL. A REQUEST follows for what else changed for the attendee.
+  together in one CANCEL. A REQUEST follows for what else changed for the attendee; to people here also for an EXDATE
+  of a series that they are invited to.
 * What changes nobody's plans is not sent: alarms, the order of lines, private properties, SEQUENCE alone. Where only
   somebody's participation changed, people here get a quiet REQUEST, which refreshes their copies.
 """
@@ -148,7 +149,7 @@ class _OrganizerPlan:
             return _Action(request=new_view.instances, cancel=(MASTER,))
         whole, cancel = False, list[str]()
         if new_view.has_master:
-            whole, cancel = self._series_changes(old_view, new_view)
+            whole, cancel = self._series_changes(old_view, new_view, here)
         else:
             cancel = [each for each in old_view.instances if each not in new_view.instances]
         changed = [each for each in new_view.instances if self._is_changed(each, old_view)]
@@ -163,8 +164,11 @@ class _OrganizerPlan:
             return _NOTHING
         return _Action(tuple(each for each in new_view.instances if each in sent), tuple(cancel), quiet)
 
-    def _series_changes(self, old_view: View, new_view: View) -> tuple[bool, list[str]]:
-        """Whether a series changed for somebody who is invited to it before and after, and its cancelled instances."""
+    def _series_changes(self, old_view: View, new_view: View, here: bool) -> tuple[bool, list[str]]:
+        """Whether a series changed for somebody who is invited to it before and after, and its cancelled instances.
+
+        An EXDATE is both: people here get the series, too. To others the CANCEL says it all.
+        """
         master = self._difference(MASTER)
         assert master is not None
         whole = master.is_significant
@@ -181,6 +185,8 @@ class _OrganizerPlan:
         for each in old_view.absent:
             if each not in new_view.absent and each not in new_view.instances and each not in self._excluded:
                 whole = True
+        if here and any(each in master.excluded for each in cancel):
+            whole = True
         return whole, [] if master.times else cancel
 
     def _attended(self, instance: str, old_view: View) -> bool:

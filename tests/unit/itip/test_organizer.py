@@ -364,18 +364,32 @@ def test_a_changed_master_brings_all_components() -> None:
     assert sent(made)[0] == ("REQUEST", "user02", (MASTER, SECOND))
 
 
-def test_an_exdate_is_one_cancel_of_all_its_instances() -> None:
+def test_an_exdate_is_one_cancel_of_all_its_instances_and_to_people_here_a_request_of_the_series() -> None:
     """errors "Two EXDATEs" 4; "…missing cancelled instance" 9: with the organizer's new SEQUENCE."""
-    old = meeting(DAILY, overrides=(override(5, "SUMMARY:Once"),))
-    made = plan(old, meeting(DAILY, f"EXDATE:{SECOND}", f"EXDATE:{THIRD}"))
-    assert sent(made) == [("CANCEL", "user02", (SECOND, THIRD)), ("CANCEL", "user03", (SECOND, THIRD))]
+    people = (*PEOPLE, attendee(20, "ACCEPTED"))
+    old = meeting(DAILY, people=people, overrides=(override(5, "SUMMARY:Once", people=people),))
+    made = plan(old, meeting(DAILY, f"EXDATE:{SECOND}", f"EXDATE:{THIRD}", people=people))
+    assert sent(made) == [
+        ("CANCEL", "user02", (SECOND, THIRD)),
+        ("REQUEST", "user02", (MASTER,)),
+        ("CANCEL", "user03", (SECOND, THIRD)),
+        ("REQUEST", "user03", (MASTER,)),
+        ("CANCEL", "user20", (SECOND, THIRD)),
+    ]
     assert sequences(made.object) == [1]
-    message = made.messages[0]
+    message, request = made.messages[:2]
     assert sequences(message.object) == [1, 1]
-    assert message.object is made.messages[1].object
+    assert message.object is made.messages[2].object
     assert message.text.count("STATUS:CANCELLED") == 2
     assert "SUMMARY:Once" in message.text
+    assert f"EXDATE:{SECOND}" in request.text
     assert made.resets == ()
+
+
+def test_an_exdate_of_an_instance_without_an_attendee_sends_them_nothing() -> None:
+    others = override(5, people=(organizer(), attendee(3)))
+    made = plan(meeting(DAILY, overrides=(others,)), meeting(DAILY, f"EXDATE:{SECOND}"))
+    assert sent(made) == [("CANCEL", "user03", (SECOND,)), ("REQUEST", "user03", (MASTER,))]
 
 
 def test_an_exdate_beside_another_change_is_a_cancel_and_a_request() -> None:
