@@ -18,10 +18,8 @@ OTHERWISE = {
     "principal-search": "is asked at /: people are searched for below /principals/, or where the body says so",
     "principal-search.by-name.self": "the same",
     "principal-search.list-all": "the same",
-    "scheduling.auto-schedule": "is not asked with one account; test_implicit_scheduling does",
-    "scheduling.freebusy-query": "the same; test_rfc6638_busy_times does",
-    "scheduling.mailbox.inbox-delivery": "the same",
-    "scheduling.schedule-tag.stable-partstat": "the same",
+    "scheduling.schedule-tag.stable-partstat": "is asked of the attendee's own PUT, which MUST change the tag "
+    "(RFC 6638 §3.2.10)",
     "search.text.comp-type-optional": "a prop-filter below VCALENDAR is about VCALENDAR's properties (RFC 4791 §9.7.2)",
     "search.time-range.comp-type-optional": "VCALENDAR has no time-range (RFC 4791 §9.9)",
     "url.encode-at.identity": "asks for two objects with one UID",

@@ -25,6 +25,11 @@ class Account:
     name: str
     password: str
 
+    @property
+    def email(self) -> str:
+        """The address that others invite them by."""
+        return f"{self.name}@example.com"
+
     def home(self, tree: str = "calendars") -> str:
         """The URL of a home, with a slash at its end."""
         return f"{self.url}/{tree}/users/{self.name}/"
@@ -42,21 +47,37 @@ def interop_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerP
 
 
 @pytest.fixture(scope="session")
-def new_account(interop_server: ServerProcess) -> Callable[[], Account]:
-    """Makes a person."""
+def new_accounts(interop_server: ServerProcess) -> Callable[[int], list[Account]]:
+    """Makes people."""
 
-    def make() -> Account:
-        name, password = f"person{next(_numbers)}", "a password"
-        person = {"kind": "individual", "name": name, "display_name": name.title(), "password": password}
-        file = interop_server.log.with_name(f"{name}.json")
-        file.write_text(json.dumps({"principals": [person]}))
+    def make(count: int) -> list[Account]:
+        names, password = [f"person{next(_numbers)}" for _ in range(count)], "a password"
+        made = [Account(interop_server.url, name, password) for name in names]
+        people = [
+            {
+                "kind": "individual",
+                "name": each.name,
+                "display_name": each.name.title(),
+                "emails": [each.email],
+                "password": password,
+            }
+            for each in made
+        ]
+        file = interop_server.log.with_name(f"{names[0]}.json")
+        file.write_text(json.dumps({"principals": people}))
         interop_server.command("principals", "load", str(file))
-        return Account(interop_server.url, name, password)
+        return made
 
     return make
 
 
 @pytest.fixture
-def account(new_account: Callable[[], Account]) -> Account:
+def account(new_accounts: Callable[[int], list[Account]]) -> Account:
     """A person."""
-    return new_account()
+    return new_accounts(1)[0]
+
+
+@pytest.fixture
+def three(new_accounts: Callable[[int], list[Account]]) -> list[Account]:
+    """Three people, who can invite one another."""
+    return new_accounts(3)

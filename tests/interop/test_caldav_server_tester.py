@@ -5,18 +5,27 @@ Its report is left in `build/interop/caldav-server-tester.txt`; docs/caldav-serv
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+from pathlib import Path
 
 from docs.caldav_server_tester import OTHERWISE, REPORT, TABLE, levels, table
 from tests.interop.conftest import Account
 from tests.interop.environments import TESTER, environment
 
 
-def test_caldav_server_tester(account: Account) -> None:
+def test_caldav_server_tester(three: list[Account], tmp_path: Path) -> None:
     program = environment(*TESTER) / "caldav-server-tester"
-    login = ["--caldav-username", account.name, "--caldav-password", account.password]
+    config = {
+        each.name: {"caldav_url": f"{each.url}/", "caldav_username": each.name, "caldav_password": each.password}
+        for each in three
+    }
+    file = tmp_path / "caldav.json"
+    file.write_text(json.dumps(config))
     done = subprocess.run(
-        [program, "--verbose", "--caldav-url", f"{account.url}/", *login],
+        [program, "--verbose", *(word for name in config for word in ("--config-section", name))],
+        env=os.environ | {"CALDAV_CONFIG_FILE": str(file)},
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
