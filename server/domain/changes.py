@@ -111,7 +111,10 @@ class Put:
     properties: Mapping[str, str] = field(default_factory=dict)
     """Dead properties to be set with the content. Those of `StoredContent` are copied without being named here."""
     keep_id: bool = False
-    """A move (RFC 4918 §9.9): `content` is stored, and the set deletes the member that it is stored of."""
+    """A move (RFC 4918 §9.9): `content` is stored, and the set deletes the member that it is stored of.
+
+    A second put of the set may have the state of before the move as `expected`: it replaces what was moved.
+    """
 
 
 @value
@@ -222,9 +225,9 @@ class Remember:
 class ChangeSet:
     """Writes of members in any homes that become visible together, or not at all.
 
-    No two of them concern the same member, except the two of a move, and the put of an object that is booked. Deletions
-    are made first, in any order of the writes, so that other writes can use their names and UIDs. Bookings are made
-    last, after all of them have released what their objects reserved.
+    No two of them concern the same member, except the two of a move, the put that follows a move, and the put of an
+    object that is booked. Deletions are made first, in any order of the writes, so that other writes can use their
+    names and UIDs; then moves. Bookings are made last, after all of them have released what their objects reserved.
     """
 
     writes: tuple[Write, ...]

@@ -61,6 +61,11 @@ def organizer(value: SchedulingObject, directory: Directory) -> CalendarUser | N
     return None
 
 
+def same_organizer(first: SchedulingObject, second: SchedulingObject, directory: Directory) -> bool:
+    """Whether two objects have the same organizer."""
+    return organizer(first, directory) == organizer(second, directory)
+
+
 def attendee_lines(component: SchedulingComponent, user: CalendarUser, directory: Directory) -> list[Line]:
     """The ATTENDEE lines of a calendar user in a component."""
     return [line for line in component.all("ATTENDEE") if directory.key(line.value) == user.key]

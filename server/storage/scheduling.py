@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 from server.domain.changes import ObjectState
@@ -107,6 +107,10 @@ class Scheduling(Protocol):
 
         None where there is none, or it lies in a deleted collection.
         """
+
+    async def has_moved(self, collection: Collection, name: str, within: timedelta) -> bool:
+        """Whether the member that had a name was removed within this time, and its home has the scheduling object of
+        its UID: it has moved."""
 
     async def mailboxes(self, sender: int, recipients: Sequence[int], uid: str) -> Sequence[Mailbox]:
         """The calendar homes of those of the recipients (ids of principals) who have one, in order of their ids.

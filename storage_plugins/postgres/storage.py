@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self, cast
 from uuid import UUID
@@ -325,6 +325,10 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         places = collection.home_id, collection.binding_home_id
         row = await self.database.fetchrow(members.SCHEDULING_OBJECT, *places, uid)
         return None if row is None else SchedulingObject(*row)
+
+    async def has_moved(self, collection: Collection, name: str, within: timedelta) -> bool:
+        """Whether the home has the scheduling object of a member that was removed a moment ago."""
+        return bool(await self.database.fetchval(members.HAS_MOVED, collection.home_id, collection.id, name, within))
 
     async def mailboxes(self, sender: int, recipients: Sequence[int], uid: str) -> Sequence[Mailbox]:
         """The data of recipients for the delivery of messages about a UID."""

@@ -8,7 +8,7 @@ from server.dav.core.request import Request
 from server.dav.core.resource import MADE, MemberResource, Resource
 from server.dav.rfc4918 import conditions
 from server.dav.rfc6638_implicit import sending, sent
-from server.domain.errors import AccessDenied, BadRequest
+from server.domain.errors import AccessDenied, BadRequest, NotFound
 from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.services.changing import change
@@ -16,11 +16,25 @@ from server.services.changing import change
 
 async def delete(request: Request) -> Answer:
     """Answers DELETE."""
-    await change(
-        partial(request.resource, need=Privilege.UNBIND, on_parent=True),
-        partial(delete_resource, request),
-    )
+    read = partial(request.resource, need=Privilege.UNBIND, on_parent=True)
+    try:
+        await change(read, partial(delete_resource, request))
+    except NotFound:
+        if not await was_moved(request):
+            raise
     return Answer(204)
+
+
+async def was_moved(request: Request) -> bool:
+    """Whether the request deletes what its app has moved a moment ago by a PUT under another name.
+
+    Conditions are not evaluated: they are about what was there before.
+    """
+    if len(request.path.segments) != 5:
+        return False
+    found = await request.look_up(need=Privilege.UNBIND)
+    calendar = found.collection is not None and found.collection.kind == "calendar"
+    return calendar and found.object is None and await request.site.scheduling.was_moved(found)
 
 
 async def delete_resource(request: Request, resource: Resource) -> None:

@@ -11,7 +11,7 @@ from server.auth import policy
 from server.domain.changes import Delete, Put, Remember, Write
 from server.domain.errors import InvalidData
 from server.domain.grants import Grants
-from server.domain.objects import Collection
+from server.domain.objects import Collection, Object
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
@@ -41,6 +41,8 @@ MAX_ITEMS = 1000
 MAX_REMOVED = 10
 """Items that one delivery removes at most."""
 
+_DELIVERED = "d-"
+"""Begins the Schedule-Tag of what the server alone has written, until an app writes the object."""
 _FROM_ATTENDEES = frozenset({Method.REPLY, Method.REFRESH, Method.COUNTER})
 
 
@@ -202,7 +204,8 @@ async def _object(
     content = await objects.content(collection, after.text.encode(), existing, mailbox.addresses)
     if content.scheduling.role is not SchedulingRole.NONE:
         kept = existing.schedule_tag if keep_tag and existing is not None else None
-        content = replace(content, schedule_tag=kept or new_schedule_tag())
+        untouched = existing is None or is_delivered(existing)
+        content = replace(content, schedule_tag=kept or (_DELIVERED if untouched else "") + new_schedule_tag())
     name = f"{token_hex(16)}.ics" if existing is None else existing.name
     return await objects.put_of(collection, name, content, existing)
 
@@ -210,6 +213,11 @@ async def _object(
 def new_schedule_tag() -> str:
     """A Schedule-Tag that no object has had (RFC 6638 §3.2.10): hexadecimal digits."""
     return token_hex(8)
+
+
+def is_delivered(member: Object) -> bool:
+    """Whether the server has put a member into its calendar, and no app has written or moved it."""
+    return member.schedule_tag is not None and member.schedule_tag.startswith(_DELIVERED)
 
 
 def _privilege(message: Message) -> Privilege:

@@ -34,6 +34,7 @@ from server.itip.answers import refreshes
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import Change, utc_stamp
 from server.itip.messages import Message, Plan, Reset
+from server.itip.participants import same_organizer
 from server.itip.planning import plan_change
 from server.itip.reception import Rows, after_change, memory_of, resets_of, with_resets
 from server.itip.scheduling_object import read_object
@@ -53,6 +54,7 @@ from server.services.scheduling.delivery import (
     new_schedule_tag,
     not_delivered,
 )
+from server.services.scheduling.moving import HeldElsewhere, demand_not_held, moving_writes, source_of, was_moved
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
 
@@ -114,7 +116,11 @@ class Scheduling:
         content = await self.objects.read(found, body)
         scheduled = _concerns_scheduling(found, collection, content) and not await self._is_copy(found, content.uid)
         if scheduled and collection.view is None:
-            result = await self._change(actor, found, content, sent, unchanged)
+            try:
+                result = await self._change(actor, found, content, sent, unchanged)
+            except HeldElsewhere as held:
+                source = await source_of(self.storage, actor, found, held)
+                result = await self._change(actor, found, content, sent, unchanged, source)
         else:
             # A sharee changes personal parts only: messages are sent in the name of the calendar's owner.
             store = self.objects.store
@@ -134,17 +140,36 @@ class Scheduling:
             raise AccessDenied("", Privilege.UNBIND, "Messages are sent in the name of the calendar's owner.")
         await self._change(actor, found, None, sent, unchanged)
 
+    async def was_moved(self, found: Found) -> bool:
+        """Whether what had the found name has moved a moment ago, so that its deletion there succeeds.
+
+        Raises `AccessDenied`.
+        """
+        return await was_moved(self.storage, found)
+
     async def _change(
-        self, actor: Actor, found: Found, content: ObjectContent | None, sent: Sent, unchanged: Sequence[Unchanged]
+        self,
+        actor: Actor,
+        found: Found,
+        content: ObjectContent | None,
+        sent: Sent,
+        unchanged: Sequence[Unchanged],
+        source: Found | None = None,
     ) -> Put:
-        """Replace a scheduling object by a content, or delete it (None)."""
-        collection, existing = collection_of(found), found.object
+        """Replace a scheduling object by a content, or delete it (None). It is moved from `source` before.
+
+        Raises `HeldElsewhere` for a new scheduling object of a UID that the home has already.
+        """
+        before = found if source is None else source
+        collection, existing = collection_of(before), before.object
         owner = owner_of(found)
         if existing is not None and content is not None and existing.uid != content.uid:
             raise UidConflict(existing.name, "Another UID may not replace the one of the resource.")
-        old = None if existing is None else read_object(await self._text(collection, found))
+        old = None if existing is None else read_object(await self._text(collection, before))
         new = None if content is None else read_object(content.text)
         directory = await directory_of(self.storage, addresses(old, new) | {address_of(owner)})
+        if source is not None and (old is None or new is None or not same_organizer(old, new, directory)):
+            raise SchedulingObjectExists(collection.name, member_of(source).name)
         user = directory.user(address_of(owner))
         now = self._now()
         change = Change(
@@ -159,9 +184,7 @@ class Scheduling:
         )
         large = max(len(each.text) for each in (old, new) if each is not None) >= LARGE
         plan = await computed(plan_change, change) if large else plan_change(change)
-        if plan.messages and not policy.may_send(found.viewer, owner, found.grants):
-            raise AccessDenied("", Privilege.SCHEDULE_SEND)
-        return await _Sending(self, actor, found, content, change, plan, unchanged).apply()
+        return await _Sending(self, actor, found, content, change, plan, unchanged, source).apply()
 
     async def _is_copy(self, found: Found, uid: str) -> bool:
         """Whether the found member is a plain object beside the scheduling object of its UID in the home."""
@@ -189,10 +212,12 @@ class _Sending:
         change: Change,
         plan: Plan,
         unchanged: Sequence[Unchanged],
+        source: Found | None,
     ) -> None:
         self._storage, self._objects, self._limits = scheduling.storage, scheduling.objects, scheduling.limits
         self._actor, self._found, self._content = actor, found, content
         self._change, self._plan, self._unchanged = change, plan, tuple(unchanged)
+        self._source = source
         self._owner = owner_of(found)
         named = change.old if change.new is None else change.new
         self._uid = "" if named is None else named.uid
@@ -238,14 +263,18 @@ class _Sending:
         messages = by_recipient(self._plan.messages)
         mailboxes = await self._mailboxes(messages)
         mailbox = mailboxes.get(self._owner.id)
+        if self._source is None:
+            demand_not_held(self._found, self._content, mailbox)
+        if self._plan.messages and not policy.may_send(self._found.viewer, self._owner, self._found.grants):
+            raise AccessDenied("", Privilege.SCHEDULE_SEND)
         remembered, resets = self._remembered(mailbox)
         delivered: dict[str, Delivered] = {}
         for key, each in messages.items():
             directory = self._change.directory
             delivered[key] = await self._deliver(self._owner, each, mailboxes, directory, resets)
         known = None if mailbox is None else mailbox.addresses
-        write, put = await self._own({key: done.statuses[0] for key, done in delivered.items()}, known)
-        made = _Set(((None, write),), remembered)
+        writes, put = await self._own({key: done.statuses[0] for key, done in delivered.items()}, known)
+        made = _Set(tuple((None, write) for write in writes), remembered)
         followed = await self._follow_ups(delivered)
         for key, done in (*delivered.items(), *followed.items()):
             made = made.with_delivery(key, done)
@@ -281,23 +310,26 @@ class _Sending:
         letter = Letter(sender, messages, self._change.now, resets_of(resets, recipient), is_new)
         return await deliver(self._storage, self._objects, mailbox, [letter], directory)
 
-    async def _own(self, statuses: Mapping[str, str], known: frozenset[str] | None) -> tuple[Write, Put]:
-        """The write of the owner's object, and what it does. `known` are the owner's addresses."""
-        collection, existing = collection_of(self._found), self._found.object
+    async def _own(self, statuses: Mapping[str, str], known: frozenset[str] | None) -> tuple[tuple[Write, ...], Put]:
+        """The writes of the owner's object, and what they do. `known` are the owner's addresses."""
+        collection, existing, source = collection_of(self._found), self._found.object, self._source
         nothing = Written(0, 0, None)
         if self._content is None:
             member = member_of(self._found)
             delete = Delete(collection, member.name, ObjectState(member.id, member.revision))
-            return delete, Put(False, member.etag, False, nothing)
+            return (delete,), Put(False, member.etag, False, nothing)
         stored = self._plan.with_statuses(statuses, self._change.directory)
         content = self._content
         if stored is not None and stored.text != content.text:
             content = await self._objects.content(collection, stored.text.encode(), existing, known)
         if content.scheduling.role is not SchedulingRole.NONE:
             content = replace(content, schedule_tag=new_schedule_tag())
-        write = await self._objects.put_of(collection, self._found.name, content, existing)
+        if source is None:
+            writes: tuple[Write, ...] = (await self._objects.put_of(collection, self._found.name, content, existing),)
+        else:
+            writes = await moving_writes(self._objects, self._found, source, content)
         as_sent = content.text == self._content.text
-        return write, Put(existing is None, content.etag, as_sent, nothing, content.schedule_tag)
+        return writes, Put(existing is None, content.etag, as_sent, nothing, content.schedule_tag)
 
     def _remembered(self, mailbox: Mailbox | None) -> tuple[tuple[Remember, ...], tuple[Reset, ...]]:
         """What the owner's home knows afterwards, if it is to be stored; and when attendees were asked anew."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeGuard
 
@@ -21,6 +21,7 @@ from server.domain.changes import (
     ChangeSet,
     CopyMembers,
     Delete,
+    ObjectState,
     Put,
     Remember,
     SetPersonal,
@@ -121,7 +122,7 @@ class MemberWrites(Writing):
         )
 
     def _steps(self, changes: ChangeSet) -> list[_Step]:
-        """The statements of a set; those that only delete come first."""
+        """The statements of a set: those that only delete come first, then moves, for a put can follow its move."""
         writes = changes.writes
         moves = _moves(writes)
         steps = [
@@ -130,7 +131,7 @@ class MemberWrites(Writing):
             if index not in moves.values()
         ]
         if len(steps) > 1:
-            steps.sort(key=lambda step: 2 if isinstance(step.write, Book) else not isinstance(step.write, Delete))
+            steps.sort(key=_order)
         return steps
 
     async def _alone(self, index: int, made: Statement, changes: ChangeSet) -> asyncpg.Record:
@@ -189,8 +190,18 @@ class MemberWrites(Writing):
     async def _one_by_one(self, changes: ChangeSet, steps: list[_Step]) -> list[asyncpg.Record]:
         """One transaction of several statements."""
         quota, booked = changes.limits.quota_bytes, [step for step in steps if isinstance(step.write, Book)]
+        rows: list[asyncpg.Record] = []
+        moved: dict[ObjectState, ObjectState] = {}
         async with self._holding(changes) as connection:
-            rows = [await _make(connection, step, quota) for step in steps if not isinstance(step.write, Book)]
+            for step in steps:
+                if isinstance(step.write, Book):
+                    continue
+                if step.write.expected in moved:
+                    write = replace(step.write, expected=moved[step.write.expected])
+                    step = replace(step, write=write, statement=statement(write, changes, self._restore_days))
+                rows.append(await _make(connection, step, quota))
+                if step.deletion is not None:
+                    moved[_stored_in(step.write).state] = ObjectState(rows[-1][1], rows[-1][0])
             return [*rows, *(await _book(connection, booked, quota)).values()]
 
     @contextlib.asynccontextmanager
@@ -274,6 +285,15 @@ def _of(index: int | None, error: BaseException) -> BaseException:
     return error
 
 
+def _order(step: _Step) -> int:
+    """The place of a statement in its set."""
+    if isinstance(step.write, Book):
+        return 3
+    if isinstance(step.write, Delete):
+        return 0
+    return 2 if step.deletion is None else 1
+
+
 def _rests_on_nothing_else(changes: ChangeSet) -> bool:
     """Whether a set compares no states other than those of its writes: then it may be one statement."""
     return not changes.unchanged and not changes.remembered
@@ -346,6 +366,13 @@ def _objects(changes: ChangeSet) -> list[tuple[int, int, int, int | None]]:
         if write.expected is not None:
             found[write.expected.id, write.collection.home_id] = write.expected.revision, index
     return sorted((id_, home_id, *state) for (id_, home_id), state in found.items())
+
+
+def _stored_in(move: Write) -> StoredContent:
+    """What a move puts."""
+    assert isinstance(move, Put)
+    assert isinstance(move.content, StoredContent)
+    return move.content
 
 
 def _stored(writes: tuple[Write, ...]) -> Iterator[tuple[int, StoredContent]]:

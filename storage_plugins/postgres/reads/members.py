@@ -124,6 +124,18 @@ SCHEDULING_OBJECT = (
 )
 """Arguments: the home of the members, the home that shows the collection, the UID."""
 
+HAS_MOVED = """
+    select exists (
+        select from object t
+        join object o
+            on o.home_id = t.home_id and o.uid = t.uid and o.scheduling in (1, 2) and o.deleted_revision is null
+        join collection c on c.home_id = o.home_id and c.id = o.collection_id and c.deleted_at is null
+        where t.home_id = $1 and t.collection_id = $2 and t.name = $3 and t.deleted_revision is not null
+          and t.deleted_at > clock_timestamp() - $4::interval
+    )
+"""
+"""Arguments: home, collection and name of the removed member, within what time."""
+
 _UIDS = "select o.id, o.uid from object o where o.home_id = $1 and o.collection_id = $2 and o.deleted_revision is null"
 
 

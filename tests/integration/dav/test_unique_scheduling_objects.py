@@ -34,10 +34,16 @@ async def refused(person: Person, method: str, path: str, where: str, body: str 
     assert f"<D:href>{where}</D:href>" in reply.text
 
 
-async def test_put(person: Person, work: str) -> None:
+def of_another(person: Person, uid: str) -> str:
+    """A meeting to which somebody elsewhere invites the person."""
+    people = "ORGANIZER:mailto:others@example.com", f"ATTENDEE;PARTSTAT=NEEDS-ACTION:urn:x-uid:{person.uid}"
+    return event(uid, "Meeting", *people)
+
+
+async def test_put_with_another_organizer(person: Person, work: str) -> None:
     held = f"{person.calendar}a b.ics".replace(" ", "%20")
     await person.has(held, meeting(person, "1"))
-    text = meeting(person, "1")
+    text = of_another(person, "1")
     await refused(person, "PUT", f"{work}b.ics", held, text, Content_Type="text/calendar")
     assert not await person.exists(f"{work}b.ics")
     # the other way round
@@ -50,7 +56,7 @@ async def test_put(person: Person, work: str) -> None:
 async def test_the_answer_is_in_the_form_of_the_request(person: Person, work: str) -> None:
     await person.has(f"{person.calendar}a.ics", meeting(person, "1"))
     home = f"/calendars/users/{person.name}/"
-    text = meeting(person, "1")
+    text = of_another(person, "1")
     await refused(person, "PUT", f"{home}w%C3%B6rk/b.ics", f"{home}calendar/a.ics", text, Content_Type="text/calendar")
 
 

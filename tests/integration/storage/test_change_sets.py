@@ -152,6 +152,25 @@ async def test_a_move_beside_other_writes(storage, person, new_person):
     assert ("a", written[1].revision) in [tuple(row) for row in rows]
 
 
+async def test_a_put_replaces_what_its_set_moves(storage, person, new_person):
+    """The id stays; a writer that knew the state from before the move conflicts."""
+    other = await new_person()
+    here, there = await person.collection("calendar"), await person.collection("tasks")
+    made = await storage.put_object(here, "a", content("a", occurrences=3), None, LIMITS, CAUSE)
+    stored = StoredContent(here, "a", state(made))
+    follows = put(there, "b", "a", state(made), text="after")
+    beside = put(await other.collection(), "x")
+    deletion = Delete(here, "a", state(made))
+    written = await storage.apply(change(follows, beside, Put(there, "b", stored, None, keep_id=True), deletion))
+    assert written[0].id == written[2].id == written[3].id == made.id
+    assert written[0].revision > written[2].revision > written[3].revision
+    assert await names(storage, here) == []
+    rows = await storage.members(there, ("name", "id", "revision", "text"), after=None, limit=9)
+    assert [tuple(row) for row in rows] == [("b", made.id, written[0].revision, "after")]
+    with pytest.raises(WriteConflict):
+        await storage.apply(change(follows))
+
+
 async def test_a_move_sets_dead_properties_too(storage, person):
     calendar = await person.collection()
     made = await storage.put_object(calendar, "a", content("a"), None, LIMITS, CAUSE)

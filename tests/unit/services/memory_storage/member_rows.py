@@ -94,6 +94,7 @@ class MemberRows:
             row,
             revision=revision,
             deleted_revision=revision,
+            removed_at=at,
             neutral_etag=row.neutral_etag if row.neutral_text is None else None,
             neutral_text=None,
         )

@@ -69,16 +69,22 @@ class MemberSets(SingleWrites, Bookings):
                 done = dict(zip(plain, made, strict=True)) | self._book_all(writes)
                 return tuple(done[index] for index in range(len(writes)))
             steps = [index for index in plain if index not in moves.values()]
-            steps.sort(key=lambda index: not isinstance(writes[index], Delete))
+            steps.sort(key=lambda index: 0 if isinstance(writes[index], Delete) else 2 - (index in moves))
             if len(steps) > 1 or len(plain) < len(writes) or changes.unchanged or changes.remembered:
                 self._hold(changes)
             written: dict[int, Written] = {}
+            moved: dict[ObjectState, ObjectState] = {}
             for index in steps:
+                write = writes[index]
+                if write.expected in moved and not isinstance(write, Book):
+                    write = replace(write, expected=moved[write.expected])
                 try:
-                    written[index] = self._make(writes[index], changes.limits, written, moves.get(index))
+                    written[index] = self._make(write, changes.limits, written, moves.get(index))
                 except KoyomiError as error:
                     error.write = index
                     raise
+                if index in moves and isinstance(write, Put) and isinstance(write.content, StoredContent):
+                    moved[write.content.state] = ObjectState(written[index].id, written[index].revision)
             written |= self._book_all(writes)
             return tuple(written[index] for index in range(len(writes)))
 

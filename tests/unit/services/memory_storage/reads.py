@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from server.calendar.attendance import address_keys
@@ -232,6 +232,12 @@ class MemoryReads:
                 ]
                 return SchedulingObject(row.id, row.collection_id, shown[0] if shown else None, row.name)
         return None
+
+    async def has_moved(self, collection: Collection, name: str, within: timedelta) -> bool:
+        gone = self.tables.named(collection.id, name)
+        if gone is None or gone.removed_at is None or gone.removed_at <= self.tables.clock() - within:
+            return False
+        return await self.scheduling_object(collection, gone.content.uid) is not None
 
     async def addressed(self, search: AddressSearch) -> Sequence[AddressedPrincipal]:
         return [

@@ -119,6 +119,7 @@ class SingleWrites(MemberRows):
                 id=tables.new_id(),
                 revision=revision,
                 deleted_revision=revision,
+                removed_at=at,
                 properties={},
                 restorable=False,
                 neutral_etag=None,

@@ -131,6 +131,7 @@ class ObjectRow:
     modified_at: datetime
     properties: Mapping[str, str] = field(default_factory=dict)
     deleted_revision: int | None = None
+    removed_at: datetime | None = None
     restorable: bool = True
     """False for the tombstone that a move leaves: it has no text."""
     underived: bool = False
