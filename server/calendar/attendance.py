@@ -1,34 +1,53 @@
-"""Whether the owner of a calendar attends an event (RFC 5545 §3.2.12)."""
+"""Calendar user addresses as they are compared (RFC 6638 §2.4.1), and whether the owner of a calendar attends an event
+(RFC 5545 §3.2.12)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from urllib.parse import unquote
 
 from server.calendar.component import Component
 from server.calendar.contentline import Property
+from server.domain.principals import name_key
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""Stable ids that have an address `urn:uuid:`, too."""
 
 _PRINCIPALS = "/principals/"
+_SCHEMES = ("mailto:", "urn:", "http:", "https:", "tel:", "sip:", "ldap:")
 
 
 def address_key(address: str) -> str:
     """A calendar user address as it is compared.
 
-    Case does not count. Of the URL of a principal only the stable id or the name counts: no two principals have one
-    name, whatever their kind.
+    Case does not count, nor do escapes, slashes and header fields of a `mailto:`. An address without a scheme that
+    holds `@` is a mail address. Of the URL of a principal only the stable id or the name counts, not the host: no two
+    principals have one name, whatever their kind.
     """
-    plain = address.strip().casefold()
+    plain = address.strip().strip("<>\"'").strip()
+    lower = plain.lower()
+    if lower.startswith("mailto:"):
+        return _mail_key(plain[len("mailto:") :].partition("?")[0])
+    if "@" in plain and not lower.startswith(_SCHEMES) and "/" not in plain:
+        return _mail_key(plain)
+    plain = plain.casefold()
     _, found, path = plain.partition(_PRINCIPALS)
     folder, _, name = unquote(path).strip("/").partition("/")
     if not found or not name:
         return plain
-    return f"uid:{name}" if folder == "__uids__" else f"name:{name}"
+    return f"uid:{name.casefold()}" if folder == "__uids__" else f"name:{name_key(name)}"
+
+
+def _mail_key(address: str) -> str:
+    return f"mailto:{name_key(unquote(address).strip().lstrip('/'))}"
 
 
 def address_keys(uid: str, name: str, emails: Iterable[str]) -> frozenset[str]:
-    """The addresses of a principal, as `declined` takes them."""
-    plain = (f"urn:x-uid:{uid}", f"uid:{uid}", f"name:{name}", *(f"mailto:{email}" for email in emails))
-    return frozenset(address.casefold() for address in plain)
+    """The addresses of a principal by `address_key`: by mail, by the stable id, and by both paths."""
+    kinds = ("urn:x-uid:", "urn:uuid:", "uid:") if UUID.fullmatch(uid) else ("urn:x-uid:", "uid:")
+    ids = (f"{kind}{uid.casefold()}" for kind in kinds)
+    return frozenset((*ids, f"name:{name_key(name)}", *(f"mailto:{name_key(email)}" for email in emails)))
 
 
 def has_declined(component: Component) -> bool:

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from server.calendar.attendance import address_key
 from server.calendar.personal import is_personal
 from server.domain.errors import AttendeeChangeRefused
 from server.itip.audience import SHARED_X_PROPERTIES
-from server.itip.calendar_users import normalised
 from server.itip.change import Change
 from server.itip.comparison import same_rules, same_times
 from server.itip.instances import derived, excluded, master_instance, with_exdates
@@ -188,9 +188,9 @@ class _Merge:
         """The attendee's own ATTENDEEs, by the identity of the stored line, with the answer of the app."""
         sent = attendee_lines(app, self._owner, self._directory)
         stored = attendee_lines(before, self._owner, self._directory)
-        known = {normalised(line.value): partstat(line) for line in stored}
+        known = {address_key(line.value): partstat(line) for line in stored}
         # Who is invited by two addresses answers once, by either.
-        changed = next((line for line in sent if partstat(line) != known.get(normalised(line.value))), None)
+        changed = next((line for line in sent if partstat(line) != known.get(address_key(line.value))), None)
         if changed is None:
             return {}
         answer = partstat(changed)

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from server.calendar.attendance import address_key
-from server.domain.principals import name_key
 from server.itip.scheduling_object import SchedulingObject
-
-_SCHEMES = ("mailto:", "urn:", "http:", "https:", "tel:", "sip:", "ldap:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +19,7 @@ class CalendarUser:
     """A person, room or group here, or an address elsewhere."""
 
     key: str
-    """Equal for all addresses of one calendar user: `principal:ID` here, else the normalised address."""
+    """Equal for all addresses of one calendar user: `principal:ID` here, else the address by `address_key`."""
     address: str
     """The address to write where an app wrote one that only this server understands: `mailto:`, or `urn:x-uid:`."""
     principal_id: int | None = None
@@ -63,23 +59,6 @@ def here(
     return CalendarUser(f"principal:{principal_id}", written, principal_id, known, cn, cutype)
 
 
-def normalised(address: str) -> str:
-    """A calendar user address as it is compared.
-
-    Case does not count, nor do escapes, slashes and header fields of a `mailto:`, nor the host and the form of the URL
-    of a principal. An address without a scheme that holds `@` is a mail address.
-    """
-    plain = address.strip().strip("<>\"'").strip()
-    lower = plain.lower()
-    if lower.startswith("mailto:"):
-        mail = plain[len("mailto:") :].partition("?")[0]
-    elif "@" in plain and not lower.startswith(_SCHEMES) and "/" not in plain:
-        mail = plain
-    else:
-        return address_key(plain)
-    return f"mailto:{name_key(unquote(mail).strip().lstrip('/'))}"
-
-
 class Directory:
     """Who the addresses of some objects are.
 
@@ -90,14 +69,14 @@ class Directory:
         self._known: dict[str, CalendarUser] = {}
         for user in users:
             for address in (*user.addresses, user.address):
-                self._known.setdefault(normalised(address), user)
+                self._known.setdefault(address_key(address), user)
         self._found: dict[str, CalendarUser] = {}
 
     def user(self, address: str) -> CalendarUser:
         """The calendar user of an address as written; one elsewhere where nobody here has it."""
         found = self._found.get(address)
         if found is None:
-            key = normalised(address)
+            key = address_key(address)
             found = self._known.get(key)
             if found is None:
                 found = CalendarUser(key, address.strip())

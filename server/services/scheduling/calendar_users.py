@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from server.calendar.attendance import UUID, address_key
 from server.domain.principals import Principal, PrincipalKind
-from server.itip.calendar_users import CalendarUser, Directory, here, normalised
+from server.itip.calendar_users import CalendarUser, Directory, here
 from server.storage.scheduling import AddressedPrincipal, AddressSearch, Scheduling
 
 CUTYPES: dict[PrincipalKind, str] = {
@@ -18,7 +18,6 @@ CUTYPES: dict[PrincipalKind, str] = {
 }
 """CUTYPE of the kinds of principals (RFC 5545 §3.2.3)."""
 _URNS = ("urn:x-uid:", "urn:uuid:")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 async def directory_of(storage: Scheduling, addresses: Iterable[str]) -> Directory:
@@ -41,7 +40,7 @@ def search_of(addresses: Iterable[str]) -> AddressSearch:
     names: set[str] = set()
     emails: set[str] = set()
     for address in addresses:
-        key = normalised(address)
+        key = address_key(address)
         kind, _, value = key.partition(":")
         if kind == "mailto":
             emails.add(value)
@@ -69,7 +68,7 @@ def calendar_user(found: AddressedPrincipal) -> CalendarUser:
 def addresses_of(principal: Principal) -> tuple[list[str], list[str]]:
     """The calendar user addresses of a principal, the paths excepted: `mailto:`, and by the stable id."""
     ids = [f"urn:x-uid:{principal.uid}"]
-    if _UUID.fullmatch(principal.uid):
+    if UUID.fullmatch(principal.uid):
         ids.append(f"urn:uuid:{principal.uid}")
     return [f"mailto:{email}" for email in principal.emails], ids
 

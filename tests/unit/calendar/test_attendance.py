@@ -35,7 +35,11 @@ START = "DTSTART:20260101T000000Z"
         ("/calendars/users/cyrus/", False),
         ("mailto:cyrus@example.org", False),
         ("mailto:", False),
-        ("cyrus@example.com", False),
+        ("cyrus@example.com", True),
+        ("mailto:cyrus%40example.com", True),
+        ("mailto://cyrus@example.com?subject=x", True),
+        ("<mailto:cyrus@example.com>", True),
+        ("urn:uuid:0f3c", False),
         ("", False),
     ],
 )

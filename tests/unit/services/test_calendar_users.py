@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from server.calendar.attendance import address_keys
+from server.calendar.component import parse_calendar
+from server.calendar.roles import scheduling
 from server.domain.principals import Principal
+from server.domain.scheduling import SchedulingRole
+from server.itip.calendar_users import Directory
 from server.services.scheduling.calendar_users import addresses_of, calendar_user, directory_of, search_of
 from server.storage.directory import PrincipalChange
 from server.storage.scheduling import AddressedPrincipal
-from tests.unit.services.world import INSTALLATION, World
+from tests.unit.services.world import INSTALLATION, World, event
 
 UID = "6423F94A-6B76-4A3A-815B-D52CFD77935D"
 ADA = Principal(
@@ -38,6 +43,32 @@ ROOM = Principal(8, "oak", "room", "oak", "", (), frozenset(), disabled=False, c
 def test_what_an_address_names(address: str, uids: set[str], names: set[str], emails: set[str]) -> None:
     search = search_of([address])
     assert (search.uids, search.names, search.emails) == (uids, names, emails)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mailto:ada@example.com",
+        "MAILTO:Ada@Example.ORG",
+        "mailto:ada%40example.com",
+        "mailto://ada@example.com?subject=x",
+        "ada@example.com",
+        "mailto:Countess@example.com",
+        f"urn:x-uid:{UID.lower()}",
+        f"URN:UUID:{UID}",
+        f"/principals/__uids__/{UID}/",
+        "/principals/individual/Ada",
+        "https://example.com/dav/principals/individual/%61da/",
+    ],
+)
+def test_the_directory_and_the_role_of_an_object_understand_the_same_addresses(address: str) -> None:
+    user = calendar_user(AddressedPrincipal(ADA, ("countess@example.com",)))
+    owner = address_keys(ADA.uid, ADA.name, (*ADA.emails, "countess@example.com"))
+    assert Directory([user]).user(address) is user
+    organized = parse_calendar(event("m", f"ORGANIZER:{address}"))
+    attended = parse_calendar(event("m", "ORGANIZER:mailto:ben@example.com", f"ATTENDEE:{address}"))
+    assert scheduling(organized, owner).role is SchedulingRole.ORGANIZER
+    assert scheduling(attended, owner).role is SchedulingRole.ATTENDEE
 
 
 def test_a_principal_as_a_calendar_user() -> None:
