@@ -125,10 +125,10 @@ def may_deliver(sender: Principal, inbox: Collection, grants: Grants, need: Priv
 
 
 def may_send(viewer: Principal | None, owner: Principal | None, grants: Grants) -> bool:
-    """Whether a person's changes of another's scheduling objects send messages in the owner's name (RFC 6638 §6.2).
+    """Whether a person sends any messages in the name of the owner of a calendar (RFC 6638 §6.2), as far as grants on
+    the calendar say: write delegates do.
 
-    `grants` are those of the owner's calendar home. Write delegates may; an access control list of the outbox concerns
-    requests for busy times only.
+    Of others, the access control list of the owner's outbox decides.
     """
     if viewer is None or relation(viewer, owner) != "other":
         return True

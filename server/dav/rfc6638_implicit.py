@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from server.dav.core.request import Request
 from server.dav.core.resource import home_href
 from server.domain.errors import AccessDenied
-from server.domain.privileges import Privilege
+from server.domain.privileges import SENDING
 from server.services.lookup import Found
 from server.services.scheduling.implicit import Sent
 
@@ -28,7 +28,7 @@ def sending(request: Request, found: Found) -> Iterator[None]:
     try:
         yield
     except AccessDenied as error:
-        if error.privilege != Privilege.SCHEDULE_SEND or found.owner is None:
+        if error.privilege not in SENDING or found.owner is None:
             raise
         by_uid = request.path.segments[1] == "__uids__"
         raise AccessDenied(f"{home_href(found.owner, 'calendar', by_uid)}outbox/", error.privilege) from None

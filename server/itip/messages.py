@@ -25,6 +25,10 @@ class Method(StrEnum):
     DECLINECOUNTER = "DECLINECOUNTER"
 
 
+FROM_ATTENDEES = frozenset({Method.REPLY, Method.REFRESH, Method.COUNTER})
+"""Methods of messages to an organizer (RFC 6638 Appendix A); the others come from one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message to one calendar user."""

@@ -17,7 +17,7 @@ from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
 from server.domain.values import value
 from server.itip.calendar_users import Directory
-from server.itip.messages import Message, Method, Reset
+from server.itip.messages import FROM_ATTENDEES, Message, Method, Reset
 from server.itip.receiving import receive
 from server.itip.reception import DELIVERED, Memory, Received, with_answers
 from server.itip.scheduling_object import SchedulingObject, read_object
@@ -43,7 +43,6 @@ MAX_REMOVED = 10
 
 _DELIVERED = "d-"
 """Begins the Schedule-Tag of what the server alone has written, until an app writes the object."""
-_FROM_ATTENDEES = frozenset({Method.REPLY, Method.REFRESH, Method.COUNTER})
 
 
 @value
@@ -222,7 +221,7 @@ def is_delivered(member: Object) -> bool:
 
 def _privilege(message: Message) -> Privilege:
     """The privilege on the inbox that a message needs (RFC 6638 §6.1, Appendix A)."""
-    if message.method in _FROM_ATTENDEES:
+    if message.method in FROM_ATTENDEES:
         return Privilege.SCHEDULE_DELIVER_REPLY
     return Privilege.SCHEDULE_DELIVER_INVITE
 

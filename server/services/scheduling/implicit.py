@@ -25,7 +25,7 @@ from server.domain.errors import (
     WriteConflict,
 )
 from server.domain.limits import Limits
-from server.domain.objects import Collection
+from server.domain.objects import Collection, Target
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
@@ -33,13 +33,13 @@ from server.domain.values import value
 from server.itip.answers import refreshes
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import Change, utc_stamp
-from server.itip.messages import Message, Plan, Reset
+from server.itip.messages import FROM_ATTENDEES, Message, Plan, Reset
 from server.itip.participants import same_organizer
 from server.itip.planning import plan_change
 from server.itip.reception import Rows, after_change, memory_of, resets_of, with_resets
 from server.itip.scheduling_object import read_object
 from server.process.computing import computed
-from server.services.lookup import Found
+from server.services.lookup import Found, Lookup
 from server.services.objects import LARGE, Objects, Put, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling import memory
@@ -122,9 +122,11 @@ class Scheduling:
                 source = await source_of(self.storage, actor, found, held)
                 result = await self._change(actor, found, content, sent, unchanged, source)
         else:
-            # A sharee changes personal parts only: messages are sent in the name of the calendar's owner.
+            # Messages are sent in the name of the calendar's owner: of the owner's meetings a sharee changes personal
+            # parts only. Meetings of others are plain objects there.
+            own = scheduled and {content.scheduling.role, _role(found)} != {SchedulingRole.NONE}
             store = self.objects.store
-            result = await store(actor, found, content, personal_only=scheduled, unchanged=unchanged)
+            result = await store(actor, found, content, personal_only=own, unchanged=unchanged)
         if result.as_sent and not body.isascii() and content.text.encode() != body:
             result = replace(result, as_sent=False)
         return result
@@ -265,8 +267,7 @@ class _Sending:
         mailbox = mailboxes.get(self._owner.id)
         if self._source is None:
             demand_not_held(self._found, self._content, mailbox)
-        if self._plan.messages and not policy.may_send(self._found.viewer, self._owner, self._found.grants):
-            raise AccessDenied("", Privilege.SCHEDULE_SEND)
+        await self._demand_sending()
         remembered, resets = self._remembered(mailbox)
         delivered: dict[str, Delivered] = {}
         for key, each in messages.items():
@@ -279,6 +280,16 @@ class _Sending:
         for key, done in (*delivered.items(), *followed.items()):
             made = made.with_delivery(key, done)
         return made, put
+
+    async def _demand_sending(self) -> None:
+        """Raises `AccessDenied` if the actor may not send the messages in the owner's name (RFC 6638 §6.2)."""
+        if not self._plan.messages or policy.may_send(self._found.viewer, self._owner, self._found.grants):
+            return
+        invite, reply = Privilege.SCHEDULE_SEND_INVITE, Privilege.SCHEDULE_SEND_REPLY
+        needed = sorted({reply if each.method in FROM_ATTENDEES else invite for each in self._plan.messages})
+        target = Target(self._owner.uid, "uid", "calendar", "outbox")
+        outbox = await Lookup(self._storage).find(self._actor, target, needed[0], or_need=needed[-1])
+        outbox.require(*needed)
 
     async def _mailboxes(self, messages: Mapping[str, Sequence[Message]]) -> dict[int, Mailbox]:
         """The mailboxes of recipients, and of the owner, by the id of their principal."""
@@ -377,8 +388,12 @@ def _concerns_scheduling(found: Found, collection: Collection, content: ObjectCo
     """Whether an object is a scheduling object before a put, or after it."""
     if collection.kind != "calendar":
         return False
-    before = SchedulingRole.NONE if found.object is None else found.object.role
-    return before is not SchedulingRole.NONE or content.scheduling.organizer is not None
+    return _role(found) is not SchedulingRole.NONE or content.scheduling.organizer is not None
+
+
+def _role(found: Found) -> SchedulingRole:
+    """The role of the found member; `NONE` of a name that is free."""
+    return SchedulingRole.NONE if found.object is None else found.object.role
 
 
 def owner_of(found: Found) -> Principal:

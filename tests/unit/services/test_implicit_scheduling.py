@@ -169,6 +169,50 @@ async def test_readers_send_nothing(world: World) -> None:
     assert "SUMMARY:Plan" in copy
 
 
+async def test_a_sharee_puts_meetings_of_others_as_plain_objects(world: World) -> None:
+    shared = await world.share("anna/calendar", "cleo")
+    own = (
+        meeting(BEN).replace(f"ORGANIZER:{ANNA}", f"ORGANIZER:{CLEO}").replace(f"ATTENDEE;PARTSTAT=ACCEPTED:{ANNA}", "")
+    )
+    await world.invite("cleo", f"{shared}/own.ics", own)
+    assert await world.names("anna/calendar") == ["own.ics"]
+    assert await copies(world, "ben") == []
+    with pytest.raises(PersonalOnly):
+        await world.invite("cleo", f"{shared}/m.ics", meeting(BEN))
+
+
+async def grant(world: World, path: str, whom: str, *privileges: Privilege) -> None:
+    found = await world.find("cli", path)
+    assert found.collection is not None
+    entry = Ace(found.collection.id, world.ids[whom], True, privileges)
+    owner = path.partition("/")[0]
+    await world.granting.set_acl(await world.actor(owner), await world.find(owner, path), [entry])
+
+
+async def test_the_outbox_says_who_sends_in_the_name_of_its_owner(world: World) -> None:
+    """RFC 6638 §6.2.2, §6.2.3: who writes into a calendar needs CALDAV:schedule-send-invite or -reply, too."""
+    await grant(world, "anna/calendar", "cleo", Privilege.READ, Privilege.WRITE)
+    for privileges in ((), (Privilege.SCHEDULE_SEND_REPLY,), (Privilege.SCHEDULE_SEND_FREE_BUSY,)):
+        await grant(world, "anna/outbox", "cleo", Privilege.READ, *privileges)
+        with pytest.raises(AccessDenied) as denied:
+            await world.invite("cleo", "anna/calendar/m.ics", meeting(BEN))
+        assert denied.value.privilege == Privilege.SCHEDULE_SEND_INVITE
+    await grant(world, "anna/outbox", "cleo", Privilege.SCHEDULE_SEND_INVITE)
+    await world.invite("cleo", "anna/calendar/m.ics", meeting(BEN))
+    (copy,) = await copies(world, "ben")
+    assert "SUMMARY:Plan" in copy
+
+    await grant(world, "ben/calendar", "cleo", Privilege.READ, Privilege.WRITE)
+    await grant(world, "ben/outbox", "cleo", Privilege.SCHEDULE_SEND_INVITE)
+    (name,) = await world.names("ben/calendar")
+    with pytest.raises(AccessDenied) as denied:
+        await world.cancel("cleo", f"ben/calendar/{name}")
+    assert denied.value.privilege == Privilege.SCHEDULE_SEND_REPLY
+    await grant(world, "ben/outbox", "cleo", Privilege.SCHEDULE_SEND)
+    await world.cancel("cleo", f"ben/calendar/{name}")
+    assert "PARTSTAT=DECLINED" in line_of(await world.text("anna", "anna/calendar/m.ics"), "ATTENDEE", BEN)
+
+
 async def test_plain_objects_are_written_as_ever(world: World) -> None:
     put = await world.invite("anna", "anna/calendar/e.ics", event("e"))
     assert put.as_sent
