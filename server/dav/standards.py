@@ -23,6 +23,7 @@ from server.dav.calendarserver import ctag as calendarserver_ctag
 from server.dav.calendarserver import limits as calendarserver_limits
 from server.dav.calendarserver import principal_search as calendarserver_principal_search
 from server.dav.calendarserver import proxy as calendarserver_proxy
+from server.dav.calendarserver import schedule_changes as calendarserver_schedule_changes
 from server.dav.core.registry import Standard
 from server.dav.core.request import Request
 from server.dav.rfc3253 import expand_property as rfc3253_expand_property
@@ -60,5 +61,6 @@ def standards(installation: bytes) -> list[Standard[Request]]:
         calendarserver_limits.STANDARD,
         calendarserver_principal_search.STANDARD,
         calendarserver_proxy.STANDARD,
+        calendarserver_schedule_changes.STANDARD,
         apple_calendar_properties.STANDARD,
     ]

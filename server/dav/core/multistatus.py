@@ -168,6 +168,8 @@ class MemberWriter:
     ) -> None:
         """`every_dead` adds all dead properties that a member has, `names_only` writes no values (DAV:propname)."""
         self.every_dead = every_dead
+        self.live = frozenset(known)
+        """Names of live properties, some of which are stored among the dead ones."""
         self.names_only = names_only
         self.prefix = request.url(collection.href)
         self.minimal = request.minimal
@@ -307,7 +309,8 @@ class MemberWriter:
                 found.append(empty if self.names_only else f"{start}{value}{end}")
         if self.properties_at >= 0:
             stored: Mapping[str, str] = row[self.properties_at] or {}
-            for name in (*self.dead, *(stored if self.every_dead else ())):
+            dead = [name for name in stored if name not in self.live] if self.every_dead else []
+            for name in (*self.dead, *dead):
                 fragment = stored.get(name)
                 if fragment is None:
                     missing.append(names.tags(name)[2])

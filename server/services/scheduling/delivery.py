@@ -17,13 +17,16 @@ from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
 from server.domain.values import value
 from server.itip.calendar_users import Directory
+from server.itip.change import utc_stamp
 from server.itip.messages import FROM_ATTENDEES, Message, Method, Reset
 from server.itip.receiving import receive
 from server.itip.reception import DELIVERED, Memory, Received, with_answers
+from server.itip.schedule_changes import schedule_changes
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.objects import Objects
 from server.services.scheduling import memory
 from server.services.scheduling.default_calendar import Scheduled, default_calendar, make_default_calendar
+from server.services.scheduling.schedule_changes import SCHEDULE_CHANGES, as_property
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
 
@@ -65,6 +68,14 @@ class Letter:
 
 
 @value
+class _Item:
+    """An item of an inbox."""
+
+    message: Message
+    properties: Mapping[str, str]
+
+
+@value
 class Delivered:
     """The delivery of letters to one recipient."""
 
@@ -94,12 +105,13 @@ async def deliver(
     statuses: list[str] = []
     messages: list[Message] = []
     received: list[Received] = []
+    items: list[_Item] = []
     for letter in letters:
         if not _is_taken(letter, mailbox, mailbox.inbox):
             statuses.append(NO_AUTHORITY)
             continue
         try:
-            results, changed, learnt = _received(letter, after, known, directory)
+            results, left, changed, learnt = _received(letter, after, known, directory)
         except InvalidData:
             statuses.append(NOT_ALLOWED)
             continue
@@ -107,8 +119,10 @@ async def deliver(
         after, known = changed, learnt
         messages += letter.messages
         received += results
+        items += left
+    quiet = all(message.quiet or message.method is Method.REPLY for message in messages)
     try:
-        writes = await _writes(storage, objects, mailbox, before, after, messages, received)
+        writes = await _writes(storage, objects, mailbox, before, after, items, keep_tag=quiet)
     except InvalidData:
         return not_delivered(NOT_ALLOWED, len(letters))
     if writes is None:
@@ -136,20 +150,26 @@ def _is_taken(letter: Letter, mailbox: Mailbox, inbox: Collection) -> bool:
 
 def _received(
     letter: Letter, after: SchedulingObject | None, known: memory.Known, directory: Directory
-) -> tuple[list[Received], SchedulingObject | None, memory.Known]:
-    """What each message of a letter does, and the recipient's object and memory afterwards. Raises `InvalidData`."""
+) -> tuple[list[Received], list[_Item], SchedulingObject | None, memory.Known]:
+    """What each message of a letter does and what is left in the inbox, and the recipient's object and memory
+    afterwards. Raises `InvalidData`."""
     if letter.is_new:
         known = memory.Known(Memory())
     received: list[Received] = []
+    items: list[_Item] = []
     for message in letter.messages:
         result = receive(
             message, after, directory, letter.now, memory=known.memory, resets=letter.resets, rows=known.rows
         )
         received.append(result)
-        after = result.object or after
+        before, after = after, result.object or after
+        if result.item:
+            changes = schedule_changes(message, before, after, directory)
+            told = {} if changes is None else {SCHEDULE_CHANGES: as_property(changes, utc_stamp(letter.now))}
+            items.append(_Item(message, told))
         rows = with_answers(known.rows, result.answers) if result.answers else known.rows
         known = memory.Known(result.memory or known.memory, rows)
-    return received, after, known
+    return received, items, after, known
 
 
 async def _writes(
@@ -158,23 +178,22 @@ async def _writes(
     mailbox: Mailbox,
     before: SchedulingObject | None,
     after: SchedulingObject | None,
-    messages: Sequence[Message],
-    received: Sequence[Received],
+    items: Sequence[_Item],
+    *,
+    keep_tag: bool,
 ) -> tuple[Write, ...] | None:
     """The writes of an object and of the items in the inbox; None where there is no calendar for the
     object, and none can be made."""
     writes: list[Write] = []
     if after is not None and after is not before:
-        quiet = all(message.quiet or message.method is Method.REPLY for message in messages)
-        write = await _object(storage, objects, mailbox, after, keep_tag=quiet)
+        write = await _object(storage, objects, mailbox, after, keep_tag=keep_tag)
         if write is None:
             return None
         writes.append(write)
     assert mailbox.inbox is not None
-    items = [message for message, result in zip(messages, received, strict=True) if result.item]
-    for message in items:
-        item = await objects.content(mailbox.inbox, message.text.encode(), None, mailbox.addresses)
-        writes.append(Put(mailbox.inbox, f"{token_hex(16)}.ics", item, None))
+    for item in items:
+        content = await objects.content(mailbox.inbox, item.message.text.encode(), None, mailbox.addresses)
+        writes.append(Put(mailbox.inbox, f"{token_hex(16)}.ics", content, None, properties=item.properties))
     most = min(MAX_ITEMS, objects.write_limits.max_members)
     excess = mailbox.inbox.member_count + len(items) - most if items else 0
     if excess > 0:

@@ -15,16 +15,20 @@ from storage_plugins.postgres.changes import views as view_rows
 from storage_plugins.postgres.changes.member_statements import Statement
 from storage_plugins.postgres.changes.writing import by, call, split
 
-_APPLY = call("koyomi_apply_1", 30)
+_APPLY = call("koyomi_apply_1", 31)
 _APPLY_COPIES = call("koyomi_apply_copies_1", 7)
 _APPLY_PROPERTIES = call("koyomi_apply_properties_1", 5)
 
 
 def is_plain(writes: Sequence[Write]) -> TypeGuard[Sequence[Put | Delete]]:
-    """Whether all writes are deletions, or puts of a given content without dead properties."""
+    """Whether all writes are deletions, or puts of a given content. Only new members may have dead properties."""
     return all(
         isinstance(write, Delete)
-        or (isinstance(write, Put) and not isinstance(write.content, StoredContent) and not write.properties)
+        or (
+            isinstance(write, Put)
+            and not isinstance(write.content, StoredContent)
+            and not (write.properties and write.expected is not None)
+        )
         for write in writes
     )
 
@@ -105,6 +109,7 @@ def statement(writes: Sequence[Put | Delete], changes: ChangeSet, restore_days: 
             for alarm in view.alarms
         ]
         or None,
+        {str(number): dict(put.properties) for number, put, _ in puts if put.properties} or None,
         changes.limits.quota_bytes,
         sorted(changes.graced),
         changes.limits.max_members,

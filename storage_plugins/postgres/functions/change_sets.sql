@@ -39,6 +39,8 @@ create or replace function koyomi_apply_1(
     -- have a "write", too.
     p_view_writes integer[], p_viewers bigint[], p_view_etags text[], p_view_sizes integer[], p_view_personal text[],
     p_view_texts text[], p_view_busy jsonb, p_view_alarms jsonb,
+    -- Dead properties of new members, by the number of their write; null: none.
+    p_properties jsonb,
     -- The quota of homes whose principal has none of its own, and the homes that may use a tenth more than theirs.
     p_quota_bytes bigint, p_graced bigint[], p_max_members integer, p_restore_days integer,
     p_principal_id bigint, p_origin text, p_request_id text
@@ -326,7 +328,7 @@ begin
                 uid = w.uid, component = w.component, etag = w.etag, schedule_tag = w.schedule_tag,
                 time_key = w.time_key, derived = w.derived, tzids = w.tzids, recurrence = w.recurrence,
                 summary = w.summary, scheduling = coalesce(w.scheduling, 0), organizer = w.organizer,
-                sequence = coalesce(w.sequence, 0), properties = null, text = p_texts[w.n + 1],
+                sequence = coalesce(w.sequence, 0), properties = p_properties -> w.n::text, text = p_texts[w.n + 1],
                 neutral_etag = w.neutral_etag, neutral_text = p_neutral_texts[w.n + 1], neutral_busy = w.neutral_busy,
                 endless = coalesce(w.endless, false), span_start = w.span_start, span_end = w.span_end,
                 expanded_from = w.expanded_from, expanded_until = w.expanded_until
@@ -338,13 +340,14 @@ begin
         insert into object (
             home_id, collection_id, id, created_revision, revision, created_at, modified_at, size, endless, name, uid,
             component, etag, schedule_tag, time_key, derived, span_start, span_end, expanded_from, expanded_until,
-            tzids, recurrence, summary, scheduling, organizer, sequence, text, neutral_etag, neutral_text, neutral_busy
+            tzids, recurrence, summary, scheduling, organizer, sequence, properties, text, neutral_etag, neutral_text,
+            neutral_busy
         )
         select w.home_id, w.collection_id, v_ids[w.n + 1], v_revisions[w.n + 1], v_revisions[w.n + 1], v_now, v_now,
                w.size, coalesce(w.endless, false), w.name, w.uid, w.component, w.etag, w.schedule_tag, w.time_key,
                w.derived, w.span_start, w.span_end, w.expanded_from, w.expanded_until, w.tzids, w.recurrence, w.summary,
-               coalesce(w.scheduling, 0), w.organizer, coalesce(w.sequence, 0), p_texts[w.n + 1],
-               w.neutral_etag, p_neutral_texts[w.n + 1], w.neutral_busy
+               coalesce(w.scheduling, 0), w.organizer, coalesce(w.sequence, 0), p_properties -> w.n::text,
+               p_texts[w.n + 1], w.neutral_etag, p_neutral_texts[w.n + 1], w.neutral_busy
         from unnest(v_writes) as w
         where w.id is null and w.n not in (select r.n from reused r);
     end if;

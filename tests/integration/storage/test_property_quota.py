@@ -73,6 +73,32 @@ async def test_of_objects_that_are_deleted_in_a_set(storage, person):
     await assert_consistent(storage)
 
 
+async def test_of_objects_that_are_made_in_a_set(storage, person):
+    """Also over the name of a deleted one, whose properties are kept."""
+    calendar, old = await with_property(storage, person, "a", 300)
+    await storage.apply(ChangeSet((Delete(calendar, "a", old),), LIMITS, CAUSE))
+    assert await counted(person) == (0, 310)
+    writes = (
+        Put(calendar, "a", content("a", "x"), None, properties={NAME: str(sized(100).properties[NAME])}),
+        Put(calendar, "b", content("b", "xx"), None, properties={NAME: str(sized(200).properties[NAME])}),
+        Put(calendar, "c", content("c", "xxx"), None),
+    )
+    await storage.apply(ChangeSet(writes, LIMITS, CAUSE))
+    assert await counted(person) == (306, 310)
+    rows = await storage.members(calendar, ("name", "properties"), after=None, limit=10)
+    assert [(name, found and len(found[NAME])) for name, found in rows] == [
+        ("a", len(str(writes[0].properties[NAME]))),
+        ("b", len(str(writes[1].properties[NAME]))),
+        ("c", None),
+    ]
+    await assert_consistent(storage)
+    small = replace(LIMITS, quota_bytes=400)
+    more = Put(calendar, "d", content("d", "x"), None, properties={NAME: str(sized(200).properties[NAME])})
+    with pytest.raises(QuotaExceeded) as caught:
+        await storage.apply(ChangeSet((Put(calendar, "e", content("e", "x"), None), more), small, CAUSE))
+    assert caught.value.write == 1
+
+
 async def test_of_copies_and_moves(storage, person, new_person):
     other = await new_person()
     calendar, now = await with_property(storage, person)
