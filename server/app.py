@@ -117,7 +117,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
         tracing = Tracing() if settings.log.traces else None
         access = PostgresAccess(storage)
         try:
-            lookup = Lookup(storage)
+            lookup = Lookup(storage, asked_by_all=settings.scheduling.free_busy_for_everyone)
             monitoring = Monitoring(Health(PostgresHealth(storage), PostgresJobs(storage.database)), metrics, lookup)
             objects = Objects(storage, settings.limits.values)
             site = Site(

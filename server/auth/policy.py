@@ -34,7 +34,9 @@ SHAREABLE: frozenset[CollectionKind] = frozenset({"calendar", "addressbook"})
 GRANTABLE: frozenset[CollectionKind] = SHAREABLE | {"inbox", "outbox"}
 """Kinds of collections that have an access control list."""
 EVERYONE_DELIVERS = Ace(0, "authenticated", True, (Privilege.SCHEDULE_DELIVER,))
-"""The last entry of the list of every inbox (RFC 6638 §6.1); an entry of the list before it can deny the same."""
+"""The last entry of the list of an inbox (`for_everyone`)."""
+EVERYONE_INVITES = Ace(0, "authenticated", True, (Privilege.SCHEDULE_DELIVER_INVITE, Privilege.SCHEDULE_DELIVER_REPLY))
+"""In its place where the installation does not let everyone ask when a person is busy."""
 _AGGREGATES = (Privilege.SCHEDULE_DELIVER, Privilege.SCHEDULE_SEND, Privilege.WRITE, Privilege.ALL)
 _FREE_BUSY = frozenset({Privilege.READ_FREE_BUSY})
 _OWN_ACCOUNT = frozenset({Privilege.READ, Privilege.WRITE_CONTENT})
@@ -83,11 +85,16 @@ def on_home(
 
 
 def on_collection(
-    viewer: Principal | None, owner: Principal | None, collection: Collection, grants: Grants = NO_GRANTS
+    viewer: Principal | None,
+    owner: Principal | None,
+    collection: Collection,
+    grants: Grants = NO_GRANTS,
+    *,
+    asked_by_all: bool = True,
 ) -> Privileges:
     """The privileges of a person on a collection as the home of `owner` shows it, and on each of its members.
 
-    `grants` are those of the home.
+    `grants` are those of the home. `asked_by_all` is as in `for_everyone`.
     """
     who = relation(viewer, owner)
     if viewer is None or who != "other":
@@ -101,8 +108,9 @@ def on_collection(
     if collection.kind in SHAREABLE and collection.rights == "owner":
         found |= _by_sharing(concerned, grants, collection.id)
     if collection.kind in GRANTABLE and collection.rights == "owner":
-        entries = [ace for ace in grants.aces if ace.collection_id == collection.id]
-        found |= _by_acl(concerned, [*entries, EVERYONE_DELIVERS] if collection.kind == "inbox" else entries)
+        entries = _entries(collection, grants)
+        last = [for_everyone(owner, asked_by_all=asked_by_all)] if collection.kind == "inbox" else []
+        found |= _by_acl(concerned, [*entries, *last])
     return privileges.on_collection(collection.kind) & found
 
 
@@ -113,15 +121,36 @@ def acts_for(viewer: Principal | None, owner: Principal | None, grants: Grants) 
     return bool(_by_delegation(grants.groups | {viewer.id}, grants))
 
 
+def for_everyone(owner: Principal | None, *, asked_by_all: bool) -> Ace:
+    """The last entry of the list of an inbox (RFC 6638 §6.1); an entry of the list before it can deny the same.
+
+    `asked_by_all`: whether the installation lets everyone ask when people are busy. Rooms and equipment are asked by
+    all in any case.
+    """
+    is_person = owner is not None and owner.kind not in ("room", "resource")
+    return EVERYONE_INVITES if is_person and not asked_by_all else EVERYONE_DELIVERS
+
+
+def may_ask(asker: Principal, person: Principal, inbox: Collection, grants: Grants, *, asked_by_all: bool) -> bool:
+    """Whether somebody may ask when a person is busy (RFC 6638 §6.1.4).
+
+    `grants` are those of the person's inbox, `asked_by_all` is as in `for_everyone`. Where not everyone may ask,
+    delegates may: they read the calendars themselves.
+    """
+    if asker.is_admin or asker.id == person.id or (not asked_by_all and acts_for(asker, person, grants)):
+        return True
+    last = for_everyone(person, asked_by_all=asked_by_all)
+    return Privilege.SCHEDULE_QUERY_FREE_BUSY in _by_acl(grants.groups | {asker.id}, [*_entries(inbox, grants), last])
+
+
 def may_deliver(sender: Principal, inbox: Collection, grants: Grants, need: Privilege) -> bool:
     """Whether messages in the name of a person may be delivered to somebody else's inbox (RFC 6638 §6.1).
 
-    `need` is one of the privileges in `server.domain.privileges.DELIVERING`, `grants` are those of the inbox.
+    `need` is CALDAV:schedule-deliver-invite or -reply, `grants` are those of the inbox.
     """
     if sender.is_admin:
         return True
-    entries = [ace for ace in grants.aces if ace.collection_id == inbox.id]
-    return need in _by_acl(grants.groups | {sender.id}, [*entries, EVERYONE_DELIVERS])
+    return need in _by_acl(grants.groups | {sender.id}, [*_entries(inbox, grants), EVERYONE_DELIVERS])
 
 
 def may_send(viewer: Principal | None, owner: Principal | None, grants: Grants) -> bool:
@@ -193,6 +222,11 @@ def _by_sharing(concerned: frozenset[int], grants: Grants, collection_id: int) -
     if "read" in rights:
         return READING
     return _FREE_BUSY if rights else NO_PRIVILEGES
+
+
+def _entries(collection: Collection, grants: Grants) -> list[Ace]:
+    """The access control list of a collection."""
+    return [ace for ace in grants.aces if ace.collection_id == collection.id]
 
 
 def _by_acl(concerned: frozenset[int], aces: Iterable[Ace]) -> Privileges:

@@ -35,6 +35,8 @@ class Found:
     collection: Collection | None = None
     object: Object | None = None
     grants: Grants = NO_GRANTS
+    asked_by_all: bool = True
+    """As in `Lookup`."""
 
     @property
     def name(self) -> str:
@@ -67,14 +69,15 @@ class Found:
                 held = policy.on_home(self.viewer, self.owner, target.home, self.grants)
             collection = name = None
         above = Target(target.owner, target.by, target.home, name)
-        return Found(self.viewer, above, held, self.owner, self.home, collection, None, self.grants)
+        return replace(self, target=above, privileges=held, collection=collection, object=None)
 
     def child(self, collection: Collection) -> Found:
         """One of the collections that the found home shows."""
         assert self.target is not None
-        held = policy.on_collection(self.viewer, self.owner, collection, self.grants)
+        asked_by_all = self.asked_by_all
+        held = policy.on_collection(self.viewer, self.owner, collection, self.grants, asked_by_all=asked_by_all)
         target = Target(self.target.owner, self.target.by, self.target.home, collection.name)
-        return Found(self.viewer, target, held, self.owner, self.home, collection, None, self.grants)
+        return replace(self, target=target, privileges=held, collection=collection, object=None)
 
     def as_now(self, home: Home) -> Found:
         """The same home, as it was read again."""
@@ -93,10 +96,15 @@ def principal_as_seen(viewer: Principal | None, principal: Principal) -> Found:
 
 
 class Lookup:
-    """Finds resources."""
+    """Finds resources.
 
-    def __init__(self, storage: Storage) -> None:
+    :param asked_by_all: whether the installation lets everyone ask when people are busy
+        (`server.auth.policy.for_everyone`).
+    """
+
+    def __init__(self, storage: Storage, *, asked_by_all: bool = True) -> None:
         self._storage = storage
+        self.asked_by_all = asked_by_all
 
     async def resolve(self, principal_id: int, target: Target | None, *, text: bool) -> Resolution:
         """Read a principal, to confirm a sign-in, and the resources of a target. The result is `known` of `find`."""
@@ -135,7 +143,8 @@ class Lookup:
         if found.collection is None:
             held = policy.on_home(viewer, found.owner, target.home, found.grants)
         else:
-            held = policy.on_collection(viewer, found.owner, found.collection, found.grants)
+            asked_by_all = self.asked_by_all
+            held = policy.on_collection(viewer, found.owner, found.collection, found.grants, asked_by_all=asked_by_all)
         if held.isdisjoint((Privilege.READ, need, or_need)):
             raise AccessDenied("", need)
         if (
@@ -144,4 +153,14 @@ class Lookup:
             and policy.sees_as_sharee(viewer, found.owner, found.collection, found.grants)
         ):
             found = await self._storage.seen_by(found, viewer.id, text=text)
-        return Found(viewer, target, held, found.owner, found.home, found.collection, found.object, found.grants)
+        return Found(
+            viewer,
+            target,
+            held,
+            found.owner,
+            found.home,
+            found.collection,
+            found.object,
+            found.grants,
+            self.asked_by_all,
+        )

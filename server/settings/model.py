@@ -19,6 +19,7 @@ from server.http.settings import OutgoingSettings
 from server.jobs.settings import RetentionSettings
 from server.observe.settings import LogSettings, MonitoringSettings
 from server.process.settings import NetworkSettings
+from server.services.scheduling.settings import SchedulingSettings
 from server.settings.limits import LimitSettings
 from server.settings.option import Part
 from server.storage.settings import StorageSettings
@@ -35,6 +36,7 @@ class Settings(BaseModel):
     network: NetworkSettings = NetworkSettings()
     sign_in: SignInSettings = SignInSettings()
     limits: LimitSettings = LimitSettings()
+    scheduling: SchedulingSettings = SchedulingSettings()
     outgoing: OutgoingSettings = OutgoingSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()

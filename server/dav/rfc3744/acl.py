@@ -109,7 +109,8 @@ def render(request: Request, resource: Resource) -> str | None:
     if isinstance(resource, InCollection) and resource.collection.kind in policy.GRANTABLE:
         out += _own(request, resource, facts.granted, resource.collection.id)
     if resource.kind is Kind.INBOX:
-        out.append(ace("<D:authenticated/>", policy.EVERYONE_DELIVERS.privileges))
+        last = policy.for_everyone(resource.owner, asked_by_all=resource.found.asked_by_all)
+        out.append(ace("<D:authenticated/>", last.privileges))
     return "".join(out)
 
 

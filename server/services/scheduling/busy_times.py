@@ -133,7 +133,7 @@ class BusyTimes:
                 person = people.get(mailbox.principal_id)
                 if person is None or person.id not in page:
                     continue
-                if _may_ask(asker, person, mailbox):
+                if self._may_ask(asker, person, mailbox):
                     allowed.append(mailbox)
                 else:
                     asked.denied.add(person.id)
@@ -150,6 +150,12 @@ class BusyTimes:
             asked.busy |= {mailbox.principal_id: busy for mailbox, busy in zip(allowed, periods, strict=True)}
         return asked
 
+    def _may_ask(self, asker: Principal, person: Principal, mailbox: Mailbox) -> bool:
+        if mailbox.inbox is None:
+            return False
+        asked_by_all = self._lookup.asked_by_all
+        return policy.may_ask(asker, person, mailbox.inbox, mailbox.grants, asked_by_all=asked_by_all)
+
 
 def _read(body: bytes, max_attendees: int) -> FreeBusyRequest:
     return read_request(decode(body), max_attendees)
@@ -164,14 +170,6 @@ def _within(people: Iterable[Sequence[Principal]], limit: int) -> dict[int, Prin
             break
         found = more
     return found
-
-
-def _may_ask(asker: Principal, person: Principal, mailbox: Mailbox) -> bool:
-    """Whether the access control list of a person's inbox lets somebody ask when the person is busy."""
-    if mailbox.inbox is None:
-        return False
-    need = Privilege.SCHEDULE_QUERY_FREE_BUSY
-    return asker.id == person.id or policy.may_deliver(asker, mailbox.inbox, mailbox.grants, need)
 
 
 def _availability(mailboxes: Iterable[Mailbox]) -> dict[int, InboxAvailability]:

@@ -299,6 +299,30 @@ async def test_only_addresses_of_the_owner_are_the_organizer(person: Person, oth
         assert answers(await post(person, body)) == [(mail(other), "")]
 
 
+async def test_an_installation_where_not_everyone_may_ask(
+    person: Person, other: Person, new_person: NewPerson, serve: Serve
+) -> None:
+    room = await new_person(kind="room")
+    async with serve({"scheduling.free_busy_for_everyone": False}) as served:
+        asking, asked = [served.client(Remote_User=each.name) for each in (person, other)]
+        body = request(person, other, room)
+        reply = await asking("POST", outbox(person), body, Content_Type="text/calendar")
+        assert answers(reply) == [(mail(other), "3.8;No authority"), (mail(room), "")]
+        listed = await asked(
+            "PROPFIND", f"{other.home}inbox/", xml("D:propfind", "<D:prop><D:acl/></D:prop>"), Depth="0"
+        )
+        last = listed.text[listed.text.rindex("<D:authenticated/>") :]
+        assert "schedule-deliver-invite" in last
+        assert "schedule-query-freebusy" not in last
+        grant = f"<D:ace><D:principal><D:href>{person.principal}</D:href></D:principal><D:grant><D:privilege>"
+        grant += "<C:schedule-query-freebusy/></D:privilege></D:grant></D:ace>"
+        assert (await asked("ACL", f"{other.home}inbox/", xml("D:acl", grant))).status == 200
+        reply = await asking("POST", outbox(person), body, Content_Type="text/calendar")
+        assert answers(reply) == [(mail(other), ""), (mail(room), "")]
+        asking.close()
+        asked.close()
+
+
 async def test_limits(person: Person, other: Person, serve: Serve) -> None:
     async with serve({"limits.max_attendees": 10, "limits.max_resource_size": 10_000}) as served:
         client = served.client(Remote_User=person.name)

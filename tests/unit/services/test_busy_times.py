@@ -16,6 +16,7 @@ from server.domain.grants import Ace
 from server.domain.limits import Limits
 from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
+from server.services.lookup import Lookup
 from server.services.scheduling import busy_times
 from server.services.scheduling.busy_times import Answered, BusyTimes
 from server.services.time import free_busy
@@ -54,9 +55,10 @@ def mask(uid: str) -> tuple[str, ...]:
 class Asking:
     """An installation in which people ask each other."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, asked_by_all: bool = True) -> None:
         self.world = World(limits)
         world = self.world
+        world.lookup = Lookup(world.storage, asked_by_all=asked_by_all)
         self.busy_times = BusyTimes(world.storage, world.access, world.lookup, world.limits, lambda: NOW)
 
     async def add(self, *names: str, **fields: object) -> None:
@@ -68,12 +70,12 @@ class Asking:
         change = RelationChange(self.world.ids[group], members=ids)
         await self.world.directory.write_relations([change], INSTALLATION.cause)
 
-    async def deny(self, owner: str, whom: str) -> None:
-        """Let somebody not ask when the owner is busy."""
+    async def deny(self, owner: str, whom: str, *, grants: bool = False) -> None:
+        """Let somebody not ask when the owner is busy, or let them with `grants`."""
         inbox = await self.world.find("cli", f"{owner}/inbox")
         assert inbox.home is not None
         assert inbox.collection is not None
-        ace = Ace(inbox.collection.id, self.world.ids[whom], False, (Privilege.SCHEDULE_QUERY_FREE_BUSY,))
+        ace = Ace(inbox.collection.id, self.world.ids[whom], grants, (Privilege.SCHEDULE_QUERY_FREE_BUSY,))
         await self.world.access.set_acl(inbox.home, inbox.collection, [ace], INSTALLATION.cause)
 
     async def share(self, path: str, whom: str) -> None:
@@ -140,6 +142,27 @@ async def test_the_inbox_decides_who_may_ask(asking: Asking) -> None:
     assert await asking.busy(request("bob", "cid")) == ["3.8;No authority", ""]
     assert await asking.busy(request("bob", organizer="cid"), "cid") == [NINE]
     assert await asking.busy(request("bob", organizer="bob"), "bob") == [NINE]
+
+
+async def test_an_installation_may_let_only_those_ask_to_whom_it_is_granted() -> None:
+    asking = Asking(asked_by_all=False)
+    await asking.add("ann", "bob", "cid", "dora", "boss")
+    await asking.add("oak", "beamer", kind="room")
+    await asking.deny("bob", "ann", grants=True)
+    await asking.deny("beamer", "ann")
+    delegates = frozenset({asking.world.ids["ann"]})
+    await asking.world.access.set_delegates(asking.world.ids["boss"], "read", delegates, INSTALLATION.cause)
+    denied = "3.8;No authority"
+    asked = request("ann", "bob", "cid", "boss", "oak", "beamer")
+    assert await asking.busy(asked) == ["", "", denied, "", "", denied]
+    assert await asking.busy(request("bob", "cid", "dora", organizer="cid"), "cid") == [denied, "", denied]
+    # Invitations need no grant.
+    inbox = await asking.world.find("dora", "cid/inbox", Privilege.SCHEDULE_DELIVER_INVITE)
+    assert inbox.privileges == {Privilege.SCHEDULE_DELIVER_INVITE, Privilege.SCHEDULE_DELIVER_REPLY}
+    assert (
+        Privilege.SCHEDULE_DELIVER
+        in (await asking.world.find("dora", "oak/inbox", Privilege.SCHEDULE_DELIVER_INVITE)).privileges
+    )
 
 
 async def test_only_who_may_send_asks_and_only_as_the_owner(asking: Asking) -> None:
