@@ -34,6 +34,7 @@ from server.services.principals.people import People
 from server.services.reading import Reading
 from server.services.scheduling.busy_times import BusyTimes
 from server.services.scheduling.implicit import Scheduling
+from server.services.scheduling.splitting import Splitting
 from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.database import DatabaseLimits
@@ -127,6 +128,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 people=People(directory, access),
                 objects=objects,
                 scheduling=Scheduling(storage, objects, settings.limits.values),
+                splitting=Splitting(storage, objects, settings.limits.values),
                 collections=Collections(storage, settings.limits.values),
                 granting=Granting(access),
                 busy_times=BusyTimes(storage, access, lookup, settings.limits.values),

@@ -67,7 +67,7 @@ STANDARD = Standard(
     properties=(Property(dav("add-member"), MADE, _add_member),),
     routes=(
         Route("POST", frozenset({shapes.ADD_MEMBER}), post),
-        Route("POST", shapes.SHAPES - {shapes.ADD_MEMBER, Kind.INBOX, Kind.OUTBOX}, refuse_post),
+        Route("POST", shapes.SHAPES - {shapes.ADD_MEMBER, Kind.INBOX, Kind.OUTBOX, Kind.CALENDAR_OBJECT}, refuse_post),
     ),
     offers=(("POST", MADE),),
 )

@@ -23,6 +23,7 @@ from server.dav.calendarserver import ctag as calendarserver_ctag
 from server.dav.calendarserver import limits as calendarserver_limits
 from server.dav.calendarserver import principal_search as calendarserver_principal_search
 from server.dav.calendarserver import proxy as calendarserver_proxy
+from server.dav.calendarserver import recurrence_split as calendarserver_recurrence_split
 from server.dav.calendarserver import schedule_changes as calendarserver_schedule_changes
 from server.dav.core.registry import Standard
 from server.dav.core.request import Request
@@ -61,6 +62,7 @@ def standards(installation: bytes) -> list[Standard[Request]]:
         calendarserver_limits.STANDARD,
         calendarserver_principal_search.STANDARD,
         calendarserver_proxy.STANDARD,
+        calendarserver_recurrence_split.STANDARD,
         calendarserver_schedule_changes.STANDARD,
         apple_calendar_properties.STANDARD,
     ]

@@ -1,8 +1,8 @@
 """Dividing a series in two: what was before an instance becomes an object of its own (caldav-recursplit).
 
 The object that is divided keeps its UID and what is from the instance on; a new object has what was before it, under a
-UID of its own. The server divides the organizer's object, and the copy of each attendee here at the same instance, so
-that everybody keeps alarms, answers and other parts of their own.
+UID of its own. The server divides the organizer's object, and the copy of each attendee here at the same instance
+(`server.itip.split_copies`), so that everybody keeps alarms, answers and other parts of their own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from server.calendar.contentline import escape_text
 from server.calendar.expand import written_time
 from server.calendar.recurrence_ids import instance_id
 from server.calendar.recurrence_set import recurrence_set
@@ -42,6 +43,20 @@ class Parts:
     """Before the instance, under the new UID."""
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a series is divided, and each copy of it alike."""
+
+    at: str
+    """The instance, as `split_point` gives it for the organizer's object."""
+    uid: str
+    """The UID of the earlier part, not escaped."""
+    related: str
+    """The UID that RELATED-TO names, where an object has none of this kind yet."""
+    sequence: int | None
+    """SEQUENCE of both parts; None leaves it as it is."""
+
+
 def split_point(value: SchedulingObject, rid: str) -> str:
     """The instance at which a series is divided: the next on or after a time.
 
@@ -70,16 +85,12 @@ def split_point(value: SchedulingObject, rid: str) -> str:
     return found[1]
 
 
-def divided(value: SchedulingObject, at: str, uid: str, related: str, sequence: int | None) -> Parts:
+def divided(value: SchedulingObject, split: Split) -> Parts:
     """The parts of a series, or of an attendee's copy of it, divided at an instance.
 
-    :param at: the instance, as `split_point` gives it for the organizer's object.
-    :param uid: that of the earlier part.
-    :param related: the UID that RELATED-TO names, where the object has none of this kind yet.
-    :param sequence: SEQUENCE of both parts; None leaves it as it is.
     :raises InvalidData: for rules and times that cannot be read.
     """
-    point = start_of(at)
+    at, point = split.at, start_of(split.at)
     if point is None:
         raise SplitRefused
     earlier: list[SchedulingComponent] = []
@@ -95,11 +106,11 @@ def divided(value: SchedulingObject, at: str, uid: str, related: str, sequence: 
             kept.append(after)
 
     def marked(component: SchedulingComponent) -> SchedulingComponent:
-        component = _related(component, related)
-        return component if sequence is None else component.with_value("SEQUENCE", str(sequence))
+        component = _related(component, split.related)
+        return component if split.sequence is None else component.with_value("SEQUENCE", str(split.sequence))
 
     def renamed(component: SchedulingComponent) -> SchedulingComponent:
-        return marked(component).with_lines("UID", [made("UID", uid)])
+        return marked(component).with_lines("UID", [made("UID", escape_text(split.uid))])
 
     return Parts(
         value.with_components(map(marked, kept)) if kept else None,

@@ -226,15 +226,19 @@ class Objects:
         content: ObjectContent,
         existing: Object | None,
         properties: Mapping[str, str] = NO_PROPERTIES,
+        *,
+        like: Object | None = None,
     ) -> PutWrite:
         """The write that puts a content in the view of the calendar's owner, with the views of others rendered.
 
-        Raises `WriteConflict` if the member has changed since it was read.
+        :param like: a member of the collection whose personal parts of others a new member takes over.
+        :raises WriteConflict: if one of the members has changed since it was read.
         """
         rendered = None
         if collection.views:
-            stored = await self._stored(collection, existing)
-            personal, based_on = ({}, (0, 0)) if stored is None else (stored.personal, stored.state)
+            stored = await self._stored(collection, existing or like)
+            personal = {} if stored is None else stored.personal
+            based_on = (0, 0) if stored is None or existing is None else stored.state
             owner = await self._owner(collection, stored)
             rendered = await computed(views.views_of, content.text, personal, based_on, None, owner)
         return PutWrite(collection, name, content, state_of(existing), rendered, properties)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from server.services.reading import Reading
     from server.services.scheduling.busy_times import BusyTimes
     from server.services.scheduling.implicit import Scheduling
+    from server.services.scheduling.splitting import Splitting
 
 _NONE: frozenset[str] = frozenset()
 _REPEATED = ("PROPFIND", "REPORT")
@@ -52,6 +53,7 @@ class Site:
     people: People
     objects: Objects
     scheduling: Scheduling
+    splitting: Splitting
     collections: Collections
     granting: Granting
     busy_times: BusyTimes

@@ -186,7 +186,7 @@ async def _writes(
     object, and none can be made."""
     writes: list[Write] = []
     if after is not None and after is not before:
-        write = await _object(storage, objects, mailbox, after, keep_tag=keep_tag)
+        write = await put_object(storage, objects, mailbox, after, keep_tag=keep_tag)
         if write is None:
             return None
         writes.append(write)
@@ -202,15 +202,23 @@ async def _writes(
     return tuple(writes)
 
 
-async def _object(
-    storage: Storage, objects: Objects, mailbox: Mailbox, after: SchedulingObject, *, keep_tag: bool
+async def put_object(
+    storage: Storage,
+    objects: Objects,
+    mailbox: Mailbox,
+    after: SchedulingObject,
+    *,
+    keep_tag: bool,
+    like: Object | None = None,
 ) -> Put | None:
-    """The write of the recipient's object.
+    """The write of the recipient's object; None where there is no calendar for it, and none can be made.
 
     Its Schedule-Tag stays where only the participation of others changed (RFC 6638 §3.2.10).
+
+    :param like: the object from which a new one is divided: it keeps the parts of sharees.
     """
     existing, collection = mailbox.object, mailbox.collection
-    if existing is None or collection is None:
+    if collection is None:
         home, inbox = mailbox.home, mailbox.inbox
         assert inbox is not None
         component: Scheduled = "VTODO" if after.name == "VTODO" else "VEVENT"
@@ -222,10 +230,11 @@ async def _object(
     content = await objects.content(collection, after.text.encode(), existing, mailbox.addresses)
     if content.scheduling.role is not SchedulingRole.NONE:
         kept = existing.schedule_tag if keep_tag and existing is not None else None
-        untouched = existing is None or is_delivered(existing)
+        source = existing or like
+        untouched = source is None or is_delivered(source)
         content = replace(content, schedule_tag=kept or (_DELIVERED if untouched else "") + new_schedule_tag())
     name = f"{token_hex(16)}.ics" if existing is None else existing.name
-    return await objects.put_of(collection, name, content, existing)
+    return await objects.put_of(collection, name, content, existing, like=like)
 
 
 def new_schedule_tag() -> str:

@@ -35,7 +35,7 @@ from server.itip.calendar_users import Directory, addresses
 from server.itip.change import Change, utc_stamp
 from server.itip.messages import FROM_ATTENDEES, Message, Plan, Reset
 from server.itip.participants import same_organizer
-from server.itip.planning import plan_change
+from server.itip.planning import plan_change, scheduling_role
 from server.itip.reception import Rows, after_change, memory_of, resets_of, with_resets
 from server.itip.scheduling_object import read_object
 from server.process.computing import computed
@@ -173,6 +173,8 @@ class Scheduling:
         if source is not None and (old is None or new is None or not same_organizer(old, new, directory)):
             raise SchedulingObjectExists(collection.name, member_of(source).name)
         user = directory.user(address_of(owner))
+        if new is not None and scheduling_role(old, user, directory) is SchedulingRole.NONE:
+            old = None  # a plain object that becomes a meeting is a new one to everybody
         now = self._now()
         change = Change(
             old,

@@ -273,6 +273,8 @@ def _templates() -> list[Template]:
         _sent("apple", "added event", "calendar", "POST", "{calendar};add-member",
               CALENDARS["event"].replace("uid-0", "added"),
               Prefer="return=representation"),
+        _sent("apple", "divided series", "none", "POST",
+              "{calendar}3.ics?action=split&rid=20260610T000000Z&uid=past", Prefer="return=representation"),
         _sent("library", "free-busy request", "calendar", "POST", "{home}outbox/",
               CALENDARS["free-busy"].replace("mailto:ada@example.com", "{principal}")),
     ]  # fmt: skip

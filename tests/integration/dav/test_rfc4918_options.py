@@ -28,7 +28,7 @@ def resources(person: Person) -> dict[str, tuple[set[str], set[str]]]:
         person.calendar: (calendars, READ | WRITE | {"POST"}),
         person.book: (books, READ | WRITE | {"POST"}),
         f"{person.home}inbox/": (calendars, READ | {"PROPPATCH"}),
-        f"{person.calendar}1.ics": (calendars, READ | WRITE | {"PUT"}),
+        f"{person.calendar}1.ics": (calendars, READ | WRITE | {"PUT", "POST"}),
         f"{person.book}1.vcf": (books, READ | WRITE | {"PUT"}),
     }
 
@@ -102,7 +102,7 @@ async def test_methods_that_a_kind_of_resource_lacks_say_what_is_possible(person
     await person.has(f"{person.calendar}1.ics", event("1"))
     for method, path in (
         ("POST", person.home),
-        ("POST", f"{person.calendar}1.ics"),
+        ("POST", f"{person.book}1.vcf"),
         ("PUT", person.calendar),
         ("MKCOL", person.calendar),
     ):

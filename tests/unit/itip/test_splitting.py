@@ -13,7 +13,7 @@ from server.domain.errors import InvalidSplitPoint, SplitRefused
 from server.itip.instances import master_instance
 from server.itip.participants import partstat
 from server.itip.scheduling_object import MASTER, SchedulingObject, read_object
-from server.itip.splitting import Parts, divided, split_point
+from server.itip.splitting import Parts, Split, divided, split_point
 from tests.unit.calendar.texts import BERLIN, calendar
 from tests.unit.itip.texts import attendee, event, organizer, read
 
@@ -21,7 +21,7 @@ RELATED = "RELATED-TO;RELTYPE=X-CALENDARSERVER-RECURRENCE-SET:8DE45ECB"
 
 
 def split(value: SchedulingObject, rid: str, sequence: int | None = None) -> Parts:
-    return divided(value, split_point(value, rid), "other@example.com", "8DE45ECB", sequence)
+    return divided(value, Split(split_point(value, rid), "other@example.com", "8DE45ECB", sequence))
 
 
 def lines(value: SchedulingObject | None, *names: str) -> list[str]:
@@ -118,13 +118,13 @@ def test_a_copy_of_single_instances_is_sorted() -> None:
     def single(day: int) -> str:
         return event(f"RECURRENCE-ID:202701{day:02}T100000Z", organizer(), attendee(2))
 
-    both = divided(read(single(5), single(9)), "20270107T100000Z", "u", "r", 1)
+    both = divided(read(single(5), single(9)), Split("20270107T100000Z", "u", "r", 1))
     assert both.earlier is not None
     assert both.later is not None
     assert list(both.earlier.by_instance) == ["20270105T100000Z"]
     assert list(both.later.by_instance) == ["20270109T100000Z"]
-    assert divided(read(single(5)), "20270107T100000Z", "u", "r", 1).later is None
-    assert divided(read(single(9)), "20270107T100000Z", "u", "r", 1).earlier is None
+    assert divided(read(single(5)), Split("20270107T100000Z", "u", "r", 1)).later is None
+    assert divided(read(single(9)), Split("20270107T100000Z", "u", "r", 1)).earlier is None
 
 
 @pytest.mark.parametrize("rid", ["", "x", "20270110", "20270110T000000", "20271301T000000Z"])
@@ -173,7 +173,7 @@ def test_both_parts_are_the_series(rule: str, dates: set[int], gone: set[int], d
         point = split_point(value, f"202701{4 + day:02}T{hour:02}0000Z")
     except SplitRefused:
         return
-    parts = divided(value, point, "u", "r", None)
+    parts = divided(value, Split(point, "u", "r", None))
 
     def instances(part: SchedulingObject | None) -> set[str]:
         if part is None or part.series is None:

@@ -232,6 +232,16 @@ async def test_what_is_made_anew_with_an_old_uid_is_newer_than_what_was_cancelle
     assert await items(world, "ben") == ["CANCEL", "CANCEL", "REQUEST", "REQUEST"]
 
 
+async def test_a_plain_object_that_becomes_a_meeting_is_newer_than_what_was_cancelled(world: World) -> None:
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    await world.cancel("anna", "anna/calendar/m.ics")
+    await world.invite("anna", "anna/calendar/m.ics", event("m", "SUMMARY:Plan"))
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    (copy,) = await copies(world, "ben")
+    assert "STATUS:CANCELLED" not in copy
+    assert await items(world, "ben") == ["CANCEL", "REQUEST", "REQUEST"]
+
+
 async def test_the_tag_of_the_object_comes_with_the_result(world: World) -> None:
     put = await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
     member = await world.member("anna", "anna/calendar/m.ics")

@@ -23,6 +23,7 @@ from server.services.objects import Objects, Put
 from server.services.principals.people import People
 from server.services.reading import Reading
 from server.services.scheduling.implicit import Scheduling, Sent
+from server.services.scheduling.splitting import Splitting
 from server.services.sharing import Sharing
 from server.storage.directory import PrincipalChange
 from tests.unit.services.memory_storage.storage import memory
@@ -63,6 +64,7 @@ class World:
         self.lookup = Lookup(self.storage)
         self.objects = Objects(self.storage, self.limits, lambda: NOW)
         self.scheduling = Scheduling(self.storage, self.objects, self.limits, lambda: NOW)
+        self.splitting = Splitting(self.storage, self.objects, self.limits, lambda: NOW)
         self.collections = Collections(self.storage, self.limits)
         self.reading = Reading(self.storage, 1000)
         self.sharing = Sharing(self.storage, self.directory, self.access)

@@ -1,0 +1,316 @@
+"""Dividing a series in two (caldav-recursplit §3): the organizer's object, and the copies of all attendees here.
+
+One change set writes both parts everywhere, so that no app ever sees a half of it. Attendees are not asked anew: their
+answers, alarms and other parts of their own are in both parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from secrets import token_hex
+from uuid import uuid4
+
+from server.auth import policy
+from server.domain.actors import Actor
+from server.domain.changes import ChangeSet, Delete, ObjectState, Remember, Unchanged, Write
+from server.domain.errors import (
+    AccessDenied,
+    InvalidData,
+    NotFound,
+    QuotaExceeded,
+    SchedulingObjectExists,
+    SplitRefused,
+    TooManyMembers,
+    UidConflict,
+    WriteConflict,
+)
+from server.domain.limits import Limits
+from server.domain.objects import Collection, Object
+from server.domain.principals import Principal
+from server.domain.privileges import Privilege
+from server.domain.scheduling import SchedulingRole
+from server.domain.values import value
+from server.itip.calendar_users import Directory, addresses
+from server.itip.change import utc_stamp
+from server.itip.participants import with_schedule_statuses
+from server.itip.reception import UID_TAKEN
+from server.itip.scheduling_object import SchedulingObject, read_object
+from server.itip.split_copies import Requests, SplitCopy, SplitSeries, divided_rows, requests_of, split_copy
+from server.itip.splitting import Parts, Split, divided, split_point
+from server.process.computing import computed
+from server.services.lookup import Found
+from server.services.objects import Objects, write_limits
+from server.services.permissions import collection_of, demand_writable, member_of
+from server.services.scheduling import memory
+from server.services.scheduling.calendar_users import directory_of
+from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_DELIVERED, new_schedule_tag, put_object
+from server.services.scheduling.implicit import address_of, owner_of
+from server.storage import Storage
+from server.storage.scheduling import Mailbox
+
+
+@value
+class _Write:
+    """A write, with the key of the recipient that it concerns; None: the organizer's own."""
+
+    recipient: str | None
+    write: Write
+
+
+@value
+class _Mailboxes:
+    """The homes of the organizer and of the attendees, by the id of their principal."""
+
+    old: Mapping[int, Mailbox]
+    """For the UID of the series."""
+    new: Mapping[int, Mailbox]
+    """For the UID of the earlier part."""
+
+
+class Splitting:
+    """Divides series."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        objects: Objects,
+        limits: Limits,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.storage = storage
+        self.objects = objects
+        self.limits = limits
+        self.now = now
+
+    async def split(
+        self, actor: Actor, found: Found, rid: str, uid: str | None = None, *, unchanged: Sequence[Unchanged] = ()
+    ) -> str:
+        """Divide the found series at the next instance on or after a time. It keeps its UID and what is from then on.
+
+        Returns the name of the new member, in the same collection, which has what was before.
+
+        :param rid: a time in the form of DTSTART (`server.itip.splitting.split_point`).
+        :param uid: the UID of the new member; None: the server chooses one.
+        :raises InvalidSplitPoint: for a time in another form.
+        :raises SplitRefused: for what is not to be divided there, for a UID that is taken or not valid, and for an
+            attendee's copy: only the organizer divides a meeting.
+        :raises AccessDenied: if the actor may not change the member, make another, or send in the owner's name.
+        :raises WriteConflict: if something has changed since it was read.
+
+        Raises, too, `QuotaExceeded` and `TooManyMembers`.
+        """
+        if demand_writable(found):
+            raise AccessDenied("", Privilege.WRITE_CONTENT)
+        found.require(Privilege.BIND)
+        member, collection, owner = member_of(found), collection_of(found), owner_of(found)
+        scheduled = member.role is not SchedulingRole.NONE
+        if member.role is SchedulingRole.ATTENDEE:
+            raise SplitRefused("Only the organizer divides a meeting.")
+        if scheduled and collection.view is not None:
+            raise AccessDenied("", Privilege.WRITE_CONTENT, "Messages are sent in the name of the calendar's owner.")
+        uid = self._uid(uid)
+        # Sharees divide what the owner has, and everybody's own parts with it.
+        collection = replace(collection, view=None)
+        rows = await self.storage.members_by_id(collection, [member.id], ("text",))
+        if not rows:
+            raise WriteConflict
+        original, split, parts = await computed(_divided, str(rows[0][0]), rid, uid, scheduled)
+        directory, requests = Directory(), Requests({}, {})
+        now = utc_stamp(self.now())
+        if scheduled:
+            directory = await directory_of(self.storage, addresses(original) | {address_of(owner)})
+            requests = await computed(requests_of, parts, directory, now)
+            if requests.recipients and not policy.may_send(found.viewer, owner, found.grants):
+                raise AccessDenied("", Privilege.SCHEDULE_SEND)
+        return await _Splitting(
+            self, actor, owner, collection, member, original, split, parts, requests, directory, now, tuple(unchanged)
+        ).apply()
+
+    def _uid(self, uid: str | None) -> str:
+        if uid is None:
+            return str(uuid4()).upper()
+        if not uid.strip() or uid != uid.strip() or not uid.isprintable():
+            raise SplitRefused("This is no UID.")
+        if len(uid.encode("utf-8", "replace")) > self.limits.max_uid_length:
+            raise SplitRefused(f"A UID has at most {self.limits.max_uid_length} octets.")
+        return uid
+
+
+def _divided(text: str, rid: str, uid: str, scheduled: bool) -> tuple[SchedulingObject, Split, Parts]:
+    original = read_object(text)
+    if not scheduled and any(each.first("ORGANIZER") is not None for each in original.components):
+        raise SplitRefused("Only the organizer divides a meeting.")
+    if original.uid == uid:
+        raise SplitRefused("The new UID is that of the series.")
+    try:
+        at = split_point(original, rid)
+        split = Split(at, uid, str(uuid4()).upper(), original.sequence + 1 if scheduled else None)
+        parts = divided(original, split)
+    except InvalidData:
+        raise SplitRefused("The instances of the series cannot be told.") from None
+    if parts.later is None or parts.earlier is None:
+        raise SplitRefused("The series has no instances on one side of this time.")
+    return original, split, parts
+
+
+class _Splitting:
+    """One split."""
+
+    def __init__(
+        self,
+        service: Splitting,
+        actor: Actor,
+        owner: Principal,
+        collection: Collection,
+        member: Object,
+        original: SchedulingObject,
+        split: Split,
+        parts: Parts,
+        requests: Requests,
+        directory: Directory,
+        now: str,
+        unchanged: tuple[Unchanged, ...],
+    ) -> None:
+        self._storage, self._objects = service.storage, service.objects
+        self._limits = write_limits(service.limits)
+        self._actor, self._owner, self._collection, self._member = actor, owner, collection, member
+        self._original, self._split, self._parts = original, split, parts
+        self._requests, self._directory, self._now, self._unchanged = requests, directory, now, unchanged
+        self._name = f"{token_hex(16)}.ics"
+        self._failed: set[str] = set()
+        """Keys of attendees whose homes refused a write."""
+
+    async def apply(self) -> str:
+        """Write both parts everywhere; returns the name of the new member. No attendee's state fails it."""
+        while True:
+            writes, remembered = await self._set()
+            changes = ChangeSet(
+                tuple(each.write for each in writes),
+                self._limits,
+                self._actor.cause,
+                self._unchanged,
+                remembered=tuple(remembered),
+            )
+            try:
+                await self._storage.apply(changes)
+            except NotFound:
+                raise WriteConflict from None
+            except (QuotaExceeded, TooManyMembers, UidConflict, SchedulingObjectExists) as error:
+                recipient = None if error.write is None else writes[error.write].recipient
+                taken = isinstance(error, (UidConflict, SchedulingObjectExists))
+                if recipient is None:
+                    if taken:
+                        raise SplitRefused("Another object has this UID.") from None
+                    raise
+                if taken:
+                    raise WriteConflict from None
+                self._failed.add(recipient)
+            else:
+                return self._name
+
+    async def _set(self) -> tuple[list[_Write], list[Remember]]:
+        """The writes, and what homes remember afterwards."""
+        if self._split.sequence is None:
+            return await self._own(self._parts, None), []
+        mailboxes = await self._mailboxes()
+        own_old, own_new = mailboxes.old.get(self._owner.id), mailboxes.new.get(self._owner.id)
+        known = memory.read(None if own_old is None else own_old.state)
+        later_rows, earlier_rows = divided_rows(known.rows, self._split.at)
+        series = SplitSeries(self._split, self._parts, later_rows, earlier_rows)
+        writes: list[_Write] = []
+        remembered = [
+            *_remembered(own_old, self._original.uid, memory.Known(known.memory, later_rows), self._parts.later),
+            *_remembered(own_new, self._split.uid, memory.Known(rows=earlier_rows), self._parts.earlier),
+        ]
+        later, earlier = dict[str, str](), dict[str, str]()
+        for key, user in self._requests.recipients.items():
+            old = None if user.principal_id is None else mailboxes.old.get(user.principal_id)
+            new = None if user.principal_id is None else mailboxes.new.get(user.principal_id)
+            if old is None or new is None or old.inbox is None:
+                later[key] = earlier[key] = NO_CALENDAR_USER
+                continue
+            if key in self._failed:
+                later[key] = earlier[key] = NOT_DELIVERED
+                continue
+            state = memory.read(old.state)
+            copy = None if old.object is None else read_object(old.object.text or "")
+            try:
+                made = await computed(
+                    split_copy, user, copy, state.memory, series, self._requests, self._directory, self._now
+                )
+            except InvalidData:
+                made = NOT_DELIVERED
+            if isinstance(made, str):
+                later[key] = earlier[key] = made
+                continue
+            if new.object is not None:
+                earlier[key] = UID_TAKEN
+            writes += [_Write(key, write) for write in await self._writes_of(old, new, copy, made)]
+            remembered += _remembered(old, self._original.uid, memory.Known(made.later_memory), made.parts.later)
+            if new.object is None:
+                remembered += _remembered(new, self._split.uid, memory.Known(made.earlier_memory), made.parts.earlier)
+        assert self._parts.later is not None
+        assert self._parts.earlier is not None
+        own = Parts(
+            with_schedule_statuses(self._parts.later, later, self._directory),
+            with_schedule_statuses(self._parts.earlier, earlier, self._directory),
+        )
+        return [*await self._own(own, own_old), *writes], remembered
+
+    async def _mailboxes(self) -> _Mailboxes:
+        ids = {user.principal_id for user in self._requests.recipients.values() if user.principal_id is not None}
+        wanted = sorted(ids | {self._owner.id})
+        old, new = [
+            {each.principal_id: each for each in await self._storage.mailboxes(self._owner.id, wanted, uid)}
+            for uid in (self._original.uid, self._split.uid)
+        ]
+        return _Mailboxes(old, new)
+
+    async def _own(self, parts: Parts, mailbox: Mailbox | None) -> list[_Write]:
+        """The writes of the object that is divided."""
+        assert parts.later is not None
+        assert parts.earlier is not None
+        known = None if mailbox is None else mailbox.addresses
+        member, collection = self._member, self._collection
+        later = await self._objects.content(collection, parts.later.text.encode(), member, known)
+        earlier = await self._objects.content(collection, parts.earlier.text.encode(), None, known)
+        if self._split.sequence is not None:
+            later = replace(later, schedule_tag=new_schedule_tag())
+            earlier = replace(earlier, schedule_tag=new_schedule_tag())
+        properties = member.properties
+        return [
+            _Write(None, await self._objects.put_of(collection, member.name, later, member)),
+            _Write(None, await self._objects.put_of(collection, self._name, earlier, None, properties, like=member)),
+        ]
+
+    async def _writes_of(
+        self, old: Mailbox, new: Mailbox, copy: SchedulingObject | None, made: SplitCopy
+    ) -> list[Write]:
+        """The writes of an attendee's parts. The earlier one lies where the copy is."""
+        writes: list[Write] = []
+        later, earlier = made.parts.later, made.parts.earlier
+        if later is None and old.object is not None and old.collection is not None:
+            state = ObjectState(old.object.id, old.object.revision)
+            writes.append(Delete(old.collection, old.object.name, state))
+        elif later is not None and later is not copy:
+            put = await put_object(self._storage, self._objects, old, later, keep_tag=False)
+            if put is not None:
+                writes.append(put)
+        if earlier is not None and new.object is None:
+            beside = replace(new, collection=old.collection)
+            put = await put_object(self._storage, self._objects, beside, earlier, keep_tag=False, like=old.object)
+            if put is not None:
+                writes.append(put)
+        return writes
+
+
+def _remembered(
+    mailbox: Mailbox | None, uid: str, known: memory.Known, stored: SchedulingObject | None
+) -> Sequence[Remember]:
+    """What a home remembers of a UID, where that changes."""
+    if mailbox is None:
+        return ()
+    state = memory.write(known, stored)
+    return () if state == mailbox.state else (Remember(mailbox.home.id, uid, state, mailbox.version),)
