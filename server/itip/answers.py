@@ -285,7 +285,7 @@ class _Reply:
         delegates = answer.params.get("DELEGATED-TO", []) if partstat(answer) == DELEGATED else []
 
         def answered(line: Line) -> Line:
-            line = line.with_parameter("SCHEDULE-STATUS", statuses)
+            line = line.with_parameter("SCHEDULE-STATUS", ",".join(statuses))
             if failed:
                 return line
             given = partstat(answer)

@@ -156,10 +156,7 @@ def _described(change: Change) -> SchedulingObject:
     """An object that is stored as the app sent it, except for addresses and names."""
     assert change.new is not None
 
-    def unforced(line: Line) -> Line:
-        return line.without_parameters("SCHEDULE-FORCE-SEND") if line.name in ("ORGANIZER", "ATTENDEE") else line
-
-    return change.new.map_components(lambda component: with_directory(component, change.directory).map_lines(unforced))
+    return change.new.map_components(lambda component: with_directory(component, change.directory))
 
 
 def _delegations(change: Change, copy: Copy, to: CalendarUser) -> list[Message]:

@@ -11,6 +11,9 @@ from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.participants import with_schedule_statuses
 from server.itip.scheduling_object import SchedulingObject
 
+IGNORED_PARAMETER = "2.3"
+"""SCHEDULE-STATUS: success; a parameter was ignored (RFC 5546 §3.6.4)."""
+
 
 class Method(StrEnum):
     """METHOD of a message."""
@@ -82,6 +85,8 @@ class Plan:
     resets: tuple[Reset, ...] = ()
     unreachable: Mapping[str, str] = field(default_factory=dict)
     """SCHEDULE-STATUS by the key of those to whom no way leads, and for whom there is no message: `3.7`."""
+    not_forced: frozenset[str] = frozenset()
+    """The keys of those whose SCHEDULE-FORCE-SEND was ignored (RFC 6638 §7.2): `2.3` is a status of theirs, too."""
 
     @property
     def recipients(self) -> dict[str, CalendarUser]:
@@ -102,7 +107,9 @@ class Plan:
         """
         if self.object is None:
             return None
-        return with_schedule_statuses(self.object, {**self.unreachable, **statuses}, directory)
+        found = {**self.unreachable, **statuses}
+        found |= {key: ",".join(filter(None, (found.get(key), IGNORED_PARAMETER))) for key in self.not_forced}
+        return with_schedule_statuses(self.object, found, directory)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,11 +114,11 @@ def with_schedule_statuses(
 ) -> SchedulingObject:
     """The object with SCHEDULE-STATUS on all lines of attendees, or of the organizer (RFC 6638 §7.3).
 
-    :param statuses: by the key of the calendar user: `1.2`, `3.7`, ...; several are separated by commas.
+    :param statuses: by the key of the calendar user: `1.2`, `3.7`, ...; several are separated by commas,
+        which makes a quoted string of them.
     """
     if not statuses:
         return value
-    codes = {key: status.split(",") for key, status in statuses.items()}
     organizers = {directory.key(line.value) for each in value.components for line in each.all("ORGANIZER")}
 
     def stated(line: Line) -> Line:
@@ -126,7 +126,7 @@ def with_schedule_statuses(
             return line
         key = directory.key(line.value)
         # An organizer who attends, too, is told as the organizer only.
-        wanted = None if line.name == "ATTENDEE" and key in organizers else codes.get(key)
+        wanted = None if line.name == "ATTENDEE" and key in organizers else statuses.get(key)
         return line if wanted is None else line.with_parameter("SCHEDULE-STATUS", wanted)
 
     return value.map_components(lambda component: component.map_lines(stated))

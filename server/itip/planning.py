@@ -15,9 +15,10 @@ from server.domain.scheduling import SchedulingRole
 from server.itip.attendee import plan_attendee_change, plan_attendee_removal
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.change import Change
+from server.itip.lines import Line
 from server.itip.messages import Plan
 from server.itip.organizer import plan_organizer_change, plan_organizer_removal
-from server.itip.participants import attendee_line, organizer
+from server.itip.participants import SERVER, attendee_line, force_send, organizer, schedule_agent
 from server.itip.scheduling_object import SchedulingObject
 
 _SCHEDULED = ("VEVENT", "VTODO")
@@ -32,6 +33,13 @@ def plan_change(change: Change) -> Plan:
     :raises AttendeeChangeRefused: for what an attendee may not do, another ORGANIZER included.
     :raises AttendeeCommentRefused: when an app writes an attendee's private comment.
     """
+    plan = _planned(change)
+    if plan.role is SchedulingRole.NONE or plan.object is None or change.new is None:
+        return plan
+    return _without_force_send(plan, change)
+
+
+def _planned(change: Change) -> Plan:
     old, new, directory = change.old, change.new, change.directory
     before = scheduling_role(old, change.owner, directory)
     after = scheduling_role(new, change.owner, directory)
@@ -81,6 +89,35 @@ def scheduling_role(value: SchedulingObject | None, owner: CalendarUser, directo
 def is_unknown(user: CalendarUser) -> bool:
     """Whether an address is of a form that this server gives out, but names nobody here."""
     return not user.is_here and user.key.startswith((*_FORMS_OF_OURS, "uid:", "name:"))
+
+
+def _without_force_send(plan: Plan, change: Change) -> Plan:
+    """The plan without SCHEDULE-FORCE-SEND in what is stored (RFC 6638 §7.2), and with those whose value means nothing.
+
+    On an ATTENDEE of an organizer REQUEST means something, and REPLY on the ORGANIZER of an attendee.
+    """
+    assert plan.object is not None
+    assert change.new is not None
+    organizes = plan.role is SchedulingRole.ORGANIZER
+    name, understood = ("ATTENDEE", "REQUEST") if organizes else ("ORGANIZER", "REPLY")
+    forced = [line for component in change.new.components for line in component.lines if _has_force_send(line)]
+    if not forced:
+        return plan
+    keys = {
+        change.directory.key(line.value)
+        for line in forced
+        if line.name == name and force_send(line) != understood and schedule_agent(line) == SERVER
+    }
+    stored = plan.object.map_components(lambda component: component.map_lines(_unforced))
+    return replace(plan, object=stored, not_forced=frozenset(keys) - {change.owner.key})
+
+
+def _has_force_send(line: Line) -> bool:
+    return line.name in ("ORGANIZER", "ATTENDEE") and "SCHEDULE-FORCE-SEND" in line.parameter_text.upper()
+
+
+def _unforced(line: Line) -> Line:
+    return line.without_parameters("SCHEDULE-FORCE-SEND") if _has_force_send(line) else line
 
 
 def _as_plain(plan: Plan, new: SchedulingObject | None) -> Plan:

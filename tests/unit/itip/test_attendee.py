@@ -465,6 +465,17 @@ def test_force_send_replies_about_all() -> None:
     assert content(made.object) == content(old)
 
 
+@pytest.mark.parametrize("before", ["SERVER", "CLIENT"])
+def test_force_send_with_a_value_that_means_nothing(before: str) -> None:
+    """RFC 6638 §7.2."""
+    old = copy(people=(organizer(1, f";SCHEDULE-AGENT={before}"), attendee(2, "ACCEPTED")))
+    made = put(old, edited(old, ("ORGANIZER;", "ORGANIZER;SCHEDULE-FORCE-SEND=REQUEST;")))
+    assert made.messages == ()
+    text = stored(made).text
+    assert "FORCE-SEND" not in text
+    assert ("SCHEDULE-STATUS=2.3" in text) == (before == "SERVER")
+
+
 def test_a_private_comment_is_sent_to_an_organizer_here_alone() -> None:
     """caldav-privatecomments §3.1."""
     comment = "X-CALENDARSERVER-PRIVATE-COMMENT:Late"

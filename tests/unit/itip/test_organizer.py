@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from server.domain.errors import (
@@ -608,6 +610,40 @@ def test_force_send_sends_what_did_not_change() -> None:
     made = plan(old, new)
     assert sent(made) == [("REQUEST", "user02", (MASTER,))]
     assert asked(made) == {MASTER: "ACCEPTED"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "value", "statuses"),
+    [
+        ("", "COUNTER", ["2.3"]),
+        ("", "reply", ["2.3"]),
+        ("", "X-WHAT", ["2.3"]),
+        ("", "request", ["1.2"]),
+        ("SCHEDULE-AGENT=NONE;", "X-WHAT", []),
+    ],
+)
+def test_force_send_with_a_value_that_means_nothing(agent: str, value: str, statuses: list[str]) -> None:
+    """RFC 6638 §7.2."""
+    old = meeting(people=(organizer(), attendee(2, "ACCEPTED", f";{agent}X=1"), attendee(3, "ACCEPTED")))
+    made = plan(old, edited(old, ("X=1:mailto:user02", f"X=1;SCHEDULE-FORCE-SEND={value}:mailto:user02")))
+    text = stored(made).text.replace("\r\n ", "")
+    assert "FORCE-SEND" not in text
+    assert re.findall("SCHEDULE-STATUS=([0-9.]+)", text) == statuses
+    assert bool(made.messages) == (statuses == ["1.2"])
+
+
+def test_both_statuses_where_a_message_goes_out_all_the_same() -> None:
+    old = meeting("SUMMARY:A")
+    force = ("PARTSTAT=ACCEPTED:mailto:user02", "PARTSTAT=ACCEPTED;SCHEDULE-FORCE-SEND=ADD:mailto:user02")
+    text = stored(plan(old, edited(old, ("SUMMARY:A", "SUMMARY:B"), force))).text.replace("\r\n ", "")
+    assert re.findall('SCHEDULE-STATUS=("[^"]*"|[0-9.]+)', text) == ['"1.2,2.3"', "1.2"]
+
+
+def test_the_organizers_own_lines_force_nothing() -> None:
+    new = meeting(people=(organizer(1, ";SCHEDULE-FORCE-SEND=REPLY"), attendee(1, "", ";SCHEDULE-FORCE-SEND=X")))
+    made = plan(None, new)
+    assert made.messages == ()
+    assert "SCHEDULE-" not in stored(made).text
 
 
 def test_with_a_matching_tag_answers_come_from_the_server_and_the_rest_from_the_organizer() -> None:
