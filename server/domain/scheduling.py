@@ -18,6 +18,10 @@ class SchedulingRole(IntEnum):
     """A scheduling message in an inbox (RFC 6638 §2.2), whose UID others in the inbox may have, too."""
 
 
+SCHEDULING_OBJECTS = frozenset((SchedulingRole.ORGANIZER, SchedulingRole.ATTENDEE))
+"""The roles of scheduling objects."""
+
+
 @value
 class Scheduling:
     """The values for scheduling that follow from the text of an object and the addresses of its calendar's owner."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from secrets import token_hex
 from types import MappingProxyType
 
 from server.calendar import attendance, roles
@@ -47,7 +48,7 @@ from server.domain.errors import (
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Object
 from server.domain.privileges import Privilege
-from server.domain.scheduling import NO_SCHEDULING, SchedulingRole
+from server.domain.scheduling import NO_SCHEDULING, SCHEDULING_OBJECTS, SchedulingRole
 from server.domain.values import value
 from server.process.computing import computed
 from server.services import views
@@ -195,7 +196,8 @@ class Objects:
             assert existing is not None
             state = ObjectState(existing.id, existing.revision)
             write = SetPersonal(collection, name, state, view, existing.view_revision)
-            return Put(False, view.etag, as_sent, await self._apply((write,), cause, unchanged))
+            written = await self._apply((write,), cause, unchanged)
+            return Put(False, view.etag, as_sent, written, existing.schedule_tag)
         if personal_only:
             raise PersonalOnly
         if decision.owner_text != content.text:
@@ -262,7 +264,8 @@ class Objects:
         except SchedulingObjectExists:
             if not plain_if_taken and not await self._is_plain_meeting(collection, existing):
                 raise
-        plain = replace(content, scheduling=replace(content.scheduling, role=SchedulingRole.NONE))
+        scheduling = replace(content.scheduling, role=SchedulingRole.NONE)
+        plain = replace(content, scheduling=scheduling, schedule_tag=None)
         return await self._apply((replace(write, content=plain),), cause, unchanged)
 
     @asynccontextmanager
@@ -368,38 +371,50 @@ class Objects:
         `SchedulingObjectExists` (a home has one scheduling object of a UID), `QuotaExceeded`, `TooManyMembers`,
         `WriteConflict`, `AccessDenied`.
         """
-        found.require(Privilege.READ if keep else Privilege.UNBIND)
-        demand_receivable(target, keep=keep)
+        demand_transferable(found, target, keep=keep)
         source, member = collection_of(found), member_of(found)
         destination, name, replaced, cause = collection_of(target), target.name, target.object, actor.cause
-        if (source.id, member.name) == (destination.id, name):
-            raise SameResource
-        if destination.components and member.component not in destination.components:
-            raise UnsupportedComponent(f"The calendar takes {', '.join(destination.components)} only.")
-        if replaced is not None and replaced.uid != member.uid:
-            raise UidConflict(replaced.name, "Another UID may not replace the one of the resource.")
         state = ObjectState(member.id, member.revision)
         async with self.naming_holder(destination, member.uid):
-            if (source.views or destination.views) and (keep or source.id != destination.id):
-                return await self._transfer_shared(source, member, destination, name, replaced, cause, keep, unchanged)
+            if await self._is_transferred_as_text(source, member, destination, keep=keep):
+                return await self._transfer_text(found, target, cause, keep, unchanged)
             stored = StoredContent(source, member.name, state)
             put = PutWrite(destination, name, stored, state_of(replaced), keep_id=not keep)
             deletion = () if keep else (Delete(source, member.name, state),)
             written = await self._apply((put, *deletion), cause, unchanged)
         return Put(replaced is None, member.etag, True, written)
 
-    async def _transfer_shared(
-        self,
-        source: Collection,
-        member: Object,
-        destination: Collection,
-        name: str,
-        replaced: Object | None,
-        cause: Cause,
-        keep: bool,
-        unchanged: Sequence[Unchanged],
+    async def _is_transferred_as_text(
+        self, source: Collection, member: Object, destination: Collection, *, keep: bool
+    ) -> bool:
+        """Whether a copy or move puts the text: between calendars of which one has views, and of a meeting that goes to
+        another person, who may organize or attend it."""
+        if source.home_id == destination.home_id or source.kind != "calendar":
+            return (source.views or destination.views) and (keep or source.id != destination.id)
+        if source.views or destination.views or member.role is not SchedulingRole.NONE:
+            return True
+        rows = await self._storage.members_by_id(source, [member.id], ("organizer",))
+        return any(row[0] is not None for row in rows)
+
+    async def _transfer_text(
+        self, found: Found, target: Found, cause: Cause, keep: bool, unchanged: Sequence[Unchanged]
     ) -> Put:
-        """As `transfer`, if one of the calendars has views: puts the text in the actor's view as a new resource."""
+        """As `transfer`: puts the text in the actor's view as a new resource."""
+        source, member = collection_of(found), member_of(found)
+        put, as_seen = await self.put_of_text(found, target)
+        state = ObjectState(member.id, member.revision)
+        if keep:
+            read = UnchangedObject(source.home_id, state)
+            written = await self._apply((put,), cause, (*unchanged, read))
+        else:
+            written = await self._apply((put, Delete(source, member.name, state)), cause, unchanged)
+        return replace(as_seen, written=written)
+
+    async def put_of_text(self, found: Found, target: Found) -> tuple[PutWrite, Put]:
+        """The write that puts the found member's text, in the actor's view, as a new resource at a target; and its
+        result, when it has been applied."""
+        source, member = collection_of(found), member_of(found)
+        destination, name, replaced = collection_of(target), target.name, target.object
         rows = await self._storage.members_by_id(source, [member.id], ("text",))
         if not rows:
             raise WriteConflict
@@ -416,13 +431,8 @@ class Objects:
             rendered = await computed(views.views_of, text, personal, based_on, view, owner)
         content = await self.content(destination, text.encode(), None)
         put = PutWrite(destination, name, content, state_of(replaced), rendered, member.properties)
-        state = ObjectState(member.id, member.revision)
-        if keep:
-            read = UnchangedObject(source.home_id, state)
-            written = await self._apply((put,), cause, (*unchanged, read))
-        else:
-            written = await self._apply((put, Delete(source, member.name, state)), cause, unchanged)
-        return Put(replaced is None, etag_of(seen.encode()), True, written)
+        result = Put(replaced is None, etag_of(seen.encode()), True, Written(0, 0, None), content.schedule_tag)
+        return put, result
 
     async def set_properties(
         self,
@@ -438,6 +448,25 @@ class Objects:
         state = ObjectState(member.id, member.revision)
         write = SetProperties(collection_of(found), member.name, state, changes)
         return (await self._apply((write,), actor.cause, unchanged)).revision
+
+
+def demand_transferable(found: Found, target: Found, *, keep: bool) -> None:
+    """Raises `AccessDenied`, `SameResource`, `UnsupportedComponent` or `UidConflict` if the found member may not be
+    copied (`keep`) or moved to the target."""
+    found.require(Privilege.READ if keep else Privilege.UNBIND)
+    demand_receivable(target, keep=keep)
+    source, member, destination, replaced = collection_of(found), member_of(found), collection_of(target), target.object
+    if (source.id, member.name) == (destination.id, target.name):
+        raise SameResource
+    if destination.components and member.component not in destination.components:
+        raise UnsupportedComponent(f"The calendar takes {', '.join(destination.components)} only.")
+    if replaced is not None and replaced.uid != member.uid:
+        raise UidConflict(replaced.name, "Another UID may not replace the one of the resource.")
+
+
+def new_schedule_tag() -> str:
+    """A Schedule-Tag that no object has had (RFC 6638 §3.2.10): hexadecimal digits."""
+    return token_hex(8)
 
 
 def _card_content(card: AddressObject) -> ObjectContent:
@@ -477,4 +506,5 @@ def _calendar_content(
         summary=found.summary(),
         materialised=None if now is None else materialise(found.tree, now, declined),
         scheduling=scheduling,
+        schedule_tag=new_schedule_tag() if scheduling.role in SCHEDULING_OBJECTS else None,
     )

@@ -20,14 +20,16 @@ from server.dav.core.resource import (
 )
 from server.dav.rfc4918 import conditions
 from server.dav.rfc4918.put import written
+from server.dav.rfc6638_implicit import sending, sent
 from server.domain.changes import Unchanged
 from server.domain.errors import AccessDenied, BadRequest, NotFound, ParentMissing, PreconditionFailed
 from server.domain.privileges import Privilege
+from server.domain.scheduling import SCHEDULING_OBJECTS
 from server.http.answer import Answer
 from server.services.changing import change
 from server.services.lookup import Found
 from server.services.objects import Put
-from server.services.permissions import demand_receivable, takes_members
+from server.services.permissions import demand_receivable, member_of, takes_members
 
 
 async def copy(request: Request) -> Answer:
@@ -115,7 +117,10 @@ async def transfer_member(
     parent = collection_in(destination, found)
     with request.denied_at((existing if existing is not None and keep else parent).href):
         demand_receivable(found, keep=keep)
-    return await request.site.objects.transfer(request.actor, source.found, found, keep=keep, unchanged=unchanged)
+    transfer = request.site.scheduling.transfer
+    removes = member_of(source.found).role in SCHEDULING_OBJECTS
+    with sending(request, source.found if removes else found):
+        return await transfer(request.actor, source.found, found, sent(request), keep=keep, unchanged=unchanged)
 
 
 async def transfer_collection(

@@ -14,7 +14,6 @@ from server.domain.grants import Grants
 from server.domain.objects import Collection, Object
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
-from server.domain.scheduling import SchedulingRole
 from server.domain.values import value
 from server.itip.calendar_users import Directory
 from server.itip.change import utc_stamp
@@ -228,18 +227,13 @@ async def put_object(
         if collection is None:
             return None
     content = await objects.content(collection, after.text.encode(), existing, mailbox.addresses)
-    if content.scheduling.role is not SchedulingRole.NONE:
+    if content.schedule_tag is not None:
         kept = existing.schedule_tag if keep_tag and existing is not None else None
         source = existing or like
         untouched = source is None or is_delivered(source)
-        content = replace(content, schedule_tag=kept or (_DELIVERED if untouched else "") + new_schedule_tag())
+        content = replace(content, schedule_tag=kept or (_DELIVERED if untouched else "") + content.schedule_tag)
     name = f"{token_hex(16)}.ics" if existing is None else existing.name
     return await objects.put_of(collection, name, content, existing, like=like)
-
-
-def new_schedule_tag() -> str:
-    """A Schedule-Tag that no object has had (RFC 6638 §3.2.10): hexadecimal digits."""
-    return token_hex(8)
 
 
 def is_delivered(member: Object) -> bool:

@@ -20,6 +20,7 @@ from server.domain.errors import (
     NotFound,
     QuotaExceeded,
     SchedulingObjectExists,
+    SchedulingRefused,
     TooManyMembers,
     UidConflict,
     WriteConflict,
@@ -28,7 +29,7 @@ from server.domain.limits import Limits
 from server.domain.objects import Collection, Target
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
-from server.domain.scheduling import SchedulingRole
+from server.domain.scheduling import SCHEDULING_OBJECTS, SchedulingRole
 from server.domain.values import value
 from server.itip.answers import refreshes
 from server.itip.calendar_users import Directory, addresses
@@ -40,7 +41,7 @@ from server.itip.reception import Rows, after_change, memory_of, resets_of, with
 from server.itip.scheduling_object import read_object
 from server.process.computing import computed
 from server.services.lookup import Found, Lookup
-from server.services.objects import LARGE, Objects, Put, write_limits
+from server.services.objects import LARGE, Objects, Put, demand_transferable, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import directory_of
@@ -51,7 +52,6 @@ from server.services.scheduling.delivery import (
     Letter,
     by_recipient,
     deliver,
-    new_schedule_tag,
     not_delivered,
 )
 from server.services.scheduling.moving import HeldElsewhere, demand_not_held, moving_writes, source_of, was_moved
@@ -135,12 +135,85 @@ class Scheduling:
         """Delete a member, and send what follows: CANCEL by the organizer, a decline by an attendee."""
         found.require(Privilege.UNBIND)
         member = member_of(found)
-        if member.role not in (SchedulingRole.ORGANIZER, SchedulingRole.ATTENDEE):
+        if member.role not in SCHEDULING_OBJECTS:
             await self.objects.delete(actor, found, unchanged=unchanged)
             return
         if collection_of(found).view is not None:
             raise AccessDenied("", Privilege.UNBIND, "Messages are sent in the name of the calendar's owner.")
         await self._change(actor, found, None, sent, unchanged)
+
+    async def transfer(
+        self,
+        actor: Actor,
+        found: Found,
+        target: Found,
+        sent: Sent,
+        *,
+        keep: bool,
+        unchanged: Sequence[Unchanged] = (),
+    ) -> Put:
+        """Copy (`keep`) or move a member as `Objects.transfer` does, and send what follows.
+
+        Copies and moves between calendars of one owner send nothing (RFC 6638 §3.2.3.3, §3.2.3.4). A move to another
+        owner's calendar removes a scheduling object here, and makes one there.
+
+        Raises, too, `AccessDenied` if the actor may not send messages in the name of one of the owners, and
+        `SchedulingRefused` for a meeting that goes to one of its other participants.
+        """
+        source, destination = collection_of(found), collection_of(target)
+        if not keep and source.kind == "calendar" and destination.kind == "calendar":
+            demand_transferable(found, target, keep=False)
+            if source.home_id != destination.home_id:
+                moved = await self._move_to_another(actor, found, target, sent, unchanged)
+                if moved is not None:
+                    return moved
+            elif member_of(found).role in SCHEDULING_OBJECTS and source.view is None and destination.view is None:
+                return await self._move_within(actor, found, target, unchanged)
+        return await self.objects.transfer(actor, found, target, keep=keep, unchanged=unchanged)
+
+    async def _move_within(self, actor: Actor, found: Found, target: Found, unchanged: Sequence[Unchanged]) -> Put:
+        """Move a scheduling object between calendars of one owner: its Schedule-Tag changes (RFC 6638 §3.2.10)."""
+        destination = collection_of(target)
+        text = await self._text(collection_of(found), found)
+        content = await self.objects.content(destination, text.encode(), None)
+        writes = await moving_writes(self.objects, target, found, content)
+        async with self.objects.naming_holder(destination, content.uid):
+            try:
+                written = await self.storage.apply(ChangeSet(writes, self.limits, actor.cause, tuple(unchanged)))
+            except NotFound:
+                raise WriteConflict from None
+        return Put(target.object is None, content.etag, True, written[0], content.schedule_tag)
+
+    async def _move_to_another(
+        self, actor: Actor, found: Found, target: Found, sent: Sent, unchanged: Sequence[Unchanged]
+    ) -> Put | None:
+        """Move a meeting to another owner's calendar; None of what is a scheduling object neither here nor there."""
+        member, destination = member_of(found), collection_of(target)
+        leaves = member.role in SCHEDULING_OBJECTS
+        put, result = await self.objects.put_of_text(found, target)
+        content = put.content
+        assert isinstance(content, ObjectContent)
+        arrives = content.scheduling.role in SCHEDULING_OBJECTS
+        if not leaves and not arrives:
+            return None
+        view = collection_of(found).view if leaves else destination.view
+        if view is not None:
+            privilege = Privilege.UNBIND if leaves else Privilege.BIND
+            raise AccessDenied("", privilege, "Messages are sent in the name of the calendar's owner.")
+        if leaves and arrives:
+            holder = await self.storage.scheduling_object(destination, content.uid)
+            if holder is not None:
+                raise SchedulingObjectExists(holder.collection, holder.name)
+            raise SchedulingRefused("A meeting does not move from one of its participants to another.")
+        if leaves:
+            removed = await self._change(actor, found, None, sent, unchanged, also=(put,))
+            return replace(result, written=removed.written)
+        state = ObjectState(member.id, member.revision)
+        deletion = Delete(collection_of(found), member.name, state)
+        try:
+            return await self._change(actor, target, content, sent, unchanged, also=(deletion,))
+        except HeldElsewhere as held:
+            raise SchedulingObjectExists(held.collection.name, held.object.name) from None
 
     async def was_moved(self, found: Found) -> bool:
         """Whether what had the found name has moved a moment ago, so that its deletion there succeeds.
@@ -157,8 +230,10 @@ class Scheduling:
         sent: Sent,
         unchanged: Sequence[Unchanged],
         source: Found | None = None,
+        also: tuple[Write, ...] = (),
     ) -> Put:
-        """Replace a scheduling object by a content, or delete it (None). It is moved from `source` before.
+        """Replace a scheduling object by a content, or delete it (None). It is moved from `source` before. `also` are
+        other writes of the actor.
 
         Raises `HeldElsewhere` for a new scheduling object of a UID that the home has already.
         """
@@ -188,7 +263,7 @@ class Scheduling:
         )
         large = max(len(each.text) for each in (old, new) if each is not None) >= LARGE
         plan = await computed(plan_change, change) if large else plan_change(change)
-        return await _Sending(self, actor, found, content, change, plan, unchanged, source).apply()
+        return await _Sending(self, actor, found, content, change, plan, unchanged, source, also).apply()
 
     async def _is_copy(self, found: Found, uid: str) -> bool:
         """Whether the found member is a plain object beside the scheduling object of its UID in the home."""
@@ -217,11 +292,12 @@ class _Sending:
         plan: Plan,
         unchanged: Sequence[Unchanged],
         source: Found | None,
+        also: tuple[Write, ...],
     ) -> None:
         self._storage, self._objects, self._limits = scheduling.storage, scheduling.objects, scheduling.limits
         self._actor, self._found, self._content = actor, found, content
         self._change, self._plan, self._unchanged = change, plan, tuple(unchanged)
-        self._source = source
+        self._source, self._also = source, also
         self._owner = owner_of(found)
         named = change.old if change.new is None else change.new
         self._uid = "" if named is None else named.uid
@@ -321,7 +397,11 @@ class _Sending:
             return not_delivered(NO_CALENDAR_USER)
         is_new = self._change.old is None and sender is not None
         letter = Letter(sender, messages, self._change.now, resets_of(resets, recipient), is_new)
-        return await deliver(self._storage, self._objects, mailbox, [letter], directory)
+        delivered = await deliver(self._storage, self._objects, mailbox, [letter], directory)
+        gone = [write.expected for write in self._also if isinstance(write, Delete)]
+        if any(write.expected in gone for write in delivered.writes):
+            return not_delivered(NOT_DELIVERED)  # what they have of the meeting is moved away
+        return delivered
 
     async def _own(self, statuses: Mapping[str, str], known: frozenset[str] | None) -> tuple[tuple[Write, ...], Put]:
         """The writes of the owner's object, and what they do. `known` are the owner's addresses."""
@@ -330,17 +410,16 @@ class _Sending:
         if self._content is None:
             member = member_of(self._found)
             delete = Delete(collection, member.name, ObjectState(member.id, member.revision))
-            return (delete,), Put(False, member.etag, False, nothing)
+            return (*self._also, delete), Put(False, member.etag, False, nothing)
         stored = self._plan.with_statuses(statuses, self._change.directory)
         content = self._content
         if stored is not None and stored.text != content.text:
             content = await self._objects.content(collection, stored.text.encode(), existing, known)
-        if content.scheduling.role is not SchedulingRole.NONE:
-            content = replace(content, schedule_tag=new_schedule_tag())
         if source is None:
             writes: tuple[Write, ...] = (await self._objects.put_of(collection, self._found.name, content, existing),)
         else:
             writes = await moving_writes(self._objects, self._found, source, content)
+        writes = (*writes, *self._also)
         as_sent = content.text == self._content.text
         return writes, Put(existing is None, content.etag, as_sent, nothing, content.schedule_tag)
 

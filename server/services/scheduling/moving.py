@@ -1,4 +1,4 @@
-"""Moves of scheduling objects between the calendars of one owner by a PUT under a new name.
+"""Moves of scheduling objects between the calendars of one owner, by MOVE and by a PUT under a new name.
 
 Thunderbird and Evolution move an object so: they PUT it in the other calendar, then DELETE it in the first one.
 Thunderbird also accepts a mailed invitation by a PUT with `If-None-Match: *`, under a name of its own, where the server
@@ -16,7 +16,7 @@ from server.domain.contents import ObjectContent
 from server.domain.errors import AccessDenied, SchedulingObjectExists, SignInRequired, UidConflict, WriteConflict
 from server.domain.objects import Collection, Object
 from server.domain.privileges import Privilege
-from server.domain.scheduling import SchedulingRole
+from server.domain.scheduling import SCHEDULING_OBJECTS
 from server.services.lookup import Found, Lookup
 from server.services.objects import Objects, state_of
 from server.services.permissions import collection_of, member_of
@@ -26,7 +26,6 @@ from server.storage.scheduling import Mailbox
 
 FORGIVEN = timedelta(minutes=1)
 """How long a DELETE of the old name succeeds after a move by PUT."""
-_SCHEDULED = (SchedulingRole.ORGANIZER, SchedulingRole.ATTENDEE)
 
 
 class HeldElsewhere(Exception):
@@ -40,10 +39,15 @@ class HeldElsewhere(Exception):
 
 def demand_not_held(found: Found, content: ObjectContent | None, mailbox: Mailbox | None) -> None:
     """Raises `HeldElsewhere` if a put at the found name would make a second scheduling object of the UID."""
-    if found.object is not None or content is None or content.scheduling.role not in _SCHEDULED or mailbox is None:
+    if (
+        found.object is not None
+        or content is None
+        or content.scheduling.role not in SCHEDULING_OBJECTS
+        or mailbox is None
+    ):
         return
     held, collection = mailbox.object, mailbox.collection
-    if held is not None and collection is not None and held.role in _SCHEDULED:
+    if held is not None and collection is not None and held.role in SCHEDULING_OBJECTS:
         raise HeldElsewhere(collection, held)
 
 
@@ -70,19 +74,20 @@ async def source_of(storage: Storage, actor: Actor, found: Found, held: HeldElse
 
 
 async def moving_writes(objects: Objects, found: Found, source: Found, content: ObjectContent) -> tuple[Write, ...]:
-    """The writes that move a member to the found name, which is free, and put a content in its place.
+    """The writes that move a member to the found name, and put a content in its place.
 
-    The first one is the put. Between calendars of which one has views the member becomes another resource, as in every
-    move there.
+    The first one is the put. What has the name is replaced. Between calendars of which one has views the member becomes
+    another resource, as in every move there.
     """
     origin, target, member = collection_of(source), collection_of(found), member_of(source)
     state = state_of(member)
     assert state is not None
     deletion = Delete(origin, member.name, state)
     if (origin.views or target.views) and origin.id != target.id:
-        return await objects.put_of(target, found.name, content, None, member.properties), deletion
+        return await objects.put_of(target, found.name, content, found.object, member.properties), deletion
     put = await objects.put_of(target, found.name, content, member)
-    return put, Put(target, found.name, StoredContent(origin, member.name, state), None, keep_id=True), deletion
+    stored = StoredContent(origin, member.name, state)
+    return put, Put(target, found.name, stored, state_of(found.object), keep_id=True), deletion
 
 
 async def was_moved(storage: Storage, found: Found) -> bool:

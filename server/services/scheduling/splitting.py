@@ -45,7 +45,7 @@ from server.services.objects import Objects, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import directory_of
-from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_DELIVERED, new_schedule_tag, put_object
+from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_DELIVERED, put_object
 from server.services.scheduling.implicit import address_of, owner_of
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
@@ -276,9 +276,6 @@ class _Splitting:
         member, collection = self._member, self._collection
         later = await self._objects.content(collection, parts.later.text.encode(), member, known)
         earlier = await self._objects.content(collection, parts.earlier.text.encode(), None, known)
-        if self._split.sequence is not None:
-            later = replace(later, schedule_tag=new_schedule_tag())
-            earlier = replace(earlier, schedule_tag=new_schedule_tag())
         properties = member.properties
         return [
             _Write(None, await self._objects.put_of(collection, member.name, later, member)),

@@ -1,0 +1,84 @@
+"""COPY and MOVE of meetings over HTTP (RFC 6638 §3.2.3.3, §3.2.3.4, §3.2.10)."""
+
+from __future__ import annotations
+
+from tests.integration.dav.conftest import NewPerson
+from tests.integration.dav.multistatus import caldav, dav
+from tests.integration.dav.person import Person, xml
+from tests.integration.dav.test_implicit_scheduling import line, meeting, text_of
+
+GRANT = "<D:ace><D:principal><D:href>{}</D:href></D:principal><D:grant>{}</D:grant></D:ace>"
+
+
+async def may_write(owner: Person, whom: Person) -> None:
+    privileges = "".join(f"<D:privilege><D:{name}/></D:privilege>" for name in ("read", "write"))
+    body = xml("D:acl", GRANT.format(whom.principal, privileges))
+    assert (await owner.http("ACL", owner.calendar, body)).status == 200
+
+
+async def test_a_move_keeps_the_resource_and_changes_the_schedule_tag(person: Person, new_person: NewPerson) -> None:
+    ben = await new_person()
+    old, new = f"{person.calendar}m.ics", f"{person.home}work/m.ics"
+    assert (await person.http("MKCALENDAR", f"{person.home}work/")).status == 201
+    etag = await person.has(old, meeting(person, ben))
+    tag = (await person.http("GET", old)).headers["Schedule-Tag"]
+    resource_id = await person.prop(old, "D:resource-id")
+    stale = await person.http("MOVE", old, Destination=new, If_Schedule_Tag_Match='"stale"')
+    assert stale.status == 412
+    moved = await person.http("MOVE", old, Destination=new, If_Schedule_Tag_Match=tag)
+    assert moved.status == 201
+    assert moved.etag == etag
+    shown = await person.http("GET", new)
+    assert shown.headers["Schedule-Tag"] == moved.headers["Schedule-Tag"] != tag
+    assert shown.etag == etag
+    assert await person.prop(new, "D:resource-id") == resource_id
+    assert len(await ben.names(f"{ben.home}inbox/")) == 1
+    # The condition is about the source, also of a COPY.
+    copied = await person.http("COPY", new, Destination=old, If_Schedule_Tag_Match=tag)
+    assert copied.status == 412
+    copied = await person.http("COPY", new, Destination=old, If_Schedule_Tag_Match=moved.headers["Schedule-Tag"])
+    copied.refused(403, caldav("unique-scheduling-object-resource"))
+    assert f"<D:href>{new}</D:href>" in copied.text
+    # A renamed resource in its calendar.
+    renamed = await person.http("MOVE", new, Destination=f"{person.home}work/n.ics")
+    assert renamed.status == 201
+    assert renamed.headers["Schedule-Tag"] != moved.headers["Schedule-Tag"]
+
+
+async def test_a_move_to_another_owner_is_remove_and_create(person: Person, new_person: NewPerson) -> None:
+    ben, cleo = await new_person(), await new_person()
+    await may_write(cleo, person)
+    await person.has(f"{person.calendar}m.ics", meeting(person, ben))
+    moved = await person.http("MOVE", f"{person.calendar}m.ics", Destination=f"{cleo.calendar}m.ics")
+    assert moved.status == 201
+    assert "Schedule-Tag" not in moved.headers
+    (copy,) = await ben.names(ben.calendar)
+    assert "STATUS:CANCELLED" in await text_of(ben, copy)
+    assert (await ben.http("DELETE", copy)).status == 204
+    back = await person.http("MOVE", f"{cleo.calendar}m.ics", Destination=f"{person.calendar}m.ics")
+    assert back.status == 201
+    assert "Schedule-Tag" in back.headers
+    assert "SCHEDULE-STATUS=1.2" in line(await text_of(person, f"{person.calendar}m.ics"), ben)
+
+
+async def test_who_may_not_send_for_the_owner_is_denied_at_the_outbox(person: Person, new_person: NewPerson) -> None:
+    ben, cleo = await new_person(), await new_person()
+    await may_write(person, cleo)
+    await person.has(f"{person.calendar}m.ics", meeting(person, ben))
+    reply = await cleo.http("MOVE", f"{person.calendar}m.ics", Destination=f"{cleo.calendar}m.ics")
+    reply.refused(403, dav("need-privileges"))
+    assert f"<D:href>{person.home}outbox/</D:href>" in reply.text
+    assert await cleo.names(cleo.calendar) == []
+
+
+async def test_a_meeting_does_not_move_to_another_participant(person: Person, new_person: NewPerson) -> None:
+    ben = await new_person()
+    await may_write(ben, person)
+    await person.has(f"{person.calendar}m.ics", meeting(person, ben))
+    (copy,) = await ben.names(ben.calendar)
+    reply = await person.http("MOVE", f"{person.calendar}m.ics", Destination=f"{ben.calendar}m.ics")
+    reply.refused(403, caldav("unique-scheduling-object-resource"))
+    assert f"<D:href>{copy}</D:href>" in reply.text
+    assert (await ben.http("DELETE", copy)).status == 204
+    reply = await person.http("MOVE", f"{person.calendar}m.ics", Destination=f"{ben.calendar}m.ics")
+    assert reply.status == 403
