@@ -262,6 +262,8 @@ def folded_tzid(tzid: str) -> str:
 
 def _check_component(component: Component, limits: Limits, used: dict[str, int]) -> None:
     """Times, rules and what must not stand together in one component; zones go to `used` with the line."""
+    if component.name == "VALARM":
+        _check_alarm(component)
     if component.name not in _WITH_TIMES:
         return
     once: dict[str, Property] = {}
@@ -297,6 +299,13 @@ def _check_component(component: Component, limits: Limits, used: dict[str, int])
             except InvalidCalendarData as error:
                 raise InvalidCalendarData(f"{name} in line {prop.line}: {error.message}", prop.line) from None
     _check_extent(component, once, times)
+
+
+def _check_alarm(alarm: Component) -> None:
+    """Apps compare the time at which an alarm was dismissed with that at which it rings (RFC 9074 §6.1)."""
+    for prop in alarm.all("ACKNOWLEDGED"):
+        if not is_no_time(prop.value) and not property_time(prop).utc:
+            raise InvalidCalendarData(f"ACKNOWLEDGED in line {prop.line} is no time in UTC.", prop.line)
 
 
 def _check_extent(component: Component, once: dict[str, Property], times: dict[str, CalendarTime]) -> None:

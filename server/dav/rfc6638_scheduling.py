@@ -34,6 +34,8 @@ from server.services.scheduling.calendar_users import CUTYPES, addresses_of
 from server.services.scheduling.default_calendar import PROPERTIES, Scheduled, default_calendar, is_eligible
 
 TRANSPARENCY = caldav("schedule-calendar-transp")
+SCHEDULED = frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.OUTBOX, Kind.PRINCIPAL})
+"""Kinds of resources that name what scheduling offers in the `DAV` header."""
 
 
 def _in_home(name: str, resource: Owned, request: Request) -> str | None:
@@ -133,12 +135,7 @@ def _email_addresses(request: Request, resource: PrincipalResource) -> str:
 
 STANDARD = Standard(
     "RFC 6638",
-    tokens=(
-        (
-            "calendar-auto-schedule",
-            frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.OUTBOX, Kind.PRINCIPAL}),
-        ),
-    ),
+    tokens=(("calendar-auto-schedule", SCHEDULED),),
     properties=(
         Property(caldav("schedule-inbox-URL"), PRINCIPAL, _inbox_url),
         Property(caldav("schedule-outbox-URL"), PRINCIPAL, _outbox_url),

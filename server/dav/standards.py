@@ -21,7 +21,9 @@ from server.dav import (
 )
 from server.dav.calendarserver import ctag as calendarserver_ctag
 from server.dav.calendarserver import limits as calendarserver_limits
+from server.dav.calendarserver import partstat_changes as calendarserver_partstat_changes
 from server.dav.calendarserver import principal_search as calendarserver_principal_search
+from server.dav.calendarserver import private_comments as calendarserver_private_comments
 from server.dav.calendarserver import proxy as calendarserver_proxy
 from server.dav.calendarserver import recurrence_split as calendarserver_recurrence_split
 from server.dav.calendarserver import schedule_changes as calendarserver_schedule_changes
@@ -64,5 +66,7 @@ def standards(installation: bytes) -> list[Standard[Request]]:
         calendarserver_proxy.STANDARD,
         calendarserver_recurrence_split.STANDARD,
         calendarserver_schedule_changes.STANDARD,
+        calendarserver_private_comments.STANDARD,
+        calendarserver_partstat_changes.STANDARD,
         apple_calendar_properties.STANDARD,
     ]

@@ -55,9 +55,10 @@ async def test_18_class_2_and_what_is_not_there_yet_is_not_claimed(person: Perso
 
 async def test_rfc6638_2_scheduling_is_claimed_where_calendars_are(person: Person) -> None:
     scheduled = (person.home, person.calendar, f"{person.home}inbox/", f"{person.home}outbox/", person.principal)
+    tokens = {"calendar-auto-schedule", "calendarserver-private-comments", "calendarserver-partstat-changes"}
     for path in (*scheduled, "/", person.books, person.book):
         classes = set((await person.http("OPTIONS", path)).headers["DAV"].split(", "))
-        assert ("calendar-auto-schedule" in classes) is (path in scheduled), path
+        assert classes & tokens == (tokens if path in scheduled else set()), path
 
 
 async def test_10_1_unmapped_urls_say_what_can_be_made(person: Person) -> None:

@@ -242,6 +242,17 @@ def test_limits():
 
 
 @pytest.mark.parametrize(
+    "value", ["20260105T100000", ";TZID=Europe/Berlin:20260105T100000", ";VALUE=DATE:20260105", "x"]
+)
+def test_an_alarm_is_dismissed_at_a_time_in_utc(value):
+    """RFC 9074 §6.1."""
+    alarm = "BEGIN:VALARM\nTRIGGER:-PT5M\nACKNOWLEDGED{}\nEND:VALARM"
+    assert refused(InvalidCalendarData, calendar(event(alarm.format(value if value[0] == ";" else f":{value}")))) == 10
+    for good in (":20260105T100000Z", ":", ":00000000T000000Z"):
+        assert read(calendar(event(alarm.format(good))))
+
+
+@pytest.mark.parametrize(
     "lines",
     [
         "DTEND:21000101T000000Z",
