@@ -19,7 +19,7 @@ from server.http.client_address import ClientAddresses
 from server.http.dispatch import Dispatcher
 from server.http.request_log import RequestLog
 from server.jobs.runner import Kind
-from server.jobs.running import copies, maintenance_kinds, running_jobs, sharees
+from server.jobs.running import copies, maintenance_kinds, running_jobs, scheduling, sharees
 from server.observe.metrics import Metrics
 from server.observe.monitoring import Monitoring
 from server.observe.tracing import Tracing
@@ -34,6 +34,7 @@ from server.services.principals.people import People
 from server.services.reading import Reading
 from server.services.scheduling.busy_times import BusyTimes
 from server.services.scheduling.implicit import Scheduling
+from server.services.scheduling.queued import QueuedDeliveries
 from server.services.scheduling.splitting import Splitting
 from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
@@ -127,8 +128,8 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 reading=Reading(storage, settings.storage.page_size),
                 people=People(directory, access),
                 objects=objects,
-                scheduling=Scheduling(storage, objects, settings.limits.values),
                 splitting=Splitting(storage, objects, settings.limits.values),
+                scheduling=Scheduling(storage, objects, settings.limits.values, settings.scheduling),
                 collections=Collections(storage, settings.limits.values),
                 granting=Granting(access),
                 busy_times=BusyTimes(storage, access, lookup, settings.limits.values),
@@ -154,7 +155,8 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 gzip=settings.network.gzip,
                 hsts_seconds=settings.network.hsts_seconds,
             )
-            kinds = sharees(access, storage), copies(site.collections, lookup)
+            queued = QueuedDeliveries(storage, objects, settings.limits.values, settings.scheduling)
+            kinds = sharees(access, storage), copies(site.collections, lookup), *scheduling(queued)
             yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, kinds)
         finally:
             authenticator.close()

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from server.domain.contents import ObjectContent, ObjectView, Views
+from server.domain.jobs import Job
 from server.domain.objects import Collection, Target
 from server.domain.values import value
 
@@ -222,6 +223,27 @@ class Remember:
 
 
 @value
+class SetDispatch:
+    """Store scheduling messages of one change that jobs deliver, or what has become of them."""
+
+    home_id: int
+    """The sender's home."""
+    uid: str
+    meeting: int
+    """A number for the meeting: messages with the same number are delivered in the order in which they were stored."""
+    state: Mapping[str, Any]
+    """JSON: the messages, their recipients and outcomes."""
+    waiting: bool
+    """Whether there are recipients to whom a delivery is still to be tried."""
+    failing: bool
+    """Whether there are recipients to whom it is to be tried again."""
+    id: int | None = None
+    """Of the stored row that is replaced; None: there is none yet."""
+    version: int = 0
+    """The version of this row."""
+
+
+@value
 class ChangeSet:
     """Writes of members in any homes that become visible together, or not at all.
 
@@ -237,6 +259,10 @@ class ChangeSet:
     """States that the decision is based on, and that must not have changed."""
     remembered: tuple[Remember, ...] = ()
     """New states of scheduling messages, only of homes in which the set writes."""
+    dispatches: tuple[SetDispatch, ...] = ()
+    """Scheduling messages that jobs deliver, and outcomes of such deliveries."""
+    jobs: tuple[Job, ...] = ()
+    """Jobs that do the rest of the change."""
     copied: CopyMembers | None = None
     """A set of a copy of a collection; it has no other writes."""
     graced: frozenset[int] = frozenset()

@@ -14,6 +14,8 @@ from server.observe.metrics import Metrics
 from server.services.collections import Collections
 from server.services.lookup import Lookup
 from server.services.principals import changes as principals
+from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
+from server.services.scheduling.queued import QueuedDeliveries
 from server.settings.model import Settings
 from server.storage import Storage
 from server.storage.access import Access
@@ -30,6 +32,8 @@ _MAINTENANCE = DatabaseLimits(connections=2, acquire_timeout=60.0, connect_timeo
 CONNECTIONS = _QUEUE.connections + _MAINTENANCE.connections
 """The most connections to the database that a worker's jobs hold, except one for online steps of a migration."""
 _ACTOR = Actor(None, "jobs")
+_TRIES = 36
+"""Tries of a job that delivers, in about a day."""
 _RETRY = 5.0
 """Seconds after which changes are passed on again at the latest, after a failure."""
 
@@ -52,6 +56,28 @@ def copies(collections: Collections, lookup: Lookup) -> Kind:
         return Result()
 
     return Kind("copies", handle)
+
+
+def scheduling(queued: QueuedDeliveries) -> tuple[Kind, ...]:
+    """The jobs that deliver scheduling messages, try again, and refresh copies after answers."""
+
+    async def deliver(job: TakenJob) -> Result:
+        await queued.deliver(job.payload["meeting"])
+        return Result()
+
+    async def redeliver(job: TakenJob) -> Result:
+        await queued.redeliver(job.payload["meeting"])
+        return Result()
+
+    async def refresh(job: TakenJob) -> Result:
+        await queued.refresh(job.payload["home"], job.payload["object"])
+        return Result()
+
+    return (
+        Kind(DELIVERIES, deliver, tries=_TRIES),
+        Kind(REDELIVERIES, redeliver, tries=_TRIES),
+        Kind(REFRESHES, refresh),
+    )
 
 
 def handovers(database: Database) -> Kind:

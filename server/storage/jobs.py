@@ -9,7 +9,7 @@ of the database.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, runtime_checkable
 from uuid import UUID
@@ -22,27 +22,6 @@ HANDOVERS = "handovers"
 """Kind of the jobs that go on with handing over what a person had."""
 MAINTENANCE = "maintenance"
 """Lock key of all jobs that change many rows. They run one at a time, so that requests are not slowed down."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job to be stored in the transaction of a change."""
-
-    kind: str
-    payload: Mapping[str, int] = field(default_factory=dict)
-    """Ids that the handler needs."""
-    lock_key: str | None = None
-    """Jobs with one lock key, of whatever kind, run one at a time and in the order of their ids."""
-    queueing_key: str | None = None
-    """While a job waits and was not tried yet, later ones of its kind and queueing key are not stored; needs a lock
-    key.
-
-    Jobs with equal queueing keys have equal payloads.
-    """
-    priority: int = 0
-    """Greater first."""
-    delay: timedelta = timedelta(0)
-    """How long it waits before it may run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,23 @@ class Mailbox:
     """The state of the messages about the UID (`Remember.state`)."""
     version: int = 0
     """The version of the state; 0: there is none."""
+    queued: bool = False
+    """Whether messages about the meeting wait for their delivery by a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Scheduling messages of one change that jobs deliver (`server.domain.changes.SetDispatch`)."""
+
+    home_id: int
+    id: int
+    sender: Principal
+    """The owner of the home."""
+    uid: str
+    meeting: int
+    version: int
+    state: Mapping[str, Any]
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +129,26 @@ class Scheduling(Protocol):
         """Whether the member that had a name was removed within this time, and its home has the scheduling object of
         its UID: it has moved."""
 
-    async def mailboxes(self, sender: int, recipients: Sequence[int], uid: str) -> Sequence[Mailbox]:
+    async def mailboxes(
+        self, sender: int, recipients: Sequence[int], uid: str, meeting: int | None = None
+    ) -> Sequence[Mailbox]:
         """The calendar homes of those of the recipients (ids of principals) who have one, in order of their ids.
 
-        `sender` is the id of the principal in whose name the messages are sent.
+        `sender` is the id of the principal in whose name the messages are sent; `meeting` is the number of the meeting
+        (`SetDispatch.meeting`) of which `Mailbox.queued` says whether messages wait.
         """
+
+    async def inbox_grants(self, inbox: Collection, senders: Sequence[int]) -> Mapping[int, Grants]:
+        """The grants on an inbox that may concern each of the senders, as in `Mailbox.grants`."""
+
+    async def dispatches(self, meeting: int, *, failing: bool, limit: int) -> Sequence[Dispatch]:
+        """The first dispatches of a meeting that have recipients who wait; `failing`: to whom it is to be tried again.
+
+        In the order in which they were stored.
+        """
+
+    async def scheduled_uid(self, home_id: int, object_id: int) -> tuple[int, str] | None:
+        """The owner (id of a principal) and UID of a scheduling object; None where it is gone."""
 
     async def busy_people(
         self,

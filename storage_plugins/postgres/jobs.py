@@ -12,7 +12,8 @@ from uuid import UUID
 
 import asyncpg
 
-from server.storage.jobs import FAILING, Job, KindCounts, Periodic, State, StoredJob, TakenJob
+from server.domain.jobs import Job
+from server.storage.jobs import FAILING, KindCounts, Periodic, State, StoredJob, TakenJob
 from storage_plugins.postgres.database import Connection, Database
 
 _TAKE_TRIES = 5

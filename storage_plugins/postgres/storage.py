@@ -14,7 +14,8 @@ import asyncpg
 from server.calendar.filter_plan import UidSearch
 from server.domain.changes import ObjectState
 from server.domain.errors import DatabaseError, NotFound, Unavailable
-from server.domain.events import JOBS, Change
+from server.domain.events import Change
+from server.domain.grants import Grants
 from server.domain.objects import Collection, Home, Target
 from server.domain.occurrences import DueAlarm
 from server.domain.resolution import Resolution
@@ -28,7 +29,14 @@ from server.storage.reads import (
     Timings,
 )
 from server.storage.reminders import AlarmPlace
-from server.storage.scheduling import AddressedPrincipal, AddressSearch, Mailbox, PersonBusy, SchedulingObject
+from server.storage.scheduling import (
+    AddressedPrincipal,
+    AddressSearch,
+    Dispatch,
+    Mailbox,
+    PersonBusy,
+    SchedulingObject,
+)
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.changes.collection_copies import CopyWrites
 from storage_plugins.postgres.changes.collections import CollectionWrites
@@ -38,10 +46,12 @@ from storage_plugins.postgres.notifier import Notifier
 from storage_plugins.postgres.reads import alarms as alarm_reads
 from storage_plugins.postgres.reads import busy_times as busy_reads
 from storage_plugins.postgres.reads import columnwise, members, owners, resolve
+from storage_plugins.postgres.reads import dispatches as dispatch_reads
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED, addressed
 from storage_plugins.postgres.reads.busy_people import BUSY_PEOPLE, BUSY_PEOPLE_MASKED, busy_people
 from storage_plugins.postgres.reads.due_alarms import due_alarms
+from storage_plugins.postgres.reads.grants import grants
 from storage_plugins.postgres.reads.mailboxes import MAILBOXES, OLDEST_MEMBERS, mailboxes
 from storage_plugins.postgres.upkeep.statistics import Statistics
 
@@ -330,9 +340,26 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         """Whether the home has the scheduling object of a member that was removed a moment ago."""
         return bool(await self.database.fetchval(members.HAS_MOVED, collection.home_id, collection.id, name, within))
 
-    async def mailboxes(self, sender: int, recipients: Sequence[int], uid: str) -> Sequence[Mailbox]:
+    async def mailboxes(
+        self, sender: int, recipients: Sequence[int], uid: str, meeting: int | None = None
+    ) -> Sequence[Mailbox]:
         """The data of recipients for the delivery of messages about a UID."""
-        return mailboxes(await self.database.fetch(MAILBOXES, sender, list(recipients), uid))
+        return mailboxes(await self.database.fetch(MAILBOXES, sender, list(recipients), uid, meeting))
+
+    async def inbox_grants(self, inbox: Collection, senders: Sequence[int]) -> Mapping[int, Grants]:
+        """The grants on an inbox that may concern each of the senders."""
+        rows = await self.database.fetch(dispatch_reads.INBOX_GRANTS, inbox.home_id, inbox.id, list(senders))
+        return {row[0]: grants(row[1]) for row in rows}
+
+    async def dispatches(self, meeting: int, *, failing: bool, limit: int) -> Sequence[Dispatch]:
+        """The first dispatches of a meeting that have recipients who wait, or to whom it is to be tried again."""
+        sql = dispatch_reads.FAILING if failing else dispatch_reads.WAITING
+        return list(map(dispatch_reads.dispatch, await self.database.fetch(sql, meeting, limit)))
+
+    async def scheduled_uid(self, home_id: int, object_id: int) -> tuple[int, str] | None:
+        """The owner and UID of a scheduling object."""
+        row = await self.database.fetchrow(dispatch_reads.SCHEDULED_UID, home_id, object_id)
+        return None if row is None else (row[0], row[1])
 
     async def busy_people(
         self,
@@ -371,11 +398,6 @@ class PostgresStorage(CopyWrites, CollectionWrites):
                 return (await schema_state(connection)).usable
         except (Unavailable, DatabaseError):
             return False
-
-    def announce_jobs(self) -> None:
-        """Notify the runners of all workers that jobs may have become due."""
-        if self._notifier is not None:
-            self._notifier.announce(JOBS)
 
     def announce(self, home_id: int, collection_id: int | None, revision: int) -> int:
         """Notify other workers of a change that another part of this plugin has committed. Returns the revision."""

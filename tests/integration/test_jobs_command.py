@@ -10,8 +10,9 @@ from click.testing import CliRunner, Result
 
 from server.cli import main
 from server.diagnosis.installation import look_at_database
+from server.domain.jobs import Job
 from server.settings.model import Settings
-from server.storage.jobs import FAILING, Job, Periodic
+from server.storage.jobs import FAILING, Periodic
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.jobs import PostgresJobs, enqueue
 from tests.integration.storage.test_jobs import LATER

@@ -19,7 +19,7 @@ from server.itip.calendar_users import Directory
 from server.itip.change import utc_stamp
 from server.itip.messages import FROM_ATTENDEES, Message, Method, Reset
 from server.itip.receiving import receive
-from server.itip.reception import DELIVERED, Memory, Received, with_answers
+from server.itip.reception import DELIVERED, Memory, Received, memory_of, with_answers
 from server.itip.schedule_changes import schedule_changes
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.objects import Objects
@@ -62,6 +62,8 @@ class Letter:
     is_new: bool = False
     """Whether the sender's object is new. Messages about a deleted object of the UID count no more then: their SEQUENCE
     may be greater."""
+    late: bool = False
+    """Whether a job delivers it, so that later ones may have come before."""
     grants: Grants | None = None
     """The grants on the recipient's inbox that may concern the sender; None: those of the mailbox."""
 
@@ -153,7 +155,7 @@ def _received(
     """What each message of a letter does and what is left in the inbox, and the recipient's object and memory
     afterwards. Raises `InvalidData`."""
     if letter.is_new:
-        known = memory.Known(Memory())
+        known = memory.Known(_since(letter, known.memory or memory_of(after)) if letter.late else Memory())
     received: list[Received] = []
     items: list[_Item] = []
     for message in letter.messages:
@@ -169,6 +171,12 @@ def _received(
         rows = with_answers(known.rows, result.answers) if result.answers else known.rows
         known = memory.Known(result.memory or known.memory, rows)
     return received, items, after, known
+
+
+def _since(letter: Letter, known: Memory) -> Memory:
+    """What messages say that were sent after a letter about a new object."""
+    stamp = utc_stamp(letter.now)
+    return Memory({instance: version for instance, version in known.versions.items() if version.dtstamp > stamp})
 
 
 async def _writes(

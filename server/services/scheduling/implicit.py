@@ -7,59 +7,40 @@ the object with its statuses, and all that the messages do in the homes of their
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from server.auth import policy
 from server.domain.actors import Actor
-from server.domain.changes import ChangeSet, Delete, ObjectState, Remember, Unchanged, Write, Written
+from server.domain.changes import ChangeSet, Delete, ObjectState, Unchanged, Write
 from server.domain.contents import ObjectContent
 from server.domain.errors import (
     AccessDenied,
     NotFound,
-    QuotaExceeded,
     SchedulingObjectExists,
     SchedulingRefused,
-    TooManyMembers,
     UidConflict,
     WriteConflict,
 )
 from server.domain.limits import Limits
-from server.domain.objects import Collection, Target
-from server.domain.principals import Principal
+from server.domain.objects import Collection
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SCHEDULING_OBJECTS, SchedulingRole
 from server.domain.values import value
-from server.itip.answers import refreshes
-from server.itip.calendar_users import Directory, addresses
-from server.itip.change import Change, utc_stamp
-from server.itip.messages import FROM_ATTENDEES, Message, Plan, Reset
+from server.itip.calendar_users import addresses
+from server.itip.change import Change
 from server.itip.participants import same_organizer
 from server.itip.planning import plan_change, scheduling_role
-from server.itip.reception import Rows, after_change, memory_of, resets_of, with_resets
 from server.itip.scheduling_object import read_object
 from server.process.computing import computed
-from server.services.lookup import Found, Lookup
+from server.services.lookup import Found
 from server.services.objects import LARGE, Objects, Put, demand_transferable, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
-from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import directory_of
-from server.services.scheduling.delivery import (
-    NO_CALENDAR_USER,
-    NOT_DELIVERED,
-    Delivered,
-    Letter,
-    by_recipient,
-    deliver,
-    not_delivered,
-)
-from server.services.scheduling.moving import HeldElsewhere, demand_not_held, moving_writes, source_of, was_moved
+from server.services.scheduling.moving import HeldElsewhere, moving_writes, source_of, was_moved
+from server.services.scheduling.sending import Sending, address_of, owner_of
+from server.services.scheduling.settings import SchedulingSettings
 from server.storage import Storage
-from server.storage.scheduling import Mailbox
-
-MAX_REFRESHED = 200
-"""Recipients up to which an answer refreshes the copies of the others at once."""
 
 
 @value
@@ -74,20 +55,6 @@ class Sent:
     """False: it had `Schedule-Reply: F` (RFC 6638 §8.1)."""
 
 
-@value
-class _Set:
-    """Writes of a change set so far, with the key of the recipient that each concerns; None: the owner's own."""
-
-    writes: tuple[tuple[str | None, Write], ...] = ()
-    remembered: tuple[Remember, ...] = ()
-
-    def with_delivery(self, key: str, delivered: Delivered) -> _Set:
-        """The set with the writes of a delivery."""
-        remembered = () if delivered.remembered is None else (delivered.remembered,)
-        writes = tuple((key, write) for write in delivered.writes)
-        return _Set((*self.writes, *writes), (*self.remembered, *remembered))
-
-
 class Scheduling:
     """Changes of calendar objects, with what they send."""
 
@@ -96,11 +63,13 @@ class Scheduling:
         storage: Storage,
         objects: Objects,
         limits: Limits,
+        settings: SchedulingSettings = SchedulingSettings(),  # noqa: B008 - a value
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.storage = storage
         self.objects = objects
         self.limits = write_limits(limits)
+        self.settings = settings
         self._now = now
 
     async def put(
@@ -263,7 +232,7 @@ class Scheduling:
         )
         large = max(len(each.text) for each in (old, new) if each is not None) >= LARGE
         plan = await computed(plan_change, change) if large else plan_change(change)
-        return await _Sending(self, actor, found, content, change, plan, unchanged, source, also).apply()
+        return await Sending(self, actor, found, content, change, plan, unchanged, source, also).apply()
 
     async def _is_copy(self, found: Found, uid: str) -> bool:
         """Whether the found member is a plain object beside the scheduling object of its UID in the home."""
@@ -279,192 +248,6 @@ class Scheduling:
         return str(rows[0][0])
 
 
-class _Sending:
-    """One change of a scheduling object, with its messages."""
-
-    def __init__(
-        self,
-        scheduling: Scheduling,
-        actor: Actor,
-        found: Found,
-        content: ObjectContent | None,
-        change: Change,
-        plan: Plan,
-        unchanged: Sequence[Unchanged],
-        source: Found | None,
-        also: tuple[Write, ...],
-    ) -> None:
-        self._storage, self._objects, self._limits = scheduling.storage, scheduling.objects, scheduling.limits
-        self._actor, self._found, self._content = actor, found, content
-        self._change, self._plan, self._unchanged = change, plan, tuple(unchanged)
-        self._source, self._also = source, also
-        self._owner = owner_of(found)
-        named = change.old if change.new is None else change.new
-        self._uid = "" if named is None else named.uid
-        self._failed: dict[str, str] = {}
-        """SCHEDULE-STATUS of recipients whose homes refused a write, by their key."""
-
-    async def apply(self) -> Put:
-        """Write the object and deliver the messages. No recipient's state fails the change."""
-        collection = collection_of(self._found)
-        while True:
-            made, put = await self._set()
-            writes = tuple(write for _, write in made.writes)
-            changes = ChangeSet(
-                writes,
-                self._limits,
-                self._actor.cause,
-                self._unchanged,
-                remembered=made.remembered,
-                graced=frozenset(write.collection.home_id for key, write in made.writes if key is not None),
-            )
-            async with self._objects.naming_holder(collection, self._uid):
-                written = await self._applied(changes, made)
-            if written is not None:
-                return replace(put, written=written)
-
-    async def _applied(self, changes: ChangeSet, made: _Set) -> Written | None:
-        """Apply the set; returns what is left of the owner's object, None where a recipient is to be left out first."""
-        try:
-            return (await self._storage.apply(changes))[0]
-        except NotFound:
-            raise WriteConflict from None
-        except (QuotaExceeded, TooManyMembers, UidConflict, SchedulingObjectExists) as error:
-            key = None if error.write is None else made.writes[error.write][0]
-            if key is None:
-                raise
-            if isinstance(error, (UidConflict, SchedulingObjectExists)):
-                raise WriteConflict from None  # the recipient got an object of the UID meanwhile
-            self._failed[key] = NOT_DELIVERED
-            return None
-
-    async def _set(self) -> tuple[_Set, Put]:
-        """The change set, and what it does to the owner's object."""
-        messages = by_recipient(self._plan.messages)
-        mailboxes = await self._mailboxes(messages)
-        mailbox = mailboxes.get(self._owner.id)
-        if self._source is None:
-            demand_not_held(self._found, self._content, mailbox)
-        await self._demand_sending()
-        remembered, resets = self._remembered(mailbox)
-        delivered: dict[str, Delivered] = {}
-        for key, each in messages.items():
-            directory = self._change.directory
-            delivered[key] = await self._deliver(self._owner, each, mailboxes, directory, resets)
-        known = None if mailbox is None else mailbox.addresses
-        writes, put = await self._own({key: done.statuses[0] for key, done in delivered.items()}, known)
-        made = _Set(tuple((None, write) for write in writes), remembered)
-        followed = await self._follow_ups(delivered)
-        for key, done in (*delivered.items(), *followed.items()):
-            made = made.with_delivery(key, done)
-        return made, put
-
-    async def _demand_sending(self) -> None:
-        """Raises `AccessDenied` if the actor may not send the messages in the owner's name (RFC 6638 §6.2)."""
-        if not self._plan.messages or policy.may_send(self._found.viewer, self._owner, self._found.grants):
-            return
-        invite, reply = Privilege.SCHEDULE_SEND_INVITE, Privilege.SCHEDULE_SEND_REPLY
-        needed = sorted({reply if each.method in FROM_ATTENDEES else invite for each in self._plan.messages})
-        target = Target(self._owner.uid, "uid", "calendar", "outbox")
-        outbox = await Lookup(self._storage).find(self._actor, target, needed[0], or_need=needed[-1])
-        outbox.require(*needed)
-
-    async def _mailboxes(self, messages: Mapping[str, Sequence[Message]]) -> dict[int, Mailbox]:
-        """The mailboxes of recipients, and of the owner, by the id of their principal."""
-        ids = {self._owner.id}
-        for each in messages.values():
-            recipient = each[0].recipient.principal_id
-            if recipient is not None:
-                ids.add(recipient)
-        found = await self._storage.mailboxes(self._owner.id, sorted(ids), self._uid)
-        return {each.principal_id: each for each in found}
-
-    async def _deliver(
-        self,
-        sender: Principal | None,
-        messages: Sequence[Message],
-        mailboxes: Mapping[int, Mailbox],
-        directory: Directory,
-        resets: Sequence[Reset],
-    ) -> Delivered:
-        """The delivery of messages to one recipient."""
-        recipient = messages[0].recipient
-        failed = self._failed.get(recipient.key)
-        if failed is not None:
-            return not_delivered(failed)
-        mailbox = None if recipient.principal_id is None else mailboxes.get(recipient.principal_id)
-        if mailbox is None:
-            return not_delivered(NO_CALENDAR_USER)
-        is_new = self._change.old is None and sender is not None
-        letter = Letter(sender, messages, self._change.now, resets_of(resets, recipient), is_new)
-        delivered = await deliver(self._storage, self._objects, mailbox, [letter], directory)
-        gone = [write.expected for write in self._also if isinstance(write, Delete)]
-        if any(write.expected in gone for write in delivered.writes):
-            return not_delivered(NOT_DELIVERED)  # what they have of the meeting is moved away
-        return delivered
-
-    async def _own(self, statuses: Mapping[str, str], known: frozenset[str] | None) -> tuple[tuple[Write, ...], Put]:
-        """The writes of the owner's object, and what they do. `known` are the owner's addresses."""
-        collection, existing, source = collection_of(self._found), self._found.object, self._source
-        nothing = Written(0, 0, None)
-        if self._content is None:
-            member = member_of(self._found)
-            delete = Delete(collection, member.name, ObjectState(member.id, member.revision))
-            return (*self._also, delete), Put(False, member.etag, False, nothing)
-        stored = self._plan.with_statuses(statuses, self._change.directory)
-        content = self._content
-        if stored is not None and stored.text != content.text:
-            content = await self._objects.content(collection, stored.text.encode(), existing, known)
-        if source is None:
-            writes: tuple[Write, ...] = (await self._objects.put_of(collection, self._found.name, content, existing),)
-        else:
-            writes = await moving_writes(self._objects, self._found, source, content)
-        writes = (*writes, *self._also)
-        as_sent = content.text == self._content.text
-        return writes, Put(existing is None, content.etag, as_sent, nothing, content.schedule_tag)
-
-    def _remembered(self, mailbox: Mailbox | None) -> tuple[tuple[Remember, ...], tuple[Reset, ...]]:
-        """What the owner's home knows afterwards, if it is to be stored; and when attendees were asked anew."""
-        if mailbox is None:
-            return (), ()
-        known, old = memory.read(mailbox.state), self._change.old
-        if self._plan.role is SchedulingRole.ATTENDEE:
-            before = memory_of(old) if known.memory is None else known.memory
-            after = after_change(before, old, self._plan, self._change.owner, self._change.directory)
-            known = memory.Known(after, known.rows)
-        elif self._change.old is None or self._plan.object is None:
-            known = memory.Known(rows=with_resets(Rows(), self._plan.resets))  # answers to another meeting
-        else:
-            known = memory.Known(known.memory, with_resets(known.rows, self._plan.resets))
-        state = memory.write(known, self._plan.object)
-        changed = Remember(mailbox.home.id, self._uid, state, mailbox.version)
-        return () if state == mailbox.state else (changed,), known.rows.resets
-
-    async def _follow_ups(self, delivered: Mapping[str, Delivered]) -> dict[str, Delivered]:
-        """What others learn of the answers that were delivered."""
-        messages: list[Message] = []
-        resets: list[Reset] = []
-        directory = self._change.directory
-        for key, done in delivered.items():
-            changed = frozenset(instance for result in done.received for instance in result.changed)
-            sent = [message for result in done.received for message in result.messages]
-            if done.object is None or not (changed or sent):
-                continue
-            named = addresses(done.object) | {address_of(self._owner)}
-            directory = await directory_of(self._storage, named)
-            invited = frozenset(user.key for result in done.received for user in result.invited)
-            answered = frozenset((self._change.owner.key, key))
-            messages += refreshes(done.object, changed, directory, utc_stamp(self._change.now), answered, invited)
-            messages += sent
-            resets += done.resets
-        known = (self._change.owner.key, *delivered)
-        concerned = by_recipient([each for each in messages if each.recipient.key not in known])
-        if not concerned or len(concerned) > MAX_REFRESHED:
-            return {}
-        mailboxes = await self._mailboxes(concerned)
-        return {key: await self._deliver(None, each, mailboxes, directory, resets) for key, each in concerned.items()}
-
-
 def _concerns_scheduling(found: Found, collection: Collection, content: ObjectContent) -> bool:
     """Whether an object is a scheduling object before a put, or after it."""
     if collection.kind != "calendar":
@@ -475,14 +258,3 @@ def _concerns_scheduling(found: Found, collection: Collection, content: ObjectCo
 def _role(found: Found) -> SchedulingRole:
     """The role of the found member; `NONE` of a name that is free."""
     return SchedulingRole.NONE if found.object is None else found.object.role
-
-
-def owner_of(found: Found) -> Principal:
-    """The owner of the home in which something was found."""
-    assert found.owner is not None
-    return found.owner
-
-
-def address_of(owner: Principal) -> str:
-    """An address that every principal has."""
-    return f"urn:x-uid:{owner.uid}"

@@ -14,3 +14,19 @@ class SchedulingSettings(Part):
         "list of their inbox. If false, only delegates may ask, and those to whom the list grants "
         "schedule-query-freebusy. Rooms and equipment answer everyone in any case, except whom their list denies it.",
     )
+    direct_recipients: int = option(
+        50,
+        "Recipients of a change of a meeting who get their messages with the request. Jobs deliver to the others.",
+        ge=0,
+        le=50,
+    )
+    direct_refreshes: int = option(
+        10,
+        "Attendees whose copies an answer changes with the request. If there are more, a job changes all of them.",
+        ge=0,
+        le=50,
+    )
+    refresh_delay: float = option(2.0, "How long such a job waits for further answers.", unit="seconds", ge=0, le=3600)
+    max_refreshed: int = option(
+        200, "Attendees up to which answers change the copies of others at all.", ge=0, le=100_000
+    )

@@ -46,7 +46,7 @@ from server.services.permissions import collection_of, demand_writable, member_o
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import directory_of
 from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_DELIVERED, put_object
-from server.services.scheduling.implicit import address_of, owner_of
+from server.services.scheduling.sending import address_of, owner_of
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from server.domain.errors import InvalidPrincipal
-from server.storage.jobs import HANDOVERS, Job
+from server.domain.jobs import Job
+from server.storage.jobs import HANDOVERS
 from storage_plugins.postgres.database import Connection, Database
 from storage_plugins.postgres.jobs import enqueue
 

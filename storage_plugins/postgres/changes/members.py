@@ -35,10 +35,11 @@ from server.domain.changes import (
 from server.domain.contents import ObjectContent
 from server.domain.errors import KoyomiError, SchedulingObjectExists, WriteConflict
 from server.domain.scheduling import SchedulingRole
-from storage_plugins.postgres.changes import set_statement
+from storage_plugins.postgres.changes import dispatches, set_statement
 from storage_plugins.postgres.changes.member_statements import Statement, statement
 from storage_plugins.postgres.changes.writing import Writing, call, record, recorded, require_unchanged
 from storage_plugins.postgres.database import Connection
+from storage_plugins.postgres.jobs import enqueue
 from storage_plugins.postgres.sqlstates import domain_error
 
 _LOCK_OBJECTS = "select koyomi_lock_objects_1($1, $2, $3)"
@@ -215,10 +216,17 @@ class MemberWrites(Writing):
             if objects and (changed := await connection.fetchval(_LOCK_OBJECTS, *map(list, columns))) is not None:
                 raise _of(objects[changed - 1][3], WriteConflict())
             homes = [*_homes(changes.writes), *(each.home_id for each in changes.remembered)]
+            homes += [each.home_id for each in changes.dispatches if each.id is None]
             await require_unchanged(connection, states, homes)
             if changes.remembered:
                 await _remember(connection, changes.remembered)
             yield connection
+            await dispatches.store(connection, changes.dispatches)
+            # Last, since a waiting job that takes another in stays locked until the end of the transaction.
+            for job in sorted(changes.jobs, key=lambda job: (job.kind, job.queueing_key or "")):
+                await enqueue(connection, job)
+        if changes.jobs:
+            self.announce_jobs()
 
     def _all_written(
         self, writes: tuple[Write, ...], steps: list[_Step], rows: list[asyncpg.Record]
@@ -296,7 +304,7 @@ def _order(step: _Step) -> int:
 
 def _rests_on_nothing_else(changes: ChangeSet) -> bool:
     """Whether a set compares no states other than those of its writes: then it may be one statement."""
-    return not changes.unchanged and not changes.remembered
+    return not (changes.unchanged or changes.remembered or changes.dispatches or changes.jobs)
 
 
 def _is_simple(write: Write) -> bool:

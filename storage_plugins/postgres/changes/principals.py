@@ -11,9 +11,10 @@ from uuid import uuid4
 
 from server.domain.changes import Cause
 from server.domain.errors import InvalidPrincipal, NameTaken, NotFound
+from server.domain.jobs import Job
 from server.domain.principals import name_key
 from server.storage.directory import PrincipalChange, RelationChange
-from server.storage.jobs import MAINTENANCE, OWNERS, Job
+from server.storage.jobs import MAINTENANCE, OWNERS
 from storage_plugins.postgres import advisory_locks
 from storage_plugins.postgres.advisory_locks import Lock
 from storage_plugins.postgres.changes.homes import create_homes

@@ -9,7 +9,7 @@ import asyncpg
 
 from server.domain.changes import Cause, ObjectState, Unchanged
 from server.domain.errors import NotFound, WriteConflict
-from server.domain.events import Change
+from server.domain.events import JOBS, Change
 from server.domain.objects import Collection, Home, NewCollection
 from storage_plugins.postgres.database import Connection, Database
 from storage_plugins.postgres.notifier import Notifier
@@ -75,6 +75,11 @@ class Writing:
         if self._notifier is not None:
             self._notifier.announce(Change(home_id, collection_id, revision))
         return int(revision)
+
+    def announce_jobs(self) -> None:
+        """Notify the runners of all workers that jobs may have become due."""
+        if self._notifier is not None:
+            self._notifier.announce(JOBS)
 
 
 async def write(

@@ -14,6 +14,7 @@ from storage_plugins.postgres.reads.grants import grants
 MAILBOXES = f"""
     select p.id, m.version, m.state,
            case when c.kind = 'inbox' and p.id <> $1 then koyomi_grants_1($1, p.id, h.id, c.id) end,
+           exists (select from scheduling_dispatch d where d.meeting = $4 and d.waiting),
            {owners.COLUMNS}, {resolve.HOME}, {resolve.COLLECTION}, {resolve.OBJECT}, o.text
     from principal p
     join home h on h.principal_id = p.id and h.kind = 'calendar'
@@ -30,7 +31,7 @@ MAILBOXES = f"""
     where p.id = any($2::bigint[]) and p.deleted_at is null
     order by p.id, c.id
 """  # noqa: S608
-"""Arguments: the sender's id, the recipients' ids, the UID. A row for each inbox and calendar."""
+"""Arguments: the sender's id, the recipients' ids, the UID, the meeting. A row for each inbox and calendar."""
 
 OLDEST_MEMBERS = """
     select o.name, o.id, o.revision from object o
@@ -39,7 +40,7 @@ OLDEST_MEMBERS = """
 """
 """Arguments: home, collection, at most how many."""
 
-_ADDRESSES_AT = 4
+_ADDRESSES_AT = 5
 _HOME_AT = _ADDRESSES_AT + 3
 _COLLECTION_AT = _HOME_AT + 11
 _OBJECT_AT = _COLLECTION_AT + 21
@@ -77,4 +78,5 @@ def _mailbox(principal_id: int, rows: list[Any]) -> Mailbox:
         granted,
         first[2],
         first[1] or 0,
+        first[4],
     )

@@ -182,6 +182,15 @@ _FORGET_MESSAGES = """
     )
 """
 """Arguments: how old, at most how many."""
+_FORGET_DISPATCHES = """
+    delete from scheduling_dispatch d
+    where (d.home_id, d.id) in (
+        select f.home_id, f.id from scheduling_dispatch f
+        where not f.waiting and not f.failing and f.modified_at < now() - $1::interval
+        order by f.modified_at limit $2
+    )
+"""
+"""Arguments: how old, at most how many."""
 
 
 async def forget_deleted(database: Database, restore: timedelta, *, batch: int = 500) -> int:
@@ -198,6 +207,11 @@ async def forget_messages(database: Database, age: timedelta, *, batch: int = 50
     Returns the number of UIDs.
     """
     return await repeat(database, _FORGET_MESSAGES, age, batch)
+
+
+async def forget_dispatches(database: Database, age: timedelta, *, batch: int = 500) -> int:
+    """Remove what became of deliveries by jobs that ended more than `age` ago. Returns the number of changes."""
+    return await repeat(database, _FORGET_DISPATCHES, age, batch)
 
 
 async def prune_tombstones(database: Database, retention: timedelta, *, batch: int = 500) -> int:

@@ -13,6 +13,8 @@ from tests.integration.dav.person import Person, calendar, xml
 from tests.integration.dav.statements import Statements
 from tests.integration.storage.conftest import deadlocks
 
+WAITS = "select exists (select from job where kind in ('deliveries', 'refreshes'))"
+
 
 def address(person: Person) -> str:
     return f"mailto:{person.name}@example.com"
@@ -31,6 +33,13 @@ def meeting(organizer: Person, *attendees: Person, summary: str = "Plan", uid: s
         *(f"ATTENDEE;RSVP=TRUE:{address(each)}" for each in attendees),
         "END:VEVENT",
     )
+
+
+async def settled(served: Served) -> None:
+    """Wait until no messages wait."""
+    async with asyncio.timeout(60):
+        while await served.storage.database.fetchval(WAITS):
+            await asyncio.sleep(0.05)
 
 
 async def text_of(person: Person, path: str) -> str:
@@ -111,6 +120,7 @@ async def test_all_answers_at_once_are_merged(person: Person, new_person: NewPer
     partstats = ["ACCEPTED", "DECLINED", "TENTATIVE"] * 4
     statuses = await asyncio.gather(*(answer(each, partstat) for each, partstat in zip(people, partstats, strict=True)))
     assert set(statuses) == {204}
+    await settled(served)
     texts = [await text_of(person, path)]
     for each in people:
         (copy,) = await each.names(each.calendar)

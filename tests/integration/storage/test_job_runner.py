@@ -17,10 +17,11 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
+from server.domain.jobs import Job
 from server.jobs.runner import Kind, Result, Runner, Timing
 from server.observe import background
 from server.observe.metrics import Metrics
-from server.storage.jobs import Job, TakenJob
+from server.storage.jobs import TakenJob
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.jobs import PostgresJobs, enqueue
 from storage_plugins.postgres.storage import PostgresStorage

@@ -13,7 +13,8 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.storage.jobs import FAILING, Job, Jobs, Periodic, TakenJob
+from server.domain.jobs import Job
+from server.storage.jobs import FAILING, Jobs, Periodic, TakenJob
 from storage_plugins.postgres import jobs as statements
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.jobs import PostgresJobs, enqueue

@@ -14,7 +14,7 @@ from storage_plugins.postgres import storage as statements
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.reads import alarms as alarm_reads
-from storage_plugins.postgres.reads import busy_times, members, owners, resolve
+from storage_plugins.postgres.reads import busy_times, dispatches, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED
 from storage_plugins.postgres.reads.mailboxes import MAILBOXES, OLDEST_MEMBERS
@@ -45,7 +45,11 @@ STATEMENTS = {
     "recurrences in view": (occurrence_reads.recurrences(viewed=True), 5),
     "owner": (owners.OF_HOME, 1),
     "addressed": (ADDRESSED, 3),
-    "mailboxes": (MAILBOXES, 3),
+    "mailboxes": (MAILBOXES, 4),
+    "waiting dispatches": (dispatches.WAITING, 2),
+    "failing dispatches": (dispatches.FAILING, 2),
+    "inbox grants": (dispatches.INBOX_GRANTS, 3),
+    "scheduled uid": (dispatches.SCHEDULED_UID, 2),
     "oldest members": (OLDEST_MEMBERS, 3),
     "outdated": (rederivation._OUTDATED, 2),
     "ringing": (alarm_reads.RINGING, 4),

@@ -11,8 +11,10 @@ from server.domain.grants import Ace
 from server.domain.privileges import Privilege
 from server.services.scheduling import delivery
 from server.services.scheduling.implicit import Sent
+from tests.unit.services.conftest import BOTH_WAYS
 from tests.unit.services.world import World, event
 
+pytestmark = BOTH_WAYS
 ANNA, BEN, CLEO = (f"urn:x-uid:id-{name}" for name in ("anna", "ben", "cleo"))
 
 

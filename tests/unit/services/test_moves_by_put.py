@@ -18,9 +18,11 @@ from server.services.lookup import Found
 from server.services.objects import Put
 from server.services.permissions import member_of
 from server.services.scheduling.implicit import Sent
+from tests.unit.services.conftest import BOTH_WAYS
 from tests.unit.services.test_implicit_scheduling import ANNA, BEN, CLEO, answer, copies, items, line_of, meeting
 from tests.unit.services.world import INSTALLATION, World, event
 
+pytestmark = BOTH_WAYS
 WORK = NewCollection("work", "calendar", ("VEVENT",))
 
 

@@ -22,7 +22,10 @@ from server.services.lookup import Found, Lookup
 from server.services.objects import Objects, Put
 from server.services.principals.people import People
 from server.services.reading import Reading
+from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.implicit import Scheduling, Sent
+from server.services.scheduling.queued import QueuedDeliveries
+from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.splitting import Splitting
 from server.services.sharing import Sharing
 from server.storage.directory import PrincipalChange
@@ -57,19 +60,26 @@ ALARM = ("BEGIN:VALARM", "ACTION:DISPLAY", "DESCRIPTION:x", "TRIGGER:-PT15M", "E
 
 
 class World:
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        scheduling: SchedulingSettings = SchedulingSettings(),  # noqa: B008 - a value
+    ) -> None:
         self.memory = memory()
         self.storage, self.access, self.directory = self.memory.storage, self.memory.access, self.memory.directory
         self.limits = limits or Limits()
         self.lookup = Lookup(self.storage)
         self.objects = Objects(self.storage, self.limits, lambda: NOW)
-        self.scheduling = Scheduling(self.storage, self.objects, self.limits, lambda: NOW)
         self.splitting = Splitting(self.storage, self.objects, self.limits, lambda: NOW)
+        self.scheduling = Scheduling(self.storage, self.objects, self.limits, scheduling, lambda: NOW)
+        self.queued = QueuedDeliveries(self.storage, self.objects, self.limits, scheduling, lambda: NOW)
         self.collections = Collections(self.storage, self.limits)
         self.reading = Reading(self.storage, 1000)
         self.sharing = Sharing(self.storage, self.directory, self.access)
         self.granting = Granting(self.access)
         self.people = People(self.directory, self.access)
+        self.by_jobs = scheduling.direct_recipients == 0
+        """Whether jobs deliver everything: then `invite` and `cancel` run them."""
         self.ids: dict[str, int] = {}
 
     async def add(self, *names: str, kind: PrincipalKind = "individual", **fields: Any) -> None:
@@ -98,11 +108,28 @@ class World:
         """Put a calendar object as an app does: what follows is sent."""
         actor = await self.actor(who)
         found = await self.find(who, path)
-        return await self.scheduling.put(actor, found, text.encode(), sent)
+        result = await self.scheduling.put(actor, found, text.encode(), sent)
+        if self.by_jobs:
+            await self.run_jobs()
+        return result
+
+    async def run_jobs(self, *, retries: bool = False) -> None:
+        """Run the jobs that wait, and those that these leave behind. `retries`: also one that tries again."""
+        jobs = self.memory.tables.jobs
+        while due := [each for each in jobs if retries or each.kind != REDELIVERIES]:
+            job, retries = due[0], retries and due[0].kind != REDELIVERIES
+            jobs.remove(job)
+            if job.kind == REFRESHES:
+                await self.queued.refresh(job.payload["home"], job.payload["object"])
+            else:
+                deliver = self.queued.deliver if job.kind == DELIVERIES else self.queued.redeliver
+                await deliver(job.payload["meeting"])
 
     async def cancel(self, who: str, path: str, sent: Sent = Sent()) -> None:  # noqa: B008 - a value
         """Delete a calendar object as an app does."""
         await self.scheduling.delete(await self.actor(who), await self.find(who, path), sent)
+        if self.by_jobs:
+            await self.run_jobs()
 
     async def delete(self, who: str, path: str) -> int:
         return await self.objects.delete(await self.actor(who), await self.find(who, path))

@@ -30,6 +30,7 @@ from server.domain.errors import (
 from server.domain.scheduling import SchedulingRole
 from tests.unit.services.memory_storage.bookings import Bookings
 from tests.unit.services.memory_storage.conditions import of_write, require_collection, require_unchanged, require_views
+from tests.unit.services.memory_storage.dispatches import DispatchWrites
 from tests.unit.services.memory_storage.single_writes import SingleWrites
 from tests.unit.services.memory_storage.space import require_space, space_of
 from tests.unit.services.memory_storage.tables import (
@@ -39,7 +40,7 @@ from tests.unit.services.memory_storage.tables import (
 )
 
 
-class MemberSets(SingleWrites, Bookings):
+class MemberSets(SingleWrites, Bookings, DispatchWrites):
     """Applies change sets to tables."""
 
     def __init__(self, tables: Tables) -> None:
@@ -67,6 +68,7 @@ class MemberSets(SingleWrites, Bookings):
                     error.write = None if error.write is None else plain[error.write]
                     raise
                 done = dict(zip(plain, made, strict=True)) | self._book_all(writes)
+                self._leave_to_jobs(changes)
                 return tuple(done[index] for index in range(len(writes)))
             steps = [index for index in plain if index not in moves.values()]
             steps.sort(key=lambda index: 0 if isinstance(writes[index], Delete) else 2 - (index in moves))
@@ -86,6 +88,7 @@ class MemberSets(SingleWrites, Bookings):
                 if index in moves and isinstance(write, Put) and isinstance(write.content, StoredContent):
                     moved[write.content.state] = ObjectState(written[index].id, written[index].revision)
             written |= self._book_all(writes)
+            self._leave_to_jobs(changes)
             return tuple(written[index] for index in range(len(writes)))
 
     def _hold(self, changes: ChangeSet) -> None:

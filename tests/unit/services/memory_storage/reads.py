@@ -29,6 +29,7 @@ from server.storage.scheduling import (
     SchedulingObject,
 )
 from tests.unit.services.memory_storage import seen, times
+from tests.unit.services.memory_storage.dispatches import DispatchReads
 from tests.unit.services.memory_storage.tables import HomeRow, ObjectRow, PrincipalRow, Tables
 
 TRANSPARENCY = "{urn:ietf:params:xml:ns:caldav}schedule-calendar-transp"
@@ -37,7 +38,7 @@ _TRANSPARENT = re.compile("[<:]transparent[ />]")
 INSTALLATION = UUID(int=1)
 
 
-class MemoryReads:
+class MemoryReads(DispatchReads):
     """The reads of a storage in memory."""
 
     def __init__(self, tables: Tables) -> None:
@@ -251,12 +252,15 @@ class MemoryReads:
             )
         ]
 
-    async def mailboxes(self, sender: int, recipients: Sequence[int], uid: str) -> Sequence[Mailbox]:
+    async def mailboxes(
+        self, sender: int, recipients: Sequence[int], uid: str, meeting: int | None = None
+    ) -> Sequence[Mailbox]:
+        queued = any(row.meeting == meeting and row.waiting for row, _ in self.tables.dispatches.values())
         found = []
         for principal_id in sorted(set(recipients)):
             row, home = self.tables.principals.get(principal_id), self.tables.home(principal_id, "calendar")
             if row is not None and row.deleted_at is None and home is not None:
-                found.append(self._mailbox(sender, home, uid))
+                found.append(replace(self._mailbox(sender, home, uid), queued=queued))
         return found
 
     def _mailbox(self, sender: int, home: HomeRow, uid: str) -> Mailbox:

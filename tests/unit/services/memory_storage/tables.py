@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from server.domain.changes import Reservation
+from server.domain.changes import Reservation, SetDispatch
 from server.domain.contents import ObjectContent, ObjectView
 from server.domain.errors import NotFound
 from server.domain.grants import Ace, DelegateRights, ShareRights
+from server.domain.jobs import Job
 from server.domain.objects import CollectionKind, HomeKind, Rights
 from server.domain.occurrences import Busy
 from server.domain.principals import PrincipalKind, name_key
@@ -237,6 +238,10 @@ class Tables:
     """The resource and the times, by object."""
     memory: dict[tuple[int, str], tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
     """What homes know of scheduling messages: version and state, by home and UID."""
+    dispatches: dict[int, tuple[SetDispatch, datetime]] = field(default_factory=dict)
+    """Scheduling messages that jobs deliver, by id, with the time when they were stored."""
+    jobs: list[Job] = field(default_factory=list)
+    """Those that wait, in their order; of one kind and queueing key there is one."""
     trash: list[TrashRow] = field(default_factory=list)
     outbox: list[Event] = field(default_factory=list)
     """Those that no consumer has read."""

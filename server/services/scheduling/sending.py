@@ -1,0 +1,389 @@
+"""One change of a scheduling object with its messages: what a request writes, and what it leaves to jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from server.auth import policy
+from server.domain.actors import Actor
+from server.domain.changes import (
+    ChangeSet,
+    Delete,
+    ObjectState,
+    Remember,
+    SetDispatch,
+    Unchanged,
+    Write,
+    WriteLimits,
+    Written,
+)
+from server.domain.changes import Put as PutWrite
+from server.domain.contents import ObjectContent
+from server.domain.errors import (
+    NotFound,
+    QuotaExceeded,
+    SchedulingObjectExists,
+    TooManyMembers,
+    UidConflict,
+    WriteConflict,
+)
+from server.domain.jobs import Job
+from server.domain.objects import Target
+from server.domain.principals import Principal
+from server.domain.privileges import Privilege
+from server.domain.scheduling import SchedulingRole
+from server.domain.values import value
+from server.itip.answers import refreshes
+from server.itip.calendar_users import CalendarUser, Directory, addresses
+from server.itip.change import Change, utc_stamp
+from server.itip.messages import FROM_ATTENDEES, Message, Plan, Reset
+from server.itip.participants import organizer
+from server.itip.reception import Rows, after_change, memory_of, resets_of, with_resets
+from server.services.lookup import Found, Lookup
+from server.services.objects import Objects, Put
+from server.services.permissions import collection_of, member_of
+from server.services.scheduling import memory
+from server.services.scheduling.calendar_users import directory_of
+from server.services.scheduling.delivery import (
+    NO_CALENDAR_USER,
+    NOT_DELIVERED,
+    Delivered,
+    Letter,
+    by_recipient,
+    deliver,
+    not_delivered,
+)
+from server.services.scheduling.dispatches import (
+    PENDING,
+    jobs_of,
+    meeting_of,
+    new_dispatch,
+    principal_key,
+    refresh_job,
+    sending_of,
+)
+from server.services.scheduling.moving import demand_not_held, moving_writes
+from server.services.scheduling.settings import SchedulingSettings
+from server.storage import Storage
+from server.storage.scheduling import Mailbox
+
+PATIENCE = 0.2
+"""Seconds for which a request tries to change the object of a recipient that others change at the same time. After them
+it leaves this recipient to jobs."""
+PAUSE = 0.02
+"""Seconds between two of these tries, at most."""
+MAX_BYTES = 8 * 1024 * 1024
+"""Bytes of texts in one change set, about."""
+MAX_OCCURRENCES = 20_000
+"""Rows of occurrences in one change set, about."""
+
+
+class Services(Protocol):
+    """What `Sending` needs: `server.services.scheduling.implicit.Scheduling` has it."""
+
+    storage: Storage
+    objects: Objects
+    limits: WriteLimits
+    settings: SchedulingSettings
+
+
+@value
+class _Set:
+    """Writes of a change set so far, with the key of the recipient that each concerns; None: the owner's own."""
+
+    writes: tuple[tuple[str | None, Write], ...] = ()
+    remembered: tuple[Remember, ...] = ()
+    dispatches: tuple[SetDispatch, ...] = ()
+    jobs: tuple[Job, ...] = ()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further recipients are left to jobs."""
+        contents = [
+            write.content
+            for _, write in self.writes
+            if isinstance(write, PutWrite) and isinstance(write.content, ObjectContent)
+        ]
+        rows = sum(len(each.materialised.occurrences) for each in contents if each.materialised is not None)
+        return rows >= MAX_OCCURRENCES or sum(each.size for each in contents) >= MAX_BYTES
+
+    def with_dispatch(self, dispatch: SetDispatch) -> _Set:
+        """The set with messages that jobs deliver."""
+        return replace(self, dispatches=(*self.dispatches, dispatch), jobs=(*self.jobs, *jobs_of((dispatch,))))
+
+    def with_delivery(self, key: str, delivered: Delivered) -> _Set:
+        """The set with the writes of a delivery."""
+        remembered = () if delivered.remembered is None else (delivered.remembered,)
+        writes = tuple((key, write) for write in delivered.writes)
+        return replace(self, writes=(*self.writes, *writes), remembered=(*self.remembered, *remembered))
+
+
+class Sending:
+    """One change of a scheduling object, with its messages."""
+
+    def __init__(
+        self,
+        services: Services,
+        actor: Actor,
+        found: Found,
+        content: ObjectContent | None,
+        change: Change,
+        plan: Plan,
+        unchanged: Sequence[Unchanged],
+        source: Found | None,
+        also: tuple[Write, ...],
+    ) -> None:
+        self._storage, self._objects, self._limits = services.storage, services.objects, services.limits
+        self._settings = services.settings
+        self._actor, self._found, self._content = actor, found, content
+        self._change, self._plan, self._unchanged = change, plan, tuple(unchanged)
+        self._source, self._also = source, also
+        self._owner = owner_of(found)
+        named = change.old if change.new is None else change.new
+        self._uid = "" if named is None else named.uid
+        self._meeting = meeting_of(_organizer(change, plan), self._uid)
+        self._failed: dict[str, str] = {}
+        """SCHEDULE-STATUS of recipients whose homes refused a write, by their key."""
+        self._busy: set[str] = set()
+        """Keys of recipients whose objects others are changing all the time: jobs deliver to them."""
+        self._began = time.monotonic()
+
+    async def apply(self) -> Put:
+        """Write the object and deliver the messages. No recipient's state fails the change."""
+        collection = collection_of(self._found)
+        while True:
+            made, put = await self._set()
+            writes = tuple(write for _, write in made.writes)
+            changes = ChangeSet(
+                writes,
+                self._limits,
+                self._actor.cause,
+                self._unchanged,
+                remembered=made.remembered,
+                graced=frozenset(write.collection.home_id for key, write in made.writes if key is not None),
+                dispatches=made.dispatches,
+                jobs=made.jobs,
+            )
+            async with self._objects.naming_holder(collection, self._uid):
+                written = await self._applied(changes, made)
+            if written is not None:
+                return replace(put, written=written)
+
+    async def _applied(self, changes: ChangeSet, made: _Set) -> Written | None:
+        """Apply the set; returns what is left of the owner's object, None where a recipient is to be left out first."""
+        try:
+            return (await self._storage.apply(changes))[0]
+        except NotFound:
+            raise WriteConflict from None
+        except WriteConflict as error:
+            key = None if error.write is None else made.writes[error.write][0]
+            if key is None:
+                raise
+            if time.monotonic() - self._began > PATIENCE:
+                self._busy.add(key)
+            else:
+                await asyncio.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
+            return None
+        except (QuotaExceeded, TooManyMembers, UidConflict, SchedulingObjectExists) as error:
+            key = None if error.write is None else made.writes[error.write][0]
+            if key is None:
+                raise
+            if isinstance(error, (UidConflict, SchedulingObjectExists)):
+                raise WriteConflict from None  # the recipient got an object of the UID meanwhile
+            self._failed[key] = NOT_DELIVERED
+            return None
+
+    async def _set(self) -> tuple[_Set, Put]:
+        """The change set, and what it does to the owner's object."""
+        messages = by_recipient(self._plan.messages)
+        direct = [key for key, each in messages.items() if each[0].recipient.is_here]
+        direct = direct[: self._settings.direct_recipients]
+        mailboxes = await self._mailboxes([messages[key] for key in direct])
+        mailbox = mailboxes.get(self._owner.id)
+        if self._source is None:
+            demand_not_held(self._found, self._content, mailbox)
+        await self._demand_sending()
+        remembered, resets = self._remembered(mailbox)
+        known = None if mailbox is None else mailbox.addresses
+        made = _Set((), remembered)
+        delivered: dict[str, Delivered] = {}
+        queued: dict[str, Sequence[Message]] = {}
+        behind = mailbox is not None and mailbox.queued
+        for key, each in messages.items():
+            here = each[0].recipient.is_here
+            if here and (behind or key in self._busy or key not in direct or made.is_full):
+                queued[key] = each
+                continue
+            delivered[key] = await self._deliver(self._owner, each, mailboxes, self._change.directory, resets)
+            made = made.with_delivery(key, delivered[key])
+        failed = {key: done.statuses[0] for key, done in delivered.items() if done.statuses[0] == NOT_DELIVERED}
+        left = {key: each for key, each in messages.items() if key in queued or key in failed}
+        if left and mailbox is not None:
+            cause, is_new = self._actor.cause, self._change.old is None
+            sending = sending_of(left, resets, cause, self._change.now, failed, is_new=is_new)
+            made = made.with_dispatch(new_dispatch(mailbox.home.id, self._uid, self._meeting, sending))
+        statuses = {**{key: done.statuses[0] for key, done in delivered.items()}, **dict.fromkeys(queued, PENDING)}
+        writes, put = await self._own(statuses, known)
+        made = replace(made, writes=(*((None, write) for write in writes), *made.writes))
+        return await self._with_follow_ups(made, delivered, mailboxes), put
+
+    async def _demand_sending(self) -> None:
+        """Raises `AccessDenied` if the actor may not send the messages in the owner's name (RFC 6638 §6.2)."""
+        if not self._plan.messages or policy.may_send(self._found.viewer, self._owner, self._found.grants):
+            return
+        invite, reply = Privilege.SCHEDULE_SEND_INVITE, Privilege.SCHEDULE_SEND_REPLY
+        needed = sorted({reply if each.method in FROM_ATTENDEES else invite for each in self._plan.messages})
+        target = Target(self._owner.uid, "uid", "calendar", "outbox")
+        outbox = await Lookup(self._storage).find(self._actor, target, needed[0], or_need=needed[-1])
+        outbox.require(*needed)
+
+    async def _mailboxes(self, messages: Iterable[Sequence[Message]]) -> dict[int, Mailbox]:
+        """The mailboxes of recipients, and of the owner, by the id of their principal."""
+        ids = {self._owner.id}
+        for each in messages:
+            recipient = each[0].recipient.principal_id
+            if recipient is not None:
+                ids.add(recipient)
+        found = await self._storage.mailboxes(self._owner.id, sorted(ids), self._uid, self._meeting)
+        return {each.principal_id: each for each in found}
+
+    async def _deliver(
+        self,
+        sender: Principal | None,
+        messages: Sequence[Message],
+        mailboxes: Mapping[int, Mailbox],
+        directory: Directory,
+        resets: Sequence[Reset],
+    ) -> Delivered:
+        """The delivery of messages to one recipient."""
+        recipient = messages[0].recipient
+        failed = self._failed.get(recipient.key)
+        if failed is not None:
+            return not_delivered(failed)
+        mailbox = None if recipient.principal_id is None else mailboxes.get(recipient.principal_id)
+        if mailbox is None:
+            return not_delivered(NO_CALENDAR_USER)
+        is_new = self._change.old is None and sender is not None
+        letter = Letter(sender, messages, self._change.now, resets_of(resets, recipient), is_new)
+        delivered = await deliver(self._storage, self._objects, mailbox, [letter], directory)
+        gone = [write.expected for write in self._also if isinstance(write, Delete)]
+        if any(write.expected in gone for write in delivered.writes):
+            return not_delivered(NOT_DELIVERED)  # what they have of the meeting is moved away
+        return delivered
+
+    async def _own(self, statuses: Mapping[str, str], known: frozenset[str] | None) -> tuple[tuple[Write, ...], Put]:
+        """The writes of the owner's object, and what they do. `known` are the owner's addresses."""
+        collection, existing, source = collection_of(self._found), self._found.object, self._source
+        nothing = Written(0, 0, None)
+        if self._content is None:
+            member = member_of(self._found)
+            delete = Delete(collection, member.name, ObjectState(member.id, member.revision))
+            return (*self._also, delete), Put(False, member.etag, False, nothing)
+        stored = self._plan.with_statuses(statuses, self._change.directory)
+        content = self._content
+        if stored is not None and stored.text != content.text:
+            content = await self._objects.content(collection, stored.text.encode(), existing, known)
+        if source is None:
+            writes: tuple[Write, ...] = (await self._objects.put_of(collection, self._found.name, content, existing),)
+        else:
+            writes = await moving_writes(self._objects, self._found, source, content)
+        writes = (*writes, *self._also)
+        as_sent = content.text == self._content.text
+        return writes, Put(existing is None, content.etag, as_sent, nothing, content.schedule_tag)
+
+    def _remembered(self, mailbox: Mailbox | None) -> tuple[tuple[Remember, ...], tuple[Reset, ...]]:
+        """What the owner's home knows afterwards, if it is to be stored; and when attendees were asked anew."""
+        if mailbox is None:
+            return (), ()
+        known, old = memory.read(mailbox.state), self._change.old
+        if self._plan.role is SchedulingRole.ATTENDEE:
+            before = memory_of(old) if known.memory is None else known.memory
+            after = after_change(before, old, self._plan, self._change.owner, self._change.directory)
+            known = memory.Known(after, known.rows)
+        elif self._change.old is None or self._plan.object is None:
+            known = memory.Known(rows=with_resets(Rows(), self._plan.resets))  # answers to another meeting
+        else:
+            known = memory.Known(known.memory, with_resets(known.rows, self._plan.resets))
+        state = memory.write(known, self._plan.object)
+        changed = Remember(mailbox.home.id, self._uid, state, mailbox.version)
+        return () if state == mailbox.state else (changed,), known.rows.resets
+
+    async def _with_follow_ups(
+        self, made: _Set, delivered: Mapping[str, Delivered], mailboxes: Mapping[int, Mailbox]
+    ) -> _Set:
+        """The set with what others learn of the answers that were delivered."""
+        known = (self._change.owner.key, *delivered)
+        for key, done in delivered.items():
+            changed = frozenset(instance for result in done.received for instance in result.changed)
+            sent = [message for result in done.received for message in result.messages]
+            if done.object is None or not (changed or sent):
+                continue
+            directory = await directory_of(self._storage, addresses(done.object) | {address_of(self._owner)})
+            invited = frozenset(user.key for result in done.received for user in result.invited)
+            stamp, answered = utc_stamp(self._change.now), frozenset((self._change.owner.key, key))
+            others = [
+                message
+                for message in refreshes(done.object, changed, directory, stamp, answered, invited)
+                if message.recipient.key not in known
+            ]
+            job = self._refresh_job(key, [each for each in others if each.recipient.key not in invited], mailboxes)
+            if job is not None:
+                made = replace(made, jobs=(*made.jobs, *job))
+                others = [each for each in others if each.recipient.key in invited]
+            sent = [message for message in sent if message.recipient.key not in known]
+            made = await self._with_refreshes(made, [*others, *sent], directory, done.resets)
+        return made
+
+    def _refresh_job(
+        self, key: str, messages: Sequence[Message], mailboxes: Mapping[int, Mailbox]
+    ) -> tuple[Job, ...] | None:
+        """The job that refreshes the copies of others after an answer to somebody; none if there are very many of them.
+
+        None: the request refreshes them itself.
+        """
+        keys = {each.recipient.key for each in messages}
+        if len(keys) > self._settings.max_refreshed:
+            return ()
+        if len(keys) <= self._settings.direct_refreshes and self._busy.isdisjoint(keys):
+            return None
+        mailbox = next((each for each in mailboxes.values() if principal_key(each.principal_id) == key), None)
+        if mailbox is None or mailbox.object is None:
+            return ()
+        return (refresh_job(mailbox.home.id, mailbox.object.id, self._settings.refresh_delay),)
+
+    async def _with_refreshes(
+        self, made: _Set, messages: Sequence[Message], directory: Directory, resets: Sequence[Reset]
+    ) -> _Set:
+        """The set with the delivery of messages to those who have not sent anything themselves."""
+        concerned = by_recipient(messages)
+        if concerned:
+            mailboxes = await self._mailboxes(concerned.values())
+            for key, each in concerned.items():
+                made = made.with_delivery(key, await self._deliver(None, each, mailboxes, directory, resets))
+        return made
+
+
+def _organizer(change: Change, plan: Plan) -> CalendarUser:
+    """The organizer of a meeting that its owner changes."""
+    if plan.role is SchedulingRole.ATTENDEE:
+        for each in (change.old, change.new):
+            found = None if each is None else organizer(each, change.directory)
+            if found is not None:
+                return found
+    return change.owner
+
+
+def owner_of(found: Found) -> Principal:
+    """The owner of the home in which something was found."""
+    assert found.owner is not None
+    return found.owner
+
+
+def address_of(owner: Principal) -> str:
+    """An address that every principal has."""
+    return f"urn:x-uid:{owner.uid}"

@@ -1,0 +1,38 @@
+"""The statements that read scheduling messages which jobs deliver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server.storage.scheduling import Dispatch
+from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
+
+_DISPATCHES = f"""
+    select d.home_id, d.id, d.uid, d.meeting, d.version, d.state, d.created_at, {PRINCIPAL}
+    from scheduling_dispatch d
+    join home h on h.id = d.home_id
+    join principal p on p.id = h.principal_id
+"""  # noqa: S608
+WAITING = f"{_DISPATCHES} where d.meeting = $1 and d.waiting order by d.id limit $2"
+"""Arguments: the meeting, at most how many."""
+FAILING = f"{_DISPATCHES} where d.meeting = $1 and d.failing order by d.id limit $2"
+"""Arguments: the meeting, at most how many."""
+
+INBOX_GRANTS = """
+    select s.id, koyomi_grants_1(s.id, h.principal_id, h.id, $2)
+    from home h cross join unnest($3::bigint[]) as s (id)
+    where h.id = $1 and s.id <> h.principal_id
+"""
+"""Arguments: the home, the inbox, the senders' ids."""
+
+SCHEDULED_UID = """
+    select h.principal_id, o.uid from object o join home h on h.id = o.home_id
+    where o.home_id = $1 and o.id = $2 and o.deleted_revision is null and o.scheduling in (1, 2)
+"""
+"""Arguments: the home, the object."""
+
+
+def dispatch(row: Any) -> Dispatch:
+    """A row of `WAITING` or `FAILING`."""
+    home_id, id_, uid, meeting, version, state, created_at = row[:7]
+    return Dispatch(home_id, id_, principal(row[7:]), uid, meeting, version, state, created_at)

@@ -1,0 +1,67 @@
+"""Scheduling messages that jobs deliver, and the jobs of change sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from server.domain.changes import ChangeSet
+from server.domain.errors import WriteConflict
+from server.domain.grants import Grants
+from server.domain.objects import Collection
+from server.storage.scheduling import Dispatch
+from tests.unit.services.memory_storage import seen
+from tests.unit.services.memory_storage.tables import Tables
+
+
+class DispatchReads:
+    """What deliveries by jobs read."""
+
+    tables: Tables
+
+    async def inbox_grants(self, inbox: Collection, senders: Sequence[int]) -> Mapping[int, Grants]:
+        home = self.tables.homes[inbox.home_id]
+        return {
+            each: seen.grants(self.tables, seen.principal(self.tables.principals[each]), home, inbox.id)
+            for each in senders
+            if each != home.principal_id
+        }
+
+    async def dispatches(self, meeting: int, *, failing: bool, limit: int) -> Sequence[Dispatch]:
+        tables = self.tables
+        found = []
+        for id_, (row, created_at) in sorted(tables.dispatches.items()):
+            if row.meeting == meeting and (row.failing if failing else row.waiting):
+                sender = seen.principal(tables.principals[tables.homes[row.home_id].principal_id])
+                at = row.home_id, id_, sender, row.uid, meeting, row.version, row.state, created_at
+                found.append(Dispatch(*at))
+        return found[:limit]
+
+    async def scheduled_uid(self, home_id: int, object_id: int) -> tuple[int, str] | None:
+        row = self.tables.objects.get(object_id)
+        if row is None or row.home_id != home_id or not row.is_scheduling_object:
+            return None
+        return self.tables.homes[home_id].principal_id, row.content.uid
+
+
+class DispatchWrites:
+    """What a change set leaves to jobs."""
+
+    tables: Tables
+
+    def _leave_to_jobs(self, changes: ChangeSet) -> None:
+        """Store the dispatches and jobs of a set, in its transaction."""
+        tables = self.tables
+        for each in changes.dispatches:
+            if each.id is None:
+                id_ = tables.new_id()
+                tables.dispatches[id_] = replace(each, id=id_, version=1), tables.clock()
+                continue
+            stored, created_at = tables.dispatches[each.id]
+            if stored.version != each.version:
+                raise WriteConflict
+            tables.dispatches[each.id] = replace(each, version=each.version + 1), created_at
+        for job in changes.jobs:
+            waits = [each for each in tables.jobs if (each.kind, each.queueing_key) == (job.kind, job.queueing_key)]
+            if job.queueing_key is None or not waits:
+                tables.jobs.append(job)
