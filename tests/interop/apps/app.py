@@ -1,0 +1,403 @@
+"""What the apps have in common: a connection, what they keep of calendars, and what their users do with meetings."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
+
+from lxml import etree
+
+from tests.interop.apps.meeting import (
+    Lines,
+    Meeting,
+    each_event,
+    fold,
+    instance,
+    mail_address,
+    name_of,
+    own_lines,
+    seen,
+    uid_of,
+    unfold,
+    value_of,
+    with_answer,
+    with_value,
+)
+from tests.interop.conftest import Account
+
+NAMESPACES = {
+    "D": "DAV:",
+    "C": "urn:ietf:params:xml:ns:caldav",
+    "S": "http://calendarserver.org/ns/",
+    "I": "http://apple.com/ns/ical/",
+}
+STAMP = "20270101T080000Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer of the server."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A response of a multistatus: the properties that were found, or None where the resource is gone."""
+
+    props: dict[str, etree._Element] | None
+
+    def text(self, name: str) -> str:
+        """The text of a property, as `D:getetag`; empty without it."""
+        found = (self.props or {}).get(name)
+        return "" if found is None else "".join(map(str, found.itertext()))
+
+    def has(self, name: str, child: str) -> bool:
+        """Whether a property has a child element."""
+        found = (self.props or {}).get(name)
+        return found is not None and found.find(child, NAMESPACES) is not None
+
+    def children(self, name: str, path: str) -> list[str]:
+        """The names of the elements in an element below a property, without their namespace."""
+        found = (self.props or {}).get(name)
+        inner = None if found is None else found.find(path, NAMESPACES)
+        return [] if inner is None else [etree.QName(each).localname for each in inner]
+
+    def hrefs(self, name: str) -> list[str]:
+        """The hrefs in a property."""
+        found = (self.props or {}).get(name)
+        return [] if found is None else [href.text or "" for href in found.iter("{DAV:}href")]
+
+
+@dataclass(frozen=True, slots=True)
+class Multistatus:
+    rows: dict[str, Row]
+    token: str
+
+
+@dataclass
+class Item:
+    """A calendar object, or a message of the inbox, as an app keeps it."""
+
+    etag: str
+    text: str
+    tag: str = ""
+    """Schedule-Tag, of apps that keep it."""
+
+
+@dataclass
+class Asked:
+    """A request that an app sent, for tests that look at it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    status: int = 0
+
+
+@dataclass
+class Calendar:
+    """A calendar of the account."""
+
+    href: str
+    state: str = ""
+    """What tells the app whether there is news: a ctag or a sync-token."""
+    items: dict[str, Item] = field(default_factory=dict)
+    """By href."""
+
+
+class App(ABC):
+    """An app with an account.
+
+    `sync` brings news. The other public methods are what its user does: they edit the text that the app has, which may
+    be out of date, and send it as the app does.
+    """
+
+    agent: ClassVar[str]
+    product: ClassVar[str]
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.email = account.email
+        address = urlsplit(account.url)
+        assert address.hostname is not None
+        self._connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
+        login = base64.b64encode(f"{account.name}:{account.password}".encode()).decode()
+        self._headers = {"User-Agent": self.agent, "Authorization": f"Basic {login}"}
+        self.asked: list[Asked] = []
+        self.calendars: dict[str, Calendar] = {}
+        """Those for events, by the last part of their URL."""
+        self.inbox_href = self.outbox_href = ""
+        self.inbox: dict[str, Item] = {}
+        """Of apps that look there: the messages."""
+        self.discover()
+
+    # -- what each app does in its own way -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def discover(self) -> None:
+        """Find the calendars from the address of the server."""
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Get what has changed."""
+
+    @abstractmethod
+    def conditions(self, item: Item) -> dict[str, str]:
+        """The conditions of a request that changes or deletes an object."""
+
+    @abstractmethod
+    def fetch(self, calendar: Calendar, href: str, reply: Reply) -> None:
+        """Get an object that was written, as far as the answer to its PUT makes that necessary."""
+
+    def written(self, event: Lines) -> Lines:
+        """A component as this app spells it."""
+        return event
+
+    # -- what a user does ----------------------------------------------------------------------------------------------
+
+    def invite(self, uid: str, *attendees: str, calendar: str = "calendar", lines: Lines | None = None) -> None:
+        """Make a meeting."""
+        event = [
+            "BEGIN:VEVENT", f"UID:{uid}", f"DTSTAMP:{STAMP}", "DTSTART;TZID=Europe/Berlin:20270906T100000",
+            "DTEND;TZID=Europe/Berlin:20270906T110000", "SUMMARY:Plan", *(lines or []),
+            f"ORGANIZER;CN={self.account.name}:mailto:{self.email}",
+            f"ATTENDEE;CN={self.account.name};PARTSTAT=ACCEPTED;ROLE=CHAIR:mailto:{self.email}",
+            *(f"ATTENDEE;CN={each};PARTSTAT=NEEDS-ACTION;RSVP=TRUE;ROLE=REQ-PARTICIPANT:mailto:{each}"
+              for each in attendees),
+            "END:VEVENT",
+        ]  # fmt: skip
+        head = ["BEGIN:VCALENDAR", f"PRODID:{self.product}", "VERSION:2.0"]
+        self.add(calendar, uid, fold([*head, *BERLIN, *self.written(event), "END:VCALENDAR"]))
+
+    def answer(self, uid: str, partstat: str, on: str = "") -> int:
+        """Answer an invitation, or that to one instance: `on` is its RECURRENCE-ID. Gives the status."""
+        if on:
+            return self.change(uid, lambda event: [*event, *self.answered(instance(event, on), partstat)])
+        return self.change(uid, lambda event: self.answered(event, partstat))
+
+    def answered(self, event: Lines, partstat: str) -> Lines:
+        """A component with the user's answer."""
+        return with_answer(event, self.email, partstat)
+
+    def set_property(self, uid: str, name: str, line: str | None) -> int:
+        """Change a property of all components."""
+        return self.change(uid, lambda event: with_value(event, name, line))
+
+    def change(self, uid: str, edit: Callable[[Lines], Lines]) -> int:
+        """Change a meeting, from the text that the app has; gives the status. What is refused stays as it was."""
+        calendar, href, item = self.find(uid)
+        lines = each_event(unfold(item.text), lambda event: self.written(self.raised(edit(event))))
+        head = [f"PRODID:{self.product}" if name_of(line) == "PRODID" else line for line in lines]
+        reply = self.put(href, fold(head), self.conditions(item))
+        if reply.status in (200, 201, 204):
+            item.text = fold(head)
+            self.fetch(calendar, href, reply)
+        return reply.status
+
+    def raised(self, event: Lines) -> Lines:
+        """The component with SEQUENCE raised, as organizers' apps do when they change something."""
+        organizer = next((mail_address(line) for line in own_lines(event) if name_of(line) == "ORGANIZER"), "")
+        if organizer != self.email:
+            return event
+        return with_value(event, "SEQUENCE", f"SEQUENCE:{int(value_of(own_lines(event), 'SEQUENCE') or 0) + 1}")
+
+    def add(self, calendar: str, uid: str, text: str) -> int:
+        """Put a new object under a name of the app's own; gives the status."""
+        where = self.calendars[calendar]
+        href = f"{where.href}{self.file_name(uid)}"
+        reply = self.put(href, text, {"If-None-Match": "*"})
+        if reply.status == 201:
+            where.items[href] = Item("", text)
+            self.fetch(where, href, reply)
+        return reply.status
+
+    def make_calendar(self, name: str) -> None:
+        """Make a calendar for events, which the app shows from then on."""
+        href = f"{self.account.home()}{name}/"
+        kinds = '<C:supported-calendar-component-set><C:comp name="VEVENT"/></C:supported-calendar-component-set>'
+        body = document("C:mkcalendar", f"<D:set><D:prop><D:displayname>{name}</D:displayname>{kinds}</D:prop></D:set>")
+        assert self.request("MKCALENDAR", href, body, {"Content-Type": XML}).status == 201
+        self.sync()
+
+    def file_name(self, uid: str) -> str:
+        """The name of an object that the app makes."""
+        return f"{uid}.ics"
+
+    def move(self, uid: str, calendar: str) -> None:
+        """Move a meeting to another calendar: a new object there, and the old one is deleted."""
+        _, _, item = self.find(uid)
+        assert self.add(calendar, uid, item.text) == 201
+        assert self.delete(uid, calendar_not=calendar) in (204, 404)
+
+    def delete(self, uid: str, *, calendar_not: str = "", headers: Mapping[str, str] | None = None) -> int:
+        """Delete a meeting; gives the status."""
+        calendar, href, item = self.find(uid, calendar_not)
+        status = self.request("DELETE", href, headers={**self.conditions(item), **(headers or {})}).status
+        if status in (200, 204, 404):
+            del calendar.items[href]
+        return status
+
+    # -- what a user sees ----------------------------------------------------------------------------------------------
+
+    def find(self, uid: str, calendar_not: str = "") -> tuple[Calendar, str, Item]:
+        """Where a meeting is, as far as the app knows."""
+        found = [
+            (calendar, href, item)
+            for name, calendar in self.calendars.items()
+            for href, item in calendar.items.items()
+            if uid_of(item.text) == uid and name != calendar_not
+        ]
+        assert len(found) == 1, (uid, [href for _, href, _ in found])
+        return found[0]
+
+    def sees(self, uid: str) -> Meeting | None:
+        """What the app shows of a meeting, when it has asked for news; None where it has none."""
+        self.sync()
+        if not self.places(uid):
+            return None
+        return seen(self.find(uid)[2].text)
+
+    def found(self, uid: str) -> tuple[Calendar, str, Item]:
+        """Where a meeting is, when the app has asked for news."""
+        self.sync()
+        return self.find(uid)
+
+    def shown(self, uid: str) -> Meeting:
+        """What the app shows of a meeting that it must have."""
+        found = self.sees(uid)
+        assert found is not None, f"{self.account.name} has no {uid}"
+        return found
+
+    def places(self, uid: str) -> list[str]:
+        """The calendars that the app shows a meeting in."""
+        return [
+            name
+            for name, calendar in self.calendars.items()
+            for item in calendar.items.values()
+            if uid_of(item.text) == uid
+        ]
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    def request(
+        self, method: str, path: str, body: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Send a request. No request of an app may end in a 5xx."""
+        sent = {**self._headers, **(headers or {})}
+        self._connection.request(method, path, None if body is None else body.encode(), sent)
+        answer = self._connection.getresponse()
+        reply = Reply(answer.status, dict(answer.getheaders()), answer.read())
+        self.asked.append(Asked(method, path, dict(headers or {}), reply.status))
+        assert reply.status < 500, (method, path, reply)
+        return reply
+
+    def put(self, href: str, text: str, headers: Mapping[str, str]) -> Reply:
+        """PUT of a calendar object."""
+        return self.request("PUT", href, text, {"Content-Type": "text/calendar; charset=utf-8", **headers})
+
+    def propfind(self, path: str, *names: str, depth: str = "0") -> Multistatus:
+        """PROPFIND of properties, as `D:getetag`."""
+        body = document("D:propfind", f"<D:prop>{''.join(f'<{name}/>' for name in names)}</D:prop>")
+        return self._multistatus(self.request("PROPFIND", path, body, {"Depth": depth, "Content-Type": XML}))
+
+    def report(self, path: str, name: str, inner: str, depth: str = "1") -> Multistatus:
+        """A report."""
+        body = document(name, inner)
+        return self._multistatus(self.request("REPORT", path, body, {"Depth": depth, "Content-Type": XML}))
+
+    def changes(self, calendar: Calendar, *names: str, depth: str = "1") -> list[str]:
+        """The hrefs that have changed by sync-collection (RFC 6578); what is gone is forgotten."""
+        prop = "".join(f"<{name}/>" for name in names)
+        token = f"<D:sync-token>{escape(calendar.state)}</D:sync-token>"
+        inner = f"{token}<D:sync-level>1</D:sync-level><D:prop>{prop}</D:prop>"
+        found = self.report(calendar.href, "D:sync-collection", inner, depth)
+        calendar.state = found.token
+        return self._changed(calendar, found, {href for href, row in found.rows.items() if row.props is None})
+
+    def compare(self, calendar: Calendar, inner: str) -> list[str]:
+        """The hrefs whose ETags have changed by a query of all; what is gone is forgotten."""
+        found = self.report(calendar.href, "C:calendar-query", inner)
+        return self._changed(calendar, found, set(calendar.items) - set(found.rows))
+
+    def _changed(self, calendar: Calendar, found: Multistatus, gone: set[str]) -> list[str]:
+        for href in gone & set(calendar.items):
+            del calendar.items[href]
+        known = {href: item.etag for href, item in calendar.items.items()}
+        return [
+            href for href, row in found.rows.items()
+            if row.props is not None and href != calendar.href and row.text("D:getetag") != known.get(href)
+        ]  # fmt: skip
+
+    def multiget(self, path: str, hrefs: list[str], *names: str, depth: str = "1") -> dict[str, Row]:
+        """The objects at some hrefs that there are (RFC 4791 §7.9)."""
+        if not hrefs:
+            return {}
+        prop = "".join(f"<{name}/>" for name in (*names, "C:calendar-data"))
+        inner = f"<D:prop>{prop}</D:prop>{''.join(f'<D:href>{href}</D:href>' for href in hrefs)}"
+        found = self.report(path, "C:calendar-multiget", inner, depth)
+        return {href: row for href, row in found.rows.items() if row.props is not None}
+
+    def take(self, calendar: Calendar, rows: Mapping[str, Row]) -> None:
+        """Keep what a multiget found."""
+        for href, row in rows.items():
+            text, tag = row.text("C:calendar-data"), row.text("C:schedule-tag")
+            calendar.items[href] = Item(row.text("D:getetag"), text, tag)
+
+    def _multistatus(self, reply: Reply) -> Multistatus:
+        assert reply.status == 207, (self.asked[-1], reply)
+        root = etree.fromstring(reply.body)
+        rows = {}
+        for response in root.iterfind("D:response", NAMESPACES):
+            if response.find("D:status", NAMESPACES) is not None:
+                rows[response.findtext("D:href", "", NAMESPACES)] = Row(None)
+                continue
+            props: dict[str, etree._Element] = {}
+            for part in response.iterfind("D:propstat", NAMESPACES):
+                if " 200 " in part.findtext("D:status", "", NAMESPACES):
+                    props |= {_short(str(each.tag)): each for each in part.iterfind("D:prop/*", NAMESPACES)}
+            rows[response.findtext("D:href", "", NAMESPACES)] = Row(props)
+        return Multistatus(rows, root.findtext("D:sync-token", "", NAMESPACES))
+
+    def keep_calendars(self, found: Multistatus) -> None:
+        """Keep the calendars for events of a listing of the home."""
+        for href, row in found.rows.items():
+            takes = (row.props or {}).get("C:supported-calendar-component-set")
+            events = takes is None or any(each.get("name") == "VEVENT" for each in takes)
+            if row.has("D:resourcetype", "C:calendar") and events:
+                self.calendars.setdefault(href.rstrip("/").rpartition("/")[2], Calendar(href))
+
+
+XML = "application/xml; charset=utf-8"
+
+
+def document(name: str, inner: str) -> str:
+    """A body with the namespaces declared."""
+    declarations = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items())
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} {declarations}>{inner}</{name}>'
+
+
+def _short(tag: str) -> str:
+    namespace, _, name = tag[1:].partition("}")
+    return next((f"{prefix}:{name}" for prefix, uri in NAMESPACES.items() if uri == namespace), name)
+
+
+BERLIN = [
+    "BEGIN:VTIMEZONE", "TZID:Europe/Berlin",
+    "BEGIN:DAYLIGHT", "TZOFFSETFROM:+0100", "TZOFFSETTO:+0200", "TZNAME:CEST", "DTSTART:19700329T020000",
+    "RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3", "END:DAYLIGHT",
+    "BEGIN:STANDARD", "TZOFFSETFROM:+0200", "TZOFFSETTO:+0100", "TZNAME:CET", "DTSTART:19701025T030000",
+    "RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10", "END:STANDARD", "END:VTIMEZONE",
+]  # fmt: skip
