@@ -25,7 +25,11 @@ def address_key(address: str) -> str:
     holds `@` is a mail address. Of the URL of a principal only the stable id or the name counts, not the host: no two
     principals have one name, whatever their kind.
     """
-    plain = address.strip().strip("<>\"'").strip()
+    # `%00` stays: no column holds the character NUL.
+    return _key(address.strip().strip("<>\"'").strip()).replace("\0", "%00")
+
+
+def _key(plain: str) -> str:
     lower = plain.lower()
     if lower.startswith("mailto:"):
         return _mail_key(plain[len("mailto:") :].partition("?")[0])

@@ -75,8 +75,11 @@ def _default(component: Scheduled) -> Property[Request, CollectionResource]:
         The id stays when the calendar is renamed, and no path prefix is stored.
         """
         refusal = Refused(403, refused, f"No calendar of one's own that takes {component}.")
+        hrefs = element.findall(dav("href"))
+        if len(hrefs) != 1:
+            raise refusal
         try:
-            path = request.parse_href(xml.text_of(element.find(dav("href"))))
+            path = request.parse_href(xml.text_of(hrefs[0]))
             found = resource_at(path, await request.look_up(path, need=Privilege.READ))
         except (NotFound, AccessDenied, BadRequest):
             raise refusal from None

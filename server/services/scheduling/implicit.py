@@ -16,6 +16,7 @@ from server.domain.changes import ChangeSet, Delete, ObjectState, Unchanged, Wri
 from server.domain.contents import ObjectContent
 from server.domain.errors import (
     AccessDenied,
+    InvalidCalendarObject,
     NotFound,
     SchedulingObjectExists,
     SchedulingRefused,
@@ -126,10 +127,14 @@ class Scheduling:
         Copies and moves between calendars of one owner send nothing (RFC 6638 §3.2.3.3, §3.2.3.4). A move to another
         owner's calendar removes a scheduling object here, and makes one there.
 
-        Raises, too, `AccessDenied` if the actor may not send messages in the name of one of the owners, and
-        `SchedulingRefused` for a meeting that goes to one of its other participants.
+        Raises, too, `AccessDenied` if the actor may not send messages in the name of one of the owners,
+        `SchedulingRefused` for a meeting that goes to one of its other participants, and `InvalidCalendarObject` for an
+        item of an inbox, which has a METHOD (RFC 4791 §4.1).
         """
         source, destination = collection_of(found), collection_of(target)
+        if source.kind == "inbox" and destination.kind == "calendar":
+            demand_transferable(found, target, keep=keep)
+            raise InvalidCalendarObject("A scheduling message is no calendar object: it has a METHOD.")
         if not keep and source.kind == "calendar" and destination.kind == "calendar":
             demand_transferable(found, target, keep=False)
             if source.home_id != destination.home_id:

@@ -35,9 +35,9 @@ ROOM = Principal(8, "oak", "room", "oak", "", (), frozenset(), disabled=False, c
         ("https://example.com/dav/principals/users/Ada", set(), {"ada"}, set()),
         ("http://example.com/elsewhere", set(), set(), set()),
         ("", set(), set(), set()),
-        ("mailto:%00@example.com", set(), set(), set()),
-        ("/principals/users/%00", set(), set(), set()),
-        ("urn:x-uid:\0", set(), set(), set()),
+        ("mailto:%00@example.com", set(), set(), {"%00@example.com"}),
+        ("/principals/users/%00", set(), {"%00"}, set()),
+        ("urn:x-uid:\0", {"%00"}, set(), set()),
     ],
 )
 def test_what_an_address_names(address: str, uids: set[str], names: set[str], emails: set[str]) -> None:
