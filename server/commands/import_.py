@@ -12,6 +12,8 @@ import click
 from server.commands.options import with_settings
 from server.commands.session import open_storage
 from server.domain.actors import Actor
+from server.services.objects import Objects
+from server.services.scheduling.implicit import Scheduling
 from server.services.transfer.importing import Imported, Importer
 from server.services.transfer.sources import Refused, Source, find_sources
 from server.settings.model import Settings
@@ -29,9 +31,15 @@ ACTOR = Actor(None, "import")
     metavar="FILE",
     help="Add the people of this file too. Their passwords stay in it: see the setting sign_in.htpasswd_file.",
 )
+@click.option("--invite", is_flag=True, help="Send what follows of meetings, as if an app had put them.")
 @with_settings()
 async def import_(
-    settings: Settings, paths: Sequence[Path], owner: str | None, collection: str | None, htpasswd: Path | None
+    settings: Settings,
+    paths: Sequence[Path],
+    owner: str | None,
+    collection: str | None,
+    htpasswd: Path | None,
+    invite: bool,
 ) -> None:
     """Import .ics and .vcf files and folders.
 
@@ -42,6 +50,8 @@ async def import_(
     An object that is there already (with the same UID) is replaced where it differs: a second run changes nothing. Of
     one UID that comes twice the higher SEQUENCE is taken, then the later DTSTAMP (of cards the later REV). Files in
     UTF-16 and Latin-1 are converted.
+
+    Meetings keep the answers that they have, and nothing is sent without --invite.
     Exits with 1 when something was refused.
     """
     sizes = (
@@ -51,16 +61,20 @@ async def import_(
     )
     total = sum(file.size for source in sizes for file in source.files)
     async with open_storage(settings) as session:
+        limits = settings.limits.values
+        objects = Objects(session.storage, limits)
+        scheduling = Scheduling(session.storage, objects, limits, settings.scheduling) if invite else None
         with _progress(total) as progress:
             importer = Importer(
                 session.storage,
                 session.directory,
                 session.hasher,
-                settings.limits.values,
+                limits,
                 ACTOR,
                 _tell,
                 _note,
                 progress,
+                scheduling,
             )
             if htpasswd is not None:
                 lines = htpasswd.read_text("utf-8", "replace").splitlines()  # noqa: ASYNC240

@@ -15,7 +15,9 @@ from server.domain.errors import AlreadyExists, BadRequest, NotFound
 from server.domain.objects import Target
 from server.services.lookup import Lookup
 from server.services.objects import Objects
-from server.services.restoring import restore_object
+from server.services.reading import Reading
+from server.services.restoring import invite_again, restore_object
+from server.services.scheduling.implicit import Scheduling
 from server.settings.model import Settings
 from server.storage.directory import PrincipalRecord
 from storage_plugins.postgres.backup.cluster_copy import read_manifest
@@ -32,6 +34,9 @@ from storage_plugins.postgres.upkeep.deleted import deleted_collections, deleted
 @click.option(
     "--calendar", "collections", type=int, multiple=True, metavar="ID", help="Restore a calendar or address book."
 )
+@click.option(
+    "--invite", is_flag=True, help="Invite the people of a restored calendar's meetings again, where they were told."
+)
 @click.option("--as", "name", metavar="NAME", help="Name of the restored calendar in URLs.  [as it was]")
 @with_settings()
 async def restore(
@@ -43,6 +48,7 @@ async def restore(
     objects: Sequence[int],
     collections: Sequence[int],
     name: str | None,
+    invite: bool,
 ) -> None:
     """Restore a backup (--from), or what a person deleted (--user).
 
@@ -50,7 +56,8 @@ async def restore(
     things that the backup does not.
 
     What was deleted can be restored for restore_days while the server runs: --user NAME lists it with ids. Clients see
-    it appear again.
+    it appear again. A meeting of the organizer is sent to the attendees again; an attendee gets it as the organizer
+    has it now. A restored calendar sends nothing without --invite.
     """
     if (source is None) == (owner is None):
         raise click.UsageError("Either --from FOLDER or --user NAME is needed.")
@@ -59,12 +66,14 @@ async def restore(
         return
     if name is not None and len(collections) != 1:
         raise click.UsageError("--as is for one --calendar.")
+    if invite and not collections:
+        raise click.UsageError("--invite is for --calendar.")
     async with open_storage(settings) as session:
         found = await session.directory.principal(str(owner))
         if found is None:
             raise BadRequest(f"Nobody is called {owner}.")
         for collection in collections:
-            await _restore_collection(session, settings, found, collection, name)
+            await _restore_collection(session, settings, found, collection, name, invite=invite)
         for each in objects:
             await _restore_object(session, settings, found, each)
         if listing or not (objects or collections):
@@ -112,7 +121,7 @@ def _day(when: datetime) -> str:
 
 
 async def _restore_collection(
-    session: Session, settings: Settings, owner: PrincipalRecord, id_: int, name: str | None
+    session: Session, settings: Settings, owner: PrincipalRecord, id_: int, name: str | None, *, invite: bool
 ) -> None:
     database, days = session.storage.database, settings.retention.restore_days
     found = await deleted_collections(database, owner.id, days, id_)
@@ -128,10 +137,24 @@ async def _restore_collection(
     except AlreadyExists:
         raise BadRequest(f"{owner.name} has another {wanted} now: name it differently with --as.") from None
     click.echo(f"Restored {wanted} with {found[0].members} entries.")
+    if not invite:
+        return
+    if found[0].kind != "calendar":
+        raise BadRequest("--invite is for calendars.")
+    scheduling, reading = _scheduling(session, settings), Reading(session.storage, settings.storage.page_size)
+    place = Target(owner.uid, "uid", found[0].home, wanted)
+    actor = replace(ACTOR, acting_for=owner.id)
+    invited, refused = await invite_again(Lookup(session.storage), reading, scheduling, actor, place)
+    click.echo(f"{invited} meetings were invited to again, {refused} were refused.")
 
 
 def _no_collection(owner: PrincipalRecord, id_: int, days: int) -> str:
     return f"No deleted calendar of {owner.name} has the id {id_}, or it was deleted more than {days} days ago."
+
+
+def _scheduling(session: Session, settings: Settings) -> Scheduling:
+    limits = settings.limits.values
+    return Scheduling(session.storage, Objects(session.storage, limits), limits, settings.scheduling)
 
 
 async def _restore_object(session: Session, settings: Settings, owner: PrincipalRecord, id_: int) -> None:
@@ -143,7 +166,7 @@ async def _restore_object(session: Session, settings: Settings, owner: Principal
         raise BadRequest("Its calendar was deleted too: restore that first, with --calendar.")
     name = await restore_object(
         Lookup(session.storage),
-        Objects(session.storage, settings.limits.values),
+        _scheduling(session, settings),
         replace(ACTOR, acting_for=owner.id),
         Target(owner.uid, "uid", item.home, item.collection, item.name),
         item.id,

@@ -167,6 +167,13 @@ class Objects:
         )
         return Put(existing is None, content.etag, True, written)
 
+    async def make_plain(self, actor: Actor, found: Found) -> None:
+        """Let a scheduling object, found with its text, be a plain object beside the one that takes its place."""
+        demand_writable(found)
+        collection, member = collection_of(found), member_of(found)
+        content = _as_plain(await self.read(found, (member.text or "").encode()))
+        await self._apply((await self.put_of(collection, member.name, content, member),), actor.cause, ())
+
     async def _store_shared(
         self,
         collection: Collection,
@@ -264,9 +271,7 @@ class Objects:
         except SchedulingObjectExists:
             if not plain_if_taken and not await self._is_plain_meeting(collection, existing):
                 raise
-        scheduling = replace(content.scheduling, role=SchedulingRole.NONE)
-        plain = replace(content, scheduling=scheduling, schedule_tag=None)
-        return await self._apply((replace(write, content=plain),), cause, unchanged)
+        return await self._apply((replace(write, content=_as_plain(content)),), cause, unchanged)
 
     @asynccontextmanager
     async def naming_holder(self, collection: Collection, uid: str) -> AsyncIterator[None]:
@@ -467,6 +472,12 @@ def demand_transferable(found: Found, target: Found, *, keep: bool) -> None:
 def new_schedule_tag() -> str:
     """A Schedule-Tag that no object has had (RFC 6638 §3.2.10): hexadecimal digits."""
     return token_hex(8)
+
+
+def _as_plain(content: ObjectContent) -> ObjectContent:
+    """A content that is no scheduling object."""
+    scheduling = replace(content.scheduling, role=SchedulingRole.NONE)
+    return replace(content, scheduling=scheduling, schedule_tag=None)
 
 
 def _card_content(card: AddressObject) -> ObjectContent:

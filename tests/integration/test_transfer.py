@@ -21,6 +21,7 @@ from server.domain.objects import Collection, Home, HomeKind, NewCollection, Tar
 from server.domain.privileges import Privilege
 from server.services.lookup import Lookup
 from server.services.objects import Objects, write_limits
+from server.services.scheduling.implicit import Scheduling, Sent
 from server.services.transfer.collection_properties import Shown, text_property
 from server.services.transfer.exporting import Exporter
 from server.services.transfer.importing import Importer
@@ -633,3 +634,40 @@ def test_any_names_and_titles_round_trip(
             assert await contents(storage, other) == before
 
     asyncio.run(run())
+
+
+def meeting(*lines: str) -> str:
+    return calendar(event("m", "DTSTAMP:20260101T000000Z", *lines))
+
+
+def test_meetings_are_sent_only_if_that_is_asked_for(koyomi: Koyomi, tmp_path: Path, database: str) -> None:
+    """By an import and by restoring, with the commands of an administrator."""
+    for name in ("ada", "bob"):
+        koyomi("user", "add", name, "--email", f"{name}@example.com", "--no-password")
+    people = ["ORGANIZER:mailto:ada@example.com", "ATTENDEE:mailto:ada@example.com", "ATTENDEE:mailto:bob@example.com"]
+    write(tmp_path, {"m.ics": meeting("SEQUENCE:4", *people), "other.ics": meeting("SUMMARY:x", *people)})
+    koyomi("import", "--user", "ada", "m.ics")
+
+    def inbox() -> int:
+        return int(on(database, lambda storage: collection_of(storage, "bob", "inbox")).member_count)
+
+    async def remove(storage: PostgresStorage) -> None:
+        place = await collection_of(storage, "ada", "calendar")
+        (row,) = await storage.members(place, ("name",), after=None, limit=2)
+        limits = Limits()
+        scheduling = Scheduling(storage, Objects(storage, limits), limits)
+        owner = await PostgresDirectory(storage.database).principal("ada")
+        assert owner is not None
+        target = Target(owner.uid, "uid", "calendar", place.name, row[0])
+        found = await Lookup(storage).find(ACTOR, target, Privilege.UNBIND)
+        await scheduling.delete(ACTOR, found, Sent())
+
+    assert inbox() == 0
+    koyomi("import", "--user", "ada", "other.ics", "--invite")
+    assert inbox() == 1
+    on(database, remove)
+    assert inbox() == 2
+    listed = koyomi("restore", "--user", "ada", "--list").stdout.split()
+    koyomi("restore", "--user", "ada", "--object", listed[listed.index("--object") + 1])
+    assert inbox() == 3
+    koyomi("restore", "--user", "ada", "--object", "1", "--invite", code=2)

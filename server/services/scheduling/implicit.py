@@ -7,7 +7,7 @@ the object with its statuses, and all that the messages do in the homes of their
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -35,10 +35,11 @@ from server.itip.planning import plan_change, scheduling_role
 from server.itip.scheduling_object import read_object
 from server.process.computing import computed
 from server.services.lookup import Found
-from server.services.objects import LARGE, Objects, Put, demand_transferable, write_limits
+from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, demand_transferable, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling.calendar_users import directory_of
 from server.services.scheduling.moving import HeldElsewhere, moving_writes, source_of, was_moved
+from server.services.scheduling.restored import restored_content
 from server.services.scheduling.sending import Sending, address_of, owner_of
 from server.services.scheduling.settings import SchedulingSettings
 from server.storage import Storage
@@ -54,6 +55,16 @@ class Sent:
     """It had If-Match, which held."""
     reply: bool = True
     """False: it had `Schedule-Reply: F` (RFC 6638 §8.1)."""
+
+
+@value
+class Anew:
+    """A meeting that was deleted, and that its organizer restores."""
+
+    sequence_floor: int
+    """The SEQUENCE that it had."""
+    properties: Mapping[str, str]
+    """Dead properties."""
 
 
 class Scheduling:
@@ -189,6 +200,44 @@ class Scheduling:
         except HeldElsewhere as held:
             raise SchedulingObjectExists(held.collection.name, held.object.name) from None
 
+    async def restore(self, actor: Actor, found: Found, text: str, properties: Mapping[str, str]) -> Put:
+        """Put back a deleted text at the found name, which is free or is that of a plain object of the same text.
+
+        A meeting of the organizer is sent to the attendees again, with a greater SEQUENCE. An attendee gets what the
+        organizer's object says now, or the text where there is no such object here; nothing is sent. What has a
+        scheduling object of its UID in the home becomes a plain object.
+
+        Raises what `Objects.put` raises, and `SchedulingRefused`.
+        """
+        content = await self.objects.read(found, text.encode())
+        role, collection = content.scheduling.role, collection_of(found)
+        alone = role in SCHEDULING_OBJECTS and await self.storage.scheduling_object(collection, content.uid) is None
+        if not alone or collection.view is not None:
+            return await self.objects.store(actor, found, content, properties=properties, plain_if_taken=True)
+        if role is SchedulingRole.ORGANIZER:
+            anew = Anew(content.scheduling.sequence, properties)
+            try:
+                return await self._change(actor, found, content, Sent(), (), anew=anew)
+            except HeldElsewhere:
+                raise WriteConflict from None  # somebody else has made one meanwhile
+        return await self._restore_copy(actor, found, content, properties)
+
+    async def _restore_copy(
+        self, actor: Actor, found: Found, content: ObjectContent, properties: Mapping[str, str]
+    ) -> Put:
+        """Put back an attendee's copy."""
+        collection = collection_of(found)
+        restored = await restored_content(self.storage, self.objects, owner_of(found), found, content, self._now())
+        content = restored.content
+        write = await self.objects.put_of(collection, found.name, content, found.object, properties)
+        changes = ChangeSet((write,), self.limits, actor.cause, remembered=restored.remembered)
+        async with self.objects.naming_holder(collection, content.uid):
+            try:
+                written = (await self.storage.apply(changes))[0]
+            except NotFound:
+                raise WriteConflict from None
+        return Put(found.object is None, content.etag, False, written, content.schedule_tag)
+
     async def was_moved(self, found: Found) -> bool:
         """Whether what had the found name has moved a moment ago, so that its deletion there succeeds.
 
@@ -205,9 +254,10 @@ class Scheduling:
         unchanged: Sequence[Unchanged],
         source: Found | None = None,
         also: tuple[Write, ...] = (),
+        anew: Anew | None = None,
     ) -> Put:
         """Replace a scheduling object by a content, or delete it (None). It is moved from `source` before. `also` are
-        other writes of the actor.
+        other writes of the actor. `anew`: a deleted meeting is restored.
 
         Raises `HeldElsewhere` for a new scheduling object of a UID that the home has already.
         """
@@ -216,7 +266,7 @@ class Scheduling:
         owner = owner_of(found)
         if existing is not None and content is not None and existing.uid != content.uid:
             raise UidConflict(existing.name, "Another UID may not replace the one of the resource.")
-        old = None if existing is None else read_object(await self._text(collection, before))
+        old = None if existing is None or anew is not None else read_object(await self._text(collection, before))
         new = None if content is None else read_object(content.text)
         directory = await directory_of(self.storage, addresses(old, new) | {address_of(owner)})
         if source is not None and (old is None or new is None or not same_organizer(old, new, directory)):
@@ -234,10 +284,12 @@ class Scheduling:
             tag_matches=sent.tag_matches,
             etag_matches=sent.etag_matches,
             reply=sent.reply,
+            sequence_floor=-1 if anew is None else anew.sequence_floor,
         )
         large = max(len(each.text) for each in (old, new) if each is not None) >= LARGE
         plan = await computed(plan_change, change) if large else plan_change(change)
-        return await Sending(self, actor, found, content, change, plan, unchanged, source, also).apply()
+        properties = NO_PROPERTIES if anew is None else anew.properties
+        return await Sending(self, actor, found, content, change, plan, unchanged, source, also, properties).apply()
 
     async def _is_copy(self, found: Found, uid: str) -> bool:
         """Whether the found member is a plain object beside the scheduling object of its UID in the home."""

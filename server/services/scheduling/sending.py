@@ -137,12 +137,13 @@ class Sending:
         unchanged: Sequence[Unchanged],
         source: Found | None,
         also: tuple[Write, ...],
+        properties: Mapping[str, str],
     ) -> None:
         self._storage, self._objects, self._limits = services.storage, services.objects, services.limits
         self._settings = services.settings
         self._actor, self._found, self._content = actor, found, content
         self._change, self._plan, self._unchanged = change, plan, tuple(unchanged)
-        self._source, self._also = source, also
+        self._source, self._also, self._properties = source, also, properties
         self._owner = owner_of(found)
         named = change.old if change.new is None else change.new
         self._uid = "" if named is None else named.uid
@@ -289,7 +290,8 @@ class Sending:
         if stored is not None and stored.text != content.text:
             content = await self._objects.content(collection, stored.text.encode(), existing, known)
         if source is None:
-            writes: tuple[Write, ...] = (await self._objects.put_of(collection, self._found.name, content, existing),)
+            put = await self._objects.put_of(collection, self._found.name, content, existing, self._properties)
+            writes: tuple[Write, ...] = (put,)
         else:
             writes = await moving_writes(self._objects, self._found, source, content)
         writes = (*writes, *self._also)

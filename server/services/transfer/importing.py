@@ -26,6 +26,8 @@ from server.domain.errors import (
     InvalidPrincipal,
     KoyomiError,
     QuotaExceeded,
+    SchedulingObjectExists,
+    SchedulingRefused,
     TooManyCollections,
     TooManyConflicts,
     TooManyMembers,
@@ -39,7 +41,10 @@ from server.services.changing import change
 from server.services.etags import etag_of
 from server.services.lookup import Found, Lookup
 from server.services.objects import Objects
+from server.services.permissions import home_of
 from server.services.principals.loading import load_principals
+from server.services.scheduling.default_calendar import Scheduled, default_calendar
+from server.services.scheduling.implicit import Scheduling, Sent
 from server.services.transfer.items import Item, Titles, can_be_name, name_of, read_items, read_titles, read_versions
 from server.services.transfer.places import Known, Made, Place, Places
 from server.services.transfer.sources import PRINCIPALS, ROOT, Refused, Source, SourceFile, find_sources
@@ -50,7 +55,15 @@ AT_ONCE = 8
 """Objects that are written at the same time."""
 _DEFAULTS = {"VCARD": "addressbook", "VTODO": "tasks"}
 """Default collections by the component; all other components go into `calendar`."""
-_NOT_TAKEN = (InvalidData, InvalidPrincipal, BadRequest, QuotaExceeded, TooManyMembers, TooManyCollections)
+_NOT_TAKEN = (
+    InvalidData,
+    InvalidPrincipal,
+    BadRequest,
+    QuotaExceeded,
+    SchedulingRefused,
+    TooManyMembers,
+    TooManyCollections,
+)
 """Errors of one object, collection or person; all other errors end the import."""
 
 
@@ -81,9 +94,10 @@ class Importer:
         refuse: Callable[[Refused], None],
         note: Callable[[str], None] = lambda text: None,
         progress: Callable[[int], None] = lambda octets: None,
+        scheduling: Scheduling | None = None,
     ) -> None:
         """`refuse` is called for each item that is refused, `note` for other lines of the report, `progress` with the
-        octets read of all files together."""
+        octets read of all files together. With `scheduling`, what follows of meetings is sent."""
         self._storage = storage
         self._directory = directory
         self._hasher = hasher
@@ -94,6 +108,7 @@ class Importer:
         self._note = note
         self._progress = progress
         self._objects = Objects(storage, limits)
+        self._scheduling = scheduling
         self._places = Places(storage, directory, hasher, limits, actor)
         self.result = Imported(self._places.made)
 
@@ -241,7 +256,7 @@ class Importer:
         known = place.by_uid[content.uid] = Known(name, content.etag, content.component)
         place.names.add(name)
         try:
-            await self._objects.store(self._actor, place.found.new_member(name), content, plain_if_taken=True)
+            await self._store(place.found.new_member(name), content)
         except (WriteConflict, UidConflict):  # another client has put the object, or one with this name
             await self._replace(place, item, content, known)
         except KoyomiError:
@@ -257,7 +272,7 @@ class Importer:
                 self.result.unchanged += 1
                 return
             try:
-                await self._objects.store(self._actor, found, content, plain_if_taken=True)
+                await self._store(found, content)
             except UidConflict:  # another client has put the object
                 raise WriteConflict from None
             known.name, known.etag = found.name, content.etag
@@ -271,6 +286,40 @@ class Importer:
         except TooManyConflicts:
             message = "Other clients keep changing this object; import it again."
             raise UidConflict(known.name, message) from None
+
+    async def _store(self, found: Found, content: ObjectContent) -> None:
+        """Put a content. A meeting is sent if that is asked for, unless the home has another scheduling object of its
+        UID."""
+        if self._scheduling is not None and content.scheduling.organizer is not None and found.collection is not None:
+            holder = await self._storage.scheduling_object(found.collection, content.uid)
+            if holder is None or (found.object is not None and holder.id == found.object.id):
+                await self._scheduling.put(self._actor, found, content.text.encode(), Sent())
+                return
+        try:
+            await self._objects.store(self._actor, found, content)
+        except SchedulingObjectExists as taken:
+            if taken.collection is not None and await self._takes_over(found, content, taken.collection):
+                await self._make_plain(found, taken.collection, taken.name or "")
+            await self._objects.store(self._actor, found, content, plain_if_taken=True)
+
+    async def _takes_over(self, found: Found, content: ObjectContent, holder: str) -> bool:
+        """Whether a meeting becomes the scheduling object of its UID in place of one in the calendar `holder`: of
+        several the one in the default calendar is, else the newest."""
+        home = home_of(found)
+        shown = await self._storage.collections(home, home.principal_id)
+        inbox = next((each for each in shown if each.kind == "inbox"), None)
+        component: Scheduled = "VTODO" if content.component == "VTODO" else "VEVENT"
+        default = None if inbox is None else default_calendar(inbox, shown, component)
+        return default is None or default.name != holder
+
+    async def _make_plain(self, found: Found, collection: str, name: str) -> None:
+        """Let another scheduling object of the home be a plain object. Raises `WriteConflict` if it has changed."""
+        assert found.target is not None
+        target = replace(found.target, collection=collection, object=name)
+        other = await self._lookup.find(self._actor, target, Privilege.WRITE_CONTENT, text=True)
+        if other.object is None:
+            raise WriteConflict
+        await self._objects.make_plain(self._actor, other)
 
     async def _place_of(self, place: Place, content: ObjectContent, known: Known) -> Found:
         """The member that has the UID, or a free name."""

@@ -15,6 +15,7 @@ from server.domain.scheduling import SchedulingRole
 from server.services.lookup import Lookup
 from server.services.objects import Objects
 from server.services.restoring import restore_object
+from server.services.scheduling.implicit import Scheduling
 from storage_plugins.postgres.upkeep.deleted import deleted_objects
 from tests.found import member_in
 from tests.integration.dav.person import event
@@ -33,12 +34,12 @@ class Overtaken(Objects):
         self._others = Objects(storage, Limits())
         self.times = times
 
-    async def put(self, actor, found, body, **more):
+    async def store(self, actor, found, content, **more):
         if self.times:
             self.times -= 1
             text = event(f"other-{found.name}").encode()
             await self._others.put(actor, found, text)
-        return await super().put(actor, found, body, **more)
+        return await super().store(actor, found, content, **more)
 
 
 async def deleted(storage, person: Person, name: str = "a.ics"):
@@ -55,9 +56,9 @@ async def deleted(storage, person: Person, name: str = "a.ics"):
 
 async def restore(storage, objects: Objects, person: Person, item) -> str:
     place = Target(person.uid, "uid", item.home, item.collection, item.name)
-    return await restore_object(
-        Lookup(storage), objects, replace(ACTOR, acting_for=person.id), place, item.id, item.text, item.properties
-    )
+    scheduling = Scheduling(storage, objects, Limits())
+    actor = replace(ACTOR, acting_for=person.id)
+    return await restore_object(Lookup(storage), scheduling, actor, place, item.id, item.text, item.properties)
 
 
 async def test_a_name_that_is_taken_meanwhile(storage):

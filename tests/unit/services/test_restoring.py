@@ -12,7 +12,9 @@ from tests.unit.services.world import INSTALLATION, World, event, target_of
 
 
 async def restore(world: World, path: str, text: str, **properties: str) -> str:
-    return await restore_object(world.lookup, world.objects, INSTALLATION, target_of(path), 7, text, properties or None)
+    return await restore_object(
+        world.lookup, world.scheduling, INSTALLATION, target_of(path), 7, text, properties or None
+    )
 
 
 async def test_an_object_gets_its_name_and_properties_back(world: World) -> None:
