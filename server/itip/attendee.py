@@ -91,10 +91,22 @@ def plan_attendee_removal(change: Change) -> Plan:
     declined = [
         _declined(component, change)
         for component in old.components
-        if _answer(component, change) is not None and not _is_cancelled(component)
+        if _answer(component, change) is not None and (not _is_cancelled(component) or _stands_out(component, change))
     ]
     plan = _plan(change, old, _organizer(change, old), declined, [])
     return Plan(SchedulingRole.ATTENDEE, change.new, plan.messages)
+
+
+def _stands_out(component: SchedulingComponent, change: Change) -> bool:
+    """Whether a cancelled instance has an answer of its own that the decline of a series which goes on does not reach.
+
+    The instance may take place again.
+    """
+    assert change.old is not None
+    master, answer = change.old.master, _answer(component, change)
+    if master is None or _is_cancelled(master) or answer in (NEEDS_ACTION, DECLINED):
+        return False
+    return answer != _answer(master, change)
 
 
 def _plan(

@@ -169,14 +169,18 @@ class _Invitation:
         copy = self._base if merged is None else merged
         if copy is not None and any(each.instance == MASTER for each in crossed):
             # Overrides follow the answer for the series unless the REPLY names them.
-            named = {each.instance for each in crossed}
+            answers = {each.instance for each in crossed}
             unanswered = [
                 each
                 for each in copy.overrides
-                if each.instance not in named and self._own_line(each) and each.token("STATUS") != "CANCELLED"
+                if each.instance not in answers and self._own_line(each) and each.token("STATUS") != "CANCELLED"
             ]
-        for each in crossed:
-            self._answered[each.instance] = max(each.sequence, self._answered.get(each.instance, 0))
+        named = {each.instance: each.sequence for each in (*crossed, *unanswered)}
+        if MASTER in named:
+            # It is an answer for all that the REPLY does not name, too.
+            self._answered = {each: sequence for each, sequence in self._answered.items() if each in named}
+        for instance, sequence in named.items():
+            self._answered[instance] = max(sequence, self._answered.get(instance, 0))
         frame = self._object if merged is None else merged
         reply = reply_object(frame, [*crossed, *unanswered], self._user, to, self._directory, self._dtstamp)
         return (Message(Method.REPLY, self._user, to, reply, quiet=True),)
@@ -277,7 +281,8 @@ class _Invitation:
         components = {each.instance: self._own(each) for each in taken}
         if series is not None and MASTER in self._removed:
             # The series comes back, without the instances of their own that are not asked about.
-            self._removed |= self._object.by_instance.keys()
+            held = frozenset[str]() if self._base is None else self._base.by_instance.keys()
+            self._removed |= self._object.by_instance.keys() - held
         self._removed -= components.keys()
         if series is None:
             return list(components.values())
@@ -298,11 +303,11 @@ class _Invitation:
                 kept = self._kept_override(override, components[MASTER])
                 if kept is not None:
                     components[instance] = kept
+        absent = self._absent(components, series, dropped)
         for instance in self._memory.cancelled - components.keys() - self._removed:
             made = derived(self._object, instance) if self._has(instance) and instance not in dropped else None
             if made is not None and self._memory.versions[instance] > version:
                 components[instance] = as_cancelled(made, self._memory.versions[instance])
-        absent = self._absent(components, series, dropped)
         if absent:
             self._absent_again = [each for each in absent if each not in told]
             components[MASTER] = with_exdates(self._object, components[MASTER], absent)

@@ -380,11 +380,21 @@ def test_a_master_that_the_app_leaves_out_is_put_back() -> None:
 def test_a_delete_declines_all() -> None:
     """RFC 6638 §8.1: a DELETE sends DECLINED, also when it was declined before."""
     declined = (*ACCEPTED[:2], attendee(2, "DECLINED"), ACCEPTED[3])
-    old = copy(DAILY, people=declined, overrides=(override(5), override(6, "STATUS:CANCELLED")))
+    cancelled = override(6, "STATUS:CANCELLED", people=UNANSWERED)
+    old = copy(DAILY, people=declined, overrides=(override(5), cancelled))
     made = put(old, None)
     assert made.object is None
     assert sent(made) == [("REPLY", "user01", (MASTER, SECOND))]
     assert partstats(made.messages[0].object, ME) == {MASTER: "DECLINED", SECOND: "DECLINED"}
+
+
+def test_a_delete_declines_a_cancelled_instance_that_has_an_answer_of_its_own() -> None:
+    """It may take place again: the decline of the series would not reach it."""
+    cancelled = override(6, "STATUS:CANCELLED")
+    assert sent(put(copy(DAILY, people=UNANSWERED, overrides=(cancelled,)), None)) == [
+        ("REPLY", "user01", (MASTER, THIRD))
+    ]
+    assert sent(put(copy(DAILY, overrides=(cancelled,)), None)) == [("REPLY", "user01", (MASTER,))]
 
 
 def test_a_delete_declines_an_instance_of_a_cancelled_series() -> None:

@@ -114,6 +114,64 @@ COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_ba
 @example(bytes([0, 0, 1, 1, 0, 5, 1, 0, 3, 2, 5, 0, 0, 2, 3, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 3]))
 # An instance that is as the declined series again changes once more.
 @example(bytes([0, 0, 1, 0, 0, 5, 1, 0, 0, 2, 5, 0, 0, 0, 3, 1, 5, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 5]))
+# An answer for a series is sent again, after one for an instance whose override is gone.
+@example(bytes([0, 0, 1, 0, 0, 5, 2, 0, 0, 9, 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 3, 2]))
+# An answer for a series is sent again, with instances that are as the series again.
+@example(
+    bytes(
+        [
+            0,
+            0,
+            1,
+            4,
+            0,
+            5,
+            1,
+            0,
+            0,
+            2,
+            5,
+            0,
+            0,
+            0,
+            5,
+            2,
+            0,
+            0,
+            12,
+            0,
+            0,
+            0,
+            3,
+            1,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            5,
+            0,
+            0,
+            0,
+            8,
+            2,
+            0,
+            0,
+            3,
+            1,
+            6,
+        ]
+    )
+)
+# A declined series comes back after an instance of it did.
+@example(bytes([0, 0, 1, 2, 0, 0, 0, 0, 0, 5, 0, 0, 0, 8, 3, 0, 0, 5, 0, 0, 3, 0, 5, 0, 0, 0, 0, 1, 5, 0, 0, 5, 6]))
+# An instance that was excluded and cancelled is asked about anew.
+@example(bytes([0, 0, 1, 3, 0, 0, 8, 3, 0, 0, 5, 0, 0, 0, 4, 1, 1, 0, 0, 3, 2, 4, 1, 0, 0, 2, 2, 0, 0, 0, 5, 1]))
+# A copy is deleted in which an instance was answered and then cancelled; it takes place again.
+@example(bytes([0, 0, 1, 1, 0, 5, 0, 0, 5, 0, 0, 0, 4, 0, 1, 0, 0, 3, 1, 2, 0, 0, 0, 5, 0, 0, 3, 1, 5, 0, 0, 12]))
 def test_all_copies_agree_in_the_end(data: bytes) -> None:
     machine = MeetingMachine(data)
     machine.play()
