@@ -10,6 +10,7 @@ from __future__ import annotations
 from server.domain.errors import InvalidData
 from server.itip.audience import NO_VIEW, View, message_object, told, view_components, views
 from server.itip.calendar_users import CalendarUser, Directory
+from server.itip.comparison import same_times
 from server.itip.instances import derived, describing, master_instance, recurs
 from server.itip.lines import Line, made
 from server.itip.messages import Answered, Message, Method
@@ -366,7 +367,7 @@ def _same_answer(
 def declined_counter(message: Message, value: SchedulingObject, directory: Directory, dtstamp: str) -> Message | None:
     """The DECLINECOUNTER to the sender of a COUNTER that the organizer rejects (RFC 5546 §3.2.8).
 
-    None where they are no longer invited.
+    None where they are no longer invited, and where the meeting is at the time that they proposed.
 
     :param value: the organizer's object.
     """
@@ -375,7 +376,7 @@ def declined_counter(message: Message, value: SchedulingObject, directory: Direc
         instance = value.instance_of(proposal.first("RECURRENCE-ID"))
         known = derived(value, instance)
         line = None if known is None else attendee_line(known, message.sender, directory)
-        if known is not None and line is not None:
+        if known is not None and line is not None and not same_times(value, known, message.object, proposal):
             components.append(told(known.with_lines("ATTENDEE", [line]), dtstamp))
     if not components:
         return None

@@ -25,6 +25,7 @@ from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.objects import Objects
 from server.services.scheduling import memory
 from server.services.scheduling.default_calendar import Scheduled, default_calendar, make_default_calendar
+from server.services.scheduling.originator import properties_of
 from server.services.scheduling.schedule_changes import SCHEDULE_CHANGES, as_property
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
@@ -167,7 +168,7 @@ def _received(
         if result.item:
             changes = schedule_changes(message, before, after, directory)
             told = {} if changes is None else {SCHEDULE_CHANGES: as_property(changes, utc_stamp(letter.now))}
-            items.append(_Item(message, told))
+            items.append(_Item(message, {**told, **properties_of(message)}))
         rows = with_answers(known.rows, result.answers) if result.answers else known.rows
         known = memory.Known(result.memory or known.memory, rows)
     return received, items, after, known

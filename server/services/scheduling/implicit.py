@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from server.domain.actors import Actor
 from server.domain.changes import ChangeSet, Delete, ObjectState, Unchanged, Write
@@ -32,13 +32,14 @@ from server.itip.calendar_users import addresses
 from server.itip.change import Change
 from server.itip.participants import same_organizer
 from server.itip.planning import plan_change, scheduling_role
-from server.itip.scheduling_object import read_object
+from server.itip.scheduling_object import MASTER, read_object
 from server.process.computing import computed
 from server.services.lookup import Found
 from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, demand_transferable, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling.calendar_users import directory_of
 from server.services.scheduling.moving import HeldElsewhere, moving_writes, source_of, was_moved
+from server.services.scheduling.proposals import delete_proposal, propose
 from server.services.scheduling.restored import restored_content
 from server.services.scheduling.sending import Sending, address_of, owner_of
 from server.services.scheduling.settings import SchedulingSettings
@@ -113,15 +114,32 @@ class Scheduling:
         return result
 
     async def delete(self, actor: Actor, found: Found, sent: Sent, *, unchanged: Sequence[Unchanged] = ()) -> None:
-        """Delete a member, and send what follows: CANCEL by the organizer, a decline by an attendee."""
+        """Delete a member, and send what follows: CANCEL by the organizer, a decline by an attendee, DECLINECOUNTER for
+        a proposal in the inbox."""
         found.require(Privilege.UNBIND)
         member = member_of(found)
+        if member.role is SchedulingRole.INBOX and await delete_proposal(
+            self, actor, found, unchanged=unchanged, now=self._now()
+        ):
+            return
         if member.role not in SCHEDULING_OBJECTS:
             await self.objects.delete(actor, found, unchanged=unchanged)
             return
         if collection_of(found).view is not None:
             raise AccessDenied("", Privilege.UNBIND, "Messages are sent in the name of the calendar's owner.")
         await self._change(actor, found, None, sent, unchanged)
+
+    async def propose(
+        self,
+        actor: Actor,
+        found: Found,
+        start: datetime | date,
+        end: datetime | date,
+        instance: str = MASTER,
+        comment: str = "",
+    ) -> str:
+        """Propose another time to the organizer, as `server.services.scheduling.proposals.propose` does."""
+        return await propose(self, actor, found, start, end, instance, comment, now=self._now())
 
     async def transfer(
         self,

@@ -208,7 +208,7 @@ class Sending:
         mailbox = mailboxes.get(self._owner.id)
         if self._source is None:
             demand_not_held(self._found, self._content, mailbox)
-        await self._demand_sending()
+        await demand_sending(self._storage, self._actor, self._found, self._plan.messages)
         remembered, resets = self._remembered(mailbox)
         known = None if mailbox is None else mailbox.addresses
         made = _Set((), remembered)
@@ -232,16 +232,6 @@ class Sending:
         writes, put = await self._own(statuses, known)
         made = replace(made, writes=(*((None, write) for write in writes), *made.writes))
         return await self._with_follow_ups(made, delivered, mailboxes), put
-
-    async def _demand_sending(self) -> None:
-        """Raises `AccessDenied` if the actor may not send the messages in the owner's name (RFC 6638 §6.2)."""
-        if not self._plan.messages or policy.may_send(self._found.viewer, self._owner, self._found.grants):
-            return
-        invite, reply = Privilege.SCHEDULE_SEND_INVITE, Privilege.SCHEDULE_SEND_REPLY
-        needed = sorted({reply if each.method in FROM_ATTENDEES else invite for each in self._plan.messages})
-        target = Target(self._owner.uid, "uid", "calendar", "outbox")
-        outbox = await Lookup(self._storage).find(self._actor, target, needed[0], or_need=needed[-1])
-        outbox.require(*needed)
 
     async def _mailboxes(self, messages: Iterable[Sequence[Message]]) -> dict[int, Mailbox]:
         """The mailboxes of recipients, and of the owner, by the id of their principal."""
@@ -368,6 +358,19 @@ class Sending:
             for key, each in concerned.items():
                 made = made.with_delivery(key, await self._deliver(None, each, mailboxes, directory, resets))
         return made
+
+
+async def demand_sending(storage: Storage, actor: Actor, found: Found, messages: Sequence[Message]) -> None:
+    """Raises `AccessDenied` if the actor may not send messages in the name of the owner of what was found (RFC 6638
+    §6.2)."""
+    owner = owner_of(found)
+    if not messages or policy.may_send(found.viewer, owner, found.grants):
+        return
+    invite, reply = Privilege.SCHEDULE_SEND_INVITE, Privilege.SCHEDULE_SEND_REPLY
+    needed = sorted({reply if each.method in FROM_ATTENDEES else invite for each in messages})
+    target = Target(owner.uid, "uid", "calendar", "outbox")
+    outbox = await Lookup(storage).find(actor, target, needed[0], or_need=needed[-1])
+    outbox.require(*needed)
 
 
 def _organizer(change: Change, plan: Plan) -> CalendarUser:

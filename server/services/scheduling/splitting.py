@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from uuid import uuid4
 
-from server.auth import policy
 from server.domain.actors import Actor
 from server.domain.changes import ChangeSet, Delete, ObjectState, Remember, Unchanged, Write
 from server.domain.errors import (
@@ -46,7 +45,7 @@ from server.services.permissions import collection_of, demand_writable, member_o
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import directory_of
 from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_DELIVERED, put_object
-from server.services.scheduling.sending import address_of, owner_of
+from server.services.scheduling.sending import address_of, demand_sending, owner_of
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
 
@@ -122,8 +121,7 @@ class Splitting:
         if scheduled:
             directory = await directory_of(self.storage, addresses(original) | {address_of(owner)})
             requests = await computed(requests_of, parts, directory, now)
-            if requests.recipients and not policy.may_send(found.viewer, owner, found.grants):
-                raise AccessDenied("", Privilege.SCHEDULE_SEND)
+            await demand_sending(self.storage, actor, found, [*requests.earlier.values(), *requests.later.values()])
         return await _Splitting(
             self, actor, owner, collection, member, original, split, parts, requests, directory, now, tuple(unchanged)
         ).apply()
@@ -192,6 +190,7 @@ class _Splitting:
                 self._actor.cause,
                 self._unchanged,
                 remembered=tuple(remembered),
+                graced=frozenset(each.write.collection.home_id for each in writes if each.recipient is not None),
             )
             try:
                 await self._storage.apply(changes)

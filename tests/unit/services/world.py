@@ -88,6 +88,10 @@ class World:
         found = await self.directory.write_principals(changes, INSTALLATION.cause)
         self.ids |= dict(zip(names, found, strict=True))
 
+    async def fill(self, name: str) -> None:
+        """Leave no room in somebody's home."""
+        await self.directory.write_principals([PrincipalChange(id=self.ids[name], quota_bytes=10)], INSTALLATION.cause)
+
     async def actor(self, name: str) -> Actor:
         """Somebody who is signed in; `cli` is the installation."""
         if name == "cli":

@@ -1,0 +1,135 @@
+"""Messages that no change of an object sends: proposals and their rejection, and what comes from elsewhere.
+
+Each is one change set: what it does at its recipient, what is sent in return, and what others learn of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from server.domain.changes import Cause, ChangeSet, Remember, Unchanged, Write
+from server.domain.errors import (
+    NotFound,
+    QuotaExceeded,
+    SchedulingObjectExists,
+    TooManyMembers,
+    UidConflict,
+    WriteConflict,
+)
+from server.domain.principals import Principal
+from server.domain.values import value
+from server.itip.answers import refreshes
+from server.itip.calendar_users import Directory, addresses
+from server.itip.change import utc_stamp
+from server.itip.messages import Message
+from server.itip.reception import resets_of
+from server.services.scheduling.calendar_users import directory_of
+from server.services.scheduling.delivery import (
+    NO_CALENDAR_USER,
+    NOT_DELIVERED,
+    Delivered,
+    Letter,
+    by_recipient,
+    deliver,
+    not_delivered,
+)
+from server.services.scheduling.sending import Services
+
+
+@value
+class Post:
+    """A message on its way."""
+
+    message: Message
+    sender: Principal | None
+    """In whose name it is sent; None: somebody elsewhere."""
+    directory: Directory
+    """The calendar users of both."""
+    now: datetime
+    """When it is sent; aware."""
+
+
+async def post(
+    services: Services, cause: Cause, sent: Post, also: Sequence[Write] = (), unchanged: Sequence[Unchanged] = ()
+) -> str:
+    """Deliver a message; returns the SCHEDULE-STATUS of its recipient.
+
+    No state of a recipient raises an error.
+
+    :param also: other writes that are made with it, whatever becomes of it.
+    :raises WriteConflict: if something has changed since it was read.
+    """
+    failed: set[str] = set()
+    while True:
+        delivered = await _deliveries(services, sent, failed)
+        writes: list[tuple[str | None, Write]] = [(None, write) for write in also]
+        remembered: list[Remember] = []
+        for key, each in delivered.items():
+            writes += [(key, write) for write in each.writes]
+            remembered += [] if each.remembered is None else [each.remembered]
+        status = delivered[sent.message.recipient.key].statuses[0]
+        if not writes and not remembered:
+            return status
+        changes = ChangeSet(
+            tuple(write for _, write in writes),
+            services.limits,
+            cause,
+            tuple(unchanged),
+            remembered=tuple(remembered),
+            graced=frozenset(write.collection.home_id for key, write in writes if key is not None),
+        )
+        try:
+            await services.storage.apply(changes)
+        except (NotFound, UidConflict, SchedulingObjectExists):
+            raise WriteConflict from None
+        except (QuotaExceeded, TooManyMembers) as error:
+            refused = None if error.write is None else writes[error.write][0]
+            if refused is None:
+                raise
+            failed.add(refused)
+        else:
+            return status
+
+
+async def _deliveries(services: Services, sent: Post, failed: set[str]) -> dict[str, Delivered]:
+    """The deliveries of a message and of what follows from it, by the key of the recipient, who comes first."""
+    recipient = sent.message.recipient
+    found = {recipient.key: await _delivery(services, sent, sent.sender, [sent.message], sent.directory, {}, failed)}
+    done = found[recipient.key]
+    if done.object is None:
+        return found
+    directory = await directory_of(services.storage, addresses(done.object) | set(recipient.addresses))
+    changed = frozenset(instance for each in done.received for instance in each.changed)
+    invited = frozenset(user.key for each in done.received for user in each.invited)
+    answered = frozenset((sent.message.sender.key, recipient.key))
+    more = [message for each in done.received for message in each.messages]
+    if changed:
+        more += refreshes(done.object, changed, directory, utc_stamp(sent.now), answered, invited)
+    for key, messages in by_recipient(more).items():
+        if messages[0].recipient.is_here and key != recipient.key:
+            resets = resets_of(done.resets, messages[0].recipient)
+            found[key] = await _delivery(services, sent, None, messages, directory, resets, failed)
+    return found
+
+
+async def _delivery(
+    services: Services,
+    sent: Post,
+    sender: Principal | None,
+    messages: Sequence[Message],
+    directory: Directory,
+    resets: dict[str, int],
+    failed: set[str],
+) -> Delivered:
+    recipient = messages[0].recipient
+    if recipient.key in failed:
+        return not_delivered(NOT_DELIVERED)
+    if recipient.principal_id is None:
+        return not_delivered(NO_CALENDAR_USER)
+    by = recipient.principal_id if sent.sender is None else sent.sender.id
+    mailboxes = await services.storage.mailboxes(by, [recipient.principal_id], messages[0].uid)
+    if not mailboxes:
+        return not_delivered(NO_CALENDAR_USER)
+    letter = Letter(sender, messages, sent.now, resets or None)
+    return await deliver(services.storage, services.objects, mailboxes[0], [letter], directory)
