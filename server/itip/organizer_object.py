@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from server.calendar.attendance import address_key
 from server.domain.errors import AttendeeCommentRefused
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.change import Change
@@ -70,14 +71,22 @@ def prepare(change: Change, organizer: CalendarUser) -> Prepared:
 
 
 def with_organizer(value: SchedulingObject) -> SchedulingObject:
-    """The object with the ORGANIZER of one component on those that have none."""
+    """The object with the ORGANIZER of one component on those that have none, or another address of the organizer.
+
+    A scheduling object has one value in all its components (RFC 6638 §3.1).
+    """
     lines = [component.first("ORGANIZER") for component in value.components]
     known = next((line for line in lines if line is not None), None)
-    if known is None or None not in lines:
+    if known is None or all(line is not None and line.value == known.value for line in lines):
         return value
-    return value.map_components(
-        lambda component: component if component.first("ORGANIZER") else component.with_lines("ORGANIZER", [known])
-    )
+    key = address_key(known.value)
+
+    def organized(component: SchedulingComponent) -> SchedulingComponent:
+        line = component.first("ORGANIZER")
+        is_same = line is not None and address_key(line.value) == key
+        return component if is_same else component.with_lines("ORGANIZER", [known])
+
+    return value.map_components(organized)
 
 
 def with_directory(component: SchedulingComponent, directory: Directory) -> SchedulingComponent:

@@ -18,6 +18,7 @@ from server.itip.change import Change
 from server.itip.lines import Line
 from server.itip.messages import Plan
 from server.itip.organizer import plan_organizer_change, plan_organizer_removal
+from server.itip.organizer_object import with_organizer
 from server.itip.participants import SERVER, attendee_line, force_send, organizer, schedule_agent
 from server.itip.scheduling_object import SchedulingObject
 
@@ -57,11 +58,11 @@ def _planned(change: Change) -> Plan:
             return _as_plain(plan_attendee_removal(change), new)
         if new_organizer != organizer(old, directory):
             raise AttendeeChangeRefused("The organizer of a meeting stays the same.")
-        return plan_attendee_change(change)
+        return plan_attendee_change(_organized(change))
     if after is SchedulingRole.ORGANIZER:
         return plan_organizer_change(change, change.owner)
     if after is SchedulingRole.ATTENDEE:
-        return plan_attendee_change(change)
+        return plan_attendee_change(_organized(change))
     if new_organizer is not None and is_unknown(new_organizer):
         raise OrganizerChangeRefused("The address of the organizer names nobody.")
     return Plan(SchedulingRole.NONE, new)
@@ -89,6 +90,12 @@ def scheduling_role(value: SchedulingObject | None, owner: CalendarUser, directo
 def is_unknown(user: CalendarUser) -> bool:
     """Whether an address is of a form that this server gives out, but names nobody here."""
     return not user.is_here and user.key.startswith((*_FORMS_OF_OURS, "uid:", "name:"))
+
+
+def _organized(change: Change) -> Change:
+    """The change of objects that have one ORGANIZER in all components."""
+    old, new = (None if value is None else with_organizer(value) for value in (change.old, change.new))
+    return change if old is change.old and new is change.new else replace(change, old=old, new=new)
 
 
 def _without_force_send(plan: Plan, change: Change) -> Plan:

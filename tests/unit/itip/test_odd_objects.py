@@ -7,14 +7,16 @@ import contextlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.calendar.attendance import address_key
 from server.calendar.calendar_object import read_calendar_object
+from server.calendar.roles import scheduling
 from server.domain.errors import KoyomiError
 from server.domain.limits import Limits
-from server.itip.calendar_users import CalendarUser
+from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.scheduling_object import SchedulingObject, read_object
 from tests.unit.calendar.texts import BERLIN, calendar, component
 from tests.unit.itip.plans import plan
-from tests.unit.itip.texts import DIRECTORY, person
+from tests.unit.itip.texts import person
 
 ADDRESSES = (
     "mailto:user01@example.com",
@@ -27,6 +29,10 @@ ADDRESSES = (
     "",
     "mailto:%ff%00@x",
 )
+SECOND = person(2, "mailto:alias02@example.com")
+PEOPLE = Directory([person(1), SECOND, person(3)])
+OTHER = {"mailto:user01@example.com": "urn:x-uid:id01", "MAILTO:user02@example.com": "mailto:alias02@example.com"}
+"""Other addresses of organizers."""
 PARAMETERS = (
     "",
     ";PARTSTAT=ACCEPTED",
@@ -103,9 +109,16 @@ def objects(draw: st.DrawFn) -> SchedulingObject | None:
     name = draw(st.sampled_from(("VEVENT", "VEVENT", "VTODO")))
     parts = [BERLIN] if draw(st.booleans()) else []
     organizer = draw(st.sampled_from(("mailto:user01@example.com", "MAILTO:user02@example.com", "urn:uuid:nobody")))
-    common = [f"ORGANIZER:{organizer}", *draw(st.lists(people.filter(_attends), max_size=3))]
+    common = draw(st.lists(people.filter(_attends), max_size=3))
     for _ in range(draw(st.integers(1, 3))):
-        lines = [draw(starts), *common, *draw(st.lists(st.one_of(people.filter(_attends), times, others), max_size=5))]
+        spelled = draw(st.sampled_from(("{}", "{}", "{}", "", "{}?x=1", OTHER.get(organizer, "{}"))))
+        organizers = [f"ORGANIZER:{spelled.format(organizer)}"] if spelled else []
+        lines = [
+            draw(starts),
+            *organizers,
+            *common,
+            *draw(st.lists(st.one_of(people.filter(_attends), times, others), max_size=5)),
+        ]
         parts.append(component(name, "\n".join(draw(st.permutations(lines)))))
     try:
         parsed = read_calendar_object(calendar(*parts).encode(), Limits())
@@ -118,7 +131,7 @@ def objects(draw: st.DrawFn) -> SchedulingObject | None:
 @given(
     st.one_of(st.none(), objects()),
     st.one_of(st.none(), objects()),
-    st.sampled_from((person(1), person(2), person(3))),
+    st.sampled_from((person(1), SECOND, person(3))),
     st.booleans(),
     st.booleans(),
 )
@@ -128,14 +141,16 @@ def test_odd_objects(
     if old is None and new is None:
         return
     with contextlib.suppress(KoyomiError):
-        made = plan(old, new, owner, tag_matches=tag, etag_matches=etag)
-        value = made.with_statuses(dict.fromkeys(made.recipients, "1.2"), DIRECTORY)
+        made = plan(old, new, owner, PEOPLE, tag_matches=tag, etag_matches=etag)
+        value = made.with_statuses(dict.fromkeys(made.recipients, "1.2"), PEOPLE)
         assert (value is None) == (new is None)
         for message in made.messages:
             assert read_object(message.text).text == message.text
             assert message.object.components
             assert message.recipient.key != owner.key
         if value is not None:
-            assert read_calendar_object(value.text.encode(), Limits()).uid == value.uid
-            again = plan(value, read_object(value.text), owner)
+            parsed = read_calendar_object(value.text.encode(), Limits())
+            assert parsed.uid == value.uid
+            assert scheduling(parsed.tree, frozenset(map(address_key, owner.addresses))).role is made.role
+            again = plan(value, read_object(value.text), owner, PEOPLE)
             assert [message for message in again.messages if not message.quiet] == []
