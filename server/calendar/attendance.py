@@ -81,7 +81,10 @@ def _is_declined_by(component: Component, owner: frozenset[str]) -> bool:
 
 
 def _is_declined(attendee: Property) -> bool:
-    return (attendee.parameter("PARTSTAT") or "").strip().upper() == "DECLINED"
+    # Most have not: their parameters need not be taken apart.
+    return "DECLINED" in attendee.parameter_text.upper() and (
+        (attendee.parameter("PARTSTAT") or "").strip().upper() == "DECLINED"
+    )
 
 
 def _is_of(attendee: Property, owner: frozenset[str]) -> bool:

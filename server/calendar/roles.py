@@ -11,7 +11,7 @@ _MAX_SEQUENCE = 2**31 - 1
 """Greatest value of an INTEGER (RFC 5545 §3.3.8)."""
 
 
-def scheduling(calendar: Component, owner: frozenset[str]) -> Scheduling:
+def scheduling(calendar: Component, owner: frozenset[str], attendees: frozenset[str] | None = None) -> Scheduling:
     """What an object is to the owner of its calendar.
 
     It is an organizer's where the ORGANIZER of every component is the owner, and an attendee's where every component
@@ -19,6 +19,7 @@ def scheduling(calendar: Component, owner: frozenset[str]) -> Scheduling:
     greatest SEQUENCE of the components; one that is no number counts as 0.
 
     :param owner: the owner's addresses, by `server.calendar.attendance.address_keys`.
+    :param attendees: what `attendee_keys` gives, where it is known.
     """
     components = [each for each in calendar.components if each.name in _SCHEDULED]
     organizers = {_organizer(each) for each in components}
@@ -28,9 +29,20 @@ def scheduling(calendar: Component, owner: frozenset[str]) -> Scheduling:
     role = SchedulingRole.NONE
     if organizers <= owner:
         role = SchedulingRole.ORGANIZER
-    elif len(organizers) == 1 and any(_attends(each, owner) for each in components):
-        role = SchedulingRole.ATTENDEE
+    elif len(organizers) == 1:
+        attends = any(_attends(each, owner) for each in components) if attendees is None else attendees & owner
+        role = SchedulingRole.ATTENDEE if attends else SchedulingRole.NONE
     return Scheduling(role, shown, max(map(_sequence, components)))
+
+
+def attendee_keys(calendar: Component) -> frozenset[str]:
+    """The addresses of all attendees of events and tasks, by `server.calendar.attendance.address_key`."""
+    return frozenset(
+        address_key(prop.value)
+        for each in calendar.components
+        if each.name in _SCHEDULED
+        for prop in each.all("ATTENDEE")
+    )
 
 
 def message(calendar: Component) -> Scheduling:

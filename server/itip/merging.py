@@ -12,7 +12,16 @@ from server.itip.scheduling_object import MASTER, SchedulingComponent, Schedulin
 
 def same_object(one: SchedulingObject, other: SchedulingObject) -> bool:
     """Whether two objects say the same; DTSTAMP and the order of lines do not count."""
-    return _content(one) == _content(other)
+    # Attendees may be many: they are compared only where all else is the same.
+    return _frame(one) == _frame(other) and _content(one) == _content(other)
+
+
+def _frame(value: SchedulingObject) -> dict[str, list[tuple[str, str, str]]]:
+    """The lines of each component that name no attendees."""
+    return {
+        component.instance: sorted(line.content for line in component.lines if line.name not in ("ATTENDEE", "DTSTAMP"))
+        for component in value.components
+    }
 
 
 def _content(value: SchedulingObject) -> tuple[list[str], dict[str, tuple[list[tuple[str, str, str]], list[str]]]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from server.itip.audience import is_shared
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.lines import Line
@@ -21,6 +23,7 @@ _OF_ONE_INSTANCE = frozenset(("COMPLETED", "PERCENT-COMPLETE"))
 _NEVER_KEPT = frozenset(("REQUEST-STATUS",))
 
 
+@lru_cache(maxsize=512)
 def is_own(name: str) -> bool:
     """Whether a property in an attendee's copy is the attendee's; `name` is upper-case."""
     return not is_shared(name) and name not in _NEVER_KEPT
@@ -43,13 +46,13 @@ def with_own_parts(
     known = None if before is None else attendee_line(before, user, directory)
     if own is not None and known is not None and not answered_anew and partstat(known) != NEEDS_ACTION:
         component = map_attendee(component, user, directory, lambda line: with_answer_of(line, known))
-    elif known is not None:
-        component = map_attendee(component, user, directory, lambda line: _with_stamp(line, known, answered_anew))
+    elif known is not None and not answered_anew:
+        component = map_attendee(component, user, directory, lambda line: _with_stamp(line, known))
     items: list[Line | Subcomponent] = [item for item in component.items if item.name not in ("VALARM", *_NEVER_KEPT)]
     if before is not None:
         items = _with_own_items(items, before, component.instance == before.instance)
-    component = component.with_items(items)
     now_own = attendee_line(component, user, directory)
+    component = component.with_items(items, same_attendees=True)
     return _with_transparency(component, before, now_own, known)
 
 
@@ -66,8 +69,8 @@ def with_answer_of(line: Line, known: Line) -> Line:
     )
 
 
-def _with_stamp(line: Line, known: Line, answered_anew: bool) -> Line:
-    if answered_anew or partstat(line) != partstat(known):
+def _with_stamp(line: Line, known: Line) -> Line:
+    if partstat(line) != partstat(known):
         return line
     return line.with_parameter(PARTSTAT_DTSTAMP, known.params.get(PARTSTAT_DTSTAMP))
 
@@ -79,7 +82,7 @@ def _with_own_items(
     lines = [
         line
         for line in before.lines
-        if is_own(line.name) and line.name not in present and (same_instance or line.name not in _OF_ONE_INSTANCE)
+        if line.name not in present and is_own(line.name) and (same_instance or line.name not in _OF_ONE_INSTANCE)
     ]
     place = max((index + 1 for index, item in enumerate(items) if isinstance(item, Line)), default=0)
     alarms = [each for each in before.subcomponents if each.name == "VALARM"]

@@ -73,17 +73,21 @@ def attendee_lines(component: SchedulingComponent, user: CalendarUser, directory
 
 def attendee_line(component: SchedulingComponent, user: CalendarUser, directory: Directory) -> Line | None:
     """The first ATTENDEE line of a calendar user in a component; None where they are not invited."""
-    for line in component.all("ATTENDEE"):
-        if directory.key(line.value) == user.key:
-            return line
-    return None
+    return attendees(component, directory).get(user.key)
 
 
-def attendees(component: SchedulingComponent, directory: Directory) -> dict[str, Line]:
-    """The first ATTENDEE line of each calendar user, by their key."""
+def attendees(component: SchedulingComponent, directory: Directory) -> Mapping[str, Line]:
+    """The first ATTENDEE line of each calendar user, by their key.
+
+    The component remembers it: each recipient of a message is looked for among all attendees.
+    """
+    known = component.attendees
+    if known is not None and known[0] is directory:
+        return known[1]
     found: dict[str, Line] = {}
     for line in component.all("ATTENDEE"):
         found.setdefault(directory.key(line.value), line)
+    component.attendees = directory, found
     return found
 
 
@@ -106,6 +110,8 @@ def map_attendee(
     component: SchedulingComponent, user: CalendarUser, directory: Directory, change: Callable[[Line], Line | None]
 ) -> SchedulingComponent:
     """The component with the ATTENDEE lines of one calendar user as a function gives them; None removes them."""
+    if user.key not in attendees(component, directory):
+        return component
     return map_attendees(component, lambda line: change(line) if directory.key(line.value) == user.key else line)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,7 +90,8 @@ def _described(value: SchedulingObject, instance: str) -> SchedulingComponent | 
 
 def _differing(old: SchedulingComponent, new: SchedulingComponent) -> Properties:
     """The properties that differ and that are not the recipient's own."""
-    before, after = _lines(old), _lines(new)
+    stayed = {line.content for line in old.lines} & {line.content for line in new.lines}
+    before, after = _lines(old, stayed), _lines(new, stayed)
     found: dict[str, set[str]] = {}
     for key in before.keys() | after.keys():
         one, other = before.get(key), after.get(key)
@@ -102,11 +104,11 @@ def _differing(old: SchedulingComponent, new: SchedulingComponent) -> Properties
     return {name: frozenset(parameters) for name, parameters in found.items()}
 
 
-def _lines(component: SchedulingComponent) -> dict[tuple[str, str], Line]:
-    """The lines that count, by name and value."""
+def _lines(component: SchedulingComponent, stayed: AbstractSet[tuple[str, str, str]]) -> dict[tuple[str, str], Line]:
+    """The lines that count, by name and value, without those that stayed as they were."""
     found: dict[tuple[str, str], Line] = {}
     for line in component.lines:
-        if line.name not in _UNCOUNTED and not is_own(line.name):
+        if line.content not in stayed and line.name not in _UNCOUNTED and not is_own(line.name):
             found[line.name, line.value] = told_participant(line) if line.name in _PARTICIPANTS else line
     return found
 

@@ -49,7 +49,7 @@ class Subcomponent:
 class SchedulingComponent:
     """A calendar component: its lines and subcomponents in their order."""
 
-    __slots__ = ("_component", "begin", "end", "instance", "items", "name")
+    __slots__ = ("_component", "attendees", "begin", "end", "instance", "items", "name")
 
     def __init__(
         self, name: str, items: Sequence[Line | Subcomponent], instance: str, begin: str = "", end: str = ""
@@ -62,6 +62,8 @@ class SchedulingComponent:
         self.begin = begin or f"BEGIN:{name}\r\n"
         self.end = end or f"END:{name}\r\n"
         self._component: Component | None = None
+        self.attendees: tuple[object, dict[str, Line]] | None = None
+        """What `server.itip.participants.attendees` found last, and in which directory."""
 
     def __repr__(self) -> str:
         return f"<SchedulingComponent {self.name} {self.instance or 'master'}>"
@@ -133,11 +135,19 @@ class SchedulingComponent:
 
     # -- what makes another of it -----------------------------------------------------------------------------------
 
-    def with_items(self, items: Sequence[Line | Subcomponent], instance: str | None = None) -> SchedulingComponent:
-        """The component with other lines and subcomponents, and perhaps of another instance."""
-        return SchedulingComponent(
+    def with_items(
+        self, items: Sequence[Line | Subcomponent], instance: str | None = None, *, same_attendees: bool = False
+    ) -> SchedulingComponent:
+        """The component with other lines and subcomponents, and perhaps of another instance.
+
+        :param same_attendees: the ATTENDEE lines are the same.
+        """
+        made = SchedulingComponent(
             self.name, items, self.instance if instance is None else instance, self.begin, self.end
         )
+        if same_attendees:
+            made.attendees = self.attendees
+        return made
 
     def map_lines(self, change: Callable[[Line], Line | None]) -> SchedulingComponent:
         """The component with each line as a function gives it; None removes it. Itself where nothing changes."""
@@ -171,7 +181,7 @@ class SchedulingComponent:
         if place < 0:
             place = max((index + 1 for index, item in enumerate(items) if isinstance(item, Line)), default=0)
         items[place:place] = lines
-        return self.with_items(items)
+        return self.with_items(items, same_attendees=name != "ATTENDEE")
 
     def with_value(self, name: str, value: str | None) -> SchedulingComponent:
         """The component with one line of an upper-case name and this value as written; None removes all of them.
@@ -189,12 +199,13 @@ class SchedulingComponent:
         """The component without the lines of some upper-case names."""
         if not any(item.name in names and isinstance(item, Line) for item in self.items):
             return self
-        return self.with_items([item for item in self.items if not (item.name in names and isinstance(item, Line))])
+        kept = [item for item in self.items if not (item.name in names and isinstance(item, Line))]
+        return self.with_items(kept, same_attendees="ATTENDEE" not in names)
 
     def with_subcomponents(self, name: str, subcomponents: Sequence[Subcomponent]) -> SchedulingComponent:
         """The component with these subcomponents in place of all of an upper-case name, behind everything else."""
         kept = [item for item in self.items if not (item.name == name and isinstance(item, Subcomponent))]
-        return self.with_items([*kept, *subcomponents])
+        return self.with_items([*kept, *subcomponents], same_attendees=True)
 
 
 class SchedulingObject:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -48,10 +49,12 @@ from server.domain.errors import (
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Object
 from server.domain.privileges import Privilege
-from server.domain.scheduling import NO_SCHEDULING, SCHEDULING_OBJECTS, SchedulingRole
+from server.domain.scheduling import NO_SCHEDULING, SCHEDULING_OBJECTS, Scheduling, SchedulingRole
 from server.domain.values import value
+from server.itip.scheduling_object import SchedulingObject, read_object
 from server.process.computing import computed
 from server.services import views
+from server.services.derived_texts import DerivedTexts
 from server.services.etags import etag_of
 from server.services.lookup import Found
 from server.services.permissions import collection_of, demand_receivable, demand_writable, member_of
@@ -110,6 +113,17 @@ class Objects:
         self._limits = limits
         self.write_limits = write_limits(limits)
         self._now = now
+        self._derived: DerivedTexts | None = None
+
+    def for_one_set(self) -> Objects:
+        """The same for the members of one change set: a text that several of them get is parsed and derived once."""
+        made = copy(self)
+        made._derived = DerivedTexts(self._now())
+        return made
+
+    def scheduling_object(self, text: str) -> SchedulingObject:
+        """The editable form of a stored text. Raises `InvalidCalendarData`."""
+        return read_object(text) if self._derived is None else self._derived.scheduling_object(text)
 
     async def put(
         self,
@@ -331,8 +345,15 @@ class Objects:
         large = len(body) >= LARGE
         if collection.kind == "addressbook":
             return await computed(self._card, body) if large else self._card(body)
-        parse = self._calendar_object
-        found = await computed(parse, collection, body) if large else parse(collection, body)
+        is_message, derived = collection.kind == "inbox", self._derived
+        found = None if derived is None else derived.read.get((is_message, body))
+        if found is None:
+            parse = self._calendar_object
+            found = await computed(parse, body, is_message) if large else parse(body, is_message)
+            if derived is not None:
+                derived.read[is_message, body] = found
+        if collection.components and found.component not in collection.components:
+            raise UnsupportedComponent(f"This calendar takes {', '.join(collection.components)} only.")
         if owner is None:
             needed = found.scheduled or found.has_declined
             owner = await self._storage.owner_addresses(collection.home_id) if needed else frozenset()
@@ -340,19 +361,26 @@ class Objects:
         key = found.time_key
         if declined:
             key = time_key(found.text, found.tree, declined)
-        now = None if existing is not None and existing.time_key == key else self._now()
+        stays = existing is not None and existing.time_key == key
+        if derived is not None and (known := derived.content(found, key, stays=stays, is_message=is_message)):
+            if is_message:
+                return known
+            scheduling = derived.scheduling(found, owner)
+            return replace(known, scheduling=scheduling, schedule_tag=_schedule_tag(scheduling))
+        now = None if stays else self._now() if derived is None else derived.now
         if not large and (now is None or is_single(found.tree)):
-            return _calendar_content(collection, found, key, now, declined, owner)
-        return await computed(_calendar_content, collection, found, key, now, declined, owner)
+            content = _calendar_content(collection, found, key, now, declined, owner)
+        else:
+            content = await computed(_calendar_content, collection, found, key, now, declined, owner)
+        if derived is not None:
+            derived.keep(found, content, stays=stays, is_message=is_message)
+        return content
 
     def _card(self, body: bytes) -> ObjectContent:
         return _card_content(read_address_object(body, self._limits))
 
-    def _calendar_object(self, collection: Collection, body: bytes) -> CalendarObject:
-        found = read_calendar_object(body, self._limits, message=collection.kind == "inbox")
-        if collection.components and found.component not in collection.components:
-            raise UnsupportedComponent(f"This calendar takes {', '.join(collection.components)} only.")
-        return found
+    def _calendar_object(self, body: bytes, is_message: bool) -> CalendarObject:
+        return read_calendar_object(body, self._limits, message=is_message)
 
     async def delete(self, actor: Actor, found: Found, *, unchanged: Sequence[Unchanged] = ()) -> int:
         """Delete a member; it can be restored for a while. Returns the revision. Raises `AccessDenied`."""
@@ -517,5 +545,10 @@ def _calendar_content(
         summary=found.summary(),
         materialised=None if now is None else materialise(found.tree, now, declined),
         scheduling=scheduling,
-        schedule_tag=new_schedule_tag() if scheduling.role in SCHEDULING_OBJECTS else None,
+        schedule_tag=_schedule_tag(scheduling),
     )
+
+
+def _schedule_tag(scheduling: Scheduling) -> str | None:
+    """A new Schedule-Tag for an object with one."""
+    return new_schedule_tag() if scheduling.role in SCHEDULING_OBJECTS else None

@@ -21,7 +21,7 @@ from server.itip.messages import FROM_ATTENDEES, Message, Method, Reset
 from server.itip.receiving import receive
 from server.itip.reception import DELIVERED, Memory, Received, memory_of, with_answers
 from server.itip.schedule_changes import schedule_changes
-from server.itip.scheduling_object import SchedulingObject, read_object
+from server.itip.scheduling_object import SchedulingObject
 from server.services.objects import Objects
 from server.services.scheduling import memory
 from server.services.scheduling.default_calendar import Scheduled, default_calendar, make_default_calendar
@@ -102,7 +102,7 @@ async def deliver(
     """
     if mailbox.inbox is None:
         return not_delivered(NO_CALENDAR_USER, len(letters))
-    before = None if mailbox.object is None else read_object(mailbox.object.text or "")
+    before = None if mailbox.object is None else objects.scheduling_object(mailbox.object.text or "")
     after, known = before, memory.read(mailbox.state)
     statuses: list[str] = []
     messages: list[Message] = []

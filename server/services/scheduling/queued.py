@@ -181,11 +181,11 @@ class QueuedDeliveries:
         ids = {each.id for post in posts for each in post.recipients} | {post.dispatch.sender.id for post in posts}
         found = await self._storage.mailboxes(posts[0].dispatch.sender.id, sorted(ids), uid)
         mailboxes = {each.principal_id: each for each in found}
-        made = _Set()
+        made, objects = _Set(), self._objects.for_one_set()
         outcomes: dict[int, dict[int, str]] = {post.dispatch.id: {} for post in posts}
         for recipient in dict.fromkeys(each.id for post in posts for each in post.recipients):
             concerned = [(post, each) for post in posts for each in post.recipients if each.id == recipient]
-            done = await self._delivery(recipient, concerned, mailboxes, failed, directory)
+            done = await self._delivery(objects, recipient, concerned, mailboxes, failed, directory)
             for (post, _), status in zip(concerned, done.statuses, strict=True):
                 outcomes[post.dispatch.id][recipient] = status
             made.writes += [(recipient, write) for write in done.writes]
@@ -209,6 +209,7 @@ class QueuedDeliveries:
 
     async def _delivery(
         self,
+        objects: Objects,
         recipient: int,
         concerned: Sequence[tuple[_Post, Recipient]],
         mailboxes: Mapping[int, Mailbox],
@@ -232,7 +233,7 @@ class QueuedDeliveries:
             granted = grants.get(sender.id)
             at, is_new = post.sending.at, post.sending.is_new
             letters.append(Letter(sender, messages, at, resets, is_new, late=True, grants=granted))
-        return await deliver(self._storage, self._objects, mailbox, letters, directory)
+        return await deliver(self._storage, objects, mailbox, letters, directory)
 
     async def _follow_up(
         self,
@@ -325,11 +326,11 @@ class QueuedDeliveries:
         meeting = dispatches.meeting_of(organizer, uid)
         mailboxes = await self._storage.mailboxes(own.principal_id, ids, uid, meeting)
         resets = memory.read(own.state).rows.resets
-        made = _Set()
+        made, objects = _Set(), self._objects.for_one_set()
         for mailbox in mailboxes:
             sent = messages[principal_key(mailbox.principal_id)]
             letter = Letter(None, sent, now, resets_of(resets, sent[0].recipient))
-            delivered = await deliver(self._storage, self._objects, mailbox, [letter], directory)
+            delivered = await deliver(self._storage, objects, mailbox, [letter], directory)
             made.writes += [(mailbox.principal_id, write) for write in delivered.writes]
             made.remembered += () if delivered.remembered is None else (delivered.remembered,)
             again = [message for result in delivered.received for message in result.messages]

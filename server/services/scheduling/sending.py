@@ -100,17 +100,15 @@ class _Set:
     remembered: tuple[Remember, ...] = ()
     dispatches: tuple[SetDispatch, ...] = ()
     jobs: tuple[Job, ...] = ()
+    bytes: int = 0
+    """Of the texts for recipients."""
+    occurrences: int = 0
+    """Rows for recipients."""
 
     @property
     def is_full(self) -> bool:
         """Whether further recipients are left to jobs."""
-        contents = [
-            write.content
-            for _, write in self.writes
-            if isinstance(write, PutWrite) and isinstance(write.content, ObjectContent)
-        ]
-        rows = sum(len(each.materialised.occurrences) for each in contents if each.materialised is not None)
-        return rows >= MAX_OCCURRENCES or sum(each.size for each in contents) >= MAX_BYTES
+        return self.occurrences >= MAX_OCCURRENCES or self.bytes >= MAX_BYTES
 
     def with_dispatch(self, dispatch: SetDispatch) -> _Set:
         """The set with messages that jobs deliver."""
@@ -120,7 +118,19 @@ class _Set:
         """The set with the writes of a delivery."""
         remembered = () if delivered.remembered is None else (delivered.remembered,)
         writes = tuple((key, write) for write in delivered.writes)
-        return replace(self, writes=(*self.writes, *writes), remembered=(*self.remembered, *remembered))
+        contents = [
+            write.content
+            for write in delivered.writes
+            if isinstance(write, PutWrite) and isinstance(write.content, ObjectContent)
+        ]
+        rows = sum(len(each.materialised.occurrences) for each in contents if each.materialised is not None)
+        return replace(
+            self,
+            writes=(*self.writes, *writes),
+            remembered=(*self.remembered, *remembered),
+            bytes=self.bytes + sum(each.size for each in contents),
+            occurrences=self.occurrences + rows,
+        )
 
 
 class Sending:
@@ -139,7 +149,8 @@ class Sending:
         also: tuple[Write, ...],
         properties: Mapping[str, str],
     ) -> None:
-        self._storage, self._objects, self._limits = services.storage, services.objects, services.limits
+        self._storage, self._limits = services.storage, services.limits
+        self._objects = services.objects.for_one_set()
         self._settings = services.settings
         self._actor, self._found, self._content = actor, found, content
         self._change, self._plan, self._unchanged = change, plan, tuple(unchanged)

@@ -15,8 +15,9 @@ MAILBOXES = f"""
     select p.id, m.version, m.state,
            case when c.kind = 'inbox' and p.id <> $1 then koyomi_grants_1($1, p.id, h.id, c.id) end,
            exists (select from scheduling_dispatch d where d.meeting = $4 and d.waiting),
-           {owners.COLUMNS}, {resolve.HOME}, {resolve.COLLECTION}, {resolve.OBJECT}, o.text
+           p.uid, p.name, a.addresses, {resolve.HOME}, {resolve.COLLECTION}, {resolve.OBJECT}, o.text
     from principal p
+    cross join lateral (select {owners.COLUMNS} offset 0) as a
     join home h on h.principal_id = p.id and h.kind = 'calendar'
     join binding b
         on b.home_id = h.id and b.collection_home_id = h.id and b.rights = 'owner' and b.deleted_revision is null
@@ -26,7 +27,7 @@ MAILBOXES = f"""
     left join collection_view w on w.home_id = c.home_id and w.collection_id = c.id and w.principal_id = p.id
     left join object o
         on o.home_id = c.home_id and o.collection_id = c.id and o.uid = $3 and o.deleted_revision is null
-        and c.kind = 'calendar'
+        and o.scheduling <> 3 and c.kind = 'calendar'
     left join scheduling_memory m on m.home_id = h.id and m.uid = $3
     where p.id = any($2::bigint[]) and p.deleted_at is null
     order by p.id, c.id
