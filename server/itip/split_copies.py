@@ -6,15 +6,15 @@ parts say, as by a quiet REQUEST, so that a copy which was behind agrees with th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from server.itip.answers import refreshes
+from server.itip.answers import receive_reply, refreshes
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.invitation import has_same_organizer, is_followed, receive_request
 from server.itip.messages import Message
 from server.itip.participants import all_attendees
-from server.itip.reception import UID_TAKEN, Memory, Rows, resets_of
+from server.itip.reception import UID_TAKEN, Memory, Rows, resets_of, with_answers
 from server.itip.scheduling_object import MASTER, SchedulingObject
 from server.itip.splitting import Parts, Split, divided
 
@@ -38,6 +38,8 @@ class SplitCopy:
     """What rows say of the old UID afterwards; None: what the copy says."""
     earlier_memory: Memory | None
     """The same of the new UID."""
+    replies: tuple[Message, ...] = ()
+    """Answers about either part that the organizer has not got yet: a job was to deliver them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ def split_copy(
         if memory is not None:
             later_memory, earlier_memory = divided_memory(memory, at)
 
+    replies: list[Message] = []
+
     def updated(
         message: Message | None, part: SchedulingObject | None, known: Memory | None, rows: Rows
     ) -> tuple[SchedulingObject | None, Memory | None]:
@@ -105,11 +109,24 @@ def split_copy(
             return part, known
         resets = resets_of(rows.resets, user)
         result = receive_request(message, part, directory, known, resets, dtstamp=dtstamp)
+        replies.extend(result.messages)
         return result.object or part, result.memory or known
 
     new_later, later_memory = updated(later, parts.later, later_memory, series.later_rows)
     new_earlier, earlier_memory = updated(earlier, parts.earlier, earlier_memory, series.earlier_rows)
-    return SplitCopy(Parts(new_later, new_earlier), later_memory, earlier_memory)
+    return SplitCopy(Parts(new_later, new_earlier), later_memory, earlier_memory, tuple(replies))
+
+
+def with_replies(series: SplitSeries, replies: Iterable[Message], directory: Directory, dtstamp: str) -> SplitSeries:
+    """The organizer's parts with answers of attendees (`SplitCopy.replies`)."""
+    found = {False: (series.parts.earlier, series.earlier_rows), True: (series.parts.later, series.later_rows)}
+    for reply in replies:
+        for side, (part, rows) in found.items():
+            if part is not None and part.uid == reply.uid:
+                result = receive_reply(reply, part, directory, rows, dtstamp)
+                found[side] = result.object or part, with_answers(rows, result.answers)
+    (earlier, earlier_rows), (later, later_rows) = found[False], found[True]
+    return SplitSeries(series.split, Parts(later, earlier), later_rows, earlier_rows)
 
 
 def divided_memory(memory: Memory, at: str) -> tuple[Memory, Memory]:

@@ -36,7 +36,15 @@ from server.itip.change import utc_stamp
 from server.itip.participants import with_schedule_statuses
 from server.itip.reception import UID_TAKEN
 from server.itip.scheduling_object import SchedulingObject, read_object
-from server.itip.split_copies import Requests, SplitCopy, SplitSeries, divided_rows, requests_of, split_copy
+from server.itip.split_copies import (
+    Requests,
+    SplitCopy,
+    SplitSeries,
+    divided_rows,
+    requests_of,
+    split_copy,
+    with_replies,
+)
 from server.itip.splitting import Parts, Split, divided, split_point
 from server.process.computing import computed
 from server.services.lookup import Found
@@ -44,7 +52,7 @@ from server.services.objects import Objects, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import directory_of
-from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_DELIVERED, put_object
+from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_ALLOWED, NOT_DELIVERED, put_object
 from server.services.scheduling.sending import address_of, demand_sending, owner_of
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
@@ -216,47 +224,64 @@ class _Splitting:
         mailboxes = await self._mailboxes()
         own_old, own_new = mailboxes.old.get(self._owner.id), mailboxes.new.get(self._owner.id)
         known = memory.read(None if own_old is None else own_old.state)
-        later_rows, earlier_rows = divided_rows(known.rows, self._split.at)
-        series = SplitSeries(self._split, self._parts, later_rows, earlier_rows)
-        writes: list[_Write] = []
+        series = SplitSeries(self._split, self._parts, *divided_rows(known.rows, self._split.at))
+        copies = await self._copies(series, self._requests, mailboxes)
+        replies = [reply for each in copies.values() if isinstance(each, SplitCopy) for reply in each.replies]
+        if replies:
+            series = with_replies(series, replies, self._directory, self._now)
+            requests = await computed(requests_of, series.parts, self._directory, self._now)
+            copies = await self._copies(series, requests, mailboxes)
+        later_known, earlier_known = (
+            memory.Known(known.memory, series.later_rows),
+            memory.Known(rows=series.earlier_rows),
+        )
         remembered = [
-            *_remembered(own_old, self._original.uid, memory.Known(known.memory, later_rows), self._parts.later),
-            *_remembered(own_new, self._split.uid, memory.Known(rows=earlier_rows), self._parts.earlier),
+            *_remembered(own_old, self._original.uid, later_known, series.parts.later),
+            *_remembered(own_new, self._split.uid, earlier_known, series.parts.earlier),
         ]
-        later, earlier = dict[str, str](), dict[str, str]()
-        for key, user in self._requests.recipients.items():
-            old = None if user.principal_id is None else mailboxes.old.get(user.principal_id)
-            new = None if user.principal_id is None else mailboxes.new.get(user.principal_id)
-            if old is None or new is None or old.inbox is None:
-                later[key] = earlier[key] = NO_CALENDAR_USER
-                continue
-            if key in self._failed:
-                later[key] = earlier[key] = NOT_DELIVERED
-                continue
-            state = memory.read(old.state)
-            copy = None if old.object is None else read_object(old.object.text or "")
-            try:
-                made = await computed(
-                    split_copy, user, copy, state.memory, series, self._requests, self._directory, self._now
-                )
-            except InvalidData:
-                made = NOT_DELIVERED
+        writes: list[_Write] = []
+        later = {key: each for key, each in copies.items() if isinstance(each, str)}
+        earlier = dict(later)
+        for key, made in copies.items():
             if isinstance(made, str):
-                later[key] = earlier[key] = made
                 continue
-            if new.object is not None:
-                earlier[key] = UID_TAKEN
-            writes += [_Write(key, write) for write in await self._writes_of(old, new, copy, made)]
+            principal = self._requests.recipients[key].principal_id
+            assert principal is not None
+            old, new = mailboxes.old[principal], mailboxes.new[principal]
+            writes += [_Write(key, write) for write in await self._writes_of(old, new, made)]
             remembered += _remembered(old, self._original.uid, memory.Known(made.later_memory), made.parts.later)
             if new.object is None:
                 remembered += _remembered(new, self._split.uid, memory.Known(made.earlier_memory), made.parts.earlier)
-        assert self._parts.later is not None
-        assert self._parts.earlier is not None
+            else:
+                earlier[key] = UID_TAKEN
+        assert series.parts.later is not None
+        assert series.parts.earlier is not None
         own = Parts(
-            with_schedule_statuses(self._parts.later, later, self._directory),
-            with_schedule_statuses(self._parts.earlier, earlier, self._directory),
+            with_schedule_statuses(series.parts.later, later, self._directory),
+            with_schedule_statuses(series.parts.earlier, earlier, self._directory),
         )
         return [*await self._own(own, own_old), *writes], remembered
+
+    async def _copies(
+        self, series: SplitSeries, requests: Requests, mailboxes: _Mailboxes
+    ) -> dict[str, SplitCopy | str]:
+        """What the split does at each attendee, by key; a SCHEDULE-STATUS where it does nothing."""
+        found: dict[str, SplitCopy | str] = {}
+        for key, user in self._requests.recipients.items():
+            old = None if user.principal_id is None else mailboxes.old.get(user.principal_id)
+            if old is None or old.inbox is None or user.principal_id not in mailboxes.new:
+                found[key] = NO_CALENDAR_USER
+                continue
+            if key in self._failed:
+                found[key] = NOT_DELIVERED
+                continue
+            known = memory.read(old.state).memory
+            copy = None if old.object is None else read_object(old.object.text or "")
+            try:
+                found[key] = await computed(split_copy, user, copy, known, series, requests, self._directory, self._now)
+            except InvalidData:
+                found[key] = NOT_ALLOWED
+        return found
 
     async def _mailboxes(self) -> _Mailboxes:
         ids = {user.principal_id for user in self._requests.recipients.values() if user.principal_id is not None}
@@ -281,16 +306,14 @@ class _Splitting:
             _Write(None, await self._objects.put_of(collection, self._name, earlier, None, properties, like=member)),
         ]
 
-    async def _writes_of(
-        self, old: Mailbox, new: Mailbox, copy: SchedulingObject | None, made: SplitCopy
-    ) -> list[Write]:
+    async def _writes_of(self, old: Mailbox, new: Mailbox, made: SplitCopy) -> list[Write]:
         """The writes of an attendee's parts. The earlier one lies where the copy is."""
         writes: list[Write] = []
         later, earlier = made.parts.later, made.parts.earlier
         if later is None and old.object is not None and old.collection is not None:
             state = ObjectState(old.object.id, old.object.revision)
             writes.append(Delete(old.collection, old.object.name, state))
-        elif later is not None and later is not copy:
+        elif later is not None:
             put = await put_object(self._storage, self._objects, old, later, keep_tag=False)
             if put is not None:
                 writes.append(put)

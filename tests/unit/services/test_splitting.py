@@ -10,6 +10,7 @@ from server.domain.errors import AccessDenied, InvalidSplitPoint, QuotaExceeded,
 from server.domain.grants import Ace
 from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
+from server.services.scheduling.settings import SchedulingSettings
 from tests.unit.services.world import ALARM, World, event
 
 ANNA, BEN, CLEO = (f"urn:x-uid:id-{name}" for name in ("anna", "ben", "cleo"))
@@ -320,3 +321,31 @@ async def test_an_answer_meanwhile_is_a_conflict(world: World) -> None:
     await split(world)
     for part in await both(world, "ben"):
         assert re.search(f"ATTENDEE.*PARTSTAT=ACCEPTED.*{BEN}", part)
+
+
+async def test_answers_that_jobs_are_to_deliver_are_in_both_parts() -> None:
+    world = World(scheduling=SchedulingSettings(direct_recipients=0))
+    await world.add("anna", "ben", "cleo")
+    await world.invite("anna", SERIES, series(BEN, CLEO))
+    await world.run_jobs()
+    await edited(world, "ben", accepts(BEN))
+    await split(world)
+    for who in ("anna", "ben", "cleo"):
+        for part in await both(world, who):
+            assert re.search(f"ATTENDEE.*PARTSTAT=ACCEPTED.*{BEN}", part), who
+    await world.run_jobs()
+    for who in ("anna", "ben", "cleo"):
+        later, earlier = await both(world, who)
+        assert has(later, *LATER), who
+        assert has(earlier, *EARLIER), who
+
+
+async def test_who_has_not_got_the_meeting_yet_gets_both_parts() -> None:
+    world = World(scheduling=SchedulingSettings(direct_recipients=0))
+    await world.add("anna", "ben", "cleo")
+    await world.invite("anna", SERIES, series(BEN))
+    await split(world)
+    await world.run_jobs()
+    later, earlier = await both(world, "ben")
+    assert has(later, *LATER)
+    assert has(earlier, *EARLIER)
