@@ -147,7 +147,7 @@ def read_calendar_object(body: bytes, limits: Limits, *, message: bool = False) 
     used: dict[str, int] = {}
     for candidate in components:
         for part in candidate.walk() if candidate.components else (candidate,):
-            _check_component(part, limits, used)
+            _check_component(part, limits, used, message=message)
     for tzid in used:
         if folded_tzid(tzid) not in definitions and named_zone(tzid) is None:
             raise UnknownTimezone(tzid, used[tzid])
@@ -260,7 +260,7 @@ def folded_tzid(tzid: str) -> str:
     return tzid.strip().strip("\"'").strip().casefold()
 
 
-def _check_component(component: Component, limits: Limits, used: dict[str, int]) -> None:
+def _check_component(component: Component, limits: Limits, used: dict[str, int], *, message: bool) -> None:
     """Times, rules and what must not stand together in one component; zones go to `used` with the line."""
     if component.name == "VALARM":
         _check_alarm(component)
@@ -298,7 +298,7 @@ def _check_component(component: Component, limits: Limits, used: dict[str, int])
                 parse_rule(prop.value)
             except InvalidCalendarData as error:
                 raise InvalidCalendarData(f"{name} in line {prop.line}: {error.message}", prop.line) from None
-    _check_extent(component, once, times)
+    _check_extent(component, once, times, message=message)
 
 
 def _check_alarm(alarm: Component) -> None:
@@ -308,13 +308,15 @@ def _check_alarm(alarm: Component) -> None:
             raise InvalidCalendarData(f"ACKNOWLEDGED in line {prop.line} is no time in UTC.", prop.line)
 
 
-def _check_extent(component: Component, once: dict[str, Property], times: dict[str, CalendarTime]) -> None:
+def _check_extent(
+    component: Component, once: dict[str, Property], times: dict[str, CalendarTime], *, message: bool
+) -> None:
     """Start, end and duration of a component (RFC 5545 §3.6.1, §3.6.2, §3.8.2.2)."""
     start = times.get("DTSTART")
     if start is None:
-        if component.name in ("VEVENT", "AVAILABLE"):
-            message = f"The {component.name} in line {component.line} has no DTSTART."
-            raise InvalidCalendarData(message, component.line)
+        # Messages of some methods need none (RFC 5546 §3.2).
+        if component.name == "AVAILABLE" or (component.name == "VEVENT" and not message):
+            raise InvalidCalendarData(f"The {component.name} in line {component.line} has no DTSTART.", component.line)
         return
     duration = once.get("DURATION")
     for name in ("DTEND", "DUE"):
@@ -323,8 +325,8 @@ def _check_extent(component: Component, once: dict[str, Property], times: dict[s
             continue
         if name == "DTEND" and _has_no_effect(start, end):
             if component.name == "VAVAILABILITY":
-                message = f"DTEND in line {once[name].line} is no end: without one, this would never end."
-                raise InvalidCalendarData(message, once[name].line)
+                line = once[name].line
+                raise InvalidCalendarData(f"DTEND in line {line} is no end: without one, this would never end.", line)
             continue
         if duration is not None and not _is_length(property_duration(duration), start, end):
             line = once[name].line

@@ -17,6 +17,7 @@ from server.calendar.contentline import Property, content_line, fold
 from server.calendar.materialise import (
     availability_row,
     freebusy_rows,
+    is_event_without_start,
     row_of,
     rows_within,
     timeless_task_row,
@@ -137,7 +138,8 @@ def _expanded(
         return [
             "".join(_in_utc(text, component, zones))
             for index, component in components
-            if name == "VTODO" and timeless_task_row(component, index).overlaps(start, end)
+            if is_event_without_start(component)
+            or (name == "VTODO" and timeless_task_row(component, index).overlaps(start, end))
         ]
     found = list(islice(rows_within(recurrences, start, end, zone), MAX_EXPANDED + 1))
     if len(found) > MAX_EXPANDED:

@@ -73,15 +73,24 @@ def materialise(calendar: Component, now: datetime, declined: frozenset[int] = f
     zones = CalendarZones(calendar)
     name = next((component.name for _, component in components if component.name in CALENDAR_COMPONENTS), "")
     components = [pair for pair in components if pair[1].name == name]
+    if any(is_event_without_start(component) for _, component in components):
+        rows = [_plain_row(EARLIEST, EARLIEST, None, None, Busy.FREE, index) for index, _ in components]
+        return _whole(name, rows, components, zones, now, timeless=True)
     if name in _RECURRING:
         return _materialise_recurring(name, components, zones, now, declined)
-    rows: list[Occurrence] = []
+    rows = []
     for index, component in components:
         if name == "VFREEBUSY":
             rows += freebusy_rows(component, index, zones)
         elif name == "VAVAILABILITY":
             rows.append(availability_row(component, index, zones))
     return _whole(name, rows, components, zones, now)
+
+
+def is_event_without_start(component: Component) -> bool:
+    """Whether a component is an event of a scheduling message that says no start: it matches any window (RFC 6638
+    §2.3)."""
+    return component.name == "VEVENT" and component.first("DTSTART") is None
 
 
 def is_single(calendar: Component) -> bool:

@@ -10,7 +10,13 @@ from server.calendar.component import Component
 from server.calendar.component_times import Moment, given, moment
 from server.calendar.contentline import Property
 from server.calendar.filters import TimeRange
-from server.calendar.materialise import availability_row, freebusy_rows, rows_within, timeless_task_row
+from server.calendar.materialise import (
+    availability_row,
+    freebusy_rows,
+    is_event_without_start,
+    rows_within,
+    timeless_task_row,
+)
 from server.calendar.recurrence_ids import in_series
 from server.calendar.recurrence_set import RecurrenceSet, recurrence_set
 from server.calendar.values import CalendarTime, Period, is_no_time, property_time, property_times
@@ -67,7 +73,7 @@ class TimeRangeMatcher:
         """
         components = [component for component in self._calendar.components if component.name != "VTIMEZONE"]
         if components and all(component.name in _RECURRING for component in components):
-            if any(self._is_timeless(component) for component in components if component.name == "VTODO"):
+            if any(self._is_timeless(component) for component in components):
                 return any(self._component_in_range(component, time_range) for component in components)
             return self._any_instance(components[0], time_range.start, time_range.end, whole=True)
         return any(self._component_in_range(component, time_range) for component in components)
@@ -75,7 +81,9 @@ class TimeRangeMatcher:
     def _component_in_range(self, component: Component, time_range: TimeRange) -> bool:
         start, end = time_range.start, time_range.end
         if component.name in _RECURRING:
-            if component.name == "VTODO" and self._is_timeless(component):
+            if is_event_without_start(component):
+                return True
+            if self._is_timeless(component):
                 return timeless_task_row(component, 0).overlaps(start, end)
             return self._any_instance(component, start, end)
         rows: list[Occurrence] = []
@@ -86,6 +94,8 @@ class TimeRangeMatcher:
         return any(row.overlaps(start, end) for row in rows)
 
     def _is_timeless(self, component: Component) -> bool:
+        if component.name != "VTODO":
+            return is_event_without_start(component)
         return all(given(component, name) is None for name in ("DTSTART", "DUE", "RECURRENCE-ID"))
 
     def _recurrences(self, component: Component) -> RecurrenceSet:

@@ -6,8 +6,12 @@ import re
 
 import pytest
 
+from server.domain.changes import Cause, ChangeSet, Put
+from server.domain.limits import Limits
+from server.domain.objects import Target
+from server.services.objects import Objects
 from tests.integration.dav.client import Reply
-from tests.integration.dav.conftest import NewPerson, Serve
+from tests.integration.dav.conftest import NewPerson, Serve, Served
 from tests.integration.dav.multistatus import caldav, dav
 from tests.integration.dav.person import Person, calendar, event, xml
 
@@ -135,6 +139,27 @@ async def test_2_2_items_are_read_and_deleted_and_nothing_else(person: Person, o
         (await other.http(method, item, Destination=f"{inbox}m.ics")).refused(403, dav("need-privileges"))
     assert await other.names(other.calendar) == []
     assert (await other.http("DELETE", item)).status == 204
+
+
+async def test_2_3_messages_without_a_start_match_any_window(person: Person, served: Served) -> None:
+    inbox, storage = f"{person.home}inbox/", served.storage
+    objects = Objects(storage, Limits())
+    people = ("DTSTAMP:20260101T000000Z", f"ORGANIZER:{address(person)}", f"ATTENDEE:{ELSEWHERE}")
+    for component, uid in (("VEVENT", "x"), ("VTODO", "y")):
+        body = calendar("METHOD:REPLY", f"BEGIN:{component}", f"UID:{uid}", *people, f"END:{component}").encode()
+        found = (await storage.resolve(person.id, Target(person.uid, "uid", "calendar", "inbox"))).collection
+        assert found is not None
+        put = Put(found, f"{uid}.ics", await objects.content(found, body, None), None)
+        await storage.apply(ChangeSet((put,), objects.write_limits, Cause(None, "test")))
+    window = '<C:time-range start="20300101T000000Z" end="20300102T000000Z"/>'
+    for component, uid in (("VEVENT", "x"), ("VTODO", "y")):
+        for more in ("", '<C:prop-filter name="ORGANIZER"/>'):
+            inner = f'<C:comp-filter name="{component}">{window}{more}</C:comp-filter>'
+            inner = f'<C:filter><C:comp-filter name="VCALENDAR">{inner}</C:comp-filter></C:filter>'
+            query = f"<D:prop><D:getetag/></D:prop>{inner}"
+            assert (await person.report(inbox, "C:calendar-query", query)).multistatus.hrefs == [f"{inbox}{uid}.ics"]
+    reply = await person.put(f"{person.calendar}x.ics", calendar("BEGIN:VEVENT", "UID:x", *people, "END:VEVENT"))
+    reply.refused(403, caldav("valid-calendar-data"))
 
 
 async def test_2_4_1_the_order_of_addresses(new_person: NewPerson) -> None:
