@@ -157,12 +157,15 @@ def _received(
     afterwards. Raises `InvalidData`."""
     if letter.is_new:
         known = memory.Known(_since(letter, known.memory or memory_of(after)) if letter.late else Memory())
+    resets = letter.resets
+    if letter.is_new:
+        # Answers to a deleted meeting of the UID are none to this one.
+        components = [component for message in letter.messages for component in message.object.components]
+        resets = {**(resets or {}), **{component.instance: component.sequence for component in components}}
     received: list[Received] = []
     items: list[_Item] = []
     for message in letter.messages:
-        result = receive(
-            message, after, directory, letter.now, memory=known.memory, resets=letter.resets, rows=known.rows
-        )
+        result = receive(message, after, directory, letter.now, memory=known.memory, resets=resets, rows=known.rows)
         received.append(result)
         before, after = after, result.object or after
         if result.item:

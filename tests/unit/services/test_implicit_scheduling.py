@@ -258,3 +258,15 @@ async def test_the_oldest_items_of_a_full_inbox_make_room(world: World, monkeypa
     texts = [await world.text("cli", f"ben/inbox/{name}") or "" for name in await world.names("ben/inbox")]
     assert sorted(re.findall(r"UID:(m\d)", "".join(texts))) == ["m2", "m3"]
     assert len(await copies(world, "ben")) == 4
+
+
+async def test_what_is_made_anew_with_an_old_uid_asks_everybody_anew(world: World) -> None:
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    await answer(world, "ben", BEN, "ACCEPTED")
+    await world.cancel("anna", "anna/calendar/m.ics")
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    (copy,) = await copies(world, "ben")
+    for text in (copy, await world.text("anna", "anna/calendar/m.ics")):
+        assert "PARTSTAT" not in line_of(text, "ATTENDEE", BEN)
+    await answer(world, "ben", BEN, "DECLINED")
+    assert "PARTSTAT=DECLINED" in line_of(await world.text("anna", "anna/calendar/m.ics"), "ATTENDEE", BEN)
