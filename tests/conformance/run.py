@@ -8,6 +8,7 @@ results.json, traces and the server's output under build/conformance/ (or --out)
 from __future__ import annotations
 
 import argparse
+import asyncio
 import fcntl
 import json
 import os
@@ -19,7 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # as a script, this file's own folder is there instead
 
-from tests.server_process import SHARED, ServerProcess, running  # noqa: E402
+from tests.conformance.settling import run_behind  # noqa: E402
+from tests.server_process import SHARED, ServerProcess, free_port, running  # noqa: E402
 
 CONFORMANCE = SHARED / "conformance"
 LIMITS = {
@@ -75,6 +77,9 @@ def main() -> int:
     parser.add_argument("--baseline", type=Path, help="list of tests that must pass")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the list of tests that pass")
     parser.add_argument("--workers", type=int, default=2, help="worker processes of the server")
+    parser.add_argument(
+        "--by-jobs", action="store_true", help="let jobs deliver all scheduling messages, as those to many recipients"
+    )
     parser.add_argument("--all", action="store_true", help="run every file with all features that the suite knows")
     out = ROOT / "build" / "conformance"
     parser.add_argument("--out", type=Path, default=out, help="folder for data and results; emptied first")
@@ -92,9 +97,13 @@ def main() -> int:
     out.mkdir()
     results = out / "results.json"
     settings = {**LIMITS, "network.workers": options.workers}
+    if options.by_jobs:
+        settings |= {"scheduling.direct_recipients": 0, "scheduling.direct_refreshes": 0, "scheduling.refresh_delay": 0}
     server = ServerProcess(out / "data", out / "server.log", settings)
     print(server.command("principals", "load", str(CONFORMANCE / "accounts.json")), end="", flush=True)
-    command = [sys.executable, "-m", "davtester", "--suite", options.suite, "--url", server.url, "--waits", "10,0.1,1"]
+    port = free_port() if options.by_jobs else server.port
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "davtester", "--suite", options.suite, "--url", url, "--waits", "10,0.1,1"]
     command += ["--serverinfo", CONFORMANCE / "serverinfo.xml", "--json", results, "--trace", out / "traces"]
     if not options.all:
         command += ["--features", options.features, "--excused", options.excused]
@@ -102,7 +111,11 @@ def main() -> int:
         command += options.names or ["--files", options.files]
     with running(server):
         environment = os.environ | {"PYTHONPATH": str(CONFORMANCE), "PYTHONDONTWRITEBYTECODE": "1"}
-        status = subprocess.run([str(word) for word in command], env=environment, check=False).returncode
+        words = [str(word) for word in command]
+        if options.by_jobs:
+            status = asyncio.run(run_behind(server, port, words, environment))
+        else:
+            status = subprocess.run(words, env=environment, check=False).returncode
 
     if not results.exists():
         return status or 2
