@@ -129,7 +129,9 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 people=People(directory, access),
                 objects=objects,
                 splitting=Splitting(storage, objects, settings.limits.values),
-                scheduling=Scheduling(storage, objects, settings.limits.values, settings.scheduling),
+                scheduling=Scheduling(
+                    storage, objects, settings.limits.values, settings.scheduling, counts=metrics.scheduling
+                ),
                 collections=Collections(storage, settings.limits.values),
                 granting=Granting(access),
                 busy_times=BusyTimes(storage, access, lookup, settings.limits.values),
@@ -155,7 +157,9 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 gzip=settings.network.gzip,
                 hsts_seconds=settings.network.hsts_seconds,
             )
-            queued = QueuedDeliveries(storage, objects, settings.limits.values, settings.scheduling)
+            queued = QueuedDeliveries(
+                storage, objects, settings.limits.values, settings.scheduling, counts=metrics.scheduling
+            )
             kinds = sharees(access, storage), copies(site.collections, lookup), *scheduling(queued)
             yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, kinds)
         finally:

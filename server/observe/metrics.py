@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from server.observe import background
+from server.observe.scheduling_counts import SchedulingCounts
 
 if TYPE_CHECKING:
     from server.observe.costs import Costs
@@ -176,6 +177,7 @@ class Metrics:
             "koyomi_job_last_success_timestamp_seconds", "When a job of the kind last succeeded.", ("kind",),
             registry=own, multiprocess_mode="max",
         )  # fmt: skip
+        self.scheduling = SchedulingCounts(own)
         self._children: dict[Key, _Children] = {}
         self._totals: dict[Counter, int] = {}
 

@@ -15,6 +15,7 @@ from server.domain.grants import NO_GRANTS, Grants
 from server.domain.objects import Collection, Home, Object, Target
 from server.domain.occurrences import Busy
 from server.domain.principals import Principal
+from server.domain.scheduling import SchedulingRole
 from server.storage.reads import BusyTimes
 
 
@@ -89,6 +90,18 @@ class Dispatch:
     version: int
     state: Mapping[str, Any]
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingCopy:
+    """An object or inbox item of a UID in somebody's home, for administrators."""
+
+    owner: Principal
+    collection: str
+    name: str
+    role: SchedulingRole
+    modified_at: datetime
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

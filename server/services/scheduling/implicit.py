@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
+from prometheus_client import CollectorRegistry
+
 from server.domain.actors import Actor
 from server.domain.changes import ChangeSet, Delete, ObjectState, Unchanged, Write
 from server.domain.contents import ObjectContent
@@ -33,6 +35,7 @@ from server.itip.change import Change
 from server.itip.participants import same_organizer
 from server.itip.planning import plan_change, scheduling_role
 from server.itip.scheduling_object import MASTER, read_object
+from server.observe.scheduling_counts import SchedulingCounts
 from server.process.computing import computed
 from server.services.lookup import Found
 from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, demand_transferable, write_limits
@@ -78,11 +81,13 @@ class Scheduling:
         limits: Limits,
         settings: SchedulingSettings = SchedulingSettings(),  # noqa: B008 - a value
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        counts: SchedulingCounts | None = None,
     ) -> None:
         self.storage = storage
         self.objects = objects
         self.limits = write_limits(limits)
         self.settings = settings
+        self.counts = counts or SchedulingCounts(CollectorRegistry())
         self._now = now
 
     async def put(

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from prometheus_client import CollectorRegistry
+
 from server.domain.changes import Cause, ChangeSet, Put, Remember, SetDispatch, Write
 from server.domain.errors import (
     NotFound,
@@ -33,6 +35,7 @@ from server.itip.messages import Message, Reset
 from server.itip.participants import with_schedule_statuses
 from server.itip.reception import resets_of
 from server.itip.scheduling_object import SchedulingObject, read_object
+from server.observe.scheduling_counts import SchedulingCounts
 from server.services.changing import change
 from server.services.objects import Objects, write_limits
 from server.services.scheduling import dispatches, memory
@@ -77,6 +80,10 @@ class _Set:
     dispatches: list[SetDispatch] = field(default_factory=list)
     jobs: dict[str | None, Job] = field(default_factory=dict)
     """By their queueing key."""
+    outcomes: list[tuple[str, str]] = field(default_factory=list)
+    """METHOD and SCHEDULE-STATUS of each message."""
+    merges: int = 0
+    """Objects of organizers that answers are merged into."""
 
 
 class QueuedDeliveries:
@@ -89,9 +96,11 @@ class QueuedDeliveries:
         limits: Limits,
         settings: SchedulingSettings,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        counts: SchedulingCounts | None = None,
     ) -> None:
         self._storage, self._objects, self._limits = storage, objects, write_limits(limits)
         self._settings, self._now = settings, now
+        self.counts = counts or SchedulingCounts(CollectorRegistry())
 
     async def deliver(self, meeting: int) -> int:
         """Deliver all messages of a meeting that wait. Returns the number of deliveries."""
@@ -141,6 +150,7 @@ class QueuedDeliveries:
                 made.writes = [each for each in made.writes if each[0] is not None]
             index = await self._applied(made, _cause(posts))
             if index is None:
+                self.counts.delivered(made.outcomes, made.merges, 0)
                 break
             concerned = made.writes[index][0]
             if concerned is None:
@@ -166,7 +176,8 @@ class QueuedDeliveries:
                     jobs=left[1],
                 )
             )
-        except NotFound:
+        except (NotFound, WriteConflict):
+            self.counts.waits.inc()
             raise WriteConflict from None
         except (QuotaExceeded, TooManyMembers, UidConflict, SchedulingObjectExists) as error:
             if error.write is None:
@@ -186,8 +197,10 @@ class QueuedDeliveries:
         for recipient in dict.fromkeys(each.id for post in posts for each in post.recipients):
             concerned = [(post, each) for post in posts for each in post.recipients if each.id == recipient]
             done = await self._delivery(objects, recipient, concerned, mailboxes, failed, directory)
-            for (post, _), status in zip(concerned, done.statuses, strict=True):
+            for (post, each), status in zip(concerned, done.statuses, strict=True):
                 outcomes[post.dispatch.id][recipient] = status
+                made.outcomes += [(post.sending.messages[index][0], status) for index in each.messages]
+            made.merges += any(result.answers for result in done.received)
             made.writes += [(recipient, write) for write in done.writes]
             made.remembered += () if done.remembered is None else (done.remembered,)
             senders = frozenset(directory.key(_address(post.dispatch)) for post, _ in concerned)
@@ -348,7 +361,9 @@ class QueuedDeliveries:
             home = next(each.home.id for each in mailboxes if each.principal_id == concerned)
             made.remembered = [each for each in made.remembered if each.home_id != home]
         done.update(left)
-        return len({key for key, _ in made.writes})
+        changed = len({key for key, _ in made.writes})
+        self.counts.delivered((), 0, changed)
+        return changed
 
 
 def _chosen(found: Sequence[Dispatch], status: str, tried: set[tuple[int, int]]) -> list[_Post]:

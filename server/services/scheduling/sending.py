@@ -44,6 +44,7 @@ from server.itip.change import Change, utc_stamp
 from server.itip.messages import FROM_ATTENDEES, Message, Plan, Reset
 from server.itip.participants import organizer
 from server.itip.reception import Rows, after_change, memory_of, resets_of, with_resets
+from server.observe.scheduling_counts import SchedulingCounts
 from server.services.lookup import Found, Lookup
 from server.services.objects import Objects, Put
 from server.services.permissions import collection_of, member_of
@@ -90,6 +91,7 @@ class Services(Protocol):
     objects: Objects
     limits: WriteLimits
     settings: SchedulingSettings
+    counts: SchedulingCounts
 
 
 @value
@@ -104,6 +106,12 @@ class _Set:
     """Of the texts for recipients."""
     occurrences: int = 0
     """Rows for recipients."""
+    outcomes: tuple[tuple[str, str], ...] = ()
+    """METHOD and SCHEDULE-STATUS of each message."""
+    merges: int = 0
+    """Objects of organizers that answers are merged into."""
+    refreshes: int = 0
+    """Copies that show answers of others from now on."""
 
     @property
     def is_full(self) -> bool:
@@ -151,7 +159,7 @@ class Sending:
     ) -> None:
         self._storage, self._limits = services.storage, services.limits
         self._objects = services.objects.for_one_set()
-        self._settings = services.settings
+        self._settings, self._counts = services.settings, services.counts
         self._actor, self._found, self._content = actor, found, content
         self._change, self._plan, self._unchanged = change, plan, tuple(unchanged)
         self._source, self._also, self._properties = source, also, properties
@@ -184,6 +192,7 @@ class Sending:
             async with self._objects.naming_holder(collection, self._uid):
                 written = await self._applied(changes, made)
             if written is not None:
+                self._counts.delivered(made.outcomes, made.merges, made.refreshes)
                 return replace(put, written=written)
 
     async def _applied(self, changes: ChangeSet, made: _Set) -> Written | None:
@@ -196,6 +205,7 @@ class Sending:
             key = None if error.write is None else made.writes[error.write][0]
             if key is None:
                 raise
+            self._counts.waits.inc()
             if time.monotonic() - self._began > PATIENCE:
                 self._busy.add(key)
             else:
@@ -241,7 +251,12 @@ class Sending:
             made = made.with_dispatch(new_dispatch(mailbox.home.id, self._uid, self._meeting, sending))
         statuses = {**{key: done.statuses[0] for key, done in delivered.items()}, **dict.fromkeys(queued, PENDING)}
         writes, put = await self._own(statuses, known)
-        made = replace(made, writes=(*((None, write) for write in writes), *made.writes))
+        made = replace(
+            made,
+            writes=(*((None, write) for write in writes), *made.writes),
+            outcomes=tuple((message.method, statuses[key]) for key, each in messages.items() for message in each),
+            merges=sum(any(result.answers for result in done.received) for done in delivered.values()),
+        )
         return await self._with_follow_ups(made, delivered, mailboxes), put
 
     async def _mailboxes(self, messages: Iterable[Sequence[Message]]) -> dict[int, Mailbox]:
@@ -367,7 +382,9 @@ class Sending:
         if concerned:
             mailboxes = await self._mailboxes(concerned.values())
             for key, each in concerned.items():
-                made = made.with_delivery(key, await self._deliver(None, each, mailboxes, directory, resets))
+                done = await self._deliver(None, each, mailboxes, directory, resets)
+                made = made.with_delivery(key, done)
+                made = replace(made, refreshes=made.refreshes + bool(done.writes))
         return made
 
 

@@ -7,15 +7,16 @@ from typing import Any
 from server.storage.scheduling import Dispatch
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
 
-_DISPATCHES = f"""
+DISPATCHES = f"""
     select d.home_id, d.id, d.uid, d.meeting, d.version, d.state, d.created_at, {PRINCIPAL}
     from scheduling_dispatch d
     join home h on h.id = d.home_id
     join principal p on p.id = h.principal_id
 """  # noqa: S608
-WAITING = f"{_DISPATCHES} where d.meeting = $1 and d.waiting order by d.id limit $2"
+"""The beginning of the statements whose rows `dispatch` reads."""
+WAITING = f"{DISPATCHES} where d.meeting = $1 and d.waiting order by d.id limit $2"
 """Arguments: the meeting, at most how many."""
-FAILING = f"{_DISPATCHES} where d.meeting = $1 and d.failing order by d.id limit $2"
+FAILING = f"{DISPATCHES} where d.meeting = $1 and d.failing order by d.id limit $2"
 """Arguments: the meeting, at most how many."""
 
 INBOX_GRANTS = """

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 
 import pytest
+from click.testing import CliRunner, Result
 
+from server.cli import main
 from tests.integration.dav.conftest import NewPerson, Serve, Served, make_person
 from tests.integration.dav.person import Person
 from tests.integration.dav.test_implicit_scheduling import answer, line, meeting, settled, text_of
@@ -67,3 +71,38 @@ async def test_what_jobs_deliver_ends_as_what_requests_do(
             (copy,) = await each.names(each.calendar)
             assert "STATUS:CANCELLED" in await text_of(each, copy)
             assert len(await each.names(f"{each.home}inbox/")) == 2
+
+
+async def explained(dsn: str, uid: str) -> Result:
+    environment = {**os.environ, "KOYOMI_STORAGE_DATABASE": dsn}
+    return await asyncio.to_thread(CliRunner().invoke, main, ["schedule", "explain", uid], env=environment)
+
+
+async def test_the_command_line_says_who_got_what(
+    serve: Serve, served: Served, person: Person, new_person: NewPerson, dav_dsn: str
+) -> None:
+    ben, cleo, full = await new_person(), await new_person(), await make_person(served, quota_bytes=0)
+    async with serve({"scheduling.direct_recipients": 1}) as other:
+        organizer = Person(other.client(Remote_User=person.name), person.id, person.uid, person.name, person.kind)
+        text = meeting(organizer, ben, cleo, full, uid="explained").replace(
+            "END:VEVENT", "ATTENDEE:mailto:x@example.org\r\nEND:VEVENT"
+        )
+        assert (await organizer.put(f"{organizer.calendar}m.ics", text)).status == 201
+        await settled(other)
+        assert await answer(ben, "ACCEPTED") == 204
+    said = await explained(dav_dsn, "explained")
+    assert said.exit_code == 0, said.output
+    rows = {line.split()[0]: line for line in said.output.splitlines() if line.startswith("mailto:")}
+    assert f"{person.name} organizes it: calendar/m.ics, SEQUENCE 0, changed at 20" in said.output
+    ben_row, cleo_row, full_row = (rows[f"mailto:{each.name}@example.com"] for each in (ben, cleo, full))
+    assert re.search("2.0 \\(has answered\\) +ACCEPTED +calendar/", ben_row)
+    assert "1.2 (delivered)" in cleo_row
+    assert "NEEDS-ACTION" in cleo_row
+    assert "REQUEST 20" in cleo_row
+    assert "5.1 (their home has no room, or no calendar)" in full_row
+    assert "mailto:x@example.org" in rows
+    jobs = said.output.partition("Deliveries by jobs:")[2].splitlines()
+    assert [line.split("  ")[0] != "" and "REQUEST" in line for line in jobs[2:]] == [True, True]
+    assert "it is tried again until 20" in jobs[-1]
+    said = await explained(dav_dsn, "unknown")
+    assert (said.exit_code, said.output) == (1, "Error: Nobody has anything with the UID unknown.\n")

@@ -305,3 +305,22 @@ async def test_a_conflict_about_the_owners_object_is_the_callers() -> None:
     await invite_all(world, summary="Other")
     with pytest.raises(WriteConflict):
         await world.scheduling.delete(await world.actor("anna"), found, worlds.Sent())
+
+
+async def test_what_is_delivered_is_counted() -> None:
+    world = await small()
+    direct, jobs = world.scheduling.counts, world.queued.counts
+
+    def counted(name: str, **labels: str) -> float:
+        name = f"koyomi_scheduling_{name}_total"
+        return sum(each.registry.get_sample_value(name, labels) or 0 for each in (direct, jobs))
+
+    await invite_all(world)
+    assert counted("messages", method="REQUEST", status="1.2") == 2
+    assert counted("messages", method="REQUEST", status="1.0") == 3
+    await world.run_jobs()
+    assert counted("messages", method="REQUEST", status="1.2") == 5
+    await answer(world, "ben", address("ben"), "ACCEPTED")
+    assert (counted("merges"), counted("refreshes")) == (1, 0)
+    await world.run_jobs()
+    assert counted("refreshes") == 4

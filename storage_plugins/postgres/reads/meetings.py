@@ -1,0 +1,54 @@
+"""All that is stored of a UID in all calendar homes, for administrators: slow, since it looks into each home."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.domain.scheduling import SchedulingRole
+from server.storage.scheduling import Dispatch, MeetingCopy
+from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.reads.dispatches import DISPATCHES, dispatch
+from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
+
+COPIES = f"""
+    select b.name, o.name, o.scheduling, o.modified_at, o.text, {PRINCIPAL}
+    from home h
+    join principal p on p.id = h.principal_id
+    join collection c on c.home_id = h.id and c.kind in ('calendar', 'inbox') and c.deleted_at is null
+    join binding b
+        on b.home_id = h.id and b.collection_home_id = h.id and b.collection_id = c.id and b.deleted_revision is null
+    cross join lateral (
+        select o.name, o.scheduling, o.modified_at, o.text, o.id from object o
+        where o.home_id = h.id and o.collection_id = c.id and o.uid = $1 and o.deleted_revision is null
+          and o.scheduling <> 3
+        union all
+        select o.name, o.scheduling, o.modified_at, o.text, o.id from object o
+        where c.kind = 'inbox' and o.home_id = h.id and o.collection_id = c.id and o.uid = $1
+          and o.deleted_revision is null and o.scheduling = 3
+    ) as o
+    where h.kind = 'calendar'
+    order by p.id, o.modified_at, o.id
+"""  # noqa: S608
+"""Argument: the UID."""
+SENT = f"""
+    {DISPATCHES}
+    where d.home_id = any(array(
+        select h.id from home h
+        where exists (select from scheduling_dispatch e where e.home_id = h.id and e.uid = $1)
+    )) and d.uid = $1
+    order by d.id
+"""  # noqa: S608
+"""Argument: the UID."""
+
+
+async def copies(database: Database, uid: str) -> Sequence[MeetingCopy]:
+    """The objects and inbox items of a UID, by owner and in the order of their changes."""
+    return [
+        MeetingCopy(principal(row[5:]), row[0], row[1], SchedulingRole(row[2]), row[3], row[4])
+        for row in await database.fetch(COPIES, uid)
+    ]
+
+
+async def sent(database: Database, uid: str) -> Sequence[Dispatch]:
+    """What jobs deliver or have delivered about a UID, in order."""
+    return list(map(dispatch, await database.fetch(SENT, uid)))
