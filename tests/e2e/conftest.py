@@ -24,9 +24,12 @@ def server_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def load_people(server: ServerProcess, names: Sequence[str], *, admin: str = "") -> None:
-    """Make people whose passwords are their names, and an administrator."""
-    entries: list[dict[str, object]] = [{"kind": "individual", "name": name, "password": name} for name in names]
+def load_people(server: ServerProcess, names: Sequence[str], *, admin: str = "", mail: bool = False) -> None:
+    """Make people whose passwords are their names, and an administrator. `mail`: with addresses at example.com."""
+    entries: list[dict[str, object]] = [
+        {"kind": "individual", "name": name, "password": name, "emails": [f"{name}@example.com"] if mail else []}
+        for name in names
+    ]
     if admin:
         entries.append({"kind": "individual", "name": admin, "password": admin, "roles": ["admin"]})
     document = server.data.with_suffix(".principals.json")
