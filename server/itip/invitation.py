@@ -177,8 +177,13 @@ class _Invitation:
             ]
         named = {each.instance: each.sequence for each in (*crossed, *unanswered)}
         if MASTER in named:
-            # It is an answer for all that the REPLY does not name, too.
-            self._answered = {each: sequence for each, sequence in self._answered.items() if each in named}
+            # It is an answer for all that the copy does not have by itself, too.
+            held = named.keys() | (() if copy is None else copy.by_instance.keys())
+            self._answered = {
+                instance: sequence
+                for instance, sequence in self._answered.items()
+                if instance in held or sequence > named[MASTER]
+            }
         for instance, sequence in named.items():
             self._answered[instance] = max(sequence, self._answered.get(instance, 0))
         frame = self._object if merged is None else merged

@@ -203,7 +203,7 @@ class MeetingMachine:
         component = self._target(value)
         shift = timedelta(minutes=30 * (1 + self.choices.below(3)))
         moved = component.map_lines(
-            lambda line: _moved(line, shift) if line.name in ("DTSTART", "DTEND", "DUE") else line
+            lambda line: moved_line(line, shift) if line.name in ("DTSTART", "DTEND", "DUE") else line
         )
         if component.instance == MASTER:
             # Apps drop the overrides and EXDATEs of a series that moves.
@@ -403,7 +403,8 @@ def instances_of(value: SchedulingObject) -> list[str]:
     return sorted({*plain, *(each.instance for each in value.overrides)})
 
 
-def _moved(line: Line, shift: timedelta) -> Line:
+def moved_line(line: Line, shift: timedelta) -> Line:
+    """A line with a time that is later by a shift."""
     utc = line.value.endswith("Z")
     moved = datetime.strptime(line.value.rstrip("Z"), "%Y%m%dT%H%M%S") + shift
     return line.with_value(moved.strftime("%Y%m%dT%H%M%S") + ("Z" if utc else ""))

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from server.itip.messages import Method
 from tests.conftest import IN_CI
+from tests.unit.itip.further_edits import FurtherEdits
 from tests.unit.itip.meeting_machine import ATTENDEES, MeetingMachine
 
 CONVERSATIONS = int(os.environ.get("KOYOMI_CONVERSATIONS", "0")) or (10_000 if IN_CI else 500)
@@ -172,8 +173,63 @@ COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_ba
 @example(bytes([0, 0, 1, 3, 0, 0, 8, 3, 0, 0, 5, 0, 0, 0, 4, 1, 1, 0, 0, 3, 2, 4, 1, 0, 0, 2, 2, 0, 0, 0, 5, 1]))
 # A copy is deleted in which an instance was answered and then cancelled; it takes place again.
 @example(bytes([0, 0, 1, 1, 0, 5, 0, 0, 5, 0, 0, 0, 4, 0, 1, 0, 0, 3, 1, 2, 0, 0, 0, 5, 0, 0, 3, 1, 5, 0, 0, 12]))
+# An answer for a series is sent again, older than one for an instance that was deleted with it.
+@example(bytes([0, 0, 1, 2, 0, 5, 0, 6, 0, 2, 0, 0, 0, 0, 5, 1, 0, 0, 6, 1, 2, 0, 0, 5, 3, 0, 3, 0, 5]))
+# An answer for a series is sent again, where an instance was answered and then cancelled.
+@example(
+    bytes(
+        [
+            3,
+            0,
+            1,
+            4,
+            0,
+            5,
+            1,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            3,
+            1,
+            2,
+            1,
+            0,
+            0,
+            3,
+            1,
+            0,
+            1,
+            0,
+            0,
+            0,
+            4,
+            1,
+            1,
+            0,
+            0,
+            5,
+            6,
+            0,
+            0,
+            12,
+        ]
+    )
+)
 def test_all_copies_agree_in_the_end(data: bytes) -> None:
     machine = MeetingMachine(data)
+    machine.play()
+    machine.check()
+
+
+@settings(max_examples=CONVERSATIONS // 5, suppress_health_check=COSTLY)
+@given(st.binary(min_size=1, max_size=60))
+def test_all_copies_agree_after_further_edits(data: bytes) -> None:
+    machine = FurtherEdits(data)
     machine.play()
     machine.check()
 
