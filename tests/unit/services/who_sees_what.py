@@ -12,6 +12,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from server.domain.errors import KoyomiError
@@ -255,6 +256,48 @@ async def _(world: World) -> None:
 async def _(world: World) -> None:
     found = await world.find("anna", "anna/calendar/m.ics")
     await world.splitting.split(await world.actor("anna"), found, "20260303T090000Z", "earlier")
+
+
+@act("A delegates to C")
+async def _(world: World) -> None:
+    own, delegate = ADDRESSES["A"], ADDRESSES["C"]
+    lines = (
+        f'ATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="{delegate}":{own}\r\n'
+        f'ATTENDEE;PARTSTAT=NEEDS-ACTION;RSVP=TRUE;DELEGATED-FROM="{own}":{delegate}'
+    )
+    await edit(world, "A", (rf"ATTENDEE[^\r\n]*:{re.escape(own)}", lines))
+
+
+@act("O sets SCHEDULE-AGENT=CLIENT or NONE for A")
+async def _(world: World) -> None:
+    await edit(world, "O", (rf"ATTENDEE(?=[^\r\n]*:{re.escape(ADDRESSES['A'])})", "ATTENDEE;SCHEDULE-AGENT=CLIENT"))
+
+
+async def proposed(world: World) -> None:
+    """A has proposed another time."""
+    await accepted(world)
+    await propose(world)
+
+
+@act("A proposes another time (COUNTER, by a service; no app can)")
+async def propose(world: World) -> None:
+    path = await where(world, "A")
+    assert path is not None
+    start = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    found = await world.find("ben", path)
+    await world.scheduling.propose(await world.actor("ben"), found, start, start + timedelta(hours=1))
+
+
+@act("O moves the meeting to the time that A has proposed", proposed)
+async def _(world: World) -> None:
+    await edit(world, "O", ("T090000Z", "T120000Z"))
+
+
+@act("O deletes the COUNTER from the inbox", proposed)
+async def _(world: World) -> None:
+    for name in await world.names("anna/inbox"):
+        if "METHOD:COUNTER" in (await world.text("cli", f"anna/inbox/{name}") or ""):
+            await world.cancel("anna", f"anna/inbox/{name}")
 
 
 @act("O moves the meeting to another calendar (MOVE, or PUT there and DELETE here)")
