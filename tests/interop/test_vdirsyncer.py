@@ -282,3 +282,52 @@ def khal_reads(sync: Sync) -> None:
     }  # fmt: skip
     assert expected
     assert expected <= set(done.stdout.splitlines()), done.stdout
+
+
+def test_people_invite_and_answer_by_their_folders(
+    programs: Path, tmp_path: Path, three: list[Account], interop_server: ServerProcess
+) -> None:
+    """The server adds to what is uploaded: that comes back once, and is no conflict."""
+    ann, ben = three[:2]
+    syncs: list[Sync] = []
+    for person in (ann, ben):
+        (tmp_path / person.name).mkdir()
+        made = Sync(programs, tmp_path / person.name, person, interop_server)
+        made.run("discover", answers="y\n" * 10)
+        made.run("sync", "calendars")
+        syncs.append(made)
+    own, copy = syncs
+    people = f"ORGANIZER:mailto:{ann.email}\r\nATTENDEE:mailto:{ann.email}\r\nATTENDEE:mailto:{ben.email}\r\n"
+    path = own.folder / "calendars/calendar/plan.ics"
+    path.write_text(event(1).replace("END:VEVENT", f"{people}END:VEVENT"), newline="")
+
+    for _ in range(2):
+        own.run("sync", "calendars")
+    assert "SCHEDULE-STATUS=1.2" in unfolded(own.here("calendars/calendar")["event-1"])
+    said = own.run("sync", "calendars")
+    assert not re.search(r"Copying|Deleting|Uploading|onflict", said), said
+
+    copy.run("sync", "calendars")
+    file = copy.file("calendars/calendar", "event-1")
+    text = unfolded(file.read_bytes().decode())
+    (line,) = [each for each in text.splitlines() if each.endswith(f"mailto:{ben.email}")]
+    file.write_text(text.replace(line, f"ATTENDEE;PARTSTAT=ACCEPTED:mailto:{ben.email}"), newline="")
+    for _ in range(2):
+        for each in (copy, own):
+            each.run("sync", "calendars")
+    for each in (own, copy):
+        found = unfolded(each.here("calendars/calendar")["event-1"])
+        (line,) = [line for line in found.splitlines() if line.endswith(f"mailto:{ben.email}")]
+        assert "PARTSTAT=ACCEPTED" in line
+        said = each.run("sync", "calendars")
+        assert not re.search(r"Copying|Deleting|Uploading|onflict", said), said
+
+    path.unlink()
+    own.run("sync", "--force-delete", "calendars")  # since it was the only one
+    copy.run("sync", "calendars")
+    assert "event-1" not in own.here("calendars/calendar")
+    assert "STATUS:CANCELLED" in copy.here("calendars/calendar")["event-1"]
+
+
+def unfolded(text: str) -> str:
+    return text.replace("\r\n ", "")
