@@ -35,6 +35,7 @@ from server.services.reading import Reading
 from server.services.scheduling.busy_times import BusyTimes
 from server.services.scheduling.implicit import Scheduling
 from server.services.scheduling.queued import QueuedDeliveries
+from server.services.scheduling.removals import Removals
 from server.services.scheduling.splitting import Splitting
 from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
@@ -132,7 +133,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 scheduling=Scheduling(
                     storage, objects, settings.limits.values, settings.scheduling, counts=metrics.scheduling
                 ),
-                collections=Collections(storage, settings.limits.values),
+                collections=Collections(storage, settings.limits.values, settings.scheduling),
                 granting=Granting(access),
                 busy_times=BusyTimes(storage, access, lookup, settings.limits.values),
                 limits=settings.limits.values,
@@ -160,7 +161,8 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             queued = QueuedDeliveries(
                 storage, objects, settings.limits.values, settings.scheduling, counts=metrics.scheduling
             )
-            kinds = sharees(access, storage), copies(site.collections, lookup), *scheduling(queued)
+            removals = Removals(storage, settings.limits.values)
+            kinds = sharees(access, storage), copies(site.collections, lookup), *scheduling(queued, removals)
             yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, kinds)
         finally:
             authenticator.close()

@@ -192,6 +192,8 @@ class CopyUnderWay:
     source: Target
     """As the home shows it, under whose name of a collection it was read."""
     cause: Cause
+    replaced: int | None = None
+    """The id of the collection of the home that is deleted when the copy appears."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,17 @@ class Remember:
     """JSON; None: no state beside the text."""
     version: int
     """The version of the state that it replaces; 0: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A member of a deleted collection that is a scheduling object no longer, since its removal was sent.
+
+    It takes no revision. The set fails if the member has changed or its collection was restored.
+    """
+
+    home_id: int
+    state: ObjectState
 
 
 @value
@@ -263,6 +276,8 @@ class ChangeSet:
     """Scheduling messages that jobs deliver, and outcomes of such deliveries."""
     jobs: tuple[Job, ...] = ()
     """Jobs that do the rest of the change."""
+    released: tuple[Released, ...] = ()
+    """Members of deleted collections that lose their role in scheduling."""
     copied: CopyMembers | None = None
     """A set of a copy of a collection; it has no other writes."""
     graced: frozenset[int] = frozenset()

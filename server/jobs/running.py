@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from server.domain.actors import Actor
+from server.domain.changes import Cause
 from server.events.sharees import keep_informed
 from server.jobs import maintenance
 from server.jobs.runner import Kind, Result, Runner
@@ -16,6 +17,7 @@ from server.services.lookup import Lookup
 from server.services.principals import changes as principals
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.queued import QueuedDeliveries
+from server.services.scheduling.removals import REMOVALS, Removals
 from server.settings.model import Settings
 from server.storage import Storage
 from server.storage.access import Access
@@ -58,8 +60,9 @@ def copies(collections: Collections, lookup: Lookup) -> Kind:
     return Kind("copies", handle)
 
 
-def scheduling(queued: QueuedDeliveries) -> tuple[Kind, ...]:
-    """The jobs that deliver scheduling messages, try again, and refresh copies after answers."""
+def scheduling(queued: QueuedDeliveries, removals: Removals) -> tuple[Kind, ...]:
+    """The jobs that deliver scheduling messages, try again, refresh copies after answers, and cancel and decline the
+    meetings of deleted calendars."""
 
     async def deliver(job: TakenJob) -> Result:
         await queued.deliver(job.payload["meeting"])
@@ -73,7 +76,13 @@ def scheduling(queued: QueuedDeliveries) -> tuple[Kind, ...]:
         await queued.refresh(job.payload["home"], job.payload["object"])
         return Result()
 
+    async def remove(job: TakenJob) -> Result:
+        ids = job.payload
+        cause = Cause(ids["principal"] or None, "jobs", acting_for=ids["acting_for"] or None)
+        return Result(await removals.send(ids["home"], ids["collection"], cause))
+
     return (
+        Kind(REMOVALS, remove),
         Kind(DELIVERIES, deliver, tries=_TRIES),
         Kind(REDELIVERIES, redeliver, tries=_TRIES),
         Kind(REFRESHES, refresh),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from server.domain.actors import Actor
 from server.domain.changes import CopyUnderWay, PropertyChanges, Unchanged
@@ -22,6 +23,8 @@ from server.services.lookup import Found, Lookup
 from server.services.objects import write_limits
 from server.services.permissions import collection_of, demand_properties, home_of
 from server.services.scheduling.default_calendar import default_calendar
+from server.services.scheduling.removals import removal_job, removal_jobs
+from server.services.scheduling.settings import SchedulingSettings
 from server.storage import Storage
 
 DEFAULT_ADDRESS_BOOK = NewCollection("addressbook", "addressbook")
@@ -37,9 +40,15 @@ class Collections:
     Each raises `WriteConflict` if the collection, or one of the states in `unchanged`, has changed.
     """
 
-    def __init__(self, storage: Storage, limits: Limits) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        limits: Limits,
+        settings: SchedulingSettings = SchedulingSettings(),  # noqa: B008 - a value
+    ) -> None:
         self._storage = storage
         self._limits = limits
+        self._removal_delay = timedelta(seconds=settings.removal_delay)
 
     async def create(
         self, actor: Actor, found: Found, new: NewCollection, *, unchanged: Sequence[Unchanged] = ()
@@ -86,7 +95,7 @@ class Collections:
         )
 
     async def delete(self, actor: Actor, found: Found, *, unchanged: Sequence[Unchanged] = ()) -> int:
-        """Delete a collection; it can be restored for a while.
+        """Delete a collection; it can be restored for a while. A job cancels and declines the meetings of a calendar.
 
         Raises `PermanentCollection`, `AccessDenied`, and `DefaultCalendarNeeded` for the default calendar, which the
         installation alone deletes.
@@ -104,8 +113,9 @@ class Collections:
                     replacement = DEFAULT_ADDRESS_BOOK
             elif actor.principal is not None and _takes_invitations(collection, shown):
                 raise DefaultCalendarNeeded
+        jobs = removal_jobs(home.id, collection, actor.cause, self._removal_delay)
         return await self._storage.delete_collection(
-            home, collection, actor.cause, replacement=replacement, unchanged=unchanged
+            home, collection, actor.cause, replacement=replacement, unchanged=unchanged, jobs=jobs
         )
 
     async def copy(
@@ -134,6 +144,7 @@ class Collections:
             actor.cause,
             with_members=with_members,
             unchanged=unchanged,
+            jobs=removal_jobs(home.id, target.collection, actor.cause, self._removal_delay),
         )
 
     async def resume_copy(self, lookup: Lookup, home_id: int, collection_id: int) -> None:
@@ -143,7 +154,10 @@ class Collections:
         if copy is None:
             return
         if await _may_copy(lookup, copy):
-            await self._storage.resume_copy(home_id, collection_id, write_limits(self._limits))
+            jobs = []
+            if copy.replaced is not None:
+                jobs.append(removal_job(home_id, copy.replaced, copy.cause, self._removal_delay))
+            await self._storage.resume_copy(home_id, collection_id, write_limits(self._limits), jobs)
         else:
             await self._storage.give_up_copy(home_id, collection_id)
 
@@ -156,7 +170,13 @@ class Collections:
         found.holder().require(Privilege.UNBIND)
         self._demand_replaceable(found, target)
         return await self._storage.move_collection(
-            home, collection, target.name, target.collection, actor.cause, unchanged=unchanged
+            home,
+            collection,
+            target.name,
+            target.collection,
+            actor.cause,
+            unchanged=unchanged,
+            jobs=removal_jobs(home.id, target.collection, actor.cause, self._removal_delay),
         )
 
     @staticmethod

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from server.domain.changes import Cause, ChangeSet, CopyUnderWay, PropertyChanges, Unchanged, WriteLimits, Written
+from server.domain.jobs import Job
 from server.domain.objects import Collection, Home, NewCollection
 
 
@@ -70,8 +71,10 @@ class Changes(Protocol):
         *,
         replacement: NewCollection | None = None,
         unchanged: Sequence[Unchanged] = (),
+        jobs: Sequence[Job] = (),
     ) -> int:
-        """Unbind a collection (its members can be restored for a while), with `replacement` in the same transaction."""
+        """Unbind a collection (its members can be restored for a while), with `replacement` and `jobs` in the same
+        transaction."""
 
     async def move_collection(
         self,
@@ -82,8 +85,9 @@ class Changes(Protocol):
         cause: Cause,
         *,
         unchanged: Sequence[Unchanged] = (),
+        jobs: Sequence[Job] = (),
     ) -> int:
-        """Give a collection another name in its home; `replaced` is deleted in the same transaction."""
+        """Give a collection another name in its home; `replaced` is deleted, with `jobs`, in the same transaction."""
 
     async def copy_collection(
         self,
@@ -96,8 +100,9 @@ class Changes(Protocol):
         *,
         with_members: bool,
         unchanged: Sequence[Unchanged] = (),
+        jobs: Sequence[Job] = (),
     ) -> int:
-        """Copy a collection under another name of its home; `replaced` is deleted when the copy appears.
+        """Copy a collection under another name of its home; `replaced` is deleted, with `jobs`, when the copy appears.
 
         A large collection is copied in several transactions, and the copy appears with the last of them. If this call
         is interrupted, a job of the kind `copies` continues. Raises `QuotaExceeded`, `TooManyCollections`.
@@ -109,8 +114,11 @@ class Changes(Protocol):
     async def give_up_copy(self, home_id: int, collection_id: int) -> None:
         """Remove what was copied of a collection into a new one."""
 
-    async def resume_copy(self, home_id: int, collection_id: int, limits: WriteLimits) -> None:
-        """Continue the interrupted copy of a collection into a new one; called by a job.
+    async def resume_copy(
+        self, home_id: int, collection_id: int, limits: WriteLimits, jobs: Sequence[Job] = ()
+    ) -> None:
+        """Continue the interrupted copy of a collection into a new one; called by a job. `jobs` as in
+        `copy_collection`.
 
         If the copy is not possible, the members that were copied are removed.
         """

@@ -105,6 +105,18 @@ class MeetingCopy:
 
 
 @dataclass(frozen=True, slots=True)
+class RemovedMeeting:
+    """A scheduling object in a deleted calendar."""
+
+    home_id: int
+    owner: Principal
+    """The owner of the home."""
+    name: str
+    state: ObjectState
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class BusyCalendar:
     """The busy times of a person's calendar that depend on its zone or on texts."""
 
@@ -162,6 +174,11 @@ class Scheduling(Protocol):
 
     async def scheduled_uid(self, home_id: int, object_id: int) -> tuple[int, str] | None:
         """The owner (id of a principal) and UID of a scheduling object; None where it is gone."""
+
+    async def removed_meetings(
+        self, home_id: int, collection_id: int, *, after: str, limit: int
+    ) -> Sequence[RemovedMeeting]:
+        """The scheduling objects of a deleted calendar, by name; none if it is not deleted (any more)."""
 
     async def busy_people(
         self,

@@ -35,6 +35,7 @@ from server.storage.scheduling import (
     Dispatch,
     Mailbox,
     PersonBusy,
+    RemovedMeeting,
     SchedulingObject,
 )
 from storage_plugins.postgres.changes import views
@@ -360,6 +361,13 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         """The owner and UID of a scheduling object."""
         row = await self.database.fetchrow(dispatch_reads.SCHEDULED_UID, home_id, object_id)
         return None if row is None else (row[0], row[1])
+
+    async def removed_meetings(
+        self, home_id: int, collection_id: int, *, after: str, limit: int
+    ) -> Sequence[RemovedMeeting]:
+        """The scheduling objects of a deleted calendar."""
+        rows = await self.database.fetch(dispatch_reads.REMOVED_MEETINGS, home_id, collection_id, after, limit)
+        return [dispatch_reads.removed_meeting(home_id, row) for row in rows]
 
     async def busy_people(
         self,

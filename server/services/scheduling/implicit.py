@@ -289,7 +289,8 @@ class Scheduling:
         owner = owner_of(found)
         if existing is not None and content is not None and existing.uid != content.uid:
             raise UidConflict(existing.name, "Another UID may not replace the one of the resource.")
-        old = None if existing is None or anew is not None else read_object(await self._text(collection, before))
+        is_new = existing is None or existing.role is SchedulingRole.NONE or anew is not None
+        old = None if is_new else read_object(await self._text(collection, before))
         new = None if content is None else read_object(content.text)
         directory = await directory_of(self.storage, addresses(old, new) | {address_of(owner)})
         if source is not None and (old is None or new is None or not same_organizer(old, new, directory)):

@@ -166,7 +166,7 @@ class Sending:
         self._owner = owner_of(found)
         named = change.old if change.new is None else change.new
         self._uid = "" if named is None else named.uid
-        self._meeting = meeting_of(_organizer(change, plan), self._uid)
+        self._meeting = meeting_of(organizer_of(change, plan), self._uid)
         self._failed: dict[str, str] = {}
         """SCHEDULE-STATUS of recipients whose homes refused a write, by their key."""
         self._busy: set[str] = set()
@@ -230,7 +230,7 @@ class Sending:
         if self._source is None:
             demand_not_held(self._found, self._content, mailbox)
         await demand_sending(self._storage, self._actor, self._found, self._plan.messages)
-        remembered, resets = self._remembered(mailbox)
+        remembered, resets = remembered_after(self._change, self._plan, self._uid, mailbox)
         known = None if mailbox is None else mailbox.addresses
         made = _Set((), remembered)
         delivered: dict[str, Delivered] = {}
@@ -314,23 +314,6 @@ class Sending:
         as_sent = content.text == self._content.text
         return writes, Put(existing is None, content.etag, as_sent, nothing, content.schedule_tag)
 
-    def _remembered(self, mailbox: Mailbox | None) -> tuple[tuple[Remember, ...], tuple[Reset, ...]]:
-        """What the owner's home knows afterwards, if it is to be stored; and when attendees were asked anew."""
-        if mailbox is None:
-            return (), ()
-        known, old = memory.read(mailbox.state), self._change.old
-        if self._plan.role is SchedulingRole.ATTENDEE:
-            before = memory_of(old) if known.memory is None else known.memory
-            after = after_change(before, old, self._plan, self._change.owner, self._change.directory)
-            known = memory.Known(after, known.rows)
-        elif self._change.old is None or self._plan.object is None:
-            known = memory.Known(rows=with_resets(Rows(), self._plan.resets))  # answers to another meeting
-        else:
-            known = memory.Known(known.memory, with_resets(known.rows, self._plan.resets))
-        state = memory.write(known, self._plan.object)
-        changed = Remember(mailbox.home.id, self._uid, state, mailbox.version)
-        return () if state == mailbox.state else (changed,), known.rows.resets
-
     async def _with_follow_ups(
         self, made: _Set, delivered: Mapping[str, Delivered], mailboxes: Mapping[int, Mailbox]
     ) -> _Set:
@@ -401,7 +384,26 @@ async def demand_sending(storage: Storage, actor: Actor, found: Found, messages:
     outbox.require(*needed)
 
 
-def _organizer(change: Change, plan: Plan) -> CalendarUser:
+def remembered_after(
+    change: Change, plan: Plan, uid: str, mailbox: Mailbox | None
+) -> tuple[tuple[Remember, ...], tuple[Reset, ...]]:
+    """What the owner's home knows after a change, if it is to be stored; and when attendees were asked anew."""
+    if mailbox is None:
+        return (), ()
+    known, old = memory.read(mailbox.state), change.old
+    if plan.role is SchedulingRole.ATTENDEE:
+        before = memory_of(old) if known.memory is None else known.memory
+        known = memory.Known(after_change(before, old, plan, change.owner, change.directory), known.rows)
+    elif old is None or plan.object is None:
+        known = memory.Known(rows=with_resets(Rows(), plan.resets))  # answers to another meeting
+    else:
+        known = memory.Known(known.memory, with_resets(known.rows, plan.resets))
+    state = memory.write(known, plan.object)
+    changed = Remember(mailbox.home.id, uid, state, mailbox.version)
+    return () if state == mailbox.state else (changed,), known.rows.resets
+
+
+def organizer_of(change: Change, plan: Plan) -> CalendarUser:
     """The organizer of a meeting that its owner changes."""
     if plan.role is SchedulingRole.ATTENDEE:
         for each in (change.old, change.new):

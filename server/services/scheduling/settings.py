@@ -30,3 +30,11 @@ class SchedulingSettings(Part):
     max_refreshed: int = option(
         200, "Attendees up to which answers change the copies of others at all.", ge=0, le=100_000
     )
+    removal_delay: float = option(
+        600.0,
+        "How long after the deletion of a calendar a job cancels and declines its meetings. A calendar that is "
+        "restored before sends nothing.",
+        unit="seconds",
+        ge=0,
+        le=30 * 86400,
+    )

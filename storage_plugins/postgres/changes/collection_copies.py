@@ -13,10 +13,12 @@ from typing import Any
 
 from server.domain.changes import Cause, ChangeSet, CopyMembers, CopyUnderWay, ObjectState, Unchanged, WriteLimits
 from server.domain.errors import NotFound, QuotaExceeded, TooManyCollections, WriteConflict
+from server.domain.jobs import Job
 from server.domain.objects import Collection, Home, Target
 from storage_plugins.postgres.changes.members import COPY_LEASE, MemberWrites
-from storage_plugins.postgres.changes.writing import binding, by, call, record, recorded, require_unchanged
+from storage_plugins.postgres.changes.writing import binding, by, call, record, require_unchanged
 from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.jobs import enqueue
 
 SET_MEMBERS = 300
 SET_BYTES = 8 * 1024 * 1024
@@ -62,7 +64,8 @@ _FIND = """
     from collection_copy c where c.home_id = $1 and c.collection_id = $2
 """
 _UNDER_WAY = """
-    select p.uid, h.kind, c.source_name, c.principal_id, c.origin, c.request_id, c.acting_for, coalesce(c.trace, '')
+    select p.uid, h.kind, c.source_name, case when c.replaced_home_id = c.home_id then c.replaced_id end,
+           c.principal_id, c.origin, c.request_id, c.acting_for, coalesce(c.trace, '')
     from collection_copy c join home h on h.id = c.home_id join principal p on p.id = h.principal_id
     where c.home_id = $1 and c.collection_id = $2
 """
@@ -120,16 +123,20 @@ class CopyWrites(MemberWrites):
         *,
         with_members: bool,
         unchanged: Sequence[Unchanged] = (),
+        jobs: Sequence[Job] = (),
     ) -> int:
-        """Copy a collection under another name of its home; `replaced` is deleted when the copy appears."""
+        """Copy a collection under another name of its home; `replaced` is deleted, with `jobs`, when the copy
+        appears."""
         found = _Next((), False, (), 0, True)
         if with_members:
             found = await self._next(collection.home_id, collection.id, 0, _NEWEST)
         target = (name, replaced, limits, cause, unchanged)
         if found.whole:
-            revision = await self._copy_at_once(home, collection, found, *target)
+            revision = await self._copy_at_once(home, collection, found, *target, jobs)
         else:
-            revision = await self._go_on(await self._begin(home, collection, *target), limits)
+            revision = await self._go_on(await self._begin(home, collection, *target), limits, jobs)
+        if jobs:
+            self.announce_jobs()
         if replaced is not None:
             self._changed(home.id, replaced.id, revision)
         return self._changed(home.id, None, revision)
@@ -139,14 +146,16 @@ class CopyWrites(MemberWrites):
         row = await self.database.fetchrow(_UNDER_WAY, home_id, collection_id)
         if row is None:
             return None
-        uid, kind, name, *cause = row
-        return CopyUnderWay(Target(uid, "uid", kind, name), Cause(*cause))
+        uid, kind, name, replaced, *cause = row
+        return CopyUnderWay(Target(uid, "uid", kind, name), Cause(*cause), replaced)
 
     async def give_up_copy(self, home_id: int, collection_id: int) -> None:
         """See `Changes`."""
         await _drop(self.database, home_id, collection_id)
 
-    async def resume_copy(self, home_id: int, collection_id: int, limits: WriteLimits) -> None:
+    async def resume_copy(
+        self, home_id: int, collection_id: int, limits: WriteLimits, jobs: Sequence[Job] = ()
+    ) -> None:
         """Continue an interrupted copy. A copy that is not possible is removed."""
         copy = await self._find(home_id, collection_id)
         if copy is None:
@@ -155,10 +164,12 @@ class CopyWrites(MemberWrites):
             await _drop(self.database, copy.home_id, copy.collection_id)
             return
         try:
-            revision = await self._go_on(copy, limits)
+            revision = await self._go_on(copy, limits, jobs)
         except (NotFound, QuotaExceeded, TooManyCollections, WriteConflict):
             return
         self._changed(home_id, None, revision)
+        if jobs:
+            self.announce_jobs()
 
     # -- at once ------------------------------------------------------------------------------------------------------
 
@@ -172,6 +183,7 @@ class CopyWrites(MemberWrites):
         limits: WriteLimits,
         cause: Cause,
         unchanged: Sequence[Unchanged],
+        jobs: Sequence[Job],
     ) -> int:
         """One transaction; the home is locked after the occurrences have been copied."""
         members = [member for _, member in sorted(zip(found.names, found.members, strict=True))]
@@ -194,6 +206,8 @@ class CopyWrites(MemberWrites):
                 limits.max_collections,
                 *by(cause),
             )
+            for job in jobs:
+                await enqueue(connection, job)
         return revision
 
     # -- set by set ---------------------------------------------------------------------------------------------------
@@ -229,7 +243,7 @@ class CopyWrites(MemberWrites):
             raise WriteConflict
         return copy
 
-    async def _go_on(self, copy: _Copy, limits: WriteLimits) -> int:
+    async def _go_on(self, copy: _Copy, limits: WriteLimits, jobs: Sequence[Job]) -> int:
         """Copy the remaining members and bind the copy. Returns its revision. A copy that is not possible is removed.
 
         Raises `NotFound`, `QuotaExceeded`, `TooManyCollections`, `WriteConflict`.
@@ -238,7 +252,7 @@ class CopyWrites(MemberWrites):
             revision = None
             while revision is None:
                 copy = await self._copy_rest(copy, limits)
-                revision = await self._finish(copy, limits)
+                revision = await self._finish(copy, limits, jobs)
         except (NotFound, QuotaExceeded, TooManyCollections, WriteConflict):
             # Another process may have made it.
             shown: int | None = await self.database.fetchval(_SHOWN, copy.home_id, copy.collection_id)
@@ -268,11 +282,14 @@ class CopyWrites(MemberWrites):
                 copy, conflicts = replace(copy, copied=found.position), 0
         return copy
 
-    async def _finish(self, copy: _Copy, limits: WriteLimits) -> int | None:
+    async def _finish(self, copy: _Copy, limits: WriteLimits, jobs: Sequence[Job]) -> int | None:
         """Bind a copy. Returns its revision, or None if the source has changed."""
         arguments = copy.home_id, copy.collection_id, limits.max_collections
-        sql, values = recorded(_FINISH, arguments, copy.cause)
-        found: int | None = await self.database.fetchval(sql, *values)
+        async with self.database.transaction() as connection:
+            await record(connection, copy.cause)
+            found: int | None = await connection.fetchval(_FINISH, *arguments)
+            for job in jobs if found is not None else ():
+                await enqueue(connection, job)
         return found
 
     async def _next(self, home_id: int, collection_id: int, after: int, begun: int) -> _Next:

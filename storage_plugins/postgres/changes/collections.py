@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.domain.changes import Cause, PropertyChanges, Unchanged, WriteLimits
+from server.domain.jobs import Job
 from server.domain.objects import PERSONAL_PROPERTIES, Collection, Home, NewCollection
 from storage_plugins.postgres.changes.writing import (
     Writing,
@@ -112,8 +113,9 @@ class CollectionWrites(Writing):
         *,
         replacement: NewCollection | None = None,
         unchanged: Sequence[Unchanged] = (),
+        jobs: Sequence[Job] = (),
     ) -> int:
-        """Unbind a collection, with `replacement` in the same transaction. Returns the last revision.
+        """Unbind a collection, with `replacement` and `jobs` in the same transaction. Returns the last revision.
 
         Raises `WriteConflict`, also if an address-book home would have no address book.
         """
@@ -125,6 +127,7 @@ class CollectionWrites(Writing):
             cause=cause,
             unchanged=unchanged,
             homes=(home.id,),
+            jobs=jobs,
         )
         return self._changed(home.id, collection.id, row[0])
 
@@ -137,8 +140,9 @@ class CollectionWrites(Writing):
         cause: Cause,
         *,
         unchanged: Sequence[Unchanged] = (),
+        jobs: Sequence[Job] = (),
     ) -> int:
-        """Give a collection another name in its home; `replaced` is deleted in the same transaction."""
+        """Give a collection another name in its home; `replaced` is deleted, with `jobs`, in the same transaction."""
         row = await self._write(
             _MOVE_COLLECTION,
             *binding(home, collection),
@@ -148,6 +152,7 @@ class CollectionWrites(Writing):
             cause=cause,
             unchanged=unchanged,
             homes=(home.id,),
+            jobs=jobs,
         )
         if replaced is not None:
             self._changed(home.id, replaced.id, row[0])

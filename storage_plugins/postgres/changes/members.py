@@ -54,6 +54,7 @@ _RELEASE_BOOKED = """
     join object o on o.home_id = w.home_id and o.collection_id = w.collection_id and o.name = w.name
     where o.deleted_revision is null and o.reserved
 """
+_RELEASE_ROLES = "select koyomi_release_roles_1($1, $2)"
 _RELEASE_UIDS = "select koyomi_release_uids_1($1, $2)"
 
 
@@ -217,9 +218,14 @@ class MemberWrites(Writing):
                 raise _of(objects[changed - 1][3], WriteConflict())
             homes = [*_homes(changes.writes), *(each.home_id for each in changes.remembered)]
             homes += [each.home_id for each in changes.dispatches if each.id is None]
+            homes += [each.home_id for each in changes.released]
             await require_unchanged(connection, states, homes)
             if changes.remembered:
                 await _remember(connection, changes.remembered)
+            if changes.released:
+                places = [each.home_id for each in changes.released], [each.state.id for each in changes.released]
+                if await connection.fetchval(_RELEASE_ROLES, *places) != len(changes.released):
+                    raise WriteConflict  # the collection was restored
             yield connection
             await dispatches.store(connection, changes.dispatches)
             # Last, since a waiting job that takes another in stays locked until the end of the transaction.
@@ -304,7 +310,7 @@ def _order(step: _Step) -> int:
 
 def _rests_on_nothing_else(changes: ChangeSet) -> bool:
     """Whether a set compares no states other than those of its writes: then it may be one statement."""
-    return not (changes.unchanged or changes.remembered or changes.dispatches or changes.jobs)
+    return not (changes.unchanged or changes.remembered or changes.dispatches or changes.jobs or changes.released)
 
 
 def _is_simple(write: Write) -> bool:
@@ -368,6 +374,8 @@ def _objects(changes: ChangeSet) -> list[tuple[int, int, int, int | None]]:
     for read in changes.unchanged:
         if isinstance(read, UnchangedObject):
             found[read.state.id, read.home_id] = read.state.revision, None
+    for each in changes.released:
+        found[each.state.id, each.home_id] = each.state.revision, None
     for index, content in _stored(changes.writes):
         found[content.state.id, content.collection.home_id] = content.state.revision, index
     for index, write in enumerate(changes.writes):

@@ -10,8 +10,10 @@ import asyncpg
 from server.domain.changes import Cause, ObjectState, Unchanged
 from server.domain.errors import NotFound, WriteConflict
 from server.domain.events import JOBS, Change
+from server.domain.jobs import Job
 from server.domain.objects import Collection, Home, NewCollection
 from storage_plugins.postgres.database import Connection, Database
+from storage_plugins.postgres.jobs import enqueue
 from storage_plugins.postgres.notifier import Notifier
 from storage_plugins.postgres.upkeep.statistics import Statistics
 
@@ -66,8 +68,12 @@ class Writing:
         cause: Cause,
         unchanged: Sequence[Unchanged] = (),
         homes: Sequence[int] = (),
+        jobs: Sequence[Job] = (),
     ) -> asyncpg.Record:
-        return await write(self.database, sql, arguments, cause, unchanged, homes)
+        row = await write(self.database, sql, arguments, cause, unchanged, homes, jobs)
+        if jobs:
+            self.announce_jobs()
+        return row
 
     def _changed(self, home_id: int, collection_id: int | None, revision: Any) -> int:
         """Notify other workers of a commit. Returns the revision."""
@@ -89,14 +95,16 @@ async def write(
     cause: Cause,
     unchanged: Sequence[Unchanged] = (),
     homes: Sequence[int] = (),
+    jobs: Sequence[Job] = (),
 ) -> asyncpg.Record:
-    """Call a function of the database as one transaction. `homes` are the ids of those that it locks.
+    """Call a function of the database as one transaction, and store jobs in it. `homes` are the ids of those that it
+    locks.
 
     The arguments hold what `by` gives of the cause.
 
     Raises `WriteConflict` if one of the states in `unchanged` has changed, and what the function raises.
     """
-    if not unchanged:
+    if not (unchanged or jobs):
         sql, arguments = recorded(sql, arguments, cause)
         row = await database.fetchrow(sql, *arguments)
     else:
@@ -104,6 +112,8 @@ async def write(
             await record(connection, cause)
             await require_unchanged(connection, unchanged, homes)
             row = await connection.fetchrow(sql, *arguments)
+            for job in jobs:
+                await enqueue(connection, job)
     if row is None:
         raise NotFound
     return row

@@ -41,6 +41,20 @@ create or replace function koyomi_release_uids_1(p_home_ids bigint[], p_uids tex
     select count(*) from released
 $$;
 
+-- Members of deleted collections whose removal is sent lose their roles. Returns how many of them did. The caller holds
+-- the members and their homes.
+create or replace function koyomi_release_roles_1(p_home_ids bigint[], p_ids bigint[]) returns bigint
+language sql as $$
+    with released as (
+        update object o set scheduling = 0, schedule_tag = null
+        from unnest(p_home_ids, p_ids) as r (home_id, id), collection c
+        where o.home_id = r.home_id and o.id = r.id and o.scheduling in (1, 2) and o.deleted_revision is null
+          and c.home_id = o.home_id and c.id = o.collection_id and c.deleted_at is not null
+        returning 1
+    )
+    select count(*) from released
+$$;
+
 -- The role that an object gets that is derived again: none where another object of its home has the UID, unless that one
 -- gives way. With p_anew the rule for duplicates decides: the one in the default calendar, else the newest. The caller
 -- holds the object.

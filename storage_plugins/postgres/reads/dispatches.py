@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.storage.scheduling import Dispatch
+from server.domain.changes import ObjectState
+from server.storage.scheduling import Dispatch, RemovedMeeting
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
 
 DISPATCHES = f"""
@@ -33,7 +34,29 @@ SCHEDULED_UID = """
 """Arguments: the home, the object."""
 
 
+REMOVED_MEETINGS = f"""
+    select o.name, o.id, o.revision, o.text, {PRINCIPAL}
+    from collection c
+    join home h on h.id = c.home_id
+    join principal p on p.id = h.principal_id and p.deleted_at is null
+    join object o
+        on o.home_id = $1 and o.collection_id = $2 and o.deleted_revision is null and o.scheduling in (1, 2)
+    where c.home_id = $1 and c.id = $2 and case when c.deleted_at is null then false else true end and o.name > $3
+    order by o.name limit $4
+"""  # noqa: S608
+"""Arguments: the home, the calendar, the name after which the page starts, at most how many.
+
+The planner would take the index of all deleted collections for a plain condition on the time of the deletion.
+"""
+
+
 def dispatch(row: Any) -> Dispatch:
     """A row of `WAITING` or `FAILING`."""
     home_id, id_, uid, meeting, version, state, created_at = row[:7]
     return Dispatch(home_id, id_, principal(row[7:]), uid, meeting, version, state, created_at)
+
+
+def removed_meeting(home_id: int, row: Any) -> RemovedMeeting:
+    """A row of `REMOVED_MEETINGS`."""
+    name, id_, revision, text = row[:4]
+    return RemovedMeeting(home_id, principal(row[4:]), name, ObjectState(id_, revision), text)

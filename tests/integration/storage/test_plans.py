@@ -50,6 +50,7 @@ STATEMENTS = {
     "failing dispatches": (dispatches.FAILING, 2),
     "inbox grants": (dispatches.INBOX_GRANTS, 3),
     "scheduled uid": (dispatches.SCHEDULED_UID, 2),
+    "removed meetings": (dispatches.REMOVED_MEETINGS, 4),
     "oldest members": (OLDEST_MEMBERS, 3),
     "outdated": (rederivation._OUTDATED, 2),
     "ringing": (alarm_reads.RINGING, 4),

@@ -25,6 +25,7 @@ APPLY = {
     "koyomi_put_object_4",
     "koyomi_book_1",
     "koyomi_release_1",
+    "koyomi_release_roles_1",
     "koyomi_release_uids_1",
     "koyomi_set_object_properties_2",
     "koyomi_store_occurrences_1",

@@ -135,6 +135,15 @@ async def test_a_restored_calendar_sends_only_if_that_is_asked_for(world: World)
     assert await invite_again(*asked) == (0, 0)
 
 
+async def test_a_plain_meeting_that_an_app_writes_is_sent_as_a_new_one(world: World) -> None:
+    """RFC 6638 §3.2.3.1: what was no scheduling object before is created, not modified."""
+    await world.put("anna", "anna/calendar/m.ics", meeting(BEN))
+    await world.objects.make_plain(INSTALLATION, await world.find("cli", "anna/calendar/m.ics", text=True))
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    assert await role(world, "anna/calendar/m.ics") is SchedulingRole.ORGANIZER
+    assert await items(world, "ben") == ["REQUEST"]
+
+
 async def test_an_import_sends_only_if_that_is_asked_for(world: World, tmp_path: Path) -> None:
     text = meeting(ANNA, uid="own").replace(f"ORGANIZER:{ANNA}", f"ORGANIZER:{BEN}")
     text = text.replace(f"ATTENDEE:{ANNA}", f"ATTENDEE;PARTSTAT=TENTATIVE:{ANNA}")

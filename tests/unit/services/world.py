@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from server.domain.actors import Actor
+from server.domain.changes import Cause
 from server.domain.grants import ShareRights
 from server.domain.limits import Limits
 from server.domain.objects import Object, Target
@@ -25,6 +26,7 @@ from server.services.reading import Reading
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.implicit import Scheduling, Sent
 from server.services.scheduling.queued import QueuedDeliveries
+from server.services.scheduling.removals import REMOVALS, Removals
 from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.splitting import Splitting
 from server.services.sharing import Sharing
@@ -73,7 +75,8 @@ class World:
         self.splitting = Splitting(self.storage, self.objects, self.limits, lambda: NOW)
         self.scheduling = Scheduling(self.storage, self.objects, self.limits, scheduling, lambda: NOW)
         self.queued = QueuedDeliveries(self.storage, self.objects, self.limits, scheduling, lambda: NOW)
-        self.collections = Collections(self.storage, self.limits)
+        self.removals = Removals(self.storage, self.limits, lambda: NOW)
+        self.collections = Collections(self.storage, self.limits, scheduling)
         self.reading = Reading(self.storage, 1000)
         self.sharing = Sharing(self.storage, self.directory, self.access)
         self.granting = Granting(self.access)
@@ -123,7 +126,11 @@ class World:
         while due := [each for each in jobs if retries or each.kind != REDELIVERIES]:
             job, retries = due[0], retries and due[0].kind != REDELIVERIES
             jobs.remove(job)
-            if job.kind == REFRESHES:
+            if job.kind == REMOVALS:
+                ids = job.payload
+                cause = Cause(ids["principal"] or None, "jobs", acting_for=ids["acting_for"] or None)
+                await self.removals.send(ids["home"], ids["collection"], cause)
+            elif job.kind == REFRESHES:
                 await self.queued.refresh(job.payload["home"], job.payload["object"])
             else:
                 deliver = self.queued.deliver if job.kind == DELIVERIES else self.queued.redeliver

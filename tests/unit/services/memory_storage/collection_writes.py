@@ -9,6 +9,7 @@ from datetime import datetime
 from server.domain.changes import Cause, CopyUnderWay, PropertyChanges, Unchanged, WriteLimits
 from server.domain.contents import ObjectContent
 from server.domain.errors import AlreadyExists, NotFound, QuotaExceeded, TooManyCollections, WriteConflict
+from server.domain.jobs import Job
 from server.domain.objects import PERSONAL_PROPERTIES, Collection, Home, NewCollection
 from server.domain.occurrences import Busy, Materialised
 from server.domain.scheduling import SchedulingRole
@@ -152,6 +153,7 @@ class CollectionWrites:
         *,
         replacement: NewCollection | None = None,
         unchanged: Sequence[Unchanged] = (),
+        jobs: Sequence[Job] = (),
     ) -> int:
         tables = self.tables
         async with tables.transaction():
@@ -164,6 +166,7 @@ class CollectionWrites:
                 self._tell("collection-created", home.id, binding.collection_id)
             elif home.kind == "addressbook" and collection.home_id == home.id and not tables.live_bindings(home.id):
                 raise WriteConflict
+            tables.jobs += jobs
             return revision
 
     async def move_collection(
@@ -175,6 +178,7 @@ class CollectionWrites:
         cause: Cause,
         *,
         unchanged: Sequence[Unchanged] = (),
+        jobs: Sequence[Job] = (),
     ) -> int:
         tables = self.tables
         async with tables.transaction():
@@ -200,6 +204,7 @@ class CollectionWrites:
                 binding.incarnation + 1,
             )
             self._tell("collection-moved", home.id, collection.id)
+            tables.jobs += jobs
             return revision
 
     async def copy_collection(
@@ -213,6 +218,7 @@ class CollectionWrites:
         *,
         with_members: bool,
         unchanged: Sequence[Unchanged] = (),
+        jobs: Sequence[Job] = (),
     ) -> int:
         tables = self.tables
         own = tables.quota(tables.homes[home.id])
@@ -246,6 +252,7 @@ class CollectionWrites:
                     raise QuotaExceeded
             require_space(tables, home.id, before, limits.quota_bytes)
             self._tell("collection-copied", home.id, binding.collection_id)
+            tables.jobs += jobs
             return revision
 
     async def copy_under_way(self, home_id: int, collection_id: int) -> CopyUnderWay | None:
@@ -255,7 +262,9 @@ class CollectionWrites:
     async def give_up_copy(self, home_id: int, collection_id: int) -> None:
         """None is left."""
 
-    async def resume_copy(self, home_id: int, collection_id: int, limits: WriteLimits) -> None:
+    async def resume_copy(
+        self, home_id: int, collection_id: int, limits: WriteLimits, jobs: Sequence[Job] = ()
+    ) -> None:
         """None is left."""
 
     # -- bindings -----------------------------------------------------------------------------------------------------

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from server.domain.changes import ChangeSet
+from server.domain.changes import ChangeSet, ObjectState
 from server.domain.errors import WriteConflict
 from server.domain.grants import Grants
 from server.domain.objects import Collection
-from server.storage.scheduling import Dispatch
+from server.storage.scheduling import Dispatch, RemovedMeeting
 from tests.unit.services.memory_storage import seen
-from tests.unit.services.memory_storage.tables import Tables
+from tests.unit.services.memory_storage.tables import Tables, without_role
 
 
 class DispatchReads:
@@ -43,6 +43,20 @@ class DispatchReads:
             return None
         return self.tables.homes[home_id].principal_id, row.content.uid
 
+    async def removed_meetings(
+        self, home_id: int, collection_id: int, *, after: str, limit: int
+    ) -> Sequence[RemovedMeeting]:
+        tables = self.tables
+        if tables.live_collection(collection_id) is not None or collection_id not in tables.collections:
+            return []
+        owner = seen.principal(tables.principals[tables.homes[home_id].principal_id])
+        rows = sorted(tables.members(collection_id), key=lambda row: row.name)
+        return [
+            RemovedMeeting(home_id, owner, row.name, ObjectState(row.id, row.revision), row.content.text)
+            for row in rows
+            if row.is_scheduling_object and row.name > after
+        ][:limit]
+
 
 class DispatchWrites:
     """What a change set leaves to jobs."""
@@ -61,6 +75,12 @@ class DispatchWrites:
             if stored.version != each.version:
                 raise WriteConflict
             tables.dispatches[each.id] = replace(each, version=each.version + 1), created_at
+        for released in changes.released:
+            row = tables.objects[released.state.id]
+            if tables.live_collection(row.collection_id) is not None or not row.is_scheduling_object:
+                raise WriteConflict
+            content = replace(without_role(row.content), schedule_tag=None)
+            tables.objects[row.id] = replace(row, content=content)
         for job in changes.jobs:
             waits = [each for each in tables.jobs if (each.kind, each.queueing_key) == (job.kind, job.queueing_key)]
             if job.queueing_key is None or not waits:

@@ -72,7 +72,7 @@ class MemberSets(SingleWrites, Bookings, DispatchWrites):
                 return tuple(done[index] for index in range(len(writes)))
             steps = [index for index in plain if index not in moves.values()]
             steps.sort(key=lambda index: 0 if isinstance(writes[index], Delete) else 2 - (index in moves))
-            if len(steps) > 1 or len(plain) < len(writes) or changes.unchanged or changes.remembered:
+            if len(steps) != 1 or len(plain) < len(writes) or changes.unchanged or changes.remembered:
                 self._hold(changes)
             written: dict[int, Written] = {}
             moved: dict[ObjectState, ObjectState] = {}
@@ -103,6 +103,8 @@ class MemberSets(SingleWrites, Bookings, DispatchWrites):
         for index, write in enumerate(changes.writes):
             if write.expected is not None:
                 states[write.expected.id] = write.expected, index
+        for released in changes.released:
+            states[released.state.id] = released.state, None
         for id_ in sorted(states):
             state, concerned = states[id_]
             row = self.tables.objects.get(id_)

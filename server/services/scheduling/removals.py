@@ -1,0 +1,130 @@
+"""What the deletion of a calendar sends (RFC 6638 §3.2.3.2): its meetings are cancelled or declined, by a job.
+
+The job begins after a while, so that a calendar that is restored before sends nothing. Each meeting is one change set,
+which stores the messages for other jobs to deliver and takes the role of the object away. So the job can be interrupted
+anywhere, and stops where the calendar is restored meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import structlog
+
+from server.auth import policy
+from server.domain.actors import Actor
+from server.domain.changes import Cause, ChangeSet, Released
+from server.domain.errors import AccessDenied, InvalidData, SchedulingRefused, SignInRequired
+from server.domain.jobs import Job
+from server.domain.limits import Limits
+from server.domain.objects import Collection, Target
+from server.domain.principals import Principal
+from server.domain.privileges import Privilege
+from server.itip.calendar_users import addresses
+from server.itip.change import Change
+from server.itip.planning import plan_change
+from server.itip.scheduling_object import read_object
+from server.process.computing import computed
+from server.services.changing import change
+from server.services.lookup import Lookup
+from server.services.objects import LARGE, write_limits
+from server.services.scheduling.calendar_users import directory_of
+from server.services.scheduling.delivery import by_recipient
+from server.services.scheduling.dispatches import jobs_of, meeting_of, new_dispatch, sending_of
+from server.services.scheduling.sending import address_of, organizer_of, remembered_after
+from server.storage import Storage
+from server.storage.scheduling import RemovedMeeting
+
+REMOVALS = "removals"
+"""Kind of the jobs that cancel and decline the meetings of deleted calendars."""
+
+log = structlog.get_logger()
+
+
+def removal_jobs(home_id: int, collection: Collection | None, cause: Cause, delay: timedelta) -> tuple[Job, ...]:
+    """The job for a calendar that a change deletes; none for what has no meetings of its home's owner."""
+    if collection is None or collection.kind != "calendar" or collection.home_id != home_id:
+        return ()
+    return (removal_job(home_id, collection.id, cause, delay),) if collection.member_count else ()
+
+
+def removal_job(home_id: int, collection_id: int, cause: Cause, delay: timedelta) -> Job:
+    """The job for a deleted calendar."""
+    key = f"removal {collection_id}"
+    payload = {"home": home_id, "collection": collection_id, "principal": cause.principal_id or 0}
+    return Job(REMOVALS, payload | {"acting_for": cause.acting_for or 0}, key, key, delay=delay)
+
+
+class Removals:
+    """The handler of these jobs."""
+
+    def __init__(
+        self, storage: Storage, limits: Limits, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._storage, self._limits, self._now = storage, write_limits(limits), now
+        self._lookup = Lookup(storage)
+
+    async def send(self, home_id: int, collection_id: int, cause: Cause) -> int:
+        """Send what follows of a deleted calendar, in the name of its owner. Returns the number of meetings.
+
+        Nothing is sent if the person who deleted it may not send in the owner's name, and no more once it is restored.
+        """
+        count, name = 0, ""
+        while True:
+            read = partial(self._storage.removed_meetings, home_id, collection_id, after=name, limit=1)
+            found = await read()
+            if not found or not await self._may_send(found[0].owner, cause):
+                return count
+            name = found[0].name
+            try:
+                count += await change(read, partial(self._remove, cause))
+            except (InvalidData, SchedulingRefused) as error:
+                log.warning("meeting_not_removed", home=home_id, object=found[0].state.id, error=type(error).__name__)
+
+    async def _may_send(self, owner: Principal, cause: Cause) -> bool:
+        if cause.principal_id in (None, owner.id):
+            return True
+        target = Target(owner.uid, "uid", "calendar", "outbox")
+        known = await self._lookup.resolve(cause.principal_id or 0, target, text=False)
+        if known.viewer is None:
+            return False
+        actor = Actor(known.viewer, cause.origin, cause.request_id, cause.acting_for, cause.trace)
+        try:
+            outbox = await self._lookup.find(actor, target, Privilege.SCHEDULE_SEND_INVITE, known=known)
+            if not policy.may_send(outbox.viewer, owner, outbox.grants):
+                outbox.require(Privilege.SCHEDULE_SEND_INVITE, Privilege.SCHEDULE_SEND_REPLY)
+        except (AccessDenied, SignInRequired):
+            log.info("removal_not_sent", owner=owner.id, principal=cause.principal_id)
+            return False
+        return True
+
+    async def _remove(self, cause: Cause, found: Sequence[RemovedMeeting]) -> int:
+        """Store what the removal of one meeting sends; returns the number of meetings."""
+        if not found:
+            return 0
+        meeting = found[0]
+        old, owner, now = read_object(meeting.text), meeting.owner, self._now()
+        directory = await directory_of(self._storage, addresses(old) | {address_of(owner)})
+        made = Change(old, None, directory.user(address_of(owner)), directory, now)
+        plan = await computed(plan_change, made) if len(meeting.text) >= LARGE else plan_change(made)
+        number = meeting_of(organizer_of(made, plan), old.uid)
+        mailboxes = await self._storage.mailboxes(owner.id, [owner.id], old.uid, number)
+        remembered, resets = remembered_after(made, plan, old.uid, mailboxes[0] if mailboxes else None)
+        here = {key: sent for key, sent in by_recipient(plan.messages).items() if sent[0].recipient.is_here}
+        sending = sending_of(here, resets, cause, now, {}, is_new=False)
+        dispatches = (new_dispatch(meeting.home_id, old.uid, number, sending),) if here else ()
+        released = (Released(meeting.home_id, meeting.state),)
+        await self._storage.apply(
+            ChangeSet(
+                (),
+                self._limits,
+                cause,
+                remembered=remembered,
+                dispatches=dispatches,
+                jobs=jobs_of(dispatches),
+                released=released,
+            )
+        )
+        return 1
