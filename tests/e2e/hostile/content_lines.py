@@ -48,6 +48,21 @@ TEXTS = (
     "101", "99999999999999999999", "12.3;400", "0;0;0", "SGVsbG8=", "!!!!", "BEGIN:VEVENT", "/etc/passwd",
     "{victim_calendar}",
 )  # fmt: skip
+ADDRESSES = (
+    *(f"/principals/users/attacker{number}/" for number in range(8)), "{principal}", "mailto:a@example.com",
+    "MAILTO:A@example.com?x=1", "mailto:", "", " ", "%00", "mailto:%00@x", "mailto:%ff%zz@x", "urn:uuid:", "urn:x-uid:",
+    "urn:x-uid:" + "a" * 5000, "/principals/", "/principals/users/", "/principals/__uids__/%2e%2e/", "http://[/",
+    "mailto:" + "a," * 500, "tel:1", "𝒳@x", "mailto:ü@ü", "/principals/users/%00/", "a@b@c", "mailto:<a@b>",
+)  # fmt: skip
+SCHEDULING = (
+    "PARTSTAT=ACCEPTED", "PARTSTAT=", "PARTSTAT=X", "PARTSTAT=ACCEPTED,DECLINED", "RSVP=TRUE", "ROLE=CHAIR",
+    "CUTYPE=GROUP",
+    "SCHEDULE-AGENT=SERVER", "SCHEDULE-AGENT=CLIENT", "SCHEDULE-AGENT=none", "SCHEDULE-AGENT=", "SCHEDULE-AGENT=X",
+    "SCHEDULE-FORCE-SEND=REQUEST", "SCHEDULE-FORCE-SEND=REPLY", "SCHEDULE-FORCE-SEND=X", "SCHEDULE-STATUS=1.2",
+    'SCHEDULE-STATUS="1.2,x"', 'DELEGATED-TO="/principals/users/attacker1/"', 'DELEGATED-FROM="{principal}"',
+    'DELEGATED-TO="' + '","'.join(["mailto:a@b"] * 300) + '"', 'MEMBER="{principal}"', 'SENT-BY="mailto:%00@x"',
+    "EMAIL=%00", "CN=^n^'", 'CN="a;b:c"', "X-CALENDARSERVER-DTSTAMP=x", "X-A=1;X-A=2",
+)  # fmt: skip
 OFFSETS = ("+0000", "-0000", "+2400", "-9999", "+01", "+010203", "0100", "+0100Z", "+9959", "", "-1200", "+1400")
 PROPERTIES = [
     "DTSTART",
@@ -302,6 +317,24 @@ def many_instances(lines: list[bytes], chance: Random) -> None:
     lines[at:at] = what
 
 
+def meeting(lines: list[bytes], chance: Random) -> None:
+    """A meeting of the sender or somebody else, with people here, elsewhere and nowhere."""
+    if chance.random() < 0.8:
+        lines[:] = [line for line in lines if not line.startswith((b"ORGANIZER", b"ATTENDEE"))]
+    organizer = chance.choice(("{principal}", "{principal}", "{principal}", *ADDRESSES))
+    for at in [n for n, line in enumerate(lines) if line in (b"BEGIN:VEVENT", b"BEGIN:VTODO")][::-1]:
+        if chance.random() < 0.1:
+            organizer = chance.choice(ADDRESSES)
+        count = chance.choice((0, 1, 2, 8, 8, 60))
+        people = [f"ATTENDEE{_scheduling(chance)}:{chance.choice(ADDRESSES)}" for _ in range(count)]
+        lines[at + 1 : at + 1] = [line.encode() for line in (f"ORGANIZER{_scheduling(chance)}:{organizer}", *people)]
+
+
+def _scheduling(chance: Random) -> str:
+    """Parameters of people."""
+    return "".join(f";{chance.choice(SCHEDULING)}" for _ in range(chance.choice((0, 0, 1, 1, 2, 5, 40))))
+
+
 def zone(lines: list[bytes], chance: Random) -> None:
     """A zone of its own, with rules that may make no sense."""
     names = ("Europe/Berlin", "Custom", "W. Europe Standard Time", "", "Ä", "x" * 2000, "UTC", "America/New_York\t")
@@ -322,7 +355,7 @@ LINES: dict[str, LineMutation] = {
     for each in (
         drop_line, repeat_line, swap_lines, add_property, other_value, other_name, parameter, no_colon, nest,
         other_component,
-        repeat_component, many_instances, zone,
+        repeat_component, many_instances, meeting, zone,
     )
 }  # fmt: skip
 
