@@ -12,6 +12,7 @@ from server.itip.participants import (
     NEEDS_ACTION,
     PARTSTAT_DTSTAMP,
     attendee_line,
+    attendees,
     map_attendee,
     partstat,
 )
@@ -46,6 +47,8 @@ def with_own_parts(
     known = None if before is None else attendee_line(before, user, directory)
     if own is not None and known is not None and not answered_anew and partstat(known) != NEEDS_ACTION:
         component = map_attendee(component, user, directory, lambda line: with_answer_of(line, known))
+        if before is not None and partstat(known) == DELEGATED != partstat(own):
+            component = _with_delegates(component, before, known, directory)
     elif known is not None and not answered_anew:
         component = map_attendee(component, user, directory, lambda line: _with_stamp(line, known))
     items: list[Line | Subcomponent] = [item for item in component.items if item.name not in ("VALARM", *_NEVER_KEPT)]
@@ -67,6 +70,16 @@ def with_answer_of(line: Line, known: Line) -> Line:
             PARTSTAT_DTSTAMP: known.params.get(PARTSTAT_DTSTAMP),
         }
     )
+
+
+def _with_delegates(
+    component: SchedulingComponent, before: SchedulingComponent, known: Line, directory: Directory
+) -> SchedulingComponent:
+    """A component with those to whom the recipient has delegated, and of whom the organizer did not know yet."""
+    invited, own = attendees(component, directory), attendees(before, directory)
+    keys = [directory.key(address) for address in known.params.get("DELEGATED-TO", ())]
+    more = [own[key] for key in keys if key not in invited and key in own]
+    return component.with_lines("ATTENDEE", [*component.all("ATTENDEE"), *more]) if more else component
 
 
 def _with_stamp(line: Line, known: Line) -> Line:
