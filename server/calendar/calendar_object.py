@@ -15,6 +15,7 @@ from hashlib import blake2b
 
 from server.calendar.attendance import has_declined
 from server.calendar.component import Component, parse_calendar
+from server.calendar.component_times import TRAVEL_TIMES
 from server.calendar.contentline import Property, content_lines, decode, split_list, unescape_text
 from server.calendar.derivation import versioned
 from server.calendar.iana import named_zone
@@ -65,7 +66,7 @@ _CONCERNS_TIME = (
     | _LISTS_OF_TIMES
     | _RULES
     | frozenset(("DURATION", "TRANSP", "STATUS", "COMPLETED", "CREATED", "TRIGGER", "REPEAT", "ACTION", "BUSYTYPE"))
-    | frozenset(("PRIORITY",))
+    | frozenset(("PRIORITY", *TRAVEL_TIMES))
 )
 
 

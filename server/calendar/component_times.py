@@ -10,11 +10,14 @@ from server.calendar.contentline import Property
 from server.calendar.values import CalendarTime, Duration, is_no_time, property_duration, property_time
 from server.calendar.vtimezone import CalendarZones
 from server.calendar.zones import UTC_ZONE, Zone
+from server.domain.errors import InvalidData
 from server.domain.occurrences import Busy, Kind, later
 from server.domain.values import value
 
 SECOND = timedelta(seconds=1)
-_TIMES = frozenset(("DTSTART", "DTEND", "DUE", "DURATION", "RECURRENCE-ID"))
+TRAVEL_TIMES = ("X-APPLE-TRAVEL-DURATION", "X-APPLE-TRAVEL-RETURN-DURATION")
+"""How long somebody travels before an event and after it: Apple's apps write it into each person's own copy."""
+_TIMES = frozenset(("DTSTART", "DTEND", "DUE", "DURATION", "RECURRENCE-ID", *TRAVEL_TIMES))
 _DAY = timedelta(days=1)
 _ZERO = timedelta(0)
 
@@ -96,6 +99,7 @@ class Length:
 
 
 NO_LENGTH = Length()
+NO_TRAVEL = (_ZERO, _ZERO)
 
 
 @value
@@ -113,6 +117,15 @@ class ComponentTimes:
     form: str
     """Which row of the table in RFC 4791 §9.9 holds: `end`, `duration`, `none`, `due`."""
     busy: Busy
+    travel: tuple[timedelta, timedelta] = NO_TRAVEL
+    """How long an event keeps its calendar's owner busy before its instances and after them."""
+
+    def busy_around(self, kind: Kind, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+        """Start and end of an instance with the travel before and after it."""
+        if self.travel is NO_TRAVEL or kind is Kind.DATE:
+            return start, end
+        before, after = self.travel
+        return later(start, -before), later(end, after)
 
     def matching(self, start: datetime, end: datetime, kind: Kind) -> tuple[datetime | None, datetime | None]:
         """(matches_from, matches_until) of an instance: see `server.domain.occurrences.Occurrence`.
@@ -172,7 +185,24 @@ def component_times(component: Component, index: int, zones: CalendarZones) -> C
     elif start is not None and "DURATION" in properties and component.name != "VJOURNAL":
         nominal = property_duration(properties["DURATION"])
         length, form = Length(nominal=Duration() if nominal.is_negative else nominal), "duration"
-    return ComponentTimes(component, index, start, starts, length, form, busy_of(component))
+    travel = NO_TRAVEL if component.name != "VEVENT" else _travel(properties)
+    return ComponentTimes(component, index, start, starts, length, form, busy_of(component), travel)
+
+
+def _travel(properties: dict[str, Property]) -> tuple[timedelta, timedelta]:
+    """Times of travel: at most a day; what cannot be read is none."""
+    if not properties.keys() & set(TRAVEL_TIMES):
+        return NO_TRAVEL
+    before, after = (_travel_time(properties.get(name)) for name in TRAVEL_TIMES)
+    return (before, after) if before or after else NO_TRAVEL
+
+
+def _travel_time(prop: Property | None) -> timedelta:
+    try:
+        length = _ZERO if prop is None else property_duration(prop).timedelta
+    except InvalidData:
+        return _ZERO
+    return min(max(length, _ZERO), _DAY)
 
 
 def _moment(prop: Property | None, zones: CalendarZones) -> Moment | None:

@@ -15,7 +15,7 @@ Versions:
   series that are not stored whole; broken values that are read leniently (`docs/standards.md`).
 * 3: instances at local times that do not exist; UNTIL, RDATE and EXDATE of a series of dates at local midnight.
 * 4: a VTIMEZONE is believed by the kind of its name (`server.calendar.vtimezone`).
-* 5: whose scheduling object it is, organizer and sequence (`server.calendar.roles`).
+* 5: whose scheduling object it is, organizer and sequence (`server.calendar.roles`); travel around events.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from server.calendar.vtimezone import CalendarZones
 from server.calendar.work import Work
 from server.calendar.zones import Zone
 from server.domain.errors import TooManyInstances
-from server.domain.occurrences import Busy
+from server.domain.occurrences import Busy, later
 
 _STRENGTH = {Busy.BUSY: 3, Busy.UNAVAILABLE: 2, Busy.TENTATIVE: 1, Busy.FREE: 0}
 """RFC 7953 §4: which type holds where availabilities of one priority overlap."""
@@ -79,9 +79,10 @@ def _busy_instances(recurrences: RecurrenceSet, start: datetime, end: datetime, 
         for times in recurrences.busy_times(start, end):
             yield BusyPeriod(*times)
         return
-    for row, _ in rows_within(recurrences, start, end, zone):
+    before, after = recurrences.travel
+    for row, instance in rows_within(recurrences, later(start, -after), later(end, before), zone):
         if row.busy is not Busy.FREE and row.start < row.end:
-            yield BusyPeriod(row.start, row.end, row.busy)
+            yield BusyPeriod(*instance.times.busy_around(row.kind, row.start, row.end), row.busy)
 
 
 def busy_of_object(

@@ -8,6 +8,7 @@ denser ones none. What lies outside is computed when it is asked for, by arithme
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -26,6 +27,7 @@ from server.domain.errors import InvalidData, TooManyInstances
 from server.domain.occurrences import (
     EARLIEST,
     LATEST,
+    TRAVEL,
     AlarmTrigger,
     Busy,
     Kind,
@@ -119,7 +121,7 @@ def _materialise_recurring(
     if not recurrences.recurs:
         single = recurrences.single()
         if single is not None:
-            return _whole(name, [row_of(single)], components, zones, now)
+            return _whole(name, rows_of(single), components, zones, now)
         rows = [timeless_task_row(component, index) for index, component in components if name == "VTODO"]
         return _whole(name, rows, components, zones, now, timeless=True)
     work = recurrences.work
@@ -130,7 +132,7 @@ def _materialise_recurring(
             span_end = recurrences.last()
             found = list(islice(recurrences.instances(EARLIEST, LATEST), WHOLE + 1))
             if len(found) <= WHOLE:
-                return _whole(name, [row_of(instance) for instance in found], components, zones, now)
+                return _whole(name, [row for each in found for row in rows_of(each)], components, zones, now)
     except TooManyInstances:
         endless, span_end = True, None
     begin, end, rows = _around(recurrences, now)
@@ -166,7 +168,8 @@ def _around(recurrences: RecurrenceSet, now: datetime) -> tuple[datetime, dateti
         except TooManyInstances:
             continue
         if len(found) <= MAX_ROWS:
-            return begin, end, sorted(map(row_of, found), key=lambda row: row.start)
+            rows = [row for instance in found for row in rows_of(instance)]
+            return begin, end, sorted(rows, key=lambda row: row.start)
     return now, now, []
 
 
@@ -220,6 +223,23 @@ def _next_rings(
 def _zone_keys(zones: CalendarZones, rows: Iterable[Occurrence]) -> tuple[str, ...]:
     keys = zones.keys | {row.tzid for row in rows if row.tzid is not None}
     return tuple(sorted(keys - {UTC_ZONE.key}))
+
+
+def rows_of(instance: Instance) -> list[Occurrence]:
+    """The row of an instance, and one for the travel before it and after it, which counts for free-busy only.
+
+    These belong to no component: views and alarms do not see them.
+    """
+    row = row_of(instance)
+    begin, finish = instance.busy
+    if row.busy is Busy.FREE or row.start == row.end or (begin == row.start and finish == row.end):
+        return [row]
+    travel = [
+        replace(row, start=start, end=end, matches_from=start, matches_until=end, component=TRAVEL, matches=False)
+        for start, end in ((begin, row.start), (row.end, finish))
+        if start < end
+    ]
+    return [row, *travel]
 
 
 def row_of(instance: Instance) -> Occurrence:

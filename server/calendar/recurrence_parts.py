@@ -160,7 +160,7 @@ class _Reader:
         if master is not None and given(times.component, "DTSTART") is None and given(times.component, "DUE") is None:
             same = NO_LENGTH if times.form == "none" else times.length
             length, form = (master.length, master.form) if same is NO_LENGTH else (times.length, times.form)
-            times = ComponentTimes(times.component, times.index, recurrence_id, master.starts, length, form, times.busy)
+            times = replace(times, anchor=recurrence_id, starts=master.starts, length=length, form=form)
         shift = None
         if (prop.parameter("RANGE") or "").strip().upper() == "THISANDFUTURE" and times.anchor is not None:
             shift = times.anchor.local - local_in(recurrence_id, recurrence_id.utc, times.anchor)

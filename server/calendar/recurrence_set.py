@@ -53,6 +53,11 @@ class Instance(NamedTuple):
     """As `Occurrence.matches_from`; floating times and dates as if in UTC."""
     matches_until: datetime | None
 
+    @property
+    def busy(self) -> tuple[datetime, datetime]:
+        """Start and end with the travel around it."""
+        return self.times.busy_around(self.start.kind, self.start_utc, self.end_utc)
+
     def overlaps(self, start: datetime, end: datetime) -> bool:
         """Whether it overlaps a window by RFC 4791 §9.9, floating times and dates as if in UTC."""
         return (self.matches_from is None or self.matches_from < end) and (
@@ -177,25 +182,39 @@ class RecurrenceSet:
     def busy_times(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime, Busy]]:
         """Start, end and type of the instances in a window that make somebody busy, in no particular order.
 
-        The instances that `instances` returns, without the parts that free-busy does not need. Floating times and
-        dates count as if in UTC.
+        The instances that `instances` returns, with the travel around them, and without the parts that free-busy does
+        not need. Floating times and dates count as if in UTC.
 
         :raises TooManyInstances: when the work is used up.
         """
         times = self.master
+        before, after = self.travel
+        since, until = later(start, -after), later(end, before)
         if times is None or self._overrides or self._dates:
-            for instance in self.instances(start, end):
+            for instance in self.instances(since, until):
                 if instance.times.busy is not Busy.FREE and instance.start_utc < instance.end_utc:
-                    yield instance.start_utc, instance.end_utc, instance.times.busy
+                    begin, finish = instance.busy
+                    if begin < end and finish > start:
+                        yield begin, finish, instance.times.busy
             return
         if self._anchor is None or times.busy is Busy.FREE:
             return
         back, ahead = self._reach
-        for begin, item in self._starts(later(start, -back), later(end, ahead)):
+        for begin, item in self._starts(later(since, -back), later(until, ahead)):
             assert isinstance(item, Moment)
             finish = times.end_of(item, begin)
-            if begin < finish and begin < end and finish > start:
-                yield begin, finish, times.busy
+            if begin < finish and begin < until and finish > since:
+                around = times.busy_around(item.kind, begin, finish)
+                if around[0] < end and around[1] > start:
+                    yield (*around, times.busy)
+
+    @cached_property
+    def travel(self) -> tuple[timedelta, timedelta]:
+        """The longest travel before an instance, and after one."""
+        found = [override.times.travel for override in self._overrides]
+        if self.master is not None:
+            found.append(self.master.travel)
+        return max((before for before, _ in found), default=_ZERO), max((after for _, after in found), default=_ZERO)
 
     @cached_property
     def _reach(self) -> tuple[timedelta, timedelta]:

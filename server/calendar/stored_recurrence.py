@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from server.calendar.component import Component
-from server.calendar.component_times import ComponentTimes, Length, Moment
+from server.calendar.component_times import NO_TRAVEL, ComponentTimes, Length, Moment
 from server.calendar.iana import iana_zone
 from server.calendar.recurrence_parts import ExtraDate, Override, RecurrenceParts
 from server.calendar.recurrence_set import RecurrenceSet
@@ -26,6 +26,8 @@ from server.calendar.zones import Zone
 from server.domain.occurrences import Busy, Kind
 
 _FORMAT = 1
+_FORMAT_WITH_TRAVEL = 2
+"""Servers that do not know it read the text of the object."""
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
@@ -54,7 +56,8 @@ def dump(recurrences: RecurrenceSet) -> str:
 def load(text: str, work: Work, busy: Sequence[Busy] | None = None) -> RecurrenceSet | None:
     """The recurrence set of a text that `dump` gave; None when the zone data do not have one of its zones.
 
-    :param busy: what each component makes busy, by its index, where that is not what the text says.
+    :param busy: what each component makes busy in another person's view, by its index; the travel of the calendar's
+        owner does not count then.
     """
     types = None if busy is None else tuple(busy)
     parts = _kept_parts(text, types) if len(text) <= _KEPT_LENGTH else _parts(text, types)
@@ -64,7 +67,7 @@ def load(text: str, work: Work, busy: Sequence[Busy] | None = None) -> Recurrenc
 def _parts(text: str, busy: tuple[Busy, ...] | None) -> RecurrenceParts | None:
     form, keys, *content = json.loads(text)
     zones = [zone for zone in map(_read_zone, keys) if zone is not None]
-    if form != _FORMAT or len(zones) < len(keys):
+    if form not in (_FORMAT, _FORMAT_WITH_TRAVEL) or len(zones) < len(keys):
         return None
     return _Reader(zones, busy).parts(*content)
 
@@ -93,7 +96,10 @@ class _Writer:
                 for item in parts.overrides
             ],
         ]
-        return [_FORMAT, [_zone(zone) for zone in self._zones], *content]
+        all_times = [parts.master, *(item.times for item in parts.overrides)]
+        travels = any(times is not None and times.travel != NO_TRAVEL for times in all_times)
+        form = _FORMAT_WITH_TRAVEL if travels else _FORMAT
+        return [form, [_zone(zone) for zone in self._zones], *content]
 
     def _moment(self, moment: Moment) -> list[int]:
         number = -1
@@ -114,6 +120,7 @@ class _Writer:
             None if nominal is None else [nominal.days, nominal.seconds],
             times.form,
             _BUSY.index(times.busy),
+            *(map(_seconds, times.travel) if times.travel != NO_TRAVEL else ()),
         ]
 
 
@@ -156,7 +163,8 @@ class _Reader:
         return Override(recurrence_id, recurrence_id.utc, self._times(times), _read_seconds(shift))
 
     def _times(self, written: list[Any]) -> ComponentTimes:
-        name, index, anchor, starts, exact, nominal, form, busy = written
+        name, index, anchor, starts, exact, nominal, form, busy, *travel = written
+        before, after = (timedelta(seconds=seconds) for seconds in travel or (0, 0))
         return ComponentTimes(
             Component(name),
             index,
@@ -165,6 +173,7 @@ class _Reader:
             Length(_read_seconds(exact), None if nominal is None else Duration(*nominal)),
             form,
             self._busy[index] if index < len(self._busy) else _BUSY[busy],
+            (before, after) if travel and not self._busy else NO_TRAVEL,
         )
 
 

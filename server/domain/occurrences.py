@@ -24,6 +24,10 @@ LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 """Bounds of computed times; later and earlier ones are cut to them."""
 
 
+TRAVEL = -1
+"""In place of a component's index: the occurrence is the travel of the calendar's owner before or after an event."""
+
+
 class Kind(StrEnum):
     """The form of an occurrence's times (RFC 5545 §3.3.5, §3.3.4)."""
 
@@ -62,9 +66,10 @@ class Occurrence:
     recurrence_id: str
     """`20260131`, `20260131T090000` (floating) or `20260131T080000Z` (all others); empty for what does not recur."""
     component: int
-    """Index in the calendar's `components` of the component that describes this instance."""
+    """Index in the calendar's `components` of the component that describes this instance; `TRAVEL` for travel."""
     matches: bool = True
-    """False for rows that only count for free-busy: FREEBUSY periods of a VFREEBUSY that has DTSTART and DTEND."""
+    """False for rows that only count for free-busy: FREEBUSY periods of a VFREEBUSY that has DTSTART and DTEND, and
+    travel."""
 
     def overlaps(self, start: datetime | None, end: datetime | None) -> bool:
         """Whether the occurrence overlaps a window (RFC 4791 §9.9); `resolve` floating ones and dates first."""

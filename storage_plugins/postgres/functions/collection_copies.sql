@@ -53,7 +53,9 @@ begin
     from unnest(p_ids, v_new_ids) as n (id, new_id)
     join object m on m.home_id = p_source_home_id and m.id = n.id
     join occurrence o on o.home_id = p_source_home_id and o.object_id = n.id
-    left join object_view v on v.home_id = p_source_home_id and v.object_id = n.id and v.principal_id = v_viewer;
+    left join object_view v on v.home_id = p_source_home_id and v.object_id = n.id and v.principal_id = v_viewer
+    -- The owner's travel is no part of another person's view.
+    where v_viewer is null or o.component >= 0;
     insert into alarm (
         home_id, collection_id, object_id, component, alarm, at, days, seconds, from_end, repeat, interval_seconds
     )

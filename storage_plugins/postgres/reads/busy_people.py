@@ -40,7 +40,8 @@ _UNMASKED = "and (a.person, {}) not in (select * from unnest($6::bigint[], $7::b
 
 
 def _occurrences(condition: str, start: str, end: str, *, viewed: bool) -> str:
-    """What the occurrences of the calendar `a` make busy: in the person's view where it is not their own."""
+    """What the occurrences of the calendar `a` make busy: in the person's view, where it is not their own, without the
+    travel of its owner."""
     source, busy = "occurrence c", "c.busy"
     if viewed:
         source = f"occurrence c join object o on o.home_id = c.home_id and o.id = c.object_id{views.joined('a.viewer')}"
@@ -49,7 +50,7 @@ def _occurrences(condition: str, start: str, end: str, *, viewed: bool) -> str:
         f"{busy} as busy, c.start_at, c.end_at",
         start,
         end,
-        f"and {condition} and {busy} <> 0 and c.start_at < c.end_at",
+        f"and {condition} and {busy} <> 0 and c.start_at < c.end_at{' and c.component >= 0' if viewed else ''}",
         source=source,
         of=_OF_EACH,
     )

@@ -24,7 +24,8 @@ def _merged(kind: int, condition: str, start: str, end: str, *, viewed: bool) ->
         f"{busy} as busy, c.start_at, c.end_at",
         start,
         end,
-        f"and {condition} and {busy} <> 0 and c.start_at < c.end_at",
+        # In the view of another person, the travel of the owner does not count.
+        f"and {condition} and {busy} <> 0 and c.start_at < c.end_at{' and c.component >= 0' if viewed else ''}",
         source=_IN_VIEW if viewed else "occurrence c",
         of=_OF_EACH,
     )

@@ -170,6 +170,25 @@ async def test_what_was_declined_by_a_former_address_stays_free_until_another_ha
     assert await busy(person, person.calendar, *JUNE) == []
 
 
+async def test_travel_counts_for_who_travels_alone(person: Person, other: Person, share: Share) -> None:
+    """Far away, too, and in a copy that a sharee makes."""
+    own = event("1", "Meeting", "X-APPLE-TRAVEL-DURATION;VALUE=DURATION:PT45M", "RRULE:FREQ=YEARLY")
+    await person.has(f"{person.calendar}1.ics", own)
+    await share(person, other, "write")
+    (theirs,) = await shown(other)
+    far = ["FREEBUSY:20560601T090000Z/PT1H"]
+    travelled = ["FREEBUSY:20260601T081500Z/PT1H45M"], ["FREEBUSY:20560601T081500Z/PT1H45M"]
+    for place, expected in ((person.calendar, travelled), (person.home, travelled)):
+        depth = "1" if place == person.calendar else "infinity"
+        assert (await busy(person, place, *JUNE, depth=depth), await busy(person, place, *FAR, depth=depth)) == expected
+    assert await busy(other, theirs, *JUNE) == BUSY
+    assert await busy(other, theirs, "20260601T080000Z", "20260601T090000Z") == []
+    copy = f"{other.home}copy/"
+    assert (await other.http("COPY", theirs, Destination=copy)).status == 201
+    assert (await busy(other, copy, *JUNE), await busy(other, copy, *FAR)) == (BUSY, far)
+    assert await found(person, person.calendar, "20260601T080000Z", "20260601T090000Z") == []
+
+
 def transparency(value: str) -> str:
     return f"<C:schedule-calendar-transp><C:{value}/></C:schedule-calendar-transp>"
 

@@ -11,7 +11,7 @@ from server.domain.contents import ObjectContent
 from server.domain.errors import AlreadyExists, NotFound, QuotaExceeded, TooManyCollections, WriteConflict
 from server.domain.jobs import Job
 from server.domain.objects import PERSONAL_PROPERTIES, Collection, Home, NewCollection
-from server.domain.occurrences import Busy, Materialised
+from server.domain.occurrences import TRAVEL, Busy, Materialised
 from server.domain.scheduling import SchedulingRole
 from tests.unit.services.memory_storage import seen
 from tests.unit.services.memory_storage.conditions import require_collection, require_unchanged
@@ -366,8 +366,10 @@ def _as_seen(content: ObjectContent, found: seen.Member) -> Materialised | None:
     rows = materialised.occurrences
     if busy is not None:
         rows = tuple(replace(row, busy=_of(busy, row.component, row.busy)) for row in rows)
+    if found.by_sharee:
+        rows = tuple(row for row in rows if row.component != TRAVEL)
     return replace(materialised, occurrences=rows, alarms=tuple(found.alarms))
 
 
 def _of(busy: tuple[Busy, ...], component: int, other: Busy) -> Busy:
-    return busy[component] if component < len(busy) else other
+    return busy[component] if 0 <= component < len(busy) else other

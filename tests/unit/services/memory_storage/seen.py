@@ -143,6 +143,7 @@ class Member:
     """What each component makes busy; None: what the stored occurrences say."""
     alarms: Sequence[AlarmTrigger]
     modified_at: datetime
+    by_sharee: bool = False
 
     @property
     def revision(self) -> int:
@@ -161,10 +162,11 @@ def member(tables: Tables, row: ObjectRow, sharee: int | None) -> Member:
     if copy is not None:
         view = copy.view
         latest = max(row.modified_at, copy.modified_at)
-        return Member(row, copy, view.etag, view.text, view.size, view.busy, view.alarms, latest)
+        return Member(row, copy, view.etag, view.text, view.size, view.busy, view.alarms, latest, by_sharee=True)
     size = content.size if row.neutral_text is None else octets(row.neutral_text)
     seen = text if row.neutral_text is None else row.neutral_text
-    return Member(row, None, row.neutral_etag or content.etag, seen, size, row.neutral_busy, (), row.modified_at)
+    etag = row.neutral_etag or content.etag
+    return Member(row, None, etag, seen, size, row.neutral_busy, (), row.modified_at, by_sharee=True)
 
 
 def object_of(found: Member, *, text: bool, viewed: bool) -> Object:

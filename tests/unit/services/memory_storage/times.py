@@ -9,6 +9,7 @@ from server.domain.occurrences import (
     EARLIEST,
     FLOATING_MARGIN,
     LATEST,
+    TRAVEL,
     AlarmTrigger,
     Busy,
     Kind,
@@ -126,6 +127,7 @@ def _busy(members: Sequence[Member], window: Window, *, timed: bool) -> list[tup
         for each in members
         for row in _occurrences(each)
         if (row.kind is Kind.TIMED) is timed and row.start < row.end and _touches(row, window)
+        if row.component != TRAVEL or not each.by_sharee
     ]
 
 
@@ -148,7 +150,7 @@ def _united(busy: Sequence[tuple[Busy, datetime, datetime]]) -> Iterator[tuple[B
 
 
 def _busy_of(found: Member, row: Occurrence) -> Busy:
-    if found.busy is not None and row.component < len(found.busy):
+    if found.busy is not None and 0 <= row.component < len(found.busy):
         return found.busy[row.component]
     return row.busy
 
