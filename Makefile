@@ -40,9 +40,9 @@ lint: .venv/installed-test .venv/installed-lint ## Check style, types, imports a
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.settings_reference --check
 
-conformance: .venv/installed-test ## Run the conformance suite; SUITE= FILES= FEATURES= EXCUSED= BASELINE= RECORD=1
+conformance: .venv/installed-test ## Run the conformance suite; SCOPE=scheduling SUITE= FILES= FEATURES= EXCUSED= BASELINE= RECORD=1
 	$(BIN)/python tests/conformance/run.py \
-	    $(if $(SUITE),--suite "$(SUITE)") $(if $(FILES),--files "$(FILES)") \
+	    $(if $(SCOPE),--scope "$(SCOPE)") $(if $(SUITE),--suite "$(SUITE)") $(if $(FILES),--files "$(FILES)") \
 	    $(if $(FEATURES),--features "$(FEATURES)") $(if $(EXCUSED),--excused "$(EXCUSED)") \
 	    $(if $(BASELINE),--baseline "$(BASELINE)") $(if $(RECORD),--record tests/conformance/passed.txt) $(ARGS)
 

@@ -3,6 +3,9 @@
 Starts Koyomi on an empty embedded PostgreSQL with the suite's accounts and limits, runs the suite's tester, and leaves
 results.json, traces and the server's output under build/conformance/ (or --out). The exit code is the tester's; with
 --baseline it is 1 only when a test that the baseline lists fails now.
+
+Before a baseline says that a test is lost, and before a list is recorded, the files of such tests run once more, and
+slowly: the tester knows by the second of the last change which member is new.
 """
 
 from __future__ import annotations
@@ -15,7 +18,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from lxml import etree
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # as a script, this file's own folder is there instead
@@ -31,6 +37,10 @@ LIMITS = {
     "limits.max_attendees": 100,
 }
 """What the suite asks about."""
+LAST = ("CalDAV/implicitbatchrefresh.xml",)
+"""Files that run behind all others. A UID that it uses twice in a calendar is refused (RFC 4791 §5.3.2.1); what it then
+does not find in inboxes it leaves there, where other files count."""
+RESULTS = "results.json"
 
 
 def outcomes(results: Path) -> dict[str, str]:
@@ -64,16 +74,56 @@ def record(baseline: Path, now: dict[str, str]) -> None:
     baseline.write_text(head + "".join(f"{key}\n" for key in sorted({*kept, *passed})))
 
 
+def selected(files: Path) -> list[str]:
+    """The files of a list, in the order in which they run."""
+    lines = [line.partition("#")[0].strip() for line in files.read_text().splitlines()]
+    return sorted((line for line in lines if line), key=lambda name: name in LAST)
+
+
+def slowed(suite: Path, names: Iterable[str], to: Path) -> Path:
+    """A copy of some files of the suite, in which a second passes before each test that puts something."""
+    for name in names:
+        script = etree.parse(suite / name)
+        for test in script.iterfind("test-suite/test"):
+            first = test.find("request")
+            if first is not None and any(method.text == "PUT" for method in test.iterfind("request/method")):
+                delay = "<request><method>DELAY</method><ruri>1</ruri></request>"
+                first.addprevious(etree.fromstring(delay))
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        script.write(to / name)
+    return to
+
+
+def run(options: argparse.Namespace, out: Path, suite: Path, names: Sequence[str]) -> int:
+    """Run files of the suite against a new server; returns the exit code of the tester."""
+    out.mkdir()
+    settings = {**LIMITS, "network.workers": options.workers}
+    if options.by_jobs:
+        settings |= {"scheduling.direct_recipients": 0, "scheduling.direct_refreshes": 0, "scheduling.refresh_delay": 0}
+    server = ServerProcess(out / "data", out / "server.log", settings)
+    print(server.command("principals", "load", str(CONFORMANCE / "accounts.json")), end="", flush=True)
+    port = free_port() if options.by_jobs else server.port
+    command = [sys.executable, "-m", "davtester", "--suite", suite, "--resources", options.suite.parent]
+    command += ["--url", f"http://127.0.0.1:{port}", "--waits", "10,0.1,1"]
+    command += ["--serverinfo", CONFORMANCE / "serverinfo.xml", "--json", out / RESULTS, "--trace", out / "traces"]
+    if not options.all:
+        command += ["--features", options.features, "--excused", options.excused]
+    words = [*map(str, command), *names]
+    with running(server):
+        environment = os.environ | {"PYTHONPATH": str(CONFORMANCE), "PYTHONDONTWRITEBYTECODE": "1"}
+        if options.by_jobs:
+            return asyncio.run(run_behind(server, port, words, environment))
+        return subprocess.run(words, env=environment, check=False).returncode
+
+
 def main() -> int:
     """Run the suite and give the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    scope = CONFORMANCE / "scope"
     parser.add_argument("--suite", type=Path, default=CONFORMANCE / "suite" / "tests", help="folder with the scripts")
-    parser.add_argument("--files", type=Path, default=scope / "core.files", help="list of the files to run")
-    parser.add_argument("--features", type=Path, default=scope / "core.features", help="the features that are on")
-    parser.add_argument(
-        "--excused", type=Path, default=scope / "core.excused", help="tests that may fail, with reasons"
-    )
+    parser.add_argument("--scope", default="core", help="whose files, features and excused tests are run")
+    parser.add_argument("--files", type=Path, help="list of the files to run")
+    parser.add_argument("--features", type=Path, help="the features that are on")
+    parser.add_argument("--excused", type=Path, help="tests that may fail, with reasons")
     parser.add_argument("--baseline", type=Path, help="list of tests that must pass")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the list of tests that pass")
     parser.add_argument("--workers", type=int, default=2, help="worker processes of the server")
@@ -81,12 +131,16 @@ def main() -> int:
         "--by-jobs", action="store_true", help="let jobs deliver all scheduling messages, as those to many recipients"
     )
     parser.add_argument("--all", action="store_true", help="run every file with all features that the suite knows")
-    out = ROOT / "build" / "conformance"
-    parser.add_argument("--out", type=Path, default=out, help="folder for data and results; emptied first")
+    parser.add_argument("--out", type=Path, help="folder for data and results; emptied first")
     parser.add_argument("names", nargs="*", metavar="NAME", help="run these files of the suite instead of the list")
     options = parser.parse_args()
+    for kind in ("files", "features", "excused"):
+        default = CONFORMANCE / "scope" / f"{options.scope}.{kind}"
+        setattr(options, kind, getattr(options, kind) or default)
+    build = ROOT / "build"
+    out = options.out or build / ("conformance" if options.scope == "core" else f"conformance-{options.scope}")
 
-    out = options.out.resolve()
+    out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = out.with_name(f"{out.name}.lock").open("w")  # held until the end of the process
     try:
@@ -94,35 +148,25 @@ def main() -> int:
     except BlockingIOError:
         parser.error(f"another run uses {out}; choose another folder with --out")
     shutil.rmtree(out, ignore_errors=True)
-    out.mkdir()
-    results = out / "results.json"
-    settings = {**LIMITS, "network.workers": options.workers}
-    if options.by_jobs:
-        settings |= {"scheduling.direct_recipients": 0, "scheduling.direct_refreshes": 0, "scheduling.refresh_delay": 0}
-    server = ServerProcess(out / "data", out / "server.log", settings)
-    print(server.command("principals", "load", str(CONFORMANCE / "accounts.json")), end="", flush=True)
-    port = free_port() if options.by_jobs else server.port
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "davtester", "--suite", options.suite, "--url", url, "--waits", "10,0.1,1"]
-    command += ["--serverinfo", CONFORMANCE / "serverinfo.xml", "--json", results, "--trace", out / "traces"]
-    if not options.all:
-        command += ["--features", options.features, "--excused", options.excused]
-    if options.names or not options.all:
-        command += options.names or ["--files", options.files]
-    with running(server):
-        environment = os.environ | {"PYTHONPATH": str(CONFORMANCE), "PYTHONDONTWRITEBYTECODE": "1"}
-        words = [str(word) for word in command]
-        if options.by_jobs:
-            status = asyncio.run(run_behind(server, port, words, environment))
-        else:
-            status = subprocess.run(words, env=environment, check=False).returncode
-
-    if not results.exists():
+    names = options.names or ([] if options.all else selected(options.files))
+    status = run(options, out, options.suite, names)
+    if not (out / RESULTS).exists():
         return status or 2
+    now = outcomes(out / RESULTS)
+    left = lost(options.baseline, now) if options.baseline else []
     if options.record:
-        record(options.record, outcomes(results))
+        left += [key for key, outcome in now.items() if outcome not in ("passed", "excused", "ignored")]
+    if left and not options.all:
+        again = out / "again"
+        files = sorted({key.partition(" | ")[0] for key in left})
+        print(f"Once more, slowly: {', '.join(files)}", flush=True)
+        run(options, again, slowed(options.suite, files, again.with_name("slowed")), files)
+        if (again / RESULTS).exists():
+            now |= {key: outcome for key, outcome in outcomes(again / RESULTS).items() if outcome == "passed"}
+    if options.record:
+        record(options.record, now)
     if options.baseline:
-        failures = lost(options.baseline, outcomes(results))
+        failures = lost(options.baseline, now)
         for failure in failures:
             print(f"lost: {failure}")
         print(f"{len(failures)} of the {len(listed(options.baseline))} tests that must pass do not")

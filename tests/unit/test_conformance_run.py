@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.run import lost, outcomes, record
+from tests.conformance.run import LAST, lost, outcomes, record, selected, slowed
 
 NOW = {
     "CalDAV/a.xml | S | 1": "passed",
@@ -38,3 +38,19 @@ def test_outcomes_are_read_by_key(tmp_path: Path) -> None:
     tests = [{"key": key, "outcome": outcome} for key, outcome in NOW.items()]
     (tmp_path / "results.json").write_text(json.dumps({"files": [{"tests": tests[:2]}, {"tests": tests[2:]}]}))
     assert outcomes(tmp_path / "results.json") == NOW
+
+
+def test_a_list_of_files_runs_in_its_order_but_for_those_that_disturb_others(tmp_path: Path) -> None:
+    (tmp_path / "files").write_text(f"# comment\n{LAST[0]}\nCalDAV/b.xml # why\n\nCalDAV/a.xml\n")
+    assert selected(tmp_path / "files") == ["CalDAV/b.xml", "CalDAV/a.xml", LAST[0]]
+
+
+def test_slowed_files_wait_before_what_changes_members(tmp_path: Path) -> None:
+    tests = "".join(f"<test><request><method>{each}</method></request></test>" for each in ("PUT", "GET"))
+    (tmp_path / "a.xml").write_text(f"<caldavtest><test-suite>{tests}</test-suite></caldavtest>")
+    made = (slowed(tmp_path, ["a.xml"], tmp_path / "slowed") / "a.xml").read_text()
+    delay = "<request><method>DELAY</method><ruri>1</ruri></request>"
+    assert (
+        made
+        == f"<caldavtest><test-suite>{tests.replace('<request>', f'{delay}<request>', 1)}</test-suite></caldavtest>"
+    )
