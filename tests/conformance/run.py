@@ -37,6 +37,8 @@ LIMITS = {
     "limits.max_attendees": 100,
 }
 """What the suite asks about."""
+AT_ONCE = {"scheduling.refresh_delay": 0, "scheduling.removal_delay": 0}
+"""The suite waits for about a second for what follows from a change."""
 LAST = ("CalDAV/implicitbatchrefresh.xml",)
 """Files that run behind all others. A UID that it uses twice in a calendar is refused (RFC 4791 §5.3.2.1); what it then
 does not find in inboxes it leaves there, where other files count."""
@@ -97,9 +99,9 @@ def slowed(suite: Path, names: Iterable[str], to: Path) -> Path:
 def run(options: argparse.Namespace, out: Path, suite: Path, names: Sequence[str]) -> int:
     """Run files of the suite against a new server; returns the exit code of the tester."""
     out.mkdir()
-    settings = {**LIMITS, "network.workers": options.workers}
+    settings = {**LIMITS, **AT_ONCE, "network.workers": options.workers}
     if options.by_jobs:
-        settings |= {"scheduling.direct_recipients": 0, "scheduling.direct_refreshes": 0, "scheduling.refresh_delay": 0}
+        settings |= {"scheduling.direct_recipients": 0, "scheduling.direct_refreshes": 0}
     server = ServerProcess(out / "data", out / "server.log", settings)
     print(server.command("principals", "load", str(CONFORMANCE / "accounts.json")), end="", flush=True)
     port = free_port() if options.by_jobs else server.port
