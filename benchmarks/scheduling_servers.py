@@ -71,7 +71,11 @@ class Side:
             method,
             self.base + path,
             data=body.encode() or None,
-            headers={**(headers or {}), "Authorization": aiohttp.encode_basic_auth(person, person)},
+            headers={
+                "Accept-Encoding": "identity",
+                "Authorization": aiohttp.encode_basic_auth(person, person),
+                **(headers or {}),
+            },
             allow_redirects=False,
         ) as answer:
             return answer.status, await answer.text()

@@ -133,7 +133,7 @@ class PersonBusy:
     """When a person is busy."""
 
     merged: Sequence[tuple[Busy, datetime, datetime]]
-    """Of timed occurrences of all calendars, those of one type put together; may reach out of the window."""
+    """Of timed occurrences of all calendars, those of one type put together, ascending; may reach out of the window."""
     calendars: Sequence[BusyCalendar]
 
 

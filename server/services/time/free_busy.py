@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from server.calendar.attendance import declined
 from server.calendar.component import parse_calendar
-from server.calendar.freebusy import DENSE_WINDOW, BusyPeriod, busy_of_object, merge, unavailable
+from server.calendar.freebusy import DENSE_WINDOW, BusyPeriod, busy_of_object, clip, merge, unavailable
 from server.calendar.zones import UTC_ZONE, Zone
 from server.domain.actors import Actor
 from server.domain.errors import InvalidData, TooManyInstances
@@ -107,6 +107,8 @@ async def _busy_person(
     end: datetime,
     availability: InboxAvailability | None,
 ) -> list[BusyPeriod]:
+    if not busy.calendars and availability is None:
+        return clip(busy.merged, start, end)
     periods = [BusyPeriod(begin, finish, kind) for kind, begin, finish in busy.merged]
     for calendar in busy.calendars:
         zone = UTC_ZONE if calendar.timezone is None else await zone_or_utc(calendar.timezone)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 from server.domain.objects import Target
@@ -17,8 +18,8 @@ from storage_plugins.postgres.changes.occurrence_rows import BUSY
 from storage_plugins.postgres.reads.occurrences import PARTIAL, VIEW_BUSY, aware, stored, unexpanded
 
 _TIMED, _FLOATING, _AVAILABILITY, _CALENDAR = 0, 1, -2, -3
-"""What a row is: merged times of a person, merged floating times of a calendar, a VAVAILABILITY object, or the calendar
-of rows of these last kinds."""
+"""What a row is: merged times of one type of a person, merged floating times of one type of a calendar, a VAVAILABILITY
+object, or the calendar of rows of these last kinds."""
 _OF_EACH = ("a.home_id", "a.id")
 _TRANSPARENCY = "'{urn:ietf:params:xml:ns:caldav}schedule-calendar-transp'"
 _ASKED = f"""
@@ -64,15 +65,19 @@ def _occurrences(condition: str, start: str, end: str, *, viewed: bool) -> str:
 def _merged(kind: int, group: str, condition: str, start: str, end: str) -> str:
     rows = " union all ".join(_occurrences(condition, start, end, viewed=viewed) for viewed in (False, True))
     return (
-        f"select m.n, m.k, {kind}::smallint as kind, m.busy, lower(m.period) as start_at, upper(m.period) as end_at, "  # noqa: S608
-        f"0::bigint as object_id from (select t.n, {group} as k, t.busy, "
-        f"unnest(range_agg(tstzrange(t.start_at, t.end_at))) as period from ({rows}) as t group by t.n, 2, t.busy) as m"
+        f"select m.n, m.k, {kind}::smallint as kind, m.busy, r.starts, r.ends, 0::bigint as object_id "  # noqa: S608
+        f"from (select t.n, {group} as k, t.busy, range_agg(tstzrange(t.start_at, t.end_at)) as periods "
+        f"from ({rows}) as t group by t.n, 2, t.busy) as m cross join lateral ("
+        "select array_agg(lower(p)) as starts, array_agg(upper(p)) as ends from unnest(m.periods) as p) as r"
     )
 
 
 def _objects(rows: str) -> str:
     # Without `offset 0` the planner may walk the objects of all homes, where few are in the index.
-    return f"select a.n, a.k, o.kind, 0, null, null, o.id from asked a cross join lateral ({rows} offset 0) as o"  # noqa: S608
+    return (
+        "select a.n, a.k, o.kind, 0, null::timestamptz[], null::timestamptz[], o.id "  # noqa: S608
+        f"from asked a cross join lateral ({rows} offset 0) as o"
+    )
 
 
 def _statement(*, masked: bool) -> str:
@@ -90,7 +95,7 @@ def _statement(*, masked: bool) -> str:
     )
     return f"""
         with asked as materialized ({_ASKED}), found as materialized ({found})
-        select f.n, f.k, f.kind, f.busy, f.start_at, f.end_at, f.object_id, null, null, null from found f
+        select f.n, f.k, f.kind, f.busy, f.starts, f.ends, f.object_id, null, null, null from found f
         union all
         select a.n, a.k, {_CALENDAR}, 0, null, null, 0, a.uid, a.name, a.timezone
         from asked a where a.k in (select f.k from found f where f.kind <> {_TIMED})
@@ -121,17 +126,23 @@ def busy_people(rows: Sequence[Any], people: int) -> list[PersonBusy]:
     merged: list[list[tuple[Busy, datetime, datetime]]] = [[] for _ in range(people)]
     calendars: list[list[BusyCalendar]] = [[] for _ in range(people)]
     of_calendars: defaultdict[int, _Found] = defaultdict(_Found)
-    for number, at, kind, busy, start, end, object_id, uid, name, timezone in rows:
+    for number, at, kind, busy, starts, ends, object_id, uid, name, timezone in rows:
         found = of_calendars[at]
         if kind == _TIMED:
-            merged[number - 1].append((BUSY[busy], aware(start), aware(end)))
+            merged[number - 1] += _periods(busy, starts, ends)
         elif kind == PARTIAL:
             found.unexpanded.append(object_id)
         elif kind == _AVAILABILITY:
             found.availability.append(object_id)
         elif kind == _FLOATING:
-            found.floating.append((BUSY[busy], aware(start), aware(end)))
+            found.floating += _periods(busy, starts, ends)
         else:
             times = BusyTimes((), found.floating, found.unexpanded, found.availability)
             calendars[number - 1].append(BusyCalendar(Target(uid, "uid", "calendar", name), timezone, times))
     return [PersonBusy(*each) for each in zip(merged, calendars, strict=True)]
+
+
+def _periods(busy: int, starts: Sequence[datetime], ends: Sequence[datetime]) -> list[tuple[Busy, datetime, datetime]]:
+    """The periods of one type, of which the first may begin with time."""
+    first = aware(starts[0])
+    return list(zip(repeat(BUSY[busy]), (first, *starts[1:]), ends, strict=False))

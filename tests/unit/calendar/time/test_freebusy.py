@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.calendar.component import Component
-from server.calendar.freebusy import BusyPeriod, busy_of_object, freebusy_calendar, merge, unavailable
+from server.calendar.freebusy import (
+    BusyPeriod,
+    busy_of_object,
+    clip,
+    freebusy_calendar,
+    freebusy_lines,
+    merge,
+    unavailable,
+)
 from server.calendar.iana import iana_zone
 from server.calendar.work import OBJECT_WORK, REQUEST_WORK, Work, share
 from server.calendar.zones import UTC_ZONE
@@ -31,6 +39,21 @@ periods = st.builds(
     st.integers(0, 12),
     st.sampled_from(Busy),
 )
+
+
+@settings(max_examples=200)
+@given(st.lists(periods, max_size=12), st.integers(0, 40), st.integers(1, 30))
+def test_periods_that_are_merged_are_only_clipped(found: list[BusyPeriod], first: int, length: int) -> None:
+    start, end = at(first), at(first + length)
+    merged = [(period.busy, period.start, period.end) for period in merge(found, at(0), at(100))]
+    assert clip(merged, start, end) == merge(found, start, end)
+
+
+@given(st.datetimes(timezones=st.just(EPOCH.tzinfo)), st.datetimes(timezones=st.just(EPOCH.tzinfo)))
+def test_times_are_written_with_all_digits(start: datetime, end: datetime) -> None:
+    line = freebusy_lines([BusyPeriod(start, end, Busy.BUSY)])
+    written = [f"{each.isoformat()[:19].replace('-', '').replace(':', '')}Z" for each in (start, end)]
+    assert line == f"FREEBUSY:{'/'.join(written)}\r\n"
 
 
 @settings(max_examples=200)
