@@ -97,6 +97,25 @@ def plan_attendee_removal(change: Change) -> Plan:
     return Plan(SchedulingRole.ATTENDEE, change.new, plan.messages)
 
 
+def left_to_client(value: SchedulingObject) -> bool:
+    """Whether an attendee's object says that the server shall not answer (RFC 6638 §7.1)."""
+    return _agent(value) != SERVER
+
+
+def scheduled_by_server(
+    value: SchedulingObject, held: SchedulingObject, owner: CalendarUser, directory: Directory
+) -> SchedulingObject:
+    """An attendee's object, without SCHEDULE-AGENT if the organizer's object, `held`, lets the server invite them."""
+    lines = (attendee_line(component, owner, directory) for component in held.components)
+    if not any(line is not None and schedule_agent(line) == SERVER for line in lines):
+        return value
+
+    def by_server(line: Line) -> Line:
+        return line.without_parameters("SCHEDULE-AGENT") if line.name in ("ORGANIZER", "ATTENDEE") else line
+
+    return value.map_components(lambda component: component.map_lines(by_server))
+
+
 def _stands_out(component: SchedulingComponent, change: Change) -> bool:
     """Whether a cancelled instance has an answer of its own that the decline of a series which goes on does not reach.
 

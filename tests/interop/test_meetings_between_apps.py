@@ -302,6 +302,61 @@ def test_davx5_answers_for_one_day_without_its_recurrence_id(three: list[Account
     assert [parameter(line, "PARTSTAT") for line in day if mail_address(line) == ben.email] == ["ACCEPTED"]
 
 
+# -- Thunderbird -------------------------------------------------------------------------------------------------------
+
+
+def test_thunderbird_writes_over_what_it_has_not_seen_when_its_user_says_so(three: list[Account]) -> None:
+    """It asks its user after a 412, and then writes without a condition: answers that it does not know stay."""
+    ann, ben, cleo = Thunderbird(three[0]), AppleCalendar(three[1]), Thunderbird(three[2])
+    ann.sync()
+    ann.invite(UID, ben.email, cleo.email)
+    for each in (ben, cleo):
+        each.sync()
+    assert ben.answer(UID, "ACCEPTED") == 204
+    assert ann.set_property(UID, "SUMMARY", "SUMMARY:New plan") == 412
+    ann.overwrites = True
+    assert ann.set_property(UID, "SUMMARY", "SUMMARY:New plan") == 204
+    cleo.overwrites = True
+    assert cleo.answer(UID, "TENTATIVE") == 204
+    for each in (ann, ben, cleo):
+        found = each.shown(UID)
+        assert (found.summary, found.answers[ben.email], found.answers[cleo.email]) == (
+            "New plan", "ACCEPTED", "TENTATIVE",
+        )  # fmt: skip
+
+
+# -- CalDAV Synchronizer -----------------------------------------------------------------------------------------------
+
+
+def test_outlook_drags_a_meeting_and_deletes_it_first(three: list[Account]) -> None:
+    """The profile of the old folder may run before that of the new one. Nothing is lost in the end."""
+    ann, ben = not_mailing(three[0]), CalDavSynchronizer(three[1])
+    ann.make_calendar("work")
+    ben.make_calendar("work")
+    ann.invite(UID, ben.email)
+    ben.sync()
+    assert ben.answer(UID, "ACCEPTED") == 204
+    ben.sync()
+    item = ben.find(UID)[2]
+    assert ben.delete(UID) == 204
+    assert ann.shown(UID).answers[ben.email] == "DECLINED"
+    assert ben.add("work", UID, item.text) == 201
+    assert ann.shown(UID).answers[ben.email] == "ACCEPTED"
+    assert ben.shown(UID).status == ""
+    assert ben.places(UID) == ["work"]
+
+    ann.sync()
+    item = ann.find(UID)[2]
+    assert ann.delete(UID) == 204
+    assert ben.shown(UID).status == "CANCELLED"
+    assert ann.add("work", UID, item.text) == 201
+    found = ben.shown(UID)
+    assert (found.status, found.answers[ben.email]) == ("", "NEEDS-ACTION")
+    assert ben.answer(UID, "ACCEPTED") == 204
+    assert ann.shown(UID).answers[ben.email] == "ACCEPTED"
+    assert ann.places(UID) == ["work"]
+
+
 # -- apps that mail ----------------------------------------------------------------------------------------------------
 
 

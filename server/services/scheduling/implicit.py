@@ -43,7 +43,7 @@ from server.services.permissions import collection_of, demand_writable, member_o
 from server.services.scheduling.calendar_users import directory_of
 from server.services.scheduling.moving import HeldElsewhere, moving_writes, source_of, was_moved
 from server.services.scheduling.proposals import delete_proposal, propose
-from server.services.scheduling.restored import restored_content
+from server.services.scheduling.restored import made_anew, restored_content
 from server.services.scheduling.sending import Sending, address_of, owner_of
 from server.services.scheduling.settings import SchedulingSettings
 from server.storage import Storage
@@ -298,6 +298,8 @@ class Scheduling:
         user = directory.user(address_of(owner))
         if new is not None and scheduling_role(old, user, directory) is SchedulingRole.NONE:
             old = None  # a plain object that becomes a meeting is a new one to everybody
+        if new is not None and old is None:
+            new = await made_anew(self.storage, owner, new, user, directory)
         now = self._now()
         change = Change(
             old,

@@ -1,4 +1,4 @@
-"""An attendee's copy that was deleted and is restored."""
+"""An attendee's copy that was deleted, and is restored or made anew."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from server.domain.contents import ObjectContent
 from server.domain.principals import Principal
 from server.domain.scheduling import SchedulingRole
 from server.domain.values import value
-from server.itip.calendar_users import addresses
+from server.itip.attendee import left_to_client, scheduled_by_server
+from server.itip.calendar_users import CalendarUser, Directory, addresses
 from server.itip.participants import organizer
+from server.itip.planning import scheduling_role
 from server.itip.restoring import restored_copy
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.lookup import Found
@@ -56,6 +58,27 @@ async def restored_content(
         return Restored(content, ())
     state = memory.write(memory.Known(rows=memory.read(own.state).rows), present)
     return Restored(content, (Remember(own.home.id, content.uid, state, own.version),))
+
+
+async def made_anew(
+    storage: Scheduling, owner: Principal, value: SchedulingObject, user: CalendarUser, directory: Directory
+) -> SchedulingObject:
+    """A new object of its calendar's owner, without SCHEDULE-AGENT if that is a copy of what the server sends them.
+
+    CalDAV Synchronizer writes SCHEDULE-AGENT=CLIENT when it puts a copy into a calendar after it has deleted it in
+    another one. As in a copy that is there, this does not count where the organizer is here.
+    """
+    if scheduling_role(value, user, directory) is not SchedulingRole.ATTENDEE or not left_to_client(value):
+        return value
+    to = organizer(value, directory)
+    if to is None or to.principal_id is None:
+        return value
+    mailboxes = await storage.mailboxes(owner.id, [to.principal_id], value.uid)
+    held = _organized(mailboxes[0] if mailboxes else None)
+    if held is None:
+        return value
+    directory = await directory_of(storage, addresses(value, held) | {address_of(owner)})
+    return scheduled_by_server(value, held, user, directory)
 
 
 def _organized(mailbox: Mailbox | None) -> SchedulingObject | None:

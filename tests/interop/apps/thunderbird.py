@@ -38,6 +38,8 @@ class Thunderbird(App):
     def __init__(self, account: Account, *, mails: bool = False) -> None:
         self.mails = mails
         """Whether "Prefer client-side email scheduling" is on."""
+        self.overwrites = False
+        """Whether the user has said that the app shall write over what it has not seen."""
         super().__init__(account)
 
     def discover(self) -> None:
@@ -71,7 +73,7 @@ class Thunderbird(App):
         self.take(calendar, self.multiget(calendar.href, hrefs, "D:getetag"))
 
     def conditions(self, item: Item) -> dict[str, str]:
-        return {"If-Match": item.etag}
+        return {} if self.overwrites else {"If-Match": item.etag}
 
     def fetch(self, calendar: Calendar, href: str, reply: Reply) -> None:
         self._get(calendar, [href])

@@ -270,3 +270,31 @@ async def test_what_is_made_anew_with_an_old_uid_asks_everybody_anew(world: Worl
         assert "PARTSTAT" not in line_of(text, "ATTENDEE", BEN)
     await answer(world, "ben", BEN, "DECLINED")
     assert "PARTSTAT=DECLINED" in line_of(await world.text("anna", "anna/calendar/m.ics"), "ATTENDEE", BEN)
+
+
+@pytest.mark.parametrize("agent", ["CLIENT", "NONE"])
+async def test_a_copy_that_is_deleted_and_made_anew_is_answered_by_the_server(world: World, agent: str) -> None:
+    """CalDAV Synchronizer moves so from one profile to another, and writes SCHEDULE-AGENT=CLIENT."""
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    await answer(world, "ben", BEN, "ACCEPTED")
+    (name,) = await world.names("ben/calendar")
+    text = unfolded(await world.text("ben", f"ben/calendar/{name}"))
+    await world.cancel("ben", f"ben/calendar/{name}")
+    assert "DECLINED" in line_of(await world.text("anna", "anna/calendar/m.ics"), "ATTENDEE", BEN)
+    by_client = text.replace("ORGANIZER", f"ORGANIZER;SCHEDULE-AGENT={agent}")
+    await world.invite("ben", "ben/calendar/again.ics", by_client)
+    assert "ACCEPTED" in line_of(await world.text("anna", "anna/calendar/m.ics"), "ATTENDEE", BEN)
+    (copy,) = await copies(world, "ben")
+    assert "SCHEDULE-AGENT" not in copy
+
+
+async def test_who_is_not_invited_by_the_server_keeps_schedule_agent(world: World) -> None:
+    text = meeting(BEN).replace(f"ATTENDEE:{BEN}", f"ATTENDEE;SCHEDULE-AGENT=CLIENT:{BEN}")
+    await world.invite("anna", "anna/calendar/m.ics", text)
+    own = text.replace("ORGANIZER", "ORGANIZER;SCHEDULE-AGENT=CLIENT").replace(
+        "ATTENDEE;SCHED", "ATTENDEE;PARTSTAT=ACCEPTED;SCHED"
+    )
+    await world.invite("ben", "ben/calendar/m.ics", own)
+    (copy,) = await copies(world, "ben")
+    assert "SCHEDULE-AGENT=CLIENT" in line_of(copy, "ORGANIZER", ANNA)
+    assert await items(world, "anna") == []

@@ -150,6 +150,17 @@ async def _(world: World) -> None:
     await delete(world, "A")
 
 
+async def declined(world: World) -> None:
+    """A has declined."""
+    await invited(world)
+    await answer(world, "A", "DECLINED")
+
+
+@act("A deletes the copy after declining", declined)
+async def _(world: World) -> None:
+    await delete(world, "A")
+
+
 @act("A deletes the copy with `Schedule-Reply: F`")
 async def _(world: World) -> None:
     await delete(world, "A", Sent(reply=False))
