@@ -19,8 +19,9 @@ from server.domain.errors import KoyomiError
 from server.domain.objects import NewCollection
 from server.http.errors import translate
 from server.itip.scheduling_object import SchedulingComponent, SchedulingObject, read_object
+from server.services.restoring import restore_object
 from server.services.scheduling.implicit import Sent
-from tests.unit.services.world import ALARM, INSTALLATION, World, event
+from tests.unit.services.world import ALARM, INSTALLATION, World, event, target_of
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "scheduling.md"
 PEOPLE = {"O": "anna", "A": "ben", "B": "cleo", "C": "dora"}
@@ -66,6 +67,8 @@ async def where(world: World, who: str, uid: str = UID) -> str | None:
     """The path of somebody's object of a UID."""
     name = PEOPLE[who]
     for collection in ("calendar", "work"):
+        if (await world.find("cli", f"{name}/{collection}")).collection is None:
+            continue
         for member in await world.names(f"{name}/{collection}"):
             path = f"{name}/{collection}/{member}"
             if f"UID:{uid}\r\n" in (await world.text("cli", path) or ""):
@@ -95,6 +98,15 @@ async def delete(world: World, who: str, sent: Sent = Sent()) -> None:  # noqa: 
     path = await where(world, who)
     assert path is not None
     await world.cancel(PEOPLE[who], path, sent)
+
+
+async def restored(world: World, who: str) -> None:
+    """Delete somebody's object, and put it back."""
+    path = await where(world, who)
+    assert path is not None
+    text = await world.text("cli", path) or ""
+    await delete(world, who)
+    await restore_object(world.lookup, world.scheduling, INSTALLATION, target_of(path), 1, text, {})
 
 
 async def nothing(world: World) -> None:
@@ -148,6 +160,11 @@ async def _(world: World) -> None:
 @act("A deletes the copy")
 async def _(world: World) -> None:
     await delete(world, "A")
+
+
+@act("A deletes the copy, and it is restored (`koyomi restore`)")
+async def _(world: World) -> None:
+    await restored(world, "A")
 
 
 async def declined(world: World) -> None:
@@ -224,6 +241,38 @@ async def _(world: World) -> None:
 @act("O deletes the meeting")
 async def _(world: World) -> None:
     await delete(world, "O")
+
+
+@act("O deletes the meeting, and it is restored (`koyomi restore`)")
+async def _(world: World) -> None:
+    await restored(world, "O")
+
+
+async def elsewhere(world: World) -> None:
+    """The meeting lies in a calendar of its own."""
+    await accepted(world)
+    await world.invite("anna", "anna/work/m.ics", await world.text("anna", "anna/calendar/m.ics") or "")
+
+
+async def delete_calendar(world: World) -> None:
+    """Delete the calendar of the meeting."""
+    await world.collections.delete(await world.actor("anna"), await world.find("anna", "anna/work"))
+
+
+@act("O deletes the calendar with the meeting", elsewhere)
+async def _(world: World) -> None:
+    await delete_calendar(world)
+
+
+async def without_calendar(world: World) -> None:
+    """The calendar has been deleted, which nobody has heard of."""
+    await elsewhere(world)
+    await delete_calendar(world)
+
+
+@act("ten minutes later", without_calendar)
+async def _(world: World) -> None:
+    await world.run_jobs()
 
 
 @act("A deletes the copy of a cancelled meeting", deleted_by_organizer)
