@@ -79,7 +79,12 @@ def record(baseline: Path, now: dict[str, str]) -> None:
 def selected(files: Path) -> list[str]:
     """The files of a list, in the order in which they run."""
     lines = [line.partition("#")[0].strip() for line in files.read_text().splitlines()]
-    return sorted((line for line in lines if line), key=lambda name: name in LAST)
+    return in_order(line for line in lines if line)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Files in their order, but for those of `LAST`."""
+    return sorted(names, key=lambda name: name in LAST)
 
 
 def slowed(suite: Path, names: Iterable[str], to: Path) -> Path:
@@ -160,7 +165,7 @@ def main() -> int:
         left += [key for key, outcome in now.items() if outcome not in ("passed", "excused", "ignored")]
     if left and not options.all:
         again = out / "again"
-        files = sorted({key.partition(" | ")[0] for key in left})
+        files = in_order(sorted({key.partition(" | ")[0] for key in left}))
         print(f"Once more, slowly: {', '.join(files)}", flush=True)
         run(options, again, slowed(options.suite, files, again.with_name("slowed")), files)
         if (again / RESULTS).exists():

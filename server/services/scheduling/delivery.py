@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from secrets import token_hex
+from uuid import uuid4
 
 from server.auth import policy
 from server.domain.changes import Delete, Put, Remember, Write
+from server.domain.contents import ObjectContent
 from server.domain.errors import InvalidData
 from server.domain.grants import Grants
 from server.domain.objects import Collection, Object
@@ -98,18 +100,24 @@ async def deliver(
 ) -> Delivered:
     """What is written in the home of a recipient for letters about one UID, in the order in which they take effect.
 
+    An event of the recipient's own that has the UID, but no ORGANIZER, stays beside the meeting.
+
     No state of the recipient raises an error, but those that make the write fail: `WriteConflict`.
     """
-    if mailbox.inbox is None:
+    inbox = mailbox.inbox
+    if inbox is None:
         return not_delivered(NO_CALENDAR_USER, len(letters))
     before = None if mailbox.object is None else objects.scheduling_object(mailbox.object.text or "")
+    held, own = mailbox, None
+    if before is not None and not any(each.first("ORGANIZER") for each in before.components):
+        own, before, mailbox = before, None, replace(mailbox, object=None, collection=None)
     after, known = before, memory.read(mailbox.state)
     statuses: list[str] = []
     messages: list[Message] = []
     received: list[Received] = []
     items: list[_Item] = []
     for letter in letters:
-        if not _is_taken(letter, mailbox, mailbox.inbox):
+        if not _is_taken(letter, mailbox, inbox):
             statuses.append(NO_AUTHORITY)
             continue
         try:
@@ -125,6 +133,8 @@ async def deliver(
     quiet = all(message.quiet or message.method is Method.REPLY for message in messages)
     try:
         writes = await _writes(storage, objects, mailbox, before, after, items, keep_tag=quiet)
+        if writes is not None and own is not None and after is not None:
+            writes = await _with_own(objects, held, own, writes)
     except InvalidData:
         return not_delivered(NOT_ALLOWED, len(letters))
     if writes is None:
@@ -211,6 +221,28 @@ async def _writes(
         oldest = await storage.oldest_members(mailbox.inbox, min(excess, MAX_REMOVED))
         writes += [Delete(mailbox.inbox, name, state) for name, state in oldest]
     return tuple(writes)
+
+
+async def _with_own(
+    objects: Objects, mailbox: Mailbox, own: SchedulingObject, writes: Sequence[Write]
+) -> tuple[Write, ...]:
+    """The writes of a delivery, the first of which is that of a new object, where an event of one's own has its UID.
+
+    A UID is used once in a calendar (RFC 4791 §4.1). In the same calendar the meeting takes the place of the event,
+    which stays under a new name and UID.
+    """
+    first, existing, collection = writes[0], mailbox.object, mailbox.collection
+    assert isinstance(first, Put)
+    assert isinstance(first.content, ObjectContent)
+    assert existing is not None
+    assert collection is not None
+    if first.collection.id != collection.id:
+        return tuple(writes)
+    uid = str(uuid4())
+    moved = own.map_components(lambda component: component.with_value("UID", uid))
+    content = await objects.content(collection, moved.text.encode(), None, mailbox.addresses)
+    meeting = await objects.put_of(collection, existing.name, first.content, existing)
+    return meeting, await objects.put_of(collection, first.name, content, None), *writes[1:]
 
 
 async def put_object(

@@ -8,6 +8,7 @@ import pytest
 
 from server.domain.errors import AccessDenied, AttendeeChangeRefused, PersonalOnly, QuotaExceeded
 from server.domain.grants import Ace
+from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
 from server.services.scheduling import delivery
 from server.services.scheduling.implicit import Sent
@@ -298,3 +299,36 @@ async def test_who_is_not_invited_by_the_server_keeps_schedule_agent(world: Worl
     (copy,) = await copies(world, "ben")
     assert "SCHEDULE-AGENT=CLIENT" in line_of(copy, "ORGANIZER", ANNA)
     assert await items(world, "anna") == []
+
+
+async def test_an_event_of_ones_own_with_the_uid_stays_beside_the_meeting(world: World) -> None:
+    """It has its calendar's UID no longer (RFC 4791 §4.1), and all else as it was."""
+    own = event("m", "SUMMARY:Mine", "BEGIN:VALARM", "ACTION:AUDIO", "TRIGGER:PT0S", "END:VALARM")
+    await world.invite("ben", "ben/calendar/mine.ics", own)
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, CLEO))
+    assert "SCHEDULE-STATUS=1.2" in line_of(await world.text("anna", "anna/calendar/m.ics"), "ATTENDEE", BEN)
+    assert await items(world, "ben") == ["REQUEST"]
+    invited, mine = sorted(await copies(world, "ben"), key=lambda text: "SUMMARY:Mine" in text)
+    assert "SUMMARY:Plan" in invited
+    assert "VALARM" not in invited
+    (uid,) = re.findall("UID:(.*)\r\n", mine)
+    assert uid != "m"
+    assert mine == own.replace("UID:m\r\n", f"UID:{uid}\r\n")
+    assert await world.text("ben", "ben/calendar/mine.ics") == invited
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, CLEO, summary="Other"))
+    assert sorted(await copies(world, "ben"), key=lambda text: "SUMMARY:Mine" in text)[1] == mine
+    await world.cancel("anna", "anna/calendar/m.ics")
+    assert mine in await copies(world, "ben")
+
+
+async def test_an_event_of_ones_own_in_another_calendar_stays_as_it_is(world: World) -> None:
+    home = await world.find("ben", "ben")
+    await world.collections.create(await world.actor("ben"), home, NewCollection("other", "calendar", ("VEVENT",)))
+    own = event("m", "SUMMARY:Mine")
+    await world.invite("ben", "ben/other/mine.ics", own)
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    (copy,) = await copies(world, "ben")
+    assert "SUMMARY:Plan" in copy
+    assert await world.text("ben", "ben/other/mine.ics") == own
+    await world.cancel("anna", "anna/calendar/m.ics")
+    assert await world.text("ben", "ben/other/mine.ics") == own
