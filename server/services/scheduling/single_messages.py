@@ -89,6 +89,9 @@ async def post(
                 raise
             failed.add(refused)
         else:
+            done = delivered.values()
+            merges = sum(bool(result.answers) for each in done for result in each.received)
+            services.counts.delivered([(str(sent.message.method), status)], merges, len(delivered) - 1)
             return status
 
 

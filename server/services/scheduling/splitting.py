@@ -1,19 +1,21 @@
 """Dividing a series in two (caldav-recursplit §3): the organizer's object, and the copies of all attendees here.
 
-One change set writes both parts everywhere, so that no app ever sees a half of it. Attendees are not asked anew: their
-answers, alarms and other parts of their own are in both parts.
+One change set writes both parts everywhere, so that no app ever sees a half of it. Jobs send what both parts say to
+those attendees of a very large meeting for whom it has no room. Attendees are not asked anew: their answers, alarms and
+other parts of their own are in both parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from secrets import token_hex
 from uuid import uuid4
 
 from server.domain.actors import Actor
-from server.domain.changes import ChangeSet, Delete, ObjectState, Remember, Unchanged, Write
+from server.domain.changes import ChangeSet, Delete, ObjectState, Put, Remember, SetDispatch, Unchanged, Write
+from server.domain.contents import ObjectContent
 from server.domain.errors import (
     AccessDenied,
     InvalidData,
@@ -53,7 +55,9 @@ from server.services.permissions import collection_of, demand_writable, member_o
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import directory_of
 from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_ALLOWED, NOT_DELIVERED, put_object
-from server.services.scheduling.sending import address_of, demand_sending, owner_of
+from server.services.scheduling.dispatches import PENDING, jobs_of, meeting_of, new_dispatch, sending_of
+from server.services.scheduling.queued import MAX_RECIPIENTS
+from server.services.scheduling.sending import MAX_BYTES, MAX_OCCURRENCES, address_of, demand_sending, owner_of
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
 
@@ -64,6 +68,39 @@ class _Write:
 
     recipient: str | None
     write: Write
+
+
+@value
+class _Set:
+    """A change set."""
+
+    writes: tuple[_Write, ...]
+    remembered: tuple[Remember, ...] = ()
+    dispatches: tuple[SetDispatch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is divided, and how."""
+
+    actor: Actor
+    owner: Principal
+    collection: Collection
+    """In the view of its owner."""
+    member: Object
+    original: SchedulingObject
+    split: Split
+    parts: Parts
+    at: datetime
+    """The time now."""
+    directory: Directory
+    requests: Requests
+    unchanged: tuple[Unchanged, ...]
+
+    @property
+    def stamp(self) -> str:
+        """The time now, as a UTC value."""
+        return utc_stamp(self.at)
 
 
 @value
@@ -125,14 +162,15 @@ class Splitting:
             raise WriteConflict
         original, split, parts = await computed(_divided, str(rows[0][0]), rid, uid, scheduled)
         directory, requests = Directory(), Requests({}, {})
-        now = utc_stamp(self.now())
+        at = self.now()
         if scheduled:
             directory = await directory_of(self.storage, addresses(original) | {address_of(owner)})
-            requests = await computed(requests_of, parts, directory, now)
+            requests = await computed(requests_of, parts, directory, utc_stamp(at))
             await demand_sending(self.storage, actor, found, [*requests.earlier.values(), *requests.later.values()])
-        return await _Splitting(
-            self, actor, owner, collection, member, original, split, parts, requests, directory, now, tuple(unchanged)
-        ).apply()
+        plan = _Plan(
+            actor, owner, collection, member, original, split, parts, at, directory, requests, tuple(unchanged)
+        )
+        return await _Splitting(self, plan).apply()
 
     def _uid(self, uid: str | None) -> str:
         if uid is None:
@@ -164,26 +202,10 @@ def _divided(text: str, rid: str, uid: str, scheduled: bool) -> tuple[Scheduling
 class _Splitting:
     """One split."""
 
-    def __init__(
-        self,
-        service: Splitting,
-        actor: Actor,
-        owner: Principal,
-        collection: Collection,
-        member: Object,
-        original: SchedulingObject,
-        split: Split,
-        parts: Parts,
-        requests: Requests,
-        directory: Directory,
-        now: str,
-        unchanged: tuple[Unchanged, ...],
-    ) -> None:
+    def __init__(self, service: Splitting, plan: _Plan) -> None:
         self._storage, self._objects = service.storage, service.objects
         self._limits = write_limits(service.limits)
-        self._actor, self._owner, self._collection, self._member = actor, owner, collection, member
-        self._original, self._split, self._parts = original, split, parts
-        self._requests, self._directory, self._now, self._unchanged = requests, directory, now, unchanged
+        self._plan = plan
         self._name = f"{token_hex(16)}.ics"
         self._failed: set[str] = set()
         """Keys of attendees whose homes refused a write."""
@@ -191,14 +213,17 @@ class _Splitting:
     async def apply(self) -> str:
         """Write both parts everywhere; returns the name of the new member. No attendee's state fails it."""
         while True:
-            writes, remembered = await self._set()
+            made = await self._set()
+            writes = made.writes
             changes = ChangeSet(
                 tuple(each.write for each in writes),
                 self._limits,
-                self._actor.cause,
-                self._unchanged,
-                remembered=tuple(remembered),
+                self._plan.actor.cause,
+                self._plan.unchanged,
+                remembered=made.remembered,
                 graced=frozenset(each.write.collection.home_id for each in writes if each.recipient is not None),
+                dispatches=made.dispatches,
+                jobs=jobs_of(made.dispatches),
             )
             try:
                 await self._storage.apply(changes)
@@ -217,27 +242,30 @@ class _Splitting:
             else:
                 return self._name
 
-    async def _set(self) -> tuple[list[_Write], list[Remember]]:
-        """The writes, and what homes remember afterwards."""
-        if self._split.sequence is None:
-            return await self._own(self._parts, None), []
+    async def _set(self) -> _Set:
+        """The change set: what the owner has, then the attendees one by one until it is full. Jobs send to the others
+        what both parts say."""
+        plan = self._plan
+        if plan.split.sequence is None:
+            return _Set(tuple(await self._own(plan.parts, None)))
         mailboxes = await self._mailboxes()
-        own_old, own_new = mailboxes.old.get(self._owner.id), mailboxes.new.get(self._owner.id)
+        own_old, own_new = mailboxes.old.get(plan.owner.id), mailboxes.new.get(plan.owner.id)
         known = memory.read(None if own_old is None else own_old.state)
-        series = SplitSeries(self._split, self._parts, *divided_rows(known.rows, self._split.at))
-        copies = await self._copies(series, self._requests, mailboxes)
+        series = SplitSeries(plan.split, plan.parts, *divided_rows(known.rows, plan.split.at))
+        requests = plan.requests
+        copies = await self._copies(series, requests, mailboxes)
         replies = [reply for each in copies.values() if isinstance(each, SplitCopy) for reply in each.replies]
         if replies:
-            series = with_replies(series, replies, self._directory, self._now)
-            requests = await computed(requests_of, series.parts, self._directory, self._now)
+            series = with_replies(series, replies, plan.directory, plan.stamp)
+            requests = await computed(requests_of, series.parts, plan.directory, plan.stamp)
             copies = await self._copies(series, requests, mailboxes)
         later_known, earlier_known = (
             memory.Known(known.memory, series.later_rows),
             memory.Known(rows=series.earlier_rows),
         )
         remembered = [
-            *_remembered(own_old, self._original.uid, later_known, series.parts.later),
-            *_remembered(own_new, self._split.uid, earlier_known, series.parts.earlier),
+            *_remembered(own_old, plan.original.uid, later_known, series.parts.later),
+            *_remembered(own_new, plan.split.uid, earlier_known, series.parts.earlier),
         ]
         writes: list[_Write] = []
         later = {key: each for key, each in copies.items() if isinstance(each, str)}
@@ -245,29 +273,35 @@ class _Splitting:
         for key, made in copies.items():
             if isinstance(made, str):
                 continue
-            principal = self._requests.recipients[key].principal_id
+            if _is_full(writes):
+                later[key] = earlier[key] = PENDING
+                continue
+            principal = requests.recipients[key].principal_id
             assert principal is not None
             old, new = mailboxes.old[principal], mailboxes.new[principal]
             writes += [_Write(key, write) for write in await self._writes_of(old, new, made)]
-            remembered += _remembered(old, self._original.uid, memory.Known(made.later_memory), made.parts.later)
+            remembered += _remembered(old, plan.original.uid, memory.Known(made.later_memory), made.parts.later)
             if new.object is None:
-                remembered += _remembered(new, self._split.uid, memory.Known(made.earlier_memory), made.parts.earlier)
+                remembered += _remembered(new, plan.split.uid, memory.Known(made.earlier_memory), made.parts.earlier)
             else:
                 earlier[key] = UID_TAKEN
         assert series.parts.later is not None
         assert series.parts.earlier is not None
         own = Parts(
-            with_schedule_statuses(series.parts.later, later, self._directory),
-            with_schedule_statuses(series.parts.earlier, earlier, self._directory),
+            with_schedule_statuses(series.parts.later, later, plan.directory),
+            with_schedule_statuses(series.parts.earlier, earlier, plan.directory),
         )
-        return [*await self._own(own, own_old), *writes], remembered
+        left = {key for key, status in later.items() if status == PENDING}
+        dispatches = () if own_old is None else self._dispatches(own_old.home.id, left, series, requests)
+        return _Set((*await self._own(own, own_old), *writes), tuple(remembered), dispatches)
 
     async def _copies(
         self, series: SplitSeries, requests: Requests, mailboxes: _Mailboxes
     ) -> dict[str, SplitCopy | str]:
         """What the split does at each attendee, by key; a SCHEDULE-STATUS where it does nothing."""
         found: dict[str, SplitCopy | str] = {}
-        for key, user in self._requests.recipients.items():
+        directory, divided_here = self._plan.directory, 0
+        for key, user in requests.recipients.items():
             old = None if user.principal_id is None else mailboxes.old.get(user.principal_id)
             if old is None or old.inbox is None or user.principal_id not in mailboxes.new:
                 found[key] = NO_CALENDAR_USER
@@ -275,20 +309,43 @@ class _Splitting:
             if key in self._failed:
                 found[key] = NOT_DELIVERED
                 continue
+            if divided_here == MAX_RECIPIENTS:
+                found[key] = PENDING
+                continue
+            divided_here += 1
             known = memory.read(old.state).memory
             copy = None if old.object is None else read_object(old.object.text or "")
             try:
-                found[key] = await computed(split_copy, user, copy, known, series, requests, self._directory, self._now)
+                found[key] = await computed(
+                    split_copy, user, copy, known, series, requests, directory, self._plan.stamp
+                )
             except InvalidData:
                 found[key] = NOT_ALLOWED
         return found
 
+    def _dispatches(
+        self, home_id: int, left: set[str], series: SplitSeries, requests: Requests
+    ) -> tuple[SetDispatch, ...]:
+        """What jobs send of both parts."""
+        plan, found = self._plan, []
+        organizer = plan.directory.user(address_of(plan.owner))
+        for uid, messages, rows, is_new in (
+            (plan.original.uid, requests.later, series.later_rows, False),
+            (plan.split.uid, requests.earlier, series.earlier_rows, True),
+        ):
+            waiting = {key: [messages[key]] for key in messages if key in left}
+            if waiting:
+                sending = sending_of(waiting, rows.resets, plan.actor.cause, plan.at, {}, is_new=is_new)
+                found.append(new_dispatch(home_id, uid, meeting_of(organizer, uid), sending))
+        return tuple(found)
+
     async def _mailboxes(self) -> _Mailboxes:
-        ids = {user.principal_id for user in self._requests.recipients.values() if user.principal_id is not None}
-        wanted = sorted(ids | {self._owner.id})
+        owner = self._plan.owner.id
+        recipients = self._plan.requests.recipients.values()
+        wanted = sorted({owner} | {user.principal_id for user in recipients if user.principal_id is not None})
         old, new = [
-            {each.principal_id: each for each in await self._storage.mailboxes(self._owner.id, wanted, uid)}
-            for uid in (self._original.uid, self._split.uid)
+            {each.principal_id: each for each in await self._storage.mailboxes(owner, wanted, uid)}
+            for uid in (self._plan.original.uid, self._plan.split.uid)
         ]
         return _Mailboxes(old, new)
 
@@ -297,7 +354,7 @@ class _Splitting:
         assert parts.later is not None
         assert parts.earlier is not None
         known = None if mailbox is None else mailbox.addresses
-        member, collection = self._member, self._collection
+        member, collection = self._plan.member, self._plan.collection
         later = await self._objects.content(collection, parts.later.text.encode(), member, known)
         earlier = await self._objects.content(collection, parts.earlier.text.encode(), None, known)
         properties = member.properties
@@ -323,6 +380,17 @@ class _Splitting:
             if put is not None:
                 writes.append(put)
         return writes
+
+
+def _is_full(writes: Sequence[_Write]) -> bool:
+    """Whether a change set takes no further attendees."""
+    contents = [
+        each.write.content
+        for each in writes
+        if isinstance(each.write, Put) and isinstance(each.write.content, ObjectContent)
+    ]
+    occurrences = sum(len(each.materialised.occurrences) for each in contents if each.materialised is not None)
+    return occurrences >= MAX_OCCURRENCES or sum(each.size for each in contents) >= MAX_BYTES
 
 
 def _remembered(

@@ -10,6 +10,7 @@ from server.domain.errors import AccessDenied, InvalidSplitPoint, QuotaExceeded,
 from server.domain.grants import Ace
 from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
+from server.services.scheduling import splitting
 from server.services.scheduling.settings import SchedulingSettings
 from tests.unit.services.world import ALARM, World, event
 
@@ -349,3 +350,41 @@ async def test_who_has_not_got_the_meeting_yet_gets_both_parts() -> None:
     later, earlier = await both(world, "ben")
     assert has(later, *LATER)
     assert has(earlier, *EARLIER)
+
+
+async def test_of_a_very_large_meeting_jobs_send_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splitting, "MAX_RECIPIENTS", 1)
+    world = World()
+    await world.add("anna", "ben", "cleo")
+    await world.invite("anna", SERIES, series(BEN, CLEO))
+    alarm = "".join(f"{line}\r\n" for line in ALARM)
+    await edited(world, "cleo", accepts(CLEO), (r"END:VEVENT\r\n", f"{alarm}END:VEVENT\r\n"))
+    before = await items(world, "cleo")
+    await split(world)
+    later, earlier = await both(world, "cleo")
+    assert DAILY in later
+    assert earlier == ""
+    assert re.search(f"ATTENDEE.*SCHEDULE-STATUS=1.0.*{CLEO}", (await both(world, "anna"))[0])
+    await world.run_jobs()
+    for who in ("anna", "ben", "cleo"):
+        later, earlier = await both(world, who)
+        assert has(later, *LATER), who
+        assert has(earlier, *EARLIER), who
+        for part in (later, earlier):
+            assert re.search(f"ATTENDEE.*PARTSTAT=ACCEPTED.*{CLEO}", part), who
+    assert (await both(world, "cleo"))[0].count("BEGIN:VALARM") == 1
+    assert re.search(f"ATTENDEE.*SCHEDULE-STATUS=1.2.*{CLEO}", (await both(world, "anna"))[1])
+    assert await items(world, "cleo") == before + 1  # the earlier part is new there
+
+
+async def test_a_set_that_is_full_takes_no_further_attendees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splitting, "MAX_BYTES", 100)
+    world = World()
+    await world.add("anna", "ben", "cleo")
+    await world.invite("anna", SERIES, series(BEN, CLEO))
+    await split(world)
+    assert has((await both(world, "ben"))[0], *LATER)
+    assert DAILY in (await both(world, "cleo"))[0]
+    await world.run_jobs()
+    assert has((await both(world, "cleo"))[0], *LATER)
+    assert has((await both(world, "cleo"))[1], *EARLIER)
