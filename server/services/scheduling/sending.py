@@ -324,7 +324,7 @@ class Sending:
             sent = [message for result in done.received for message in result.messages]
             if done.object is None or not (changed or sent):
                 continue
-            directory = await directory_of(self._storage, addresses(done.object) | {address_of(self._owner)})
+            directory = await self._directory(addresses(done.object))
             invited = frozenset(user.key for result in done.received for user in result.invited)
             stamp, answered = utc_stamp(self._change.now), frozenset((self._change.owner.key, key))
             others = [
@@ -339,6 +339,12 @@ class Sending:
             sent = [message for message in sent if message.recipient.key not in known]
             made = await self._with_refreshes(made, [*others, *sent], directory, done.resets)
         return made
+
+    async def _directory(self, named: frozenset[str]) -> Directory:
+        """The calendar users of addresses, and the owner."""
+        if named <= addresses(self._change.old, self._change.new):
+            return self._change.directory
+        return await directory_of(self._storage, named | {address_of(self._owner)})
 
     def _refresh_job(
         self, key: str, messages: Sequence[Message], mailboxes: Mapping[int, Mailbox]

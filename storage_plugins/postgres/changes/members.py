@@ -1,7 +1,8 @@
 """`Storage.apply`: puts, deletes, moves and copies members, and sets their properties and views.
 
 A set of one write, of the two writes of a move, of puts and deletions only, of properties only, or of copies to free
-names only, is one statement in one round trip. All other sets, and those that compare other states, are transactions.
+names only, is one statement in one round trip; one of puts and deletions may also set what their homes know of
+messages. All other sets, and those that compare other states, are transactions.
 These first lock all rows that their statements lock: the existing objects, then the homes, each in the order of ids. So
 two sets never wait for each other in a circle, whatever the order of their writes.
 """
@@ -47,6 +48,13 @@ _COPY_MEMBERS = call("koyomi_copy_members_1", 9)
 COPY_LEASE = timedelta(seconds=20)
 """How long the job of a copy waits after each set for the next."""
 _REMEMBER = "select koyomi_remember_1($1, $2, $3, $4)"
+_REMEMBERING = """
+    with written as materialized ({sql}), remembered as materialized (
+        select koyomi_remember_1(${homes}, ${uids}, ${versions}, ${states}) from (select count(*) from written) as made
+    )
+    select written.* from written cross join remembered order by 1
+"""
+"""A statement that makes a set, and then, while it holds the homes, sets what they know."""
 _ADD_PROPERTIES = call("koyomi_add_properties_1", 4)
 _RELEASE_BOOKED = """
     select koyomi_release_1(array_agg(o.home_id), array_agg(o.id))
@@ -151,8 +159,8 @@ class MemberWrites(Writing):
         """One statement for the puts and deletions of a set that has nothing else than bookings beside them."""
         writes = changes.writes
         sql, arguments = set_statement.statement(plain, changes, self._restore_days)
-        if len(plain) == len(writes) and _rests_on_nothing_else(changes):
-            sql, arguments = recorded(sql, arguments, changes.cause)
+        if len(plain) == len(writes) and _rests_on_held_homes(changes):
+            sql, arguments = _remembering(*recorded(sql, arguments, changes.cause), changes.remembered)
             rows = await self.database.fetch(sql, *arguments)
         else:
             places = [index for index, write in enumerate(writes) if not isinstance(write, Book)]
@@ -260,10 +268,23 @@ class MemberWrites(Writing):
                 return Written(self._changed(home_id, collection_id, row[0]), write.expected.id, None)
 
 
-async def _remember(connection: Connection, remembered: Sequence[Remember]) -> None:
+def _remembering(sql: str, arguments: tuple[object, ...], remembered: Sequence[Remember]) -> Statement:
+    """A statement that makes a set and sets what homes know."""
+    if not remembered:
+        return sql, arguments
+    at = len(arguments)
+    places = {name: at + place for place, name in enumerate(("homes", "uids", "versions", "states"), 1)}
+    return _REMEMBERING.format(sql=sql, **places), (*arguments, *_remembered_columns(remembered))
+
+
+def _remembered_columns(remembered: Sequence[Remember]) -> tuple[list[object], ...]:
     columns = zip(*((each.home_id, each.uid, each.version, each.state) for each in remembered), strict=True)
+    return tuple(map(list, columns))
+
+
+async def _remember(connection: Connection, remembered: Sequence[Remember]) -> None:
     try:
-        await connection.execute(_REMEMBER, *map(list, columns))
+        await connection.execute(_REMEMBER, *_remembered_columns(remembered))
     except asyncpg.PostgresError as error:
         raise domain_error(error) from error
 
@@ -311,6 +332,13 @@ def _order(step: _Step) -> int:
 def _rests_on_nothing_else(changes: ChangeSet) -> bool:
     """Whether a set compares no states other than those of its writes: then it may be one statement."""
     return not (changes.unchanged or changes.remembered or changes.dispatches or changes.jobs or changes.released)
+
+
+def _rests_on_held_homes(changes: ChangeSet) -> bool:
+    """Whether a set compares no states but those of its writes, and what their homes know."""
+    homes = {write.collection.home_id for write in changes.writes}
+    further = changes.unchanged or changes.dispatches or changes.jobs or changes.released
+    return not further and all(each.home_id in homes for each in changes.remembered)
 
 
 def _is_simple(write: Write) -> bool:

@@ -90,6 +90,34 @@ async def test_what_is_remembered_is_set_with_the_writes_of_a_set_or_not_at_all(
     assert await remembered() == (0, None)
 
 
+async def test_a_set_of_several_writes_remembers_all_or_nothing(storage):
+    """It is one statement where its writes hold the homes, and a transaction where one of them is not written."""
+    ada, bob, eve = await make_person(storage), await make_person(storage), await make_person(storage)
+    calendars = [await person.collection() for person in (ada, bob)]
+    homes = [calendar.home_id for calendar in calendars]
+    other = (await eve.home()).id
+
+    async def put_both(name, *remembered):
+        content = await read(storage, replace(calendars[0], components=()), event_text(name))
+        writes = tuple(Put(calendar, f"{name}.ics", content, None) for calendar in calendars)
+        written = await storage.apply(ChangeSet(writes, LIMITS, CAUSE, remembered=remembered))
+        return [each.id for each in written]
+
+    async def known():
+        found = await storage.mailboxes(ada.id, [ada.id, bob.id, eve.id], "u")
+        return [each.state for each in found]
+
+    ids = await put_both("1", *(Remember(home_id, "u", {"of": home_id}, 0) for home_id in homes))
+    for calendar, id_ in zip(calendars, ids, strict=True):
+        assert [row[0] for row in await storage.members_by_id(calendar, [id_], ("name",))] == ["1.ics"]
+    assert await known() == [{"of": homes[0]}, {"of": homes[1]}, None]
+    with pytest.raises(WriteConflict):
+        await put_both("2", Remember(homes[0], "u", {"a": 2}, 1), Remember(homes[1], "u", {"a": 2}, 7))
+    assert await known() == [{"of": homes[0]}, {"of": homes[1]}, None]
+    await put_both("2", Remember(homes[0], "u", None, 1), Remember(other, "u", {"a": 3}, 0))
+    assert await known() == [None, {"of": homes[1]}, {"a": 3}]
+
+
 async def test_what_is_remembered_of_deleted_events_is_forgotten_when_it_is_old(storage):
     ada = await make_person(storage)
     calendar = await ada.collection()
