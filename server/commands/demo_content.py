@@ -171,7 +171,7 @@ def _calendar(lines: Iterable[str]) -> str:
 
 
 def _text(lines: Iterable[str]) -> str:
-    return "".join(fold(line) + "\r\n" for line in lines)
+    return "".join(map(fold, lines))
 
 
 def _at(day: date, moment: time) -> datetime:

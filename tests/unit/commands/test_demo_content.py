@@ -23,6 +23,7 @@ def test_every_text_is_valid_and_every_name_is_used_once(today: date) -> None:
     assert found == members(today)
     assert len({(each.owner, each.collection, each.name) for each in found}) == len(found)
     for each in found:
+        assert "\r\n\r\n" not in each.text, "a line is empty"
         if each.collection == "addressbook":
             assert read_address_object(each.text.encode(), Limits()).uid
         else:
