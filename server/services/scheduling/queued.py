@@ -174,6 +174,7 @@ class QueuedDeliveries:
                     remembered=tuple(made.remembered),
                     dispatches=left[0],
                     jobs=left[1],
+                    graced=frozenset(write.collection.home_id for key, write in made.writes if key is not None),
                 )
             )
         except (NotFound, WriteConflict):

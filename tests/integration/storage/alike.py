@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from server.domain.objects import Collection, Home
 from server.domain.principals import Principal
 from server.storage.directory import Handover, PrincipalRecord
 
+_SCHEDULE_TAG = re.compile("(d-)?[0-9a-f]{16}")
 _KINDS = {
     "home_id": "home",
     "binding_home_id": "home",
@@ -123,6 +125,9 @@ def by_id(collections: Sequence[Collection]) -> list[Collection]:
 
 
 def _is_random(name: object) -> bool:
+    """Whether this is a name or a Schedule-Tag that was drawn."""
+    if isinstance(name, str) and _SCHEDULE_TAG.fullmatch(name):
+        return True
     try:
         return isinstance(name, str) and bool(UUID(name))
     except ValueError:

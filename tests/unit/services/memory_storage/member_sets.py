@@ -153,6 +153,9 @@ class MemberSets(SingleWrites, Bookings, DispatchWrites):
             assert isinstance(write.content, ObjectContent)
             at = tables.take_revision(write.collection.home_id)
             written[index] = self._store(write, write.content, *at)
+            if write.properties:
+                row = tables.objects[written[index].id]
+                tables.objects[row.id] = replace(row, properties=dict(write.properties))
         last_put = {write.collection.home_id: index for index, write in puts}
         for home_id, index in sorted(last_put.items(), key=lambda item: item[1]):
             try:
@@ -214,9 +217,10 @@ class MemberSets(SingleWrites, Bookings, DispatchWrites):
 
 
 def _is_plain(write: Write) -> bool:
-    """Whether a write deletes, or puts a content of its own without dead properties."""
+    """Whether a write deletes, or puts a content of its own. Only new members may have dead properties."""
     if isinstance(write, Put):
-        return isinstance(write.content, ObjectContent) and not write.properties
+        replaces_with_properties = bool(write.properties) and write.expected is not None
+        return isinstance(write.content, ObjectContent) and not replaces_with_properties
     return isinstance(write, Delete)
 
 
