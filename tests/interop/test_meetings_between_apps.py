@@ -167,6 +167,59 @@ def test_an_android_app_moves_a_meeting_by_making_another(three: list[Account]) 
     assert ann.places(f"new-{UID}") == ["work"]
 
 
+@pytest.mark.parametrize("app", ["apple", "thunderbird"])
+def test_an_organizer_sees_when_others_are_busy(three: list[Account], app: str) -> None:
+    ann, ben = ORGANIZERS[app](three[0]), Thunderbird(three[1])
+    ann.sync()
+    assert ann.ask_busy(ben.email) == {ben.email: []}
+    ann.invite(UID, ben.email)
+    ben.sync()
+    assert ann.ask_busy(ben.email) == {ben.email: []}, "it is not answered"
+    ben.answer(UID, "ACCEPTED")
+    busy = ann.ask_busy(ann.email, ben.email)
+    assert [[line.partition(":")[2] for line in lines] for lines in busy.values()] == [
+        ["20270906T080000Z/20270906T090000Z"]
+    ] * 2
+    assert ann.ask_busy(ann.email, ben.email, hidden=UID) == {ann.email: [], ben.email: []}
+
+
+def acknowledged(event: Lines) -> Lines:
+    """An alarm that is dismissed, as Apple's apps write it."""
+    place = event.index("END:VALARM")
+    return [*event[:place], "ACKNOWLEDGED:20270906T074500Z", *event[place:]]
+
+
+def last_acknowledged(event: Lines) -> Lines:
+    """The same as Thunderbird writes it."""
+    return with_value(event, "X-MOZ-LASTACK", "X-MOZ-LASTACK:20270906T074500Z")
+
+
+@pytest.mark.parametrize(("app", "dismissed"), [("apple", acknowledged), ("thunderbird", last_acknowledged)])
+def test_who_dismisses_an_alarm_tells_nobody(
+    three: list[Account], app: str, dismissed: Callable[[Lines], Lines]
+) -> None:
+    ann, ben = ORGANIZERS[app](three[0]), ORGANIZERS[app](three[1])
+    watching = [AppleCalendar(account) for account in three[:2]]
+    ann.sync()
+    ann.invite(UID, ben.email)
+    ben.sync()
+    ben.answer(UID, "ACCEPTED")
+    ann.sync()
+    for each in (ann, ben):
+        assert each.change(UID, with_alarm, significant=False) == 204
+    for each in watching:
+        each.see_messages()
+    before = [each.shown(UID).sequence for each in (ann, ben)]
+    for each in (ann, ben):
+        each.sync()
+        assert each.change(UID, dismissed, significant=False) == 204
+    for each in watching:
+        each.sync()
+        assert each.inbox == {}
+    assert [each.shown(UID).sequence for each in (ann, ben)] == before
+    assert [each.shown(UID).alarms for each in (ann, ben)] == [1, 1]
+
+
 # -- one day of a series -----------------------------------------------------------------------------------------------
 
 SERIES = ["RRULE:FREQ=DAILY;COUNT=3"]

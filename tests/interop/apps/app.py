@@ -196,10 +196,17 @@ class App(ABC):
         """Change a property of all components."""
         return self.change(uid, lambda event: with_value(event, name, line))
 
-    def change(self, uid: str, edit: Callable[[Lines], Lines]) -> int:
-        """Change a meeting, from the text that the app has; gives the status. What is refused stays as it was."""
+    def change(self, uid: str, edit: Callable[[Lines], Lines], *, significant: bool = True) -> int:
+        """Change a meeting, from the text that the app has; gives the status. What is refused stays as it was.
+
+        `significant`: the app of an organizer raises SEQUENCE.
+        """
         calendar, href, item = self.find(uid)
-        lines = each_event(unfold(item.text), lambda event: self.written(self.raised(edit(event))))
+
+        def changed(event: Lines) -> Lines:
+            return self.written(self.raised(edit(event)) if significant else edit(event))
+
+        lines = each_event(unfold(item.text), changed)
         head = [f"PRODID:{self.product}" if name_of(line) == "PRODID" else line for line in lines]
         reply = self.put(href, fold(head), self.conditions(item))
         if reply.status in (200, 201, 204):
@@ -249,6 +256,34 @@ class App(ABC):
         if status in (200, 204, 404):
             del calendar.items[href]
         return status
+
+    def ask_busy(self, *people: str, hidden: str = "") -> dict[str, list[str]]:
+        """Ask when others are busy on the day of the meetings (RFC 6638 §5): FREEBUSY lines by mail address.
+
+        `hidden` is the UID of a meeting that is being changed, which does not count.
+        """
+        head = ["BEGIN:VCALENDAR", f"PRODID:{self.product}", "VERSION:2.0", "METHOD:REQUEST", "BEGIN:VFREEBUSY"]
+        times = [
+            f"UID:when-{self.account.name}",
+            f"DTSTAMP:{STAMP}",
+            "DTSTART:20270906T000000Z",
+            "DTEND:20270907T000000Z",
+        ]
+        asked = [f"ORGANIZER:mailto:{self.email}", *(f"ATTENDEE:mailto:{each}" for each in people)]
+        asked += [f"X-CALENDARSERVER-MASK-UID:{hidden}"] if hidden else []
+        lines = [*head, *times, *asked, "END:VFREEBUSY", "END:VCALENDAR"]
+        # Both headers are of a draft that the standard has replaced: apps still send them.
+        headers = {"Originator": f"mailto:{self.email}", "Recipient": ", ".join(f"mailto:{each}" for each in people)}
+        headers["Content-Type"] = "text/calendar; charset=utf-8"
+        reply = self.request("POST", self.outbox_href, fold(lines), headers)
+        assert reply.status == 200, reply
+        found: dict[str, list[str]] = {}
+        for response in etree.fromstring(reply.body).iterfind("C:response", NAMESPACES):
+            assert response.findtext("C:request-status", "", NAMESPACES).startswith("2.0"), reply.text
+            address = mail_address(response.findtext("C:recipient/D:href", "", NAMESPACES))
+            text = response.findtext("C:calendar-data", "", NAMESPACES)
+            found[address] = [line for line in unfold(text) if name_of(line) == "FREEBUSY"]
+        return found
 
     # -- what a user sees ----------------------------------------------------------------------------------------------
 

@@ -79,8 +79,8 @@ class DAVx5(App):
         item.etag, item.tag = reply.headers.get("ETag", ""), reply.headers.get("Schedule-Tag", "")
         calendar.state = ""
 
-    def change(self, uid: str, edit: Callable[[Lines], Lines]) -> int:
-        status = super().change(uid, edit)
+    def change(self, uid: str, edit: Callable[[Lines], Lines], *, significant: bool = True) -> int:
+        status = super().change(uid, edit)  # SEQUENCE rises with every change
         if status == 412:
             calendar, href, _ = self.find(uid)
             calendar.state = ""
