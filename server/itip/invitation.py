@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from server.domain.errors import InvalidData
-from server.itip.attendee import reply_object
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.comparison import same_times
+from server.itip.crossed_answers import answered_again, reply_again, sequences_after
 from server.itip.instances import derived, describing, excluded, master_instance, with_exdates
 from server.itip.lines import Line
 from server.itip.merging import as_override, same_object, with_dates, with_timezones_of, without_exdates
@@ -165,30 +165,11 @@ class _Invitation:
                 crossed.append(own)
         if not crossed:
             return ()
-        unanswered: list[SchedulingComponent] = []
         copy = self._base if merged is None else merged
-        if copy is not None and any(each.instance == MASTER for each in crossed):
-            # Overrides follow the answer for the series unless the REPLY names them.
-            answers = {each.instance for each in crossed}
-            unanswered = [
-                each
-                for each in copy.overrides
-                if each.instance not in answers and self._own_line(each) and each.token("STATUS") != "CANCELLED"
-            ]
-        named = {each.instance: each.sequence for each in (*crossed, *unanswered)}
-        if MASTER in named:
-            # It is an answer for all that the copy does not have by itself, too.
-            held = named.keys() | (() if copy is None else copy.by_instance.keys())
-            self._answered = {
-                instance: sequence
-                for instance, sequence in self._answered.items()
-                if instance in held or sequence > named[MASTER]
-            }
-        for instance, sequence in named.items():
-            self._answered[instance] = max(sequence, self._answered.get(instance, 0))
+        components = answered_again(crossed, copy, self._user, self._directory)
+        self._answered = sequences_after(self._answered, components, copy)
         frame = self._object if merged is None else merged
-        reply = reply_object(frame, [*crossed, *unanswered], self._user, to, self._directory, self._dtstamp)
-        return (Message(Method.REPLY, self._user, to, reply, quiet=True),)
+        return (reply_again(components, frame, self._user, to, self._directory, self._dtstamp),)
 
     def _answer(self, component: SchedulingComponent) -> str:
         own = self._own_line(component)

@@ -1,0 +1,68 @@
+"""Answers that a message crossed: they stay in the copy, and go to the organizer again (`server.itip.invitation`).
+
+Such a REPLY is one for the instances that it names. With the series it is also one for all other instances that the
+copy does not have by themselves: the organizer's server lets their overrides follow (`server.itip.answers`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from server.itip.attendee import reply_object
+from server.itip.calendar_users import CalendarUser, Directory
+from server.itip.messages import Message, Method
+from server.itip.participants import attendee_line
+from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+
+
+def answered_again(
+    crossed: Sequence[SchedulingComponent], copy: SchedulingObject | None, user: CalendarUser, directory: Directory
+) -> list[SchedulingComponent]:
+    """The components of the REPLY: those that were crossed and, with the series, the overrides that may not follow it.
+
+    :param copy: what the recipient has afterwards.
+    """
+    if copy is None or all(each.instance != MASTER for each in crossed):
+        return [*crossed]
+    named = {each.instance for each in crossed}
+    others = [
+        each
+        for each in copy.overrides
+        if each.instance not in named
+        and attendee_line(each, user, directory) is not None
+        and each.token("STATUS") != "CANCELLED"
+    ]
+    return [*crossed, *others]
+
+
+def reply_again(
+    components: Sequence[SchedulingComponent],
+    frame: SchedulingObject,
+    user: CalendarUser,
+    to: CalendarUser,
+    directory: Directory,
+    dtstamp: str,
+) -> Message:
+    """The REPLY, which leaves no item in the organizer's inbox.
+
+    :param frame: the object whose VCALENDAR and VTIMEZONEs it has.
+    """
+    return Message(Method.REPLY, user, to, reply_object(frame, components, user, to, directory, dtstamp), quiet=True)
+
+
+def sequences_after(
+    answered: Mapping[str, int], components: Sequence[SchedulingComponent], copy: SchedulingObject | None
+) -> dict[str, int]:
+    """The SEQUENCE of the recipient's last answer about each instance after the REPLY (`Memory.answered`).
+
+    :param answered: before it.
+    """
+    found, named = dict(answered), {each.instance: each.sequence for each in components}
+    if MASTER in named:
+        held = named.keys() | (() if copy is None else copy.by_instance.keys())
+        found = {
+            instance: sequence for instance, sequence in found.items() if instance in held or sequence > named[MASTER]
+        }
+    for instance, sequence in named.items():
+        found[instance] = max(sequence, found.get(instance, 0))
+    return found
