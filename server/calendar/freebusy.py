@@ -35,12 +35,13 @@ def merge(periods: Iterable[BusyPeriod], start: datetime, end: datetime) -> list
 
     Periods of different types may overlap (RFC 4791 §7.10).
     """
+    clipped = [
+        (busy, begin if begin > start else start, finish if finish < end else end)
+        for begin, finish, busy in periods
+        if busy is not Busy.FREE and begin < end and finish > start and begin < finish
+    ]
+    clipped.sort()
     merged: list[BusyPeriod] = []
-    clipped = sorted(
-        (period.busy, max(period.start, start), min(period.end, end))
-        for period in periods
-        if period.busy is not Busy.FREE and period.start < end and period.end > start and period.start < period.end
-    )
     for busy, begin, finish in clipped:
         if merged and merged[-1].busy is busy and begin <= merged[-1].end:
             if finish > merged[-1].end:

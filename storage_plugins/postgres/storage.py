@@ -280,7 +280,9 @@ class PostgresStorage(CopyWrites, CollectionWrites):
             [item.id for item in calendars],
             [item.view for item in calendars],
         )
-        rows = await self.database.fetch(busy_reads.BUSY_TIMES, *places, *window, *floating)
+        own = all(item.view is None for item in calendars)
+        sql = busy_reads.OWN_BUSY_TIMES if own else busy_reads.BUSY_TIMES
+        rows = await self.database.fetch(sql, *places, *window, *floating)
         return busy_reads.busy_times(rows, len(calendars))
 
     async def recurrences(

@@ -43,26 +43,34 @@ def _objects(rows: str) -> str:
 
 
 _ASKED = "unnest($1::bigint[], $2::bigint[], $3::bigint[]) with ordinality as a (home_id, id, viewer, n)"
-BUSY_TIMES = f"with asked as (select * from {_ASKED}) " + " union all ".join(  # noqa: S608
-    (
-        *(
-            _merged(*occurrences, viewed=viewed)
-            for viewed in (False, True)
-            for occurrences in ((0, "c.kind = 0", "$4", "$5"), (1, "c.kind <> 0", "$6", "$7"))
-        ),
-        _objects(unexpanded(f"{PARTIAL} as kind, o.id", "$6", "$7", of=_OF_EACH)),
-        _objects(
-            f"select {_AVAILABILITY} as kind, o.id from object o where o.home_id = a.home_id "  # noqa: S608
-            "and o.collection_id = a.id and o.component = 'VAVAILABILITY' and o.deleted_revision is null"
-        ),
+
+
+def _statement(*, in_views: Sequence[bool]) -> str:
+    return f"with asked as (select * from {_ASKED}) " + " union all ".join(  # noqa: S608
+        (
+            *(
+                _merged(*occurrences, viewed=viewed)
+                for viewed in in_views
+                for occurrences in ((0, "c.kind = 0", "$4", "$5"), (1, "c.kind <> 0", "$6", "$7"))
+            ),
+            _objects(unexpanded(f"{PARTIAL} as kind, o.id", "$6", "$7", of=_OF_EACH)),
+            _objects(
+                f"select {_AVAILABILITY} as kind, o.id from object o where o.home_id = a.home_id "  # noqa: S608
+                "and o.collection_id = a.id and o.component = 'VAVAILABILITY' and o.deleted_revision is null"
+            ),
+        )
     )
-)
+
+
+BUSY_TIMES = _statement(in_views=(False, True))
 """Arguments: homes, collections, and the viewer of each (null: the owner); start and end of the window, and of the
 window for floating times.
 
 The database merges timed occurrences, and floating ones by their local times, so that the number of rows grows with the
 result and not with the calendars.
 """
+OWN_BUSY_TIMES = _statement(in_views=(False,))
+"""The same, for calendars that are all read as their owners see them."""
 
 
 def busy_times(rows: Sequence[Any], calendars: int) -> list[BusyTimes]:
