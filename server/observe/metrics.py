@@ -14,6 +14,7 @@ import asyncio
 import os
 import struct
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,19 +97,33 @@ def _write() -> None:
         _unwritten.pop().write()
 
 
-class _Children:
-    """The counters of one kind of requests."""
+class _Tally:
+    """Requests of one kind with one status since they were last added to the counters.
 
-    __slots__ = ("database", "durations", "expansion", "rows", "statements", "statuses")
+    A request adds to these numbers only: adding to each counter of Prometheus's client would take longer.
+    """
 
-    def __init__(self, metrics: Metrics, key: Key) -> None:
-        method, report, _ = key
-        self.durations = metrics.durations.labels(*key)
-        self.database = metrics.database_seconds.labels(method, report)
-        self.statements = metrics.statements.labels(method, report)
-        self.rows = metrics.rows.labels(method, report)
-        self.expansion = metrics.expansion_seconds.labels(method, report)
-        self.statuses: dict[int, Counter] = {}
+    __slots__ = ("buckets", "database", "expansion", "requests", "rows", "seconds", "statements")
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin with zero."""
+        self.requests = self.statements = self.rows = 0
+        self.seconds = self.database = self.expansion = 0.0
+        self.buckets = [0] * (len(SECONDS) + 1)
+        """Requests by the bound of their durations in `SECONDS`, and longer ones."""
+
+    def add(self, seconds: float, costs: Costs) -> None:
+        """Count a request."""
+        self.requests += 1
+        self.seconds += seconds
+        self.buckets[bisect_left(SECONDS, seconds)] += 1
+        self.statements += costs.statements
+        self.database += costs.database_seconds
+        self.rows += costs.rows
+        self.expansion += costs.expansion_seconds
 
 
 class Metrics:
@@ -178,26 +193,32 @@ class Metrics:
             registry=own, multiprocess_mode="max",
         )  # fmt: skip
         self.scheduling = SchedulingCounts(own)
-        self._children: dict[Key, _Children] = {}
+        self._tallies: dict[tuple[Key, int], _Tally] = {}
         self._totals: dict[Counter, int] = {}
 
     def request(self, key: Key, status: int, seconds: float, costs: Costs) -> None:
         """Count a request that was answered."""
-        children = self._children.get(key)
-        if children is None:
-            children = self._children[key] = _Children(self, key)
-        counter = children.statuses.get(status)
-        if counter is None:
-            counter = children.statuses[status] = self.requests.labels(*key, str(status))
-        counter.inc()
-        children.durations.observe(seconds)
-        if costs.statements:
-            children.statements.inc(costs.statements)
-            children.database.inc(costs.database_seconds)
-            if costs.rows:
-                children.rows.inc(costs.rows)
-        if costs.expansion_seconds:
-            children.expansion.inc(costs.expansion_seconds)
+        tally = self._tallies.get((key, status))
+        if tally is None:
+            tally = self._tallies[key, status] = _Tally()
+        tally.add(seconds, costs)
+
+    def _add_tallies(self) -> None:
+        for (key, status), tally in self._tallies.items():
+            if not tally.requests:
+                continue
+            kind = key[:2]
+            self.requests.labels(*key, str(status)).inc(tally.requests)
+            durations = self.durations.labels(*key)
+            durations._sum.inc(tally.seconds)
+            for bucket, requests in zip(durations._buckets, tally.buckets, strict=True):
+                if requests:
+                    bucket.inc(requests)
+            self.statements.labels(*kind).inc(tally.statements)
+            self.database_seconds.labels(*kind).inc(tally.database)
+            self.rows.labels(*kind).inc(tally.rows)
+            self.expansion_seconds.labels(*kind).inc(tally.expansion)
+            tally.clear()
 
     def refused(self, error: str) -> None:
         """Count an error that a request was answered with."""
@@ -222,6 +243,7 @@ class Metrics:
             sample()
             for task, count in background.failures.items():
                 self.rise(self.background_failures.labels(task), count)
+            self._add_tallies()
             _write()
 
         async def step() -> None:
@@ -245,6 +267,7 @@ class Metrics:
 
     async def text(self, now: Sequence[Momentary] = ()) -> bytes:
         """All workers' counters in Prometheus's text format, and `now`: gauges of this moment."""
+        self._add_tallies()
         _write()
         momentary = CollectorRegistry()
         values_were, values.ValueClass = values.ValueClass, values.MutexValue
