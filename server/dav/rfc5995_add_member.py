@@ -40,7 +40,7 @@ async def add_member(request: Request, found: Found) -> tuple[Path, Put]:
     """Create a member with a new name in the collection that was found; returns also its path."""
     collection = collection_of(found)
     name = new_name(collection.kind)
-    path = Path((*request.path.segments[:4], name), False)
+    path = Path.of((*request.path.segments[:4], name), False)
     holder, found = collection_in(path, found), found.new_member(name)
     with request.denied_at(holder.href):
         demand_writable(found)

@@ -15,7 +15,7 @@ from server.http import unread
 from server.http.answer import Answer
 from server.http.errors import Refused, translate
 from server.http.front_end import FrontEnd
-from server.http.paths import parse
+from server.http.paths import UrlPath
 from server.http.request_log import Entry, Logged, RequestLog
 from server.http.sending import send
 from server.http.sign_in import Verifier
@@ -65,7 +65,7 @@ class Dispatcher:
             try:
                 # OPTIONS * is about the server as a whole (RFC 9110 §9.3.7).
                 whole = wire.target == "*" and wire.method == "OPTIONS"
-                path = parse("/" if whole else wire.target, self._prefix)
+                path = UrlPath.parse("/" if whole else wire.target, self._prefix)
                 for front_end in self._front_ends:
                     if front_end.takes(path):
                         break

@@ -7,12 +7,12 @@ has one path, however a client spells it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from string import ascii_letters, digits
 from typing import Self
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from server.domain.errors import BadRequest
+from server.domain.values import value
 
 MAX_SEGMENT = 1000
 """Bytes of a segment in UTF-8, decoded."""
@@ -39,27 +39,55 @@ def encode(segment: str) -> str:
     return segment if is_plain(segment) else quote(segment, safe="@~!$'()*+,;=:")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UrlPath:
     """A path: its segments, decoded."""
 
     segments: tuple[str, ...]
     slash: bool
     """Whether the path ended with a slash."""
-    href: str = field(init=False)
+    href: str
     """The path in its one spelling, without a slash at the end except for the root."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "href", "/" + "/".join(map(encode, self.segments)))
+    @classmethod
+    def of(cls, segments: tuple[str, ...], slash: bool) -> Self:
+        """The path with these segments."""
+        return cls(segments, slash, "/" + "/".join(map(encode, segments)))
 
     @classmethod
-    def spelled(cls, segments: tuple[str, ...], slash: bool, href: str) -> Self:
-        """The path whose one spelling is known."""
-        path = cls.__new__(cls)
-        object.__setattr__(path, "segments", segments)
-        object.__setattr__(path, "slash", slash)
-        object.__setattr__(path, "href", href)
-        return path
+    def parse(cls, raw: str, prefix: str = "") -> Self:
+        """The path of a request target or href: origin form, or absolute form whose scheme and host are dropped.
+
+        `prefix` is the path under which a proxy shows this server (without a slash at its end); it is taken off where
+        it stands. Raises `BadRequest`.
+        """
+        if not raw.startswith("/"):
+            try:
+                parts = urlsplit(raw)
+            except ValueError:
+                raise BadRequest("This is not a URL.") from None
+            if parts.scheme not in ("http", "https"):
+                raise BadRequest("This is not an absolute path or URL.")
+            raw = parts.path or "/"
+        else:
+            raw = raw.partition("?")[0].partition("#")[0]
+        if prefix and (raw == prefix or raw.startswith(prefix + "/")):
+            raw = raw[len(prefix) :] or "/"
+        if usual := _USUAL.match(raw):
+            href = raw[:-1] if usual[1] else raw
+            return cls(tuple(href[1:].split("/")), bool(usual[1]), href)
+        segments = []
+        for part in raw.split("/"):
+            if not part:
+                continue
+            segment = part if "%" not in part and part.isascii() else _decode(part)
+            if segment in (".", ".."):
+                raise BadRequest("A path may not have dot segments.")
+            size = len(segment) if segment.isascii() else len(segment.encode())
+            if size > MAX_SEGMENT or _FORBIDDEN.search(segment):
+                raise BadRequest("A path segment is too long or has a character that is not allowed.")
+            segments.append(segment)
+        return cls.of(tuple(segments), raw.endswith("/"))
 
     @property
     def url(self) -> str:
@@ -68,42 +96,7 @@ class UrlPath:
 
     def parent(self) -> Self:
         """The path one segment shorter."""
-        return type(self)(self.segments[:-1], True)
-
-
-def parse(raw: str, prefix: str = "") -> UrlPath:
-    """The path of a request target or href: origin form, or absolute form whose scheme and host are dropped.
-
-    `prefix` is the path under which a proxy shows this server (without a slash at its end); it is taken off where it
-    stands. Raises `BadRequest`.
-    """
-    if not raw.startswith("/"):
-        try:
-            parts = urlsplit(raw)
-        except ValueError:
-            raise BadRequest("This is not a URL.") from None
-        if parts.scheme not in ("http", "https"):
-            raise BadRequest("This is not an absolute path or URL.")
-        raw = parts.path or "/"
-    else:
-        raw = raw.partition("?")[0].partition("#")[0]
-    if prefix and (raw == prefix or raw.startswith(prefix + "/")):
-        raw = raw[len(prefix) :] or "/"
-    if usual := _USUAL.match(raw):
-        href = raw[:-1] if usual[1] else raw
-        return UrlPath.spelled(tuple(href[1:].split("/")), bool(usual[1]), href)
-    segments = []
-    for part in raw.split("/"):
-        if not part:
-            continue
-        segment = part if "%" not in part and part.isascii() else _decode(part)
-        if segment in (".", ".."):
-            raise BadRequest("A path may not have dot segments.")
-        size = len(segment) if segment.isascii() else len(segment.encode())
-        if size > MAX_SEGMENT or _FORBIDDEN.search(segment):
-            raise BadRequest("A path segment is too long or has a character that is not allowed.")
-        segments.append(segment)
-    return UrlPath(tuple(segments), raw.endswith("/"))
+        return self.of(self.segments[:-1], True)
 
 
 def _decode(part: str) -> str:

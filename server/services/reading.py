@@ -93,7 +93,9 @@ class Reading:
 
         `members` are found collections, each with the name of a member.
         """
-        named = [(readable(found), name) for found, name in members]
+        distinct = {id(found): found for found, _ in members}
+        collections = {key: readable(found) for key, found in distinct.items()}
+        named = [(collections[id(found)], name) for found, name in members]
         return await self._storage.members_named(named, columns)
 
     async def members_changed(

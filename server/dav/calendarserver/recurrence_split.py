@@ -38,7 +38,7 @@ async def post(request: Request) -> Answer:
         raise Refused(403, message="Another site's page may not change a calendar.")
     look_up = partial(request.look_up, need=Privilege.WRITE_CONTENT)
     name = await change(look_up, partial(_split, request, query))
-    path = Path((*request.path.segments[:4], name), False)
+    path = Path.of((*request.path.segments[:4], name), False)
     shown = await _parts(request, path) if request.representation else None
     if shown is not None:
         return shown

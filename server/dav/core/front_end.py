@@ -34,7 +34,7 @@ class DavFrontEnd:
 
     def open(self, wire: Wire, path: UrlPath) -> Request:
         """Begin with a request."""
-        return Request(wire, self._site, Path.of(path))
+        return Request(wire, self._site, Path(path.segments, path.slash, path.href))
 
     def kind_of(self, request: Request) -> str:
         """The path itself where a route names it, else what it can name by its shape."""

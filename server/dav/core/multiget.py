@@ -152,8 +152,11 @@ def member_path(request: Request, resource: InHome, href: str) -> Path | None:
     segments = path.segments
     if len(segments) != 5 or segments[0] != request.path.tree:
         return None
-    owner = resource.owner
-    same = segments[2] == owner.uid if segments[1] == "__uids__" else name_key(segments[2]) == name_key(owner.name)
+    owner, named = resource.owner, segments[2]
+    if segments[1] == "__uids__":
+        same = named == owner.uid
+    else:
+        same = named == owner.name or name_key(named) == name_key(owner.name)
     if not same or (isinstance(resource, MemberResource) and segments[4] != resource.object.name):
         return None
     return path

@@ -9,12 +9,11 @@ A resource has one href per form, as `server.http.paths` spells it.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 from server.domain.errors import NotFound
 from server.domain.objects import HomeKind, Target
 from server.domain.principals import PrincipalKind
-from server.http import paths
 from server.http.paths import UrlPath
 
 Folder = Literal["__uids__", "users", "groups", "locations", "resources"]
@@ -34,11 +33,6 @@ class Path(UrlPath):
     """A request's path, and what it names."""
 
     __slots__ = ()
-
-    @classmethod
-    def of(cls, path: UrlPath) -> Self:
-        """The path that was read already."""
-        return cls.spelled(path.segments, path.slash, path.href)
 
     @property
     def tree(self) -> str:
@@ -71,8 +65,3 @@ class Path(UrlPath):
         collection = segments[3] if len(segments) > 3 else None
         name = segments[4] if len(segments) > 4 and segments[4] != ADD_MEMBER else None
         return Target(owner, by, home, collection, name)
-
-
-def parse(raw: str, prefix: str = "") -> Path:
-    """The path of a request target or href, as `server.http.paths.parse` reads it. Raises `BadRequest`."""
-    return Path.of(paths.parse(raw, prefix))

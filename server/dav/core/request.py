@@ -207,7 +207,7 @@ class Request:
 
     def parse_href(self, href: str) -> Path:
         """The path of an href in a body or header. Raises `BadRequest`."""
-        return paths.parse(href.strip(), self.site.prefix)
+        return Path.parse(href.strip(), self.site.prefix)
 
     async def prepare(self, resources: Sequence[Resource], wanted: Sequence[str]) -> None:
         """Read what properties of resources need beyond the resources themselves, of all that are of a kind at once."""

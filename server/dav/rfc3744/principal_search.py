@@ -11,7 +11,7 @@ from typing import get_args
 from server.dav.core import names, xml
 from server.dav.core.multistatus import CONTENT_TYPE, answer, status_response
 from server.dav.core.names import caldav, calendarserver, dav
-from server.dav.core.paths import FOLDER_KINDS, Path, parse
+from server.dav.core.paths import FOLDER_KINDS, Path
 from server.dav.core.registry import Property, Report, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import EVERY, PRINCIPAL, Kind, Kinds, PrincipalResource, Resource
@@ -167,7 +167,7 @@ def address_terms(text: str, how: MatchType, *, caseless: bool) -> list[Term]:
 
 def _path_of(text: str) -> Path | None:
     try:
-        return parse(text)
+        return Path.parse(text)
     except BadRequest:
         return None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from server.dav.core.paths import parse
+from server.dav.core.paths import Path
 from server.dav.core.resource import (
     COLLECTIONS,
     HOMES,
@@ -45,7 +45,7 @@ def collection(kind: CollectionKind) -> Collection:
 
 def found(path: str, kind: CollectionKind = "calendar") -> Found:
     """What a lookup finds at a path, where all that it can name exists."""
-    target = parse(path).target()
+    target = Path.parse(path).target()
     parts: dict[str, Any] = {}
     if target is not None:
         parts["owner"] = OWNER
@@ -81,20 +81,20 @@ PATHS: dict[Kind, tuple[str, CollectionKind]] = {
 @pytest.mark.parametrize("kind", Kind)
 def test_each_kind_has_one_type(kind: Kind) -> None:
     path, collection_kind = PATHS[kind]
-    resource = resource_at(parse(path), found(path, collection_kind))
+    resource = resource_at(Path.parse(path), found(path, collection_kind))
     assert (resource.kind, type(resource), resource.href) == (kind, TYPES[kind], path)
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_what_it_lies_in_is_a_resource_of_its_kind(kind: Kind) -> None:
     path, collection_kind = PATHS[kind]
-    resource = resource_at(parse(path), found(path, collection_kind))
+    resource = resource_at(Path.parse(path), found(path, collection_kind))
     parent = parent_of(resource)
     assert type(parent) is TYPES[parent.kind]
     if isinstance(resource, MemberResource | CollectionResource):
         assert parent.href == resource.href.rstrip("/").rpartition("/")[0] + "/"
         assert isinstance(parent, CollectionResource if isinstance(resource, MemberResource) else HomeResource)
-        assert collection_in(parse(path), resource.found) == holder_of(resource)
+        assert collection_in(Path.parse(path), resource.found) == holder_of(resource)
     else:
         assert parent is resource
 
@@ -102,7 +102,7 @@ def test_what_it_lies_in_is_a_resource_of_its_kind(kind: Kind) -> None:
 @pytest.mark.parametrize("path", [path for path, _ in PATHS.values() if path.count("/") > 3])
 def test_where_nothing_was_found_there_is_no_resource(path: str) -> None:
     with pytest.raises(NotFound):
-        resource_at(parse(path), Found(OWNER, parse(path).target()))
+        resource_at(Path.parse(path), Found(OWNER, Path.parse(path).target()))
 
 
 @pytest.mark.parametrize(

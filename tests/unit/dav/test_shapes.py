@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from server.dav.core.front_end import not_offered
-from server.dav.core.paths import Path, parse
+from server.dav.core.paths import Path
 from server.dav.core.registry import build
 from server.dav.core.resource import Kind
 from server.dav.core.shapes import ADD_MEMBER, BELOW, MEMBERS, NOWHERE, SHAPES, kind_shown, shape_of
@@ -51,7 +51,7 @@ REGISTRY = build(standards(b"installation"), not_offered)
     ],
 )
 def test_shapes(path: str, shape: str) -> None:
-    assert shape_of(parse(path)) == shape
+    assert shape_of(Path.parse(path)) == shape
 
 
 SEGMENTS = st.sampled_from(
@@ -61,7 +61,7 @@ SEGMENTS = st.sampled_from(
 
 @given(st.lists(SEGMENTS, max_size=7), st.booleans())
 def test_every_path_has_a_shape_that_agrees_with_what_is_looked_for(segments: list[str], slash: bool) -> None:
-    path = Path(tuple(segments), slash)
+    path = Path.of(tuple(segments), slash)
     shape = shape_of(path)
     assert shape in SHAPES
     assert REGISTRY.allow[kind_shown(path)].startswith("OPTIONS, GET, HEAD")
