@@ -32,7 +32,7 @@ def scheduling(calendar: Component, owner: frozenset[str], attendees: frozenset[
     elif len(organizers) == 1:
         attends = any(_attends(each, owner) for each in components) if attendees is None else attendees & owner
         role = SchedulingRole.ATTENDEE if attends else SchedulingRole.NONE
-    return Scheduling(role, shown, max(map(_sequence, components)))
+    return Scheduling(role, shown, max(map(_sequence, components)), len(organizers) == 1)
 
 
 def attendee_keys(calendar: Component) -> frozenset[str]:
@@ -48,7 +48,7 @@ def attendee_keys(calendar: Component) -> frozenset[str]:
 def message(calendar: Component) -> Scheduling:
     """What a scheduling message is in an inbox (RFC 6638 §2.2), with its organizer and greatest SEQUENCE."""
     found = scheduling(calendar, frozenset())
-    return Scheduling(SchedulingRole.INBOX, found.organizer, found.sequence)
+    return Scheduling(SchedulingRole.INBOX, found.organizer, found.sequence, found.one_organizer)
 
 
 def _organizer(component: Component) -> str | None:

@@ -32,6 +32,8 @@ class Scheduling:
     (`server.calendar.attendance.address_key`)."""
     sequence: int
     """The greatest SEQUENCE of its components; 0 without ORGANIZER."""
+    one_organizer: bool = False
+    """Whether all its components have that ORGANIZER."""
 
 
 NO_SCHEDULING = Scheduling(SchedulingRole.NONE, None, 0)

@@ -332,10 +332,19 @@ class Scheduling:
 
 
 def _concerns_scheduling(found: Found, collection: Collection, content: ObjectContent) -> bool:
-    """Whether an object is a scheduling object before a put, or after it."""
+    """Whether an object is a scheduling object before a put, or after it, as far as is known without a lookup.
+
+    It is not where its only ORGANIZER is an e-mail address of somebody else and the owner does not attend: apps store
+    such meetings of others when they import them. Other addresses may be none that can be used, or the owner's.
+    """
     if collection.kind != "calendar":
         return False
-    return _role(found) is not SchedulingRole.NONE or content.scheduling.organizer is not None
+    scheduling = content.scheduling
+    if _role(found) is not SchedulingRole.NONE or scheduling.role is not SchedulingRole.NONE:
+        return True
+    if scheduling.organizer is None:
+        return False
+    return not (scheduling.one_organizer and scheduling.organizer.startswith("mailto:"))
 
 
 def _role(found: Found) -> SchedulingRole:

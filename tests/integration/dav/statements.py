@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 
 import pytest
 
@@ -15,16 +15,21 @@ class Statements:
     """The statements of each request, by its id: jobs and other requests have statements at the same time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._counts: Counter[str] = Counter()
+        self._sent: defaultdict[str, list[tuple[object, ...]]] = defaultdict(list)
         for name in ("fetch", "fetchrow"):
             original = getattr(Database, name)
 
             async def counted(database: Database, sql: str, *args: object, original=original):
-                self._counts[request_id.get()] += 1
+                self._sent[request_id.get()].append((sql, *args))
                 return await original(database, sql, *args)
 
             monkeypatch.setattr(Database, name, counted)
 
     def of(self, reply: Reply) -> int:
         """How many statements the request that was answered so needed."""
-        return self._counts[reply.headers["X-Request-Id"]]
+        return len(self._sent[reply.headers["X-Request-Id"]])
+
+    def repeated(self, reply: Reply) -> list[str]:
+        """The statements of the request that were sent with the same arguments before."""
+        sent = self._sent[reply.headers["X-Request-Id"]]
+        return [str(each[0]) for number, each in enumerate(sent) if each in sent[:number]]

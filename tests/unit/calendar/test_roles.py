@@ -29,7 +29,7 @@ def found(*components, owner=OWNER, kind="VEVENT"):
 @pytest.mark.parametrize("address", OWN)
 def test_the_owner_organizes(address, kind):
     key = address.casefold() if "principals" not in address else "name:cyrus"
-    expected = Scheduling(ORGANIZER, key, 3)
+    expected = Scheduling(ORGANIZER, key, 3, one_organizer=True)
     lines = [f"ORGANIZER;CN=Cyrus:{address}", "SEQUENCE:3", f"ATTENDEE:{OTHER[0]}", f"ATTENDEE:{OWN[0]}"]
     assert found(lines, kind=kind) == expected
 
@@ -37,9 +37,9 @@ def test_the_owner_organizes(address, kind):
 @pytest.mark.parametrize("address", OWN)
 def test_the_owner_attends(address):
     lines = [f"ORGANIZER:{OTHER[0]}", f"ATTENDEE;PARTSTAT=DECLINED:{address}"]
-    assert found(lines) == Scheduling(ATTENDEE, OTHER[0], 0)
+    assert found(lines) == Scheduling(ATTENDEE, OTHER[0], 0, one_organizer=True)
     # It is enough to be invited to one instance.
-    assert found(lines[:1], lines) == Scheduling(ATTENDEE, OTHER[0], 0)
+    assert found(lines[:1], lines) == Scheduling(ATTENDEE, OTHER[0], 0, one_organizer=True)
 
 
 def test_an_owner_with_several_addresses_organizes_by_all_of_them():
@@ -95,7 +95,9 @@ def test_the_definitions_of_the_rfc(parts):
         for organizer, attendees in parts
     ]
     organizers = {organizer for organizer, _ in parts}
-    result = found(*components).role
+    scheduling = found(*components)
+    result = scheduling.role
+    assert scheduling.one_organizer == (len(organizers) == 1 and scheduling.organizer is not None)
     assert (result is ORGANIZER) == organizers.issubset(OWN)
     attends = any(each in OWN for _, attendees in parts for each in attendees)
     one_other = len(organizers) == 1 and organizers.issubset(OTHER)

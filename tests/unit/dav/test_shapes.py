@@ -90,6 +90,11 @@ def test_every_method_has_a_route_on_every_shape(shape: str) -> None:
     assert {method for method, route in found.items() if route.handler is not_offered or route.open} == set()
     assert {method for method, route in found.items() if not route.takes_body} == {"DELETE", "COPY", "MOVE"}
     assert found["PUT"].handler.__name__ == ("put" if shape in MEMBERS | {BELOW} else "refuse_put")
-    posts = {ADD_MEMBER: "post", Kind.OUTBOX: "post_to_outbox", Kind.INBOX: "refuse_post_to_inbox"}
+    posts = {
+        ADD_MEMBER: "post",
+        Kind.CALENDAR_OBJECT: "post",
+        Kind.OUTBOX: "post_to_outbox",
+        Kind.INBOX: "refuse_post_to_inbox",
+    }
     assert found["POST"].handler.__name__ == posts.get(shape, "refuse_post")
     assert REGISTRY.routes.find("LOCK", shape, headers).handler is not_offered
