@@ -39,6 +39,8 @@ ROUNDS = 3
 BATCHES = {1: 20, 10: 5}
 """Meetings of one size that are measured together: one of few people costs less than what the clock tells apart."""
 CONNECTIONS = 8
+LONGEST = 60.0
+"""Seconds for which the benchmark waits until all answers are merged."""
 BUSY_PEOPLE = 20
 BUSY_DAYS = 30
 OWN_EVENTS = 100
@@ -99,22 +101,22 @@ class Work:
         return await self._stored(side, meetings)
 
     async def _stored(self, side: Side, meetings: Sequence[Meeting]) -> Cost:
-        before = await side.until_quiet()
+        before, _ = await side.until_quiet()
         for meeting in meetings:
             await side.put(meeting.organizer, self._path(side, meeting), meeting.text)
-        seconds = await side.until_quiet() - before
+        seconds = (await side.until_quiet())[0] - before
         return Cost(seconds, *await self._right(side, meetings, [meeting.attendees for meeting in meetings]))
 
     async def answer(self, side: Side, meetings: Sequence[Meeting]) -> Cost:
         """The first attendee of each meeting accepts. The organizer and all others see it."""
         copies = [await side.copy(meeting.attendees[0], meeting.uid) for meeting in meetings]
-        before = await side.until_quiet()
+        before, _ = await side.until_quiet()
         for meeting, copy in zip(meetings, copies, strict=True):
             if copy is not None:
                 person = meeting.attendees[0]
                 meeting.answers[person] = "ACCEPTED"
                 await side.put(person, copy.path, answered(copy.text, person))
-        seconds = await side.until_quiet() - before
+        seconds = (await side.until_quiet())[0] - before
         told = [[meeting.organizer, *meeting.attendees[1:]] for meeting in meetings]
         return Cost(seconds, *await self._right(side, meetings, told))
 
@@ -129,7 +131,7 @@ class Work:
         """Ask when 20 people are busy in 30 days."""
         people = self.people[:BUSY_PEOPLE]
         text = free_busy_request(people, self.start, BUSY_DAYS)
-        before = await side.until_quiet()
+        before, _ = await side.until_quiet()
         right = 0
         answers = []
         for _ in range(times):
@@ -138,7 +140,7 @@ class Work:
             if status != 200:
                 raise RuntimeError(f"{side.title}: {status} for POST {path}: {answer[:300]}")
             answers.append(answer)
-        seconds = await side.until_quiet() - before
+        seconds = (await side.until_quiet())[0] - before
         for answer in answers:
             busy = busy_in(answer)
             right += sum(busy.get(person) == busy_expected(person, OWN_EVENTS, self.start) for person in people)
@@ -153,45 +155,37 @@ class Work:
             f"{self.run}-burst-{number}.", self.people[0], self.people[1 : max(self.sizes) + 1], self.start
         )
         meeting.start += timedelta(days=200)
+        await side.until_quiet()
         began = time.monotonic()
         await side.put(meeting.organizer, self._path(side, meeting), meeting.text)
         put = time.monotonic() - began
-        there = await self._until_right(side, meeting, meeting.attendees, began)
-        print(
-            f"{side.title}: PUT of {len(meeting.attendees)} attendees {put:.2f} s, the last copy after {there}",
-            flush=True,
-        )
+        there = (await side.until_quiet())[1] - began
         copies = await side.copies(meeting.attendees, meeting.uid)
+        right = sum(meeting.is_right(copy.text) for copy in copies.values())
+        print(f"{side.title}: PUT {put:.2f} s, {right} of {len(meeting.attendees)} copies right after {there:.2f} s")
         began = time.monotonic()
-        late: list[float] = []
+        answers: list[float] = []
+        merged = 0.0
 
         async def accept(place: int, person: str) -> None:
             await asyncio.sleep(place / len(meeting.attendees))
             await side.put(person, copies[person].path, answered(copies[person].text, person))
-            late.append(time.monotonic() - began)
+            answers.append(time.monotonic() - began)
 
         await asyncio.gather(*(accept(place, person) for place, person in enumerate(copies)))
         meeting.answers = dict.fromkeys(copies, "ACCEPTED")
-        merged = await self._until_right(side, meeting, [meeting.organizer], began)
-        refreshed = await self._until_right(side, meeting, meeting.attendees, began)
+        while time.monotonic() - began < LONGEST and not merged:
+            own = await side.copy(meeting.organizer, meeting.uid)
+            if own is not None and meeting.is_right(own.text):
+                merged = time.monotonic() - began
+            await asyncio.sleep(0.1)
+        refreshed = (await side.until_quiet())[1] - began
+        copies = await side.copies(meeting.attendees, meeting.uid)
+        right = sum(meeting.is_right(copy.text) for copy in copies.values())
         print(
-            f"{side.title}: {len(copies)} answers: the last response after {max(late):.2f} s, "
-            f"all merged after {merged}, all copies right after {refreshed}"
+            f"{side.title}: {len(answers)} answers, the last response after {max(answers):.2f} s, "
+            f"all merged after {merged or LONGEST:.2f} s, {right} copies right after {refreshed:.2f} s"
         )
-
-    async def _until_right(self, side: Side, meeting: Meeting, people: Sequence[str], began: float) -> str:
-        """The seconds until all people's copies are right."""
-        missing = list(people)
-        while time.monotonic() - began < 120:
-            # One copy at a time: reading must not take the cores of what it waits for.
-            copy = await side.copy(missing[0], meeting.uid)
-            if copy is not None and meeting.is_right(copy.text):
-                missing.pop(0)
-                if not missing:
-                    return f"{time.monotonic() - began:.2f} s"
-            else:
-                await asyncio.sleep(0.05)
-        return f"more than 120 s ({len(missing)} of {len(people)} copies are not right)"
 
 
 def batch_of(size: int) -> int:

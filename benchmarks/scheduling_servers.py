@@ -19,8 +19,12 @@ import psutil
 from benchmarks.meetings import Copy, copies_in, query
 from tests.server_process import SHARED, ServerProcess, free_port, running
 
-QUIET = 0.25
-"""Seconds for which a server may use at most a tenth of a core before it counts as done."""
+QUIET = 2.5
+"""Seconds for which a server must have nothing to do before it counts as done: longer than jobs wait for answers."""
+LOOK = 0.1
+"""Seconds from one look at its processes to the next."""
+IDLE = 0.02
+"""CPU seconds that a server uses in each second without having anything to do, at most."""
 XML = {"Content-Type": "application/xml; charset=utf-8"}
 ICS = {"Content-Type": "text/calendar; charset=utf-8"}
 
@@ -54,13 +58,18 @@ class Side:
                     total += time.clock_gettime(~process.pid << 3 | 2) + times.children_user + times.children_system
         return total
 
-    async def until_quiet(self) -> float:
-        """Wait until the server has nothing more to do; returns the CPU seconds at the beginning of the quiet time."""
-        while True:
-            before = self.spent()
-            await asyncio.sleep(QUIET)
-            if self.spent() - before < QUIET / 10:
-                return before
+    async def until_quiet(self) -> tuple[float, float]:
+        """Wait until the server has nothing more to do.
+
+        Returns the CPU seconds and the time (`time.monotonic`) at the beginning of the quiet time.
+        """
+        spent, since = self.spent(), time.monotonic()
+        while time.monotonic() - since < QUIET:
+            await asyncio.sleep(LOOK)
+            now = self.spent()
+            if now - spent > IDLE * (time.monotonic() - since) + LOOK / 2:
+                spent, since = now, time.monotonic()
+        return spent, since
 
     async def request(
         self, method: str, person: str, path: str, body: str = "", headers: dict[str, str] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import unquote
 
 from server.calendar.component import Component
@@ -15,6 +16,8 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """Stable ids that have an address `urn:uuid:`, too."""
 
 _PRINCIPALS = "/principals/"
+_SHORT = 256
+"""Characters of addresses whose keys are kept."""
 _SCHEMES = ("mailto:", "urn:", "http:", "https:", "tel:", "sip:", "ldap:")
 
 
@@ -25,8 +28,16 @@ def address_key(address: str) -> str:
     holds `@` is a mail address. Of the URL of a principal only the stable id or the name counts, not the host: no two
     principals have one name, whatever their kind.
     """
+    # The same people are compared again and again. Long values, which nobody's address is, would fill the memory.
+    return _short_address_key(address) if len(address) <= _SHORT else _address_key(address)
+
+
+def _address_key(address: str) -> str:
     # `%00` stays: no column holds the character NUL.
     return _key(address.strip().strip("<>\"'").strip()).replace("\0", "%00")
+
+
+_short_address_key = lru_cache(maxsize=16384)(_address_key)
 
 
 def _key(plain: str) -> str:
