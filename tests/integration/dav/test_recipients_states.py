@@ -3,9 +3,11 @@ SCHEDULE-STATUS."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from itertools import starmap
 
 import pytest
 
@@ -234,6 +236,19 @@ async def test_calendars_are_made_anew(served: Served, new_person: NewPerson) ->
         await organizer.has(f"{organizer.calendar if component == 'VEVENT' else organizer.tasks}m.ics", text)
         assert len(await ben.names(place)) == 1
         assert place in await ben.prop(f"{ben.home}inbox/", name)
+
+
+async def test_invitations_at_once_make_one_calendar(served: Served, new_person: NewPerson) -> None:
+    ben, *organizers = [await new_person() for _ in range(6)]
+    await without_calendars(ben, ben, served)
+
+    async def invite(number: int, organizer: Person) -> int:
+        text = meeting(organizer, [ben]).replace("UID:m\r\n", f"UID:m{number}\r\n")
+        return (await organizer.put(f"{organizer.calendar}m.ics", text)).status
+
+    assert set(await asyncio.gather(*starmap(invite, enumerate(organizers)))) == {201}
+    assert [name for name in await ben.names(ben.home) if name.startswith(ben.calendar.rstrip("/"))] == [ben.calendar]
+    assert len(await ben.names(ben.calendar)) == len(organizers)
 
 
 async def test_a_calendar_that_is_made_anew_has_a_free_name(served: Served, new_person: NewPerson) -> None:

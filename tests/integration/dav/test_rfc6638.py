@@ -404,6 +404,9 @@ async def test_3_2_10_schedule_tag(person: Person, other: Person, new_person: Ne
     assert (await person.report(person.calendar, "C:calendar-multiget", query)).multistatus[path].found == {
         caldav("schedule-tag"): tag
     }
+    added = meeting(address(person), ELSEWHERE, uid="n")
+    reply = await person.http("POST", f"{person.calendar};add-member", added, Content_Type="text/calendar")
+    assert reply.headers["Schedule-Tag"] == await person.prop(reply.headers["Location"], "C:schedule-tag")
     outcome = await person.set(path, "<C:schedule-tag>x</C:schedule-tag>")
     assert set(outcome.props) == {403}
 
@@ -481,6 +484,26 @@ async def test_6_1_who_takes_no_more_invitations_keeps_what_they_have(person: Pe
     # Privileges on the calendar do not matter (§4): answers go their way.
     await answer(other, "ACCEPTED")
     assert "PARTSTAT=ACCEPTED" in line(await text_of(person, path), other)
+
+
+async def test_6_2_the_outbox_of_an_owner_says_who_sends_in_their_name(
+    person: Person, other: Person, new_person: NewPerson
+) -> None:
+    """§6.2.2, §6.2.3: with DAV:write on the calendar, schedule-send-invite or -reply is needed, too."""
+    writer = await new_person()
+    await acl(person, person.calendar, "grant", writer, "D:read", "D:write")
+    path, text = f"{person.calendar}m.ics", meeting(address(person), address(other))
+    for privileges in (("D:read",), ("D:read", "C:schedule-send-reply"), ("C:schedule-send-freebusy",)):
+        await acl(person, f"{person.home}outbox/", "grant", writer, *privileges)
+        reply = await writer.put(path, text)
+        reply.refused(403, dav("need-privileges"))
+        assert f"<D:href>{person.home}outbox/</D:href>" in reply.text
+        assert "schedule-send-invite" in reply.text
+    await acl(person, f"{person.home}outbox/", "grant", writer, "C:schedule-send-invite")
+    assert (await writer.put(path, text)).status == 201
+    assert await messages(other) == ["REQUEST"]
+    assert (await writer.http("DELETE", path)).status == 204
+    assert await messages(other) == ["CANCEL", "REQUEST"]
 
 
 # -- §7 ---------------------------------------------------------------------------------------------------------------

@@ -57,10 +57,6 @@ async def test_whoever_has_no_calendar_gets_one(world: World) -> None:
     # What is sent later finds it, and none is made for what makes no copy.
     await world.invite("anna", PATH, meeting(BEN, CLEO, summary="Other"))
     assert len(await copies(world, "ben")) == 1
-    await without_calendars_again(world)
-
-
-async def without_calendars_again(world: World) -> None:
     await world.collections.delete(INSTALLATION, await world.find("cli", "ben/calendar"))
     await world.cancel("anna", PATH)
     assert (await world.find("cli", "ben/calendar")).collection is None
