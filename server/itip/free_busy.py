@@ -14,6 +14,7 @@ from server.domain.errors import InvalidCalendarData, InvalidSchedulingMessage
 
 MASKED_UID = "X-CALENDARSERVER-MASK-UID"
 EXTENDED = "X-CALENDARSERVER-EXTENDED-FREEBUSY"
+_END = "END:VCALENDAR\r\n"
 _ONCE = ("UID", "DTSTAMP", "DTSTART", "DTEND", "ORGANIZER")
 _ABSENT = ("FREEBUSY", "DURATION", "REQUEST-STATUS", "URL")
 _AT_MOST_ONCE = ("CONTACT", MASKED_UID, EXTENDED)
@@ -76,16 +77,23 @@ def read_request(text: str, max_attendees: int) -> FreeBusyRequest:
 
 
 def reply(
-    request: FreeBusyRequest, attendee: Property, periods: Iterable[BusyPeriod], now: datetime, product: str
+    request: FreeBusyRequest,
+    attendee: Property,
+    periods: Iterable[BusyPeriod],
+    now: datetime,
+    product: str,
+    events: str = "",
 ) -> str:
     """The answer for one attendee, who is named as in the request, with the parameters.
 
     :param periods: as `server.calendar.freebusy.merge` returns them.
+    :param events: VEVENTs that stand beside the VFREEBUSY.
     """
     lines = content_line("UID", {}, escape_text(request.uid))
     lines += content_line("ORGANIZER", request.organizer.params, request.organizer.value)
     lines += content_line("ATTENDEE", attendee.params, attendee.value)
-    return freebusy_calendar(periods, request.start, request.end, now, product, lines, method="REPLY")
+    found = freebusy_calendar(periods, request.start, request.end, now, product, lines, method="REPLY")
+    return f"{found.removesuffix(_END)}{events}{_END}" if events else found
 
 
 def _only_component(calendar: Component) -> Component:

@@ -23,6 +23,7 @@ from server.itip.free_busy import FreeBusyRequest, read_request, reply
 from server.process.computing import computed
 from server.services.lookup import Found, Lookup
 from server.services.permissions import principal_of
+from server.services.scheduling.busy_events import busy_events
 from server.services.scheduling.calendar_users import addressed, calendar_user
 from server.services.time.free_busy import InboxAvailability, busy_people
 from server.storage import Storage
@@ -61,6 +62,8 @@ class _Asked:
     denied: set[int] = field(default_factory=set)
     busy: dict[int, list[BusyPeriod] | None] = field(default_factory=dict)
     """None: they cannot be computed with bounded work."""
+    masked: list[tuple[int, int]] = field(default_factory=list)
+    """Pairs of people and objects that do not count."""
 
 
 class BusyTimes:
@@ -100,7 +103,20 @@ class BusyTimes:
         recipients = [named.get(directory.user(line.value).principal_id or 0) for line in request.attendees]
         people = await self._people_of(recipients)
         asked = await self._busy(actor, asker, request, directory, _within(people.values(), self._limits.max_attendees))
-        return await computed(_answers, request, recipients, people, asked, self._clock())
+        events = await self._events(actor, request, recipients, asked) if request.extended else {}
+        return await computed(_answers, request, recipients, people, asked, events, self._clock())
+
+    async def _events(
+        self, actor: Actor, request: FreeBusyRequest, recipients: Iterable[Principal | None], asked: _Asked
+    ) -> dict[int, str]:
+        """The events of recipients who are no groups, as far as the actor may read them."""
+        found = {}
+        for recipient in recipients:
+            if recipient is not None and asked.busy.get(recipient.id) is not None:
+                masked = [object_id for person, object_id in asked.masked if person == recipient.id]
+                window = request.start, request.end
+                found[recipient.id] = await busy_events(self._storage, self._lookup, actor, recipient, window, masked)
+        return found
 
     async def _people_of(self, recipients: Iterable[Principal | None]) -> dict[int, list[Principal]]:
         """For each recipient, the people whose busy times are the answer: of a group, its members."""
@@ -147,6 +163,7 @@ class BusyTimes:
                 availability=_availability(allowed),
                 masked=masked,
             )
+            asked.masked += masked
             asked.busy |= {mailbox.principal_id: busy for mailbox, busy in zip(allowed, periods, strict=True)}
         return asked
 
@@ -211,12 +228,15 @@ def _answers(
     recipients: Sequence[Principal | None],
     people: Mapping[int, Sequence[Principal]],
     asked: _Asked,
+    events: Mapping[int, str],
     now: datetime,
 ) -> list[Answered]:
     found = []
     for line, recipient in zip(request.attendees, recipients, strict=True):
         status, periods = (INVALID, []) if recipient is None else _outcome(request, people[recipient.id], asked)
-        calendar = reply(request, line, periods, now, PRODUCT_ID) if status == SUCCESS else None
+        calendar = None
+        if status == SUCCESS and recipient is not None:
+            calendar = reply(request, line, periods, now, PRODUCT_ID, events.get(recipient.id, ""))
         found.append(Answered(_address(line), status, calendar))
     return found
 
