@@ -25,7 +25,8 @@ from server.itip.participants import (
     partstat,
 )
 from server.itip.reception import IGNORED, Outcome, Received, Rows, Version, resets_of, stamp_of
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 PRIVATE_COMMENT = "X-CALENDARSERVER-PRIVATE-COMMENT"
 ATTENDEE_COMMENT = "X-CALENDARSERVER-ATTENDEE-COMMENT"

@@ -33,7 +33,8 @@ from server.itip.participants import (
     partstat,
     schedule_agent,
 )
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 PRIVATE_COMMENT = "X-CALENDARSERVER-PRIVATE-COMMENT"
 _IN_REPLIES = frozenset(

@@ -29,7 +29,8 @@ from server.itip.participants import (
     attendees,
     partstat,
 )
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject, Subcomponent
+from server.itip.scheduling_component import MASTER, SchedulingComponent, Subcomponent
+from server.itip.scheduling_object import SchedulingObject
 
 _OWN = frozenset(
     (

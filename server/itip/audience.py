@@ -10,7 +10,8 @@ from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.instances import with_exdates
 from server.itip.lines import Line, made
 from server.itip.participants import PRIVATE_PARAMETERS, SERVER, attendees, schedule_agent
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject, Subcomponent
+from server.itip.scheduling_component import MASTER, SchedulingComponent, Subcomponent
+from server.itip.scheduling_object import SchedulingObject
 
 SHARED_X_PROPERTIES = frozenset(
     (

@@ -19,7 +19,8 @@ from server.itip.calendar_users import Directory
 from server.itip.instances import excluded, recurs
 from server.itip.lines import Line
 from server.itip.participants import SERVER, partstat, role, schedule_agent, token
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 TIMES = frozenset(("DTSTART", "DTEND", "DUE", "DURATION", "RECURRENCE-ID"))
 RECURRENCE = frozenset(("RRULE", "EXRULE", "RDATE", "EXDATE"))

@@ -12,7 +12,8 @@ from server.itip.attendee import reply_object
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.messages import Message, Method
 from server.itip.participants import attendee_line
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 
 def answered_again(

@@ -12,7 +12,8 @@ from server.calendar.zones import UTC_ZONE
 from server.domain.errors import InvalidData
 from server.domain.occurrences import Kind, later
 from server.itip.lines import Line, spelled
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject, Subcomponent
+from server.itip.scheduling_component import MASTER, SchedulingComponent, Subcomponent
+from server.itip.scheduling_object import SchedulingObject
 
 RECURRENCE = ("RRULE", "RDATE", "EXDATE", "EXRULE")
 """Properties of a series that no single instance has."""

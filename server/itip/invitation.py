@@ -42,7 +42,8 @@ from server.itip.reception import (
     remembered,
     version_of,
 )
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 
 def receive_request(

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from server.domain.errors import InvalidData
 from server.itip.instances import master_instance
 from server.itip.lines import Line, spelled
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 
 def same_object(one: SchedulingObject, other: SchedulingObject) -> bool:

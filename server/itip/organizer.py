@@ -25,7 +25,8 @@ from server.itip.lines import Line
 from server.itip.messages import Message, Method, Plan, Reset
 from server.itip.organizer_object import Prepared, prepare
 from server.itip.participants import NEEDS_ACTION, all_attendees, attendees, map_attendees, partstat
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 UNREACHABLE = "3.7"
 """SCHEDULE-STATUS of addresses that are no calendar users here and have no mail address."""

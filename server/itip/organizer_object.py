@@ -24,7 +24,8 @@ from server.itip.participants import (
     partstat,
     schedule_agent,
 )
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 ATTENDEE_COMMENT = "X-CALENDARSERVER-ATTENDEE-COMMENT"
 _ANSWER = ("PARTSTAT", "RSVP", "DELEGATED-TO", "DELEGATED-FROM")

@@ -17,7 +17,8 @@ from server.itip.participants import (
     partstat,
 )
 from server.itip.reception import Version
-from server.itip.scheduling_object import SchedulingComponent, SchedulingObject, Subcomponent
+from server.itip.scheduling_component import SchedulingComponent, Subcomponent
+from server.itip.scheduling_object import SchedulingObject
 
 _OF_ONE_INSTANCE = frozenset(("COMPLETED", "PERCENT-COMPLETE"))
 """What somebody has done of one instance says nothing of another."""

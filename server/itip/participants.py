@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.lines import Line
-from server.itip.scheduling_object import SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 NEEDS_ACTION = "NEEDS-ACTION"
 ACCEPTED = "ACCEPTED"

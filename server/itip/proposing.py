@@ -18,7 +18,8 @@ from server.itip.instances import derived, master_instance
 from server.itip.lines import Line, made, spelled
 from server.itip.messages import Message, Method
 from server.itip.participants import attendee_line, organizer
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 
 def propose(

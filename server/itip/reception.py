@@ -14,7 +14,8 @@ from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.instances import describing, excluded
 from server.itip.messages import Answered, Message, Method, Plan, Reset
 from server.itip.participants import DECLINED, attendee_line, partstat
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 DELIVERED = "1.2"
 """SCHEDULE-STATUS: the message was delivered (RFC 6638 §3.2.9)."""

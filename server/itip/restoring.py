@@ -10,7 +10,8 @@ from server.itip.change import utc_stamp
 from server.itip.messages import Message, Method
 from server.itip.own_parts import with_own_parts
 from server.itip.participants import organizer
-from server.itip.scheduling_object import SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 
 def restored_copy(

@@ -16,7 +16,8 @@ from server.itip.lines import Line
 from server.itip.messages import Message, Method
 from server.itip.own_parts import is_own
 from server.itip.participants import attendee_line, partstat
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 Action = Literal["create", "update", "cancel", "reply"]
 Properties = Mapping[str, frozenset[str]]

@@ -15,7 +15,8 @@ from server.itip.invitation import has_same_organizer, is_followed, receive_requ
 from server.itip.messages import Message
 from server.itip.participants import all_attendees
 from server.itip.reception import UID_TAKEN, Memory, Rows, resets_of, with_answers
-from server.itip.scheduling_object import MASTER, SchedulingObject
+from server.itip.scheduling_component import MASTER
+from server.itip.scheduling_object import SchedulingObject
 from server.itip.splitting import Parts, Split, divided
 
 

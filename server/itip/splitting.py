@@ -22,7 +22,8 @@ from server.domain.errors import InvalidData, InvalidSplitPoint, SplitRefused
 from server.domain.occurrences import LATEST, Kind, later
 from server.itip.instances import derived, is_range, recurs, start_of
 from server.itip.lines import Line, made
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject
+from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject
 
 RELATION = "X-CALENDARSERVER-RECURRENCE-SET"
 """RELTYPE of the RELATED-TO that both parts have."""

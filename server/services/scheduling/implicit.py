@@ -34,7 +34,8 @@ from server.itip.calendar_users import addresses
 from server.itip.change import Change
 from server.itip.participants import same_organizer
 from server.itip.planning import plan_change, scheduling_role
-from server.itip.scheduling_object import MASTER, read_object
+from server.itip.scheduling_component import MASTER
+from server.itip.scheduling_object import read_object
 from server.observe.scheduling_counts import SchedulingCounts
 from server.process.computing import computed
 from server.services.lookup import Found

@@ -20,7 +20,8 @@ from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
 from server.itip.messages import Message, Method
 from server.itip.participants import organizer
-from server.itip.scheduling_object import MASTER, SchedulingObject, read_object
+from server.itip.scheduling_component import MASTER
+from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.lookup import Found
 from server.services.permissions import collection_of, member_of
 from server.services.scheduling.calendar_users import directory_of

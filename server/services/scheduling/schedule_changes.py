@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.sax.saxutils import escape, quoteattr
 
 from server.itip.schedule_changes import Recurrence, ScheduleChanges
-from server.itip.scheduling_object import MASTER
+from server.itip.scheduling_component import MASTER
 
 _NAMESPACE = "http://calendarserver.org/ns/"
 SCHEDULE_CHANGES = f"{{{_NAMESPACE}}}schedule-changes"

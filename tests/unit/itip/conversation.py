@@ -44,7 +44,8 @@ from server.itip.change import utc_stamp
 from server.itip.instances import derived
 from server.itip.messages import Message, Method
 from server.itip.participants import map_attendee
-from server.itip.scheduling_object import SchedulingComponent, SchedulingObject, Subcomponent, read_object
+from server.itip.scheduling_component import SchedulingComponent, Subcomponent
+from server.itip.scheduling_object import SchedulingObject, read_object
 from tests.unit.itip.post_office import Letter, Person, PostOffice
 
 UID = "conversation@example.com"

@@ -9,7 +9,8 @@ from datetime import timedelta
 from server.itip.instances import recurs
 from server.itip.lines import Line, spelled
 from server.itip.participants import attendee_line
-from server.itip.scheduling_object import MASTER, SchedulingObject, read_object
+from server.itip.scheduling_component import MASTER
+from server.itip.scheduling_object import SchedulingObject, read_object
 from tests.unit.itip.meeting_machine import BEGIN, MeetingMachine, instances_of, moved_line
 
 _TIMES = ("DTSTART", "DTEND", "DUE", "RECURRENCE-ID", "EXDATE", "RDATE")

@@ -18,7 +18,8 @@ from server.itip.lines import Line, made
 from server.itip.merging import without_exdates
 from server.itip.messages import Method
 from server.itip.participants import NEEDS_ACTION, attendee_line, map_attendee, partstat
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject, read_object
+from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject, read_object
 from tests.unit.itip.post_office import Letter, Person, PostOffice
 
 T = TypeVar("T")

@@ -8,7 +8,8 @@ from server.itip.answers import declined_counter, refreshes
 from server.itip.messages import Answered, Method, Reset
 from server.itip.participants import attendee_line
 from server.itip.reception import Outcome, Received, Rows
-from server.itip.scheduling_object import MASTER, SchedulingObject
+from server.itip.scheduling_component import MASTER
+from server.itip.scheduling_object import SchedulingObject
 from tests.unit.itip.deliveries import (
     ACCEPTED,
     DAILY,

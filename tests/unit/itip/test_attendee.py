@@ -8,7 +8,8 @@ from server.domain.errors import AttendeeChangeRefused
 from server.domain.scheduling import SchedulingRole
 from server.itip.calendar_users import Directory
 from server.itip.messages import Plan
-from server.itip.scheduling_object import MASTER, SchedulingObject, read_object
+from server.itip.scheduling_component import MASTER
+from server.itip.scheduling_object import SchedulingObject, read_object
 from tests.unit.calendar.texts import BERLIN, calendar
 from tests.unit.itip.plans import partstats, plan, sent, stored
 from tests.unit.itip.texts import ORGANIZER, attendee, event, organizer, person, read

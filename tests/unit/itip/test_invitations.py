@@ -6,7 +6,7 @@ import pytest
 
 from server.itip.messages import Method
 from server.itip.reception import Memory, Outcome, Version, memory_of
-from server.itip.scheduling_object import MASTER
+from server.itip.scheduling_component import MASTER
 from tests.unit.calendar.texts import BERLIN, component
 from tests.unit.itip.deliveries import (
     ACCEPTED,

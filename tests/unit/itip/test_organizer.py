@@ -15,7 +15,8 @@ from server.domain.scheduling import SchedulingRole
 from server.itip.calendar_users import Directory, here
 from server.itip.messages import Plan, Reset
 from server.itip.reception import Rows, resets_of, with_resets
-from server.itip.scheduling_object import MASTER, SchedulingObject, read_object
+from server.itip.scheduling_component import MASTER
+from server.itip.scheduling_object import SchedulingObject, read_object
 from tests.unit.calendar.texts import BERLIN
 from tests.unit.itip.plans import partstats, plan, sent, stored
 from tests.unit.itip.texts import DIRECTORY, ORGANIZER, attendee, event, organizer, person, read

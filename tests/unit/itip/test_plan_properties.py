@@ -14,7 +14,8 @@ from server.itip.instances import derived, excluded, master_instance, with_exdat
 from server.itip.lines import Line
 from server.itip.messages import Message, Method
 from server.itip.participants import attendee_line, map_attendee, partstat
-from server.itip.scheduling_object import MASTER, SchedulingComponent, SchedulingObject, Subcomponent, read_object
+from server.itip.scheduling_component import MASTER, SchedulingComponent, Subcomponent
+from server.itip.scheduling_object import SchedulingObject, read_object
 from tests.unit.itip.plans import plan, sent, stored
 from tests.unit.itip.texts import DIRECTORY, ORGANIZER, attendee, event, organizer, person, read
 

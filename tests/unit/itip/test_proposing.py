@@ -11,7 +11,8 @@ from server.itip.messages import Message, Method
 from server.itip.proposing import propose
 from server.itip.receiving import receive
 from server.itip.reception import Outcome
-from server.itip.scheduling_object import MASTER, SchedulingObject, read_object
+from server.itip.scheduling_component import MASTER
+from server.itip.scheduling_object import SchedulingObject, read_object
 from tests.unit.calendar.texts import BERLIN, calendar
 from tests.unit.itip.plans import NOW
 from tests.unit.itip.texts import DIRECTORY, attendee, event, organizer, person, read

@@ -6,7 +6,8 @@ import pytest
 
 from server.itip.messages import Message
 from server.itip.schedule_changes import Recurrence, ScheduleChanges, schedule_changes
-from server.itip.scheduling_object import MASTER, SchedulingObject
+from server.itip.scheduling_component import MASTER
+from server.itip.scheduling_object import SchedulingObject
 from tests.unit.itip.deliveries import (
     ACCEPTED,
     DAILY,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from server.calendar.calendar_object import read_calendar_object
 from server.domain.limits import Limits
 from server.itip.lines import made
-from server.itip.scheduling_object import MASTER, read_object
+from server.itip.scheduling_component import MASTER
+from server.itip.scheduling_object import read_object
 from tests.unit.calendar.texts import BERLIN, calendar
 from tests.unit.itip.texts import UID, attendee, event, organizer, read
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from server.domain.errors import InvalidSplitPoint, SplitRefused
 from server.itip.instances import master_instance
 from server.itip.participants import partstat
-from server.itip.scheduling_object import MASTER, SchedulingObject, read_object
+from server.itip.scheduling_component import MASTER
+from server.itip.scheduling_object import SchedulingObject, read_object
 from server.itip.splitting import Parts, Split, divided, split_point
 from tests.unit.calendar.texts import BERLIN, calendar
 from tests.unit.itip.texts import attendee, event, organizer, read

@@ -18,7 +18,8 @@ from pathlib import Path
 from server.domain.errors import KoyomiError
 from server.domain.objects import NewCollection
 from server.http.errors import translate
-from server.itip.scheduling_object import SchedulingComponent, SchedulingObject, read_object
+from server.itip.scheduling_component import SchedulingComponent
+from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.restoring import restore_object
 from server.services.scheduling.implicit import Sent
 from tests.unit.services.world import ALARM, INSTALLATION, World, event, target_of
