@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from server.domain.contents import ObjectContent, ObjectView, Views
+from server.domain.contents import ObjectContent, ObjectView, PlainText, Views
 from server.domain.jobs import Job
 from server.domain.objects import Collection, Target
 from server.domain.values import value
@@ -210,6 +210,8 @@ class CopyMembers:
     """The revision of the source up to which members had been copied when these were read."""
     position: int
     """The revision up to which they are copied with these."""
+    plain: tuple[tuple[str, PlainText], ...] = ()
+    """The texts that copies of meetings get, by their names."""
 
 
 @dataclass(frozen=True, slots=True)

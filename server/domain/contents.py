@@ -56,3 +56,12 @@ class Views:
     views: tuple[ObjectView, ...] = ()
     based_on: tuple[int, int] = (0, 0)
     """How many views there were, and their latest revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainText:
+    """The text of a meeting as an event without organizer and attendees."""
+
+    uid: str
+    etag: str
+    text: str

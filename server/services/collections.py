@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from uuid import uuid4
 
 from server.domain.actors import Actor
 from server.domain.changes import CopyUnderWay, PropertyChanges, Unchanged
+from server.domain.contents import PlainText
 from server.domain.errors import (
     AccessDenied,
     AlreadyExists,
     BadRequest,
     DefaultCalendarNeeded,
+    InvalidData,
     PermanentCollection,
     SameResource,
     SignInRequired,
@@ -19,6 +22,9 @@ from server.domain.errors import (
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Home, NewCollection
 from server.domain.privileges import Privilege
+from server.itip.plain_event import plain_event
+from server.itip.scheduling_object import read_object
+from server.services.etags import etag_of
 from server.services.lookup import Found, Lookup
 from server.services.objects import write_limits
 from server.services.permissions import collection_of, demand_properties, home_of
@@ -45,9 +51,11 @@ class Collections:
         storage: Storage,
         limits: Limits,
         settings: SchedulingSettings = SchedulingSettings(),  # noqa: B008 - a value
+        new_uid: Callable[[], str] = lambda: str(uuid4()),
     ) -> None:
         self._storage = storage
         self._limits = limits
+        self._new_uid = new_uid
         self._removal_delay = timedelta(seconds=settings.removal_delay)
 
     async def create(
@@ -127,7 +135,8 @@ class Collections:
         with_members: bool,
         unchanged: Sequence[Unchanged] = (),
     ) -> int:
-        """Copy a calendar or address book under another name of its home, with its properties.
+        """Copy a calendar or address book under another name of its home, with its properties. Meetings become events
+        without organizer and attendees, of other UIDs.
 
         Raises `SameResource`, `QuotaExceeded`, `TooManyCollections`, `PermanentCollection`, `AccessDenied`.
         """
@@ -144,6 +153,7 @@ class Collections:
             actor.cause,
             with_members=with_members,
             unchanged=unchanged,
+            as_plain=self._plain_text,
             jobs=removal_jobs(home.id, target.collection, actor.cause, self._removal_delay),
         )
 
@@ -157,7 +167,8 @@ class Collections:
             jobs = []
             if copy.replaced is not None:
                 jobs.append(removal_job(home_id, copy.replaced, copy.cause, self._removal_delay))
-            await self._storage.resume_copy(home_id, collection_id, write_limits(self._limits), jobs)
+            limits = write_limits(self._limits)
+            await self._storage.resume_copy(home_id, collection_id, limits, as_plain=self._plain_text, jobs=jobs)
         else:
             await self._storage.give_up_copy(home_id, collection_id)
 
@@ -178,6 +189,16 @@ class Collections:
             unchanged=unchanged,
             jobs=removal_jobs(home.id, target.collection, actor.cause, self._removal_delay),
         )
+
+    def _plain_text(self, text: str) -> PlainText | None:
+        """The text of a meeting as an event without organizer and attendees, of another UID; None of what cannot be
+        read."""
+        uid = self._new_uid()
+        try:
+            plain = plain_event(read_object(text), uid).text
+        except InvalidData:
+            return None
+        return PlainText(uid, etag_of(plain.encode()), plain)
 
     @staticmethod
     def _demand_replaceable(found: Found, target: Found) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from server.domain.changes import Cause, ChangeSet, CopyUnderWay, PropertyChanges, Unchanged, WriteLimits, Written
+from server.domain.contents import PlainText
 from server.domain.jobs import Job
 from server.domain.objects import Collection, Home, NewCollection
 
@@ -100,9 +101,13 @@ class Changes(Protocol):
         *,
         with_members: bool,
         unchanged: Sequence[Unchanged] = (),
+        as_plain: Callable[[str], PlainText | None] | None = None,
         jobs: Sequence[Job] = (),
     ) -> int:
         """Copy a collection under another name of its home; `replaced` is deleted, with `jobs`, when the copy appears.
+
+        The copies are no scheduling objects. Those of meetings, which have an organizer, get the texts that `as_plain`
+        makes; with None they keep theirs. It is called in threads.
 
         A large collection is copied in several transactions, and the copy appears with the last of them. If this call
         is interrupted, a job of the kind `copies` continues. Raises `QuotaExceeded`, `TooManyCollections`.
@@ -115,10 +120,16 @@ class Changes(Protocol):
         """Remove what was copied of a collection into a new one."""
 
     async def resume_copy(
-        self, home_id: int, collection_id: int, limits: WriteLimits, jobs: Sequence[Job] = ()
+        self,
+        home_id: int,
+        collection_id: int,
+        limits: WriteLimits,
+        *,
+        as_plain: Callable[[str], PlainText | None] | None = None,
+        jobs: Sequence[Job] = (),
     ) -> None:
-        """Continue the interrupted copy of a collection into a new one; called by a job. `jobs` as in
-        `copy_collection`.
+        """Continue the interrupted copy of a collection into a new one; called by a job. `as_plain` and `jobs` are
+        those of `copy_collection`.
 
         If the copy is not possible, the members that were copied are removed.
         """

@@ -7,19 +7,23 @@ request makes the copy. If it is interrupted, a job (kind `copies`) continues.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from server.domain.changes import Cause, ChangeSet, CopyMembers, CopyUnderWay, ObjectState, Unchanged, WriteLimits
+from server.domain.contents import PlainText
 from server.domain.errors import NotFound, QuotaExceeded, TooManyCollections, WriteConflict
 from server.domain.jobs import Job
 from server.domain.objects import Collection, Home, Target
-from storage_plugins.postgres.changes.members import COPY_LEASE, MemberWrites
+from storage_plugins.postgres.changes.members import COPY_LEASE, MemberWrites, make_plain
 from storage_plugins.postgres.changes.writing import binding, by, call, record, require_unchanged
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.jobs import enqueue
 
+AsPlain = Callable[[str], PlainText | None]
+"""Makes the text of an event of the text of a meeting."""
 SET_MEMBERS = 300
 SET_BYTES = 8 * 1024 * 1024
 SET_OCCURRENCES = 20_000
@@ -49,6 +53,15 @@ _NEXT = """
     ) as p
     where p.number = 1 or (p.number < $5 and p.bytes <= $6 and p.rows <= $7)
     order by p.revision
+"""
+_MEETINGS = """
+    select o.name, case when p.id is null then o.text else coalesce(v.text, o.neutral_text, o.text) end
+    from unnest($2::bigint[]) as m (id)
+    join object o on o.home_id = $1 and o.id = m.id
+    left join (select h.principal_id as id from home h where h.id = $3 and h.id <> $1) as p on true
+    left join object_view v on v.home_id = o.home_id and v.object_id = o.id and v.principal_id = p.id
+    where o.organizer is not null and o.component in ('VEVENT', 'VTODO')
+    order by o.name
 """
 _COPY_PARTS = """
     select i.id, koyomi_copy_parts_1($1, i.id, $2, $3, $4, $5, null)
@@ -123,6 +136,7 @@ class CopyWrites(MemberWrites):
         *,
         with_members: bool,
         unchanged: Sequence[Unchanged] = (),
+        as_plain: AsPlain | None = None,
         jobs: Sequence[Job] = (),
     ) -> int:
         """Copy a collection under another name of its home; `replaced` is deleted, with `jobs`, when the copy
@@ -132,9 +146,10 @@ class CopyWrites(MemberWrites):
             found = await self._next(collection.home_id, collection.id, 0, _NEWEST)
         target = (name, replaced, limits, cause, unchanged)
         if found.whole:
-            revision = await self._copy_at_once(home, collection, found, *target, jobs)
+            plain = await self._plain(as_plain, collection.home_id, home.id, found.members)
+            revision = await self._copy_at_once(home, collection, found, *target, jobs, plain)
         else:
-            revision = await self._go_on(await self._begin(home, collection, *target), limits, jobs)
+            revision = await self._go_on(await self._begin(home, collection, *target), limits, as_plain, jobs)
         if jobs:
             self.announce_jobs()
         if replaced is not None:
@@ -154,7 +169,13 @@ class CopyWrites(MemberWrites):
         await _drop(self.database, home_id, collection_id)
 
     async def resume_copy(
-        self, home_id: int, collection_id: int, limits: WriteLimits, jobs: Sequence[Job] = ()
+        self,
+        home_id: int,
+        collection_id: int,
+        limits: WriteLimits,
+        *,
+        as_plain: AsPlain | None = None,
+        jobs: Sequence[Job] = (),
     ) -> None:
         """Continue an interrupted copy. A copy that is not possible is removed."""
         copy = await self._find(home_id, collection_id)
@@ -164,7 +185,7 @@ class CopyWrites(MemberWrites):
             await _drop(self.database, copy.home_id, copy.collection_id)
             return
         try:
-            revision = await self._go_on(copy, limits, jobs)
+            revision = await self._go_on(copy, limits, as_plain, jobs)
         except (NotFound, QuotaExceeded, TooManyCollections, WriteConflict):
             return
         self._changed(home_id, None, revision)
@@ -184,6 +205,7 @@ class CopyWrites(MemberWrites):
         cause: Cause,
         unchanged: Sequence[Unchanged],
         jobs: Sequence[Job],
+        plain: Sequence[tuple[str, PlainText]],
     ) -> int:
         """One transaction; the home is locked after the occurrences have been copied."""
         members = [member for _, member in sorted(zip(found.names, found.members, strict=True))]
@@ -206,6 +228,7 @@ class CopyWrites(MemberWrites):
                 limits.max_collections,
                 *by(cause),
             )
+            await make_plain(connection, home.id, parts[0], plain)
             for job in jobs:
                 await enqueue(connection, job)
         return revision
@@ -243,7 +266,7 @@ class CopyWrites(MemberWrites):
             raise WriteConflict
         return copy
 
-    async def _go_on(self, copy: _Copy, limits: WriteLimits, jobs: Sequence[Job]) -> int:
+    async def _go_on(self, copy: _Copy, limits: WriteLimits, as_plain: AsPlain | None, jobs: Sequence[Job]) -> int:
         """Copy the remaining members and bind the copy. Returns its revision. A copy that is not possible is removed.
 
         Raises `NotFound`, `QuotaExceeded`, `TooManyCollections`, `WriteConflict`.
@@ -251,7 +274,7 @@ class CopyWrites(MemberWrites):
         try:
             revision = None
             while revision is None:
-                copy = await self._copy_rest(copy, limits)
+                copy = await self._copy_rest(copy, limits, as_plain)
                 revision = await self._finish(copy, limits, jobs)
         except (NotFound, QuotaExceeded, TooManyCollections, WriteConflict):
             # Another process may have made it.
@@ -262,14 +285,14 @@ class CopyWrites(MemberWrites):
             return shown
         return revision
 
-    async def _copy_rest(self, copy: _Copy, limits: WriteLimits) -> _Copy:
+    async def _copy_rest(self, copy: _Copy, limits: WriteLimits, as_plain: AsPlain | None) -> _Copy:
         conflicts = 0
         while (found := await self._next(copy.source_home_id, copy.source_id, copy.copied, copy.begun)).names:
             # Nothing was copied before of what has not changed since the beginning.
             names = found.names if found.gone or found.position > copy.begun else None
-            members = CopyMembers(
-                copy.home_id, copy.collection_id, found.members, names, after=copy.copied, position=found.position
-            )
+            plain = await self._plain(as_plain, copy.source_home_id, copy.home_id, found.members)
+            place = copy.home_id, copy.collection_id
+            members = CopyMembers(*place, found.members, names, copy.copied, found.position, tuple(plain))
             try:
                 await self.apply(ChangeSet((), limits, copy.cause, copied=members))
             except WriteConflict:
@@ -291,6 +314,16 @@ class CopyWrites(MemberWrites):
             for job in jobs if found is not None else ():
                 await enqueue(connection, job)
         return found
+
+    async def _plain(
+        self, as_plain: AsPlain | None, source_home_id: int, home_id: int, members: Sequence[ObjectState]
+    ) -> list[tuple[str, PlainText]]:
+        """The texts that the copies of meetings get, in the view of the owner of the home that they go to."""
+        if as_plain is None:
+            return []
+        rows = await self.database.fetch(_MEETINGS, source_home_id, [each.id for each in members], home_id)
+        texts = await asyncio.to_thread(lambda: [(name, as_plain(text)) for name, text in rows])
+        return [(name, plain) for name, plain in texts if plain is not None]
 
     async def _next(self, home_id: int, collection_id: int, after: int, begun: int) -> _Next:
         bounds = SET_MEMBERS + 1, SET_BYTES, SET_OCCURRENCES

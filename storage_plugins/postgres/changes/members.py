@@ -33,7 +33,7 @@ from server.domain.changes import (
     Write,
     Written,
 )
-from server.domain.contents import ObjectContent
+from server.domain.contents import ObjectContent, PlainText
 from server.domain.errors import KoyomiError, SchedulingObjectExists, WriteConflict
 from server.domain.scheduling import SchedulingRole
 from storage_plugins.postgres.changes import dispatches, set_statement
@@ -45,6 +45,7 @@ from storage_plugins.postgres.sqlstates import domain_error
 
 _LOCK_OBJECTS = "select koyomi_lock_objects_1($1, $2, $3)"
 _COPY_MEMBERS = call("koyomi_copy_members_1", 9)
+_MAKE_PLAIN = call("koyomi_make_plain_1", 6)
 COPY_LEASE = timedelta(seconds=20)
 """How long the job of a copy waits after each set for the next."""
 _REMEMBER = "select koyomi_remember_1($1, $2, $3, $4)"
@@ -118,18 +119,20 @@ class MemberWrites(Writing):
 
     async def _copy(self, copied: CopyMembers, changes: ChangeSet) -> None:
         """Copy members into a collection without binding. Other workers are not notified."""
-        await self.database.fetchval(
-            _COPY_MEMBERS,
-            copied.home_id,
-            copied.collection_id,
-            copied.after,
-            copied.position,
-            [member.id for member in copied.members],
-            [member.revision for member in copied.members],
-            copied.names,
-            COPY_LEASE,
-            changes.limits.quota_bytes,
-        )
+        async with self.database.transaction() as connection:
+            await connection.fetchval(
+                _COPY_MEMBERS,
+                copied.home_id,
+                copied.collection_id,
+                copied.after,
+                copied.position,
+                [member.id for member in copied.members],
+                [member.revision for member in copied.members],
+                copied.names,
+                COPY_LEASE,
+                changes.limits.quota_bytes,
+            )
+            await make_plain(connection, copied.home_id, copied.collection_id, copied.plain)
 
     def _steps(self, changes: ChangeSet) -> list[_Step]:
         """The statements of a set: those that only delete come first, then moves, for a put can follow its move."""
@@ -266,6 +269,16 @@ class MemberWrites(Writing):
                 return Written(row[0], row[1], None)
             case _:
                 return Written(self._changed(home_id, collection_id, row[0]), write.expected.id, None)
+
+
+async def make_plain(
+    connection: Connection, home_id: int, collection_id: int, plain: Sequence[tuple[str, PlainText]]
+) -> None:
+    """Give copies of meetings, by their names in a collection, other texts."""
+    if plain:
+        texts = [text for _, text in plain]
+        columns = [each.uid for each in texts], [each.etag for each in texts], [each.text for each in texts]
+        await connection.execute(_MAKE_PLAIN, home_id, collection_id, [name for name, _ in plain], *columns)
 
 
 def _remembering(sql: str, arguments: tuple[object, ...], remembered: Sequence[Remember]) -> Statement:

@@ -143,6 +143,27 @@ begin
     return v_revision;
 end $$;
 
+-- Give copies of meetings texts without organizer and attendees, whose derived columns are computed anew later. Nothing
+-- shows them yet; the caller holds the home.
+create or replace function koyomi_make_plain_1(
+    p_home_id bigint, p_collection_id bigint, p_names text[], p_uids text[], p_etags text[], p_texts text[]
+) returns void language plpgsql set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+    v_delta bigint;
+begin
+    select coalesce(sum(octet_length(n.text) - o.size), 0) into v_delta
+    from unnest(p_names, p_texts) as n (name, text)
+    join object o
+        on o.home_id = p_home_id and o.collection_id = p_collection_id and o.name = n.name and o.deleted_revision is null;
+    update object o
+    set uid = n.uid, etag = n.etag, text = n.text, size = octet_length(n.text), time_key = '', derived = 0,
+        organizer = null, sequence = 0, summary = o.summary - 'organizer'
+    from unnest(p_names, p_uids, p_etags, p_texts) as n (name, uid, etag, text)
+    where o.home_id = p_home_id and o.collection_id = p_collection_id and o.name = n.name and o.deleted_revision is null;
+    update collection c set used_bytes = c.used_bytes + v_delta where c.home_id = p_home_id and c.id = p_collection_id;
+    update home h set used_bytes = h.used_bytes + v_delta where h.id = p_home_id;
+end $$;
+
 -- Copy a collection with its properties under another name of a home, with the members whose parts
 -- koyomi_copy_parts_1 has copied; p_id is its id.
 create or replace function koyomi_copy_collection_3(

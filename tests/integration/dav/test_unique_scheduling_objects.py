@@ -12,6 +12,12 @@ PRECONDITION = caldav("unique-scheduling-object-resource")
 INVITED = "ATTENDEE;PARTSTAT=NEEDS-ACTION:mailto:others@example.com"
 
 
+QUERY = (
+    '<D:prop><D:getetag/></D:prop><C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT">'
+    '<C:time-range start="20260601T000000Z" end="20260602T000000Z"/></C:comp-filter></C:comp-filter></C:filter>'
+)
+
+
 def meeting(person: Person, uid: str, *lines: str) -> str:
     return event(uid, "Meeting", f"ORGANIZER:urn:x-uid:{person.uid}", INVITED, *lines)
 
@@ -97,12 +103,19 @@ async def test_a_meeting_in_a_calendar_that_one_does_not_see_is_not_named(
     assert "hidden" not in reply.text
 
 
-async def test_a_copied_calendar_has_plain_events_which_can_be_edited(person: Person) -> None:
+async def test_a_copied_calendar_has_plain_events_of_their_own(person: Person) -> None:
     await person.has(f"{person.calendar}a.ics", meeting(person, "1"))
     copy = f"{person.home}copy/"
     assert (await person.http("COPY", person.calendar, Destination=copy, Depth="infinity")).status == 201
-    await person.has(f"{copy}a.ics", meeting(person, "1", "LOCATION:There"))
-    assert "LOCATION:There" in (await person.http("GET", f"{copy}a.ics")).text
+    reply = await person.http("GET", f"{copy}a.ics")
+    assert "Schedule-Tag" not in reply.headers
+    for name in ("UID:1", "ORGANIZER", "ATTENDEE"):
+        assert name not in reply.text
+    assert "SUMMARY:Meeting" in reply.text
+    found = await person.report(copy, "C:calendar-query", QUERY)
+    assert found.multistatus.hrefs == [f"{copy}a.ics"]
+    await person.has(f"{copy}a.ics", reply.text.replace("SUMMARY:Meeting", "SUMMARY:Mine"))
+    assert "SUMMARY:Mine" in (await person.http("GET", f"{copy}a.ics")).text
     await person.has(f"{person.calendar}a.ics", meeting(person, "1", "LOCATION:Here"))
     # what was a plain event does not become a second meeting
     await person.has(f"{copy}b.ics", event("2"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 from server.domain.actors import Actor
@@ -115,7 +116,8 @@ class Database:
         self.prefix = ""
         self.lookup = Lookup(self.storage)
         self.objects = Objects(self.storage, LIMITS, lambda: NOW)
-        self.collections = Collections(self.storage, LIMITS)
+        numbers = count()
+        self.collections = Collections(self.storage, LIMITS, new_uid=lambda: f"copy-{next(numbers)}")
         self.sharing = Sharing(self.storage, self.directory, self.access)
         self.granting = Granting(self.access)
 

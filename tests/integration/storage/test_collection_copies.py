@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -20,7 +20,8 @@ from server.domain.errors import (
     WriteConflict,
 )
 from server.domain.limits import Limits
-from server.domain.objects import NewCollection
+from server.domain.objects import NewCollection, Target
+from server.domain.privileges import Privilege
 from server.jobs.running import copies
 from server.services.collections import Collections
 from server.services.lookup import Lookup
@@ -31,10 +32,12 @@ from storage_plugins.postgres.changes import collection_copies, principal_remova
 from storage_plugins.postgres.changes.collection_copies import drop_without_job
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.jobs import PostgresJobs
+from storage_plugins.postgres.upkeep.rederivation import rederive
 from tests.integration.storage.conftest import Person, assert_consistent, deadlocks, make_person
 from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.test_handover import rows_of, share
-from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state
+from tests.integration.storage.test_scheduling_roles import meeting
+from tests.integration.storage.values import ACTOR, CAUSE, LIMITS, content, etag_of, read, state
 
 MEMBERS = 10
 LATER = timedelta(hours=1)
@@ -505,3 +508,69 @@ async def test_workers_that_are_killed_lose_nothing_and_show_no_half(storage, pe
     )
     assert len(shown) == begun > 0
     assert await left(storage) == [0, 0]
+
+
+@pytest.mark.parametrize("dies_at", [-1, 1, 1.5])
+async def test_meetings_are_copied_as_events_of_one_person(storage, person, dies_at):
+    """With other UIDs; what was copied before the worker died, and what the job copies."""
+    calendar = await filled(storage, person)
+    own = f"urn:x-uid:{person.uid}"
+    for number in range(4):
+        text = meeting(f"m{number}", own, "mailto:guest@example.com").replace("DTSTART", "SUMMARY:É\r\nDTSTART")
+        await storage.put_object(calendar, f"m{number}.ics", await read(storage, calendar, text), None, LIMITS, CAUSE)
+    service = Collections(storage, Limits())
+    who = replace(ACTOR, acting_for=person.id)
+    found = [
+        await Lookup(storage).find(who, Target(person.uid, "uid", "calendar", name), Privilege.READ)
+        for name in ("calendar", "copy")
+    ]
+    storage.sets, storage.dies_at = 0, dies_at
+    if dies_at < 0:
+        await service.copy(who, *found, with_members=True)
+    else:
+        with pytest.raises(Died):
+            await service.copy(who, *found, with_members=True)
+        storage.dies_at = -1
+        await resume(storage)
+    await rederive(storage.database, datetime.now(UTC))
+    copied = await person.collection("copy")
+    rows = await storage.database.fetch(
+        "select o.*, (select count(*) from occurrence x where x.home_id = o.home_id and x.object_id = o.id) as times "
+        "from object o where home_id = $1 and collection_id = $2 and name like 'm%'",
+        copied.home_id,
+        copied.id,
+    )
+    assert len(rows) == 4
+    for row in rows:
+        assert (row["scheduling"], row["organizer"], row["sequence"], row["schedule_tag"]) == (0, None, 0, None)
+        assert row["uid"] not in {"m0", "m1", "m2", "m3"}
+        assert f"UID:{row['uid']}\r\n" in row["text"]
+        assert "ORGANIZER" not in row["text"]
+        assert "ATTENDEE" not in row["text"]
+        assert row["etag"] == etag_of(row["text"].encode())
+        assert (row["times"], "organizer" in row["summary"]) == (1, False)
+    assert len({row["uid"] for row in rows}) == 4
+
+
+async def test_the_meetings_of_a_calendar_that_a_copy_replaces_are_removed(storage, person):
+    """The job is stored when the copy appears, also by whoever goes on with it."""
+    calendar = await filled(storage, person)
+    old = await storage.create_collection(
+        await person.home(), NewCollection("old", "calendar", ("VEVENT",)), LIMITS, CAUSE
+    )
+    await storage.put_object(old, "x.ics", content("x"), None, LIMITS, CAUSE)
+    assert calendar.member_count
+    service, who = Collections(storage, Limits()), replace(ACTOR, acting_for=person.id)
+    found = [
+        await Lookup(storage).find(who, Target(person.uid, "uid", "calendar", name), Privilege.READ)
+        for name in ("calendar", "old")
+    ]
+    storage.sets, storage.dies_at = 0, 1.5
+    with pytest.raises(Died):
+        await service.copy(who, *found, with_members=True)
+    waiting = "select payload from job where kind = 'removals' and (payload ->> 'collection')::bigint = $1"
+    assert await storage.database.fetch(waiting, old.id) == []
+    storage.dies_at = -1
+    await resume(storage)
+    assert len(await storage.database.fetch(waiting, old.id)) == 1
+    await storage.database.fetch("delete from job")

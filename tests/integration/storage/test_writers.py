@@ -24,6 +24,7 @@ APPLY = {
     "koyomi_delete_object_2",
     "koyomi_put_object_4",
     "koyomi_book_1",
+    "koyomi_make_plain_1",
     "koyomi_release_1",
     "koyomi_release_roles_1",
     "koyomi_release_uids_1",

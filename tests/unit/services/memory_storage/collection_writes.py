@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from server.domain.changes import Cause, CopyUnderWay, PropertyChanges, Unchanged, WriteLimits
-from server.domain.contents import ObjectContent
+from server.domain.contents import ObjectContent, PlainText
 from server.domain.errors import AlreadyExists, NotFound, QuotaExceeded, TooManyCollections, WriteConflict
 from server.domain.jobs import Job
 from server.domain.objects import PERSONAL_PROPERTIES, Collection, Home, NewCollection
 from server.domain.occurrences import TRAVEL, Busy, Materialised
-from server.domain.scheduling import SchedulingRole
+from server.domain.scheduling import NO_SCHEDULING, SchedulingRole
 from tests.unit.services.memory_storage import seen
 from tests.unit.services.memory_storage.conditions import require_collection, require_unchanged
 from tests.unit.services.memory_storage.member_rows import with_changes
@@ -218,6 +218,7 @@ class CollectionWrites:
         *,
         with_members: bool,
         unchanged: Sequence[Unchanged] = (),
+        as_plain: Callable[[str], PlainText | None] | None = None,
         jobs: Sequence[Job] = (),
     ) -> int:
         tables = self.tables
@@ -245,6 +246,8 @@ class CollectionWrites:
                 for row in tables.members(collection.id):
                     revision, _ = tables.take_revision(home.id)
                     copied = _copied(tables, row, home.id, binding.collection_id, sharee)
+                    if as_plain is not None:
+                        copied = _plain(copied, as_plain)
                     tables.objects[copied.id] = replace(copied, revision=revision, created_at=at, modified_at=at)
                 made = tables.collections[binding.collection_id]
                 tables.collections[made.id] = replace(made, revision=revision)
@@ -263,7 +266,13 @@ class CollectionWrites:
         """None is left."""
 
     async def resume_copy(
-        self, home_id: int, collection_id: int, limits: WriteLimits, jobs: Sequence[Job] = ()
+        self,
+        home_id: int,
+        collection_id: int,
+        limits: WriteLimits,
+        *,
+        as_plain: Callable[[str], PlainText | None] | None = None,
+        jobs: Sequence[Job] = (),
     ) -> None:
         """None is left."""
 
@@ -356,6 +365,19 @@ def _copied(tables: Tables, row: ObjectRow, home_id: int, collection_id: int, sh
         neutral_text=None,
         neutral_busy=None,
     )
+
+
+def _plain(row: ObjectRow, as_plain: Callable[[str], PlainText | None]) -> ObjectRow:
+    """The copy of a meeting as an event; other copies as they are."""
+    content = row.content
+    organized = content.scheduling.organizer is not None and content.component in ("VEVENT", "VTODO")
+    plain = as_plain(content.text) if organized else None
+    if plain is None:
+        return row
+    summary = {name: value for name, value in content.summary.items() if name != "organizer"}
+    size = len(plain.text.encode())
+    changed = replace(content, uid=plain.uid, etag=plain.etag, text=plain.text, size=size, summary=summary)
+    return replace(row, content=replace(changed, time_key="", scheduling=NO_SCHEDULING), underived=True)
 
 
 def _as_seen(content: ObjectContent, found: seen.Member) -> Materialised | None:
