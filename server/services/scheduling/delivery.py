@@ -21,7 +21,7 @@ from server.itip.calendar_users import Directory
 from server.itip.change import utc_stamp
 from server.itip.messages import FROM_ATTENDEES, Message, Method, Reset
 from server.itip.receiving import receive
-from server.itip.reception import DELIVERED, Memory, Received, memory_of, with_answers
+from server.itip.reception import DELIVERED, IGNORED, Memory, Received, memory_of, with_answers
 from server.itip.schedule_changes import schedule_changes
 from server.itip.scheduling_object import SchedulingObject
 from server.services.objects import Objects
@@ -65,6 +65,12 @@ class Letter:
     is_new: bool = False
     """Whether the sender's object is new. Messages about a deleted object of the UID count no more then: their SEQUENCE
     may be greater."""
+    since: str = ""
+    """Of an organizer's letter: older messages are about a meeting of the UID that was deleted
+    (`server.services.scheduling.memory.Known.since`)."""
+    about: str = ""
+    """Of an attendee's letter: the greatest DTSTAMP of the object that they answer, which tells whether it is about a
+    meeting that the organizer has deleted; empty without one."""
     late: bool = False
     """Whether a job delivers it, so that later ones may have come before."""
     grants: Grants | None = None
@@ -91,8 +97,13 @@ class Delivered:
     """The recipient's object afterwards; None without one."""
     received: tuple[Received, ...] = ()
     """What each message did."""
-    resets: tuple[Reset, ...] = ()
-    """When the recipient, an organizer, asked their attendees anew."""
+    known: memory.Known = memory.Known()
+    """What the recipient's home knows afterwards."""
+
+    @property
+    def resets(self) -> tuple[Reset, ...]:
+        """When the recipient, an organizer, asked their attendees anew."""
+        return self.known.rows.resets
 
 
 async def deliver(
@@ -126,6 +137,8 @@ async def deliver(
             statuses.append(NOT_ALLOWED)
             continue
         statuses.append(next((each.status for each in results if each.status != DELIVERED), DELIVERED))
+        if letter.is_new:
+            received = [replace(each, messages=()) for each in received]  # returned to a meeting that is deleted
         after, known = changed, learnt
         messages += letter.messages
         received += results
@@ -143,7 +156,7 @@ async def deliver(
     state = memory.write(known, after)
     if state != mailbox.state and received:
         remembered = Remember(mailbox.home.id, messages[0].uid, state, mailbox.version)
-    return Delivered(tuple(statuses), writes, remembered, after, tuple(received), known.rows.resets)
+    return Delivered(tuple(statuses), writes, remembered, after, tuple(received), known)
 
 
 def not_delivered(status: str, letters: int = 1) -> Delivered:
@@ -165,11 +178,14 @@ def _received(
 ) -> tuple[list[Received], list[_Item], SchedulingObject | None, memory.Known]:
     """What each message of a letter does and what is left in the inbox, and the recipient's object and memory
     afterwards. Raises `InvalidData`."""
-    if letter.is_new:
-        known = memory.Known(_since(letter, known.memory or memory_of(after)) if letter.late else Memory())
+    if letter.about and letter.about < known.since:
+        # An answer to a meeting that the recipient has deleted, of whose UID they have another one.
+        return [IGNORED for _ in letter.messages], [], after, known
     resets = letter.resets
-    if letter.is_new:
-        # Answers to a deleted meeting of the UID are none to this one.
+    present = _present(letter, known.memory or memory_of(after))
+    if present is not None:
+        # What was answered before is no answer to this meeting.
+        known = replace(known, memory=present)
         components = [component for message in letter.messages for component in message.object.components]
         resets = {**(resets or {}), **{component.instance: component.sequence for component in components}}
     received: list[Received] = []
@@ -183,14 +199,26 @@ def _received(
             told = {} if changes is None else {SCHEDULE_CHANGES: as_property(changes, utc_stamp(letter.now))}
             items.append(_Item(message, {**told, **properties_of(message)}))
         rows = with_answers(known.rows, result.answers) if result.answers else known.rows
-        known = memory.Known(result.memory or known.memory, rows)
+        known = replace(known, memory=result.memory or known.memory, rows=rows)
     return received, items, after, known
 
 
-def _since(letter: Letter, known: Memory) -> Memory:
-    """What messages say that were sent after a letter about a new object."""
-    stamp = utc_stamp(letter.now)
-    return Memory({instance: version for instance, version in known.versions.items() if version.dtstamp > stamp})
+def _present(letter: Letter, known: Memory) -> Memory | None:
+    """What the recipient knows of the meeting of a letter, where some messages were about an earlier one of its UID."""
+    if letter.is_new and not letter.late:
+        return Memory()
+    since, sequence = letter.since, max(message.sequence for message in letter.messages)
+    if letter.is_new:
+        # Later ones may have come before.
+        since, sequence = utc_stamp(letter.now), -1
+    kept = {
+        instance: version
+        for instance, version in known.versions.items()
+        if version.dtstamp > since or (version.dtstamp == since and version.sequence <= sequence)
+    }
+    if not letter.is_new and (not since or len(kept) == len(known.versions)):
+        return None
+    return replace(known, versions=kept) if kept else Memory()
 
 
 async def _writes(

@@ -1,9 +1,10 @@
 """Dispatches: the messages of one change that jobs deliver, as they are stored (`server.domain.changes.SetDispatch`).
 
 The JSON object has the keys `at` (when the change was made), `new` (whether the sender's object was), `cause`,
-`messages` (METHOD, whether it is quiet, text), `resets` (instance, SEQUENCE, attendees) and `recipients`: a list of
-objects with `id` (of the principal), `address`, `messages` (their indexes), `status` (SCHEDULE-STATUS), `at` (when it
-was last tried, or null) and `tries`. When all deliveries have ended, the texts are removed.
+`messages` (METHOD, whether it is quiet, text), `resets` (instance, SEQUENCE, attendees), `since`, `about`, and
+`recipients`: a list of objects with `id` (of the principal), `address`, `messages` (their indexes), `status`
+(SCHEDULE-STATUS), `at` (when it was last tried, or null) and `tries`. When all deliveries have ended, the texts are
+removed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from server.domain.principals import Principal
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.messages import Message, Method, Reset
 from server.itip.scheduling_object import SchedulingObject, read_object
+from server.services.scheduling import memory
 from server.services.scheduling.delivery import NOT_DELIVERED
 from server.storage.scheduling import Dispatch
 
@@ -66,6 +68,10 @@ class Sending:
     """METHOD, whether it is quiet, and the text."""
     resets: tuple[Reset, ...]
     recipients: tuple[Recipient, ...]
+    since: str
+    """As in `server.services.scheduling.memory.Known`."""
+    about: str
+    """As in `server.services.scheduling.delivery.Letter`."""
 
     @property
     def is_waiting(self) -> bool:
@@ -91,17 +97,18 @@ def meeting_of(organizer: CalendarUser, uid: str) -> int:
 
 def sending_of(
     messages: Mapping[str, Sequence[Message]],
-    resets: Sequence[Reset],
+    known: memory.Known,
     cause: Cause,
     at: datetime,
     statuses: Mapping[str, str],
     *,
     is_new: bool,
+    about: str = "",
 ) -> Sending:
     """The messages to several recipients, by their key.
 
-    `statuses` are those of recipients to whom a delivery was tried, by their key. Recipients who are told the same
-    share one text.
+    `known` is what the sender's home knows afterwards; `statuses` are those of recipients to whom a delivery was tried,
+    by their key. Recipients who are told the same share one text.
     """
     texts: dict[int, int] = {}
     shared: list[tuple[Method, bool, str]] = []
@@ -120,7 +127,7 @@ def sending_of(
         if tried is not None:
             recipient = replace(recipient, status=tried, at=at.isoformat(), tries=1)
         recipients.append(recipient)
-    return Sending(at, is_new, cause, tuple(shared), tuple(resets), tuple(recipients))
+    return Sending(at, is_new, cause, tuple(shared), known.rows.resets, tuple(recipients), known.since, about)
 
 
 def read(dispatch: Dispatch) -> Sending:
@@ -134,6 +141,8 @@ def read(dispatch: Dispatch) -> Sending:
         tuple((Method(method), quiet, text) for method, quiet, text in state["messages"]),
         tuple(resets),
         tuple(Recipient(**{**each, "messages": tuple(each["messages"])}) for each in state["recipients"]),
+        state["since"],
+        state["about"],
     )
 
 
@@ -213,6 +222,8 @@ def _written(sending: Sending) -> Mapping[str, Any]:
         "new": sending.is_new,
         "cause": [cause.principal_id, cause.origin, cause.request_id, cause.acting_for, cause.trace],
         "messages": [list(each) for each in sending.messages],
+        "since": sending.since,
+        "about": sending.about,
         "resets": [[each.instance, each.sequence, sorted(each.attendees)] for each in sending.resets],
         "recipients": [
             {

@@ -2,7 +2,7 @@
 
 The JSON object of an attendee's home has the keys `versions` (instance to SEQUENCE and DTSTAMP), `removed` and
 `cancelled` (instances), and `answered` (instance to SEQUENCE). That of an organizer's home has `answers` (attendee,
-instance, SEQUENCE, DTSTAMP) and `resets` (instance, SEQUENCE, attendees).
+instance, SEQUENCE, DTSTAMP), `resets` (instance, SEQUENCE, attendees) and `since` (a UTC value).
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ class Known:
     """Of an attendee; None: what the object says."""
     rows: Rows = Rows()
     """Of an organizer."""
+    since: str = ""
+    """Of an organizer: when they deleted a meeting, then when they made another one with its UID, as a UTC value
+    (`20260105T100000Z`). Messages of before are about another meeting. Empty where there was none."""
 
 
 def read(state: State | None) -> Known:
@@ -41,7 +44,7 @@ def read(state: State | None) -> Known:
     resets = tuple(
         Reset(instance, sequence, frozenset(attendees)) for instance, sequence, attendees in state.get("resets", ())
     )
-    return Known(memory, Rows(answers, resets))
+    return Known(memory, Rows(answers, resets), state.get("since", ""))
 
 
 def write(known: Known, stored: SchedulingObject | None) -> State | None:
@@ -59,4 +62,6 @@ def write(known: Known, stored: SchedulingObject | None) -> State | None:
         state["answers"] = [[each.attendee, each.instance, each.sequence, each.dtstamp] for each in known.rows.answers]
     if known.rows.resets:
         state["resets"] = [[each.instance, each.sequence, sorted(each.attendees)] for each in known.rows.resets]
+    if known.since:
+        state["since"] = known.since
     return state or None

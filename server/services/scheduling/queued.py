@@ -15,7 +15,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from server.domain.changes import Cause, ChangeSet, Put, Remember, SetDispatch, Write
+from server.domain.changes import Cause, ChangeSet, ObjectState, Put, Remember, SetDispatch, UnchangedObject, Write
 from server.domain.errors import (
     NotFound,
     QuotaExceeded,
@@ -31,7 +31,7 @@ from server.domain.scheduling import SchedulingRole
 from server.itip.answers import refreshes
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
-from server.itip.messages import Message, Reset
+from server.itip.messages import Message
 from server.itip.participants import with_schedule_statuses
 from server.itip.reception import resets_of
 from server.itip.scheduling_object import SchedulingObject, read_object
@@ -56,6 +56,8 @@ from server.storage.scheduling import Dispatch, Mailbox
 
 MAX_RECIPIENTS = 50
 """Recipients of one change set."""
+SHORTEST_DELAY = 0.2
+"""Seconds until a refresh looks again whether messages wait, at least."""
 MAX_DISPATCHES = 50
 """Changes whose messages one change set delivers."""
 
@@ -161,22 +163,20 @@ class QueuedDeliveries:
         tried |= delivered
         return len(delivered)
 
-    async def _applied(self, made: _Set, cause: Cause) -> int | None:
+    async def _applied(self, made: _Set, cause: Cause, unchanged: tuple[UnchangedObject, ...] = ()) -> int | None:
         """Apply a set; returns the index of the write that the state of its home does not allow."""
-        writes = tuple(write for _, write in made.writes)
-        left = tuple(made.dispatches), tuple(made.jobs.values())
+        changes = ChangeSet(
+            tuple(write for _, write in made.writes),
+            self._limits,
+            cause,
+            unchanged,
+            remembered=tuple(made.remembered),
+            graced=frozenset(write.collection.home_id for key, write in made.writes if key is not None),
+            dispatches=tuple(made.dispatches),
+            jobs=tuple(made.jobs.values()),
+        )
         try:
-            await self._storage.apply(
-                ChangeSet(
-                    writes,
-                    self._limits,
-                    cause,
-                    remembered=tuple(made.remembered),
-                    dispatches=left[0],
-                    jobs=left[1],
-                    graced=frozenset(write.collection.home_id for key, write in made.writes if key is not None),
-                )
-            )
+            await self._storage.apply(changes)
         except (NotFound, WriteConflict):
             self.counts.waits.inc()
             raise WriteConflict from None
@@ -246,7 +246,8 @@ class QueuedDeliveries:
             resets = resets_of(post.sending.resets, directory.user(each.address))
             granted = grants.get(sender.id)
             at, is_new = post.sending.at, post.sending.is_new
-            letters.append(Letter(sender, messages, at, resets, is_new, late=True, grants=granted))
+            made = sender, messages, at, resets, is_new, post.sending.since, post.sending.about
+            letters.append(Letter(*made, late=True, grants=granted))
         return await deliver(self._storage, objects, mailbox, letters, directory)
 
     async def _follow_up(
@@ -271,7 +272,8 @@ class QueuedDeliveries:
         if mailbox.object is not None and (quiet - senders or len(senders) > 1):
             job = self._refresh_job(mailbox, len(quiet))
             made.jobs |= {} if job is None else {job.queueing_key: job}
-        self._send(made, posts[0].dispatch, mailbox, messages, done.resets, _cause(posts))
+        about = utc_stamp(max(post.sending.at for post in posts))
+        self._send(made, posts[0].dispatch, mailbox, messages, done.known, _cause(posts), about)
 
     def _refresh_job(self, mailbox: Mailbox, attendees: int) -> Job | None:
         settings = self._settings
@@ -286,13 +288,14 @@ class QueuedDeliveries:
         dispatch: Dispatch,
         mailbox: Mailbox,
         messages: Sequence[Message],
-        resets: Sequence[Reset],
+        known: memory.Known,
         cause: Cause,
+        about: str,
     ) -> None:
         """Add messages of a recipient to a set, for delivery by jobs."""
         here = by_recipient([each for each in messages if each.recipient.is_here])
         if here:
-            sending = dispatches.sending_of(here, resets, cause, self._now(), {}, is_new=False)
+            sending = dispatches.sending_of(here, known, cause, self._now(), {}, is_new=False, about=about)
             new = dispatches.new_dispatch(mailbox.home.id, dispatch.uid, dispatch.meeting, sending)
             made.dispatches.append(new)
 
@@ -339,22 +342,31 @@ class QueuedDeliveries:
         organizer = directory.user(_organizer_of(value))
         meeting = dispatches.meeting_of(organizer, uid)
         mailboxes = await self._storage.mailboxes(own.principal_id, ids, uid, meeting)
-        resets = memory.read(own.state).rows.resets
+        cause = Cause(None, "jobs", acting_for=own.principal_id)
+        if any(each.queued for each in mailboxes):
+            # What waits was sent before; the copies may be those of an earlier meeting.
+            pause = max(self._settings.refresh_delay, SHORTEST_DELAY)
+            again = _Set(jobs={None: refresh_job(own.home.id, own.object.id, pause)})
+            await self._applied(again, cause)
+            return None
+        known = memory.read(own.state)
         made, objects = _Set(), self._objects.for_one_set()
         for mailbox in mailboxes:
             sent = messages[principal_key(mailbox.principal_id)]
-            letter = Letter(None, sent, now, resets_of(resets, sent[0].recipient))
+            resets = resets_of(known.rows.resets, sent[0].recipient)
+            letter = Letter(None, sent, now, resets, since=known.since)
             delivered = await deliver(self._storage, objects, mailbox, [letter], directory)
             made.writes += [(mailbox.principal_id, write) for write in delivered.writes]
             made.remembered += () if delivered.remembered is None else (delivered.remembered,)
-            again = [message for result in delivered.received for message in result.messages]
-            if again and not mailbox.queued:
-                # Answers that the organizer does not know. If some wait, another refresh follows these.
-                sending = dispatches.sending_of(by_recipient(again), (), Cause(None, "jobs"), now, {}, is_new=False)
+            crossed = [message for result in delivered.received for message in result.messages]
+            if crossed:
+                sending = dispatches.sending_of(by_recipient(crossed), memory.Known(), cause, now, {}, is_new=False)
                 made.dispatches.append(dispatches.new_dispatch(mailbox.home.id, uid, meeting, sending))
         made.jobs = {job.queueing_key: job for job in dispatches.jobs_of(made.dispatches)}
-        while made.writes or made.remembered:
-            index = await self._applied(made, Cause(None, "jobs", acting_for=own.principal_id))
+        # It may be deleted meanwhile, and made anew with a lower SEQUENCE.
+        read = (UnchangedObject(own.home.id, ObjectState(own.object.id, own.object.revision)),)
+        while made.writes or made.remembered or made.dispatches:
+            index = await self._applied(made, cause, read)
             if index is None:
                 break
             concerned = made.writes[index][0]  # its home has no room

@@ -111,9 +111,9 @@ class Removals:
         plan = await computed(plan_change, made) if len(meeting.text) >= LARGE else plan_change(made)
         number = meeting_of(organizer_of(made, plan), old.uid)
         mailboxes = await self._storage.mailboxes(owner.id, [owner.id], old.uid, number)
-        remembered, resets = remembered_after(made, plan, old.uid, mailboxes[0] if mailboxes else None)
+        remembered, known = remembered_after(made, plan, old.uid, mailboxes[0] if mailboxes else None)
         here = {key: sent for key, sent in by_recipient(plan.messages).items() if sent[0].recipient.is_here}
-        sending = sending_of(here, resets, cause, now, {}, is_new=False)
+        sending = sending_of(here, known, cause, now, {}, is_new=False)
         dispatches = (new_dispatch(meeting.home_id, old.uid, number, sending),) if here else ()
         released = (Released(meeting.home_id, meeting.state),)
         await self._storage.apply(

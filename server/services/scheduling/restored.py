@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from server.domain.changes import Remember
@@ -56,7 +57,7 @@ async def restored_content(
     own = mailboxes.get(owner.id)
     if own is None or own.state is None:
         return Restored(content, ())
-    state = memory.write(memory.Known(rows=memory.read(own.state).rows), present)
+    state = memory.write(replace(memory.read(own.state), memory=None), present)
     return Restored(content, (Remember(own.home.id, content.uid, state, own.version),))
 
 

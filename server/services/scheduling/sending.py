@@ -41,9 +41,9 @@ from server.domain.values import value
 from server.itip.answers import refreshes
 from server.itip.calendar_users import CalendarUser, Directory, addresses
 from server.itip.change import Change, utc_stamp
-from server.itip.messages import FROM_ATTENDEES, Message, Plan, Reset
+from server.itip.messages import FROM_ATTENDEES, Message, Plan
 from server.itip.participants import organizer
-from server.itip.reception import Rows, after_change, memory_of, resets_of, with_resets
+from server.itip.reception import Rows, after_change, memory_of, resets_of, stamp_of, with_resets
 from server.observe.scheduling_counts import SchedulingCounts
 from server.services.lookup import Found, Lookup
 from server.services.objects import Objects, Put
@@ -230,8 +230,7 @@ class Sending:
         if self._source is None:
             demand_not_held(self._found, self._content, mailbox)
         await demand_sending(self._storage, self._actor, self._found, self._plan.messages)
-        remembered, resets = remembered_after(self._change, self._plan, self._uid, mailbox)
-        known = None if mailbox is None else mailbox.addresses
+        remembered, known = remembered_after(self._change, self._plan, self._uid, mailbox)
         made = _Set((), remembered)
         delivered: dict[str, Delivered] = {}
         queued: dict[str, Sequence[Message]] = {}
@@ -241,16 +240,17 @@ class Sending:
             if here and (behind or key in self._busy or key not in direct or made.is_full):
                 queued[key] = each
                 continue
-            delivered[key] = await self._deliver(self._owner, each, mailboxes, self._change.directory, resets)
+            delivered[key] = await self._deliver(self._owner, each, mailboxes, self._change.directory, known)
             made = made.with_delivery(key, delivered[key])
         failed = {key: done.statuses[0] for key, done in delivered.items() if done.statuses[0] == NOT_DELIVERED}
         left = {key: each for key, each in messages.items() if key in queued or key in failed}
         if left and mailbox is not None:
             cause, is_new = self._actor.cause, self._change.old is None
-            sending = sending_of(left, resets, cause, self._change.now, failed, is_new=is_new)
+            about = answered_stamp(self._change, self._plan)
+            sending = sending_of(left, known, cause, self._change.now, failed, is_new=is_new, about=about)
             made = made.with_dispatch(new_dispatch(mailbox.home.id, self._uid, self._meeting, sending))
         statuses = {**{key: done.statuses[0] for key, done in delivered.items()}, **dict.fromkeys(queued, PENDING)}
-        writes, put = await self._own(statuses, known)
+        writes, put = await self._own(statuses, None if mailbox is None else mailbox.addresses)
         made = replace(
             made,
             writes=(*((None, write) for write in writes), *made.writes),
@@ -275,7 +275,7 @@ class Sending:
         messages: Sequence[Message],
         mailboxes: Mapping[int, Mailbox],
         directory: Directory,
-        resets: Sequence[Reset],
+        known: memory.Known,
     ) -> Delivered:
         """The delivery of messages to one recipient."""
         recipient = messages[0].recipient
@@ -286,7 +286,9 @@ class Sending:
         if mailbox is None:
             return not_delivered(NO_CALENDAR_USER)
         is_new = self._change.old is None and sender is not None
-        letter = Letter(sender, messages, self._change.now, resets_of(resets, recipient), is_new)
+        resets = resets_of(known.rows.resets, recipient)
+        about = answered_stamp(self._change, self._plan) if sender is not None else ""
+        letter = Letter(sender, messages, self._change.now, resets, is_new, known.since, about)
         delivered = await deliver(self._storage, self._objects, mailbox, [letter], directory)
         gone = [write.expected for write in self._also if isinstance(write, Delete)]
         if any(write.expected in gone for write in delivered.writes):
@@ -337,7 +339,7 @@ class Sending:
                 made = replace(made, jobs=(*made.jobs, *job))
                 others = [each for each in others if each.recipient.key in invited]
             sent = [message for message in sent if message.recipient.key not in known]
-            made = await self._with_refreshes(made, [*others, *sent], directory, done.resets)
+            made = await self._with_refreshes(made, [*others, *sent], directory, done.known)
         return made
 
     async def _directory(self, named: frozenset[str]) -> Directory:
@@ -364,14 +366,14 @@ class Sending:
         return (refresh_job(mailbox.home.id, mailbox.object.id, self._settings.refresh_delay),)
 
     async def _with_refreshes(
-        self, made: _Set, messages: Sequence[Message], directory: Directory, resets: Sequence[Reset]
+        self, made: _Set, messages: Sequence[Message], directory: Directory, known: memory.Known
     ) -> _Set:
         """The set with the delivery of messages to those who have not sent anything themselves."""
         concerned = by_recipient(messages)
         if concerned:
             mailboxes = await self._mailboxes(concerned.values())
             for key, each in concerned.items():
-                done = await self._deliver(None, each, mailboxes, directory, resets)
+                done = await self._deliver(None, each, mailboxes, directory, known)
                 made = made.with_delivery(key, done)
                 made = replace(made, refreshes=made.refreshes + bool(done.writes))
         return made
@@ -392,21 +394,30 @@ async def demand_sending(storage: Storage, actor: Actor, found: Found, messages:
 
 def remembered_after(
     change: Change, plan: Plan, uid: str, mailbox: Mailbox | None
-) -> tuple[tuple[Remember, ...], tuple[Reset, ...]]:
-    """What the owner's home knows after a change, if it is to be stored; and when attendees were asked anew."""
+) -> tuple[tuple[Remember, ...], memory.Known]:
+    """What the owner's home knows after a change: if it is to be stored, and all of it."""
     if mailbox is None:
-        return (), ()
+        return (), memory.Known()
     known, old = memory.read(mailbox.state), change.old
     if plan.role is SchedulingRole.ATTENDEE:
         before = memory_of(old) if known.memory is None else known.memory
-        known = memory.Known(after_change(before, old, plan, change.owner, change.directory), known.rows)
+        known = replace(known, memory=after_change(before, old, plan, change.owner, change.directory))
     elif old is None or plan.object is None:
-        known = memory.Known(rows=with_resets(Rows(), plan.resets))  # answers to another meeting
+        # What was answered before is about another meeting.
+        since = utc_stamp(change.now) if known.since or plan.object is None else ""
+        known = memory.Known(rows=with_resets(Rows(), plan.resets), since=since)
     else:
-        known = memory.Known(known.memory, with_resets(known.rows, plan.resets))
+        known = replace(known, rows=with_resets(known.rows, plan.resets))
     state = memory.write(known, plan.object)
     changed = Remember(mailbox.home.id, uid, state, mailbox.version)
-    return () if state == mailbox.state else (changed,), known.rows.resets
+    return () if state == mailbox.state else (changed,), known
+
+
+def answered_stamp(change: Change, plan: Plan) -> str:
+    """`Letter.about` of what a change sends."""
+    if plan.role is not SchedulingRole.ATTENDEE or change.old is None:
+        return ""
+    return max(map(stamp_of, change.old.components), default="")
 
 
 def organizer_of(change: Change, plan: Plan) -> CalendarUser:

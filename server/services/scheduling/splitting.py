@@ -260,7 +260,7 @@ class _Splitting:
             requests = await computed(requests_of, series.parts, plan.directory, plan.stamp)
             copies = await self._copies(series, requests, mailboxes)
         later_known, earlier_known = (
-            memory.Known(known.memory, series.later_rows),
+            replace(known, rows=series.later_rows),
             memory.Known(rows=series.earlier_rows),
         )
         remembered = [
@@ -335,7 +335,7 @@ class _Splitting:
         ):
             waiting = {key: [messages[key]] for key in messages if key in left}
             if waiting:
-                sending = sending_of(waiting, rows.resets, plan.actor.cause, plan.at, {}, is_new=is_new)
+                sending = sending_of(waiting, memory.Known(rows=rows), plan.actor.cause, plan.at, {}, is_new=is_new)
                 found.append(new_dispatch(home_id, uid, meeting_of(organizer, uid), sending))
         return tuple(found)
 

@@ -332,3 +332,24 @@ async def test_an_event_of_ones_own_in_another_calendar_stays_as_it_is(world: Wo
     assert await world.text("ben", "ben/other/mine.ics") == own
     await world.cancel("anna", "anna/calendar/m.ics")
     assert await world.text("ben", "ben/other/mine.ics") == own
+
+
+async def test_who_is_added_to_a_meeting_made_anew_with_an_old_uid_is_invited(world: World) -> None:
+    """What they know of the deleted meeting has a greater SEQUENCE."""
+    for day in (1, 2, 3):
+        await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, start=f"2026030{day}T090000Z"))
+    await answer(world, "ben", BEN, "ACCEPTED")
+    await world.cancel("anna", "anna/calendar/m.ics")
+    await world.invite("anna", "anna/calendar/m.ics", meeting(CLEO, summary="Second"))
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, CLEO, summary="Second"))
+    (copy,) = await copies(world, "ben")
+    assert "SUMMARY:Second" in copy
+    assert "STATUS:CANCELLED" not in copy
+    assert "PARTSTAT" not in line_of(copy, "ATTENDEE", BEN)
+    assert "PARTSTAT" not in line_of(await world.text("anna", "anna/calendar/m.ics"), "ATTENDEE", BEN)
+    await answer(world, "ben", BEN, "DECLINED")
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, CLEO, summary="Third"))
+    (copy,) = await copies(world, "ben")
+    assert "SUMMARY:Third" in copy
+    assert "PARTSTAT=DECLINED" in line_of(copy, "ATTENDEE", BEN)
+    assert "PARTSTAT=DECLINED" in line_of(await world.text("anna", "anna/calendar/m.ics"), "ATTENDEE", BEN)

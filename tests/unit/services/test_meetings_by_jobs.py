@@ -27,6 +27,7 @@ ACTS = st.one_of(
     CHANGES,
     st.tuples(st.just("answer"), st.sampled_from(PEOPLE), st.sampled_from(("ACCEPTED", "DECLINED", "TENTATIVE"))),
     st.tuples(st.just("delete"), st.sampled_from(PEOPLE)),
+    st.tuples(st.just("cancel")),
     st.tuples(st.just("deliver")),
 )
 
@@ -51,6 +52,9 @@ class Meeting:
             case ("delete", who):
                 for name in await self.world.names(f"{who}/calendar"):
                     await self.world.cancel(who, f"{who}/calendar/{name}")
+            case ("cancel",):
+                if await self.world.names("anna/calendar"):
+                    await self.world.cancel("anna", PATH)
             case _:
                 await self.world.run_jobs()
 

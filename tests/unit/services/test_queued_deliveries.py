@@ -324,3 +324,18 @@ async def test_what_is_delivered_is_counted() -> None:
     assert (counted("merges"), counted("refreshes")) == (1, 0)
     await world.run_jobs()
     assert counted("refreshes") == 4
+
+
+async def test_an_answer_to_a_deleted_meeting_is_none_to_another_of_its_uid(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await small(direct_recipients=0)
+    await invite_all(world)
+    world.by_jobs = False
+    await answer(world, "ben", address("ben"), "ACCEPTED")
+    monkeypatch.setattr(world.scheduling, "_now", lambda: NOW + timedelta(seconds=5))
+    await world.cancel("anna", "anna/calendar/m.ics")
+    await invite_all(world, summary="Second")
+    await world.run_jobs()
+    assert "PARTSTAT" not in line_of(await world.text("anna", "anna/calendar/m.ics"), "ATTENDEE", address("ben"))
+    (copy,) = await copies(world, "ben")
+    assert "SUMMARY:Second" in copy
+    assert "PARTSTAT" not in line_of(copy, "ATTENDEE", address("ben"))
