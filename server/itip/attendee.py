@@ -196,6 +196,8 @@ def _delegations(change: Change, copy: Copy, to: CalendarUser) -> list[Message]:
     by_delegate: dict[str, list[SchedulingComponent]] = {}
     for instance, line in copy.delegates.items():
         component = copy.object.by_instance[instance]
+        if _is_cancelled(component):
+            continue
         by_delegate.setdefault(change.directory.key(line.value), []).append(told(component, change.dtstamp))
     messages: list[Message] = []
     for components in by_delegate.values():

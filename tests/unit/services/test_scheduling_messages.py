@@ -228,17 +228,21 @@ async def test_a_reply_by_message_is_merged_and_others_learn_of_it(world: World)
 # -- delegation, tasks, single instances ------------------------------------------------------------------------------
 
 
-async def test_an_attendee_delegates(world: World) -> None:
-    """RFC 5546 §3.2.2.3: the organizer's object and the copies of all have both."""
-    await world.invite("anna", MEETING, meeting(BEN))
+async def delegate(world: World) -> None:
+    """Let ben delegate to cleo."""
     path = await path_of(world, "ben")
     text = unfolded(await world.text("ben", path))
-    own = line_of(text, "ATTENDEE", BEN)
     both = (
         f'ATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="{CLEO}":{BEN}',
         f'ATTENDEE;DELEGATED-FROM="{BEN}":{CLEO}',
     )
-    await world.invite("ben", path, text.replace(own, "\r\n".join(both)))
+    await world.invite("ben", path, text.replace(line_of(text, "ATTENDEE", BEN), "\r\n".join(both)))
+
+
+async def test_an_attendee_delegates(world: World) -> None:
+    """RFC 5546 §3.2.2.3: the organizer's object and the copies of all have both."""
+    await world.invite("anna", MEETING, meeting(BEN))
+    await delegate(world)
     for who in ("anna", "ben", "cleo"):
         (copy,) = await copies(world, who)
         assert "PARTSTAT=DELEGATED" in line_of(copy, "ATTENDEE", BEN), who
@@ -249,6 +253,45 @@ async def test_an_attendee_delegates(world: World) -> None:
     for who in ("anna", "ben"):
         (copy,) = await copies(world, who)
         assert "PARTSTAT=ACCEPTED" in line_of(copy, "ATTENDEE", CLEO), who
+
+
+async def test_a_cancelled_meeting_is_not_delegated(world: World) -> None:
+    await world.invite("anna", MEETING, meeting(BEN))
+    await world.cancel("anna", MEETING)
+    await delegate(world)
+    assert await copies(world, "cleo") == []
+    assert await items(world, "cleo") == []
+
+
+async def test_a_delegate_is_cancelled_with_the_meeting(world: World) -> None:
+    await world.invite("anna", MEETING, meeting(BEN))
+    await delegate(world)
+    text = unfolded(await world.text("anna", MEETING))
+    await world.invite("anna", MEETING, text.replace("SUMMARY:Plan", "SUMMARY:Other"))
+    (copy,) = await copies(world, "cleo")
+    assert "SUMMARY:Other" in copy
+    await world.cancel("anna", MEETING)
+    (copy,) = await copies(world, "cleo")
+    assert "STATUS:CANCELLED" in copy
+
+
+async def test_an_attendee_is_removed_and_invited_again(world: World) -> None:
+    await world.invite("anna", MEETING, meeting(BEN, CLEO))
+    await answer(world, "ben", BEN, "ACCEPTED")
+    text = unfolded(await world.text("anna", MEETING))
+    own = line_of(text, "ATTENDEE", BEN)
+    await world.invite("anna", MEETING, text.replace(f"{own}\r\n", ""))
+    (copy,) = await copies(world, "ben")
+    assert "STATUS:CANCELLED" in copy
+    text = unfolded(await world.text("anna", MEETING))
+    other = line_of(text, "ATTENDEE", CLEO)
+    await world.invite("anna", MEETING, text.replace(other, f"{other}\r\nATTENDEE:{BEN}"))
+    (copy,) = await copies(world, "ben")
+    assert "STATUS:CANCELLED" not in copy
+    assert "PARTSTAT=ACCEPTED" not in line_of(copy, "ATTENDEE", BEN)
+    assert await items(world, "ben") == ["CANCEL", "REQUEST", "REQUEST"]
+    await answer(world, "ben", BEN, "TENTATIVE")
+    assert "PARTSTAT=TENTATIVE" in line_of(await world.text("anna", MEETING), "ATTENDEE", BEN)
 
 
 async def test_an_attendee_invites_nobody_else(world: World) -> None:
