@@ -7,8 +7,9 @@ does not take place. Of several instances, each is cancelled in an override of i
 from __future__ import annotations
 
 from server.domain.errors import InvalidData
+from server.domain.occurrences import LATEST
 from server.itip.calendar_users import Directory
-from server.itip.instances import derived, excluded, master_instance
+from server.itip.instances import derived, excluded, is_range, master_instance, start_of, with_range
 from server.itip.invitation import has_same_organizer, is_followed
 from server.itip.merging import without_exdates
 from server.itip.messages import Message
@@ -64,6 +65,8 @@ def _with_cancelled(copy: SchedulingObject, component: SchedulingComponent, memo
             lambda each: _cancelled(each, component) if _is_older(each, version, memory) else each
         )
     own = copy.by_instance.get(component.instance)
+    if own is not None and is_range(own) and not is_range(component):
+        return _with_cancelled_first(copy, own, component)
     if own is not None:
         return copy.with_component(_cancelled(own, component))
     if component.instance in memory.removed or not _has_instance(copy, component.instance):
@@ -72,6 +75,20 @@ def _with_cancelled(copy: SchedulingObject, component: SchedulingComponent, memo
     if made is None:
         return copy
     return copy.with_component(with_organizer_status(_cancelled(made, component), copy))
+
+
+def _with_cancelled_first(
+    copy: SchedulingObject, own: SchedulingComponent, component: SchedulingComponent
+) -> SchedulingObject:
+    """The copy with the first instance of a range (THISANDFUTURE) cancelled: the range begins with the next one."""
+    start, series = start_of(own.instance), copy.series
+    following = None
+    if start is not None and series is not None and series.recurs:
+        following = next((each for each in series.instances(start, LATEST) if each.start_utc > start), None)
+    moved = None if following is None else derived(copy, following.recurrence_id)
+    if moved is not None and moved.instance not in copy.by_instance:
+        copy = copy.with_component(with_range(moved, "THISANDFUTURE"))
+    return copy.with_component(with_range(_cancelled(own, component), None))
 
 
 def _is_older(component: SchedulingComponent, version: Version, memory: Memory) -> bool:

@@ -81,6 +81,13 @@ def is_range(component: SchedulingComponent) -> bool:
     return line is not None and (line.parameter("RANGE") or "").strip().upper() == "THISANDFUTURE"
 
 
+def with_range(component: SchedulingComponent, value: str | None) -> SchedulingComponent:
+    """An override with another RANGE; None: it describes its own instance only."""
+    return component.map_lines(
+        lambda line: line.with_parameter("RANGE", value) if line.name == "RECURRENCE-ID" else line
+    )
+
+
 def derived(value: SchedulingObject, instance: str) -> SchedulingComponent | None:
     """A component for one instance, as the component that describes it says; its override where it has one.
 

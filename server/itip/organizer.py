@@ -20,7 +20,7 @@ from server.itip.audience import NO_VIEW, View, message_object, told, view_compo
 from server.itip.calendar_users import CalendarUser
 from server.itip.change import Change
 from server.itip.comparison import Difference, difference, same_times
-from server.itip.instances import derived, excluded, master_instance
+from server.itip.instances import derived, excluded, master_instance, with_range
 from server.itip.lines import Line
 from server.itip.messages import Message, Method, Plan, Reset
 from server.itip.organizer_object import Prepared, prepare
@@ -342,7 +342,9 @@ class _OrganizerPlan:
         own = self._new.by_instance.get(instance)
         if own is not None and own.token("STATUS") == "CANCELLED":
             return own
-        return None if self._old is None else derived(self._old, instance)
+        before = None if self._old is None else derived(self._old, instance)
+        # An EXDATE in the place of a range (THISANDFUTURE) cancels its first instance only.
+        return before if before is None or instance not in self._excluded else with_range(before, None)
 
     def _uninvited(
         self, component: SchedulingComponent, user: CalendarUser, stored: SchedulingObject

@@ -460,6 +460,14 @@ def test_a_range_is_an_override_like_others() -> None:
     assert made.resets == (Reset(THIRD, 1, BOTH),)
 
 
+def test_an_exdate_in_the_place_of_a_range_cancels_its_first_instance_only() -> None:
+    ranged = override(6, hour=14).replace("RECURRENCE-ID:", "RECURRENCE-ID;RANGE=THISANDFUTURE:")
+    made = plan(meeting(DAILY, overrides=(ranged,)), meeting(DAILY, f"EXDATE:{THIRD}"))
+    cancel = next(message for message in made.messages if message.method == "CANCEL")
+    assert f"RECURRENCE-ID:{THIRD}" in cancel.text
+    assert "RANGE" not in cancel.text
+
+
 # -- people -----------------------------------------------------------------------------------------------------------
 
 AGENTS = ("", "SERVER", "CLIENT", "NONE")

@@ -345,13 +345,32 @@ async def test_a_role_and_rsvp(world: World) -> None:
     assert await items(world, "ben") == ["REQUEST", "REQUEST"]
 
 
-async def test_this_and_future(world: World) -> None:
+async def invited_from_the_third_on(world: World) -> None:
+    """Let the rest of a series from its third day on be at another time."""
     rest = ("RECURRENCE-ID;RANGE=THISANDFUTURE:20260303T090000Z", "DTSTART:20260303T110000Z", "DURATION:PT1H")
     people = (f"ORGANIZER:{ANNA}", f"ATTENDEE;PARTSTAT=ACCEPTED:{ANNA}", f"ATTENDEE:{BEN}")
     lines = ("BEGIN:VEVENT", "UID:m", "DTSTAMP:20260101T000000Z", *rest, *people, "END:VEVENT")
     await world.invite("anna", MEETING, meeting(BEN, more=(DAILY,)))
     text = unfolded(await world.text("anna", MEETING))
     await world.invite("anna", MEETING, text.replace("END:VCALENDAR", "\r\n".join((*lines, "END:VCALENDAR"))))
+
+
+async def test_this_and_future(world: World) -> None:
+    await invited_from_the_third_on(world)
     (copy,) = await copies(world, "ben")
     assert "RECURRENCE-ID;RANGE=THISANDFUTURE:20260303T090000Z" in unfolded(copy)
     assert "DTSTART:20260303T110000Z" in copy
+
+
+async def test_the_first_instance_of_this_and_future_is_cancelled(world: World) -> None:
+    """The others of the range take place as it says."""
+    await invited_from_the_third_on(world)
+    gone = event("m", f"ORGANIZER:{ANNA}", f"ATTENDEE:{BEN}", "RECURRENCE-ID:20260303T090000Z", "SEQUENCE:5")
+    assert await sent(world, "anna", "ben", gone, Method.CANCEL) == "1.2"
+    (copy,) = await copies(world, "ben")
+    first, following = unfolded(copy).split("BEGIN:VEVENT")[2:]
+    assert "RECURRENCE-ID:20260303T090000Z" in first
+    assert "STATUS:CANCELLED" in first
+    assert "RECURRENCE-ID;RANGE=THISANDFUTURE:20260304T090000Z" in following
+    assert "DTSTART:20260304T110000Z" in following
+    assert "STATUS" not in following
