@@ -10,6 +10,8 @@ from server.domain.changes import Cause, ChangeSet, Put
 from server.domain.limits import Limits
 from server.domain.objects import Target
 from server.services.objects import Objects
+from server.storage.directory import PrincipalChange
+from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav.client import Reply
 from tests.integration.dav.conftest import NewPerson, Serve, Served
 from tests.integration.dav.multistatus import caldav, dav
@@ -200,6 +202,31 @@ async def test_2_4_1_any_address_of_a_person_is_theirs(person: Person, other: Pe
         theirs = await text_of(person, f"{person.calendar}{number}.ics")
         assert "PARTSTAT=ACCEPTED" in line(theirs, other)
         assert f"ORGANIZER;CN={person.name.title()}:{organizer}" in theirs
+
+
+async def test_2_4_1_a_stable_id_that_is_a_uuid(served: Served, other: Person) -> None:
+    """urn:uuid: is an address of those whose id is one, in any case."""
+    uid, name = "6423F94A-6B76-4A3A-815B-D52CFD77935D", f"uuid-{other.name}"
+    change = PrincipalChange(uid=uid, kind="individual", name=name, addresses=(f"{name}@example.com",))
+    (id_,) = await PostgresDirectory(served.storage.database).write_principals([change], Cause(None, "test"))
+    person = Person(served.client(Remote_User=name), id_, uid, name)
+    assert f"<{dav('href')}>urn:uuid:{uid}<" in await person.prop(person.principal, "C:calendar-user-address-set")
+    urn = f"urn:uuid:{uid.lower()}"
+    reply = await person.put(f"{person.calendar}m.ics", meeting(urn, address(other)))
+    assert "Schedule-Tag" in reply.headers
+    await answer(other, "ACCEPTED")
+    text = await text_of(person, f"{person.calendar}m.ics")
+    assert "PARTSTAT=ACCEPTED" in line(text, other)
+    assert f"ORGANIZER:{address(person)}" in text.replace(f";CN={name}", "")
+    await other.has(f"{other.calendar}n.ics", meeting(address(other), urn.upper(), uid="n"))
+    assert len(await person.names(person.calendar)) == 2
+    window = ("DTSTART:20260601T000000Z", "DTEND:20260602T000000Z", "DTSTAMP:20260101T000000Z", "UID:f")
+    body = calendar(
+        "METHOD:REQUEST", "BEGIN:VFREEBUSY", *window, f"ORGANIZER:{urn}", f"ATTENDEE:{urn}", "END:VFREEBUSY"
+    )
+    reply = await person.http("POST", f"{person.home}outbox/", body, Content_Type="text/calendar")
+    assert "2.0;Success" in reply.text
+    person.http.close()
 
 
 async def test_2_4_1_the_addresses_of_a_room(person: Person, new_person: NewPerson) -> None:
