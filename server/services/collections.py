@@ -119,8 +119,8 @@ class Collections:
                 books = [item for item in shown if item.kind == "addressbook" and item.rights == "owner"]
                 if [item.id for item in books] == [collection.id]:
                     replacement = DEFAULT_ADDRESS_BOOK
-            elif actor.principal is not None and _takes_invitations(collection, shown):
-                raise DefaultCalendarNeeded
+            else:
+                _demand_not_default(actor, collection, shown)
         jobs = removal_jobs(home.id, collection, actor.cause, self._removal_delay)
         return await self._storage.delete_collection(
             home, collection, actor.cause, replacement=replacement, unchanged=unchanged, jobs=jobs
@@ -138,11 +138,12 @@ class Collections:
         """Copy a calendar or address book under another name of its home, with its properties. Meetings become events
         without organizer and attendees, of other UIDs.
 
-        Raises `SameResource`, `QuotaExceeded`, `TooManyCollections`, `PermanentCollection`, `AccessDenied`.
+        Raises `SameResource`, `QuotaExceeded`, `TooManyCollections`, `PermanentCollection`, `AccessDenied`, and
+        `DefaultCalendarNeeded` if the default calendar would be replaced.
         """
         home, collection = home_of(found), collection_of(found)
         found.require(Privilege.READ)
-        self._demand_replaceable(found, target)
+        await self._demand_replaceable(actor, found, target)
         limits = write_limits(self._limits)
         return await self._storage.copy_collection(
             home,
@@ -175,11 +176,12 @@ class Collections:
     async def move(self, actor: Actor, found: Found, target: Found, *, unchanged: Sequence[Unchanged] = ()) -> int:
         """Give a collection another name in its home.
 
-        Raises `SameResource`, `PermanentCollection`, `AccessDenied`.
+        Raises `SameResource`, `PermanentCollection`, `AccessDenied`, and `DefaultCalendarNeeded` if the default
+        calendar would be replaced.
         """
         home, collection = home_of(found), collection_of(found)
         found.holder().require(Privilege.UNBIND)
-        self._demand_replaceable(found, target)
+        await self._demand_replaceable(actor, found, target)
         return await self._storage.move_collection(
             home,
             collection,
@@ -200,9 +202,8 @@ class Collections:
             return None
         return PlainText(uid, etag_of(plain.encode()), plain)
 
-    @staticmethod
-    def _demand_replaceable(found: Found, target: Found) -> None:
-        """Raises `AccessDenied`, `BadRequest`, `PermanentCollection`, `SameResource`."""
+    async def _demand_replaceable(self, actor: Actor, found: Found, target: Found) -> None:
+        """Raises `AccessDenied`, `BadRequest`, `PermanentCollection`, `SameResource`, `DefaultCalendarNeeded`."""
         collection, replaced = collection_of(found), target.collection
         if home_of(target).id != home_of(found).id:
             raise BadRequest("A collection is copied and moved within its home.")
@@ -211,13 +212,19 @@ class Collections:
             raise PermanentCollection
         if replaced is not None and replaced.id == collection.id:
             raise SameResource
+        if replaced is not None and replaced.kind == "calendar" and replaced.rights == "owner":
+            home = home_of(target)
+            shown = await self._storage.collections(home, _viewer(actor, home))
+            _demand_not_default(actor, replaced, shown)
 
 
-def _takes_invitations(calendar: Collection, shown: Sequence[Collection]) -> bool:
-    """Whether a calendar is the default of its home, which shows these collections."""
+def _demand_not_default(actor: Actor, calendar: Collection, shown: Sequence[Collection]) -> None:
+    """Raises `DefaultCalendarNeeded` if a calendar is the default of its home, which shows these collections, and
+    somebody else than the installation deletes it (RFC 6638 §4.3)."""
     inbox = next((item for item in shown if item.kind == "inbox"), None)
     found = None if inbox is None else default_calendar(inbox, shown)
-    return found is not None and found.id == calendar.id
+    if actor.principal is not None and found is not None and found.id == calendar.id:
+        raise DefaultCalendarNeeded
 
 
 def _viewer(actor: Actor, home: Home) -> int:

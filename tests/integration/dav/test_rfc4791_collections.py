@@ -369,6 +369,9 @@ async def test_rfc6638_9_2_the_default_calendar_is_one_that_exists(person: Perso
         assert await choose(path) == {403}
     needed = caldav("default-calendar-needed")
     (await person.http("DELETE", f"{person.home}moved/")).refused(403, needed)
+    # Nor is it deleted by what takes its name (RFC 4918 §9.8.4, §9.9.3).
+    for method in ("COPY", "MOVE"):
+        (await person.http(method, person.calendar, Destination=f"{person.home}moved/")).refused(403, needed)
     assert (await person.http("DELETE", person.calendar)).status == 204
     assert (await person.http("MKCALENDAR", f"{person.home}newer/")).status == 201
     assert await choose(f"{person.home}newer/") == {200}
