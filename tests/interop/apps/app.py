@@ -1,18 +1,16 @@
-"""What the apps have in common: a connection, what they keep of calendars, and what their users do with meetings."""
+"""What the apps have in common: what they keep of calendars, and what their users do with meetings."""
 
 from __future__ import annotations
 
-import base64
-import http.client
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
-from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 from lxml import etree
 
+from tests.interop.apps.connection import NAMESPACES, XML, Connection, Multistatus, Reply, Row, document
 from tests.interop.apps.meeting import (
     Lines,
     Meeting,
@@ -31,60 +29,7 @@ from tests.interop.apps.meeting import (
 )
 from tests.interop.conftest import Account
 
-NAMESPACES = {
-    "D": "DAV:",
-    "C": "urn:ietf:params:xml:ns:caldav",
-    "S": "http://calendarserver.org/ns/",
-    "I": "http://apple.com/ns/ical/",
-}
 STAMP = "20270101T080000Z"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer of the server."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A response of a multistatus: the properties that were found, or None where the resource is gone."""
-
-    props: dict[str, etree._Element] | None
-
-    def text(self, name: str) -> str:
-        """The text of a property, as `D:getetag`; empty without it."""
-        found = (self.props or {}).get(name)
-        return "" if found is None else "".join(map(str, found.itertext()))
-
-    def has(self, name: str, child: str) -> bool:
-        """Whether a property has a child element."""
-        found = (self.props or {}).get(name)
-        return found is not None and found.find(child, NAMESPACES) is not None
-
-    def children(self, name: str, path: str) -> list[str]:
-        """The names of the elements in an element below a property, without their namespace."""
-        found = (self.props or {}).get(name)
-        inner = None if found is None else found.find(path, NAMESPACES)
-        return [] if inner is None else [etree.QName(each).localname for each in inner]
-
-    def hrefs(self, name: str) -> list[str]:
-        """The hrefs in a property."""
-        found = (self.props or {}).get(name)
-        return [] if found is None else [href.text or "" for href in found.iter("{DAV:}href")]
-
-
-@dataclass(frozen=True, slots=True)
-class Multistatus:
-    rows: dict[str, Row]
-    token: str
 
 
 @dataclass
@@ -98,16 +43,6 @@ class Item:
 
 
 @dataclass
-class Asked:
-    """A request that an app sent, for tests that look at it."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    status: int = 0
-
-
-@dataclass
 class Calendar:
     """A calendar of the account."""
 
@@ -118,7 +53,7 @@ class Calendar:
     """By href."""
 
 
-class App(ABC):
+class App(Connection, ABC):
     """An app with an account.
 
     `sync` brings news. The other public methods are what its user does: they edit the text that the app has, which may
@@ -131,12 +66,7 @@ class App(ABC):
     def __init__(self, account: Account) -> None:
         self.account = account
         self.email = account.email
-        address = urlsplit(account.url)
-        assert address.hostname is not None
-        self._connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
-        login = base64.b64encode(f"{account.name}:{account.password}".encode()).decode()
-        self._headers = {"User-Agent": self.agent, "Authorization": f"Basic {login}"}
-        self.asked: list[Asked] = []
+        super().__init__(account, self.agent)
         self.calendars: dict[str, Calendar] = {}
         """Those for events, by the last part of their URL."""
         self.inbox_href = self.outbox_href = ""
@@ -325,33 +255,7 @@ class App(ABC):
             if uid_of(item.text) == uid
         ]
 
-    # -- requests ------------------------------------------------------------------------------------------------------
-
-    def request(
-        self, method: str, path: str, body: str | None = None, headers: Mapping[str, str] | None = None
-    ) -> Reply:
-        """Send a request. No request of an app may end in a 5xx."""
-        sent = {**self._headers, **(headers or {})}
-        self._connection.request(method, path, None if body is None else body.encode(), sent)
-        answer = self._connection.getresponse()
-        reply = Reply(answer.status, dict(answer.getheaders()), answer.read())
-        self.asked.append(Asked(method, path, dict(headers or {}), reply.status))
-        assert reply.status < 500, (method, path, reply)
-        return reply
-
-    def put(self, href: str, text: str, headers: Mapping[str, str]) -> Reply:
-        """PUT of a calendar object."""
-        return self.request("PUT", href, text, {"Content-Type": "text/calendar; charset=utf-8", **headers})
-
-    def propfind(self, path: str, *names: str, depth: str = "0") -> Multistatus:
-        """PROPFIND of properties, as `D:getetag`."""
-        body = document("D:propfind", f"<D:prop>{''.join(f'<{name}/>' for name in names)}</D:prop>")
-        return self._multistatus(self.request("PROPFIND", path, body, {"Depth": depth, "Content-Type": XML}))
-
-    def report(self, path: str, name: str, inner: str, depth: str = "1") -> Multistatus:
-        """A report."""
-        body = document(name, inner)
-        return self._multistatus(self.request("REPORT", path, body, {"Depth": depth, "Content-Type": XML}))
+    # -- news ----------------------------------------------------------------------------------------------------------
 
     def changes(self, calendar: Calendar, *names: str, depth: str = "1") -> list[str]:
         """The hrefs that have changed by sync-collection (RFC 6578); what is gone is forgotten."""
@@ -376,35 +280,11 @@ class App(ABC):
             if row.props is not None and href != calendar.href and row.text("D:getetag") != known.get(href)
         ]  # fmt: skip
 
-    def multiget(self, path: str, hrefs: list[str], *names: str, depth: str = "1") -> dict[str, Row]:
-        """The objects at some hrefs that there are (RFC 4791 §7.9)."""
-        if not hrefs:
-            return {}
-        prop = "".join(f"<{name}/>" for name in (*names, "C:calendar-data"))
-        inner = f"<D:prop>{prop}</D:prop>{''.join(f'<D:href>{href}</D:href>' for href in hrefs)}"
-        found = self.report(path, "C:calendar-multiget", inner, depth)
-        return {href: row for href, row in found.rows.items() if row.props is not None}
-
     def take(self, calendar: Calendar, rows: Mapping[str, Row]) -> None:
         """Keep what a multiget found."""
         for href, row in rows.items():
             text, tag = row.text("C:calendar-data"), row.text("C:schedule-tag")
             calendar.items[href] = Item(row.text("D:getetag"), text, tag)
-
-    def _multistatus(self, reply: Reply) -> Multistatus:
-        assert reply.status == 207, (self.asked[-1], reply)
-        root = etree.fromstring(reply.body)
-        rows = {}
-        for response in root.iterfind("D:response", NAMESPACES):
-            if response.find("D:status", NAMESPACES) is not None:
-                rows[response.findtext("D:href", "", NAMESPACES)] = Row(None)
-                continue
-            props: dict[str, etree._Element] = {}
-            for part in response.iterfind("D:propstat", NAMESPACES):
-                if " 200 " in part.findtext("D:status", "", NAMESPACES):
-                    props |= {_short(str(each.tag)): each for each in part.iterfind("D:prop/*", NAMESPACES)}
-            rows[response.findtext("D:href", "", NAMESPACES)] = Row(props)
-        return Multistatus(rows, root.findtext("D:sync-token", "", NAMESPACES))
 
     def keep_calendars(self, found: Multistatus) -> None:
         """Keep the calendars for events of a listing of the home."""
@@ -413,20 +293,6 @@ class App(ABC):
             events = takes is None or any(each.get("name") == "VEVENT" for each in takes)
             if row.has("D:resourcetype", "C:calendar") and events:
                 self.calendars.setdefault(href.rstrip("/").rpartition("/")[2], Calendar(href))
-
-
-XML = "application/xml; charset=utf-8"
-
-
-def document(name: str, inner: str) -> str:
-    """A body with the namespaces declared."""
-    declarations = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items())
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} {declarations}>{inner}</{name}>'
-
-
-def _short(tag: str) -> str:
-    namespace, _, name = tag[1:].partition("}")
-    return next((f"{prefix}:{name}" for prefix, uri in NAMESPACES.items() if uri == namespace), name)
 
 
 BERLIN = [

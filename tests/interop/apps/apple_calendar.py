@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.interop.apps.app import App, Calendar, Item, Reply
+from tests.interop.apps.app import App, Calendar, Item
+from tests.interop.apps.connection import Reply
 from tests.interop.apps.meeting import Lines, mail_address, name_of, with_parameter, with_value
 
 LISTED = (

@@ -1,6 +1,6 @@
 """CalDAV Synchronizer, the add-in for Outlook.
 
-Facts: `../shared/field/user-asks.md` 41, `../shared/field/connectors.md`, and the options that its manual describes.
+Facts: how it behaves, and what its manual says of its options.
 
 - Objects are listed by a calendar-query with their ETags; changed ones are fetched by multigets of depth 0 in chunks.
 - A new object is PUT with `If-None-Match: *`, a changed one with If-Match. Without an ETag in the answer that is asked
@@ -16,7 +16,8 @@ Facts: `../shared/field/user-asks.md` 41, `../shared/field/connectors.md`, and t
 
 from __future__ import annotations
 
-from tests.interop.apps.app import App, Calendar, Item, Reply
+from tests.interop.apps.app import App, Calendar, Item
+from tests.interop.apps.connection import Reply
 from tests.interop.apps.meeting import (
     Lines,
     mail_address,

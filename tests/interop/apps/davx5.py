@@ -1,6 +1,6 @@
 """DAVx5 on Android, with any calendar app of the phone.
 
-Facts: `../shared/field/user-asks.md` 39, and the behaviour that its manual describes.
+Facts: how it behaves, and what its manual says.
 
 - Calendars are compared with the phone by CS:getctag or the sync-token, then by a calendar-query with a time-range (the
   setting "past event time limit" has a value at first), then multigets of at most ten.
@@ -19,7 +19,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from tests.interop.apps.app import App, Calendar, Item, Reply
+from tests.interop.apps.app import App, Calendar, Item
+from tests.interop.apps.connection import Reply
 from tests.interop.apps.meeting import (
     Lines,
     components,

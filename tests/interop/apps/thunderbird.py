@@ -1,7 +1,7 @@
 """Thunderbird.
 
-Facts: the behaviour of its calendar with CalDAV servers that announce calendar-auto-schedule, as its users and
-`/docs` describe it: it leaves scheduling to the server, does not read the inbox, and knows no Schedule-Tag.
+Facts: how its calendar behaves with servers that announce calendar-auto-schedule. It leaves scheduling to the server,
+does not read the inbox, and knows no Schedule-Tag.
 
 - Each calendar is added by itself: PROPFIND of the calendar, then of the principal.
 - CS:getctag first; sync-collection with Depth 1; then a multiget.
@@ -15,7 +15,8 @@ Facts: the behaviour of its calendar with CalDAV servers that announce calendar-
 
 from __future__ import annotations
 
-from tests.interop.apps.app import App, Calendar, Item, Reply
+from tests.interop.apps.app import App, Calendar, Item
+from tests.interop.apps.connection import Reply
 from tests.interop.apps.meeting import (
     Lines,
     each_event,
