@@ -6,7 +6,7 @@ copy does not have by themselves: the organizer's server lets their overrides fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from server.itip.attendee import reply_object
 from server.itip.calendar_users import CalendarUser, Directory
@@ -17,11 +17,20 @@ from server.itip.scheduling_object import SchedulingObject
 
 
 def answered_again(
-    crossed: Sequence[SchedulingComponent], copy: SchedulingObject | None, user: CalendarUser, directory: Directory
+    crossed: Sequence[SchedulingComponent],
+    copy: SchedulingObject | None,
+    user: CalendarUser,
+    directory: Directory,
+    answered: Mapping[str, int],
+    ended: Collection[str],
 ) -> list[SchedulingComponent]:
     """The components of the REPLY: those that were crossed and, with the series, the overrides that may not follow it.
 
+    What is cancelled may take place again: it is named where the recipient has answered it by itself.
+
     :param copy: what the recipient has afterwards.
+    :param answered: the SEQUENCE of the recipient's last answer about each instance.
+    :param ended: the instances of overrides that follow a declined series.
     """
     if copy is None or all(each.instance != MASTER for each in crossed):
         return [*crossed]
@@ -31,7 +40,7 @@ def answered_again(
         for each in copy.overrides
         if each.instance not in named
         and attendee_line(each, user, directory) is not None
-        and each.token("STATUS") != "CANCELLED"
+        and (each.token("STATUS") != "CANCELLED" or (each.instance in answered and each.instance not in ended))
     ]
     return [*crossed, *others]
 
@@ -52,15 +61,20 @@ def reply_again(
 
 
 def sequences_after(
-    answered: Mapping[str, int], components: Sequence[SchedulingComponent], copy: SchedulingObject | None
+    answered: Mapping[str, int],
+    components: Sequence[SchedulingComponent],
+    copy: SchedulingObject | None,
+    ended: Collection[str],
 ) -> dict[str, int]:
     """The SEQUENCE of the recipient's last answer about each instance after the REPLY (`Memory.answered`).
 
-    :param answered: before it.
+    :param answered: the same before it.
+    :param copy: as in `answered_again`, with `ended`.
     """
     found, named = dict(answered), {each.instance: each.sequence for each in components}
     if MASTER in named:
-        held = named.keys() | (() if copy is None else copy.by_instance.keys())
+        own = set() if copy is None else copy.by_instance.keys() - set(ended)
+        held = named.keys() | own
         found = {
             instance: sequence for instance, sequence in found.items() if instance in held or sequence > named[MASTER]
         }

@@ -167,8 +167,9 @@ class _Invitation:
         if not crossed:
             return ()
         copy = self._base if merged is None else merged
-        components = answered_again(crossed, copy, self._user, self._directory)
-        self._answered = sequences_after(self._answered, components, copy)
+        ended = {each.instance for each in self._ended}
+        components = answered_again(crossed, copy, self._user, self._directory, self._answered, ended)
+        self._answered = sequences_after(self._answered, components, copy, ended)
         frame = self._object if merged is None else merged
         return (reply_again(components, frame, self._user, to, self._directory, self._dtstamp),)
 

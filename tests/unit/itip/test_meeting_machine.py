@@ -220,6 +220,69 @@ COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_ba
         ]
     )
 )
+# An instance that followed the declined series, after an answer of its own, changes once more.
+@example(bytes([0, 0, 1, 1, 0, 5, 1, 0, 3, 2, 5, 0, 0, 2, 2, 0, 0, 0, 0, 9, 0, 1, 0, 0, 0, 12, 0, 0, 0, 0, 9, 2]))
+# An instance that was left open, and is cancelled, takes place again while an answer for its series is sent again.
+@example(
+    bytes(
+        [
+            0,
+            0,
+            1,
+            3,
+            0,
+            5,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            8,
+            0,
+            0,
+            0,
+            3,
+            2,
+            6,
+            1,
+            0,
+            3,
+            2,
+            0,
+            0,
+            0,
+            0,
+            5,
+            0,
+            0,
+            0,
+            9,
+            2,
+            0,
+            0,
+            0,
+            5,
+            1,
+            0,
+            0,
+            4,
+            0,
+            1,
+            0,
+            0,
+            5,
+            3,
+            0,
+            0,
+            12,
+        ]
+    )
+)
 def test_all_copies_agree_in_the_end(data: bytes) -> None:
     machine = MeetingMachine(data)
     machine.play()
