@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from tests.integration.dav.conftest import NewPerson
+from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import Multistatus, caldav
 from tests.integration.dav.person import Person
 from tests.integration.dav.test_implicit_scheduling import answer, line, meeting, text_of
+from tests.integration.storage.conftest import deadlocks
 
 
 @pytest.fixture
@@ -86,3 +89,28 @@ async def test_what_is_moved_can_change(person: Person, work: str, new_person: N
     (copy,) = await ben.names(ben.calendar)
     assert "SUMMARY:Other" in await text_of(ben, copy)
     assert await person.names(person.calendar) == []
+
+
+async def test_answers_while_the_meeting_moves(
+    person: Person, work: str, new_person: NewPerson, served: Served
+) -> None:
+    before = await deadlocks(served.storage)
+    people = [await new_person() for _ in range(4)]
+    place, text = f"{person.calendar}m.ics", meeting(person, *people)
+    await person.has(place, text)
+
+    async def move() -> None:
+        nonlocal place
+        for number in range(8):
+            new = f"{work if number % 2 == 0 else person.calendar}m{number}.ics"
+            assert (await person.put(new, text, If_None_Match="*")).status == 201
+            assert (await person.http("DELETE", place)).status == 204
+            place = new
+
+    partstats = ("ACCEPTED", "DECLINED", "TENTATIVE", "ACCEPTED")
+    answers = [answer(each, partstat) for each, partstat in zip(people, partstats, strict=True)]
+    assert set((await asyncio.gather(move(), *answers))[1:]) == {204}
+    assert [*await person.names(person.calendar), *await person.names(work)] == [place]
+    for each, partstat in zip(people, partstats, strict=True):
+        assert f"PARTSTAT={partstat}" in line(await text_of(person, place), each)
+    assert await deadlocks(served.storage) == before

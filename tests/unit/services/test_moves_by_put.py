@@ -20,7 +20,7 @@ from server.services.permissions import member_of
 from server.services.scheduling.implicit import Sent
 from tests.unit.services.conftest import BOTH_WAYS
 from tests.unit.services.test_implicit_scheduling import ANNA, BEN, CLEO, answer, copies, items, line_of, meeting
-from tests.unit.services.world import INSTALLATION, World, event
+from tests.unit.services.world import ALARM, INSTALLATION, World, event
 
 pytestmark = BOTH_WAYS
 WORK = NewCollection("work", "calendar", ("VEVENT",))
@@ -123,6 +123,21 @@ async def test_an_invitation_that_no_app_has_written_gets_the_name_of_the_app(wo
     with pytest.raises(UidConflict) as raised:
         await world.invite("ben", "ben/calendar/second.ics", mailed)
     assert raised.value.name == "m.ics"
+
+
+async def test_alarms_of_sharees_stay_where_an_invitation_gets_the_name_of_the_app(world: World) -> None:
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    shown = await world.share("ben/calendar", "cleo")
+    (name,) = await world.names("ben/calendar")
+    text = await world.text("cleo", f"{shown}/{name}") or ""
+    await world.invite("cleo", f"{shown}/{name}", text.replace("END:VEVENT", "\r\n".join((*ALARM, "END:VEVENT"))))
+    before = member_of(await world.find("ben", f"ben/calendar/{name}"))
+    accepted = meeting(BEN).replace(f"ATTENDEE:{BEN}", f"ATTENDEE;PARTSTAT=ACCEPTED:{BEN}")
+    await world.invite("ben", "ben/calendar/m.ics", accepted)
+    after = member_of(await world.find("ben", "ben/calendar/m.ics", text=True))
+    assert after.id == before.id
+    assert "VALARM" not in (after.text or "")
+    assert "VALARM" in (await world.text("cleo", f"{shown}/m.ics") or "")
 
 
 async def test_an_answered_copy_keeps_its_name_in_its_calendar(world: World) -> None:
