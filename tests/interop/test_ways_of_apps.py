@@ -8,7 +8,17 @@ from tests.interop.apps.app import App
 from tests.interop.apps.apple_calendar import AppleCalendar
 from tests.interop.apps.caldav_synchronizer import CalDavSynchronizer
 from tests.interop.apps.davx5 import DAVx5
-from tests.interop.apps.meeting import Lines, components, mail_address, name_of, parameter, unfold, value_of, with_value
+from tests.interop.apps.meeting import (
+    Lines,
+    components,
+    mail_address,
+    name_of,
+    parameter,
+    unfold,
+    value_of,
+    with_answer,
+    with_value,
+)
 from tests.interop.apps.thunderbird import Thunderbird
 from tests.interop.conftest import Account
 from tests.interop.test_meetings_between_apps import SECOND_DAY, SERIES, UID, Make, not_mailing
@@ -198,9 +208,12 @@ def test_who_mails_invitations_sends_none_by_the_server(three: list[Account], ap
     assert ben.inbox == {}
 
 
-def test_thunderbird_accepts_a_mailed_invitation_that_the_server_has_put_there(three: list[Account]) -> None:
+@pytest.mark.parametrize("mails", [False, True])
+def test_thunderbird_accepts_a_mailed_invitation_that_the_server_has_put_there(
+    three: list[Account], mails: bool
+) -> None:
     """It has not asked for news yet, and makes the object under a name of its own (`If-None-Match: *`)."""
-    ann, ben = Thunderbird(three[0]), Thunderbird(three[1])
+    ann, ben = Thunderbird(three[0]), Thunderbird(three[1], mails=mails)
     for each in (ann, ben):
         each.sync()
     ann.invite(UID, ben.email)
@@ -213,3 +226,22 @@ def test_thunderbird_accepts_a_mailed_invitation_that_the_server_has_put_there(t
     assert ben.shown(UID).location == "Here"
     # Somebody whose app has asked for news changes what is there.
     assert AppleCalendar(three[1]).found(UID)[2].text == ben.find(UID)[2].text
+
+
+def test_thunderbird_invites_by_mail_and_applies_a_mailed_answer(three: list[Account]) -> None:
+    """The server has delivered the answer of somebody who is here already: the same answer by mail changes nothing."""
+    ann, ben = Thunderbird(three[0], mails=True), Thunderbird(three[1])
+    for each in (ann, ben):
+        each.sync()
+    ann.invite(UID, ben.email)
+    mailed = ann.find(UID)[2].text.replace(";SCHEDULE-AGENT=CLIENT", "")
+    assert ben.accept_mail(mailed) == 201
+    assert ben.shown(UID).answers[ben.email] == "ACCEPTED"
+    assert ann.shown(UID).answers[ben.email] == "ACCEPTED"
+    assert ann.change(UID, lambda event: with_answer(event, ben.email, "ACCEPTED")) == 204
+    for each in (ann, AppleCalendar(three[0])):
+        assert each.shown(UID).answers[ben.email] == "ACCEPTED"
+    assert ann.set_property(UID, "SUMMARY", "SUMMARY:New plan") == 204
+    found = ann.shown(UID)
+    assert (found.summary, found.answers[ben.email]) == ("New plan", "ACCEPTED")
+    assert ben.shown(UID).summary == "Plan", "the mail has not come yet"
