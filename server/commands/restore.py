@@ -145,7 +145,7 @@ async def _restore_collection(
     place = Target(owner.uid, "uid", found[0].home, wanted)
     actor = replace(ACTOR, acting_for=owner.id)
     invited, refused = await invite_again(Lookup(session.storage), reading, scheduling, actor, place)
-    click.echo(f"{invited} meetings were invited to again, {refused} were refused.")
+    click.echo(f"Meetings: {invited} scheduled again, {refused} refused")
 
 
 def _no_collection(owner: PrincipalRecord, id_: int, days: int) -> str:

@@ -19,9 +19,11 @@ from server.domain.changes import ChangeSet, PropertyChanges, Put, Written
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Home, HomeKind, NewCollection, Target
 from server.domain.privileges import Privilege
+from server.services.collections import Collections
 from server.services.lookup import Lookup
 from server.services.objects import Objects, write_limits
 from server.services.scheduling.implicit import Scheduling, Sent
+from server.services.scheduling.removals import Removals
 from server.services.transfer.collection_properties import Shown, text_property
 from server.services.transfer.exporting import Exporter
 from server.services.transfer.importing import Importer
@@ -671,3 +673,16 @@ def test_meetings_are_sent_only_if_that_is_asked_for(koyomi: Koyomi, tmp_path: P
     koyomi("restore", "--user", "ada", "--object", listed[listed.index("--object") + 1])
     assert inbox() == 3
     koyomi("restore", "--user", "ada", "--object", "1", "--invite", code=2)
+
+    async def remove_calendar(storage: PostgresStorage) -> int:
+        owner = await PostgresDirectory(storage.database).principal("ada")
+        assert owner is not None
+        found = await Lookup(storage).find(ACTOR, Target(owner.uid, "uid", "calendar", "calendar"), Privilege.UNBIND)
+        await Collections(storage, Limits()).delete(ACTOR, found)
+        assert found.collection is not None
+        assert await Removals(storage, Limits()).send(found.collection.home_id, found.collection.id, CAUSE) == 1
+        return found.collection.id
+
+    deleted = on(database, remove_calendar)
+    restored = koyomi("restore", "--user", "ada", "--calendar", deleted, "--as", "again", "--invite")
+    assert "Meetings: 1 scheduled again, 0 refused" in restored.stdout
