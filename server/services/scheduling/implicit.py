@@ -7,9 +7,11 @@ the object with its statuses, and all that the messages do in the homes of their
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from weakref import WeakValueDictionary
 
 from prometheus_client import CollectorRegistry
 
@@ -89,6 +91,7 @@ class Scheduling:
         self.limits = write_limits(limits)
         self.settings = settings
         self.counts = counts or SchedulingCounts(CollectorRegistry())
+        self.delivering: MutableMapping[int, asyncio.Lock] = WeakValueDictionary()
         self._now = now
 
     async def put(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -92,6 +92,8 @@ class Services(Protocol):
     limits: WriteLimits
     settings: SchedulingSettings
     counts: SchedulingCounts
+    delivering: MutableMapping[int, asyncio.Lock]
+    """A lock for each meeting whose messages requests of this worker deliver, by its number."""
 
 
 @value
@@ -171,10 +173,32 @@ class Sending:
         """SCHEDULE-STATUS of recipients whose homes refused a write, by their key."""
         self._busy: set[str] = set()
         """Keys of recipients whose objects others are changing all the time: jobs deliver to them."""
+        self._delivering = services.delivering
+        self._is_late = False
+        """Whether all messages are left to jobs, since other requests deliver messages of the meeting."""
         self._began = time.monotonic()
 
     async def apply(self) -> Put:
-        """Write the object and deliver the messages. No recipient's state fails the change."""
+        """Write the object and deliver the messages. No recipient's state fails the change.
+
+        Requests of one meeting queue. One that has waited for too long leaves its messages to jobs.
+        """
+        if not self._plan.messages:
+            return await self._apply()
+        lock = self._delivering.setdefault(self._meeting, asyncio.Lock())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await lock.acquire()
+        except TimeoutError:
+            self._counts.waits.inc()
+            self._is_late = True
+            return await self._apply()
+        try:
+            return await self._apply()
+        finally:
+            lock.release()
+
+    async def _apply(self) -> Put:
         collection = collection_of(self._found)
         while True:
             made, put = await self._set()
@@ -224,7 +248,7 @@ class Sending:
         """The change set, and what it does to the owner's object."""
         messages = by_recipient(self._plan.messages)
         direct = [key for key, each in messages.items() if each[0].recipient.is_here]
-        direct = direct[: self._settings.direct_recipients]
+        direct = [] if self._is_late else direct[: self._settings.direct_recipients]
         mailboxes = await self._mailboxes([messages[key] for key in direct])
         mailbox = mailboxes.get(self._owner.id)
         if self._source is None:

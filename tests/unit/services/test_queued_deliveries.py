@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -339,3 +340,19 @@ async def test_an_answer_to_a_deleted_meeting_is_none_to_another_of_its_uid(monk
     (copy,) = await copies(world, "ben")
     assert "SUMMARY:Second" in copy
     assert "PARTSTAT" not in line_of(copy, "ATTENDEE", address("ben"))
+
+
+async def test_answers_of_many_at_once_are_left_to_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "PATIENCE", 0)
+    world = await small()
+    await invite_all(world)
+    await world.run_jobs()
+    await asyncio.gather(*(answer(world, name, address(name), "ACCEPTED") for name in PEOPLE))
+    assert kinds(world).count(DELIVERIES) == 1
+    ((row, _),) = [each for each in world.memory.tables.dispatches.values() if each[0].waiting][:1]
+    assert row.state["messages"][0][0] == "REPLY"
+    await world.run_jobs()
+    for name in PEOPLE:
+        (copy,) = await copies(world, name)
+        for other in PEOPLE:
+            assert "PARTSTAT=ACCEPTED" in line_of(copy, "ATTENDEE", address(other))
