@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from server.calendar.attendance import address_key
 from server.calendar.component import Component
-from server.domain.scheduling import NO_SCHEDULING, Scheduling, SchedulingRole
+from server.domain.scheduling import NO_SCHEDULING, SCHEDULED, Scheduling, SchedulingRole
 
-_SCHEDULED = frozenset(("VEVENT", "VTODO"))
 _MAX_SEQUENCE = 2**31 - 1
 """Greatest value of an INTEGER (RFC 5545 §3.3.8)."""
 
@@ -21,7 +20,7 @@ def scheduling(calendar: Component, owner: frozenset[str], attendees: frozenset[
     :param owner: the owner's addresses, by `server.calendar.attendance.address_keys`.
     :param attendees: what `attendee_keys` gives, where it is known.
     """
-    components = [each for each in calendar.components if each.name in _SCHEDULED]
+    components = [each for each in calendar.components if each.name in SCHEDULED]
     organizers = {_organizer(each) for each in components}
     shown = next((key for each in components if (key := _organizer(each)) is not None), None)
     if shown is None:
@@ -40,7 +39,7 @@ def attendee_keys(calendar: Component) -> frozenset[str]:
     return frozenset(
         address_key(prop.value)
         for each in calendar.components
-        if each.name in _SCHEDULED
+        if each.name in SCHEDULED
         for prop in each.all("ATTENDEE")
     )
 

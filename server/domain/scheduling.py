@@ -18,6 +18,8 @@ class SchedulingRole(IntEnum):
     """A scheduling message in an inbox (RFC 6638 §2.2), whose UID others in the inbox may have, too."""
 
 
+SCHEDULED = frozenset(("VEVENT", "VTODO"))
+"""The components that objects are scheduled by (RFC 6638 §3.1)."""
 SCHEDULING_OBJECTS = frozenset((SchedulingRole.ORGANIZER, SchedulingRole.ATTENDEE))
 """The roles of scheduling objects."""
 

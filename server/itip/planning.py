@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from server.domain.errors import AttendeeChangeRefused, DifferentOrganizers, OrganizerChangeRefused
-from server.domain.scheduling import SchedulingRole
+from server.domain.scheduling import SCHEDULED, SchedulingRole
 from server.itip.attendee import plan_attendee_change, plan_attendee_removal
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.change import Change
@@ -22,7 +22,6 @@ from server.itip.organizer_object import with_organizer
 from server.itip.participants import SERVER, attendee_line, force_send, organizer, schedule_agent
 from server.itip.scheduling_object import SchedulingObject
 
-_SCHEDULED = ("VEVENT", "VTODO")
 _FORMS_OF_OURS = ("urn:uuid:", "urn:x-uid:", "/principals/")
 
 
@@ -73,7 +72,7 @@ def scheduling_role(value: SchedulingObject | None, owner: CalendarUser, directo
 
     :raises DifferentOrganizers: for components with different ORGANIZERs.
     """
-    if value is None or value.name not in _SCHEDULED:
+    if value is None or value.name not in SCHEDULED:
         return SchedulingRole.NONE
     keys = {directory.key(line.value) for each in value.components for line in each.all("ORGANIZER")}
     if len(keys) > 1:

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from server.domain.errors import InvalidSchedulingMessage
+from server.domain.scheduling import SCHEDULED
 from server.itip.answers import receive_counter, receive_refresh, receive_reply
 from server.itip.calendar_users import Directory
 from server.itip.cancellation import receive_cancel
@@ -28,9 +29,6 @@ from server.itip.messages import Message, Method
 from server.itip.participants import attendee_line, organizer
 from server.itip.reception import IGNORED, Memory, Outcome, Received, Rows
 from server.itip.scheduling_object import SchedulingObject
-
-SCHEDULED = ("VEVENT", "VTODO")
-"""The components that are scheduled; messages about others are ignored (RFC 6638 §3)."""
 
 _FROM_ORGANIZER = (Method.REQUEST, Method.ADD, Method.CANCEL, Method.DECLINECOUNTER)
 _NO_ROWS = Rows()
