@@ -163,6 +163,9 @@ class Scheduling(Protocol):
         (`SetDispatch.meeting`) of which `Mailbox.queued` says whether messages wait.
         """
 
+    async def inboxes(self, sender: int, people: Sequence[int]) -> Sequence[Mailbox]:
+        """As `mailboxes`, for people who have an inbox, without their calendars and what is in them."""
+
     async def inbox_grants(self, inbox: Collection, senders: Sequence[int]) -> Mapping[int, Grants]:
         """The grants on an inbox that may concern each of the senders, as in `Mailbox.grants`."""
 

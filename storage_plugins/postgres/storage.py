@@ -53,7 +53,7 @@ from storage_plugins.postgres.reads.addressed import ADDRESSED, addressed
 from storage_plugins.postgres.reads.busy_people import BUSY_PEOPLE, BUSY_PEOPLE_MASKED, busy_people
 from storage_plugins.postgres.reads.due_alarms import due_alarms
 from storage_plugins.postgres.reads.grants import grants
-from storage_plugins.postgres.reads.mailboxes import MAILBOXES, OLDEST_MEMBERS, mailboxes
+from storage_plugins.postgres.reads.mailboxes import INBOXES, MAILBOXES, OLDEST_MEMBERS, mailboxes
 from storage_plugins.postgres.upkeep.statistics import Statistics
 
 _SHOWN = (
@@ -348,6 +348,10 @@ class PostgresStorage(CopyWrites, CollectionWrites):
     ) -> Sequence[Mailbox]:
         """The data of recipients for the delivery of messages about a UID."""
         return mailboxes(await self.database.fetch(MAILBOXES, sender, list(recipients), uid, meeting))
+
+    async def inboxes(self, sender: int, people: Sequence[int]) -> Sequence[Mailbox]:
+        """The inboxes of people."""
+        return mailboxes(await self.database.fetch(INBOXES, sender, list(people)))
 
     async def inbox_grants(self, inbox: Collection, senders: Sequence[int]) -> Mapping[int, Grants]:
         """The grants on an inbox that may concern each of the senders."""

@@ -140,9 +140,7 @@ class BusyTimes:
         ids = list(people)
         for at in range(0, len(ids), _PEOPLE_AT_ONCE):
             page = ids[at : at + _PEOPLE_AT_ONCE]
-            # An event of the asker counts for others to whom their calendar is shown, so their own home is read, too.
-            read = {*page, asker.id} if request.masked_uid else page
-            mailboxes = await self._storage.mailboxes(asker.id, list(read), request.masked_uid or "")
+            mailboxes = await self._mailboxes(asker, page, request.masked_uid)
             masked = await computed(_masked, mailboxes, page, directory, asker.id) if request.masked_uid else []
             allowed = []
             for mailbox in mailboxes:
@@ -166,6 +164,19 @@ class BusyTimes:
             asked.masked += masked
             asked.busy |= {mailbox.principal_id: busy for mailbox, busy in zip(allowed, periods, strict=True)}
         return asked
+
+    async def _mailboxes(self, asker: Principal, people: Sequence[int], masked_uid: str | None) -> Sequence[Mailbox]:
+        """The inboxes of people, and of their calendars what the answer needs."""
+        if masked_uid:
+            # An event of the asker counts for others to whom their calendar is shown, so their own home is read, too.
+            return await self._storage.mailboxes(asker.id, list({*people, asker.id}), masked_uid)
+        found = await self._storage.inboxes(asker.id, people)
+        available = [each.principal_id for each in found if each.inbox and AVAILABILITY in each.inbox.properties]
+        if not available:
+            return found
+        # A calendar gives floating times of the availability their zone.
+        whole = {each.principal_id: each for each in await self._storage.mailboxes(asker.id, available, "")}
+        return [whole.get(each.principal_id, each) for each in found]
 
     def _may_ask(self, asker: Principal, person: Principal, mailbox: Mailbox) -> bool:
         if mailbox.inbox is None:

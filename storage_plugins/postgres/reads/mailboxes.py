@@ -11,13 +11,9 @@ from server.storage.scheduling import Mailbox
 from storage_plugins.postgres.reads import owners, resolve
 from storage_plugins.postgres.reads.grants import grants
 
-MAILBOXES = f"""
-    select p.id, m.version, m.state,
-           case when c.kind = 'inbox' and p.id <> $1 then koyomi_grants_1($1, p.id, h.id, c.id) end,
-           exists (select from scheduling_dispatch d where d.meeting = $4 and d.waiting),
-           p.uid, p.name, a.addresses, {resolve.HOME}, {resolve.COLLECTION}, {resolve.OBJECT}, o.text
+_OWN_COLLECTIONS = """
     from principal p
-    cross join lateral (select {owners.COLUMNS} offset 0) as a
+    cross join lateral (select {addresses} offset 0) as a
     join home h on h.principal_id = p.id and h.kind = 'calendar'
     cross join lateral (
         select b.* from binding b
@@ -25,9 +21,18 @@ MAILBOXES = f"""
         offset 0
     ) as b
     join collection c
-        on c.home_id = b.collection_home_id and c.id = b.collection_id and c.kind in ('calendar', 'inbox')
-        and c.deleted_at is null
+        on c.home_id = b.collection_home_id and c.id = b.collection_id and c.kind in ({kinds}) and c.deleted_at is null
     left join collection_view w on w.home_id = c.home_id and w.collection_id = c.id and w.principal_id = p.id
+"""
+"""People (`p`) with the collections that are theirs. `offset 0` keeps the planner from reading the bindings of all
+homes, and addresses once for each calendar."""
+
+MAILBOXES = f"""
+    select p.id, m.version, m.state,
+           case when c.kind = 'inbox' and p.id <> $1 then koyomi_grants_1($1, p.id, h.id, c.id) end,
+           exists (select from scheduling_dispatch d where d.meeting = $4 and d.waiting),
+           p.uid, p.name, a.addresses, {resolve.HOME}, {resolve.COLLECTION}, {resolve.OBJECT}, o.text
+    {_OWN_COLLECTIONS.format(addresses=owners.COLUMNS, kinds="'calendar', 'inbox'")}
     left join object o
         on o.home_id = c.home_id and o.collection_id = c.id and o.uid = $3 and o.deleted_revision is null
         and o.scheduling <> 3 and c.kind = 'calendar'
@@ -35,10 +40,16 @@ MAILBOXES = f"""
     where p.id = any($2::bigint[]) and p.deleted_at is null
     order by p.id, c.id
 """  # noqa: S608
-"""Arguments: the sender's id, the recipients' ids, the UID, the meeting. A row for each inbox and calendar.
+"""Arguments: the sender's id, the recipients' ids, the UID, the meeting. A row for each inbox and calendar."""
 
-`offset 0` keeps the planner from reading the bindings of all homes, and addresses once for each calendar.
+INBOXES = f"""
+    select p.id, null::bigint, null::jsonb, case when p.id <> $1 then koyomi_grants_1($1, p.id, h.id, c.id) end, false,
+           p.uid, p.name, a.addresses, {resolve.HOME}, {resolve.COLLECTION}, null::bigint
+    {_OWN_COLLECTIONS.format(addresses=owners.COLUMNS, kinds="'inbox'")}
+    where p.id = any($2::bigint[]) and p.deleted_at is null
+    order by p.id, c.id
 """
+"""Arguments: the sender's id, the people's ids. A row for each inbox."""
 
 OLDEST_MEMBERS = """
     select o.name, o.id, o.revision from object o

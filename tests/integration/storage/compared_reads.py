@@ -42,6 +42,10 @@ async def require_same_reads(one: Database, other: Database, alike: Alike, peopl
             for viewer in people:
                 await _home(one, other, alike, owner, viewer, kind)
     await _busy_people(one, other, alike)
+    inboxes = [
+        await each.storage.inboxes(each.ids["anna"], [each.ids[name] for name in people]) for each in (one, other)
+    ]
+    alike.require(*inboxes, "inboxes")
     for uid in ("u1", "u2", "u3"):
         mailboxes = [
             await each.storage.mailboxes(each.ids["anna"], [each.ids[name] for name in people], uid)

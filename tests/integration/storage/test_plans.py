@@ -17,7 +17,7 @@ from storage_plugins.postgres.reads import alarms as alarm_reads
 from storage_plugins.postgres.reads import busy_times, dispatches, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED
-from storage_plugins.postgres.reads.mailboxes import MAILBOXES, OLDEST_MEMBERS
+from storage_plugins.postgres.reads.mailboxes import INBOXES, MAILBOXES, OLDEST_MEMBERS
 from storage_plugins.postgres.upkeep import rederivation
 from tests.integration.storage.conftest import make_person
 from tests.integration.storage.member_storage import MemberStorage
@@ -51,6 +51,7 @@ STATEMENTS = {
     "inbox grants": (dispatches.INBOX_GRANTS, 3),
     "scheduled uid": (dispatches.SCHEDULED_UID, 2),
     "removed meetings": (dispatches.REMOVED_MEETINGS, 4),
+    "inboxes": (INBOXES, 2),
     "oldest members": (OLDEST_MEMBERS, 3),
     "outdated": (rederivation._OUTDATED, 2),
     "ringing": (alarm_reads.RINGING, 4),

@@ -263,6 +263,10 @@ class MemoryReads(DispatchReads):
                 found.append(replace(self._mailbox(sender, home, uid), queued=queued))
         return found
 
+    async def inboxes(self, sender: int, people: Sequence[int]) -> Sequence[Mailbox]:
+        found = await self.mailboxes(sender, people, "")
+        return [replace(each, calendars=(), collection=None, object=None) for each in found if each.inbox is not None]
+
     def _mailbox(self, sender: int, home: HomeRow, uid: str) -> Mailbox:
         tables = self.tables
         own = [binding for binding in tables.live_bindings(home.id) if binding.rights == "owner" and binding.is_own]
