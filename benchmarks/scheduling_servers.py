@@ -67,7 +67,7 @@ class Side:
         while time.monotonic() - since < QUIET:
             await asyncio.sleep(LOOK)
             now = self.spent()
-            if now - spent > IDLE * (time.monotonic() - since) + LOOK / 2:
+            if now - spent > IDLE * (time.monotonic() - since) + LOOK / 10:
                 spent, since = now, time.monotonic()
         return spent, since
 
