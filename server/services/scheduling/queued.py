@@ -50,6 +50,7 @@ from server.services.scheduling.delivery import (
     not_delivered,
 )
 from server.services.scheduling.dispatches import PENDING, Recipient, Sending, principal_key, refresh_job
+from server.services.scheduling.sending import is_full
 from server.services.scheduling.settings import SchedulingSettings
 from server.storage import Storage
 from server.storage.scheduling import Dispatch, Mailbox
@@ -84,6 +85,8 @@ class _Set:
     """By their queueing key."""
     outcomes: list[tuple[str, str]] = field(default_factory=list)
     """METHOD and SCHEDULE-STATUS of each message."""
+    delivered: set[tuple[int, int]] = field(default_factory=set)
+    """Ids of dispatches and their recipients."""
     merges: int = 0
     """Objects of organizers that answers are merged into."""
 
@@ -159,9 +162,8 @@ class QueuedDeliveries:
                 settles = False  # the sender's home has no room for what became of it
             else:
                 failed[concerned] = NOT_DELIVERED
-        delivered = {(post.dispatch.id, each.id) for post in posts for each in post.recipients}
-        tried |= delivered
-        return len(delivered)
+        tried |= made.delivered
+        return len(made.delivered)
 
     async def _applied(self, made: _Set, cause: Cause, unchanged: tuple[UnchangedObject, ...] = ()) -> int | None:
         """Apply a set; returns the index of the write that the state of its home does not allow."""
@@ -196,7 +198,10 @@ class QueuedDeliveries:
         made, objects = _Set(), self._objects.for_one_set()
         outcomes: dict[int, dict[int, str]] = {post.dispatch.id: {} for post in posts}
         for recipient in dict.fromkeys(each.id for post in posts for each in post.recipients):
+            if is_full(write for _, write in made.writes):
+                break
             concerned = [(post, each) for post in posts for each in post.recipients if each.id == recipient]
+            made.delivered |= {(post.dispatch.id, recipient) for post, _ in concerned}
             done = await self._delivery(objects, recipient, concerned, mailboxes, failed, directory)
             for (post, each), status in zip(concerned, done.statuses, strict=True):
                 outcomes[post.dispatch.id][recipient] = status

@@ -128,19 +128,29 @@ class _Set:
         """The set with the writes of a delivery."""
         remembered = () if delivered.remembered is None else (delivered.remembered,)
         writes = tuple((key, write) for write in delivered.writes)
-        contents = [
-            write.content
-            for write in delivered.writes
-            if isinstance(write, PutWrite) and isinstance(write.content, ObjectContent)
-        ]
-        rows = sum(len(each.materialised.occurrences) for each in contents if each.materialised is not None)
+        size, rows = size_of(delivered.writes)
         return replace(
             self,
             writes=(*self.writes, *writes),
             remembered=(*self.remembered, *remembered),
-            bytes=self.bytes + sum(each.size for each in contents),
+            bytes=self.bytes + size,
             occurrences=self.occurrences + rows,
         )
+
+
+def size_of(writes: Iterable[Write]) -> tuple[int, int]:
+    """Bytes of the texts and rows of the occurrences that writes put."""
+    contents = [
+        write.content for write in writes if isinstance(write, PutWrite) and isinstance(write.content, ObjectContent)
+    ]
+    rows = sum(len(each.materialised.occurrences) for each in contents if each.materialised is not None)
+    return sum(each.size for each in contents), rows
+
+
+def is_full(writes: Iterable[Write]) -> bool:
+    """Whether a change set takes no further recipients."""
+    size, rows = size_of(writes)
+    return rows >= MAX_OCCURRENCES or size >= MAX_BYTES
 
 
 class Sending:

@@ -14,8 +14,7 @@ from secrets import token_hex
 from uuid import uuid4
 
 from server.domain.actors import Actor
-from server.domain.changes import ChangeSet, Delete, ObjectState, Put, Remember, SetDispatch, Unchanged, Write
-from server.domain.contents import ObjectContent
+from server.domain.changes import ChangeSet, Delete, ObjectState, Remember, SetDispatch, Unchanged, Write
 from server.domain.errors import (
     AccessDenied,
     InvalidData,
@@ -57,7 +56,7 @@ from server.services.scheduling.calendar_users import directory_of
 from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_ALLOWED, NOT_DELIVERED, put_object
 from server.services.scheduling.dispatches import PENDING, jobs_of, meeting_of, new_dispatch, sending_of
 from server.services.scheduling.queued import MAX_RECIPIENTS
-from server.services.scheduling.sending import MAX_BYTES, MAX_OCCURRENCES, address_of, demand_sending, owner_of
+from server.services.scheduling.sending import address_of, demand_sending, is_full, owner_of
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
 
@@ -273,7 +272,7 @@ class _Splitting:
         for key, made in copies.items():
             if isinstance(made, str):
                 continue
-            if _is_full(writes):
+            if is_full(each.write for each in writes):
                 later[key] = earlier[key] = PENDING
                 continue
             principal = requests.recipients[key].principal_id
@@ -380,17 +379,6 @@ class _Splitting:
             if put is not None:
                 writes.append(put)
         return writes
-
-
-def _is_full(writes: Sequence[_Write]) -> bool:
-    """Whether a change set takes no further attendees."""
-    contents = [
-        each.write.content
-        for each in writes
-        if isinstance(each.write, Put) and isinstance(each.write.content, ObjectContent)
-    ]
-    occurrences = sum(len(each.materialised.occurrences) for each in contents if each.materialised is not None)
-    return occurrences >= MAX_OCCURRENCES or sum(each.size for each in contents) >= MAX_BYTES
 
 
 def _remembered(

@@ -356,3 +356,21 @@ async def test_answers_of_many_at_once_are_left_to_one_job(monkeypatch: pytest.M
         (copy,) = await copies(world, name)
         for other in PEOPLE:
             assert "PARTSTAT=ACCEPTED" in line_of(copy, "ATTENDEE", address(other))
+
+
+async def test_a_job_makes_several_sets_of_what_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "MAX_BYTES", 1)
+    world = await small(direct_recipients=0)
+    world.by_jobs = False
+    await invite_all(world)
+    counted = []
+    apply = world.storage.apply
+
+    async def counting(changes: ChangeSet) -> tuple[Written, ...]:
+        counted.append(len(changes.writes))
+        return await apply(changes)
+
+    monkeypatch.setattr(world.storage, "apply", counting)
+    await world.run_jobs()
+    assert counted == [2, 2, 2, 2, 3], "a copy and an item each, and at last what became of all"
+    assert await statuses(world) == ["1.2"] * 5

@@ -10,7 +10,7 @@ from server.domain.errors import AccessDenied, InvalidSplitPoint, QuotaExceeded,
 from server.domain.grants import Ace
 from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
-from server.services.scheduling import splitting
+from server.services.scheduling import sending, splitting
 from server.services.scheduling.settings import SchedulingSettings
 from tests.unit.services.world import ALARM, World, event
 
@@ -378,10 +378,10 @@ async def test_of_a_very_large_meeting_jobs_send_the_rest(monkeypatch: pytest.Mo
 
 
 async def test_a_set_that_is_full_takes_no_further_attendees(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(splitting, "MAX_BYTES", 100)
     world = World()
     await world.add("anna", "ben", "cleo")
     await world.invite("anna", SERIES, series(BEN, CLEO))
+    monkeypatch.setattr(sending, "MAX_BYTES", 100)
     await split(world)
     assert has((await both(world, "ben"))[0], *LATER)
     assert DAILY in (await both(world, "cleo"))[0]
