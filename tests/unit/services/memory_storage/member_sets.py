@@ -12,6 +12,7 @@ from server.domain.changes import (
     Delete,
     ObjectState,
     Put,
+    Remember,
     StoredContent,
     UnchangedObject,
     Write,
@@ -60,13 +61,16 @@ class MemberSets(SingleWrites, Bookings, DispatchWrites):
         async with self.tables.transaction():
             plain = [index for index, write in enumerate(writes) if not isinstance(write, Book)]
             if (len(plain) > 1 or changes.graced) and all(_is_plain(writes[index]) for index in plain):
-                if changes.unchanged or changes.remembered or len(plain) < len(writes):
+                at_once = len(plain) == len(writes) and _rests_on_held_homes(changes)
+                if not at_once:
                     self._hold(changes)
                 try:
                     made = self._at_once([writes[index] for index in plain], changes.limits, changes.graced)
                 except KoyomiError as error:
                     error.write = None if error.write is None else plain[error.write]
                     raise
+                if at_once:
+                    self._remember(changes.remembered)
                 done = dict(zip(plain, made, strict=True)) | self._book_all(writes)
                 self._leave_to_jobs(changes)
                 return tuple(done[index] for index in range(len(writes)))
@@ -111,7 +115,11 @@ class MemberSets(SingleWrites, Bookings, DispatchWrites):
             if row is None or row.deleted_revision is not None or row.revision != state.revision:
                 raise of_write(concerned, WriteConflict())
         require_unchanged(self.tables, [read for read in changes.unchanged if not isinstance(read, UnchangedObject)])
-        for each in changes.remembered:
+        self._remember(changes.remembered)
+
+    def _remember(self, remembered: Sequence[Remember]) -> None:
+        """Set what homes know of messages, if nothing has changed it."""
+        for each in remembered:
             version, _ = self.tables.memory.get((each.home_id, each.uid), (0, None))
             if version != each.version:
                 raise WriteConflict
@@ -214,6 +222,13 @@ class MemberSets(SingleWrites, Bookings, DispatchWrites):
         for row in released:
             self.tables.objects[row.id] = replace(row, content=without_role(row.content))
         return bool(released)
+
+
+def _rests_on_held_homes(changes: ChangeSet) -> bool:
+    """Whether a set compares no states but those of its writes, and what their homes know, which is compared last."""
+    homes = {write.collection.home_id for write in changes.writes}
+    further = changes.unchanged or changes.dispatches or changes.jobs or changes.released
+    return not further and all(each.home_id in homes for each in changes.remembered)
 
 
 def _is_plain(write: Write) -> bool:
