@@ -69,7 +69,7 @@ class Letter:
     """Of an organizer's letter: older messages are about a meeting of the UID that was deleted
     (`server.services.scheduling.memory.Known.since`)."""
     about: str = ""
-    """Of an attendee's letter: the greatest DTSTAMP of the object that they answer, which tells whether it is about a
+    """Of an attendee's letter: the greatest DTSTAMP of the messages that they answer, which tells whether it is about a
     meeting that the organizer has deleted; empty without one."""
     late: bool = False
     """Whether a job delivers it, so that later ones may have come before."""

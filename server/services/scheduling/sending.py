@@ -43,7 +43,7 @@ from server.itip.calendar_users import CalendarUser, Directory, addresses
 from server.itip.change import Change, utc_stamp
 from server.itip.messages import FROM_ATTENDEES, Message, Plan
 from server.itip.participants import organizer
-from server.itip.reception import Rows, after_change, memory_of, resets_of, stamp_of, with_resets
+from server.itip.reception import Rows, after_change, memory_of, resets_of, with_resets
 from server.observe.scheduling_counts import SchedulingCounts
 from server.services.lookup import Found, Lookup
 from server.services.objects import Objects, Put
@@ -280,7 +280,7 @@ class Sending:
         left = {key: each for key, each in messages.items() if key in queued or key in failed}
         if left and mailbox is not None:
             cause, is_new = self._actor.cause, self._change.old is None
-            about = answered_stamp(self._change, self._plan)
+            about = answered_stamp(self._change, self._plan, known)
             sending = sending_of(left, known, cause, self._change.now, failed, is_new=is_new, about=about)
             made = made.with_dispatch(new_dispatch(mailbox.home.id, self._uid, self._meeting, sending))
         statuses = {**{key: done.statuses[0] for key, done in delivered.items()}, **dict.fromkeys(queued, PENDING)}
@@ -321,7 +321,7 @@ class Sending:
             return not_delivered(NO_CALENDAR_USER)
         is_new = self._change.old is None and sender is not None
         resets = resets_of(known.rows.resets, recipient)
-        about = answered_stamp(self._change, self._plan) if sender is not None else ""
+        about = answered_stamp(self._change, self._plan, known) if sender is not None else ""
         letter = Letter(sender, messages, self._change.now, resets, is_new, known.since, about)
         delivered = await deliver(self._storage, self._objects, mailbox, [letter], directory)
         gone = [write.expected for write in self._also if isinstance(write, Delete)]
@@ -447,11 +447,15 @@ def remembered_after(
     return () if state == mailbox.state else (changed,), known
 
 
-def answered_stamp(change: Change, plan: Plan) -> str:
-    """`Letter.about` of what a change sends."""
+def answered_stamp(change: Change, plan: Plan, known: memory.Known) -> str:
+    """`Letter.about` of what a change sends.
+
+    :param known: what the home knows after it. Apps may have put any DTSTAMP into the object.
+    """
     if plan.role is not SchedulingRole.ATTENDEE or change.old is None:
         return ""
-    return max(map(stamp_of, change.old.components), default="")
+    received = memory_of(change.old) if known.memory is None else known.memory
+    return max((version.dtstamp for version in received.versions.values()), default="")
 
 
 def organizer_of(change: Change, plan: Plan) -> CalendarUser:

@@ -353,3 +353,16 @@ async def test_who_is_added_to_a_meeting_made_anew_with_an_old_uid_is_invited(wo
     assert "SUMMARY:Third" in copy
     assert "PARTSTAT=DECLINED" in line_of(copy, "ATTENDEE", BEN)
     assert "PARTSTAT=DECLINED" in line_of(await world.text("anna", "anna/calendar/m.ics"), "ATTENDEE", BEN)
+
+
+async def test_answers_count_whatever_dtstamp_an_app_writes(world: World) -> None:
+    """Also to a meeting that was made anew with the UID of a deleted one."""
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, summary="First"))
+    await world.cancel("anna", "anna/calendar/m.ics")
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, summary="Second"))
+    for partstat in ("ACCEPTED", "DECLINED"):
+        await answer(world, "ben", BEN, partstat)
+        (name,) = await world.names("ben/calendar")
+        text = await world.text("ben", f"ben/calendar/{name}")
+        await world.invite("ben", f"ben/calendar/{name}", re.sub(r"DTSTAMP:\w+", "DTSTAMP:20051222T205953Z", text))
+        assert f"PARTSTAT={partstat}" in line_of(await world.text("anna", "anna/calendar/m.ics"), "ATTENDEE", BEN)
