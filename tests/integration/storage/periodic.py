@@ -16,6 +16,12 @@ from storage_plugins.postgres.jobs import PostgresJobs
 SOON = Timing(beat=0.2, poll=0.05, first_pause=600.0, grace=0.0)
 """What fails is not tried again before the test ends."""
 
+_DUE = """
+    select count(*) from job
+    where state = 'running' or (state = 'queued' and every is null and not_before <= now())
+"""
+"""Jobs that run, and those that others asked for. A periodic one may be due again at once."""
+
 
 async def run_all(dsn: str, metrics: Metrics | None = None, *, servers: int = 1) -> dict[str, int]:
     """Run every periodic job once, and jobs that others asked for until none is due, in one or more runners; gives the
@@ -60,5 +66,4 @@ async def run_all(dsn: str, metrics: Metrics | None = None, *, servers: int = 1)
 
 
 async def _due(database: Database) -> int:
-    due = "select count(*) from job where state = 'running' or (state = 'queued' and not_before <= now())"
-    return int(await database.fetchval(due))
+    return int(await database.fetchval(_DUE))
