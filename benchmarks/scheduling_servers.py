@@ -127,7 +127,7 @@ def koyomi(folder: Path, people: Sequence[str], workers: int) -> Iterator[Side]:
 
 @contextlib.contextmanager
 def cyrus(people: Sequence[str]) -> Iterator[Side]:
-    """Cyrus with its scheduling on, and with data of its own, apart from those of the other measurements."""
+    """Cyrus with scheduling on. Its data lie in another folder than those of the other measurements."""
     lab = Path(os.environ.get("LAB") or "/tmp/koyomi-peers") / "scheduling"
     script = SHARED / "bench" / "peers" / "cyrus.sh"
     environment = {**os.environ, "LAB": str(lab), "SCHEDULING": "on", "PORT": str(free_port())}

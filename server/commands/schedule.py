@@ -42,12 +42,7 @@ async def explain(settings: Settings, uid: str) -> None:
     for meeting in found:
         head = f"{meeting.organizer} organizes it: {meeting.place}, SEQUENCE {meeting.sequence}"
         click.echo(f"{head}, changed at {_time(meeting.changed_at)}")
-        click.echo(
-            table(
-                ("ATTENDEE", "STATUS", "ANSWER", "THEIR COPY", "CHANGED", "INBOX"),
-                list(map(_row, meeting.participants)),
-            )
-        )
+        click.echo(table(_PEOPLE, list(map(_row, meeting.participants))))
     if not found:
         click.echo("Nobody here organizes it.")
         rows = [(each.owner.name, f"{each.collection}/{each.name}", _time(each.modified_at)) for each in copies]
@@ -56,9 +51,7 @@ async def explain(settings: Settings, uid: str) -> None:
     if deliveries:
         click.echo()
         click.echo("Deliveries by jobs:")
-        click.echo(
-            table(("SENT", "FROM", "TO", "MESSAGES", "STATUS", "TRIES", "LAST TRY"), list(map(_delivery, deliveries)))
-        )
+        click.echo(table(_DELIVERIES, list(map(_delivery, deliveries))))
 
 
 def _row(each: explanation.Participant) -> tuple[str, ...]:

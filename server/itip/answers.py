@@ -15,8 +15,10 @@ from server.itip.instances import derived, describing, master_instance, recurs
 from server.itip.lines import Line, made
 from server.itip.messages import Answered, Message, Method
 from server.itip.participants import (
+    ATTENDEE_COMMENT,
     DELEGATED,
     NEEDS_ACTION,
+    PRIVATE_COMMENT,
     all_attendees,
     attendee_line,
     attendees,
@@ -28,8 +30,6 @@ from server.itip.reception import IGNORED, Outcome, Received, Rows, Version, res
 from server.itip.scheduling_component import MASTER, SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 
-PRIVATE_COMMENT = "X-CALENDARSERVER-PRIVATE-COMMENT"
-ATTENDEE_COMMENT = "X-CALENDARSERVER-ATTENDEE-COMMENT"
 _COMMENT_OF = "X-CALENDARSERVER-ATTENDEE-REF"
 _COMMENTED = "X-CALENDARSERVER-DTSTAMP"
 _SUCCESS = "2.0"

@@ -25,6 +25,7 @@ from server.itip.organizer_object import with_directory
 from server.itip.participants import (
     DECLINED,
     NEEDS_ACTION,
+    PRIVATE_COMMENT,
     SERVER,
     attendee_line,
     force_send,
@@ -36,7 +37,6 @@ from server.itip.participants import (
 from server.itip.scheduling_component import MASTER, SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 
-PRIVATE_COMMENT = "X-CALENDARSERVER-PRIVATE-COMMENT"
 _IN_REPLIES = frozenset(
     (
         "UID",
@@ -118,7 +118,7 @@ def scheduled_by_server(
 
 
 def _stands_out(component: SchedulingComponent, change: Change) -> bool:
-    """Whether a cancelled instance has an answer of its own that the decline of a series which goes on does not reach.
+    """Whether a cancelled instance has an answer of its own, which a decline of the series leaves as it is.
 
     The instance may take place again.
     """

@@ -19,8 +19,9 @@ from server.itip.change import Change
 from server.itip.comparison import same_rules, same_times
 from server.itip.instances import derived, excluded, master_instance, with_exdates
 from server.itip.lines import Line
-from server.itip.organizer_object import ATTENDEE_COMMENT, described
+from server.itip.organizer_object import described
 from server.itip.participants import (
+    ATTENDEE_COMMENT,
     DELEGATED,
     NEEDS_ACTION,
     PARTSTAT_DTSTAMP,

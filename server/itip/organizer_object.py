@@ -16,6 +16,7 @@ from server.itip.comparison import adds_instances, difference, same_rules, same_
 from server.itip.instances import derived, excluded, master_instance
 from server.itip.lines import Line
 from server.itip.participants import (
+    ATTENDEE_COMMENT,
     NEEDS_ACTION,
     SERVER,
     attendees,
@@ -27,7 +28,6 @@ from server.itip.participants import (
 from server.itip.scheduling_component import MASTER, SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 
-ATTENDEE_COMMENT = "X-CALENDARSERVER-ATTENDEE-COMMENT"
 _ANSWER = ("PARTSTAT", "RSVP", "DELEGATED-TO", "DELEGATED-FROM")
 
 

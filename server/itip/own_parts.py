@@ -76,7 +76,7 @@ def with_answer_of(line: Line, known: Line) -> Line:
 def _with_delegates(
     component: SchedulingComponent, before: SchedulingComponent, known: Line, directory: Directory
 ) -> SchedulingComponent:
-    """A component with those to whom the recipient has delegated, and of whom the organizer did not know yet."""
+    """A component with the delegates of the recipient who are missing in it: the organizer did not know them yet."""
     invited, own = attendees(component, directory), attendees(before, directory)
     keys = [directory.key(address) for address in known.params.get("DELEGATED-TO", ())]
     more = [own[key] for key in keys if key not in invited and key in own]

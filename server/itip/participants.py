@@ -9,6 +9,10 @@ from server.itip.lines import Line
 from server.itip.scheduling_component import SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 
+PRIVATE_COMMENT = "X-CALENDARSERVER-PRIVATE-COMMENT"
+"""What an attendee tells the organizer alone, in the attendee's copy (caldav-privatecomments)."""
+ATTENDEE_COMMENT = "X-CALENDARSERVER-ATTENDEE-COMMENT"
+"""The same in the organizer's object."""
 NEEDS_ACTION = "NEEDS-ACTION"
 ACCEPTED = "ACCEPTED"
 DECLINED = "DECLINED"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.itip.organizer_object import ATTENDEE_COMMENT
+from server.itip.participants import ATTENDEE_COMMENT
 from server.itip.scheduling_component import SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 

@@ -7,7 +7,6 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
-from server.itip.answers import ATTENDEE_COMMENT, PRIVATE_COMMENT
 from server.itip.audience import told_participant
 from server.itip.calendar_users import Directory
 from server.itip.comparison import BOOKKEEPING
@@ -15,7 +14,7 @@ from server.itip.instances import derived, describing
 from server.itip.lines import Line
 from server.itip.messages import Message, Method
 from server.itip.own_parts import is_own
-from server.itip.participants import attendee_line, partstat
+from server.itip.participants import ATTENDEE_COMMENT, PRIVATE_COMMENT, attendee_line, partstat
 from server.itip.scheduling_component import MASTER, SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 
