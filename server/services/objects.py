@@ -446,12 +446,9 @@ class Objects:
     async def put_of_text(self, found: Found, target: Found) -> tuple[PutWrite, Put]:
         """The write that puts the found member's text, in the actor's view, as a new resource at a target; and its
         result, when it has been applied."""
-        source, member = collection_of(found), member_of(found)
+        member = member_of(found)
         destination, name, replaced = collection_of(target), target.name, target.object
-        rows = await self._storage.members_by_id(source, [member.id], ("text",))
-        if not rows:
-            raise WriteConflict
-        text = seen = str(rows[0][0])
+        text = seen = await text_of(self._storage, found)
         rendered = None
         if destination.views:
             stored = await self._stored(destination, replaced)
@@ -481,6 +478,14 @@ class Objects:
         state = ObjectState(member.id, member.revision)
         write = SetProperties(collection_of(found), member.name, state, changes)
         return (await self._apply((write,), actor.cause, unchanged)).revision
+
+
+async def text_of(storage: Storage, found: Found) -> str:
+    """The stored text of the found member, in the view of its collection. Raises `WriteConflict` if it is gone."""
+    rows = await storage.members_by_id(collection_of(found), [member_of(found).id], ("text",))
+    if not rows:
+        raise WriteConflict
+    return str(rows[0][0])
 
 
 def demand_transferable(found: Found, target: Found, *, keep: bool) -> None:

@@ -1,7 +1,8 @@
 """The events that make somebody busy, beside their busy times (X-CALENDARSERVER-EXTENDED-FREEBUSY).
 
-Apple's apps ask for them; no document describes them. They are told by who is signed in: one's own, those of people
-whose delegate one is, and those of rooms and equipment to everybody, there without what they are about.
+Apple's apps ask for them; no document describes them. An answer has the events of calendars that the asker may read:
+their own, and those of people whose delegate they are. Events of rooms and equipment are in every answer, without
+SUMMARY and LOCATION.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from server.services.time.time_ranges import objects_in, zone_of_calendar
 from server.storage import Storage
 
 MAX_EVENTS = 1_000
-"""Instances that are told of one person, the first ones of those found."""
+"""Instances in the answer for one person: the first that are found."""
 _TRANSPARENCY = "{urn:ietf:params:xml:ns:caldav}schedule-calendar-transp"
 _TRANSPARENT = re.compile("[<:]transparent[ />]")
-_TOLD = ("SUMMARY", "LOCATION", "STATUS", "ORGANIZER")
-_TOLD_OF_RESOURCES = ("ORGANIZER",)
+_OF_PEOPLE = ("SUMMARY", "LOCATION", "STATUS", "ORGANIZER")
+_OF_RESOURCES = ("ORGANIZER",)
 _RESOURCES = ("room", "resource")
 
 
@@ -54,10 +55,10 @@ async def busy_events(
 
     :param masked: ids of objects that do not count.
     """
-    names: tuple[str, ...] = _TOLD
+    names: tuple[str, ...] = _OF_PEOPLE
     home = await _home(lookup, actor, person)
     if home is None and person.kind in _RESOURCES:
-        home, names = await _home(lookup, Actor(None, actor.origin, acting_for=person.id), person), _TOLD_OF_RESOURCES
+        home, names = await _home(lookup, Actor(None, actor.origin, acting_for=person.id), person), _OF_RESOURCES
     if home is None:
         return ""
     owner = await storage.owner_addresses(home_of(home).id)

@@ -65,9 +65,14 @@ def calendar_user(found: AddressedPrincipal) -> CalendarUser:
     return here(principal.id, [*mail, *former, *others, *paths], principal.display_name or None, cutype)
 
 
+def address_of(principal: Principal) -> str:
+    """An address that every principal has, and that stays theirs."""
+    return f"urn:x-uid:{principal.uid}"
+
+
 def addresses_of(principal: Principal) -> tuple[list[str], list[str]]:
     """The calendar user addresses of a principal, the paths excepted: `mailto:`, and by the stable id."""
-    ids = [f"urn:x-uid:{principal.uid}"]
+    ids = [address_of(principal)]
     if UUID.fullmatch(principal.uid):
         ids.append(f"urn:uuid:{principal.uid}")
     return [f"mailto:{email}" for email in principal.emails], ids

@@ -22,6 +22,7 @@ from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.messages import Message, Method, Reset
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.scheduling import memory
+from server.services.scheduling.calendar_users import address_of
 from server.services.scheduling.delivery import NOT_DELIVERED
 from server.storage.scheduling import Dispatch
 
@@ -193,7 +194,7 @@ def messages_to(
     directory: Directory,
 ) -> tuple[Message, ...]:
     """The messages of a dispatch to one recipient. `objects` are those that `objects_of` gives."""
-    by, to = directory.user(f"urn:x-uid:{sender.uid}"), directory.user(recipient.address)
+    by, to = directory.user(address_of(sender)), directory.user(recipient.address)
     found = []
     for index in recipient.messages:
         method, quiet, _ = sending.messages[index]

@@ -41,13 +41,13 @@ from server.itip.scheduling_object import read_object
 from server.observe.scheduling_counts import SchedulingCounts
 from server.process.computing import computed
 from server.services.lookup import Found
-from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, demand_transferable, write_limits
+from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, demand_transferable, text_of, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
-from server.services.scheduling.calendar_users import directory_of
+from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.moving import HeldElsewhere, moving_writes, source_of, was_moved
 from server.services.scheduling.proposals import delete_proposal, propose
 from server.services.scheduling.restored import made_anew, restored_content
-from server.services.scheduling.sending import Sending, address_of, owner_of
+from server.services.scheduling.sending import Sending, owner_of
 from server.services.scheduling.settings import SchedulingSettings
 from server.storage import Storage
 
@@ -186,7 +186,7 @@ class Scheduling:
     async def _move_within(self, actor: Actor, found: Found, target: Found, unchanged: Sequence[Unchanged]) -> Put:
         """Move a scheduling object between calendars of one owner: its Schedule-Tag changes (RFC 6638 §3.2.10)."""
         destination = collection_of(target)
-        text = await self._text(collection_of(found), found)
+        text = await text_of(self.storage, found)
         content = await self.objects.content(destination, text.encode(), None)
         writes = await moving_writes(self.objects, target, found, content)
         async with self.objects.naming_holder(destination, content.uid):
@@ -294,7 +294,7 @@ class Scheduling:
         if existing is not None and content is not None and existing.uid != content.uid:
             raise UidConflict(existing.name, "Another UID may not replace the one of the resource.")
         is_new = existing is None or existing.role is SchedulingRole.NONE or anew is not None
-        old = None if is_new else read_object(await self._text(collection, before))
+        old = None if is_new else read_object(await text_of(self.storage, before))
         new = None if content is None else read_object(content.text)
         directory = await directory_of(self.storage, addresses(old, new) | {address_of(owner)})
         if source is not None and (old is None or new is None or not same_organizer(old, new, directory)):
@@ -326,13 +326,6 @@ class Scheduling:
         if found.object is None or found.object.role is not SchedulingRole.NONE:
             return False
         return await self.storage.scheduling_object(collection_of(found), uid) is not None
-
-    async def _text(self, collection: Collection, found: Found) -> str:
-        """The stored text of the found member. Raises `WriteConflict` if it is gone."""
-        rows = await self.storage.members_by_id(collection, [member_of(found).id], ("text",))
-        if not rows:
-            raise WriteConflict
-        return str(rows[0][0])
 
 
 def _concerns_scheduling(found: Found, collection: Collection, content: ObjectContent) -> bool:

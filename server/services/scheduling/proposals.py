@@ -11,7 +11,7 @@ from datetime import date, datetime
 
 from server.domain.actors import Actor
 from server.domain.changes import Delete, ObjectState, Unchanged
-from server.domain.errors import AttendeeChangeRefused, InvalidData, WriteConflict
+from server.domain.errors import AttendeeChangeRefused, InvalidData
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
 from server.itip import proposing
@@ -23,10 +23,11 @@ from server.itip.participants import organizer
 from server.itip.scheduling_component import MASTER
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.lookup import Found
+from server.services.objects import text_of
 from server.services.permissions import collection_of, member_of
-from server.services.scheduling.calendar_users import directory_of
+from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.originator import originator_of
-from server.services.scheduling.sending import Services, address_of, demand_sending, owner_of
+from server.services.scheduling.sending import Services, demand_sending, owner_of
 from server.services.scheduling.single_messages import Post, post
 
 
@@ -103,7 +104,4 @@ def _organizes(meeting: SchedulingObject, key: str, directory: Directory) -> boo
 
 async def _object(services: Services, found: Found) -> SchedulingObject:
     """The stored object of the found member. Raises `WriteConflict` if it is gone."""
-    rows = await services.storage.members_by_id(collection_of(found), [member_of(found).id], ("text",))
-    if not rows:
-        raise WriteConflict
-    return read_object(str(rows[0][0]))
+    return read_object(await text_of(services.storage, found))

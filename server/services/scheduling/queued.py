@@ -27,7 +27,7 @@ from server.domain.errors import (
 from server.domain.grants import Grants
 from server.domain.jobs import Job
 from server.domain.limits import Limits
-from server.domain.scheduling import SchedulingRole
+from server.domain.scheduling import SCHEDULING_OBJECTS, SchedulingRole
 from server.itip.answers import refreshes
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
@@ -39,7 +39,7 @@ from server.observe.scheduling_counts import SchedulingCounts
 from server.services.changing import change
 from server.services.objects import Objects, write_limits
 from server.services.scheduling import dispatches, memory
-from server.services.scheduling.calendar_users import directory_of
+from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.delivery import (
     NO_CALENDAR_USER,
     NOT_DELIVERED,
@@ -209,7 +209,7 @@ class QueuedDeliveries:
             made.merges += any(result.answers for result in done.received)
             made.writes += [(recipient, write) for write in done.writes]
             made.remembered += () if done.remembered is None else (done.remembered,)
-            senders = frozenset(directory.key(_address(post.dispatch)) for post, _ in concerned)
+            senders = frozenset(directory.key(address_of(post.dispatch.sender)) for post, _ in concerned)
             await self._follow_up(made, posts, mailboxes.get(recipient), done, senders)
         statuses: dict[int, dict[str, str]] = {}
         age = timedelta(0)
@@ -309,7 +309,7 @@ class QueuedDeliveries:
         if mailbox is None or mailbox.object is None or mailbox.collection is None:
             return None
         existing, collection = mailbox.object, mailbox.collection
-        if existing.role not in (SchedulingRole.ORGANIZER, SchedulingRole.ATTENDEE):
+        if existing.role not in SCHEDULING_OBJECTS:
             return None
         stored = read_object(existing.text or "")
         known = _known_statuses(stored, directory)
@@ -325,7 +325,7 @@ class QueuedDeliveries:
         """The calendar users of all messages."""
         named: set[str] = set()
         for post in posts:
-            named |= addresses(*post.objects) | {_address(post.dispatch)}
+            named |= addresses(*post.objects) | {address_of(post.dispatch.sender)}
             named |= {each.address for each in post.sending.recipients}
         return await directory_of(self._storage, named)
 
@@ -427,10 +427,6 @@ def _cause(posts: Sequence[_Post]) -> Cause:
     """The cause of the change that sent the messages; of several changes, the jobs."""
     cause = posts[0].sending.cause
     return cause if all(post.sending.cause == cause for post in posts) else Cause(None, "jobs")
-
-
-def _address(dispatch: Dispatch) -> str:
-    return f"urn:x-uid:{dispatch.sender.uid}"
 
 
 def _organizer_of(value: SchedulingObject) -> str:

@@ -30,10 +30,10 @@ from server.process.computing import computed
 from server.services.changing import change
 from server.services.lookup import Lookup
 from server.services.objects import LARGE, write_limits
-from server.services.scheduling.calendar_users import directory_of
+from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.delivery import by_recipient
 from server.services.scheduling.dispatches import jobs_of, meeting_of, new_dispatch, sending_of
-from server.services.scheduling.sending import address_of, organizer_of, remembered_after
+from server.services.scheduling.sending import organizer_of, remembered_after
 from server.storage import Storage
 from server.storage.scheduling import RemovedMeeting
 

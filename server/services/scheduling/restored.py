@@ -20,8 +20,7 @@ from server.services.lookup import Found
 from server.services.objects import Objects
 from server.services.permissions import collection_of
 from server.services.scheduling import memory
-from server.services.scheduling.calendar_users import directory_of
-from server.services.scheduling.sending import address_of
+from server.services.scheduling.calendar_users import address_of, directory_of
 from server.storage.scheduling import Mailbox, Scheduling
 
 

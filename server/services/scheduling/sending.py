@@ -49,7 +49,7 @@ from server.services.lookup import Found, Lookup
 from server.services.objects import Objects, Put
 from server.services.permissions import collection_of, member_of
 from server.services.scheduling import memory
-from server.services.scheduling.calendar_users import directory_of
+from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.delivery import (
     NO_CALENDAR_USER,
     NOT_DELIVERED,
@@ -472,8 +472,3 @@ def owner_of(found: Found) -> Principal:
     """The owner of the home in which something was found."""
     assert found.owner is not None
     return found.owner
-
-
-def address_of(owner: Principal) -> str:
-    """An address that every principal has."""
-    return f"urn:x-uid:{owner.uid}"

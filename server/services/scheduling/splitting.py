@@ -49,14 +49,14 @@ from server.itip.split_copies import (
 from server.itip.splitting import Parts, Split, divided, split_point
 from server.process.computing import computed
 from server.services.lookup import Found
-from server.services.objects import Objects, write_limits
+from server.services.objects import Objects, text_of, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling import memory
-from server.services.scheduling.calendar_users import directory_of
+from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_ALLOWED, NOT_DELIVERED, put_object
 from server.services.scheduling.dispatches import PENDING, jobs_of, meeting_of, new_dispatch, sending_of
 from server.services.scheduling.queued import MAX_RECIPIENTS
-from server.services.scheduling.sending import address_of, demand_sending, is_full, owner_of
+from server.services.scheduling.sending import demand_sending, is_full, owner_of
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
 
@@ -156,10 +156,8 @@ class Splitting:
         uid = self._uid(uid)
         # Sharees divide what the owner has, and everybody's own parts with it.
         collection = replace(collection, view=None)
-        rows = await self.storage.members_by_id(collection, [member.id], ("text",))
-        if not rows:
-            raise WriteConflict
-        original, split, parts = await computed(_divided, str(rows[0][0]), rid, uid, scheduled)
+        text = await text_of(self.storage, replace(found, collection=collection))
+        original, split, parts = await computed(_divided, text, rid, uid, scheduled)
         directory, requests = Directory(), Requests({}, {})
         at = self.now()
         if scheduled:
