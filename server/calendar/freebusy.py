@@ -52,7 +52,7 @@ def merge(periods: Iterable[BusyPeriod], start: datetime, end: datetime) -> list
 
 
 def clip(periods: Iterable[tuple[Busy, datetime, datetime]], start: datetime, end: datetime) -> list[BusyPeriod]:
-    """What `merge` gives of periods of which those of one type neither overlap nor touch, and ascend."""
+    """As `merge`, for periods that are merged already: those of one type ascend, and neither overlap nor touch."""
     of_types: dict[Busy, list[BusyPeriod]] = {}
     for busy, begin, finish in periods:
         if begin < end and finish > start:

@@ -25,7 +25,10 @@ class DerivedTexts:
         self._objects: dict[str, SchedulingObject] = {}
 
     def content(self, found: CalendarObject, key: str, *, stays: bool, is_message: bool) -> ObjectContent | None:
-        """What `keep` got. It is right for all owners who declined the same (`key`), but for what `scheduling` says."""
+        """The content that was kept for a text; None without one.
+
+        It is the same for all owners who declined the same components (`key`), except for its role in scheduling.
+        """
         return self._contents.get((is_message, stays, key, found.text))
 
     def keep(self, found: CalendarObject, content: ObjectContent, *, stays: bool, is_message: bool) -> None:
