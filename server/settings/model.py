@@ -19,6 +19,7 @@ from server.http.settings import OutgoingSettings
 from server.jobs.settings import RetentionSettings
 from server.observe.settings import LogSettings, MonitoringSettings
 from server.process.settings import NetworkSettings
+from server.services.mail.settings import MailSettings
 from server.services.scheduling.settings import SchedulingSettings
 from server.settings.limits import LimitSettings
 from server.settings.option import Part
@@ -37,6 +38,7 @@ class Settings(BaseModel):
     sign_in: SignInSettings = SignInSettings()
     limits: LimitSettings = LimitSettings()
     scheduling: SchedulingSettings = SchedulingSettings()
+    mail: MailSettings = MailSettings()
     outgoing: OutgoingSettings = OutgoingSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()

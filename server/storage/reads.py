@@ -131,6 +131,9 @@ class Reads(Protocol):
     async def installation(self) -> UUID:
         """The id of this installation's data, from which resource ids are made."""
 
+    async def mail_secret(self) -> bytes:
+        """The key of the signatures in tagged mail addresses (`server.imip.tags`)."""
+
     async def collections(self, home: Home, viewer: int) -> list[Collection]:
         """The collections that a home shows, by name, in the viewer's view; one statement."""
 

@@ -162,6 +162,11 @@ class PostgresStorage(CopyWrites, CollectionWrites):
             raise DatabaseError("The database has no row in `installation`.")
         return UUID(int=found.int)
 
+    async def mail_secret(self) -> bytes:
+        """The key of the signatures in tagged mail addresses."""
+        found: bytes = await self.database.fetchval("select mail_secret from installation")
+        return found
+
     async def collections(self, home: Home, viewer: int) -> list[Collection]:
         """The collections that a home shows, by name, in the viewer's view."""
         rows = await self.database.fetch(_COLLECTIONS, home.id, viewer)

@@ -97,6 +97,9 @@ class MemoryReads(DispatchReads):
     async def installation(self) -> UUID:
         return INSTALLATION
 
+    async def mail_secret(self) -> bytes:
+        return INSTALLATION.bytes
+
     async def collections(self, home: Home, viewer: int) -> list[Collection]:
         shown = self.tables.live_bindings(home.id)
         alive = [row for row in shown if self.tables.live_collection(row.collection_id) is not None]

@@ -1,0 +1,1 @@
+"""iMIP (RFC 6047), pure: scheduling messages as mails."""

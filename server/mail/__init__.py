@@ -1,0 +1,1 @@
+"""Sending and receiving mail. Nothing here knows calendars."""
