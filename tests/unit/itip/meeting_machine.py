@@ -72,18 +72,20 @@ class Log:
 class MeetingMachine:
     """One meeting of an organizer with three attendees."""
 
+    attendees: tuple[str, ...] = ATTENDEES
+
     def __init__(self, data: bytes) -> None:
         self.choices = Choices(data)
-        self.office = PostOffice((ORGANIZER, *ATTENDEES))
+        self.office = PostOffice((ORGANIZER, *self.attendees))
         self.now = datetime(2026, 12, 1, tzinfo=UTC)
         self.waiting: list[Letter] = []
-        self.logs = {name: Log() for name in ATTENDEES}
+        self.logs = {name: Log() for name in self.attendees}
         self.history: list[str] = []
         self._component = "VEVENT"
         self._deleted = False
 
     def person(self, name: str) -> Person:
-        """One of the four."""
+        """The organizer, or an attendee."""
         return self.office.people[name]
 
     @property
@@ -106,7 +108,7 @@ class MeetingMachine:
         if kind < 3 and not self._deleted:
             self._act_of_organizer()
         elif kind < 5:
-            self._act_of_attendee(self.choices.of(*ATTENDEES))
+            self._act_of_attendee(self.choices.of(*self.attendees))
         elif self.waiting:
             self._deliver()
 
@@ -231,7 +233,7 @@ class MeetingMachine:
         return value.with_component(without_exdates(value, master, dropped[: 1 + self.choices.below(2)]))
 
     def _change_people(self, value: SchedulingObject) -> SchedulingObject:
-        user = self.person(self.choices.of(*ATTENDEES)).user
+        user = self.person(self.choices.of(*self.attendees)).user
         component = self._target(value)
         alone = component.instance != MASTER or self.choices.below(2)
 
@@ -262,7 +264,7 @@ class MeetingMachine:
         return value.with_component(_with_alarm(self._target(value)))
 
     def _ask_anew(self, value: SchedulingObject) -> SchedulingObject | None:
-        user = self.person(self.choices.of(*ATTENDEES)).user
+        user = self.person(self.choices.of(*self.attendees)).user
         component = self._target(value)
         if attendee_line(component, user, self.office.directory) is None:
             return None
@@ -339,7 +341,7 @@ class MeetingMachine:
 
     def check(self) -> None:
         """All copies agree with the organizer's object. Raises `AssertionError`."""
-        for name in ATTENDEES:
+        for name in self.attendees:
             self._check_copy(name)
 
     def _check_copy(self, name: str) -> None:
