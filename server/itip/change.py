@@ -35,6 +35,8 @@ class Change:
     """SEQUENCE of messages that were sent before about an object that is new: those of this change have a greater."""
     quiet: bool = False
     """The server divides a series (`splitting`): answers stay as they are, and nobody here gets an inbox item."""
+    acting: CalendarUser | None = None
+    """Who acts for the owner (`server.itip.acting`); None: the owner."""
 
     @property
     def dtstamp(self) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from server.domain.errors import AttendeeChangeRefused, DifferentOrganizers, OrganizerChangeRefused
 from server.domain.scheduling import SCHEDULED, SchedulingRole
+from server.itip.acting import with_sent_by
 from server.itip.attendee import plan_attendee_change, plan_attendee_removal
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.change import Change
@@ -33,7 +34,7 @@ def plan_change(change: Change) -> Plan:
     :raises AttendeeChangeRefused: for what an attendee may not do, another ORGANIZER included.
     :raises AttendeeCommentRefused: when an app writes an attendee's private comment.
     """
-    plan = _planned(change)
+    plan = with_sent_by(_planned(change), change)
     if plan.role is SchedulingRole.NONE or plan.object is None or change.new is None:
         return plan
     return _without_force_send(plan, change)

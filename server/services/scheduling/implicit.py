@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from weakref import WeakValueDictionary
 
 from prometheus_client import CollectorRegistry
@@ -32,6 +33,7 @@ from server.domain.objects import Collection
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SCHEDULING_OBJECTS, SchedulingRole
 from server.domain.values import value
+from server.itip.acting import organized_by_owner
 from server.itip.calendar_users import addresses
 from server.itip.change import Change
 from server.itip.participants import same_organizer
@@ -43,11 +45,12 @@ from server.process.computing import computed
 from server.services.lookup import Found
 from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, demand_transferable, text_of, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
+from server.services.scheduling.acting import acting_addresses, acting_user, organizes_for_owner
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.moving import HeldElsewhere, moving_writes, source_of, was_moved
 from server.services.scheduling.proposals import delete_proposal, propose
 from server.services.scheduling.restored import made_anew, restored_content
-from server.services.scheduling.sending import Sending, owner_of
+from server.services.scheduling.sending import Sending, may_send, owner_of
 from server.services.scheduling.settings import SchedulingSettings
 from server.storage import Storage
 
@@ -105,13 +108,14 @@ class Scheduling:
         demand_writable(found)
         collection = collection_of(found)
         content = await self.objects.read(found, body)
+        for_owner = collection.view is None and await organizes_for_owner(self.storage, found, content)
         scheduled = _concerns_scheduling(found, collection, content) and not await self._is_copy(found, content.uid)
-        if scheduled and collection.view is None:
+        if (scheduled or for_owner) and collection.view is None:
+            change = partial(self._change, actor, found, content, sent, unchanged, for_owner=for_owner)
             try:
-                result = await self._change(actor, found, content, sent, unchanged)
+                result = await change()
             except HeldElsewhere as held:
-                source = await source_of(self.storage, actor, found, held)
-                result = await self._change(actor, found, content, sent, unchanged, source)
+                result = await change(source=await source_of(self.storage, actor, found, held))
         else:
             # Messages are sent in the name of the calendar's owner: of the owner's meetings a sharee changes personal
             # parts only. Meetings of others are plain objects there.
@@ -282,9 +286,12 @@ class Scheduling:
         source: Found | None = None,
         also: tuple[Write, ...] = (),
         anew: Anew | None = None,
+        *,
+        for_owner: bool = False,
     ) -> Put:
         """Replace a scheduling object by a content, or delete it (None). It is moved from `source` before. `also` are
-        other writes of the actor. `anew`: a deleted meeting is restored.
+        other writes of the actor. `anew`: a deleted meeting is restored. `for_owner`: the owner organizes it in place
+        of the actor, whom it names as its ORGANIZER.
 
         Raises `HeldElsewhere` for a new scheduling object of a UID that the home has already.
         """
@@ -296,10 +303,16 @@ class Scheduling:
         is_new = existing is None or existing.role is SchedulingRole.NONE or anew is not None
         old = None if is_new else read_object(await text_of(self.storage, before))
         new = None if content is None else read_object(content.text)
-        directory = await directory_of(self.storage, addresses(old, new) | {address_of(owner)})
+        named = {address_of(owner), *acting_addresses(found)}
+        directory = await directory_of(self.storage, addresses(old, new) | named)
+        user, acting = directory.user(address_of(owner)), acting_user(found, directory)
+        organizes = for_owner or (
+            old is not None and existing is not None and existing.role is SchedulingRole.ORGANIZER
+        )
+        if new is not None and acting is not None and organizes:
+            new = organized_by_owner(new, user, acting, directory)
         if source is not None and (old is None or new is None or not same_organizer(old, new, directory)):
             raise SchedulingObjectExists(collection.name, member_of(source).name)
-        user = directory.user(address_of(owner))
         if new is not None and scheduling_role(old, user, directory) is SchedulingRole.NONE:
             old = None  # a plain object that becomes a meeting is a new one to everybody
         if new is not None and old is None:
@@ -315,11 +328,20 @@ class Scheduling:
             etag_matches=sent.etag_matches,
             reply=sent.reply,
             sequence_floor=-1 if anew is None else anew.sequence_floor,
+            acting=acting,
         )
         large = max(len(each.text) for each in (old, new) if each is not None) >= LARGE
         plan = await computed(plan_change, change) if large else plan_change(change)
         properties = NO_PROPERTIES if anew is None else anew.properties
-        return await Sending(self, actor, found, content, change, plan, unchanged, source, also, properties).apply()
+        if for_owner and content is not None and new is not None:
+            if not plan.messages and not await may_send(self.storage, actor, found):
+                return await self.objects.store(actor, found, content, unchanged=unchanged)
+            content = await self.objects.content(collection_of(found), new.text.encode(), found.object)
+        if acting is not None and (plan.messages or for_owner):
+            actor = replace(actor, acting_for=owner.id)
+        sending = Sending(self, actor, found, content, change, plan, unchanged, source, also, properties)
+        result = await sending.apply()
+        return replace(result, as_sent=False) if for_owner else result
 
     async def _is_copy(self, found: Found, uid: str) -> bool:
         """Whether the found member is a plain object beside the scheduling object of its UID in the home."""

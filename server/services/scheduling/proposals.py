@@ -15,6 +15,7 @@ from server.domain.errors import AttendeeChangeRefused, InvalidData
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
 from server.itip import proposing
+from server.itip.acting import sent_for
 from server.itip.answers import declined_counter
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
@@ -25,6 +26,7 @@ from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.lookup import Found
 from server.services.objects import text_of
 from server.services.permissions import collection_of, member_of
+from server.services.scheduling.acting import acting_addresses, acting_user
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.originator import originator_of
 from server.services.scheduling.sending import Services, demand_sending, owner_of
@@ -55,13 +57,14 @@ async def propose(
     if member.role is not SchedulingRole.ATTENDEE or collection.view is not None:
         raise AttendeeChangeRefused("Only attendees propose another time.")
     copy = await _object(services, found)
-    directory = await directory_of(services.storage, addresses(copy) | {address_of(owner)})
+    directory = await directory_of(services.storage, addresses(copy) | {address_of(owner), *acting_addresses(found)})
     user = directory.user(address_of(owner))
     try:
         message = proposing.propose(copy, user, directory, utc_stamp(now), start, end, instance, comment)
     except InvalidData:
         raise AttendeeChangeRefused("There is no such meeting.") from None
     await demand_sending(services.storage, actor, found, [message])
+    message = sent_for(message, acting_user(found, directory), directory)
     return await post(services, actor.cause, Post(message, owner, directory, now))
 
 
@@ -80,7 +83,8 @@ async def delete_proposal(
     if address is None:
         return False
     proposal = await _object(services, found)
-    directory = await directory_of(services.storage, addresses(proposal) | {address, address_of(owner)})
+    named = {address, address_of(owner), *acting_addresses(found)}
+    directory = await directory_of(services.storage, addresses(proposal) | named)
     user = directory.user(address_of(owner))
     mailboxes = await services.storage.mailboxes(owner.id, [owner.id], proposal.uid)
     stored = None if not mailboxes else mailboxes[0].object
@@ -92,6 +96,7 @@ async def delete_proposal(
     if message is None:
         return False
     await demand_sending(services.storage, actor, found, [message])
+    message = sent_for(message, acting_user(found, directory), directory)
     delete = Delete(collection_of(found), member.name, ObjectState(member.id, member.revision))
     await post(services, actor.cause, Post(message, owner, directory, now), (delete,), unchanged)
     return True

@@ -75,21 +75,23 @@ class Removals:
         while True:
             read = partial(self._storage.removed_meetings, home_id, collection_id, after=name, limit=1)
             found = await read()
-            if not found or not await self._may_send(found[0].owner, cause):
+            acting = None if not found else await self._acting(found[0].owner, cause)
+            if acting is None:
                 return count
             name = found[0].name
             try:
-                count += await change(read, partial(self._remove, cause))
+                count += await change(read, partial(self._remove, cause, acting))
             except (InvalidData, SchedulingRefused) as error:
                 log.warning("meeting_not_removed", home=home_id, object=found[0].state.id, error=type(error).__name__)
 
-    async def _may_send(self, owner: Principal, cause: Cause) -> bool:
+    async def _acting(self, owner: Principal, cause: Cause) -> Principal | None:
+        """Who acts in the name of the owner, or the owner; None if they may not any more."""
         if cause.principal_id in (None, owner.id):
-            return True
+            return owner
         target = Target(owner.uid, "uid", "calendar", "outbox")
         known = await self._lookup.resolve(cause.principal_id or 0, target, text=False)
         if known.viewer is None:
-            return False
+            return None
         actor = Actor(known.viewer, cause.origin, cause.request_id, cause.acting_for, cause.trace)
         try:
             outbox = await self._lookup.find(actor, target, Privilege.SCHEDULE_SEND_INVITE, known=known)
@@ -97,17 +99,19 @@ class Removals:
                 outbox.require(Privilege.SCHEDULE_SEND_INVITE, Privilege.SCHEDULE_SEND_REPLY)
         except (AccessDenied, SignInRequired):
             log.info("removal_not_sent", owner=owner.id, principal=cause.principal_id)
-            return False
-        return True
+            return None
+        return known.viewer
 
-    async def _remove(self, cause: Cause, found: Sequence[RemovedMeeting]) -> int:
-        """Store what the removal of one meeting sends; returns the number of meetings."""
+    async def _remove(self, cause: Cause, acting: Principal, found: Sequence[RemovedMeeting]) -> int:
+        """Store what the removal of one meeting sends; returns the number of meetings. `acting`: who acts for the
+        owner, or the owner."""
         if not found:
             return 0
         meeting = found[0]
         old, owner, now = read_object(meeting.text), meeting.owner, self._now()
-        directory = await directory_of(self._storage, addresses(old) | {address_of(owner)})
-        made = Change(old, None, directory.user(address_of(owner)), directory, now)
+        directory = await directory_of(self._storage, addresses(old) | {address_of(owner), address_of(acting)})
+        user = directory.user(address_of(acting)) if acting.id != owner.id else None
+        made = Change(old, None, directory.user(address_of(owner)), directory, now, acting=user)
         plan = await computed(plan_change, made) if len(meeting.text) >= LARGE else plan_change(made)
         number = meeting_of(organizer_of(made, plan), old.uid)
         mailboxes = await self._storage.mailboxes(owner.id, [owner.id], old.uid, number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence, Set
 from dataclasses import replace
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from server.domain.changes import (
 from server.domain.changes import Put as PutWrite
 from server.domain.contents import ObjectContent
 from server.domain.errors import (
+    AccessDenied,
     NotFound,
     QuotaExceeded,
     SchedulingObjectExists,
@@ -416,11 +417,24 @@ class Sending:
 async def demand_sending(storage: Storage, actor: Actor, found: Found, messages: Sequence[Message]) -> None:
     """Raises `AccessDenied` if the actor may not send messages in the name of the owner of what was found (RFC 6638
     §6.2)."""
-    owner = owner_of(found)
-    if not messages or policy.may_send(found.viewer, owner, found.grants):
-        return
     invite, reply = Privilege.SCHEDULE_SEND_INVITE, Privilege.SCHEDULE_SEND_REPLY
-    needed = sorted({reply if each.method in FROM_ATTENDEES else invite for each in messages})
+    await _demand(storage, actor, found, {reply if each.method in FROM_ATTENDEES else invite for each in messages})
+
+
+async def may_send(storage: Storage, actor: Actor, found: Found) -> bool:
+    """Whether the actor may send invitations in the name of the owner of what was found."""
+    try:
+        await _demand(storage, actor, found, {Privilege.SCHEDULE_SEND_INVITE})
+    except AccessDenied:
+        return False
+    return True
+
+
+async def _demand(storage: Storage, actor: Actor, found: Found, privileges: Set[Privilege]) -> None:
+    """Raises `AccessDenied` for the first of these privileges that the actor lacks on the outbox of the owner."""
+    owner, needed = owner_of(found), sorted(privileges)
+    if not needed or policy.may_send(found.viewer, owner, found.grants):
+        return
     target = Target(owner.uid, "uid", "calendar", "outbox")
     outbox = await Lookup(storage).find(actor, target, needed[0], or_need=needed[-1])
     outbox.require(*needed)

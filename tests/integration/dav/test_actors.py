@@ -13,6 +13,7 @@ from tests.integration.dav.client import Reply, basic
 from tests.integration.dav.conftest import NewPerson, Serve
 from tests.integration.dav.person import Person, event
 from tests.integration.dav.sharing import Share
+from tests.integration.dav.test_rfc6638 import address, copy_of, line, meeting, text_of
 
 
 @pytest.fixture
@@ -103,3 +104,21 @@ async def test_the_trace_context_of_others_is_not_recorded(
     assert put.status == 201
     sql = "select count(*) from audit where request_id = $1 and trace is null"
     assert await dav_storage.database.fetchval(sql, put.headers["X-Request-Id"]) == 1
+
+
+async def test_a_delegate_invites_for_the_owner(
+    person: Person, other: Person, new_person: NewPerson, dav_storage: PostgresStorage
+) -> None:
+    """The owner organizes, SENT-BY and the record say who acts (RFC 5545 §3.2.18)."""
+    guest = await new_person()
+    members = f"<D:group-member-set><D:href>{other.principal}</D:href></D:group-member-set>"
+    path = f"{person.principal}calendar-proxy-write/"
+    assert (await person.proppatch(path, f"<D:set><D:prop>{members}</D:prop></D:set>")).status == 207
+    put = await other.put(f"{person.calendar}m.ics", meeting(address(other), address(guest)))
+    assert put.status == 201
+    sent_by = f'SENT-BY="{address(other)}"'
+    for who, place in ((person, f"{person.calendar}m.ics"), (guest, await copy_of(guest))):
+        assert sent_by in line(await text_of(who, place), person, "ORGANIZER")
+    sql = "select distinct principal_id, acting_for from audit where request_id = $1"
+    rows = await dav_storage.database.fetch(sql, put.headers["X-Request-Id"])
+    assert [tuple(row) for row in rows] == [(other.id, person.id)]
