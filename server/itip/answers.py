@@ -7,6 +7,8 @@ arrival.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from server.domain.errors import InvalidData
 from server.itip.audience import NO_VIEW, View, message_object, told, view_components, views
 from server.itip.calendar_users import CalendarUser, Directory
@@ -142,6 +144,7 @@ class _Reply:
         self._answers: list[Answered] = []
         self._changed: set[str] = set()
         self._invited: dict[str, CalendarUser] = {}
+        self._is_out_of_order = False
 
     def received(self) -> Received:
         """The result."""
@@ -152,8 +155,9 @@ class _Reply:
         components = sorted(self._message.object.components, key=lambda each: each.instance != MASTER)
         counted = [each for each in components if self._take(each)]
         self._follow_series()
+        told = self._told_again()
         if not counted:
-            return IGNORED
+            return replace(IGNORED, messages=told)
         return Received(
             Outcome.APPLIED,
             object=None if self._value is self._before else self._value,
@@ -161,7 +165,22 @@ class _Reply:
             answers=tuple(self._answers),
             changed=frozenset(self._changed),
             invited=tuple(self._invited.values()),
+            messages=told,
         )
+
+    def _told_again(self) -> tuple[Message, ...]:
+        """A quiet REQUEST with the answers of the sender as they are now, if the REPLY came out of order.
+
+        It crossed a change of the organizer, or an answer that was written later came earlier. The copy may say
+        otherwise then; what it says counts, and is sent again (`server.itip.invitation`).
+        """
+        if not self._user.is_here or not self._is_out_of_order:
+            return ()
+        view = views(self._value, self._directory, self._message.recipient).get(self._user.key, NO_VIEW)
+        if not view.instances:
+            return ()
+        request = _request(self._value, view, view.instances, self._dtstamp)
+        return (Message(Method.REQUEST, self._message.recipient, self._user, request, quiet=True),)
 
     def _is_known(self) -> bool:
         """Whether the sender is invited, or somebody who is invited has delegated to them."""
@@ -191,6 +210,7 @@ class _Reply:
         if target is None:
             return False
         version = self._version(component, instance)
+        self._is_out_of_order = self._is_out_of_order or self._is_overtaken(instance, version)
         if not self._counts(instance, version):
             return False
         self._answers.append(Answered(self._user.key, instance, version.sequence, version.dtstamp))
@@ -269,6 +289,12 @@ class _Reply:
             last = self._last.get(instance)
             sequence = max(0 if present is None else present.sequence, 0 if last is None else last.sequence)
         return Version(sequence, stamp_of(component) or self._dtstamp)
+
+    def _is_overtaken(self, instance: str, version: Version) -> bool:
+        """Whether the attendee had not read the present version of an instance, or answered again since."""
+        present = describing(self._before, instance)
+        later = (each for each in (self._last.get(instance), self._last.get(MASTER)) if each is not None)
+        return (present is not None and present.sequence > version.sequence) or any(each > version for each in later)
 
     def _counts(self, instance: str, version: Version) -> bool:
         # A reset of the series concerns instances that had no override then. An answer that is too old for it, but not

@@ -111,6 +111,12 @@ COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_ba
         ]
     )
 )
+# Two answers come in the wrong order, and a change crosses the second one.
+@example(bytes([0, 0, 1, 5, 0, 5, 0, 0, 0, 9, 2, 0, 0, 0, 5, 0, 0, 3, 1, 0, 0, 0, 0, 3, 1, 0, 1, 0, 0, 5, 1, 0, 0]))
+# An answer about an instance comes after a later one about its series, without the override.
+@example(bytes.fromhex("0000010500050000030100000000000902000000050000050000000c000000050100030105000501"))
+# An answer crosses the end of an override that its sender is not invited to.
+@example(bytes([0, 0, 1, 2, 0, 0, 6, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 4, 0, 3, 0, 0, 1, 0, 0, 0, 12, 0, 0, 0, 3]))
 # Who declined and deleted a series is asked about an instance, before an older message about the series comes.
 @example(bytes([0, 0, 1, 1, 0, 5, 1, 0, 3, 2, 5, 0, 0, 2, 3, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 3]))
 # An instance that is as the declined series again changes once more.
