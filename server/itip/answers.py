@@ -293,8 +293,10 @@ class _Reply:
     def _is_overtaken(self, instance: str, version: Version) -> bool:
         """Whether the attendee had not read the present version of an instance, or answered again since."""
         present = describing(self._before, instance)
-        later = (each for each in (self._last.get(instance), self._last.get(MASTER)) if each is not None)
-        return (present is not None and present.sequence > version.sequence) or any(each > version for each in later)
+        # An answer for the series is one for all instances.
+        known = (self._last.get(instance), self._last.get(MASTER)) if instance != MASTER else self._last.values()
+        later = any(each is not None and each > version for each in known)
+        return later or (present is not None and present.sequence > version.sequence)
 
     def _counts(self, instance: str, version: Version) -> bool:
         # A reset of the series concerns instances that had no override then. An answer that is too old for it, but not

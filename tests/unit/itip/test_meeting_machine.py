@@ -111,6 +111,10 @@ COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_ba
         ]
     )
 )
+# An answer for the series comes after a later one, about an instance that was as the series then.
+@example(
+    bytes([0, 0, 1, 2, 0, 5, 0, 0, 3, 0, 0, 1, 0, 0, 5, 0, 0, 5, 0, 0, 5, 0, 0, 3, 0, 0, 0, 0, 0, 3, 0, 4, 0, 0, 5, 1])
+)
 # Two answers come in the wrong order, and a change crosses the second one.
 @example(bytes([0, 0, 1, 5, 0, 5, 0, 0, 0, 9, 2, 0, 0, 0, 5, 0, 0, 3, 1, 0, 0, 0, 0, 3, 1, 0, 1, 0, 0, 5, 1, 0, 0]))
 # An answer about an instance comes after a later one about its series, without the override.
