@@ -48,7 +48,7 @@ async def add_member(request: Request, found: Found) -> tuple[Path, Put]:
     # A page of another site can make a browser send a POST without a type, with remembered credentials (no-cors).
     check_media_type(request, collection, demanded=True)
     body = await request.body(request.site.limits.max_resource_size)
-    with sending(request, found):
+    with sending(request):
         result = await request.site.scheduling.put(request.actor, found, body, sent(request), unchanged=unchanged)
     return path, result
 

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from server.dav.core.request import Request
 from server.dav.core.resource import home_href
 from server.domain.errors import AccessDenied
-from server.domain.privileges import SENDING
-from server.services.lookup import Found
 from server.services.scheduling.implicit import Sent
 
 
@@ -23,12 +21,12 @@ def sent(request: Request) -> Sent:
 
 
 @contextmanager
-def sending(request: Request, found: Found) -> Iterator[None]:
-    """Names the owner's outbox where the person may not send in the owner's name (§6.2)."""
+def sending(request: Request) -> Iterator[None]:
+    """Names the outbox of those in whose name the person may not send (§6.2)."""
     try:
         yield
     except AccessDenied as error:
-        if error.privilege not in SENDING or found.owner is None:
+        if error.sender is None:
             raise
         by_uid = request.path.segments[1] == "__uids__"
-        raise AccessDenied(f"{home_href(found.owner, 'calendar', by_uid)}outbox/", error.privilege) from None
+        raise AccessDenied(f"{home_href(error.sender, 'calendar', by_uid)}outbox/", error.privilege) from None

@@ -7,6 +7,7 @@ metric label in one table. The storage plugin converts database errors to these 
 
 from __future__ import annotations
 
+from server.domain.principals import Principal
 from server.domain.privileges import Privilege
 
 
@@ -44,10 +45,14 @@ class RequestTimedOut(KoyomiError):
 class AccessDenied(KoyomiError):
     """A privilege is needed that the signed-in person does not have."""
 
-    def __init__(self, href: str, privilege: Privilege, message: str | None = None) -> None:
+    def __init__(
+        self, href: str, privilege: Privilege, message: str | None = None, sender: Principal | None = None
+    ) -> None:
         super().__init__(message)
         self.href = href
         """The path of the resource that lacks the privilege, without a proxy's prefix."""
+        self.sender = sender
+        """In whose name messages would be sent; None: the privilege is about something else."""
         self.privilege = privilege
         """Its value is the qualified name."""
 

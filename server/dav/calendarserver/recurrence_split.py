@@ -58,7 +58,7 @@ async def _split(request: Request, query: dict[str, list[str]], found: Found) ->
         raise InvalidSplitPoint("The parameter rid names the time at which the series is divided.")
     if len(uid) > 1:
         raise BadRequest("There may be one parameter uid.")
-    with sending(request, found), request.denied_at(resource.href):
+    with sending(request), request.denied_at(resource.href):
         splitting = request.site.splitting
         return await splitting.split(request.actor, found, rid[0], uid[0] if uid else None, unchanged=unchanged)
 

@@ -24,12 +24,11 @@ from server.dav.rfc6638_implicit import sending, sent
 from server.domain.changes import Unchanged
 from server.domain.errors import AccessDenied, BadRequest, NotFound, ParentMissing, PreconditionFailed
 from server.domain.privileges import Privilege
-from server.domain.scheduling import SCHEDULING_OBJECTS
 from server.http.answer import Answer
 from server.services.changing import change
 from server.services.lookup import Found
 from server.services.objects import Put
-from server.services.permissions import demand_receivable, member_of, takes_members
+from server.services.permissions import demand_receivable, takes_members
 
 
 async def copy(request: Request) -> Answer:
@@ -118,8 +117,7 @@ async def transfer_member(
     with request.denied_at((existing if existing is not None and keep else parent).href):
         demand_receivable(found, keep=keep)
     transfer = request.site.scheduling.transfer
-    removes = member_of(source.found).role in SCHEDULING_OBJECTS
-    with sending(request, source.found if removes else found):
+    with sending(request):
         return await transfer(request.actor, source.found, found, sent(request), keep=keep, unchanged=unchanged)
 
 

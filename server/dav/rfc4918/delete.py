@@ -42,7 +42,7 @@ async def delete_resource(request: Request, resource: Resource) -> None:
     unchanged = await conditions.demand(request, resource)
     site, found = request.site, resource.found
     if isinstance(resource, MemberResource):
-        with sending(request, found):
+        with sending(request):
             await site.scheduling.delete(request.actor, found, sent(request), unchanged=unchanged)
         return
     if resource.kind not in MADE:

@@ -76,7 +76,7 @@ async def put_member(request: Request, found: Found) -> Put:
     check_media_type(request, found.collection)
     body = await request.body(request.site.limits.max_resource_size)
     try:
-        with sending(request, found):
+        with sending(request):
             return await request.site.scheduling.put(request.actor, found, body, sent(request), unchanged=unchanged)
     except PersonalOnly as error:
         raise AccessDenied(path.url, Privilege.WRITE_CONTENT, error.message) from None

@@ -24,7 +24,6 @@ from server.domain.errors import (
     InvalidCalendarObject,
     NotFound,
     SchedulingObjectExists,
-    SchedulingRefused,
     UidConflict,
     WriteConflict,
 )
@@ -45,12 +44,14 @@ from server.process.computing import computed
 from server.services.lookup import Found
 from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, demand_transferable, text_of, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
-from server.services.scheduling.acting import acting_addresses, acting_user, organizes_for_owner
+from server.services.scheduling.acting import acting_addresses, acting_person, acting_user, organizes_for_owner
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.moving import HeldElsewhere, moving_writes, source_of, was_moved
+from server.services.scheduling.planned import demand_sending, may_send, owner_of
 from server.services.scheduling.proposals import delete_proposal, propose
+from server.services.scheduling.removals import Removal, removal_of
 from server.services.scheduling.restored import made_anew, restored_content
-from server.services.scheduling.sending import Sending, may_send, owner_of
+from server.services.scheduling.sending import Intent, Sending
 from server.services.scheduling.settings import SchedulingSettings
 from server.storage import Storage
 
@@ -170,8 +171,8 @@ class Scheduling:
         owner's calendar removes a scheduling object here, and makes one there.
 
         Raises, too, `AccessDenied` if the actor may not send messages in the name of one of the owners,
-        `SchedulingRefused` for a meeting that goes to one of its other participants, and `InvalidCalendarObject` for an
-        item of an inbox, which has a METHOD (RFC 4791 §4.1).
+        `SchedulingObjectExists` where that owner has the meeting already, and `InvalidCalendarObject` for an item of an
+        inbox, which has a METHOD (RFC 4791 §4.1).
         """
         source, destination = collection_of(found), collection_of(target)
         if source.kind == "inbox" and destination.kind == "calendar":
@@ -212,24 +213,48 @@ class Scheduling:
         arrives = content.scheduling.role in SCHEDULING_OBJECTS
         if not leaves and not arrives:
             return None
-        view = collection_of(found).view if leaves else destination.view
-        if view is not None:
-            privilege = Privilege.UNBIND if leaves else Privilege.BIND
-            raise AccessDenied("", privilege, "Messages are sent in the name of the calendar's owner.")
-        if leaves and arrives:
+        for concerned, view, privilege in (
+            (leaves, collection_of(found).view, Privilege.UNBIND),
+            (arrives, destination.view, Privilege.BIND),
+        ):
+            if concerned and view is not None:
+                raise AccessDenied("", privilege, "Messages are sent in the name of the calendar's owner.")
+        if leaves and not arrives:
+            removed = await self._change(actor, found, None, sent, unchanged, also=(put,))
+            return replace(result, written=removed.written)
+        removal = None
+        if leaves:
             holder = await self.storage.scheduling_object(destination, content.uid)
             if holder is not None:
                 raise SchedulingObjectExists(holder.collection, holder.name)
-            raise SchedulingRefused("A meeting does not move from one of its participants to another.")
-        if leaves:
-            removed = await self._change(actor, found, None, sent, unchanged, also=(put,))
-            return replace(result, written=removed.written)
-        state = ObjectState(member.id, member.revision)
-        deletion = Delete(collection_of(found), member.name, state)
+            removal = await self._removal(actor, found, target, sent)
+        deletion = Delete(collection_of(found), member.name, ObjectState(member.id, member.revision))
         try:
-            return await self._change(actor, target, content, sent, unchanged, also=(deletion,))
+            return await self._change(actor, target, content, sent, unchanged, also=(deletion,), removal=removal)
         except HeldElsewhere as held:
             raise SchedulingObjectExists(held.collection.name, held.object.name) from None
+
+    async def _removal(self, actor: Actor, found: Found, target: Found, sent: Sent) -> Removal:
+        """What the removal of a meeting sends that moves from one of its participants to another.
+
+        The owner of the target, who has no object of the meeting yet, gets no message: it would have no effect.
+        """
+        old = read_object(await text_of(self.storage, found))
+        owner, acting = owner_of(found), acting_person(found)
+        cause = actor.cause if acting is None else replace(actor, acting_for=owner.id).cause
+        removal = await removal_of(
+            self.storage,
+            owner,
+            acting or owner,
+            collection_of(found).home_id,
+            old,
+            cause,
+            self._now(),
+            reply=sent.reply,
+            without=owner_of(target).id,
+        )
+        await demand_sending(self.storage, actor, found, removal.messages)
+        return removal
 
     async def restore(self, actor: Actor, found: Found, text: str, properties: Mapping[str, str]) -> Put:
         """Put back a deleted text at the found name, which is free or is that of a plain object of the same text.
@@ -286,12 +311,13 @@ class Scheduling:
         source: Found | None = None,
         also: tuple[Write, ...] = (),
         anew: Anew | None = None,
+        removal: Removal | None = None,
         *,
         for_owner: bool = False,
     ) -> Put:
         """Replace a scheduling object by a content, or delete it (None). It is moved from `source` before. `also` are
-        other writes of the actor. `anew`: a deleted meeting is restored. `for_owner`: the owner organizes it in place
-        of the actor, whom it names as its ORGANIZER.
+        other writes of the actor. `anew`: a deleted meeting is restored. `removal`: it leaves another home.
+        `for_owner`: the owner organizes it in place of the actor, whom it names as its ORGANIZER.
 
         Raises `HeldElsewhere` for a new scheduling object of a UID that the home has already.
         """
@@ -339,8 +365,10 @@ class Scheduling:
             content = await self.objects.content(collection_of(found), new.text.encode(), found.object)
         if acting is not None and (plan.messages or for_owner):
             actor = replace(actor, acting_for=owner.id)
-        sending = Sending(self, actor, found, content, change, plan, unchanged, source, also, properties)
-        result = await sending.apply()
+        intent = Intent(
+            actor, found, content, change, plan, tuple(unchanged), source, also, removal, properties=properties
+        )
+        result = await Sending(self, intent).apply()
         return replace(result, as_sent=False) if for_owner else result
 
     async def _is_copy(self, found: Found, uid: str) -> bool:

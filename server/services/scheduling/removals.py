@@ -15,17 +15,19 @@ import structlog
 
 from server.auth import policy
 from server.domain.actors import Actor
-from server.domain.changes import Cause, ChangeSet, Released
+from server.domain.changes import Cause, ChangeSet, Released, Remember, SetDispatch
 from server.domain.errors import AccessDenied, InvalidData, SchedulingRefused, SignInRequired
 from server.domain.jobs import Job
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Target
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
+from server.domain.values import value
 from server.itip.calendar_users import addresses
 from server.itip.change import Change
+from server.itip.messages import Message
 from server.itip.planning import plan_change
-from server.itip.scheduling_object import read_object
+from server.itip.scheduling_object import SchedulingObject, read_object
 from server.process.computing import computed
 from server.services.changing import change
 from server.services.lookup import Lookup
@@ -33,7 +35,7 @@ from server.services.objects import LARGE, write_limits
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.delivery import by_recipient
 from server.services.scheduling.dispatches import jobs_of, meeting_of, new_dispatch, sending_of
-from server.services.scheduling.sending import organizer_of, remembered_after
+from server.services.scheduling.planned import answered_stamp, organizer_of, remembered_after
 from server.storage import Storage
 from server.storage.scheduling import RemovedMeeting
 
@@ -55,6 +57,54 @@ def removal_job(home_id: int, collection_id: int, cause: Cause, delay: timedelta
     key = f"removal {collection_id}"
     payload = {"home": home_id, "collection": collection_id, "principal": cause.principal_id or 0}
     return Job(REMOVALS, payload | {"acting_for": cause.acting_for or 0}, key, key, delay=delay)
+
+
+@value
+class Removal:
+    """What the removal of a meeting from its owner's home sends."""
+
+    messages: tuple[Message, ...]
+    """To people here."""
+    remembered: tuple[Remember, ...]
+    """What the home knows afterwards."""
+    dispatches: tuple[SetDispatch, ...]
+    """The messages, for jobs to deliver."""
+
+
+async def removal_of(
+    storage: Storage,
+    owner: Principal,
+    acting: Principal,
+    home_id: int,
+    old: SchedulingObject,
+    cause: Cause,
+    now: datetime,
+    *,
+    reply: bool = True,
+    without: int | None = None,
+) -> Removal:
+    """What the removal of a meeting sends by jobs.
+
+    :param acting: who acts for the owner, or the owner.
+    :param reply: false: an attendee's removal does not decline (`server.itip.change.Change.reply`).
+    :param without: the id of a principal who gets no message.
+    """
+    directory = await directory_of(storage, addresses(old) | {address_of(owner), address_of(acting)})
+    user = directory.user(address_of(acting)) if acting.id != owner.id else None
+    made = Change(old, None, directory.user(address_of(owner)), directory, now, reply=reply, acting=user)
+    plan = await computed(plan_change, made) if len(old.text) >= LARGE else plan_change(made)
+    number = meeting_of(organizer_of(made, plan), old.uid)
+    mailboxes = await storage.mailboxes(owner.id, [owner.id], old.uid, number)
+    remembered, known = remembered_after(made, plan, old.uid, mailboxes[0] if mailboxes else None)
+    here = {
+        key: sent
+        for key, sent in by_recipient(plan.messages).items()
+        if sent[0].recipient.is_here and sent[0].recipient.principal_id != without
+    }
+    about = answered_stamp(made, plan, known)
+    sending = sending_of(here, known, cause, now, {}, is_new=False, about=about)
+    dispatches = (new_dispatch(home_id, old.uid, number, sending),) if here else ()
+    return Removal(tuple(each for sent in here.values() for each in sent), remembered, dispatches)
 
 
 class Removals:
@@ -108,26 +158,18 @@ class Removals:
         if not found:
             return 0
         meeting = found[0]
-        old, owner, now = read_object(meeting.text), meeting.owner, self._now()
-        directory = await directory_of(self._storage, addresses(old) | {address_of(owner), address_of(acting)})
-        user = directory.user(address_of(acting)) if acting.id != owner.id else None
-        made = Change(old, None, directory.user(address_of(owner)), directory, now, acting=user)
-        plan = await computed(plan_change, made) if len(meeting.text) >= LARGE else plan_change(made)
-        number = meeting_of(organizer_of(made, plan), old.uid)
-        mailboxes = await self._storage.mailboxes(owner.id, [owner.id], old.uid, number)
-        remembered, known = remembered_after(made, plan, old.uid, mailboxes[0] if mailboxes else None)
-        here = {key: sent for key, sent in by_recipient(plan.messages).items() if sent[0].recipient.is_here}
-        sending = sending_of(here, known, cause, now, {}, is_new=False)
-        dispatches = (new_dispatch(meeting.home_id, old.uid, number, sending),) if here else ()
+        removal = await removal_of(
+            self._storage, meeting.owner, acting, meeting.home_id, read_object(meeting.text), cause, self._now()
+        )
         released = (Released(meeting.home_id, meeting.state),)
         await self._storage.apply(
             ChangeSet(
                 (),
                 self._limits,
                 cause,
-                remembered=remembered,
-                dispatches=dispatches,
-                jobs=jobs_of(dispatches),
+                remembered=removal.remembered,
+                dispatches=removal.dispatches,
+                jobs=jobs_of(removal.dispatches),
                 released=released,
             )
         )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence, Set
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import field, replace
 from typing import Protocol
 
-from server.auth import policy
 from server.domain.actors import Actor
 from server.domain.changes import (
     ChangeSet,
@@ -25,7 +24,6 @@ from server.domain.changes import (
 from server.domain.changes import Put as PutWrite
 from server.domain.contents import ObjectContent
 from server.domain.errors import (
-    AccessDenied,
     NotFound,
     QuotaExceeded,
     SchedulingObjectExists,
@@ -34,20 +32,16 @@ from server.domain.errors import (
     WriteConflict,
 )
 from server.domain.jobs import Job
-from server.domain.objects import Target
 from server.domain.principals import Principal
-from server.domain.privileges import Privilege
-from server.domain.scheduling import SchedulingRole
 from server.domain.values import value
 from server.itip.answers import refreshes
-from server.itip.calendar_users import CalendarUser, Directory, addresses
+from server.itip.calendar_users import Directory, addresses
 from server.itip.change import Change, utc_stamp
-from server.itip.messages import FROM_ATTENDEES, Message, Plan
-from server.itip.participants import organizer
-from server.itip.reception import Rows, after_change, memory_of, resets_of, with_resets
+from server.itip.messages import Message, Plan
+from server.itip.reception import resets_of
 from server.observe.scheduling_counts import SchedulingCounts
-from server.services.lookup import Found, Lookup
-from server.services.objects import Objects, Put
+from server.services.lookup import Found
+from server.services.objects import NO_PROPERTIES, Objects, Put
 from server.services.permissions import collection_of, member_of
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import address_of, directory_of
@@ -70,6 +64,14 @@ from server.services.scheduling.dispatches import (
     sending_of,
 )
 from server.services.scheduling.moving import demand_not_held, moving_writes
+from server.services.scheduling.planned import (
+    answered_stamp,
+    demand_sending,
+    organizer_of,
+    owner_of,
+    remembered_after,
+)
+from server.services.scheduling.removals import Removal
 from server.services.scheduling.settings import SchedulingSettings
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
@@ -105,6 +107,7 @@ class _Set:
     remembered: tuple[Remember, ...] = ()
     dispatches: tuple[SetDispatch, ...] = ()
     jobs: tuple[Job, ...] = ()
+    """Others than those of the dispatches."""
     bytes: int = 0
     """Of the texts for recipients."""
     occurrences: int = 0
@@ -121,9 +124,9 @@ class _Set:
         """Whether further recipients are left to jobs."""
         return self.occurrences >= MAX_OCCURRENCES or self.bytes >= MAX_BYTES
 
-    def with_dispatch(self, dispatch: SetDispatch) -> _Set:
-        """The set with messages that jobs deliver."""
-        return replace(self, dispatches=(*self.dispatches, dispatch), jobs=(*self.jobs, *jobs_of((dispatch,))))
+    def with_dispatches(self, added: Sequence[SetDispatch]) -> _Set:
+        """The set with messages that jobs deliver, after those that it has."""
+        return replace(self, dispatches=(*self.dispatches, *added))
 
     def with_delivery(self, key: str, delivered: Delivered) -> _Set:
         """The set with the writes of a delivery."""
@@ -154,29 +157,41 @@ def is_full(writes: Iterable[Write]) -> bool:
     return rows >= MAX_OCCURRENCES or size >= MAX_BYTES
 
 
+@value
+class Intent:
+    """A planned change of a scheduling object."""
+
+    actor: Actor
+    found: Found
+    """The name that is put or deleted."""
+    content: ObjectContent | None
+    """What is put; None: the object is deleted."""
+    change: Change
+    plan: Plan
+    unchanged: tuple[Unchanged, ...] = ()
+    source: Found | None = None
+    """Where the object lies that is moved to the found name; None: it is not moved in its home."""
+    also: tuple[Write, ...] = ()
+    """Other writes of the actor."""
+    removal: Removal | None = None
+    """What the removal of the meeting from another home sends, before this change. Jobs deliver all messages then."""
+    properties: Mapping[str, str] = field(default_factory=lambda: NO_PROPERTIES)
+    """Dead properties of a new object."""
+
+
 class Sending:
     """One change of a scheduling object, with its messages."""
 
-    def __init__(
-        self,
-        services: Services,
-        actor: Actor,
-        found: Found,
-        content: ObjectContent | None,
-        change: Change,
-        plan: Plan,
-        unchanged: Sequence[Unchanged],
-        source: Found | None,
-        also: tuple[Write, ...],
-        properties: Mapping[str, str],
-    ) -> None:
+    def __init__(self, services: Services, intent: Intent) -> None:
         self._storage, self._limits = services.storage, services.limits
         self._objects = services.objects.for_one_set()
         self._settings, self._counts = services.settings, services.counts
-        self._actor, self._found, self._content = actor, found, content
-        self._change, self._plan, self._unchanged = change, plan, tuple(unchanged)
-        self._source, self._also, self._properties = source, also, properties
-        self._owner = owner_of(found)
+        self._actor, self._found, self._content = intent.actor, intent.found, intent.content
+        self._change, self._plan, self._unchanged = intent.change, intent.plan, intent.unchanged
+        self._source, self._also, self._properties = intent.source, intent.also, intent.properties
+        self._removal = intent.removal
+        change, plan = intent.change, intent.plan
+        self._owner = owner_of(intent.found)
         named = change.old if change.new is None else change.new
         self._uid = "" if named is None else named.uid
         self._meeting = meeting_of(organizer_of(change, plan), self._uid)
@@ -185,8 +200,9 @@ class Sending:
         self._busy: set[str] = set()
         """Keys of recipients whose objects others are changing all the time: jobs deliver to them."""
         self._delivering = services.delivering
-        self._is_late = False
-        """Whether all messages are left to jobs, since other requests deliver messages of the meeting."""
+        self._is_late = intent.removal is not None
+        """Whether all messages are left to jobs: after those of a removal, or since other requests deliver messages of
+        the meeting."""
         self._began = time.monotonic()
 
     async def apply(self) -> Put:
@@ -194,7 +210,7 @@ class Sending:
 
         Requests of one meeting queue. One that has waited for too long leaves its messages to jobs.
         """
-        if not self._plan.messages:
+        if not self._plan.messages or self._is_late:
             return await self._apply()
         lock = self._delivering.setdefault(self._meeting, asyncio.Lock())
         try:
@@ -222,7 +238,7 @@ class Sending:
                 remembered=made.remembered,
                 graced=frozenset(write.collection.home_id for key, write in made.writes if key is not None),
                 dispatches=made.dispatches,
-                jobs=made.jobs,
+                jobs=(*jobs_of(made.dispatches), *made.jobs),
             )
             async with self._objects.naming_holder(collection, self._uid):
                 written = await self._applied(changes, made)
@@ -267,6 +283,9 @@ class Sending:
         await demand_sending(self._storage, self._actor, self._found, self._plan.messages)
         remembered, known = remembered_after(self._change, self._plan, self._uid, mailbox)
         made = _Set((), remembered)
+        if self._removal is not None:
+            made = replace(made, remembered=(*remembered, *self._removal.remembered))
+            made = made.with_dispatches(self._removal.dispatches)
         delivered: dict[str, Delivered] = {}
         queued: dict[str, Sequence[Message]] = {}
         behind = mailbox is not None and mailbox.queued
@@ -283,7 +302,7 @@ class Sending:
             cause, is_new = self._actor.cause, self._change.old is None
             about = answered_stamp(self._change, self._plan, known)
             sending = sending_of(left, known, cause, self._change.now, failed, is_new=is_new, about=about)
-            made = made.with_dispatch(new_dispatch(mailbox.home.id, self._uid, self._meeting, sending))
+            made = made.with_dispatches((new_dispatch(mailbox.home.id, self._uid, self._meeting, sending),))
         statuses = {**{key: done.statuses[0] for key, done in delivered.items()}, **dict.fromkeys(queued, PENDING)}
         writes, put = await self._own(statuses, None if mailbox is None else mailbox.addresses)
         made = replace(
@@ -412,77 +431,3 @@ class Sending:
                 made = made.with_delivery(key, done)
                 made = replace(made, refreshes=made.refreshes + bool(done.writes))
         return made
-
-
-async def demand_sending(storage: Storage, actor: Actor, found: Found, messages: Sequence[Message]) -> None:
-    """Raises `AccessDenied` if the actor may not send messages in the name of the owner of what was found (RFC 6638
-    §6.2)."""
-    invite, reply = Privilege.SCHEDULE_SEND_INVITE, Privilege.SCHEDULE_SEND_REPLY
-    await _demand(storage, actor, found, {reply if each.method in FROM_ATTENDEES else invite for each in messages})
-
-
-async def may_send(storage: Storage, actor: Actor, found: Found) -> bool:
-    """Whether the actor may send invitations in the name of the owner of what was found."""
-    try:
-        await _demand(storage, actor, found, {Privilege.SCHEDULE_SEND_INVITE})
-    except AccessDenied:
-        return False
-    return True
-
-
-async def _demand(storage: Storage, actor: Actor, found: Found, privileges: Set[Privilege]) -> None:
-    """Raises `AccessDenied` for the first of these privileges that the actor lacks on the outbox of the owner."""
-    owner, needed = owner_of(found), sorted(privileges)
-    if not needed or policy.may_send(found.viewer, owner, found.grants):
-        return
-    target = Target(owner.uid, "uid", "calendar", "outbox")
-    outbox = await Lookup(storage).find(actor, target, needed[0], or_need=needed[-1])
-    outbox.require(*needed)
-
-
-def remembered_after(
-    change: Change, plan: Plan, uid: str, mailbox: Mailbox | None
-) -> tuple[tuple[Remember, ...], memory.Known]:
-    """What the owner's home knows after a change: if it is to be stored, and all of it."""
-    if mailbox is None:
-        return (), memory.Known()
-    known, old = memory.read(mailbox.state), change.old
-    if plan.role is SchedulingRole.ATTENDEE:
-        before = memory_of(old) if known.memory is None else known.memory
-        known = replace(known, memory=after_change(before, old, plan, change.owner, change.directory))
-    elif old is None or plan.object is None:
-        # What was answered before is about another meeting.
-        since = utc_stamp(change.now) if known.since or plan.object is None else ""
-        known = memory.Known(rows=with_resets(Rows(), plan.resets), since=since)
-    else:
-        known = replace(known, rows=with_resets(known.rows, plan.resets))
-    state = memory.write(known, plan.object)
-    changed = Remember(mailbox.home.id, uid, state, mailbox.version)
-    return () if state == mailbox.state else (changed,), known
-
-
-def answered_stamp(change: Change, plan: Plan, known: memory.Known) -> str:
-    """`Letter.about` of what a change sends.
-
-    :param known: what the home knows after it. Apps may have put any DTSTAMP into the object.
-    """
-    if plan.role is not SchedulingRole.ATTENDEE or change.old is None:
-        return ""
-    received = memory_of(change.old) if known.memory is None else known.memory
-    return max((version.dtstamp for version in received.versions.values()), default="")
-
-
-def organizer_of(change: Change, plan: Plan) -> CalendarUser:
-    """The organizer of a meeting that its owner changes."""
-    if plan.role is SchedulingRole.ATTENDEE:
-        for each in (change.old, change.new):
-            found = None if each is None else organizer(each, change.directory)
-            if found is not None:
-                return found
-    return change.owner
-
-
-def owner_of(found: Found) -> Principal:
-    """The owner of the home in which something was found."""
-    assert found.owner is not None
-    return found.owner

@@ -55,8 +55,9 @@ from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_ALLOWED, NOT_DELIVERED, put_object
 from server.services.scheduling.dispatches import PENDING, jobs_of, meeting_of, new_dispatch, sending_of
+from server.services.scheduling.planned import demand_sending, owner_of
 from server.services.scheduling.queued import MAX_RECIPIENTS
-from server.services.scheduling.sending import demand_sending, is_full, owner_of
+from server.services.scheduling.sending import is_full
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
 

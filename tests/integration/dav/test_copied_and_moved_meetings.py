@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from tests.integration.dav.conftest import NewPerson
+from tests.integration.dav.client import Reply
+from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import caldav, dav
 from tests.integration.dav.person import Person, xml
-from tests.integration.dav.test_implicit_scheduling import line, meeting, text_of
+from tests.integration.dav.test_implicit_scheduling import line, meeting, settled, text_of
 
 GRANT = "<D:ace><D:principal><D:href>{}</D:href></D:principal><D:grant>{}</D:grant></D:ace>"
 
 
 async def may_write(owner: Person, whom: Person) -> None:
-    privileges = "".join(f"<D:privilege><D:{name}/></D:privilege>" for name in ("read", "write"))
-    body = xml("D:acl", GRANT.format(whom.principal, privileges))
-    assert (await owner.http("ACL", owner.calendar, body)).status == 200
+    await grant(owner, owner.calendar, whom, "D:read", "D:write")
+
+
+async def grant(owner: Person, path: str, whom: Person, *names: str) -> None:
+    privileges = "".join(f"<D:privilege><{name}/></D:privilege>" for name in names)
+    assert (await owner.http("ACL", path, xml("D:acl", GRANT.format(whom.principal, privileges)))).status == 200
 
 
 async def test_a_move_keeps_the_resource_and_changes_the_schedule_tag(person: Person, new_person: NewPerson) -> None:
@@ -71,14 +75,30 @@ async def test_who_may_not_send_for_the_owner_is_denied_at_the_outbox(person: Pe
     assert await cleo.names(cleo.calendar) == []
 
 
-async def test_a_meeting_does_not_move_to_another_participant(person: Person, new_person: NewPerson) -> None:
-    ben = await new_person()
+async def test_a_move_to_another_participant(served: Served, person: Person, new_person: NewPerson) -> None:
+    ben, cleo = await new_person(), await new_person()
     await may_write(ben, person)
-    await person.has(f"{person.calendar}m.ics", meeting(person, ben))
+    await person.has(f"{person.calendar}m.ics", meeting(person, ben, cleo))
     (copy,) = await ben.names(ben.calendar)
-    reply = await person.http("MOVE", f"{person.calendar}m.ics", Destination=f"{ben.calendar}m.ics")
+
+    async def move() -> Reply:
+        return await person.http("MOVE", f"{person.calendar}m.ics", Destination=f"{ben.calendar}m.ics")
+
+    reply = await move()
     reply.refused(403, caldav("unique-scheduling-object-resource"))
     assert f"<D:href>{copy}</D:href>" in reply.text
     assert (await ben.http("DELETE", copy)).status == 204
-    reply = await person.http("MOVE", f"{person.calendar}m.ics", Destination=f"{ben.calendar}m.ics")
-    assert reply.status == 403
+    # The meeting that arrives has Ben's answer, which is sent in his name.
+    reply = await move()
+    reply.refused(403, dav("need-privileges"))
+    assert f"<D:href>{ben.home}outbox/</D:href>" in reply.text
+    assert await person.names(person.calendar) == [f"{person.calendar}m.ics"]
+    await grant(ben, f"{ben.home}outbox/", person, "C:schedule-send")
+    moved = await move()
+    assert moved.status == 201
+    assert "Schedule-Tag" in moved.headers
+    await settled(served)
+    assert await person.names(person.calendar) == []
+    assert await ben.names(ben.calendar) == [f"{ben.calendar}m.ics"]
+    (other,) = await cleo.names(cleo.calendar)
+    assert "STATUS:CANCELLED" in await text_of(cleo, other)

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
-from server.domain.errors import AccessDenied, SchedulingObjectExists, SchedulingRefused, UidConflict
+from server.domain.errors import AccessDenied, SchedulingObjectExists, UidConflict, WriteConflict
 from server.domain.grants import Ace
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
 from server.services.objects import Put
 from server.services.permissions import member_of
 from server.services.scheduling.implicit import Sent
-from tests.unit.services.test_implicit_scheduling import ANNA, BEN, CLEO, answer, copies, items, line_of, meeting
+from tests.unit.services.test_implicit_scheduling import (
+    ANNA,
+    BEN,
+    CLEO,
+    answer,
+    copies,
+    items,
+    line_of,
+    meeting,
+    unfolded,
+)
 from tests.unit.services.test_moves_by_put import new_calendar, place
 from tests.unit.services.world import World, event
+
+DORA = "urn:x-uid:id-dora"
 
 
 async def transfer(world: World, who: str, path: str, to: str, *, keep: bool = False) -> Put:
@@ -23,9 +37,19 @@ async def transfer(world: World, who: str, path: str, to: str, *, keep: bool = F
 
 async def may_write(world: World, path: str, whom: str) -> None:
     """Let somebody write in a calendar, not as a sharee."""
+    await grant(world, path, whom, Privilege.READ, Privilege.WRITE)
+
+
+async def may_act(world: World, owner: str, whom: str) -> None:
+    """Let somebody write in a calendar, and send messages in the owner's name."""
+    await may_write(world, f"{owner}/calendar", whom)
+    await grant(world, f"{owner}/outbox", whom, Privilege.SCHEDULE_SEND_INVITE, Privilege.SCHEDULE_SEND_REPLY)
+
+
+async def grant(world: World, path: str, whom: str, *privileges: Privilege) -> None:
     found = await world.find("cli", path)
     assert found.collection is not None
-    entry = Ace(found.collection.id, world.ids[whom], True, (Privilege.READ, Privilege.WRITE))
+    entry = Ace(found.collection.id, world.ids[whom], True, privileges)
     await world.granting.set_acl(await world.actor(path.split("/")[0]), found, [entry])
 
 
@@ -118,16 +142,103 @@ async def test_a_meeting_that_comes_home_to_its_organizer_invites(world: World) 
     assert await items(world, "ben") == ["REQUEST"]
 
 
-async def test_a_meeting_does_not_move_to_another_participant(world: World) -> None:
+async def test_a_meeting_does_not_move_to_a_participant_who_has_it(world: World) -> None:
     await may_write(world, "ben/calendar", "anna")
     await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
-    with pytest.raises(SchedulingObjectExists):
-        await transfer(world, "anna", "anna/calendar/m.ics", "ben/calendar/m.ics")
-    await world.cancel("ben", await place(world, "ben"))
-    with pytest.raises(SchedulingRefused):
-        await transfer(world, "anna", "anna/calendar/m.ics", "ben/calendar/m.ics")
+    held = await place(world, "ben")
+    for name in (held, "ben/calendar/m.ics"):
+        with pytest.raises(SchedulingObjectExists) as raised:
+            await transfer(world, "anna", "anna/calendar/m.ics", name)
+        assert f"ben/{raised.value.collection}/{raised.value.name}" == held
     assert await world.names("anna/calendar") == ["m.ics"]
     assert await items(world, "ben") == ["REQUEST"]
+
+
+async def deletes(world: World, who: str) -> None:
+    """Somebody deletes a meeting, and nobody hears of it."""
+    await world.delete(who, await place(world, who))
+
+
+async def declines(world: World, who: str) -> None:
+    await world.cancel(who, await place(world, who))
+
+
+Loss = Callable[[World, str], Awaitable[None]]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "loses"),
+    [
+        ("anna", "ben", declines),
+        ("anna", "ben", deletes),
+        ("ben", "anna", deletes),
+        ("ben", "anna", declines),
+        ("ben", "cleo", declines),
+    ],
+)
+@pytest.mark.parametrize("accepts", [True, False])
+async def test_a_move_to_another_participant_is_deletion_and_put(
+    source: str, target: str, loses: Loss, accepts: bool
+) -> None:
+    """Whoever is the target has lost the meeting before. A copy that moves shows the decline of its former owner."""
+    ends = []
+    for moves in (True, False):
+        world = World()
+        await world.add("anna", "ben", "cleo", "dora")
+        await may_act(world, target, source)
+        await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, CLEO, DORA))
+        if accepts:
+            await answer(world, "ben", BEN, "ACCEPTED")
+        await loses(world, target)
+        held = await place(world, source)
+        text = await world.text(source, held)
+        assert text is not None
+        if moves:
+            put = await transfer(world, source, held, f"{target}/calendar/moved.ics")
+            assert put.schedule_tag is not None
+            await world.run_jobs()
+        else:
+            await world.cancel(source, held)
+            await world.invite(target, f"{target}/calendar/moved.ics", text)
+        ends.append(await all_homes(world))
+    if target == "cleo":
+        copy, put = ends[0].pop("cleo"), ends[1].pop("cleo")
+        assert copy[1] == put[1]
+        assert "PARTSTAT=DECLINED" in line_of(copy[0][0], "ATTENDEE", BEN)
+        assert "PARTSTAT=DECLINED" in line_of(copy[0][0], "ATTENDEE", CLEO)
+    else:
+        assert len(ends[0][target][0]) == 1
+    assert ends[0] == ends[1]
+
+
+async def all_homes(world: World) -> dict[str, tuple[list[str], list[str]]]:
+    """The objects and inbox items of everybody."""
+    return {who: (await copies(world, who), await items(world, who)) for who in ("anna", "ben", "cleo", "dora")}
+
+
+async def test_a_move_to_another_participant_with_schedule_reply_f_declines_nothing(world: World) -> None:
+    await may_act(world, "cleo", "ben")
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, CLEO))
+    await world.cancel("cleo", await place(world, "cleo"))
+    found, target = await world.find("ben", await place(world, "ben")), await world.find("ben", "cleo/calendar/m.ics")
+    await world.scheduling.transfer(await world.actor("ben"), found, target, Sent(reply=False), keep=False)
+    await world.run_jobs()
+    own = await world.text("anna", "anna/calendar/m.ics")
+    assert "PARTSTAT" not in line_of(own, "ATTENDEE", BEN)
+    assert await world.names("ben/calendar") == []
+    assert await role(world, "cleo/calendar/m.ics") is SchedulingRole.ATTENDEE
+
+
+async def test_a_copy_that_comes_meanwhile_refuses_the_move(world: World) -> None:
+    await may_act(world, "cleo", "ben")
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN, CLEO))
+    await world.cancel("cleo", await place(world, "cleo"))
+    invited = unfolded(await world.text("anna", "anna/calendar/m.ics"))
+    later = invited.replace("DTSTART:20260301T090000Z", "DTSTART:20260302T090000Z")
+    world.meanwhile(lambda: world.invite("anna", "anna/calendar/m.ics", later))
+    with pytest.raises((WriteConflict, SchedulingObjectExists)):
+        await transfer(world, "ben", await place(world, "ben"), "cleo/calendar/m.ics")
+    assert len(await world.names("ben/calendar")) == len(await world.names("cleo/calendar")) == 1
 
 
 async def test_who_may_not_send_moves_no_meeting_away(world: World) -> None:
