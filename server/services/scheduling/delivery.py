@@ -19,7 +19,7 @@ from server.domain.privileges import Privilege
 from server.domain.values import value
 from server.itip.calendar_users import Directory
 from server.itip.change import utc_stamp
-from server.itip.messages import FROM_ATTENDEES, Message, Method, Reset
+from server.itip.messages import FROM_ATTENDEES, Message, Method
 from server.itip.receiving import receive
 from server.itip.reception import DELIVERED, IGNORED, Memory, Received, memory_of, with_answers
 from server.itip.schedule_changes import schedule_changes
@@ -99,11 +99,6 @@ class Delivered:
     """What each message did."""
     known: memory.Known = memory.Known()
     """What the recipient's home knows afterwards."""
-
-    @property
-    def resets(self) -> tuple[Reset, ...]:
-        """When the recipient, an organizer, asked their attendees anew."""
-        return self.known.rows.resets
 
 
 async def deliver(

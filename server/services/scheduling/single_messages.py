@@ -24,6 +24,7 @@ from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
 from server.itip.messages import Message
 from server.itip.reception import resets_of
+from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import directory_of
 from server.services.scheduling.delivery import (
     NO_CALENDAR_USER,
@@ -98,7 +99,11 @@ async def post(
 async def _deliveries(services: Services, sent: Post, failed: set[str]) -> dict[str, Delivered]:
     """The deliveries of a message and of what follows from it, by the key of the recipient, who comes first."""
     recipient = sent.message.recipient
-    found = {recipient.key: await _delivery(services, sent, sent.sender, [sent.message], sent.directory, {}, failed)}
+    found = {
+        recipient.key: await _delivery(
+            services, sent, sent.sender, [sent.message], sent.directory, memory.Known(), failed
+        )
+    }
     done = found[recipient.key]
     if done.object is None:
         return found
@@ -111,8 +116,7 @@ async def _deliveries(services: Services, sent: Post, failed: set[str]) -> dict[
         more += refreshes(done.object, changed, directory, utc_stamp(sent.now), answered, invited)
     for key, messages in by_recipient(more).items():
         if messages[0].recipient.is_here and key != recipient.key:
-            resets = resets_of(done.resets, messages[0].recipient)
-            found[key] = await _delivery(services, sent, None, messages, directory, resets, failed)
+            found[key] = await _delivery(services, sent, None, messages, directory, done.known, failed)
     return found
 
 
@@ -122,9 +126,10 @@ async def _delivery(
     sender: Principal | None,
     messages: Sequence[Message],
     directory: Directory,
-    resets: dict[str, int],
+    known: memory.Known,
     failed: set[str],
 ) -> Delivered:
+    """The delivery of messages to one recipient. `known` is what the home knows that they come from."""
     recipient = messages[0].recipient
     if recipient.key in failed:
         return not_delivered(NOT_DELIVERED)
@@ -134,5 +139,6 @@ async def _delivery(
     mailboxes = await services.storage.mailboxes(by, [recipient.principal_id], messages[0].uid)
     if not mailboxes:
         return not_delivered(NO_CALENDAR_USER)
-    letter = Letter(sender, messages, sent.now, resets or None)
+    resets = resets_of(known.rows.resets, recipient)
+    letter = Letter(sender, messages, sent.now, resets or None, since=known.since)
     return await deliver(services.storage, services.objects, mailboxes[0], [letter], directory)

@@ -14,6 +14,7 @@ from server.itip.scheduling_object import read_object
 from server.services.scheduling.calendar_users import directory_of
 from server.services.scheduling.originator import ORIGINATOR
 from server.services.scheduling.single_messages import Post, post
+from server.storage.directory import PrincipalChange
 from tests.unit.services.test_implicit_scheduling import ANNA, BEN, CLEO, answer, copies, items, line_of, unfolded
 from tests.unit.services.world import INSTALLATION, NOW, World, event
 
@@ -223,6 +224,25 @@ async def test_a_reply_by_message_is_merged_and_others_learn_of_it(world: World)
     (copy,) = await copies(world, "cleo")
     assert "PARTSTAT=TENTATIVE" in line_of(copy, "ATTENDEE", BEN)
     assert await items(world, "cleo") == ["REQUEST"]
+
+
+async def test_a_reply_by_message_refreshes_who_knows_an_earlier_meeting_of_the_uid(world: World) -> None:
+    """Cleo's copy has a greater SEQUENCE than the meeting that was made anew, of which she has not heard."""
+    await world.invite("anna", MEETING, meeting(BEN, CLEO))
+    text = unfolded(await world.text("anna", MEETING))
+    await world.invite("anna", MEETING, text.replace("SEQUENCE:0\r\n", "").replace("UID:m", "UID:m\r\nSEQUENCE:5"))
+    await world.cancel("anna", MEETING)
+    await world.fill("cleo")
+    await world.invite("anna", MEETING, meeting(BEN, CLEO, more=("LOCATION:Second",)))
+    assert "SCHEDULE-STATUS=5.1" in line_of(await world.text("anna", MEETING), "ATTENDEE", CLEO)
+    await world.directory.write_principals(
+        [PrincipalChange(id=world.ids["cleo"], quota_bytes=None)], INSTALLATION.cause
+    )
+    reply = event("m", f"ORGANIZER:{ANNA}", f"ATTENDEE;PARTSTAT=ACCEPTED:{BEN}", "SEQUENCE:0")
+    assert await sent(world, "ben", "anna", reply, Method.REPLY) == "1.2"
+    (copy,) = await copies(world, "cleo")
+    assert "LOCATION:Second" in copy
+    assert "PARTSTAT=ACCEPTED" in line_of(copy, "ATTENDEE", BEN)
 
 
 # -- delegation, tasks, single instances ------------------------------------------------------------------------------
