@@ -71,6 +71,9 @@ class Timing:
 
 
 TIMING = Timing()
+_PARTS = 5
+"""The lease divided by this is how long each statement of a heartbeat may take: a database that does not answer is
+noticed before the lease ends."""
 AT_ONCE = 4
 """Jobs that a runner runs at a time."""
 
@@ -220,9 +223,9 @@ class Runner:
         """Renew the heartbeats of this runner and take over the jobs of those that died."""
         await asyncio.sleep(self._timing.beat * (0.8 + 0.2 * random.random()))  # noqa: S311
         try:
-            async with asyncio.timeout(self._timing.beat):
+            async with asyncio.timeout(self._timing.lease / _PARTS):
                 await self._renew()
-            async with asyncio.timeout(self._timing.beat):
+            async with asyncio.timeout(self._timing.lease / _PARTS):
                 await self._recover()
         except Exception as error:
             failed("job_heartbeat", error)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.jobs import PostgresJobs, enqueue
 from storage_plugins.postgres.storage import PostgresStorage
 
-FAST = Timing(lease=30.0, beat=0.05, poll=0.05, first_pause=0.01, longest_pause=0.02, grace=0.2)
+FAST = Timing(lease=60.0, beat=0.05, poll=0.05, first_pause=0.01, longest_pause=0.02, grace=0.2)
 PROCESSES = 3
 JOBS = 400
 KEYS = 7
@@ -165,12 +166,12 @@ async def test_a_runner_that_cannot_renew_its_heartbeats_gives_its_jobs_up_befor
         raise OSError("the network is away")
 
     await add(db, Job("hang"))
+    monkeypatch.setattr(PostgresJobs, "renew", fail)
+    monkeypatch.setattr(PostgresJobs, "recover", fail)
     short = Timing(lease=1.0, beat=0.05, poll=0.05, grace=0.2)
     with capture_logs() as lines:
         async with running(db, Kind("hang", hang), timing=short):
             await asyncio.wait_for(begun.wait(), 30)
-            monkeypatch.setattr(PostgresJobs, "renew", fail)
-            monkeypatch.setattr(PostgresJobs, "recover", fail)
             await asyncio.wait_for(cancelled.wait(), 30)
     events = [line["event"] for line in lines]
     assert "job_lost" in events
@@ -194,7 +195,7 @@ async def test_a_runner_that_is_stopped_gives_back_what_it_cannot_end(db):
         return Result()
 
     await add(db, Job("short"), Job("long"))
-    async with running(db, Kind("long", long), Kind("short", short)):
+    async with running(db, Kind("long", long), Kind("short", short), timing=replace(FAST, grace=2.0)):
         await asyncio.wait_for(begun.wait(), 30)
     assert len(ended) == 1
     assert await states(db)() == [("long", "queued", 0, None)]
