@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,11 +22,17 @@ SHARED = Path(os.environ.get("SHARED") or Path(__file__).resolve().parents[2] / 
 """The folder with the conformance suite, the accounts and the load harness."""
 
 
+_PORTS = range(10_000, 32_000)
+"""Below the ports that the system gives to clients (from 32768): no connection takes one before a server does."""
+
+
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody has."""
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
@@ -114,7 +121,7 @@ class ServerProcess:
         return [self.process.pid, *postmasters]
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(server: ServerProcess) -> Iterator[ServerProcess]:
     """Start the server, and stop it at the end whatever happens."""
     try:
