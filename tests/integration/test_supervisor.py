@@ -23,7 +23,7 @@ from server.domain.errors import ConfigurationError
 from server.process.listening import close_all, open_listeners, url_of
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -22,7 +22,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 async def run_until(name: str, step: Callable[[], Awaitable[object]], done: asyncio.Event) -> None:
     task = asyncio.create_task(run_forever(name, step))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await done.wait()
         assert not task.done()
     finally:

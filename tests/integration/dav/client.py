@@ -114,8 +114,8 @@ class Connection:
         return b"".join(parts)
 
     async def at_end(self) -> bool:
-        """Whether the server closes the connection, or sends something more, within a second or two."""
-        async with asyncio.timeout(2):
+        """Whether the server closes the connection; it may send something more instead."""
+        async with asyncio.timeout(30):
             return await self.reader.read(1) == b""
 
     def close(self) -> None:

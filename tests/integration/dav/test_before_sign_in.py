@@ -88,7 +88,7 @@ async def ask(served: Served, method: str, path: str, body: str, *headers: str) 
     head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nDepth: 0\r\n{fields}\r\n"
     connection = await Connection.open(served.port)
     await connection.send(head.encode() + content)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         return await connection.reply(method), connection
 
 
@@ -161,7 +161,7 @@ async def test_a_long_unread_body_closes_the_connection(served: Served, framing:
     assert reply.status == 401
     assert await connection.at_end()
     with pytest.raises(ConnectionError):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await flooding
     assert sent < 100_000_000  # what the buffers of the system and the server take
     connection.close()

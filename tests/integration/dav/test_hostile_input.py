@@ -276,7 +276,7 @@ async def exchange(served: Served, data: bytes, replies: int = 1) -> list[int]:
     connection = await Connection.open(served.port)
     try:
         await connection.send(data)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return [(await connection.reply()).status for _ in range(replies)]
     finally:
         connection.close()

@@ -284,7 +284,7 @@ async def test_what_rests_on_an_old_state_waits_for_no_home(storage):
         homes = calendar.home_id, theirs.home_id
         await connection.execute("select from home where id = any($1::bigint[]) for no key update", homes)
         for writes in stale:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 with pytest.raises(WriteConflict):
                     await storage.apply(act(CAUSE, *writes))
 

@@ -20,6 +20,9 @@ from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.jobs import PostgresJobs, enqueue
 from tests.integration.storage.test_plans import nodes
 
+WAITS = """
+    select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())
+"""
 LEASE = timedelta(seconds=30)
 LATER = timedelta(hours=1)
 KINDS = ("mail", "merge")
@@ -116,7 +119,7 @@ async def test_two_takers_that_do_not_see_each_other_never_run_one_lock_key_at_o
             await late.execute("commit")
             # It sees the first job, and the later one as it was before the other taker.
             other = asyncio.create_task(queue.take(KINDS))
-            while not await db.fetchval("select exists (select from pg_locks where not granted)"):
+            while not await db.fetchval(WAITS):
                 await asyncio.sleep(0.01)
         assert await other is None
         await late.execute("begin")

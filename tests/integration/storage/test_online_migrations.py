@@ -231,18 +231,21 @@ async def test_a_step_that_was_killed_while_it_built_an_index(empty_database, ho
 
 async def test_a_step_that_was_killed_in_a_backfill_goes_on(empty_database):
     await made(empty_database, rows=500)
-    known = (TABLE, ONLINE)
-    async with connected(empty_database) as other:
-        running = asyncio.create_task(run_online_steps(empty_database, known=known))
-        await until(other, "select count(*) >= 50 from word where length is not null")
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
+    known = (TABLE, Migration(2, "lengths", "online", BACKFILL))
+    async with connected(empty_database, 2) as (holder, other):
+        async with holder.transaction():
+            # It can go no further than to this row.
+            await holder.fetch("select from word where id = 300 for update")
+            running = asyncio.create_task(run_online_steps(empty_database, known=known))
+            await until(other, "select count(*) >= 50 from word where length is not null")
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
         before = await other.fetchval("select count(*) from word where length is not null")
         assert 50 <= before < 500
-        assert await pending(empty_database, known) == ["0002_online"]
+        assert await pending(empty_database, known) == ["0002_lengths"]
         xmin = await other.fetchval("select xmin::text from word where id = 1")
-        assert await run_online_steps(empty_database, known=known) == ["0002_online"]
+        assert await run_online_steps(empty_database, known=known) == ["0002_lengths"]
         assert await other.fetchval("select count(*) from word where length = length(text)") == 500
         assert await other.fetchval("select xmin::text from word where id = 1") == xmin, "a row was changed twice"
 

@@ -285,7 +285,8 @@ async def test_plans_follow_a_database_that_grows_from_nothing(database):
             await storage.put_object(calendar, f"{number}", content(f"{number}"), None, LIMITS, CAUSE)
         async with asyncio.timeout(30):
             while await storage.database.fetchval(
-                "select last_analyze is null from pg_stat_user_tables where relname = 'object'"
+                "select coalesce(last_analyze, last_autoanalyze) is null from pg_stat_user_tables "
+                "where relname = 'object'"
             ):
                 await asyncio.sleep(0.05)
         async with other.database.transaction() as connection:

@@ -23,7 +23,7 @@ async def add(storage: PostgresStorage, rows: int) -> None:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def growing(storage: PostgresStorage) -> AsyncIterator[None]:
-    await storage.database.fetch("create table growing (number integer)")
+    await storage.database.fetch("create table growing (number integer) with (autovacuum_enabled = off)")
     yield
     await storage.database.fetch("drop table growing")
 
