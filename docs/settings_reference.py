@@ -64,6 +64,8 @@ def sample() -> str:
         lines += ["", f"## {title(part)} {'-' * (116 - len(title(part)))}", "", f"[{part}]"]
         for option, field in model.model_fields.items():
             name = f"{part}.{option}"
+            if name not in options():
+                continue
             text = f"{described(name)} Allowed: {allowed_values(name)}."
             lines += ["", *textwrap.wrap(text, 120, initial_indent="## ", subsequent_indent="## ")]
             lines += [f"# {option} = {toml_value(field.default)}"]
@@ -78,6 +80,8 @@ def reference() -> str:
         lines += ["| option | default | meaning | allowed |", "| --- | --- | --- | --- |"]
         for option, field in model.model_fields.items():
             name = f"{part}.{option}"
+            if name not in options():
+                continue
             default = toml_value(field.default)
             cells = [f"`{option}`", f"`{default}`", described(name), allowed_values(name)]
             lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")

@@ -54,18 +54,26 @@ def load(file: Path | None = None, overrides: Mapping[str, object] | None = None
 
 def _option_at(location: tuple[int | str, ...]) -> str:
     """The name of the option, or of what was taken for one, at a place in the nested values."""
-    depth = 2 if location and location[0] in parts() else 1
+    depth = 1
+    while ".".join(str(step) for step in location[:depth]) in parts() and depth < len(location):
+        depth += 1
     return ".".join(str(step) for step in location[:depth])
 
 
 def nested(values: Mapping[str, object]) -> dict[str, object]:
     """Values by option name as the model takes them: a mapping for each part."""
-    nested: dict[str, object] = {part: {} for part in parts()}
+    nested: dict[str, object] = {}
+    tables: dict[str, dict[str, object]] = {}
+    for part in parts():
+        above, _, name = part.rpartition(".")
+        tables[part] = tables.get(above, nested)[name] = {}
     for name, value in values.items():
-        part, dot, option = name.partition(".")
-        table = nested.get(part)
-        if dot and isinstance(table, dict):
-            table[option] = value
+        part, _, option = name.rpartition(".")
+        if part in tables and name not in tables:
+            tables[part][option] = value
+        elif name in tables:
+            above, _, last = name.rpartition(".")
+            tables.get(above, nested)[last] = value
         else:
             nested[name] = value
     return nested
@@ -81,12 +89,16 @@ def _read(path: Path) -> dict[str, object]:
         raise ConfigurationError(f"The settings file {path} is not UTF-8 text") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"The settings file {path} is not TOML: {error}") from None
+    return _by_option(tables)
+
+
+def _by_option(tables: Mapping[str, object], above: str = "") -> dict[str, object]:
     found: dict[str, object] = {}
-    for part, value in tables.items():
-        if part in parts() and isinstance(value, dict):
-            found |= {f"{part}.{name}": inner for name, inner in value.items()}
+    for name, value in tables.items():
+        if f"{above}{name}" in parts() and isinstance(value, dict):
+            found |= _by_option(value, f"{above}{name}.")
         else:
-            found[part] = value
+            found[f"{above}{name}"] = value
     return found
 
 
@@ -103,5 +115,6 @@ def _environment() -> dict[str, object]:
 
 def _option_of(variable: str) -> str:
     name = variable.removeprefix(PREFIX).lower()
-    part = next((part for part in parts() if name.startswith(f"{part}_")), None)
-    return name if part is None else f"{part}.{name.removeprefix(f'{part}_')}"
+    begun = {part: f"{part.replace('.', '_')}_" for part in parts()}
+    part = max((part for part, text in begun.items() if name.startswith(text)), key=len, default=None)
+    return name if part is None else f"{part}.{name.removeprefix(begun[part])}"

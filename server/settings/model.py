@@ -1,13 +1,15 @@
 """The settings of an installation: one small model for each part of Koyomi, which lies beside that part's code.
 
 An option `port` of the part `network` is `port` in the table `[network]` of the settings file, `KOYOMI_NETWORK_PORT` in
-the environment, and `network.port` in messages and in `load`. The command line overrides the environment, which
-overrides the file. The models carry each option's description, unit and allowed values, from which
-`docs/settings_reference.py` writes the sample file and the reference.
+the environment, and `network.port` in messages and in `load`. A part in a part is a table of its own: `lmtp_socket` in
+`[mail.incoming]` is `mail.incoming.lmtp_socket`. The command line overrides the environment, which overrides the file.
+The models carry each option's description, unit and allowed values, from which `docs/settings_reference.py` writes the
+sample file and the reference.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Self
 
@@ -56,12 +58,26 @@ class Settings(BaseModel):
 
 @cache
 def parts() -> dict[str, type[Part]]:
-    """The model of each part, by the part's name."""
-    models = {name: field.annotation for name, field in Settings.model_fields.items()}
-    return {name: model for name, model in models.items() if isinstance(model, type) and issubclass(model, Part)}
+    """The model of each part, by the part's name: `mail`, and `mail.incoming` for the part `incoming` of it."""
+    found: dict[str, type[Part]] = {}
+    for name, model in _parts_in(Settings):
+        found[name] = model
+        found |= {f"{name}.{inner}": part for inner, part in _parts_in(model)}
+    return found
 
 
 @cache
 def options() -> dict[str, FieldInfo]:
     """All options by name, as `network.port`, in the order of the reference."""
-    return {f"{part}.{name}": field for part, model in parts().items() for name, field in model.model_fields.items()}
+    return {
+        f"{part}.{name}": field
+        for part, model in parts().items()
+        for name, field in model.model_fields.items()
+        if f"{part}.{name}" not in parts()
+    }
+
+
+def _parts_in(model: type[BaseModel]) -> Iterator[tuple[str, type[Part]]]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Part):
+            yield name, field.annotation

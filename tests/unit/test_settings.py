@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_network
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from server.domain.errors import ConfigurationError
 from server.domain.limits import Limits
 from server.process.settings import cores
 from server.settings.explain import allowed_values, variable
-from server.settings.load import load
+from server.settings.load import _by_option, load
 from server.settings.model import options, parts
 
 
@@ -75,12 +76,13 @@ def test_the_file_is_found_by_variable_and_by_its_usual_place(tmp_path: Path, mo
         ("network.external_url", "https://example.org/koyomi/", "https://example.org/koyomi"),
         ("storage.postgres_bin", "", None),
         ("log.format", "json", "json"),
+        ("mail.incoming.domains", "example.org, Example.net", ("example.org", "example.net")),
+        ("mail.incoming.lmtp_clients", "10.0.0.0/8", (ip_network("10.0.0.0/8"),)),
     ],
 )
 def test_environment_variables_are_read(monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object) -> None:
     monkeypatch.setenv(variable(name), text)
-    part, _, option = name.partition(".")
-    assert getattr(getattr(load(), part), option) == value
+    assert attrgetter(name)(load()) == value
 
 
 @pytest.mark.parametrize(
@@ -252,7 +254,7 @@ def test_the_sample_file_changes_nothing_and_is_valid_with_every_option_set(tmp_
     file = tmp_path / "all.toml"
     file.write_text("\n".join(lines))
     tables = tomllib.loads(file.read_text())
-    assert {f"{part}.{name}" for part, table in tables.items() for name in table} == set(options())
+    assert set(_by_option(tables)) == set(options())
     assert load(file) == load()
 
 

@@ -6,6 +6,7 @@ from pydantic import field_validator
 
 from server.imip.addresses import is_mail_address
 from server.imip.tags import MAX_BASE
+from server.services.mail.incoming_settings import IncomingMailSettings
 from server.settings.option import Part, option
 
 
@@ -19,6 +20,7 @@ class MailSettings(Part):
         "a mail is sent.",
         allowed=f"a mail address with at most {MAX_BASE} characters before the @, or empty",
     )
+    incoming: IncomingMailSettings = IncomingMailSettings()
 
     @field_validator("address")
     @classmethod

@@ -10,6 +10,7 @@ import pytest
 from server.calendar.filter_plan import UidSearch
 from server.domain.changes import ObjectState, PropertyChanges
 from server.domain.objects import NewCollection, Target
+from storage_plugins.postgres import incoming_mail
 from storage_plugins.postgres import storage as statements
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.database import DatabaseLimits
@@ -52,6 +53,12 @@ STATEMENTS = {
     "scheduled uid": (dispatches.SCHEDULED_UID, 2),
     "removed meetings": (dispatches.REMOVED_MEETINGS, 4),
     "inboxes": (INBOXES, 2),
+    "owner of a home": (incoming_mail.OWNER_OF_HOME, 1),
+    "knows a sender": (incoming_mail.KNOWS_SENDER, 2),
+    "held in an inbox": (incoming_mail.HELD_IN, 2),
+    "held items": (incoming_mail.HELD_ITEMS, 3),
+    "held item": (incoming_mail.HELD_ITEM, 1),
+    "count of messages by mail": (incoming_mail.COUNT, 3),
     "oldest members": (OLDEST_MEMBERS, 3),
     "outdated": (rederivation._OUTDATED, 2),
     "ringing": (alarm_reads.RINGING, 4),

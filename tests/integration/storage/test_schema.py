@@ -31,6 +31,7 @@ GLOBAL = {
     "installation",
     "job",
     "job_hold",
+    "mail_sender",
     "membership",
     "password",
     "principal",
