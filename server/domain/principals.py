@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 PrincipalKind = Literal["individual", "group", "room", "resource"]
+ExpandableBy = Literal["everyone", "members", "nobody"]
+"""Whose invitations of a group invite its members."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ NO_VIEW = View((), ())
 
 
 def views(value: SchedulingObject | None, directory: Directory, organizer: CalendarUser) -> dict[str, View]:
-    """The view of each attendee whom the server tells (SCHEDULE-AGENT), by key; the organizer is none of them."""
+    """The view of each attendee whom the server tells (SCHEDULE-AGENT), by key; the organizer and groups are none."""
     if value is None:
         return {}
     invited: dict[str, list[str]] = {}
@@ -120,7 +120,9 @@ def views(value: SchedulingObject | None, directory: Directory, organizer: Calen
             continue
         live.append(component.instance)
         for key, line in attendees(component, directory).items():
-            if key != organizer.key and schedule_agent(line) == SERVER:
+            if key == organizer.key or schedule_agent(line) != SERVER:
+                continue
+            if not (directory.has_groups and directory.user(line.value).is_group):
                 invited.setdefault(key, []).append(component.instance)
     overrides = [component.instance for component in value.overrides]
     same: dict[tuple[str, ...], View] = {}

@@ -37,6 +37,11 @@ class CalendarUser:
         return self.principal_id is not None
 
     @property
+    def is_group(self) -> bool:
+        """Whether it is a group here, which takes part by its members (`server.itip.groups`)."""
+        return self.cutype == "GROUP"
+
+    @property
     def may_organize(self) -> bool:
         """Whether they may be an organizer: rooms and resources are not."""
         return self.cutype not in ("ROOM", "RESOURCE")
@@ -66,8 +71,12 @@ class Directory:
     """
 
     def __init__(self, users: Iterable[CalendarUser] = ()) -> None:
+        self.users = tuple(users)
+        """The people here."""
+        self.has_groups = any(user.is_group for user in self.users)
+        """Whether one of them is a group."""
         self._known: dict[str, CalendarUser] = {}
-        for user in users:
+        for user in self.users:
             for address in (*user.addresses, user.address):
                 self._known.setdefault(address_key(address), user)
         self._found: dict[str, CalendarUser] = {}

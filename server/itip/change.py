@@ -12,6 +12,18 @@ from server.itip.scheduling_object import SchedulingObject
 
 
 @dataclass(frozen=True, slots=True)
+class InvitedGroups:
+    """The groups that an organizer's object invites."""
+
+    ids: tuple[int, ...] = ()
+    """Their ids as principals, ascending."""
+    left_out: frozenset[tuple[str, str]] = frozenset()
+    """Instance and key of the members whom the organizer removed; those of the master from all instances."""
+    statuses: tuple[tuple[str, str], ...] = ()
+    """SCHEDULE-STATUS of each group, with its key."""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What the owner of a calendar, or a delegate of theirs, does with one object."""
 
@@ -33,6 +45,8 @@ class Change:
     """Key and instance of answers by mail that arrived after the version that the app read."""
     sequence_floor: int = -1
     """SEQUENCE of messages that were sent before about an object that is new: those of this change have a greater."""
+    groups: InvitedGroups | None = None
+    """The groups that the organizer's `new` invites, whose members it names; None: as before."""
     quiet: bool = False
     """The server divides a series (`splitting`): answers stay as they are, and nobody here gets an inbox item."""
     acting: CalendarUser | None = None

@@ -133,6 +133,7 @@ class _OrganizerPlan:
                 actions[key] = action
             elif key in self._new_views:
                 unreachable[key] = UNREACHABLE
+        unreachable |= {} if self._change.groups is None else dict(self._change.groups.statuses)
         stored = self._stored(actions)
         messages = [
             message for key, action in actions.items() for message in self._messages(stored, users[key], action)

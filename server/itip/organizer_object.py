@@ -191,7 +191,7 @@ class _Preparation:
                 return line
             if forced == "REQUEST":
                 self._asked.setdefault(user.key, set()).add(instance)
-            if rescheduled:
+            if rescheduled and not user.is_group:
                 return line.with_parameters({"PARTSTAT": NEEDS_ACTION, "RSVP": "TRUE", "DELEGATED-TO": None})
             return self._with_answer(line, known.get(user.key), user, instance, forced == "REQUEST")
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 from server.domain.changes import Cause
 from server.domain.grants import DelegateRights
 from server.domain.objects import HomeKind
-from server.domain.principals import Principal, PrincipalKind
+from server.domain.principals import ExpandableBy, Principal, PrincipalKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class PrincipalRecord:
     members: frozenset[int] = frozenset()
     """The direct members of a group."""
     delegates: frozenset[tuple[int, DelegateRights]] = frozenset()
+    expandable_by: ExpandableBy = "everyone"
+    """Whose invitations of a group invite its members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class PrincipalChange:
     """An empty one removes it."""
     place: Mapping[str, Any] | None = None
     """An empty one removes it."""
+    expandable_by: ExpandableBy | None = None
     password_hash: str | None = field(default=None, repr=False)
 
 

@@ -14,7 +14,7 @@ from server.domain.changes import ObjectState
 from server.domain.grants import NO_GRANTS, Grants
 from server.domain.objects import Collection, Home, Object, Target
 from server.domain.occurrences import Busy
-from server.domain.principals import Principal
+from server.domain.principals import ExpandableBy, Principal
 from server.domain.scheduling import SchedulingRole
 from server.storage.reads import BusyTimes
 
@@ -38,6 +38,17 @@ class AddressedPrincipal:
     principal: Principal
     former_addresses: tuple[str, ...]
     """E-mail addresses that the principal had, and that nobody else has now."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """A group, and one of its direct members."""
+
+    group: Principal
+    expandable_by: ExpandableBy
+    """Whose invitations of the group invite its members."""
+    member: AddressedPrincipal | None
+    """None: the group has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +154,14 @@ class Scheduling(Protocol):
 
     async def addressed(self, search: AddressSearch) -> Sequence[AddressedPrincipal]:
         """The principals that have one of the addresses, now or formerly, in order of their ids."""
+
+    async def group_members(
+        self, groups: Sequence[int], home_id: int, uid: str
+    ) -> tuple[Sequence[GroupMember], Mapping[str, Any] | None]:
+        """The members of groups, and of the groups among these; and what a home knows of a UID (`Remember.state`).
+
+        In order of the groups' ids and the members' names.
+        """
 
     async def scheduling_object(self, collection: Collection, uid: str) -> SchedulingObject | None:
         """The scheduling object that has a UID in the home of a collection's members, by an index.

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 from uuid import UUID
 
 import asyncpg
@@ -33,6 +33,7 @@ from server.storage.scheduling import (
     AddressedPrincipal,
     AddressSearch,
     Dispatch,
+    GroupMember,
     Mailbox,
     PersonBusy,
     RemovedMeeting,
@@ -53,6 +54,7 @@ from storage_plugins.postgres.reads.addressed import ADDRESSED, addressed
 from storage_plugins.postgres.reads.busy_people import BUSY_PEOPLE, BUSY_PEOPLE_MASKED, busy_people
 from storage_plugins.postgres.reads.due_alarms import due_alarms
 from storage_plugins.postgres.reads.grants import grants
+from storage_plugins.postgres.reads.group_members import GROUP_MEMBERS, group_members
 from storage_plugins.postgres.reads.mailboxes import INBOXES, MAILBOXES, OLDEST_MEMBERS, mailboxes
 from storage_plugins.postgres.upkeep.statistics import Statistics
 
@@ -309,6 +311,13 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         """The principals that have one of the calendar user addresses, now or formerly."""
         rows = await self.database.fetch(ADDRESSED, list(search.uids), list(search.names), list(search.emails))
         return list(map(addressed, rows))
+
+    async def group_members(
+        self, groups: Sequence[int], home_id: int, uid: str
+    ) -> tuple[Sequence[GroupMember], Mapping[str, Any] | None]:
+        """The members of groups, and of the groups among these; and what a home knows of a UID."""
+        rows = await self.database.fetch(GROUP_MEMBERS, list(groups), home_id, uid)
+        return group_members(rows), rows[0][0] if rows else None
 
     async def members_by_id(
         self,

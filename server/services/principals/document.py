@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast, get_args
 from server.auth import passwords
 from server.domain.errors import InvalidPrincipal
 from server.domain.grants import DelegateRights
-from server.domain.principals import PrincipalKind, name_key
+from server.domain.principals import ExpandableBy, PrincipalKind, name_key
 from server.services.principals.changes import MAX_TEXT, addresses_of, name_of, roles_of, segment_of, text_of
 
 MODES = ("none", "accept-always", "decline-always", "accept-if-free", "decline-if-busy", "automatic")
@@ -29,6 +29,7 @@ _FIELDS = {
     "roles": ("individual",),
     "quota_bytes": ("individual", "room", "resource"),
     "members": ("group",),
+    "expandable_by": ("group",),
     "delegates": ("individual", "room", "resource"),
     "auto_schedule": ("room", "resource"),
     "address": ("room", "resource"),
@@ -54,6 +55,7 @@ class Entry:
     delegates: tuple[tuple[str, DelegateRights], ...] | None = None
     auto_schedule: Mapping[str, str] | None = None
     place: Mapping[str, str] | None = None
+    expandable_by: ExpandableBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ def _entry(item: object) -> Entry:
         delegates=_given(item, "delegates", _delegates),
         auto_schedule=_given(item, "auto_schedule", _auto_schedule),
         place=_given(item, "address", lambda value: _texts_by_name(value, "address", _ADDRESS_FIELDS)),
+        expandable_by=_given(item, "expandable_by", _expandable_by),
     )
 
 
@@ -180,3 +183,10 @@ def _auto_schedule(value: object) -> dict[str, str]:
     if schedule.get("mode") not in MODES:
         raise InvalidPrincipal(f"auto_schedule.mode must be one of {', '.join(MODES)}.")
     return schedule
+
+
+def _expandable_by(value: object) -> ExpandableBy:
+    known: tuple[ExpandableBy, ...] = get_args(ExpandableBy)
+    if value not in known:
+        raise InvalidPrincipal(f"expandable_by must be one of {', '.join(known)}.")
+    return value

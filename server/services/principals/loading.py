@@ -116,6 +116,7 @@ def _change(entry: Entry, record: PrincipalRecord | None) -> PrincipalChange | N
             quota_bytes=entry.quota_bytes,
             auto_schedule=entry.auto_schedule,
             place=entry.place,
+            expandable_by=entry.expandable_by,
         )
     if record.deleted:
         raise InvalidPrincipal(f"The principal with the id {record.uid} was deleted.")
@@ -130,6 +131,7 @@ def _change(entry: Entry, record: PrincipalRecord | None) -> PrincipalChange | N
         quota_bytes=_different(entry.quota_bytes, record.quota_bytes),
         auto_schedule=_different(entry.auto_schedule, record.auto_schedule),
         place=_different(entry.place, record.place),
+        expandable_by=_different(entry.expandable_by, record.expandable_by),
     )
     needs_password = entry.password is not None and not record.has_password
     return change if needs_password or change != PrincipalChange(record.id) else None

@@ -46,6 +46,7 @@ from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, demand_t
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling.acting import acting_addresses, acting_person, acting_user, organizes_for_owner
 from server.services.scheduling.calendar_users import address_of, directory_of
+from server.services.scheduling.groups import with_groups
 from server.services.scheduling.moving import HeldElsewhere, moving_writes, source_of, was_moved
 from server.services.scheduling.planned import demand_sending, may_send, owner_of
 from server.services.scheduling.proposals import delete_proposal, propose
@@ -93,6 +94,7 @@ class Scheduling:
         self.storage = storage
         self.objects = objects
         self.limits = write_limits(limits)
+        self.max_attendees = limits.max_attendees
         self.settings = settings
         self.counts = counts or SchedulingCounts(CollectorRegistry())
         self.delivering: MutableMapping[int, asyncio.Lock] = WeakValueDictionary()
@@ -357,6 +359,7 @@ class Scheduling:
             acting=acting,
         )
         large = max(len(each.text) for each in (old, new) if each is not None) >= LARGE
+        change = await with_groups(self.storage, change, collection.home_id, self.max_attendees, large=large)
         plan = await computed(plan_change, change) if large else plan_change(change)
         properties = NO_PROPERTIES if anew is None else anew.properties
         if for_owner and content is not None and new is not None:

@@ -2,7 +2,8 @@
 
 The JSON object of an attendee's home has the keys `versions` (instance to SEQUENCE and DTSTAMP), `removed` and
 `cancelled` (instances), and `answered` (instance to SEQUENCE). That of an organizer's home has `answers` (attendee,
-instance, SEQUENCE, DTSTAMP), `resets` (instance, SEQUENCE, attendees) and `since` (a UTC value).
+instance, SEQUENCE, DTSTAMP), `resets` (instance, SEQUENCE, attendees), `since` (a UTC value), `groups` (the ids of the
+groups that the object invites, by which the meetings of a group are found) and `left_out` (instance, attendee).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from server.domain.values import value
+from server.itip.change import InvitedGroups
 from server.itip.messages import Answered, Reset
 from server.itip.reception import Memory, Rows, Version, memory_of
 from server.itip.scheduling_object import SchedulingObject
@@ -29,6 +31,8 @@ class Known:
     since: str = ""
     """Of an organizer: when they deleted a meeting, then when they made another one with its UID, as a UTC value
     (`20260105T100000Z`). Messages of before are about another meeting. Empty where there was none."""
+    groups: InvitedGroups = InvitedGroups()
+    """Of an organizer: the groups that the object invites, without statuses."""
 
 
 def read(state: State | None) -> Known:
@@ -44,7 +48,9 @@ def read(state: State | None) -> Known:
     resets = tuple(
         Reset(instance, sequence, frozenset(attendees)) for instance, sequence, attendees in state.get("resets", ())
     )
-    return Known(memory, Rows(answers, resets), state.get("since", ""))
+    left_out = frozenset((instance, attendee) for instance, attendee in state.get("left_out", ()))
+    groups = InvitedGroups(tuple(state.get("groups", ())), left_out)
+    return Known(memory, Rows(answers, resets), state.get("since", ""), groups)
 
 
 def write(known: Known, stored: SchedulingObject | None) -> State | None:
@@ -64,4 +70,8 @@ def write(known: Known, stored: SchedulingObject | None) -> State | None:
         state["resets"] = [[each.instance, each.sequence, sorted(each.attendees)] for each in known.rows.resets]
     if known.since:
         state["since"] = known.since
+    if known.groups.ids:
+        state["groups"] = list(known.groups.ids)
+    if known.groups.left_out:
+        state["left_out"] = sorted(map(list, known.groups.left_out))
     return state or None

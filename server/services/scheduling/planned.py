@@ -73,6 +73,8 @@ def remembered_after(
         known = memory.Known(rows=with_resets(Rows(), plan.resets), since=since)
     else:
         known = replace(known, rows=with_resets(known.rows, plan.resets))
+    if plan.role is SchedulingRole.ORGANIZER and plan.object is not None and change.groups is not None:
+        known = replace(known, groups=replace(change.groups, statuses=()))
     state = memory.write(known, plan.object)
     changed = Remember(mailbox.home.id, uid, state, mailbox.version)
     return () if state == mailbox.state else (changed,), known

@@ -259,7 +259,7 @@ class _Splitting:
             copies = await self._copies(series, requests, mailboxes)
         later_known, earlier_known = (
             replace(known, rows=series.later_rows),
-            memory.Known(rows=series.earlier_rows),
+            memory.Known(rows=series.earlier_rows, groups=known.groups),
         )
         remembered = [
             *_remembered(own_old, plan.original.uid, later_known, series.parts.later),

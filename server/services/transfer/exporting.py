@@ -235,6 +235,8 @@ def _entry(record: PrincipalRecord, uids: dict[int, str]) -> dict[str, Any]:
         entry["roles"] = sorted(record.roles)
     if record.kind == "group":
         entry["members"] = sorted(uids[each] for each in record.members if each in uids)
+        if record.expandable_by != "everyone":
+            entry["expandable_by"] = record.expandable_by
     elif record.delegates:
         entry["delegates"] = {
             rights: sorted(uids[each] for each, given in record.delegates if given == rights and each in uids)

@@ -113,6 +113,7 @@ _FIELDS = (
     "quota_bytes",
     "auto_schedule",
     "place",
+    "expandable_by",
     "password_hash",
 )
 
@@ -138,9 +139,9 @@ async def _insert(connection: Connection, change: PrincipalChange) -> int:
     principal_id = await connection.fetchval(
         """
         insert into principal (uid, kind, name, name_key, display_name, display_key, roles, disabled_at, quota_bytes,
-                               auto_schedule, place)
+                               auto_schedule, place, expandable_by)
         values ($1, $2, $3, $4, $5, $11, $6, case when $7 then now() end, $8, nullif($9::jsonb, '{}'),
-                nullif($10::jsonb, '{}'))
+                nullif($10::jsonb, '{}'), coalesce($12, 'everyone'))
         on conflict (uid) do nothing
         returning id
         """,
@@ -155,6 +156,7 @@ async def _insert(connection: Connection, change: PrincipalChange) -> int:
         change.auto_schedule,
         change.place,
         name_key(change.display_name or change.name),
+        change.expandable_by,
     )
     if principal_id is None:
         raise NameTaken(uid, f"The id {uid} is taken.")
@@ -175,6 +177,7 @@ async def _update(connection: Connection, change: PrincipalChange) -> int:
             quota_bytes = coalesce($7, quota_bytes),
             auto_schedule = nullif(coalesce($8::jsonb, auto_schedule), '{}'),
             place = nullif(coalesce($9::jsonb, place), '{}'),
+            expandable_by = coalesce($12, expandable_by),
             credential_version = credential_version + $10::integer,
             modified_at = now()
         where id = $1 and deleted_at is null
@@ -191,6 +194,7 @@ async def _update(connection: Connection, change: PrincipalChange) -> int:
         change.place,
         int(bump),
         None if change.display_name is None else name_key(change.display_name),
+        change.expandable_by,
     )
     if found is None:
         raise NotFound("There is no such principal.")

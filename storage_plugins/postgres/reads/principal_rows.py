@@ -12,10 +12,11 @@ PRINCIPAL = (
     "p.disabled_at is not null, p.credential_version"
 )
 """Columns of a principal `p`, as `principal` reads them."""
-_WIDTH = 9
+PRINCIPAL_WIDTH = 9
+"""How many columns these are."""
 
 
 def principal(row: Any) -> Principal:
     """A principal from the columns of `PRINCIPAL`."""
-    id_, uid, kind, name, display_name, addresses, roles, disabled, version = row[:_WIDTH]
+    id_, uid, kind, name, display_name, addresses, roles, disabled, version = row[:PRINCIPAL_WIDTH]
     return Principal(id_, uid, kind, name, display_name, tuple(addresses), frozenset(roles), disabled, version)

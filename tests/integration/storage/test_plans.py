@@ -18,6 +18,7 @@ from storage_plugins.postgres.reads import alarms as alarm_reads
 from storage_plugins.postgres.reads import busy_times, dispatches, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED
+from storage_plugins.postgres.reads.group_members import GROUP_MEMBERS
 from storage_plugins.postgres.reads.mailboxes import INBOXES, MAILBOXES, OLDEST_MEMBERS
 from storage_plugins.postgres.upkeep import rederivation
 from tests.integration.storage.conftest import make_person
@@ -46,6 +47,7 @@ STATEMENTS = {
     "recurrences in view": (occurrence_reads.recurrences(viewed=True), 5),
     "owner": (owners.OF_HOME, 1),
     "addressed": (ADDRESSED, 3),
+    "group members": (GROUP_MEMBERS, 3),
     "mailboxes": (MAILBOXES, 4),
     "waiting dispatches": (dispatches.WAITING, 2),
     "failing dispatches": (dispatches.FAILING, 2),

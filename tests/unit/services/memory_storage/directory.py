@@ -90,6 +90,7 @@ class MemoryDirectory(Removal):
             row.password_hash is not None,
             frozenset(member for group, member in tables.memberships if group == row.id),
             frozenset((delegate, rights) for whose, delegate, rights in tables.delegations if whose == row.id),
+            row.expandable_by,
         )
 
     async def groups_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
@@ -164,6 +165,7 @@ class MemoryDirectory(Removal):
             quota_bytes=change.quota_bytes,
             auto_schedule=change.auto_schedule or None,
             place=change.place or None,
+            expandable_by=change.expandable_by or "everyone",
         )
 
     def _changed(self, change: PrincipalChange) -> PrincipalRow:
@@ -183,6 +185,7 @@ class MemoryDirectory(Removal):
             quota_bytes=row.quota_bytes if change.quota_bytes is None else change.quota_bytes,
             auto_schedule=(row.auto_schedule if change.auto_schedule is None else change.auto_schedule) or None,
             place=(row.place if change.place is None else change.place) or None,
+            expandable_by=change.expandable_by or row.expandable_by,
             credential_version=row.credential_version + any(each is not None for each in signs_in),
         )
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from server.calendar.attendance import address_keys
@@ -24,6 +25,7 @@ from server.storage.scheduling import (
     AddressedPrincipal,
     AddressSearch,
     BusyCalendar,
+    GroupMember,
     Mailbox,
     PersonBusy,
     SchedulingObject,
@@ -254,6 +256,31 @@ class MemoryReads(DispatchReads):
                 or not search.emails.isdisjoint(map(name_key, (*row.addresses, *row.former_addresses)))
             )
         ]
+
+    async def group_members(
+        self, groups: Sequence[int], home_id: int, uid: str
+    ) -> tuple[Sequence[GroupMember], Mapping[str, Any] | None]:
+        rows = self.tables.principals
+        reached, waiting = set[int](), list(groups)
+        while waiting:
+            id_ = waiting.pop()
+            if id_ not in reached:
+                reached.add(id_)
+                waiting += [member for group, member in self.tables.memberships if group == id_]
+        found = []
+        for group in (rows[id_] for id_ in sorted(reached) if id_ in rows):
+            if group.kind != "group" or group.deleted_at is not None:
+                continue
+            members = [
+                rows[member] for whole, member in self.tables.memberships if whole == group.id and member in rows
+            ]
+            known = [
+                AddressedPrincipal(seen.principal(row), tuple(sorted(row.former_addresses, key=name_key)))
+                for row in sorted(members, key=lambda row: row.key)
+                if row.deleted_at is None
+            ]
+            found += [GroupMember(seen.principal(group), group.expandable_by, each) for each in known or (None,)]
+        return found, self.tables.memory.get((home_id, uid), (0, None))[1] if found else None
 
     async def mailboxes(
         self, sender: int, recipients: Sequence[int], uid: str, meeting: int | None = None

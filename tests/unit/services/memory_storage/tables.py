@@ -18,7 +18,7 @@ from server.domain.grants import Ace, DelegateRights, ShareRights
 from server.domain.jobs import Job
 from server.domain.objects import CollectionKind, HomeKind, Rights
 from server.domain.occurrences import Busy
-from server.domain.principals import PrincipalKind, name_key
+from server.domain.principals import ExpandableBy, PrincipalKind, name_key
 from server.domain.scheduling import SchedulingRole
 
 SCHEDULING_OBJECTS = (SchedulingRole.ORGANIZER, SchedulingRole.ATTENDEE)
@@ -44,6 +44,7 @@ class PrincipalRow:
     auto_schedule: Mapping[str, Any] | None = None
     place: Mapping[str, Any] | None = None
     password_hash: str | None = None
+    expandable_by: ExpandableBy = "everyone"
 
     @property
     def key(self) -> str:
