@@ -35,6 +35,7 @@ from server.services.reading import Reading
 from server.services.scheduling.busy_times import BusyTimes
 from server.services.scheduling.implicit import Scheduling
 from server.services.scheduling.queued import QueuedDeliveries
+from server.services.scheduling.refreshing import Refreshing
 from server.services.scheduling.removals import Removals
 from server.services.scheduling.splitting import Splitting
 from server.settings.model import Settings
@@ -158,11 +159,15 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 gzip=settings.network.gzip,
                 hsts_seconds=settings.network.hsts_seconds,
             )
-            queued = QueuedDeliveries(
-                storage, objects, settings.limits.values, settings.scheduling, counts=metrics.scheduling
-            )
+            jobs = storage, objects, settings.limits.values, settings.scheduling
+            queued = QueuedDeliveries(*jobs, counts=metrics.scheduling)
+            refreshing = Refreshing(*jobs, counts=metrics.scheduling)
             removals = Removals(storage, settings.limits.values)
-            kinds = sharees(access, storage), copies(site.collections, lookup), *scheduling(queued, removals)
+            kinds = (
+                sharees(access, storage),
+                copies(site.collections, lookup),
+                *scheduling(queued, refreshing, removals),
+            )
             yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, kinds)
         finally:
             authenticator.close()

@@ -17,6 +17,7 @@ from server.services.lookup import Lookup
 from server.services.principals import changes as principals
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.queued import QueuedDeliveries
+from server.services.scheduling.refreshing import Refreshing
 from server.services.scheduling.removals import REMOVALS, Removals
 from server.settings.model import Settings
 from server.storage import Storage
@@ -60,7 +61,7 @@ def copies(collections: Collections, lookup: Lookup) -> Kind:
     return Kind("copies", handle)
 
 
-def scheduling(queued: QueuedDeliveries, removals: Removals) -> tuple[Kind, ...]:
+def scheduling(queued: QueuedDeliveries, refreshing: Refreshing, removals: Removals) -> tuple[Kind, ...]:
     """The jobs that deliver scheduling messages, try again, refresh copies after answers, and cancel and decline the
     meetings of deleted calendars."""
 
@@ -73,7 +74,7 @@ def scheduling(queued: QueuedDeliveries, removals: Removals) -> tuple[Kind, ...]
         return Result()
 
     async def refresh(job: TakenJob) -> Result:
-        await queued.refresh(job.payload["home"], job.payload["object"])
+        await refreshing.refresh(job.payload["home"], job.payload["object"])
         return Result()
 
     async def remove(job: TakenJob) -> Result:

@@ -6,31 +6,19 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from server.domain.actors import Actor
 from server.domain.changes import (
-    ChangeSet,
     Delete,
     ObjectState,
-    Remember,
-    SetDispatch,
     Unchanged,
     Write,
     WriteLimits,
     Written,
 )
-from server.domain.changes import Put as PutWrite
 from server.domain.contents import ObjectContent
-from server.domain.errors import (
-    NotFound,
-    QuotaExceeded,
-    SchedulingObjectExists,
-    TooManyMembers,
-    UidConflict,
-    WriteConflict,
-)
 from server.domain.jobs import Job
 from server.domain.principals import Principal
 from server.domain.values import value
@@ -56,7 +44,6 @@ from server.services.scheduling.delivery import (
 )
 from server.services.scheduling.dispatches import (
     PENDING,
-    jobs_of,
     meeting_of,
     new_dispatch,
     principal_key,
@@ -73,6 +60,7 @@ from server.services.scheduling.planned import (
 )
 from server.services.scheduling.removals import Removal
 from server.services.scheduling.settings import SchedulingSettings
+from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
 
@@ -81,10 +69,6 @@ PATIENCE = 0.2
 it leaves this recipient to jobs."""
 PAUSE = 0.02
 """Seconds between two of these tries, at most."""
-MAX_BYTES = 8 * 1024 * 1024
-"""Bytes of texts in one change set, about."""
-MAX_OCCURRENCES = 20_000
-"""Rows of occurrences in one change set, about."""
 
 
 class Services(Protocol):
@@ -99,62 +83,15 @@ class Services(Protocol):
     """A lock for each meeting whose messages requests of this worker deliver, by its number."""
 
 
-@value
-class _Set:
-    """Writes of a change set so far, with the key of the recipient that each concerns; None: the owner's own."""
-
-    writes: tuple[tuple[str | None, Write], ...] = ()
-    remembered: tuple[Remember, ...] = ()
-    dispatches: tuple[SetDispatch, ...] = ()
-    jobs: tuple[Job, ...] = ()
-    """Others than those of the dispatches."""
-    bytes: int = 0
-    """Of the texts for recipients."""
-    occurrences: int = 0
-    """Rows for recipients."""
-    outcomes: tuple[tuple[str, str], ...] = ()
-    """METHOD and SCHEDULE-STATUS of each message."""
-    merges: int = 0
-    """Objects of organizers that answers are merged into."""
-    refreshes: int = 0
-    """Copies that show answers of others from now on."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether further recipients are left to jobs."""
-        return self.occurrences >= MAX_OCCURRENCES or self.bytes >= MAX_BYTES
-
-    def with_dispatches(self, added: Sequence[SetDispatch]) -> _Set:
-        """The set with messages that jobs deliver, after those that it has."""
-        return replace(self, dispatches=(*self.dispatches, *added))
-
-    def with_delivery(self, key: str, delivered: Delivered) -> _Set:
-        """The set with the writes of a delivery."""
-        remembered = () if delivered.remembered is None else (delivered.remembered,)
-        writes = tuple((key, write) for write in delivered.writes)
-        size, rows = size_of(delivered.writes)
-        return replace(
-            self,
-            writes=(*self.writes, *writes),
-            remembered=(*self.remembered, *remembered),
-            bytes=self.bytes + size,
-            occurrences=self.occurrences + rows,
-        )
+_NOTHING = Written(0, 0, None)
 
 
-def size_of(writes: Iterable[Write]) -> tuple[int, int]:
-    """Bytes of the texts and rows of the occurrences that writes put."""
-    contents = [
-        write.content for write in writes if isinstance(write, PutWrite) and isinstance(write.content, ObjectContent)
-    ]
-    rows = sum(len(each.materialised.occurrences) for each in contents if each.materialised is not None)
-    return sum(each.size for each in contents), rows
+@dataclass(slots=True)
+class _Set(SharedSet[str]):
+    """A change set; recipients by their key."""
 
-
-def is_full(writes: Iterable[Write]) -> bool:
-    """Whether a change set takes no further recipients."""
-    size, rows = size_of(writes)
-    return rows >= MAX_OCCURRENCES or size >= MAX_BYTES
+    result: Put = Put(False, "", False, _NOTHING)  # noqa: RUF009 - a value
+    """What it does to the owner's object."""
 
 
 @value
@@ -195,10 +132,8 @@ class Sending:
         named = change.old if change.new is None else change.new
         self._uid = "" if named is None else named.uid
         self._meeting = meeting_of(organizer_of(change, plan), self._uid)
-        self._failed: dict[str, str] = {}
-        """SCHEDULE-STATUS of recipients whose homes refused a write, by their key."""
-        self._busy: set[str] = set()
-        """Keys of recipients whose objects others are changing all the time: jobs deliver to them."""
+        self._left: LeftOut[str] = LeftOut()
+        """Recipients in whose homes nothing is written any more. Jobs deliver to those whose objects are busy."""
         self._delivering = services.delivering
         self._is_late = intent.removal is not None
         """Whether all messages are left to jobs: after those of a removal, or since other requests deliver messages of
@@ -226,53 +161,25 @@ class Sending:
             lock.release()
 
     async def _apply(self) -> Put:
-        collection = collection_of(self._found)
-        while True:
-            made, put = await self._set()
-            writes = tuple(write for _, write in made.writes)
-            changes = ChangeSet(
-                writes,
-                self._limits,
-                self._actor.cause,
-                self._unchanged,
-                remembered=made.remembered,
-                graced=frozenset(write.collection.home_id for key, write in made.writes if key is not None),
-                dispatches=made.dispatches,
-                jobs=(*jobs_of(made.dispatches), *made.jobs),
+        collection, cause = collection_of(self._found), self._actor.cause
+        async with self._objects.naming_holder(collection, self._uid):
+            made, written = await apply_shared(
+                self._storage, self._set, self._limits, cause, self._unchanged, self._conflicted
             )
-            async with self._objects.naming_holder(collection, self._uid):
-                written = await self._applied(changes, made)
-            if written is not None:
-                self._counts.delivered(made.outcomes, made.merges, made.refreshes)
-                return replace(put, written=written)
+        self._counts.delivered(made.outcomes, made.merges, made.refreshes)
+        return replace(made.result, written=written[0])
 
-    async def _applied(self, changes: ChangeSet, made: _Set) -> Written | None:
-        """Apply the set; returns what is left of the owner's object, None where a recipient is to be left out first."""
-        try:
-            return (await self._storage.apply(changes))[0]
-        except NotFound:
-            raise WriteConflict from None
-        except WriteConflict as error:
-            key = None if error.write is None else made.writes[error.write][0]
-            if key is None:
-                raise
-            self._counts.waits.inc()
-            if time.monotonic() - self._began > PATIENCE:
-                self._busy.add(key)
-            else:
-                await asyncio.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
-            return None
-        except (QuotaExceeded, TooManyMembers, UidConflict, SchedulingObjectExists) as error:
-            key = None if error.write is None else made.writes[error.write][0]
-            if key is None:
-                raise
-            if isinstance(error, (UidConflict, SchedulingObjectExists)):
-                raise WriteConflict from None  # the recipient got an object of the UID meanwhile
-            self._failed[key] = NOT_DELIVERED
-            return None
+    async def _conflicted(self, key: str, left: LeftOut[str]) -> None:
+        """Others have changed the object of a recipient: try again for a while, then leave it to jobs."""
+        self._counts.waits.inc()
+        if time.monotonic() - self._began > PATIENCE:
+            left.busy.add(key)
+        else:
+            await asyncio.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
 
-    async def _set(self) -> tuple[_Set, Put]:
-        """The change set, and what it does to the owner's object."""
+    async def _set(self, left: LeftOut[str]) -> _Set:
+        """The change set."""
+        self._left = left
         messages = by_recipient(self._plan.messages)
         direct = [key for key, each in messages.items() if each[0].recipient.is_here]
         direct = [] if self._is_late else direct[: self._settings.direct_recipients]
@@ -282,36 +189,34 @@ class Sending:
             demand_not_held(self._found, self._content, mailbox)
         await demand_sending(self._storage, self._actor, self._found, self._plan.messages)
         remembered, known = remembered_after(self._change, self._plan, self._uid, mailbox)
-        made = _Set((), remembered)
+        made = _Set(remembered=[*remembered])
         if self._removal is not None:
-            made = replace(made, remembered=(*remembered, *self._removal.remembered))
-            made = made.with_dispatches(self._removal.dispatches)
+            made.remembered += self._removal.remembered
+            made.dispatches += self._removal.dispatches
         delivered: dict[str, Delivered] = {}
         queued: dict[str, Sequence[Message]] = {}
         behind = mailbox is not None and mailbox.queued
         for key, each in messages.items():
             here = each[0].recipient.is_here
-            if here and (behind or key in self._busy or key not in direct or made.is_full):
+            if here and (behind or key in left.busy or key not in direct or made.is_full):
                 queued[key] = each
                 continue
             delivered[key] = await self._deliver(self._owner, each, mailboxes, self._change.directory, known)
-            made = made.with_delivery(key, delivered[key])
+            made.deliver(key, delivered[key])
         failed = {key: done.statuses[0] for key, done in delivered.items() if done.statuses[0] == NOT_DELIVERED}
-        left = {key: each for key, each in messages.items() if key in queued or key in failed}
-        if left and mailbox is not None:
+        waiting = {key: each for key, each in messages.items() if key in queued or key in failed}
+        if waiting and mailbox is not None:
             cause, is_new = self._actor.cause, self._change.old is None
             about = answered_stamp(self._change, self._plan, known)
-            sending = sending_of(left, known, cause, self._change.now, failed, is_new=is_new, about=about)
-            made = made.with_dispatches((new_dispatch(mailbox.home.id, self._uid, self._meeting, sending),))
+            sending = sending_of(waiting, known, cause, self._change.now, failed, is_new=is_new, about=about)
+            made.dispatches.append(new_dispatch(mailbox.home.id, self._uid, self._meeting, sending))
         statuses = {**{key: done.statuses[0] for key, done in delivered.items()}, **dict.fromkeys(queued, PENDING)}
-        writes, put = await self._own(statuses, None if mailbox is None else mailbox.addresses)
-        made = replace(
-            made,
-            writes=(*((None, write) for write in writes), *made.writes),
-            outcomes=tuple((message.method, statuses[key]) for key, each in messages.items() for message in each),
-            merges=sum(any(result.answers for result in done.received) for done in delivered.values()),
-        )
-        return await self._with_follow_ups(made, delivered, mailboxes), put
+        writes, made.result = await self._own(statuses, None if mailbox is None else mailbox.addresses)
+        made.writes[:0] = [(None, write) for write in writes]
+        made.outcomes = [(message.method, statuses[key]) for key, each in messages.items() for message in each]
+        made.merges = sum(any(result.answers for result in done.received) for done in delivered.values())
+        await self._follow_up(made, delivered, mailboxes)
+        return made
 
     async def _mailboxes(self, messages: Iterable[Sequence[Message]]) -> dict[int, Mailbox]:
         """The mailboxes of recipients, and of the owner, by the id of their principal."""
@@ -333,9 +238,8 @@ class Sending:
     ) -> Delivered:
         """The delivery of messages to one recipient."""
         recipient = messages[0].recipient
-        failed = self._failed.get(recipient.key)
-        if failed is not None:
-            return not_delivered(failed)
+        if recipient.key in self._left.failed:
+            return not_delivered(NOT_DELIVERED)
         mailbox = None if recipient.principal_id is None else mailboxes.get(recipient.principal_id)
         if mailbox is None:
             return not_delivered(NO_CALENDAR_USER)
@@ -352,11 +256,10 @@ class Sending:
     async def _own(self, statuses: Mapping[str, str], known: frozenset[str] | None) -> tuple[tuple[Write, ...], Put]:
         """The writes of the owner's object, and what they do. `known` are the owner's addresses."""
         collection, existing, source = collection_of(self._found), self._found.object, self._source
-        nothing = Written(0, 0, None)
         if self._content is None:
             member = member_of(self._found)
             delete = Delete(collection, member.name, ObjectState(member.id, member.revision))
-            return (*self._also, delete), Put(False, member.etag, False, nothing)
+            return (*self._also, delete), Put(False, member.etag, False, _NOTHING)
         stored = self._plan.with_statuses(statuses, self._change.directory)
         content = self._content
         if stored is not None and stored.text != content.text:
@@ -368,12 +271,12 @@ class Sending:
             writes = await moving_writes(self._objects, self._found, source, content)
         writes = (*writes, *self._also)
         as_sent = content.text == self._content.text
-        return writes, Put(existing is None, content.etag, as_sent, nothing, content.schedule_tag)
+        return writes, Put(existing is None, content.etag, as_sent, _NOTHING, content.schedule_tag)
 
-    async def _with_follow_ups(
-        self, made: _Set, delivered: Mapping[str, Delivered], mailboxes: Mapping[int, Mailbox]
-    ) -> _Set:
-        """The set with what others learn of the answers that were delivered."""
+    async def _follow_up(
+        self, made: SharedSet[str], delivered: Mapping[str, Delivered], mailboxes: Mapping[int, Mailbox]
+    ) -> None:
+        """Add to a set what others learn of the answers that were delivered."""
         known = (self._change.owner.key, *delivered)
         for key, done in delivered.items():
             changed = frozenset(instance for result in done.received for instance in result.changed)
@@ -390,11 +293,10 @@ class Sending:
             ]
             job = self._refresh_job(key, [each for each in others if each.recipient.key not in invited], mailboxes)
             if job is not None:
-                made = replace(made, jobs=(*made.jobs, *job))
+                made.jobs += job
                 others = [each for each in others if each.recipient.key in invited]
             sent = [message for message in sent if message.recipient.key not in known]
-            made = await self._with_refreshes(made, [*others, *sent], directory, done.known)
-        return made
+            await self._refresh(made, [*others, *sent], directory, done.known)
 
     async def _directory(self, named: frozenset[str]) -> Directory:
         """The calendar users of addresses, and the owner."""
@@ -412,22 +314,21 @@ class Sending:
         keys = {each.recipient.key for each in messages}
         if len(keys) > self._settings.max_refreshed:
             return ()
-        if len(keys) <= self._settings.direct_refreshes and self._busy.isdisjoint(keys):
+        if len(keys) <= self._settings.direct_refreshes and self._left.busy.isdisjoint(keys):
             return None
         mailbox = next((each for each in mailboxes.values() if principal_key(each.principal_id) == key), None)
         if mailbox is None or mailbox.object is None:
             return ()
         return (refresh_job(mailbox.home.id, mailbox.object.id, self._settings.refresh_delay),)
 
-    async def _with_refreshes(
-        self, made: _Set, messages: Sequence[Message], directory: Directory, known: memory.Known
-    ) -> _Set:
-        """The set with the delivery of messages to those who have not sent anything themselves."""
+    async def _refresh(
+        self, made: SharedSet[str], messages: Sequence[Message], directory: Directory, known: memory.Known
+    ) -> None:
+        """Add to a set the delivery of messages to those who have not sent anything themselves."""
         concerned = by_recipient(messages)
         if concerned:
             mailboxes = await self._mailboxes(concerned.values())
             for key, each in concerned.items():
                 done = await self._deliver(None, each, mailboxes, directory, known)
-                made = made.with_delivery(key, done)
-                made = replace(made, refreshes=made.refreshes + bool(done.writes))
-        return made
+                made.deliver(key, done)
+                made.refreshes += bool(done.writes)

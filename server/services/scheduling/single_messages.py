@@ -8,15 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from server.domain.changes import Cause, ChangeSet, Remember, Unchanged, Write
-from server.domain.errors import (
-    NotFound,
-    QuotaExceeded,
-    SchedulingObjectExists,
-    TooManyMembers,
-    UidConflict,
-    WriteConflict,
-)
+from server.domain.changes import Cause, Unchanged, Write
 from server.domain.principals import Principal
 from server.domain.values import value
 from server.itip.answers import refreshes
@@ -36,6 +28,7 @@ from server.services.scheduling.delivery import (
     not_delivered,
 )
 from server.services.scheduling.sending import Services
+from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
 
 
 @value
@@ -61,39 +54,21 @@ async def post(
     :param also: other writes that are made with it, whatever becomes of it.
     :raises WriteConflict: if something has changed since it was read.
     """
-    failed: set[str] = set()
-    while True:
-        delivered = await _deliveries(services, sent, failed)
-        writes: list[tuple[str | None, Write]] = [(None, write) for write in also]
-        remembered: list[Remember] = []
+
+    async def make(left: LeftOut[str]) -> SharedSet[str]:
+        delivered = await _deliveries(services, sent, left.failed)
+        made: SharedSet[str] = SharedSet(writes=[(None, write) for write in also])
         for key, each in delivered.items():
-            writes += [(key, write) for write in each.writes]
-            remembered += [] if each.remembered is None else [each.remembered]
-        status = delivered[sent.message.recipient.key].statuses[0]
-        if not writes and not remembered:
-            return status
-        changes = ChangeSet(
-            tuple(write for _, write in writes),
-            services.limits,
-            cause,
-            tuple(unchanged),
-            remembered=tuple(remembered),
-            graced=frozenset(write.collection.home_id for key, write in writes if key is not None),
-        )
-        try:
-            await services.storage.apply(changes)
-        except (NotFound, UidConflict, SchedulingObjectExists):
-            raise WriteConflict from None
-        except (QuotaExceeded, TooManyMembers) as error:
-            refused = None if error.write is None else writes[error.write][0]
-            if refused is None:
-                raise
-            failed.add(refused)
-        else:
-            done = delivered.values()
-            merges = sum(bool(result.answers) for each in done for result in each.received)
-            services.counts.delivered([(str(sent.message.method), status)], merges, len(delivered) - 1)
-            return status
+            made.deliver(key, each)
+            made.merges += sum(bool(result.answers) for result in each.received)
+        made.outcomes = [(sent.message.method, delivered[sent.message.recipient.key].statuses[0])]
+        made.refreshes = len(delivered) - 1
+        return made
+
+    made, _ = await apply_shared(services.storage, make, services.limits, cause, unchanged)
+    if made.writes or made.remembered:
+        services.counts.delivered(made.outcomes, made.merges, made.refreshes)
+    return made.outcomes[0][1]
 
 
 async def _deliveries(services: Services, sent: Post, failed: set[str]) -> dict[str, Delivered]:

@@ -14,17 +14,13 @@ from secrets import token_hex
 from uuid import uuid4
 
 from server.domain.actors import Actor
-from server.domain.changes import ChangeSet, Delete, ObjectState, Remember, SetDispatch, Unchanged, Write
+from server.domain.changes import Delete, ObjectState, Remember, SetDispatch, Unchanged, Write
 from server.domain.errors import (
     AccessDenied,
     InvalidData,
-    NotFound,
-    QuotaExceeded,
     SchedulingObjectExists,
     SplitRefused,
-    TooManyMembers,
     UidConflict,
-    WriteConflict,
 )
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Object
@@ -54,29 +50,12 @@ from server.services.permissions import collection_of, demand_writable, member_o
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_ALLOWED, NOT_DELIVERED, put_object
-from server.services.scheduling.dispatches import PENDING, jobs_of, meeting_of, new_dispatch, sending_of
+from server.services.scheduling.dispatches import PENDING, meeting_of, new_dispatch, sending_of
 from server.services.scheduling.planned import demand_sending, owner_of
 from server.services.scheduling.queued import MAX_RECIPIENTS
-from server.services.scheduling.sending import is_full
+from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
-
-
-@value
-class _Write:
-    """A write, with the key of the recipient that it concerns; None: the organizer's own."""
-
-    recipient: str | None
-    write: Write
-
-
-@value
-class _Set:
-    """A change set."""
-
-    writes: tuple[_Write, ...]
-    remembered: tuple[Remember, ...] = ()
-    dispatches: tuple[SetDispatch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,58 +184,33 @@ class _Splitting:
         self._limits = write_limits(service.limits)
         self._plan = plan
         self._name = f"{token_hex(16)}.ics"
-        self._failed: set[str] = set()
-        """Keys of attendees whose homes refused a write."""
 
     async def apply(self) -> str:
         """Write both parts everywhere; returns the name of the new member. No attendee's state fails it."""
-        while True:
-            made = await self._set()
-            writes = made.writes
-            changes = ChangeSet(
-                tuple(each.write for each in writes),
-                self._limits,
-                self._plan.actor.cause,
-                self._plan.unchanged,
-                remembered=made.remembered,
-                graced=frozenset(each.write.collection.home_id for each in writes if each.recipient is not None),
-                dispatches=made.dispatches,
-                jobs=jobs_of(made.dispatches),
-            )
-            try:
-                await self._storage.apply(changes)
-            except NotFound:
-                raise WriteConflict from None
-            except (QuotaExceeded, TooManyMembers, UidConflict, SchedulingObjectExists) as error:
-                recipient = None if error.write is None else writes[error.write].recipient
-                taken = isinstance(error, (UidConflict, SchedulingObjectExists))
-                if recipient is None:
-                    if taken:
-                        raise SplitRefused("Another object has this UID.") from None
-                    raise
-                if taken:
-                    raise WriteConflict from None
-                self._failed.add(recipient)
-            else:
-                return self._name
+        plan = self._plan
+        try:
+            await apply_shared(self._storage, self._set, self._limits, plan.actor.cause, plan.unchanged)
+        except (UidConflict, SchedulingObjectExists):
+            raise SplitRefused("Another object has this UID.") from None
+        return self._name
 
-    async def _set(self) -> _Set:
+    async def _set(self, left_out: LeftOut[str]) -> SharedSet[str]:
         """The change set: what the owner has, then the attendees one by one until it is full. Jobs send to the others
         what both parts say."""
         plan = self._plan
         if plan.split.sequence is None:
-            return _Set(tuple(await self._own(plan.parts, None)))
+            return SharedSet(await self._own(plan.parts, None))
         mailboxes = await self._mailboxes()
         own_old, own_new = mailboxes.old.get(plan.owner.id), mailboxes.new.get(plan.owner.id)
         known = memory.read(None if own_old is None else own_old.state)
         series = SplitSeries(plan.split, plan.parts, *divided_rows(known.rows, plan.split.at))
         requests = plan.requests
-        copies = await self._copies(series, requests, mailboxes)
+        copies = await self._copies(series, requests, mailboxes, left_out)
         replies = [reply for each in copies.values() if isinstance(each, SplitCopy) for reply in each.replies]
         if replies:
             series = with_replies(series, replies, plan.directory, plan.stamp)
             requests = await computed(requests_of, series.parts, plan.directory, plan.stamp)
-            copies = await self._copies(series, requests, mailboxes)
+            copies = await self._copies(series, requests, mailboxes, left_out)
         later_known, earlier_known = (
             replace(known, rows=series.later_rows),
             memory.Known(rows=series.earlier_rows, groups=known.groups),
@@ -265,22 +219,23 @@ class _Splitting:
             *_remembered(own_old, plan.original.uid, later_known, series.parts.later),
             *_remembered(own_new, plan.split.uid, earlier_known, series.parts.earlier),
         ]
-        writes: list[_Write] = []
+        made: SharedSet[str] = SharedSet(remembered=remembered)
         later = {key: each for key, each in copies.items() if isinstance(each, str)}
         earlier = dict(later)
-        for key, made in copies.items():
-            if isinstance(made, str):
+        for key, copy in copies.items():
+            if isinstance(copy, str):
                 continue
-            if is_full(each.write for each in writes):
+            if made.is_full:
                 later[key] = earlier[key] = PENDING
                 continue
             principal = requests.recipients[key].principal_id
             assert principal is not None
             old, new = mailboxes.old[principal], mailboxes.new[principal]
-            writes += [_Write(key, write) for write in await self._writes_of(old, new, made)]
-            remembered += _remembered(old, plan.original.uid, memory.Known(made.later_memory), made.parts.later)
+            made.write(key, await self._writes_of(old, new, copy))
+            made.remembered += _remembered(old, plan.original.uid, memory.Known(copy.later_memory), copy.parts.later)
             if new.object is None:
-                remembered += _remembered(new, plan.split.uid, memory.Known(made.earlier_memory), made.parts.earlier)
+                known = memory.Known(copy.earlier_memory)
+                made.remembered += _remembered(new, plan.split.uid, known, copy.parts.earlier)
             else:
                 earlier[key] = UID_TAKEN
         assert series.parts.later is not None
@@ -290,11 +245,12 @@ class _Splitting:
             with_schedule_statuses(series.parts.earlier, earlier, plan.directory),
         )
         left = {key for key, status in later.items() if status == PENDING}
-        dispatches = () if own_old is None else self._dispatches(own_old.home.id, left, series, requests)
-        return _Set((*await self._own(own, own_old), *writes), tuple(remembered), dispatches)
+        made.writes[:0] = await self._own(own, own_old)
+        made.dispatches += () if own_old is None else self._dispatches(own_old.home.id, left, series, requests)
+        return made
 
     async def _copies(
-        self, series: SplitSeries, requests: Requests, mailboxes: _Mailboxes
+        self, series: SplitSeries, requests: Requests, mailboxes: _Mailboxes, left_out: LeftOut[str]
     ) -> dict[str, SplitCopy | str]:
         """What the split does at each attendee, by key; a SCHEDULE-STATUS where it does nothing."""
         found: dict[str, SplitCopy | str] = {}
@@ -304,7 +260,7 @@ class _Splitting:
             if old is None or old.inbox is None or user.principal_id not in mailboxes.new:
                 found[key] = NO_CALENDAR_USER
                 continue
-            if key in self._failed:
+            if key in left_out.failed:
                 found[key] = NOT_DELIVERED
                 continue
             if divided_here == MAX_RECIPIENTS:
@@ -347,7 +303,7 @@ class _Splitting:
         ]
         return _Mailboxes(old, new)
 
-    async def _own(self, parts: Parts, mailbox: Mailbox | None) -> list[_Write]:
+    async def _own(self, parts: Parts, mailbox: Mailbox | None) -> list[tuple[str | None, Write]]:
         """The writes of the object that is divided."""
         assert parts.later is not None
         assert parts.earlier is not None
@@ -357,8 +313,8 @@ class _Splitting:
         earlier = await self._objects.content(collection, parts.earlier.text.encode(), None, known)
         properties = member.properties
         return [
-            _Write(None, await self._objects.put_of(collection, member.name, later, member)),
-            _Write(None, await self._objects.put_of(collection, self._name, earlier, None, properties, like=member)),
+            (None, await self._objects.put_of(collection, member.name, later, member)),
+            (None, await self._objects.put_of(collection, self._name, earlier, None, properties, like=member)),
         ]
 
     async def _writes_of(self, old: Mailbox, new: Mailbox, made: SplitCopy) -> list[Write]:

@@ -96,7 +96,7 @@ async def play(direct: int, first: tuple[Any, ...], acts: list[tuple[Any, ...]])
     world = played.world
     world.by_jobs = False
 
-    for service in (world.scheduling, world.queued):
+    for service in (world.scheduling, world.queued, world.refreshing):
         service._now = lambda: NOW + timedelta(seconds=played.seconds)  # type: ignore[attr-defined]
     await world.add("anna", *PEOPLE)
     for act in (first, *acts):

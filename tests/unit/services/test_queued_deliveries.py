@@ -13,7 +13,7 @@ import pytest
 
 from server.domain.changes import ChangeSet, Written
 from server.domain.errors import Unavailable, WriteConflict
-from server.services.scheduling import dispatches, sending
+from server.services.scheduling import dispatches, sending, shared_sets
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.settings import SchedulingSettings
 from tests.unit.services import world as worlds
@@ -359,7 +359,7 @@ async def test_answers_of_many_at_once_are_left_to_one_job(monkeypatch: pytest.M
 
 
 async def test_a_job_makes_several_sets_of_what_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "MAX_BYTES", 1)
+    monkeypatch.setattr(shared_sets, "MAX_BYTES", 1)
     world = await small(direct_recipients=0)
     world.by_jobs = False
     await invite_all(world)

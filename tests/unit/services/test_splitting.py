@@ -10,7 +10,7 @@ from server.domain.errors import AccessDenied, InvalidSplitPoint, QuotaExceeded,
 from server.domain.grants import Ace
 from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
-from server.services.scheduling import sending, splitting
+from server.services.scheduling import shared_sets, splitting
 from server.services.scheduling.settings import SchedulingSettings
 from tests.unit.services.world import ALARM, World, event
 
@@ -381,7 +381,7 @@ async def test_a_set_that_is_full_takes_no_further_attendees(monkeypatch: pytest
     world = World()
     await world.add("anna", "ben", "cleo")
     await world.invite("anna", SERIES, series(BEN, CLEO))
-    monkeypatch.setattr(sending, "MAX_BYTES", 100)
+    monkeypatch.setattr(shared_sets, "MAX_BYTES", 100)
     await split(world)
     assert has((await both(world, "ben"))[0], *LATER)
     assert DAILY in (await both(world, "cleo"))[0]

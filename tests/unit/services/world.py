@@ -26,6 +26,7 @@ from server.services.reading import Reading
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.implicit import Scheduling, Sent
 from server.services.scheduling.queued import QueuedDeliveries
+from server.services.scheduling.refreshing import Refreshing
 from server.services.scheduling.removals import REMOVALS, Removals
 from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.splitting import Splitting
@@ -75,6 +76,9 @@ class World:
         self.splitting = Splitting(self.storage, self.objects, self.limits, lambda: NOW)
         self.scheduling = Scheduling(self.storage, self.objects, self.limits, scheduling, lambda: NOW)
         self.queued = QueuedDeliveries(self.storage, self.objects, self.limits, scheduling, lambda: NOW)
+        self.refreshing = Refreshing(
+            self.storage, self.objects, self.limits, scheduling, lambda: NOW, self.queued.counts
+        )
         self.removals = Removals(self.storage, self.limits, lambda: NOW)
         self.collections = Collections(self.storage, self.limits, scheduling)
         self.reading = Reading(self.storage, 1000)
@@ -131,7 +135,7 @@ class World:
                 cause = Cause(ids["principal"] or None, "jobs", acting_for=ids["acting_for"] or None)
                 await self.removals.send(ids["home"], ids["collection"], cause)
             elif job.kind == REFRESHES:
-                await self.queued.refresh(job.payload["home"], job.payload["object"])
+                await self.refreshing.refresh(job.payload["home"], job.payload["object"])
             else:
                 deliver = self.queued.deliver if job.kind == DELIVERIES else self.queued.redeliver
                 await deliver(job.payload["meeting"])
