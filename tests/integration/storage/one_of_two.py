@@ -35,7 +35,9 @@ from server.services.sharing import Sharing
 from server.storage import Storage
 from server.storage.access import Access
 from server.storage.directory import Directory, PrincipalChange, RelationChange
+from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.alike import by_id
+from tests.integration.storage.outbox import all_final
 
 PEOPLE = ("anna", "ben", "cleo")
 GROUP = "team"
@@ -287,6 +289,8 @@ class Database:
 
     async def pass_on(self) -> object:
         """Pass all changes of shared collections on."""
+        if isinstance(self.storage, PostgresStorage):
+            await all_final(self.storage.database)
         while await self.access.plan_fan_out():
             while await self.access.fan_out():
                 pass

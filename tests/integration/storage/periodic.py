@@ -13,7 +13,7 @@ from server.storage.jobs import TakenJob
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.jobs import PostgresJobs
 
-SOON = Timing(beat=0.2, poll=0.05, first_pause=600.0, grace=0.0)
+SOON = Timing(beat=0.2, poll=0.05, first_pause=600.0, grace=30.0)
 """What fails is not tried again before the test ends."""
 
 _DUE = """

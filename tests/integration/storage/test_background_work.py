@@ -21,8 +21,9 @@ from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.jobs import PostgresJobs
 from tests.integration.storage.conftest import assert_consistent, make_person
 from tests.integration.storage.member_storage import MemberStorage
+from tests.integration.storage.outbox import pass_on
 from tests.integration.storage.periodic import SOON, run_all
-from tests.integration.storage.test_fan_out import bound, pass_on, share, write
+from tests.integration.storage.test_fan_out import bound, share, write
 from tests.integration.storage.test_maintenance import age
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
 

@@ -23,6 +23,7 @@ from storage_plugins.postgres.changes.homes import HOMES
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.storage.conftest import Person, assert_consistent, deadlocks, make_person
 from tests.integration.storage.member_storage import MemberStorage
+from tests.integration.storage.outbox import all_final, pass_on
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of
 
 MANY = 50_000
@@ -103,12 +104,6 @@ async def share(access: Access, owner: Person, whom: int, rights, *, name: str =
     if rights is not None:
         await access.render_views(home, collection, lambda each: Views(etag_of(each.text.encode()), None, None))
     await access.share(home, collection, whom, rights, CAUSE)
-
-
-async def pass_on(access: Access) -> None:
-    """Does what the consumer does until nothing is left."""
-    while await access.plan_fan_out() and await access.fan_out():
-        pass
 
 
 async def bound(storage, collection: Collection) -> dict[int, int]:
@@ -223,6 +218,7 @@ async def test_a_change_during_a_pass_reaches_the_homes_that_were_visited_before
     await pass_on(access)
     calendar = await owner.collection()
     await write(storage, owner, "a")
+    await all_final(storage.database)
     assert await access.plan_fan_out()
     assert await access.fan_out()
     visited = await bound(storage, calendar)
@@ -240,8 +236,10 @@ async def test_large_calendars_do_not_hold_up_small_ones(storage, access, direct
     await share(access, small, sharee.id, "read")
     await pass_on(access)
     await write(storage, large, "a")
+    await all_final(storage.database)
     await access.plan_fan_out()
     await write(storage, small, "a")
+    await all_final(storage.database)
     before = await bound(storage, await small.collection())
     for _ in range(3):
         await access.plan_fan_out()
@@ -298,5 +296,6 @@ async def test_a_change_behind_an_open_transaction_is_read_when_that_has_ended(s
         await transaction.commit()
     finally:
         await other.close()
+    await all_final(storage.database)
     await inform(access)
     assert await bound(storage, calendar) != before

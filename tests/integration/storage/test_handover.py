@@ -26,6 +26,7 @@ from storage_plugins.postgres.upkeep.deleted import deleted_collections, deleted
 from storage_plugins.postgres.upkeep.pruning import prune_tombstones
 from tests.integration.storage.conftest import Person, assert_consistent, make_person
 from tests.integration.storage.member_storage import MemberStorage
+from tests.integration.storage.outbox import pass_on
 from tests.integration.storage.test_maintenance import DAY, age
 from tests.integration.storage.values import ACTOR, CAUSE, LIMITS, content, etag_of, state
 
@@ -371,8 +372,7 @@ async def test_who_shares_it_keeps_it(storage, directory, access):
     assert {(each.whom.id, each.rights) for each in granted.shares} == {(eve.id, "write"), (dora.id, "free-busy")}
     assert [entry.privileges for entry in granted.entries] == [(Privilege.READ,)]
     # The consumer finds everything as it should be.
-    while await access.plan_fan_out() and await access.fan_out():
-        pass
+    await pass_on(access)
     assert await names(storage, eve) == {"calendar", "tasks", shown}
 
 
@@ -400,13 +400,11 @@ async def test_sharees_hear_of_a_deletion_just_before(storage, directory, access
     ada, bob, eve = await make_person(storage), await make_person(storage), await make_person(storage)
     await share(access, await ada.home(), await ada.collection(), eve.id, "read")
     (shown,) = await names(storage, eve) - {"calendar", "tasks"}
-    while await access.plan_fan_out() and await access.fan_out():
-        pass
+    await pass_on(access)
     seen = (await eve.home()).revision
     await storage.delete_collection(await ada.home(), await ada.collection(), CAUSE)
     await principals.hand_over(ACTOR, directory, ada.name, bob.name)
-    while await access.plan_fan_out() and await access.fan_out():
-        pass
+    await pass_on(access)
     _, changed = await storage.home_changes(await eve.home(), eve.id, seen)
     assert [(each.name, each.deleted_revision is not None) for each in changed] == [(shown, True)]
 

@@ -18,7 +18,8 @@ from storage_plugins.postgres.upkeep.outbox import prune_outbox
 from storage_plugins.postgres.upkeep.pruning import forget_deleted, prune_tombstones
 from tests.integration.storage.conftest import assert_consistent, make_person
 from tests.integration.storage.member_storage import MemberStorage
-from tests.integration.storage.test_fan_out import bound, pass_on, share, write
+from tests.integration.storage.outbox import all_final, pass_on
+from tests.integration.storage.test_fan_out import bound, share, write
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state
 
 DAY = timedelta(days=1)
@@ -51,8 +52,10 @@ async def test_the_outbox_is_pruned_by_age_behind_its_consumers(storage):
         await storage.put_object(calendar, f"{number}", content(f"{number}"), None, LIMITS, CAUSE)
     await age(storage, 2)
     assert await prune_outbox(storage.database, DAY, 30 * DAY) == 0, "nobody has read them"
+    await all_final(storage.database)
     assert not await access.plan_fan_out()
     await storage.put_object(calendar, "new", content("new"), None, LIMITS, CAUSE)
+    await all_final(storage.database)
     assert await prune_outbox(storage.database, 3 * DAY, 30 * DAY) == 0
     assert await prune_outbox(storage.database, DAY, 30 * DAY, batch=2) == 5
     assert await count(storage, "outbox") == 1
@@ -69,6 +72,7 @@ async def test_a_consumer_that_lags_too_far_starts_anew(storage):
     await write(storage, owner, "a")
     await age(storage, 31)
     await write(storage, owner, "b")
+    await all_final(storage.database)
     with capture_logs() as lines:
         assert await prune_outbox(storage.database, DAY, 30 * DAY) > 0
         assert await prune_outbox(storage.database, DAY, 30 * DAY) == 0
