@@ -21,6 +21,7 @@ COMMANDS = {
     "restore": ("server.commands.restore:restore", "Restore a backup, or what somebody deleted."),
     "jobs": ("server.commands.jobs:jobs", "Background jobs: list, retry, hold, release, drop."),
     "schedule": ("server.commands.schedule:schedule", "Scheduling: who got what of a meeting, when, and why not."),
+    "meetings": ("server.commands.meetings:meetings", "Meetings that somebody organizes: list, cancel, hand over."),
     "db": ("server.commands.db:db", "Bring the database to this version, check it."),
     "doctor": ("server.commands.doctor:doctor", "Look for what is wrong, and say what mends it."),
     "version": ("server.commands.version:version", "Print the version of Koyomi and of what it rests on."),

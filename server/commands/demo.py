@@ -13,8 +13,9 @@ import click
 from server.commands import demo_content
 from server.commands.demo_content import PEOPLE, ROOMS, Member
 from server.commands.options import with_serving_settings
+from server.commands.passwords import generate_password
 from server.commands.session import ACTOR, Session, open_storage
-from server.commands.user import generate_password, table
+from server.commands.table import table
 from server.domain.errors import DatabaseError
 from server.domain.objects import HomeKind, Target
 from server.domain.privileges import Privilege

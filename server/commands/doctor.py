@@ -8,8 +8,8 @@ import sys
 import click
 
 from server.commands.options import with_settings
+from server.commands.passwords import read_password
 from server.commands.session import open_database
-from server.commands.user import read_password
 from server.diagnosis import discovery, installation
 from server.diagnosis.findings import Finding, problem
 from server.domain.errors import KoyomiError

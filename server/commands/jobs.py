@@ -9,7 +9,7 @@ import click
 
 from server.commands.options import with_settings
 from server.commands.session import open_storage
-from server.commands.user import table
+from server.commands.table import table
 from server.settings.model import Settings
 from server.storage.jobs import KindCounts, State, StoredJob
 from storage_plugins.postgres.jobs import PostgresJobs

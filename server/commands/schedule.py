@@ -8,7 +8,7 @@ import click
 
 from server.commands.options import with_settings
 from server.commands.session import open_storage
-from server.commands.user import table
+from server.commands.table import table
 from server.itip.calendar_users import addresses
 from server.itip.scheduling_object import read_object
 from server.services.scheduling import explanation

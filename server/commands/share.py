@@ -6,7 +6,7 @@ import click
 
 from server.commands.options import with_settings
 from server.commands.session import ACTOR, open_storage
-from server.commands.user import table
+from server.commands.table import table
 from server.domain.grants import ShareRights
 from server.services.sharing import Sharing
 from server.settings.model import Settings

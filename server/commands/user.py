@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import click
 
-from server.auth import app_passwords
+from server.commands.meetings import cancel_all, hand_over_all, organized
 from server.commands.options import with_settings
-from server.commands.session import ACTOR, open_storage
+from server.commands.passwords import generate_password, read_password
+from server.commands.session import ACTOR, Session, open_storage
+from server.commands.table import table
 from server.domain.principals import name_key
 from server.services.principals import changes as principals
 from server.settings.model import Settings
-from server.storage.directory import Directory, Handover
+from server.storage.directory import Directory, Handover, PrincipalRecord
 
 _PAGE = 1000
 
@@ -22,21 +23,6 @@ _PAGE = 1000
 @click.group
 def user() -> None:
     """People: add, list, rename, delete; their passwords and app passwords."""
-
-
-def read_password(from_stdin: bool, *, new: bool = True) -> str:
-    """A password from the first line of the standard input, or asked for without showing it; a new one twice."""
-    if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
-    if not sys.stdin.isatty():
-        raise click.UsageError("There is no terminal to ask on: use --password-stdin or --generate.")
-    password: str = click.prompt("Password", hide_input=True, confirmation_prompt="The same again" if new else False)
-    return password
-
-
-def generate_password() -> str:
-    """A random password of 75 bits: three of the groups that app passwords have five of."""
-    return "-".join(app_passwords.generate().split("-")[:3])
 
 
 @user.command
@@ -158,19 +144,39 @@ async def rename(settings: Settings, name: str, new_name: str, display_name: str
 @click.option("--transfer-to", "heir", metavar="OTHER", help="Give it to another person, with all who share it.")
 @click.option("--purge", is_flag=True, help="Delete all that the person has too; it cannot be brought back.")
 @click.option("--keep", is_flag=True, help="Keep it, out of reach, until it goes by the person's id.")
+@click.option("--cancel-meetings", is_flag=True, help="Cancel the meetings that the person organizes before.")
+@click.option("--hand-over-to", "organizer", metavar="NAME", help="Let NAME organize these meetings before.")
+@click.option("--leave", is_flag=True, help="Leave these meetings in the attendees' calendars as they are.  [default]")
 @with_settings()
-async def delete(settings: Settings, name: str, heir: str | None, purge: bool, keep: bool) -> None:
+async def delete(
+    settings: Settings,
+    name: str,
+    heir: str | None,
+    purge: bool,
+    keep: bool,
+    cancel_meetings: bool,
+    organizer: str | None,
+    leave: bool,
+) -> None:
     """Delete a person; what becomes of all that they have must be said: --transfer-to, --keep or --purge.
 
     What goes to OTHER appears there calendar by calendar, under names that tell whose it was. It can be broken off and
     repeated.
     """
+    if cancel_meetings + (organizer is not None) + leave > 1:
+        raise click.UsageError("--cancel-meetings, --hand-over-to and --leave exclude one another.")
     if (heir is not None) + purge + keep != 1:
         raise click.UsageError(
             "Say what becomes of the person's calendars and address books: --transfer-to OTHER, --keep or --purge."
         )
     async with open_storage(settings) as session:
         person = await principals.find(ACTOR, session.directory, name, "individual", deleted=True)
+        if cancel_meetings:
+            await cancel_all(settings, session, person.uid)
+        elif organizer is not None:
+            await hand_over_all(settings, session, person.uid, organizer)
+        elif not leave:
+            await _tell_of_meetings(settings, session, person)
         if heir is None:
             await principals.delete(ACTOR, session.directory, person.uid, purge=purge)
         else:
@@ -181,6 +187,14 @@ async def delete(settings: Settings, name: str, heir: str | None, purge: bool, k
         click.echo(f"Deleted {person.name} and all that they had.")
     else:
         click.echo(f"Deleted {person.name}. To delete what is kept: koyomi user delete --purge {person.uid}")
+
+
+async def _tell_of_meetings(settings: Settings, session: Session, person: PrincipalRecord) -> None:
+    """Say how many meetings are left without an organizer."""
+    if not person.deleted:
+        count = [1 async for _ in (await organized(settings, session, person.uid)).meetings()]
+        if count:
+            click.echo(f"Meetings that {person.name} organized and that stay as they are: {len(count)}", err=True)
 
 
 async def _hand_over(directory: Directory, uid: str, heir: str) -> None:
@@ -262,12 +276,3 @@ async def revoke_app_password(settings: Settings, name: str, label: str) -> None
 
 def _moment(moment: datetime | None) -> str:
     return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows in columns, with their heads above."""
-    lines = [head, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )

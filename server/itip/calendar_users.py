@@ -92,6 +92,13 @@ class Directory:
             self._found[address] = found
         return found
 
+    def with_former(self, former: CalendarUser, user: CalendarUser) -> Directory:
+        """The directory in which the addresses of one calendar user are those of another."""
+        merged = Directory()
+        merged._known = {key: user if each.key == former.key else each for key, each in self._known.items()}
+        merged._known |= {address_key(address): user for address in (*former.addresses, former.address)}
+        return merged
+
     def key(self, address: str) -> str:
         """The key of the calendar user of an address."""
         return self.user(address).key

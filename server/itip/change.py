@@ -49,6 +49,8 @@ class Change:
     """The groups that the organizer's `new` invites, whose members it names; None: as before."""
     quiet: bool = False
     """The server divides a series (`splitting`): answers stay as they are, and nobody here gets an inbox item."""
+    former: CalendarUser | None = None
+    """Who organized a meeting that is handed over to the owner (`server.itip.handing_over`)."""
     acting: CalendarUser | None = None
     """Who acts for the owner (`server.itip.acting`); None: the owner."""
 

@@ -94,15 +94,14 @@ def divided(value: SchedulingObject, split: Split) -> Parts:
     at, point = split.at, start_of(split.at)
     if point is None:
         raise SplitRefused
-    earlier: list[SchedulingComponent] = []
+    earlier = _earlier(value, at, point)
     kept: list[SchedulingComponent] = []
     for component in value.components:
         if component.instance != MASTER:
-            (earlier if component.instance < at else kept).append(component)
+            if component.instance >= at:
+                kept.append(component)
             continue
-        before, after = _earlier_master(value, component, at, point), _later_master(value, component, at, point)
-        if before is not None:
-            earlier.append(before)
+        after = _later_master(value, component, at, point)
         if after is not None:
             kept.append(after)
 
@@ -117,6 +116,36 @@ def divided(value: SchedulingObject, split: Split) -> Parts:
         value.with_components(map(marked, kept)) if kept else None,
         value.with_components(map(renamed, earlier)) if earlier else None,
     )
+
+
+def ended_before(value: SchedulingObject, time: datetime) -> SchedulingObject | None:
+    """A series without the instances that begin at a time or later; None where it has no others, and for what does not
+    recur or has RANGE=THISANDFUTURE.
+
+    :param time: in UTC; floating times and dates count as if they were in UTC, too.
+    :raises InvalidData: for rules and times that cannot be read.
+    """
+    master = value.master
+    if master is None or value.anchor is None or not recurs(master) or any(map(is_range, value.overrides)):
+        return None
+    found = next((each for each in _instances(value, later(time, -_DAY), _ALL) if each[0] >= time), None)
+    if found is None:
+        return value
+    earlier = _earlier(value, found[1], found[0])
+    return value.with_components(earlier) if any(each.instance == MASTER for each in earlier) else None
+
+
+def _earlier(value: SchedulingObject, at: str, point: datetime) -> list[SchedulingComponent]:
+    """The components of what is before an instance."""
+    found: list[SchedulingComponent] = []
+    for component in value.components:
+        if component.instance == MASTER:
+            before = _earlier_master(value, component, at, point)
+            if before is not None:
+                found.append(before)
+        elif component.instance < at:
+            found.append(component)
+    return found
 
 
 def _instances(

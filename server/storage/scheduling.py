@@ -128,6 +128,17 @@ class RemovedMeeting:
 
 
 @dataclass(frozen=True, slots=True)
+class OrganizedMeeting:
+    """A meeting that somebody organizes."""
+
+    collection: str
+    """The name of its calendar in their home."""
+    name: str
+    uid: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class BusyCalendar:
     """The busy times of a person's calendar that depend on its zone or on texts."""
 
@@ -201,6 +212,11 @@ class Scheduling(Protocol):
         self, home_id: int, collection_id: int, *, after: str, limit: int
     ) -> Sequence[RemovedMeeting]:
         """The scheduling objects of a deleted calendar, by name; none if it is not deleted (any more)."""
+
+    async def organized_meetings(
+        self, principal_id: int, since: datetime, *, after: str, limit: int
+    ) -> Sequence[OrganizedMeeting]:
+        """The meetings that somebody organizes and that end after a time, in order of their UIDs, after one of them."""
 
     async def busy_people(
         self,

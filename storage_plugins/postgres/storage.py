@@ -35,6 +35,7 @@ from server.storage.scheduling import (
     Dispatch,
     GroupMember,
     Mailbox,
+    OrganizedMeeting,
     PersonBusy,
     RemovedMeeting,
     SchedulingObject,
@@ -47,7 +48,7 @@ from storage_plugins.postgres.migrations import schema_state
 from storage_plugins.postgres.notifier import Notifier
 from storage_plugins.postgres.reads import alarms as alarm_reads
 from storage_plugins.postgres.reads import busy_times as busy_reads
-from storage_plugins.postgres.reads import columnwise, members, owners, resolve
+from storage_plugins.postgres.reads import columnwise, meetings, members, owners, resolve
 from storage_plugins.postgres.reads import dispatches as dispatch_reads
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED, addressed
@@ -388,6 +389,13 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         """The scheduling objects of a deleted calendar."""
         rows = await self.database.fetch(dispatch_reads.REMOVED_MEETINGS, home_id, collection_id, after, limit)
         return [dispatch_reads.removed_meeting(home_id, row) for row in rows]
+
+    async def organized_meetings(
+        self, principal_id: int, since: datetime, *, after: str, limit: int
+    ) -> Sequence[OrganizedMeeting]:
+        """The meetings that somebody organizes and that end after a time."""
+        rows = await self.database.fetch(meetings.ORGANIZED, principal_id, since, after, limit)
+        return list(map(meetings.organized_meeting, rows))
 
     async def busy_people(
         self,

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from server.calendar.attendance import UUID, address_key
 from server.domain.principals import Principal, PrincipalKind
 from server.itip.calendar_users import CalendarUser, Directory, here
+from server.storage.directory import PrincipalRecord
 from server.storage.scheduling import AddressedPrincipal, AddressSearch, Scheduling
 
 CUTYPES: dict[PrincipalKind, str] = {
@@ -65,7 +66,7 @@ def calendar_user(found: AddressedPrincipal) -> CalendarUser:
     return here(principal.id, [*mail, *former, *others, *paths], principal.display_name or None, cutype)
 
 
-def address_of(principal: Principal) -> str:
+def address_of(principal: Principal | PrincipalRecord) -> str:
     """An address that every principal has, and that stays theirs."""
     return f"urn:x-uid:{principal.uid}"
 

@@ -1,8 +1,8 @@
 """Dispatches: the messages of one change that jobs deliver, as they are stored (`server.domain.changes.SetDispatch`).
 
 The JSON object has the keys `at` (when the change was made), `new` (whether the sender's object was), `cause`,
-`messages` (METHOD, whether it is quiet, text), `resets` (instance, SEQUENCE, attendees), `since`, `about`, and
-`recipients`: a list of objects with `id` (of the principal), `address`, `messages` (their indexes), `status`
+`messages` (METHOD, whether it is quiet, text), `resets` (instance, SEQUENCE, attendees), `since`, `about`, `former`,
+and `recipients`: a list of objects with `id` (of the principal), `address`, `messages` (their indexes), `status`
 (SCHEDULE-STATUS), `at` (when it was last tried, or null) and `tries`. When all deliveries have ended, the texts are
 removed.
 """
@@ -73,6 +73,8 @@ class Sending:
     """As in `server.services.scheduling.memory.Known`."""
     about: str
     """As in `server.services.scheduling.delivery.Letter`."""
+    former: str = ""
+    """An address of the former organizer of a meeting that was handed over (`server.itip.handing_over`)."""
 
     @property
     def is_waiting(self) -> bool:
@@ -105,6 +107,7 @@ def sending_of(
     *,
     is_new: bool,
     about: str = "",
+    former: str = "",
 ) -> Sending:
     """The messages to several recipients, by their key.
 
@@ -128,7 +131,8 @@ def sending_of(
         if tried is not None:
             recipient = replace(recipient, status=tried, at=at.isoformat(), tries=1)
         recipients.append(recipient)
-    return Sending(at, is_new, cause, tuple(shared), known.rows.resets, tuple(recipients), known.since, about)
+    rows = known.rows.resets, tuple(recipients), known.since
+    return Sending(at, is_new, cause, tuple(shared), *rows, about, former)
 
 
 def read(dispatch: Dispatch) -> Sending:
@@ -144,6 +148,7 @@ def read(dispatch: Dispatch) -> Sending:
         tuple(Recipient(**{**each, "messages": tuple(each["messages"])}) for each in state["recipients"]),
         state["since"],
         state["about"],
+        state.get("former", ""),
     )
 
 
@@ -225,6 +230,7 @@ def _written(sending: Sending) -> Mapping[str, Any]:
         "messages": [list(each) for each in sending.messages],
         "since": sending.since,
         "about": sending.about,
+        "former": sending.former,
         "resets": [[each.instance, each.sequence, sorted(each.attendees)] for each in sending.resets],
         "recipients": [
             {

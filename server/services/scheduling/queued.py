@@ -194,6 +194,9 @@ class QueuedDeliveries:
         letters = []
         for post, each in concerned:
             sender = post.dispatch.sender
+            if post.sending.former:
+                former, present = directory.user(post.sending.former), directory.user(address_of(sender))
+                directory = directory.with_former(former, present)
             messages = dispatches.messages_to(each, post.sending, post.objects, sender, directory)
             resets = resets_of(post.sending.resets, directory.user(each.address))
             granted = grants.get(sender.id)
@@ -274,6 +277,7 @@ class QueuedDeliveries:
         for post in posts:
             named |= addresses(*post.objects) | {address_of(post.dispatch.sender)}
             named |= {each.address for each in post.sending.recipients}
+            named |= {post.sending.former} - {""}
         return await directory_of(self._storage, named)
 
 

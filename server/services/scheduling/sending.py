@@ -49,6 +49,7 @@ from server.services.scheduling.dispatches import (
     principal_key,
     refresh_job,
     sending_of,
+    stable_address,
 )
 from server.services.scheduling.moving import demand_not_held, moving_writes
 from server.services.scheduling.planned import (
@@ -208,7 +209,10 @@ class Sending:
         if waiting and mailbox is not None:
             cause, is_new = self._actor.cause, self._change.old is None
             about = answered_stamp(self._change, self._plan, known)
-            sending = sending_of(waiting, known, cause, self._change.now, failed, is_new=is_new, about=about)
+            former = "" if self._change.former is None else stable_address(self._change.former)
+            sending = sending_of(
+                waiting, known, cause, self._change.now, failed, is_new=is_new, about=about, former=former
+            )
             made.dispatches.append(new_dispatch(mailbox.home.id, self._uid, self._meeting, sending))
         statuses = {**{key: done.statuses[0] for key, done in delivered.items()}, **dict.fromkeys(queued, PENDING)}
         writes, made.result = await self._own(statuses, None if mailbox is None else mailbox.addresses)

@@ -1,11 +1,15 @@
-"""All that is stored of a UID in all calendar homes, for administrators: slow, since it looks into each home."""
+"""Meetings for administrators: those that somebody organizes, and all that is stored of a UID in all calendar homes.
+
+The latter is slow, since it looks into each home.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from server.domain.scheduling import SchedulingRole
-from server.storage.scheduling import Dispatch, MeetingCopy
+from server.storage.scheduling import Dispatch, MeetingCopy, OrganizedMeeting
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads.dispatches import DISPATCHES, dispatch
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
@@ -40,6 +44,20 @@ SENT = f"""
 """  # noqa: S608
 """Argument: the UID."""
 
+ORGANIZED = """
+    select b.name, o.name, o.uid, o.text
+    from home h
+    join object o on o.home_id = h.id and o.scheduling in (1, 2) and o.deleted_revision is null and o.uid > $3
+    join collection c on c.home_id = h.id and c.id = o.collection_id and c.deleted_at is null
+    join binding b
+        on b.home_id = h.id and b.collection_home_id = h.id and b.collection_id = c.id and b.deleted_revision is null
+    where h.principal_id = $1 and h.kind = 'calendar' and o.scheduling = 1
+      and (o.endless or o.span_end is null or o.span_end > $2)
+    order by o.uid limit $4
+"""
+"""Arguments: the principal, the time after which the meetings end, the UID after which the page starts, at most how
+many."""
+
 
 async def copies(database: Database, uid: str) -> Sequence[MeetingCopy]:
     """The objects and inbox items of a UID, by owner and in the order of their changes."""
@@ -52,3 +70,8 @@ async def copies(database: Database, uid: str) -> Sequence[MeetingCopy]:
 async def sent(database: Database, uid: str) -> Sequence[Dispatch]:
     """What jobs deliver or have delivered about a UID, in order."""
     return list(map(dispatch, await database.fetch(SENT, uid)))
+
+
+def organized_meeting(row: Any) -> OrganizedMeeting:
+    """A row of `ORGANIZED`."""
+    return OrganizedMeeting(*row)

@@ -15,7 +15,7 @@ from storage_plugins.postgres import storage as statements
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.reads import alarms as alarm_reads
-from storage_plugins.postgres.reads import busy_times, dispatches, members, owners, resolve
+from storage_plugins.postgres.reads import busy_times, dispatches, meetings, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED
 from storage_plugins.postgres.reads.group_members import GROUP_MEMBERS
@@ -54,6 +54,7 @@ STATEMENTS = {
     "inbox grants": (dispatches.INBOX_GRANTS, 3),
     "scheduled uid": (dispatches.SCHEDULED_UID, 2),
     "removed meetings": (dispatches.REMOVED_MEETINGS, 4),
+    "organized meetings": (meetings.ORGANIZED, 4),
     "inboxes": (INBOXES, 2),
     "owner of a home": (incoming_mail.OWNER_OF_HOME, 1),
     "knows a sender": (incoming_mail.KNOWS_SENDER, 2),

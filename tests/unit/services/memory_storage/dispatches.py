@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from server.domain.changes import ChangeSet, ObjectState
 from server.domain.errors import WriteConflict
 from server.domain.grants import Grants
 from server.domain.objects import Collection
-from server.storage.scheduling import Dispatch, RemovedMeeting
+from server.domain.occurrences import LATEST
+from server.domain.scheduling import SchedulingRole
+from server.storage.scheduling import Dispatch, OrganizedMeeting, RemovedMeeting
 from tests.unit.services.memory_storage import seen
 from tests.unit.services.memory_storage.tables import Tables, without_role
 
@@ -56,6 +59,24 @@ class DispatchReads:
             for row in rows
             if row.is_scheduling_object and row.name > after
         ][:limit]
+
+    async def organized_meetings(
+        self, principal_id: int, since: datetime, *, after: str, limit: int
+    ) -> Sequence[OrganizedMeeting]:
+        tables, found = self.tables, []
+        for each in tables.bindings.values():
+            home = tables.homes[each.home_id]
+            if home.principal_id != principal_id or home.kind != "calendar" or each.deleted_revision is not None:
+                continue
+            if tables.live_collection(each.collection_id) is None or each.rights != "owner":
+                continue
+            for row in tables.members(each.collection_id):
+                if row.content.scheduling.role is SchedulingRole.ORGANIZER and row.is_scheduling_object:
+                    stored = row.content.materialised
+                    over = stored is not None and not stored.endless and (stored.span_end or LATEST) <= since
+                    if row.content.uid > after and not over:
+                        found.append(OrganizedMeeting(each.name, row.name, row.content.uid, row.content.text))
+        return sorted(found, key=lambda meeting: meeting.uid)[:limit]
 
 
 class DispatchWrites:
