@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from aiohttp import web
 
@@ -34,6 +35,7 @@ from server.services.principals.people import People
 from server.services.reading import Reading
 from server.services.scheduling.busy_times import BusyTimes
 from server.services.scheduling.implicit import Scheduling
+from server.services.scheduling.memberships import Memberships
 from server.services.scheduling.queued import QueuedDeliveries
 from server.services.scheduling.refreshing import Refreshing
 from server.services.scheduling.removals import Removals
@@ -163,10 +165,11 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             queued = QueuedDeliveries(*jobs, counts=metrics.scheduling)
             refreshing = Refreshing(*jobs, counts=metrics.scheduling)
             removals = Removals(storage, settings.limits.values)
+            memberships = Memberships(site.scheduling, timedelta(seconds=settings.scheduling.membership_delay))
             kinds = (
                 sharees(access, storage),
                 copies(site.collections, lookup),
-                *scheduling(queued, refreshing, removals),
+                *scheduling(queued, refreshing, removals, memberships),
             )
             yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, kinds)
         finally:

@@ -16,13 +16,14 @@ from server.services.collections import Collections
 from server.services.lookup import Lookup
 from server.services.principals import changes as principals
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
+from server.services.scheduling.memberships import MEMBERS, Memberships
 from server.services.scheduling.queued import QueuedDeliveries
 from server.services.scheduling.refreshing import Refreshing
 from server.services.scheduling.removals import REMOVALS, Removals
 from server.settings.model import Settings
 from server.storage import Storage
 from server.storage.access import Access
-from server.storage.jobs import HANDOVERS, TakenJob
+from server.storage.jobs import HANDOVERS, MEMBERSHIPS, TakenJob
 from storage_plugins.postgres.changes import handover_jobs
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
@@ -61,9 +62,11 @@ def copies(collections: Collections, lookup: Lookup) -> Kind:
     return Kind("copies", handle)
 
 
-def scheduling(queued: QueuedDeliveries, refreshing: Refreshing, removals: Removals) -> tuple[Kind, ...]:
-    """The jobs that deliver scheduling messages, try again, refresh copies after answers, and cancel and decline the
-    meetings of deleted calendars."""
+def scheduling(
+    queued: QueuedDeliveries, refreshing: Refreshing, removals: Removals, memberships: Memberships
+) -> tuple[Kind, ...]:
+    """The jobs that deliver scheduling messages, try again, refresh copies after answers, cancel and decline the
+    meetings of deleted calendars, and let meetings follow the members of groups."""
 
     async def deliver(job: TakenJob) -> Result:
         await queued.deliver(job.payload["meeting"])
@@ -82,7 +85,15 @@ def scheduling(queued: QueuedDeliveries, refreshing: Refreshing, removals: Remov
         cause = Cause(ids["principal"] or None, "jobs", acting_for=ids["acting_for"] or None)
         return Result(await removals.send(ids["home"], ids["collection"], cause))
 
+    async def plan(job: TakenJob) -> Result:
+        return Result(await memberships.plan(job.payload["group"]))
+
+    async def follow(job: TakenJob) -> Result:
+        return Result(int(await memberships.follow(job.payload["home"], job.payload["object"])))
+
     return (
+        Kind(MEMBERSHIPS, plan),
+        Kind(MEMBERS, follow),
         Kind(REMOVALS, remove),
         Kind(DELIVERIES, deliver, tries=_TRIES),
         Kind(REDELIVERIES, redeliver, tries=_TRIES),

@@ -20,6 +20,8 @@ OWNERS = "owners"
 """Kind of the jobs that follow a change of a person's name or addresses."""
 HANDOVERS = "handovers"
 """Kind of the jobs that go on with handing over what a person had."""
+MEMBERSHIPS = "memberships"
+"""Kind of the jobs that find the meetings of a group whose members have changed."""
 MAINTENANCE = "maintenance"
 """Lock key of all jobs that change many rows. They run one at a time, so that requests are not slowed down."""
 

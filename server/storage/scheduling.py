@@ -174,6 +174,14 @@ class Scheduling(Protocol):
         In order of the groups' ids and the members' names.
         """
 
+    async def meetings_of_group(
+        self, group_id: int, *, after: tuple[int, int], limit: int
+    ) -> Sequence[tuple[int, int]]:
+        """A page of the organizers' objects that invite a group, or a group that has it as a member: home and object.
+
+        In order, after a pair of ids. By an index of what homes know (`groups` in `Remember.state`).
+        """
+
     async def scheduling_object(self, collection: Collection, uid: str) -> SchedulingObject | None:
         """The scheduling object that has a UID in the home of a collection's members, by an index.
 

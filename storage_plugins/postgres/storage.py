@@ -55,7 +55,7 @@ from storage_plugins.postgres.reads.addressed import ADDRESSED, addressed
 from storage_plugins.postgres.reads.busy_people import BUSY_PEOPLE, BUSY_PEOPLE_MASKED, busy_people
 from storage_plugins.postgres.reads.due_alarms import due_alarms
 from storage_plugins.postgres.reads.grants import grants
-from storage_plugins.postgres.reads.group_members import GROUP_MEMBERS, group_members
+from storage_plugins.postgres.reads.group_members import GROUP_MEMBERS, MEETINGS_OF_GROUP, group_members
 from storage_plugins.postgres.reads.mailboxes import INBOXES, MAILBOXES, OLDEST_MEMBERS, mailboxes
 from storage_plugins.postgres.upkeep.statistics import Statistics
 
@@ -319,6 +319,13 @@ class PostgresStorage(CopyWrites, CollectionWrites):
         """The members of groups, and of the groups among these; and what a home knows of a UID."""
         rows = await self.database.fetch(GROUP_MEMBERS, list(groups), home_id, uid)
         return group_members(rows), rows[0][0] if rows else None
+
+    async def meetings_of_group(
+        self, group_id: int, *, after: tuple[int, int], limit: int
+    ) -> Sequence[tuple[int, int]]:
+        """A page of the organizers' objects that invite a group, also through others."""
+        rows = await self.database.fetch(MEETINGS_OF_GROUP, group_id, *after, limit)
+        return [(row[0], row[1]) for row in rows]
 
     async def members_by_id(
         self,

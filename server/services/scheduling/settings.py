@@ -38,3 +38,11 @@ class SchedulingSettings(Part):
         ge=0,
         le=30 * 86400,
     )
+    membership_delay: float = option(
+        600.0,
+        "How long after a change of a group's members the meetings that invite the group follow. They follow further "
+        "changes of this time at once with it.",
+        unit="seconds",
+        ge=0,
+        le=30 * 86400,
+    )

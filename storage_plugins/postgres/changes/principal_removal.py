@@ -6,8 +6,9 @@ from server.domain.changes import Cause
 from server.domain.errors import NotFound
 from storage_plugins.postgres.changes import handover_jobs
 from storage_plugins.postgres.changes.fan_out import HOMES
-from storage_plugins.postgres.changes.principals import leave_trace, lock
+from storage_plugins.postgres.changes.principals import leave_trace, lock, membership_job
 from storage_plugins.postgres.database import Connection, Database
+from storage_plugins.postgres.jobs import enqueue
 
 BATCH = 1000
 """Rows that one transaction removes."""
@@ -43,6 +44,16 @@ async def hide(connection: Connection, principal_id: int, cause: Cause) -> None:
     )
     if found is None:
         raise NotFound("There is no such principal.")
+    # Meetings that invite a group follow its members, where one of them was a group.
+    groups = await connection.fetch(
+        """
+        select m.group_id from principal p join membership m on m.member_id = p.id
+        where p.id = $1 and p.kind = 'group' order by 1
+        """,
+        principal_id,
+    )
+    for row in groups:
+        await enqueue(connection, membership_job(row["group_id"]))
     for table, column in (
         ("principal_address", "principal_id"),
         ("former_address", "principal_id"),

@@ -14,7 +14,7 @@ from server.domain.errors import InvalidPrincipal, NameTaken, NotFound
 from server.domain.jobs import Job
 from server.domain.principals import name_key
 from server.storage.directory import PrincipalChange, RelationChange
-from server.storage.jobs import MAINTENANCE, OWNERS
+from server.storage.jobs import MAINTENANCE, MEMBERSHIPS, OWNERS
 from storage_plugins.postgres import advisory_locks
 from storage_plugins.postgres.advisory_locks import Lock
 from storage_plugins.postgres.changes.homes import create_homes
@@ -69,6 +69,12 @@ async def write(connection: Connection, changes: Sequence[PrincipalChange], caus
         # Their addresses decide which events they have declined.
         await enqueue(connection, Job(OWNERS, lock_key=MAINTENANCE, queueing_key=OWNERS))
     return ids
+
+
+def membership_job(group_id: int) -> Job:
+    """The job that lets meetings follow a group whose members have changed."""
+    key = f"membership {group_id}"
+    return Job(MEMBERSHIPS, {"group": group_id}, key, key)
 
 
 _KEEP_FORMER = """
@@ -252,6 +258,7 @@ async def write_relations(connection: Connection, changes: Sequence[RelationChan
                 sorted(change.members),
             )
             await leave_trace(connection, "principal-members", change.id, cause, {"members": sorted(change.members)})
+            await enqueue(connection, membership_job(change.id))
         if change.delegates is not None:
             delegates = sorted(change.delegates)
             await connection.execute("delete from delegate where principal_id = $1", change.id)

@@ -1,4 +1,4 @@
-"""The statement that finds the members of groups that are invited."""
+"""The statements that find the members of groups that are invited, and the meetings that invite a group."""
 
 from __future__ import annotations
 
@@ -30,6 +30,23 @@ GROUP_MEMBERS = f"""
 """  # noqa: S608
 """Arguments: the ids of groups, the organizer's home, the UID. A row for each member of each group. `offset 0` keeps
 the planner from reading all memberships."""
+
+MEETINGS_OF_GROUP = """
+    select distinct m.home_id, o.id
+    from unnest(koyomi_groups_of_1($1) || $1) as g (id)
+    cross join lateral (
+        select s.home_id, s.uid from scheduling_memory s
+        where s.state ? 'groups' and s.state -> 'groups' @> to_jsonb(g.id) offset 0
+    ) as m
+    cross join lateral (
+        select o.id from object o
+        where o.home_id = m.home_id and o.uid = m.uid and o.deleted_revision is null and o.scheduling in (1, 2)
+        offset 0
+    ) as o
+    where (m.home_id, o.id) > ($2, $3)
+    order by 1, 2 limit $4
+"""
+"""Arguments: the id of a group, home and object after which the page starts, at most how many."""
 
 _GROUP_AT = 3
 _MEMBER_AT = _GROUP_AT + PRINCIPAL_WIDTH

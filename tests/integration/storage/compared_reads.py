@@ -251,6 +251,8 @@ async def _principals(one: Database, other: Database, alike: Alike, name: str) -
     alike.require(await one.storage.addressed(addressed), await other.storage.addressed(addressed), f"users of {name}")
     asked = [await each.storage.group_members([each.ids[name]], 0, "u1") for each in (one, other)]
     alike.require(*asked, f"members of the group {name}")
+    of_group = [await each.storage.meetings_of_group(each.ids[name], after=(0, 0), limit=9) for each in (one, other)]
+    assert of_group == [[], []], f"meetings of the group {name}"
     for term in (Term("word", whole), Term("address", whole, "starts-with"), Term("display-name", name, "starts-with")):
         search = PrincipalSearch(((term,), (Term("uid", one.prefix, "starts-with"),)), ("individual", "group"))
         alike.require(await one.access.search(search, 5), await other.access.search(search, 5), f"search for {name}")

@@ -18,7 +18,7 @@ from storage_plugins.postgres.reads import alarms as alarm_reads
 from storage_plugins.postgres.reads import busy_times, dispatches, meetings, members, owners, resolve
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED
-from storage_plugins.postgres.reads.group_members import GROUP_MEMBERS
+from storage_plugins.postgres.reads.group_members import GROUP_MEMBERS, MEETINGS_OF_GROUP
 from storage_plugins.postgres.reads.mailboxes import INBOXES, MAILBOXES, OLDEST_MEMBERS
 from storage_plugins.postgres.upkeep import rederivation
 from tests.integration.storage.conftest import make_person
@@ -48,6 +48,7 @@ STATEMENTS = {
     "owner": (owners.OF_HOME, 1),
     "addressed": (ADDRESSED, 3),
     "group members": (GROUP_MEMBERS, 3),
+    "meetings of a group": (MEETINGS_OF_GROUP, 4),
     "mailboxes": (MAILBOXES, 4),
     "waiting dispatches": (dispatches.WAITING, 2),
     "failing dispatches": (dispatches.FAILING, 2),

@@ -76,3 +76,61 @@ async def test_a_group_that_nobody_may_expand_invites_nobody(world: World) -> No
     assert "SCHEDULE-STATUS=3.8" in line_of(own, "ATTENDEE", TEAM)
     assert BEN not in unfolded(own)
     assert await copies(world, "ben") == []
+
+
+async def test_a_meeting_follows_the_members(world: World) -> None:
+    await team(world, "ben")
+    await world.invite("anna", MEETING, meeting(TEAM, start="20260401T090000Z"))
+    await team(world, "cleo")
+    await world.run_jobs()
+    own = unfolded(await world.text("anna", MEETING))
+    assert BEN not in own
+    assert f'MEMBER="{TEAM}"' in line_of(own, "ATTENDEE", CLEO)
+    assert "SEQUENCE:1" in own
+    (copy,) = await copies(world, "ben")
+    assert "STATUS:CANCELLED" in copy
+    (copy,) = await copies(world, "cleo")
+    assert await items(world, "cleo") == ["REQUEST"]
+
+
+async def test_a_meeting_follows_a_group_within_a_group(world: World) -> None:
+    await team(world, name="board")
+    await team(world, "ben", "board")
+    await world.invite("anna", MEETING, meeting(TEAM, start="20260401T090000Z"))
+    await team(world, "cleo", name="board")
+    await world.run_jobs()
+    assert CLEO in unfolded(await world.text("anna", MEETING))
+    await world.directory.delete_principal(world.ids["board"], INSTALLATION.cause, purge=False)
+    change = RelationChange(world.ids["team"], members=frozenset([world.ids["ben"]]))
+    await world.directory.write_relations([change], INSTALLATION.cause)
+    await world.run_jobs()
+    assert CLEO not in unfolded(await world.text("anna", MEETING))
+
+
+async def test_a_meeting_that_is_over_or_has_the_members_stays(world: World) -> None:
+    await team(world, "ben")
+    await world.invite("anna", MEETING, meeting(TEAM, start="20260401T090000Z"))
+    await world.invite("anna", "anna/calendar/past.ics", meeting(TEAM, uid="past", start="20260201T090000Z"))
+    await world.run_jobs()
+    before = await world.text("anna", MEETING), await world.text("anna", "anna/calendar/past.ics")
+    etag = await world.member("anna", MEETING)
+    await team(world, "ben")
+    await world.run_jobs()
+    assert await world.member("anna", MEETING) == etag
+    await team(world, "cleo")
+    await world.run_jobs()
+    assert await world.text("anna", MEETING) != before[0]
+    assert await world.text("anna", "anna/calendar/past.ics") == before[1]
+
+
+async def test_a_group_that_is_no_longer_invited_changes_nothing(world: World) -> None:
+    await team(world, "ben")
+    await world.invite("anna", MEETING, meeting(TEAM, start="20260401T090000Z"))
+    await world.invite("anna", MEETING, meeting(BEN, start="20260401T090000Z"))
+    assert await world.storage.meetings_of_group(world.ids["team"], after=(0, 0), limit=9) == []
+    await world.invite("anna", MEETING, meeting(TEAM, start="20260401T090000Z"))
+    await world.cancel("anna", MEETING)
+    assert await world.storage.meetings_of_group(world.ids["team"], after=(0, 0), limit=9) == []
+    await team(world, "cleo")
+    await world.run_jobs()
+    assert await copies(world, "cleo") == []

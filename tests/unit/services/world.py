@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from server.domain.actors import Actor
@@ -25,6 +25,7 @@ from server.services.principals.people import People
 from server.services.reading import Reading
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.implicit import Scheduling, Sent
+from server.services.scheduling.memberships import MEMBERS, Memberships
 from server.services.scheduling.queued import QueuedDeliveries
 from server.services.scheduling.refreshing import Refreshing
 from server.services.scheduling.removals import REMOVALS, Removals
@@ -32,6 +33,7 @@ from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.splitting import Splitting
 from server.services.sharing import Sharing
 from server.storage.directory import PrincipalChange
+from server.storage.jobs import MEMBERSHIPS
 from tests.unit.services.memory_storage.storage import memory
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -80,6 +82,7 @@ class World:
             self.storage, self.objects, self.limits, scheduling, lambda: NOW, self.queued.counts
         )
         self.removals = Removals(self.storage, self.limits, lambda: NOW)
+        self.memberships = Memberships(self.scheduling, timedelta(minutes=10))
         self.collections = Collections(self.storage, self.limits, scheduling)
         self.reading = Reading(self.storage, 1000)
         self.sharing = Sharing(self.storage, self.directory, self.access)
@@ -134,6 +137,10 @@ class World:
                 ids = job.payload
                 cause = Cause(ids["principal"] or None, "jobs", acting_for=ids["acting_for"] or None)
                 await self.removals.send(ids["home"], ids["collection"], cause)
+            elif job.kind == MEMBERSHIPS:
+                await self.memberships.plan(job.payload["group"])
+            elif job.kind == MEMBERS:
+                await self.memberships.follow(job.payload["home"], job.payload["object"])
             elif job.kind == REFRESHES:
                 await self.refreshing.refresh(job.payload["home"], job.payload["object"])
             else:

@@ -9,9 +9,11 @@ from uuid import uuid4
 
 from server.domain.changes import Cause
 from server.domain.errors import AlreadyExists, InvalidPrincipal, NameTaken, NotFound
+from server.domain.jobs import Job
 from server.domain.objects import CollectionKind, HomeKind, NewCollection
 from server.domain.principals import Principal, PrincipalKind, name_key
 from server.storage.directory import AppPassword, PrincipalChange, PrincipalRecord, RelationChange
+from server.storage.jobs import MEMBERSHIPS
 from tests.unit.services.memory_storage.access import MemoryAccess
 from tests.unit.services.memory_storage.collection_writes import add_collection
 from tests.unit.services.memory_storage.removal import Removal
@@ -228,6 +230,8 @@ class MemoryDirectory(Removal):
                     others = {pair for pair in tables.memberships if pair[0] != change.id}
                     tables.memberships = others | {(change.id, member) for member in change.members}
                     tables.outbox.append(Event("principal-members", subject_id=change.id))
+                    key = f"membership {change.id}"
+                    tables.jobs.append(Job(MEMBERSHIPS, {"group": change.id}, key, key))
                 if change.delegates is not None:
                     kept = {each for each in tables.delegations if each[0] != change.id}
                     tables.delegations = kept | {(change.id, delegate, rights) for delegate, rights in change.delegates}

@@ -282,6 +282,25 @@ class MemoryReads(DispatchReads):
             found += [GroupMember(seen.principal(group), group.expandable_by, each) for each in known or (None,)]
         return found, self.tables.memory.get((home_id, uid), (0, None))[1] if found else None
 
+    async def meetings_of_group(
+        self, group_id: int, *, after: tuple[int, int], limit: int
+    ) -> Sequence[tuple[int, int]]:
+        groups, waiting = {group_id}, [group_id]
+        while waiting:
+            member = waiting.pop()
+            more = {group for group, each in self.tables.memberships if each == member} - groups
+            groups |= more
+            waiting += more
+        found = {
+            (row.home_id, row.id)
+            for row in self.tables.objects.values()
+            if row.is_scheduling_object
+            and not groups.isdisjoint(
+                (self.tables.memory.get((row.home_id, row.content.uid), (0, None))[1] or {}).get("groups", ())
+            )
+        }
+        return sorted(pair for pair in found if pair > after)[:limit]
+
     async def mailboxes(
         self, sender: int, recipients: Sequence[int], uid: str, meeting: int | None = None
     ) -> Sequence[Mailbox]:

@@ -1,0 +1,95 @@
+"""Meetings follow the membership of the groups that they invite, by jobs.
+
+A change of a group's members writes a job of the kind `memberships` in its transaction. It writes a job of the kind
+`members` for each meeting that invites the group, or a group that has it as a member, which waits for
+`scheduling.membership_delay` and takes in later ones of the same meeting, so that a meeting changes once in that time.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+
+from server.domain.actors import Actor
+from server.domain.changes import Cause, ChangeSet
+from server.domain.errors import (
+    AccessDenied,
+    InvalidData,
+    NotFound,
+    QuotaExceeded,
+    SchedulingRefused,
+    SignInRequired,
+)
+from server.domain.jobs import Job
+from server.domain.objects import Target
+from server.domain.privileges import Privilege
+from server.services.changing import change
+from server.services.lookup import Found, Lookup
+from server.services.scheduling.implicit import Scheduling
+
+MEMBERS = "members"
+"""Kind of the jobs that let one meeting follow."""
+_PAGE = 500
+"""Meetings whose jobs one transaction stores."""
+
+_REFUSED = (AccessDenied, InvalidData, NotFound, QuotaExceeded, SchedulingRefused, SignInRequired)
+
+log = structlog.get_logger()
+
+
+class Memberships:
+    """The handlers of these jobs."""
+
+    def __init__(self, scheduling: Scheduling, delay: timedelta) -> None:
+        self._scheduling, self._storage, self._delay = scheduling, scheduling.storage, delay
+        self._lookup = Lookup(self._storage)
+
+    async def plan(self, group_id: int) -> int:
+        """Store a job for each meeting that invites a group, also through others. Returns their number."""
+        count, after = 0, (0, 0)
+        while page := await self._storage.meetings_of_group(group_id, after=after, limit=_PAGE):
+            jobs = tuple(self._job(home_id, object_id) for home_id, object_id in page)
+            await self._storage.apply(ChangeSet((), self._scheduling.limits, Cause(None, "jobs"), jobs=jobs))
+            count, after = count + len(page), page[-1]
+        return count
+
+    def _job(self, home_id: int, object_id: int) -> Job:
+        key = f"members {object_id}"
+        return Job(MEMBERS, {"home": home_id, "object": object_id}, key, key, delay=self._delay)
+
+    async def follow(self, home_id: int, object_id: int) -> bool:
+        """Let a meeting follow the membership of its groups, in the name of its organizer. Returns whether it changed.
+
+        The policy is asked again; what it denies, and what the organizer's home has no room for, is logged.
+        """
+
+        async def read() -> Found | None:
+            return await self._found(home_id, object_id)
+
+        async def decide(found: Found | None) -> bool:
+            if found is None or found.viewer is None:
+                return False
+            return await self._scheduling.follow_groups(Actor(found.viewer, "jobs"), found)
+
+        try:
+            return await change(read, decide)
+        except _REFUSED as error:
+            log.warning("membership_not_followed", home=home_id, object=object_id, error=type(error).__name__)
+        return False
+
+    async def _found(self, home_id: int, object_id: int) -> Found | None:
+        """The meeting as its organizer finds it; None where it is gone."""
+        scheduled = await self._storage.scheduled_uid(home_id, object_id)
+        if scheduled is None:
+            return None
+        owner_id, uid = scheduled
+        mailboxes = await self._storage.mailboxes(owner_id, [owner_id], uid)
+        if not mailboxes or mailboxes[0].object is None or mailboxes[0].collection is None:
+            return None
+        held, collection = mailboxes[0].object, mailboxes[0].collection
+        viewer = (await self._storage.resolve(owner_id, None)).viewer
+        if held.id != object_id or viewer is None or collection.name is None:
+            return None
+        target = Target(viewer.uid, "uid", "calendar", collection.name, held.name)
+        return await self._lookup.find(Actor(viewer, "jobs"), target, Privilege.WRITE_CONTENT, text=True)
