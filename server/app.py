@@ -20,7 +20,8 @@ from server.http.client_address import ClientAddresses
 from server.http.dispatch import Dispatcher
 from server.http.request_log import RequestLog
 from server.jobs.runner import Kind
-from server.jobs.running import copies, maintenance_kinds, running_jobs, scheduling, sharees
+from server.jobs.running import copies, held_messages, maintenance_kinds, running_jobs, scheduling, sharees
+from server.mail.lmtp import LmtpServer
 from server.observe.metrics import Metrics
 from server.observe.monitoring import Monitoring
 from server.observe.tracing import Tracing
@@ -30,6 +31,7 @@ from server.services.collections import Collections
 from server.services.granting import Granting
 from server.services.health import Health
 from server.services.lookup import Lookup
+from server.services.mail.incoming import IncomingMails, receiving
 from server.services.objects import Objects
 from server.services.principals.people import People
 from server.services.reading import Reading
@@ -45,6 +47,7 @@ from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.health import PostgresHealth
+from storage_plugins.postgres.incoming_mail import PostgresIncomingMail
 from storage_plugins.postgres.jobs import PostgresJobs
 from storage_plugins.postgres.storage import PostgresStorage
 
@@ -65,7 +68,8 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
                 maintenance_kinds(dsn, settings) as kinds,
                 running_jobs(dsn, parts.storage, [*parts.kinds, *kinds], metrics),
             ):
-                yield Served(server, Connections(parts.monitoring.to_everyone(), metrics))
+                lmtp = LmtpServer(parts.mails, settings.mail.incoming.lmtp_clients)
+                yield Served(server, Connections(parts.monitoring.to_everyone(), metrics), lmtp)
         finally:
             for task in tasks:
                 task.cancel()
@@ -94,6 +98,7 @@ class _Parts:
     authenticator: Authenticator
     kinds: tuple[Kind, ...]
     """Jobs that use the storage of the requests."""
+    mails: IncomingMails
 
     def sample(self, worker: int, connections: int) -> None:
         """Copy to the metrics what is counted elsewhere."""
@@ -165,13 +170,16 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             queued = QueuedDeliveries(*jobs, counts=metrics.scheduling)
             refreshing = Refreshing(*jobs, counts=metrics.scheduling)
             removals = Removals(storage, settings.limits.values)
+            incoming = PostgresIncomingMail(storage.database)
+            mails = await receiving(site.scheduling, incoming, settings.mail, counts=metrics.incoming_mail)
             memberships = Memberships(site.scheduling, timedelta(seconds=settings.scheduling.membership_delay))
             kinds = (
                 sharees(access, storage),
                 copies(site.collections, lookup),
                 *scheduling(queued, refreshing, removals, memberships),
+                held_messages(mails, incoming),
             )
-            yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, kinds)
+            yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, kinds, mails)
         finally:
             authenticator.close()
             if tracing is not None:

@@ -22,6 +22,7 @@ COMMANDS = {
     "jobs": ("server.commands.jobs:jobs", "Background jobs: list, retry, hold, release, drop."),
     "schedule": ("server.commands.schedule:schedule", "Scheduling: who got what of a meeting, when, and why not."),
     "meetings": ("server.commands.meetings:meetings", "Meetings that somebody organizes: list, cancel, hand over."),
+    "imip": ("server.commands.imip:imip", "Scheduling messages by mail: deliver, accept or drop what is held."),
     "db": ("server.commands.db:db", "Bring the database to this version, check it."),
     "doctor": ("server.commands.doctor:doctor", "Look for what is wrong, and say what mends it."),
     "version": ("server.commands.version:version", "Print the version of Koyomi and of what it rests on."),

@@ -14,6 +14,7 @@ from server.jobs.runner import Kind, Result, Runner
 from server.observe.metrics import Metrics
 from server.services.collections import Collections
 from server.services.lookup import Lookup
+from server.services.mail.incoming import IncomingMails
 from server.services.principals import changes as principals
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.memberships import MEMBERS, Memberships
@@ -23,6 +24,7 @@ from server.services.scheduling.removals import REMOVALS, Removals
 from server.settings.model import Settings
 from server.storage import Storage
 from server.storage.access import Access
+from server.storage.incoming_mail import IncomingMail
 from server.storage.jobs import HANDOVERS, MEMBERSHIPS, TakenJob
 from storage_plugins.postgres.changes import handover_jobs
 from storage_plugins.postgres.database import Database, DatabaseLimits
@@ -99,6 +101,16 @@ def scheduling(
         Kind(REDELIVERIES, redeliver, tries=_TRIES),
         Kind(REFRESHES, refresh),
     )
+
+
+def held_messages(mails: IncomingMails, incoming: IncomingMail) -> Kind:
+    """The job that removes what came by mail and was held for a month, and the counts of past hours."""
+
+    async def handle(_: TakenJob) -> Result:
+        await incoming.forget_senders()
+        return Result(await mails.held.forget(_ACTOR.cause))
+
+    return Kind("held_messages", handle, every=maintenance.INTERVAL)
 
 
 def handovers(database: Database) -> Kind:

@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from server.observe import background
+from server.observe.incoming_mail_counts import IncomingMailCounts
 from server.observe.scheduling_counts import SchedulingCounts
 
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ class Metrics:
             registry=own, multiprocess_mode="max",
         )  # fmt: skip
         self.scheduling = SchedulingCounts(own)
+        self.incoming_mail = IncomingMailCounts(own)
         self._tallies: dict[tuple[Key, int], _Tally] = {}
         self._totals: dict[Counter, int] = {}
 

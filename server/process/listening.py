@@ -8,7 +8,7 @@ import mmap
 import os
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,6 +117,54 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     scheme = "https" if tls else "http"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+class SharedAcceptor:
+    """Accepts connections for one worker. The first worker that accepts takes the connection: few arrive here."""
+
+    def __init__(self, listeners: Sequence[socket.socket], protocol: Callable[[], asyncio.Protocol]) -> None:
+        self._listeners, self._protocol = tuple(listeners), protocol
+        self._loop = asyncio.get_running_loop()
+        self._arriving: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to accept."""
+        for listener in self._listeners:
+            self._watch(listener)
+
+    def close(self) -> None:
+        """Accept no more. The files of Unix sockets stay, since other workers accept there."""
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+        close_all(self._listeners)
+
+    def _watch(self, listener: socket.socket) -> None:
+        if listener.fileno() >= 0:
+            self._loop.add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # another worker took it, or the client went away
+        except OSError as error:
+            log.error("connections_refused", reason=error.strerror)
+            self._loop.remove_reader(listener)
+            self._loop.call_later(_SHORTAGE_SECONDS, self._watch, listener)
+            return
+        connection.setblocking(False)
+        task = self._loop.create_task(self._hand_over(connection))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    async def _hand_over(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._protocol, connection)
+        except (OSError, asyncio.CancelledError):
+            connection.close()
+        except Exception as error:
+            connection.close()
+            failed("accept", error)
 
 
 def close_all(sockets: Sequence[socket.socket]) -> None:

@@ -55,12 +55,21 @@ async def _serve(settings: Settings) -> int:
     listeners = open_listeners(network.host, network.port)
     monitoring: list[socket.socket] = []
     unix: socket.socket | None = None
+    mail: list[socket.socket] = []
+    incoming = settings.mail.incoming
+    mail_unix: socket.socket | None = None
     try:
         if network.unix_socket is not None:
             unix = open_unix_listener(network.unix_socket)
             listeners.append(unix)
         if settings.monitoring.port:
             monitoring = open_listeners(settings.monitoring.host, settings.monitoring.port, option="monitoring.port")
+        for place in incoming.lmtp_listen:
+            host, _, port = place.rpartition(":")
+            mail += open_listeners(host.strip("[]"), int(port), option="mail.incoming.lmtp_listen")
+        if incoming.lmtp_socket is not None:
+            mail_unix = open_unix_listener(incoming.lmtp_socket)
+            mail.append(mail_unix)
         async with contextlib.AsyncExitStack() as stack:
             signals = stack.enter_context(Signals.handled())
             dsn = settings.storage.database.get_secret_value()
@@ -80,11 +89,14 @@ async def _serve(settings: Settings) -> int:
                 signals,
                 ready=lambda: _tell(f"Koyomi serves on {places}"),
                 monitoring=monitoring,
+                mail=mail,
             )
     except Stopped:
         return 0
     finally:
-        close_all([*listeners, *monitoring])
+        close_all([*listeners, *monitoring, *mail])
+        if incoming.lmtp_socket is not None:
+            remove_unix_path(incoming.lmtp_socket, mail_unix)
         if network.unix_socket is not None:
             remove_unix_path(network.unix_socket, unix)
 
@@ -103,10 +115,11 @@ async def supervise(
     *,
     ready: Callable[[], None],
     monitoring: Sequence[socket.socket] = (),
+    mail: Sequence[socket.socket] = (),
 ) -> int:
     """Keep `workers` processes at the job until told to stop; closes the listeners then.
 
-    `monitoring` are listeners too, those for health and metrics.
+    `monitoring` and `mail` are listeners too: those for health and metrics, and those for mail.
     `ready` is called once, when every worker accepts connections. Returns the exit status: 1 if a worker ended before
     any worker accepted connections. A worker that ends later is followed by another.
     """
@@ -116,7 +129,8 @@ async def supervise(
         counts = Counts(shared.fileno(), numbers)
         handles = tuple(listener.fileno() for listener in listeners)
         extra = tuple(listener.fileno() for listener in monitoring)
-        posts = [Post(handles, shared.fileno(), numbers, number, extra, metrics) for number in range(workers)]
+        by_mail = tuple(listener.fileno() for listener in mail)
+        posts = [Post(handles, shared.fileno(), numbers, number, extra, by_mail, metrics) for number in range(workers)]
         serving = asyncio.Event()
         slots = [Slot(job, post, counts, signals, serving) for post in posts]
         keeping = [asyncio.create_task(slot.keep()) for slot in slots]
@@ -124,7 +138,7 @@ async def supervise(
             return await _watch(slots, keeping, signals, serving, ready)
         finally:
             # A closed socket refuses at once what would wait in vain otherwise.
-            close_all(listeners)
+            close_all([*listeners, *mail])
             signals.stop.set()
             await asyncio.gather(*keeping)
 

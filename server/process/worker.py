@@ -21,14 +21,14 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import structlog
 
 from server.domain.errors import ConfigurationError, KoyomiError
 from server.observe import log as logs
 from server.process import memory
-from server.process.listening import Acceptor, Counts
+from server.process.listening import Acceptor, Counts, SharedAcceptor
 from server.process.tls import TlsFiles
 
 if TYPE_CHECKING:
@@ -58,6 +58,16 @@ _GRACE_SECONDS = 5.0
 """How much longer than its requests a worker may take to end."""
 
 
+class MailServer(Protocol):
+    """Receives mail."""
+
+    def __call__(self) -> asyncio.Protocol:
+        """The protocol of a new connection."""
+
+    async def finish(self, seconds: float) -> None:
+        """Take no more mails, and wait until those that are being received have been."""
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """The HTTP servers of a worker."""
@@ -66,6 +76,8 @@ class Served:
     """Answers on the listeners."""
     monitors: Server | None = None
     """Answers on the listeners for monitoring."""
+    mail: MailServer | None = None
+    """Answers on the listeners for mail."""
 
 
 App = Callable[..., "AbstractAsyncContextManager[Served]"]
@@ -101,6 +113,8 @@ class Post:
     """Which of them this worker has, from 0."""
     monitoring: tuple[int, ...] = ()
     """Descriptors of the listening sockets for monitoring."""
+    mail: tuple[int, ...] = ()
+    """Descriptors of the listening sockets for mail."""
     metrics: str = ""
     """Folder in which the workers count together."""
     reason: Literal["start", "died", "replaced"] = "start"
@@ -153,6 +167,10 @@ async def run_worker(job: Job, post: Post, channel: socket.socket) -> None:
                 stack.push_async_callback(
                     _close, await loop.create_server(served.monitors, sock=socket.socket(fileno=descriptor))
                 )
+        mail = None
+        if served.mail is not None:
+            mail = SharedAcceptor([socket.socket(fileno=descriptor) for descriptor in post.mail], served.mail)
+            mail.start()
         # What is there now stays for good: the collector need not look at it again and again (pauses of 28 ms).
         gc.collect()
         gc.freeze()
@@ -160,11 +178,15 @@ async def run_worker(job: Job, post: Post, channel: socket.socket) -> None:
         sys.setswitchinterval(_SWITCH_SECONDS)
         channel.sendall(READY)
         await stop.wait()
+        if mail is not None:
+            mail.close()
         await acceptor.close()
         if server.connections:
             # Taken just before, and the request is on its way: it is answered, not cut off.
             await asyncio.sleep(min(_FIRST_REQUEST_SECONDS, job.stop_timeout))
         server.pre_shutdown()
+        if served.mail is not None:
+            await served.mail.finish(job.stop_timeout)
         try:
             await asyncio.wait_for(server.shutdown(job.stop_timeout), job.stop_timeout + _GRACE_SECONDS)
         except TimeoutError:

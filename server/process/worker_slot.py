@@ -155,7 +155,7 @@ class Slot:
                 str(theirs.fileno()),
                 str(os.getpid()),
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), post.counts, *post.listeners, *post.monitoring),
+                pass_fds=(theirs.fileno(), post.counts, *post.listeners, *post.monitoring, *post.mail),
                 # Ctrl-C at the terminal reaches the parent alone, which then stops the workers.
                 process_group=0,
             )

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
+from xml.sax.saxutils import escape, unescape
 
 import structlog
 
@@ -41,6 +42,7 @@ from server.process.computing import computed
 from server.services.changing import change
 from server.services.mail.held import Held, HeldMessages, Reason
 from server.services.mail.incoming_settings import IncomingMailSettings
+from server.services.mail.settings import MailSettings
 from server.services.objects import LARGE
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.sending import Services
@@ -53,6 +55,8 @@ ACTS_FOR_OTHERS = "{urn:koyomi:mail}acts-for-others"
 as assistants of organizers and calendar services that send in their own name."""
 ORIGIN = "mail"
 """The origin of changes that arrive by mail."""
+
+_ELEMENT = re.compile(r"<[^>]*>")
 
 log = structlog.get_logger()
 
@@ -368,8 +372,8 @@ class IncomingMails:
         others = acting - {party.key}
         if not others or mailbox.inbox is None:
             return not others
-        written = re.sub(r"<[^>]*>", " ", mailbox.inbox.properties.get(ACTS_FOR_OTHERS, ""))
-        return others <= {directory.key(f"mailto:{each}") for each in written.split()}
+        allowed = senders_in(mailbox.inbox.properties.get(ACTS_FOR_OTHERS, ""))
+        return others <= {directory.key(f"mailto:{each}") for each in allowed}
 
     async def _hold(self, source: _Source, mailbox: Mailbox, message: Message, reason: Reason) -> Outcome:
         held = Held(reason, source.sender or "", message.sender.address)
@@ -389,6 +393,25 @@ class IncomingMails:
     async def _directory(self, found: SchedulingObject, source: _Source, more: Iterable[str] = ()) -> Directory:
         named = {*addresses(found), *source.recipients, source.address, *more} - {""}
         return await directory_of(self._services.storage, named)
+
+
+def senders_in(text: str) -> frozenset[str]:
+    """The addresses in the property `ACTS_FOR_OTHERS`."""
+    return frozenset(unescape(_ELEMENT.sub(" ", text)).split())
+
+
+def senders_as(addresses: Iterable[str]) -> str:
+    """The property for addresses."""
+    return f'<acts-for-others xmlns="urn:koyomi:mail">{escape(" ".join(sorted(addresses)))}</acts-for-others>'
+
+
+async def receiving(
+    services: Services, incoming: IncomingMail, settings: MailSettings, counts: IncomingMailCounts | None = None
+) -> IncomingMails:
+    """What receives mails by the settings of an installation."""
+    secret = await services.storage.mail_secret()
+    tags = Tags(secret, settings.address) if settings.address else None
+    return IncomingMails(services, incoming, settings.incoming, tags, secret, counts=counts)
 
 
 def _lines(found: SchedulingObject, name: str) -> list[Line]:
