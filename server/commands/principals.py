@@ -22,8 +22,9 @@ def principals() -> None:
 
 @principals.command
 @click.argument("file", type=click.File("rb"))
+@click.option("--take-over", is_flag=True, help="Give addresses that meetings of other people name, too.")
 @with_settings()
-async def load(settings: Settings, file: IO[bytes]) -> None:
+async def load(settings: Settings, file: IO[bytes], take_over: bool) -> None:
     """Load principals from a JSON file (- is the standard input): {"principals": [...]}.
 
     What the file says holds afterwards, what it leaves out stays; a second run changes nothing. Passwords are first
@@ -42,9 +43,11 @@ async def load(settings: Settings, file: IO[bytes]) -> None:
                     bar.length = total
                     bar.update(done - bar.pos)
 
-                loaded = await load_principals(ACTOR, session.directory, session.hasher, document, progress=show)
+                loaded = await load_principals(
+                    ACTOR, session.directory, session.hasher, document, take_over=take_over, progress=show
+                )
         else:
-            loaded = await load_principals(ACTOR, session.directory, session.hasher, document)
+            loaded = await load_principals(ACTOR, session.directory, session.hasher, document, take_over=take_over)
     report(loaded)
 
 

@@ -29,6 +29,7 @@ def user() -> None:
 @click.argument("name")
 @click.option("--display-name", metavar="TEXT", help="How apps show the person.  [the name]")
 @click.option("--email", "emails", metavar="ADDRESS", multiple=True, help="An e-mail address; may be repeated.")
+@click.option("--take-over", is_flag=True, help="Also an address that meetings of somebody else name.")
 @click.option("--admin", is_flag=True, help="Reads and changes everything.")
 @click.option("--quota", type=click.IntRange(min=0), metavar="BYTES", help="Size of each home.  [the setting]")
 @click.option("--password-stdin", is_flag=True, help="Read the password from the standard input.")
@@ -40,6 +41,7 @@ async def add(
     name: str,
     display_name: str | None,
     emails: Sequence[str],
+    take_over: bool,
     admin: bool,
     quota: int | None,
     password_stdin: bool,
@@ -63,6 +65,7 @@ async def add(
             addresses=tuple(emails),
             roles=frozenset({"admin"} if admin else ()),
             quota_bytes=quota,
+            take_over=take_over,
         )
     click.echo(f"Added {name}." + (f" Password: {password}" if generate else ""))
 

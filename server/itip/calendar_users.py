@@ -57,7 +57,7 @@ def here(
 ) -> CalendarUser:
     """A principal as a calendar user.
 
-    :param addresses: `mailto:` addresses first, present ones before former ones, then `urn:x-uid:`, then the others.
+    :param addresses: `mailto:` addresses first, then `urn:x-uid:`, then former addresses and the others.
     """
     known = tuple(addresses)
     written = next((each for each in known if each.lower().startswith(("mailto:", "urn:"))), known[0] if known else "")

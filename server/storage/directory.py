@@ -136,12 +136,16 @@ class Directory(Protocol):
 
     # writing principals
 
-    async def write_principals(self, changes: Sequence[PrincipalChange], cause: Cause) -> list[int]:
+    async def write_principals(
+        self, changes: Sequence[PrincipalChange], cause: Cause, *, take_over: bool = False
+    ) -> list[int]:
         """Make and change principals, all or none. Returns their ids in order.
 
         A new principal gets its homes with their first collections. A change of the password, name, addresses or
         `disabled` increases the credential version. An address that is removed, and not given to another principal,
-        becomes a former address; it ends when another principal gets it. Raises `NameTaken`, `NotFound`.
+        becomes a former address; it ends when another principal gets it. Nobody else gets an address that a principal
+        has given up, or had when it was deleted, while a meeting in its calendars names it that is not over, unless
+        `take_over`. Raises `NameTaken`, `NotFound`.
         """
 
     async def write_relations(self, changes: Sequence[RelationChange], cause: Cause) -> None:

@@ -240,10 +240,12 @@ class PostgresDirectory:
 
     # writing principals
 
-    async def write_principals(self, changes: Sequence[PrincipalChange], cause: Cause) -> list[int]:
+    async def write_principals(
+        self, changes: Sequence[PrincipalChange], cause: Cause, *, take_over: bool = False
+    ) -> list[int]:
         """See `Directory`."""
         async with self._database.transaction() as connection:
-            return await principal_writes.write(connection, changes, cause)
+            return await principal_writes.write(connection, changes, cause, take_over=take_over)
 
     async def write_relations(self, changes: Sequence[RelationChange], cause: Cause) -> None:
         """See `Directory`."""

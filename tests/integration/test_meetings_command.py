@@ -69,6 +69,19 @@ async def test_meetings_of_somebody_who_leaves_are_cancelled_or_left(
     assert ("STATUS:CANCELLED" in plan) is (option == "--cancel-meetings")
 
 
+async def test_an_address_that_meetings_name_goes_to_nobody_else(database: str, tmp_path: Path) -> None:
+    await office(database, tmp_path)
+    await lines_of(database, "user", "delete", "ann", "--purge", "--leave")
+    add = ("user", "add", "other", "--email", "Ann@example.com", "--no-password")
+    refused = await koyomi(database, *add)
+    assert refused.exit_code == 1
+    assert "ann@example.com was somebody else's" in refused.output
+    await lines_of(database, *add, "--take-over")
+    # It has no meetings by now.
+    await lines_of(database, "user", "delete", "other", "--purge")
+    await lines_of(database, *add)
+
+
 async def test_what_becomes_of_meetings_is_said_once(database: str, tmp_path: Path) -> None:
     await office(database, tmp_path)
     result = await koyomi(database, "user", "delete", "ann", "--keep", "--leave", "--cancel-meetings")

@@ -130,10 +130,12 @@ async def add_person(
     addresses: tuple[str, ...] = (),
     roles: frozenset[str] = frozenset(),
     quota_bytes: int | None = None,
+    take_over: bool = False,
 ) -> int:
     """Add a person with their homes; returns the id.
 
-    Without a password, the person signs in by other means, or not yet. Raises `InvalidPrincipal`,
+    Without a password, the person signs in by other means, or not yet. `take_over`: they get addresses that meetings of
+    other people name (`Directory.write_principals`). Raises `InvalidPrincipal`,
     `NameTaken`, `AccessDenied`.
     """
     demand_in_directory(actor, Privilege.BIND)
@@ -149,7 +151,7 @@ async def add_person(
     )
     if password is not None:
         change = replace(change, password_hash=await hasher.hash(password))
-    return (await directory.write_principals([change], actor.cause))[0]
+    return (await directory.write_principals([change], actor.cause, take_over=take_over))[0]
 
 
 async def set_password(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from server.auth.passwords import PasswordHasher
@@ -55,9 +56,11 @@ async def load_principals(
     hasher: PasswordHasher,
     document: object,
     *,
+    take_over: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Loaded:
-    """Load principals. `progress` is called with the number of entries that are done, and the number of all.
+    """Load principals. `take_over`: they get addresses that meetings of other people name
+    (`Directory.write_principals`). `progress` is called with the number of entries that are done, and that of all.
 
     Refused entries are in the result. Raises `InvalidPrincipal` if the document itself is not valid, and `AccessDenied`
     unless the actor is an administrator.
@@ -71,7 +74,7 @@ async def load_principals(
     for start in range(0, total, BATCH):
         batch = await _compare(directory, entries[start : start + BATCH], loaded)
         await _hash_passwords(hasher, batch)
-        work += await _write(actor, directory, batch, loaded)
+        work += await _write(actor, directory, batch, loaded, take_over=take_over)
         progress(min(start + BATCH, total), total)
     await _relate(actor, directory, work, loaded)
     for item in work:
@@ -154,18 +157,21 @@ async def _hash_passwords(hasher: PasswordHasher, batch: Sequence[_Work]) -> Non
         item.change = replace(change, password_hash=password_hash)
 
 
-async def _write(actor: Actor, directory: Directory, batch: Sequence[_Work], loaded: Loaded) -> list[_Work]:
+async def _write(
+    actor: Actor, directory: Directory, batch: Sequence[_Work], loaded: Loaded, *, take_over: bool
+) -> list[_Work]:
     """Write a batch in one transaction. If that fails, write the entries one by one, to find those to refuse."""
     for item in batch:
         item.id = item.known.id if item.known is not None else 0
     pending = [(item, item.change) for item in batch if item.change is not None]
+    write = partial(directory.write_principals, cause=actor.cause, take_over=take_over)
     try:
-        ids = await directory.write_principals([change for _, change in pending], actor.cause) if pending else []
+        ids = await write([change for _, change in pending]) if pending else []
     except NameTaken:
         refused = set()
         for item, change in pending:
             try:
-                (item.id,) = await directory.write_principals([change], actor.cause)
+                (item.id,) = await write([change])
             except NameTaken as error:
                 loaded.refused.append(Refusal(item.entry.name, error.message))
                 refused.add(id(item))

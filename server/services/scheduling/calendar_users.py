@@ -63,7 +63,8 @@ def calendar_user(found: AddressedPrincipal) -> CalendarUser:
     mail, others = addresses_of(principal)
     paths = [f"/principals/__uids__/{principal.uid}/", f"/principals/{principal.kind}/{quote(principal.name)}/"]
     cutype = CUTYPES[principal.kind]
-    return here(principal.id, [*mail, *former, *others, *paths], principal.display_name or None, cutype)
+    # The first one is written into messages: never a former one.
+    return here(principal.id, [*mail, *others, *former, *paths], principal.display_name or None, cutype)
 
 
 def address_of(principal: Principal | PrincipalRecord) -> str:

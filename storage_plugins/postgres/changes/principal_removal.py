@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.domain.changes import Cause
 from server.domain.errors import NotFound
-from storage_plugins.postgres.changes import handover_jobs
+from storage_plugins.postgres.changes import handover_jobs, held_addresses
 from storage_plugins.postgres.changes.fan_out import HOMES
 from storage_plugins.postgres.changes.principals import leave_trace, lock, membership_job
 from storage_plugins.postgres.database import Connection, Database
@@ -23,6 +23,10 @@ _IN_BATCHES = {
 """Tables of a home without foreign keys to rows that are removed before them, and the column that finds their rows."""
 
 # Personal copies in the homes of others, home by home: their bytes count in that home, whose row is locked first.
+_ADDRESSES = """
+    select address_key from principal_address where principal_id = $1
+    union all select address_key from former_address where principal_id = $1
+"""
 _REMOVE_COPIES = "select koyomi_remove_copies_1($1, $2)"
 
 
@@ -54,6 +58,8 @@ async def hide(connection: Connection, principal_id: int, cause: Cause) -> None:
     )
     for row in groups:
         await enqueue(connection, membership_job(row["group_id"]))
+    rows = await connection.fetch(_ADDRESSES, principal_id)
+    await held_addresses.hold(connection, [(principal_id, row[0]) for row in rows])
     for table, column in (
         ("principal_address", "principal_id"),
         ("former_address", "principal_id"),

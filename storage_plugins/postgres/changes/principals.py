@@ -17,6 +17,7 @@ from server.storage.directory import PrincipalChange, RelationChange
 from server.storage.jobs import MAINTENANCE, MEMBERSHIPS, OWNERS
 from storage_plugins.postgres import advisory_locks
 from storage_plugins.postgres.advisory_locks import Lock
+from storage_plugins.postgres.changes import held_addresses
 from storage_plugins.postgres.changes.homes import create_homes
 from storage_plugins.postgres.changes.writing import record
 from storage_plugins.postgres.database import Connection
@@ -50,7 +51,9 @@ async def leave_trace(
     )
 
 
-async def write(connection: Connection, changes: Sequence[PrincipalChange], cause: Cause) -> list[int]:
+async def write(
+    connection: Connection, changes: Sequence[PrincipalChange], cause: Cause, *, take_over: bool = False
+) -> list[int]:
     """Make and change principals; see `Directory.write_principals`."""
     await lock(connection)
     wanted = [name_key(address) for change in changes for address in change.addresses or ()]
@@ -61,7 +64,9 @@ async def write(connection: Connection, changes: Sequence[PrincipalChange], caus
         "returning principal_id, address, address_key",
         [change.id for change in changes if change.id is not None and change.addresses is not None],
     )
-    ids = [await _write_one(connection, change, cause) for change in changes]
+    if given_up:
+        await held_addresses.hold(connection, [(row[0], row[2]) for row in given_up])
+    ids = [await _write_one(connection, change, cause, take_over) for change in changes]
     if given_up:
         await connection.execute(_KEEP_FORMER, *map(list, zip(*given_up, strict=True)))
     renamed = any(change.id is not None and (change.name or change.addresses is not None) for change in changes)
@@ -85,12 +90,12 @@ _KEEP_FORMER = """
 """An address that no principal has any more becomes a former address of its last principal."""
 
 
-async def _write_one(connection: Connection, change: PrincipalChange, cause: Cause) -> int:
+async def _write_one(connection: Connection, change: PrincipalChange, cause: Cause, take_over: bool) -> int:
     if change.name is not None:
         await _require_free(connection, change.name, change.id)
     principal_id = await (_insert if change.id is None else _update)(connection, change)
     if change.addresses:
-        await _insert_addresses(connection, principal_id, change.addresses)
+        await _insert_addresses(connection, principal_id, change.addresses, take_over)
     if change.password_hash is not None:
         await connection.execute(
             """
@@ -207,7 +212,9 @@ async def _update(connection: Connection, change: PrincipalChange) -> int:
     return int(found)
 
 
-async def _insert_addresses(connection: Connection, principal_id: int, addresses: Collection[str]) -> None:
+async def _insert_addresses(
+    connection: Connection, principal_id: int, addresses: Collection[str], take_over: bool
+) -> None:
     keys = [name_key(address) for address in addresses]
     taken = await connection.fetchval(
         """
@@ -221,6 +228,7 @@ async def _insert_addresses(connection: Connection, principal_id: int, addresses
     )
     if taken is not None:
         raise NameTaken(taken, f"The address {taken} is taken.")
+    await held_addresses.give(connection, principal_id, keys, take_over=take_over)
     await connection.execute(
         """
         insert into principal_address (principal_id, position, address, address_key)

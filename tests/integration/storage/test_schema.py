@@ -27,6 +27,7 @@ GLOBAL = {
     "consumer_position",
     "delegate",
     "former_address",
+    "held_address",
     "identity",
     "installation",
     "job",

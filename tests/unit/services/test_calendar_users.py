@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from server.calendar.attendance import address_keys
@@ -79,12 +81,9 @@ def test_a_principal_as_a_calendar_user() -> None:
         "Ada",
         "INDIVIDUAL",
     )
-    assert user.addresses[:4] == (
-        "mailto:ada@example.com",
-        "mailto:ada@example.org",
-        "mailto:countess@example.com",
-        f"urn:x-uid:{UID}",
-    )
+    ids = (f"urn:x-uid:{UID}", f"urn:uuid:{UID}")
+    assert user.addresses[:4] == ("mailto:ada@example.com", "mailto:ada@example.org", *ids)
+    assert "mailto:countess@example.com" in user.addresses
 
 
 def test_who_has_no_mail_address_is_named_by_the_id() -> None:
@@ -107,3 +106,11 @@ async def test_the_principals_of_addresses(world: World) -> None:
     assert [found.user(each).principal_id for each in addresses] == [world.ids["dora"], world.ids["anna"], None]
     elsewhere = await directory_of(world.storage, ["https://example.com/"])
     assert not elsewhere.user("https://example.com/").is_here
+
+
+def test_nothing_is_sent_from_a_former_address() -> None:
+    assert calendar_user(AddressedPrincipal(ADA, ("old@example.com",))).address == "mailto:ada@example.com"
+    left = replace(ADA, emails=())
+    user = calendar_user(AddressedPrincipal(left, ("old@example.com",)))
+    assert user.address == f"urn:x-uid:{UID}"
+    assert Directory([user]).key("mailto:OLD@example.com") == user.key

@@ -9,8 +9,12 @@ import pytest
 
 from server.domain.actors import Actor
 from server.domain.errors import AccessDenied, AlreadyExists, InvalidPrincipal, NameTaken, NotFound
+from server.domain.objects import Target
+from server.domain.privileges import Privilege
 from server.services.principals import changes
 from server.services.principals.loading import Loaded, load_principals
+from server.services.scheduling.implicit import Sent
+from server.storage.directory import PrincipalChange
 from tests.unit.auth.directory_in_memory import CountingHasher
 from tests.unit.services.world import INSTALLATION, World, event
 
@@ -204,3 +208,32 @@ async def test_entries_that_are_not_loaded(world: World) -> None:
     assert done == [(4, 4)]
     with pytest.raises(InvalidPrincipal):
         await load_principals(INSTALLATION, world.directory, HASHER, [])
+
+
+async def test_an_address_that_meetings_name_goes_to_nobody_else_before_they_are_over(world: World) -> None:
+    for name in ("dora", "emil"):
+        world.ids[name] = await add(world, name, addresses=(f"{name}@example.com",))
+    people = ("ORGANIZER:mailto:dora@example.com", "ATTENDEE:mailto:emil@example.com")
+    meeting = event("m", *people, "RRULE:FREQ=DAILY", start="20260301T090000Z")
+    record = await find(world, "dora")
+    path = Target(record.uid, "uid", "calendar", "calendar", "m.ics")
+    found = await world.lookup.find(INSTALLATION, path, Privilege.WRITE)
+    await world.scheduling.put(INSTALLATION, found, meeting.encode(), Sent())
+
+    async def give(name: str, address: str, *, take_over: bool = False) -> None:
+        change = PrincipalChange(world.ids[name], addresses=(address,))
+        await world.directory.write_principals([change], INSTALLATION.cause, take_over=take_over)
+
+    await give("dora", "d@example.com")
+    with pytest.raises(NameTaken):
+        await give("emil", "dora@example.com")
+    await give("dora", "dora@example.com")
+    await give("dora", "d@example.com")
+    await give("emil", "dora@example.com", take_over=True)
+    # The meeting names this address, too.
+    with pytest.raises(NameTaken):
+        await add(world, "fred", addresses=("emil@example.com",))
+    await changes.delete(INSTALLATION, world.directory, "emil", purge=True)
+    with pytest.raises(NameTaken):
+        await add(world, "fred", addresses=("dora@example.com",))
+    await add(world, "fred", addresses=("d2@example.com",))

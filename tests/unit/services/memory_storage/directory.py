@@ -111,7 +111,9 @@ class MemoryDirectory(Removal):
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    async def write_principals(self, changes: Sequence[PrincipalChange], cause: Cause) -> list[int]:
+    async def write_principals(
+        self, changes: Sequence[PrincipalChange], cause: Cause, *, take_over: bool = False
+    ) -> list[int]:
         tables = self.tables
         async with tables.transaction():
             wanted = {name_key(address) for change in changes for address in change.addresses or ()}
@@ -123,14 +125,16 @@ class MemoryDirectory(Removal):
                 if change.id in tables.principals and change.addresses is not None:
                     given_up += [(change.id, each) for each in tables.principals[change.id].addresses]
                     tables.principals[change.id] = replace(tables.principals[change.id], addresses=())
-            ids = [self._write(change) for change in changes]
+            for id_, address in given_up:
+                tables.hold(id_, name_key(address))
+            ids = [self._write(change, take_over) for change in changes]
             for id_, address in sorted(given_up, key=lambda item: name_key(item[1])):
                 if not self._has_address(name_key(address), None):
                     row = tables.principals[id_]
                     tables.principals[id_] = replace(row, former_addresses=(*row.former_addresses, address))
             return ids
 
-    def _write(self, change: PrincipalChange) -> int:
+    def _write(self, change: PrincipalChange, take_over: bool) -> int:
         if change.name is not None:
             self._require_free(change.name, change.id)
         row = self._new(change) if change.id is None else self._changed(change)
@@ -140,6 +144,10 @@ class MemoryDirectory(Removal):
                 key = name_key(address)
                 if self._has_address(key, None) or self._has_name(key, row.id):
                     raise NameTaken(key, f"The address {key} is taken.")
+                holder, until = self.tables.held.get(key, (row.id, self.tables.clock()))
+                if holder != row.id and until > self.tables.clock() and not take_over:
+                    raise NameTaken(key, f"The address {key} is held.")
+                self.tables.held.pop(key, None)
             row = replace(row, addresses=change.addresses)
         if change.password_hash is not None:
             row = replace(row, password_hash=change.password_hash)

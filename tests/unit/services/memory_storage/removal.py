@@ -8,6 +8,7 @@ from html import escape
 
 from server.domain.changes import Cause
 from server.domain.errors import NotFound
+from server.domain.principals import name_key
 from server.storage.directory import Handover
 from tests.unit.services.memory_storage.tables import BindingRow, CollectionRow, Event, Tables, of_other_owner
 
@@ -26,6 +27,8 @@ class Removal:
             if row is None:
                 raise NotFound("There is no such principal.")
             at = tables.clock()
+            for address in (*row.addresses, *row.former_addresses):
+                tables.hold(row.id, name_key(address))
             tables.principals[row.id] = replace(
                 row,
                 deleted_at=row.deleted_at or at,

@@ -243,6 +243,8 @@ class Tables:
     """Scheduling messages that jobs deliver, by id, with the time when they were stored."""
     jobs: list[Job] = field(default_factory=list)
     """Those that wait, in their order; of one kind and queueing key there is one."""
+    held: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    """Addresses that were given up and that meetings name: whose they were, and until when nobody else gets them."""
     trash: list[TrashRow] = field(default_factory=list)
     outbox: list[Event] = field(default_factory=list)
     """Those that no consumer has read."""
@@ -253,6 +255,17 @@ class Tables:
     rivals: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
     """What others do, one before each of the next transactions."""
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def hold(self, principal_id: int, address: str) -> None:
+        """Hold an address that a principal gives up, where a meeting of theirs that is not over names it."""
+        for row in self.objects.values():
+            text = row.content.text.replace("\r\n ", "").lower()
+            if self.homes[row.home_id].principal_id == principal_id and row.is_scheduling_object and address in text:
+                stored = row.content.materialised
+                end = None if stored is None or stored.endless else stored.span_end
+                until = end or datetime.max.replace(tzinfo=UTC)
+                if until > self.clock():
+                    self.held[address] = principal_id, max(until, self.held.get(address, (0, until))[1])
 
     def new_id(self) -> int:
         """An id that nothing else has, of whatever kind, so that a wrong kind of id finds nothing."""
