@@ -20,8 +20,18 @@ from server.http.client_address import ClientAddresses
 from server.http.dispatch import Dispatcher
 from server.http.request_log import RequestLog
 from server.jobs.runner import Kind
-from server.jobs.running import copies, held_messages, maintenance_kinds, running_jobs, scheduling, sharees
+from server.jobs.running import (
+    copies,
+    held_messages,
+    maintenance_kinds,
+    outgoing_mails,
+    running_jobs,
+    scheduling,
+    sharees,
+)
+from server.mail.folder import FolderTransport
 from server.mail.lmtp import LmtpServer
+from server.mail.smtp import MailServer, SmtpTransport
 from server.observe.metrics import Metrics
 from server.observe.monitoring import Monitoring
 from server.observe.tracing import Tracing
@@ -32,6 +42,9 @@ from server.services.granting import Granting
 from server.services.health import Health
 from server.services.lookup import Lookup
 from server.services.mail.incoming import IncomingMails, receiving
+from server.services.mail.outgoing import OutgoingMails
+from server.services.mail.sending import MailJobs
+from server.services.mail.transport import Transport
 from server.services.objects import Objects
 from server.services.principals.people import People
 from server.services.reading import Reading
@@ -110,6 +123,16 @@ class _Parts:
         metrics.rise(metrics.sign_in_failures, self.authenticator.failures)
 
 
+def transport(settings: Settings) -> Transport:
+    """What sends mails: the mail server of the settings, or a folder."""
+    mail = settings.mail
+    if not mail.smtp_host:
+        return FolderTransport(mail.folder or settings.storage.data / "mail")
+    password = mail.smtp_password.get_secret_value()
+    server = MailServer(mail.smtp_host, mail.smtp_port, mail.smtp_security, mail.smtp_timeout, mail.smtp_user, password)
+    return SmtpTransport(server)
+
+
 @asynccontextmanager
 async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterator[_Parts]:
     limits = DatabaseLimits(
@@ -131,6 +154,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             lookup = Lookup(storage, asked_by_all=settings.scheduling.free_busy_for_everyone)
             monitoring = Monitoring(Health(PostgresHealth(storage), PostgresJobs(storage.database)), metrics, lookup)
             objects = Objects(storage, settings.limits.values)
+            outgoing = OutgoingMails(settings.mail)
             site = Site(
                 registry=build(standards(installation), not_offered),
                 lookup=lookup,
@@ -139,7 +163,12 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 objects=objects,
                 splitting=Splitting(storage, objects, settings.limits.values),
                 scheduling=Scheduling(
-                    storage, objects, settings.limits.values, settings.scheduling, counts=metrics.scheduling
+                    storage,
+                    objects,
+                    settings.limits.values,
+                    settings.scheduling,
+                    counts=metrics.scheduling,
+                    mails=outgoing,
                 ),
                 collections=Collections(storage, settings.limits.values, settings.scheduling),
                 granting=Granting(access),
@@ -167,17 +196,21 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 hsts_seconds=settings.network.hsts_seconds,
             )
             jobs = storage, objects, settings.limits.values, settings.scheduling
-            queued = QueuedDeliveries(*jobs, counts=metrics.scheduling)
+            queued = QueuedDeliveries(*jobs, counts=metrics.scheduling, mails=outgoing)
             refreshing = Refreshing(*jobs, counts=metrics.scheduling)
-            removals = Removals(storage, settings.limits.values)
+            removals = Removals(storage, settings.limits.values, mails=outgoing)
             incoming = PostgresIncomingMail(storage.database)
             mails = await receiving(site.scheduling, incoming, settings.mail, counts=metrics.incoming_mail)
             memberships = Memberships(site.scheduling, timedelta(seconds=settings.scheduling.membership_delay))
+            mail_jobs = MailJobs(
+                storage, objects, settings.limits.values, settings.mail, transport(settings), counts=metrics.mails
+            )
             kinds = (
                 sharees(access, storage),
                 copies(site.collections, lookup),
                 *scheduling(queued, refreshing, removals, memberships),
                 held_messages(mails, incoming),
+                *outgoing_mails(mail_jobs),
             )
             yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, kinds, mails)
         finally:

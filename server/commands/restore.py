@@ -14,6 +14,7 @@ from server.commands.session import ACTOR, Session, open_storage
 from server.domain.errors import AlreadyExists, BadRequest, NotFound
 from server.domain.objects import Target
 from server.services.lookup import Lookup
+from server.services.mail.outgoing import OutgoingMails
 from server.services.objects import Objects
 from server.services.reading import Reading
 from server.services.restoring import invite_again, restore_object
@@ -154,7 +155,8 @@ def _no_collection(owner: PrincipalRecord, id_: int, days: int) -> str:
 
 def _scheduling(session: Session, settings: Settings) -> Scheduling:
     limits = settings.limits.values
-    return Scheduling(session.storage, Objects(session.storage, limits), limits, settings.scheduling)
+    mails = OutgoingMails(settings.mail)
+    return Scheduling(session.storage, Objects(session.storage, limits), limits, settings.scheduling, mails=mails)
 
 
 async def _restore_object(session: Session, settings: Settings, owner: PrincipalRecord, id_: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from server.domain.contents import ObjectContent, ObjectView, PlainText, Views
 from server.domain.jobs import Job
+from server.domain.mails import NewMails
 from server.domain.objects import Collection, Target
 from server.domain.values import value
 
@@ -276,6 +277,8 @@ class ChangeSet:
     """New states of scheduling messages, only of homes in which the set writes."""
     dispatches: tuple[SetDispatch, ...] = ()
     """Scheduling messages that jobs deliver, and outcomes of such deliveries."""
+    mails: tuple[NewMails, ...] = ()
+    """Scheduling messages to people elsewhere."""
     jobs: tuple[Job, ...] = ()
     """Jobs that do the rest of the change."""
     released: tuple[Released, ...] = ()

@@ -307,6 +307,17 @@ class OutgoingTooLarge(OutgoingFailed):
     """The other server's answer is too large."""
 
 
+# -- mail -------------------------------------------------------------------------------------------------------------
+
+
+class MailRefused(KoyomiError):
+    """The mail server does not take this mail, also not later."""
+
+
+class MailDelayed(KoyomiError):
+    """The mail server does not take the mail now; try again later."""
+
+
 # -- running ----------------------------------------------------------------------------------------------------------
 
 

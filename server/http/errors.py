@@ -158,6 +158,8 @@ TABLE: dict[type[KoyomiError], Row] = {
     errors.OutgoingFailed: Row(502, "outgoing-failed", "OutgoingFailed"),
     errors.OutgoingTimedOut: Row(504, "outgoing-timed-out", "OutgoingTimedOut"),
     errors.OutgoingTooLarge: Row(502, "outgoing-too-large", "OutgoingTooLarge"),
+    errors.MailRefused: Row(502, "mail-refused", "MailRefused"),
+    errors.MailDelayed: Row(502, "mail-delayed", "MailDelayed"),
     errors.ConfigurationError: Row(500, "configuration-error", "ConfigurationError"),
     errors.DatabaseError: Row(500, "database-error", "DatabaseError"),
     errors.JobAbandoned: Row(500, "job-abandoned", "JobAbandoned"),

@@ -25,7 +25,7 @@ TAG_LENGTH = 44
 """Characters of a tag. The local part of the installation's address has `MAX_BASE` octets at most."""
 MAX_BASE = MAX_LOCAL_PART - TAG_LENGTH - 1
 
-_REPLY, _BOUNCE = b"r", b"b"
+_REPLY, _BOUNCE, _MESSAGE = b"r", b"b", b"m"
 _NUMBER, _DIGEST, _SIGNATURE = 6, 5, 10
 """Bytes. A signature has 80 bits."""
 _LENGTH = 1 + _NUMBER + 2 * _DIGEST + _SIGNATURE
@@ -71,18 +71,24 @@ class Tags:
         """The envelope sender of a mail."""
         return self._address(_BOUNCE, home_id, mail_id.to_bytes(2 * _DIGEST, "big"))
 
+    def message_id(self, home_id: int, mail_id: int) -> str:
+        """The Message-ID of a mail, the same on every attempt."""
+        local, _, domain = self._address(_MESSAGE, home_id, mail_id.to_bytes(2 * _DIGEST, "big")).rpartition("@")
+        return f"<{local.rpartition('+')[2]}@{domain}>"
+
+    def is_ours(self, message_id: str) -> bool:
+        """Whether this installation made a Message-ID."""
+        tag, _, _ = message_id.strip().strip("<>").rpartition("@")
+        return (self._signed(tag) or b"")[:1] == _MESSAGE
+
     def read(self, address: str) -> ReplyTag | BounceTag | None:
         """What the tag of a mail address says; None of an address without a tag that this installation has signed."""
         local, _, domain = address.strip().strip("<>").rpartition("@")
         base, plus, tag = local.rpartition("+")
         if not plus or base.lower() != self._local.lower() or domain.lower() != self._domain.lower():
             return None
-        try:
-            value = b32decode(tag.upper() + "=" * (-len(tag) % 8))
-        except (Error, ValueError):
-            return None
-        signed, signature = value[:-_SIGNATURE], value[-_SIGNATURE:]
-        if len(value) != _LENGTH or not hmac.compare_digest(signature, self._signature(signed)):
+        signed = self._signed(tag)
+        if signed is None or signed[:1] not in (_REPLY, _BOUNCE):
             return None
         home_id, rest = int.from_bytes(signed[1 : 1 + _NUMBER], "big"), signed[1 + _NUMBER :]
         if signed[:1] == _BOUNCE:
@@ -101,6 +107,16 @@ class Tags:
         signed = kind + home_id.to_bytes(_NUMBER, "big") + rest
         tag = b32encode(signed + self._signature(signed)).decode().rstrip("=").lower()
         return f"{self._local}+{tag}@{self._domain}"
+
+    def _signed(self, tag: str) -> bytes | None:
+        """What a tag says; None of one that this installation has not signed."""
+        try:
+            value = b32decode(tag.upper() + "=" * (-len(tag) % 8))
+        except (Error, ValueError):
+            return None
+        signed, signature = value[:-_SIGNATURE], value[-_SIGNATURE:]
+        is_signed = len(value) == _LENGTH and hmac.compare_digest(signature, self._signature(signed))
+        return signed if is_signed else None
 
     def _attendee(self, address: str) -> bytes:
         return self._digest("attendee", address_key(address))

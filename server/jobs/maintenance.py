@@ -21,7 +21,13 @@ from storage_plugins.postgres.upkeep.audit_chain import seal
 from storage_plugins.postgres.upkeep.next_alarms import move_alarms_on
 from storage_plugins.postgres.upkeep.occurrence_jobs import follow_zone_data, roll_horizon
 from storage_plugins.postgres.upkeep.outbox import prune_outbox
-from storage_plugins.postgres.upkeep.pruning import forget_deleted, forget_dispatches, forget_messages, prune_tombstones
+from storage_plugins.postgres.upkeep.pruning import (
+    forget_deleted,
+    forget_dispatches,
+    forget_mails,
+    forget_messages,
+    prune_tombstones,
+)
 from storage_plugins.postgres.upkeep.rederivation import any_outdated, follow_owners, rederive
 
 INTERVAL = 600.0
@@ -35,7 +41,7 @@ _MESSAGE_AGE = timedelta(days=366)
 """How long a home remembers the messages about an event that its owner has deleted, so that no old message restores
 it."""
 _OUTCOME_AGE = timedelta(days=30)
-"""How long it is kept what became of scheduling messages that jobs delivered."""
+"""How long it is kept what became of scheduling messages that jobs delivered, or sent by mail."""
 _MARKING = 30.0
 """Seconds of a run in which events of people with other addresses are marked, to be computed again."""
 _REDERIVING = 60.0
@@ -70,6 +76,7 @@ def kinds(database: Database, dsn: str, settings: Settings) -> list[Kind]:
         "tombstones": lambda: prune_tombstones(database, retention),
         "messages": lambda: forget_messages(database, _MESSAGE_AGE),
         "dispatches": lambda: forget_dispatches(database, _OUTCOME_AGE),
+        "mails": lambda: forget_mails(database, _OUTCOME_AGE),
         "sign_in_failures": lambda: PostgresDirectory(database).forget_failures(settings.sign_in.window),
         "dropped_copies": lambda: drop_without_job(database),
         "audit": lambda: _seal(database),

@@ -15,6 +15,7 @@ from server.observe.metrics import Metrics
 from server.services.collections import Collections
 from server.services.lookup import Lookup
 from server.services.mail.incoming import IncomingMails
+from server.services.mail.sending import MailJobs
 from server.services.principals import changes as principals
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.memberships import MEMBERS, Memberships
@@ -26,6 +27,7 @@ from server.storage import Storage
 from server.storage.access import Access
 from server.storage.incoming_mail import IncomingMail
 from server.storage.jobs import HANDOVERS, MEMBERSHIPS, TakenJob
+from server.storage.mails import MAIL, MAIL_OUTCOMES
 from storage_plugins.postgres.changes import handover_jobs
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
@@ -40,6 +42,8 @@ CONNECTIONS = _QUEUE.connections + _MAINTENANCE.connections
 _ACTOR = Actor(None, "jobs")
 _TRIES = 36
 """Tries of a job that delivers, in about a day."""
+_MAIL_TRIES = 200
+"""Tries of a job that sends a mail: more than `server.services.mail.sending.TRIED_FOR` takes."""
 _RETRY = 5.0
 """Seconds after which changes are passed on again at the latest, after a failure."""
 
@@ -111,6 +115,20 @@ def held_messages(mails: IncomingMails, incoming: IncomingMail) -> Kind:
         return Result(await mails.held.forget(_ACTOR.cause))
 
     return Kind("held_messages", handle, every=maintenance.INTERVAL)
+
+
+def outgoing_mails(jobs: MailJobs) -> tuple[Kind, ...]:
+    """The jobs that send mails to people elsewhere, and write what became of them."""
+
+    async def send(job: TakenJob) -> Result:
+        await jobs.send(job.payload["home"], job.id)
+        return Result()
+
+    async def state(job: TakenJob) -> Result:
+        await jobs.state(job.payload["home"], job.payload["meeting"])
+        return Result()
+
+    return Kind(MAIL, send, tries=_MAIL_TRIES), Kind(MAIL_OUTCOMES, state)
 
 
 def handovers(database: Database) -> Kind:

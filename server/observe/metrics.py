@@ -25,6 +25,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from server.observe import background
 from server.observe.incoming_mail_counts import IncomingMailCounts
+from server.observe.mail_counts import MailCounts
 from server.observe.scheduling_counts import SchedulingCounts
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ class Metrics:
         )  # fmt: skip
         self.scheduling = SchedulingCounts(own)
         self.incoming_mail = IncomingMailCounts(own)
+        self.mails = MailCounts(own)
         self._tallies: dict[tuple[Key, int], _Tally] = {}
         self._totals: dict[Counter, int] = {}
 

@@ -44,6 +44,7 @@ from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.changes.collection_copies import CopyWrites
 from storage_plugins.postgres.changes.collections import CollectionWrites
 from storage_plugins.postgres.database import DEFAULT_LIMITS, Database, DatabaseLimits
+from storage_plugins.postgres.mails import MailStorage
 from storage_plugins.postgres.migrations import schema_state
 from storage_plugins.postgres.notifier import Notifier
 from storage_plugins.postgres.reads import alarms as alarm_reads
@@ -75,7 +76,7 @@ _HOME_CHANGES = (
 )
 
 
-class PostgresStorage(CopyWrites, CollectionWrites):
+class PostgresStorage(CopyWrites, CollectionWrites, MailStorage):
     """The storage of one worker; use between `open` and `close`, or as an asynchronous context manager."""
 
     def __init__(

@@ -42,6 +42,7 @@ from server.itip.scheduling_object import read_object
 from server.observe.scheduling_counts import SchedulingCounts
 from server.process.computing import computed
 from server.services.lookup import Found
+from server.services.mail.outgoing import OutgoingMails
 from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, demand_transferable, text_of, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling.acting import acting_addresses, acting_person, acting_user, organizes_for_owner
@@ -90,6 +91,7 @@ class Scheduling:
         settings: SchedulingSettings = SchedulingSettings(),  # noqa: B008 - a value
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         counts: SchedulingCounts | None = None,
+        mails: OutgoingMails | None = None,
     ) -> None:
         self.storage = storage
         self.objects = objects
@@ -97,6 +99,7 @@ class Scheduling:
         self.max_attendees = limits.max_attendees
         self.settings = settings
         self.counts = counts or SchedulingCounts(CollectorRegistry())
+        self.mails = mails or OutgoingMails()
         self.delivering: MutableMapping[int, asyncio.Lock] = WeakValueDictionary()
         self._now = now
 
@@ -252,6 +255,7 @@ class Scheduling:
             old,
             cause,
             self._now(),
+            self.mails,
             reply=sent.reply,
             without=owner_of(target).id,
         )

@@ -9,13 +9,13 @@ organizer's object.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from server.domain.changes import Cause, Put
+from server.domain.changes import Cause
 from server.domain.errors import (
     QuotaExceeded,
     SchedulingObjectExists,
@@ -26,16 +26,15 @@ from server.domain.errors import (
 from server.domain.grants import Grants
 from server.domain.jobs import Job
 from server.domain.limits import Limits
-from server.domain.scheduling import SCHEDULING_OBJECTS
 from server.itip.answers import refreshes
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
 from server.itip.messages import Message
-from server.itip.participants import with_schedule_statuses
 from server.itip.reception import resets_of
-from server.itip.scheduling_object import SchedulingObject, read_object
+from server.itip.scheduling_object import SchedulingObject
 from server.observe.scheduling_counts import SchedulingCounts
 from server.services.changing import change
+from server.services.mail.outgoing import OutgoingMails
 from server.services.objects import Objects, write_limits
 from server.services.scheduling import dispatches, memory
 from server.services.scheduling.calendar_users import address_of, directory_of
@@ -51,11 +50,14 @@ from server.services.scheduling.delivery import (
 from server.services.scheduling.dispatches import PENDING, Recipient, Sending, refresh_job
 from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
+from server.services.scheduling.stating import stated
 from server.storage import Storage
 from server.storage.scheduling import Dispatch, Mailbox
 
 MAX_RECIPIENTS = 50
 """Recipients of one change set."""
+NOT_ENDED = (PENDING, NOT_DELIVERED)
+"""SCHEDULE-STATUS of deliveries whose outcome is not known yet."""
 MAX_DISPATCHES = 50
 """Changes whose messages one change set delivers."""
 
@@ -89,8 +91,10 @@ class QueuedDeliveries:
         settings: SchedulingSettings,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         counts: SchedulingCounts | None = None,
+        mails: OutgoingMails | None = None,
     ) -> None:
         self._storage, self._objects, self._limits = storage, objects, write_limits(limits)
+        self._mails = mails or OutgoingMails()
         self._settings, self._now = settings, now
         self.counts = counts or SchedulingCounts(CollectorRegistry())
 
@@ -169,7 +173,7 @@ class QueuedDeliveries:
                 ended = {directory.key(each.address): each.status for each in sending.recipients}
                 statuses.setdefault(post.dispatch.sender.id, {}).update(ended)
         for sender, ended in statuses.items():
-            write = await self._stated(mailboxes.get(sender), ended, directory)
+            write = await stated(self._objects, mailboxes.get(sender), ended, directory, NOT_ENDED)
             made.writes += () if write is None else ((None, write),)
         return made
 
@@ -248,28 +252,13 @@ class QueuedDeliveries:
         about: str,
     ) -> None:
         """Add messages of a recipient to a set, for delivery by jobs."""
+        meeting, now = dispatch.meeting, self._now()
+        made.mails += self._mails.of(mailbox.home, mailbox.collection, messages, meeting, now).mails
         here = by_recipient([each for each in messages if each.recipient.is_here])
         if here:
-            sending = dispatches.sending_of(here, known, cause, self._now(), {}, is_new=False, about=about)
-            new = dispatches.new_dispatch(mailbox.home.id, dispatch.uid, dispatch.meeting, sending)
+            sending = dispatches.sending_of(here, known, cause, now, {}, is_new=False, about=about)
+            new = dispatches.new_dispatch(mailbox.home.id, dispatch.uid, meeting, sending)
             made.dispatches.append(new)
-
-    async def _stated(self, mailbox: Mailbox | None, ended: Mapping[str, str], directory: Directory) -> Put | None:
-        """The write of the sender's object with what became of deliveries; None where it says so, or is gone."""
-        if mailbox is None or mailbox.object is None or mailbox.collection is None:
-            return None
-        existing, collection = mailbox.object, mailbox.collection
-        if existing.role not in SCHEDULING_OBJECTS:
-            return None
-        stored = read_object(existing.text or "")
-        known = _known_statuses(stored, directory)
-        statuses = {key: status for key, status in ended.items() if known.get(key, status) != status}
-        if not statuses:
-            return None
-        stated = with_schedule_statuses(stored, statuses, directory)
-        content = await self._objects.content(collection, stated.text.encode(), existing, mailbox.addresses)
-        content = replace(content, schedule_tag=existing.schedule_tag)
-        return await self._objects.put_of(collection, existing.name, content, existing)
 
     async def _directory(self, posts: Iterable[_Post]) -> Directory:
         """The calendar users of all messages."""
@@ -303,21 +292,6 @@ def _chosen(found: Sequence[Dispatch], status: str, tried: set[tuple[int, int]])
         if wanted:
             chosen.append(_Post(dispatch, sending, dispatches.objects_of(sending), tuple(wanted)))
     return chosen
-
-
-def _known_statuses(value: SchedulingObject, directory: Directory) -> dict[str, str]:
-    """SCHEDULE-STATUS by calendar user where it says that the delivery has not been made; otherwise there is no entry.
-
-    A later answer or delivery has set another one.
-    """
-    found: dict[str, str] = {}
-    for component in value.components:
-        for line in component.lines:
-            if line.name in ("ATTENDEE", "ORGANIZER"):
-                status = line.parameter("SCHEDULE-STATUS") or ""
-                if status in (PENDING, NOT_DELIVERED):
-                    found[directory.key(line.value)] = status
-    return found
 
 
 def _cause(posts: Sequence[_Post]) -> Cause:

@@ -19,6 +19,7 @@ from server.domain.changes import Cause, ChangeSet, Released, Remember, SetDispa
 from server.domain.errors import AccessDenied, InvalidData, SchedulingRefused, SignInRequired
 from server.domain.jobs import Job
 from server.domain.limits import Limits
+from server.domain.mails import NewMails
 from server.domain.objects import Collection, Target
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
@@ -31,6 +32,7 @@ from server.itip.scheduling_object import SchedulingObject, read_object
 from server.process.computing import computed
 from server.services.changing import change
 from server.services.lookup import Lookup
+from server.services.mail.outgoing import OutgoingMails
 from server.services.objects import LARGE, write_limits
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.delivery import by_recipient
@@ -64,11 +66,13 @@ class Removal:
     """What the removal of a meeting from its owner's home sends."""
 
     messages: tuple[Message, ...]
-    """To people here."""
+    """To people here and elsewhere."""
     remembered: tuple[Remember, ...]
     """What the home knows afterwards."""
     dispatches: tuple[SetDispatch, ...]
-    """The messages, for jobs to deliver."""
+    """Those to people here, for jobs to deliver."""
+    mails: tuple[NewMails, ...] = ()
+    """Those to people elsewhere."""
 
 
 async def removal_of(
@@ -79,6 +83,7 @@ async def removal_of(
     old: SchedulingObject,
     cause: Cause,
     now: datetime,
+    outgoing: OutgoingMails,
     *,
     reply: bool = True,
     without: int | None = None,
@@ -104,15 +109,24 @@ async def removal_of(
     about = answered_stamp(made, plan, known)
     sending = sending_of(here, known, cause, now, {}, is_new=False, about=about)
     dispatches = (new_dispatch(home_id, old.uid, number, sending),) if here else ()
-    return Removal(tuple(each for sent in here.values() for each in sent), remembered, dispatches)
+    home = mailboxes[0].home if mailboxes else None
+    mails = () if home is None else outgoing.of(home, mailboxes[0].collection, plan.messages, number, now).mails
+    elsewhere = [each for each in plan.messages if not each.recipient.is_here]
+    messages = (*(each for sent in here.values() for each in sent), *elsewhere)
+    return Removal(messages, remembered, dispatches, mails)
 
 
 class Removals:
     """The handler of these jobs."""
 
     def __init__(
-        self, storage: Storage, limits: Limits, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        storage: Storage,
+        limits: Limits,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        mails: OutgoingMails | None = None,
     ) -> None:
+        self._mails = mails or OutgoingMails()
         self._storage, self._limits, self._now = storage, write_limits(limits), now
         self._lookup = Lookup(storage)
 
@@ -158,9 +172,8 @@ class Removals:
         if not found:
             return 0
         meeting = found[0]
-        removal = await removal_of(
-            self._storage, meeting.owner, acting, meeting.home_id, read_object(meeting.text), cause, self._now()
-        )
+        old, home_id = read_object(meeting.text), meeting.home_id
+        removal = await removal_of(self._storage, meeting.owner, acting, home_id, old, cause, self._now(), self._mails)
         released = (Released(meeting.home_id, meeting.state),)
         await self._storage.apply(
             ChangeSet(
@@ -169,6 +182,7 @@ class Removals:
                 cause,
                 remembered=removal.remembered,
                 dispatches=removal.dispatches,
+                mails=removal.mails,
                 jobs=jobs_of(removal.dispatches),
                 released=released,
             )

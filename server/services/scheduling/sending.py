@@ -21,6 +21,7 @@ from server.domain.changes import (
 from server.domain.contents import ObjectContent
 from server.domain.jobs import Job
 from server.domain.principals import Principal
+from server.domain.scheduling import SchedulingRole
 from server.domain.values import value
 from server.itip.answers import refreshes
 from server.itip.calendar_users import Directory, addresses
@@ -29,6 +30,7 @@ from server.itip.messages import Message, Plan
 from server.itip.reception import resets_of
 from server.observe.scheduling_counts import SchedulingCounts
 from server.services.lookup import Found
+from server.services.mail.outgoing import NOTHING, Outgoing, OutgoingMails, withdrawing
 from server.services.objects import NO_PROPERTIES, Objects, Put
 from server.services.permissions import collection_of, member_of
 from server.services.scheduling import memory
@@ -80,6 +82,7 @@ class Services(Protocol):
     limits: WriteLimits
     settings: SchedulingSettings
     counts: SchedulingCounts
+    mails: OutgoingMails
     delivering: MutableMapping[int, asyncio.Lock]
     """A lock for each meeting whose messages requests of this worker deliver, by its number."""
 
@@ -123,7 +126,7 @@ class Sending:
     def __init__(self, services: Services, intent: Intent) -> None:
         self._storage, self._limits = services.storage, services.limits
         self._objects = services.objects.for_one_set()
-        self._settings, self._counts = services.settings, services.counts
+        self._settings, self._counts, self._mails = services.settings, services.counts, services.mails
         self._actor, self._found, self._content = intent.actor, intent.found, intent.content
         self._change, self._plan, self._unchanged = intent.change, intent.plan, intent.unchanged
         self._source, self._also, self._properties = intent.source, intent.also, intent.properties
@@ -194,18 +197,21 @@ class Sending:
         if self._removal is not None:
             made.remembered += self._removal.remembered
             made.dispatches += self._removal.dispatches
+            made.mails += self._removal.mails
         delivered: dict[str, Delivered] = {}
         queued: dict[str, Sequence[Message]] = {}
         behind = mailbox is not None and mailbox.queued
-        for key, each in messages.items():
-            here = each[0].recipient.is_here
-            if here and (behind or key in left.busy or key not in direct or made.is_full):
+        mailed = self._mailed(self._plan.messages, mailbox)
+        made.mails += mailed.mails
+        here = {key: each for key, each in messages.items() if each[0].recipient.is_here}
+        for key, each in here.items():
+            if behind or key in left.busy or key not in direct or made.is_full:
                 queued[key] = each
                 continue
             delivered[key] = await self._deliver(self._owner, each, mailboxes, self._change.directory, known)
             made.deliver(key, delivered[key])
         failed = {key: done.statuses[0] for key, done in delivered.items() if done.statuses[0] == NOT_DELIVERED}
-        waiting = {key: each for key, each in messages.items() if key in queued or key in failed}
+        waiting = {key: each for key, each in here.items() if key in queued or key in failed}
         if waiting and mailbox is not None:
             cause, is_new = self._actor.cause, self._change.old is None
             about = answered_stamp(self._change, self._plan, known)
@@ -215,12 +221,25 @@ class Sending:
             )
             made.dispatches.append(new_dispatch(mailbox.home.id, self._uid, self._meeting, sending))
         statuses = {**{key: done.statuses[0] for key, done in delivered.items()}, **dict.fromkeys(queued, PENDING)}
+        made.outcomes = [(message.method, statuses[key]) for key, each in here.items() for message in each]
+        statuses |= mailed.statuses
         writes, made.result = await self._own(statuses, None if mailbox is None else mailbox.addresses)
         made.writes[:0] = [(None, write) for write in writes]
-        made.outcomes = [(message.method, statuses[key]) for key, each in messages.items() for message in each]
         made.merges = sum(any(result.answers for result in done.received) for done in delivered.values())
         await self._follow_up(made, delivered, mailboxes)
         return made
+
+    def _mailed(self, messages: Sequence[Message], mailbox: Mailbox | None) -> Outgoing:
+        """What of messages in the owner's name is mailed."""
+        if mailbox is None:
+            return NOTHING
+        change, collection = self._change, collection_of(self._found)
+        organizes = self._plan.role is not SchedulingRole.ATTENDEE
+        before = change.old if organizes else None
+        sent = self._mails.of(mailbox.home, collection, messages, self._meeting, change.now, before, change.directory)
+        if organizes or change.old is not None or organizer_of(change, self._plan).is_here:
+            return sent
+        return replace(sent, mails=(withdrawing(mailbox.home, self._uid, self._meeting), *sent.mails))
 
     async def _mailboxes(self, messages: Iterable[Sequence[Message]]) -> dict[int, Mailbox]:
         """The mailboxes of recipients, and of the owner, by the id of their principal."""
@@ -301,6 +320,11 @@ class Sending:
                 others = [each for each in others if each.recipient.key in invited]
             sent = [message for message in sent if message.recipient.key not in known]
             await self._refresh(made, [*others, *sent], directory, done.known)
+            mailbox = next((each for each in mailboxes.values() if principal_key(each.principal_id) == key), None)
+            if mailbox is not None:
+                home, collection = mailbox.home, mailbox.collection
+                by_mail = self._mails.of(home, collection, [*others, *sent], self._meeting, self._change.now)
+                made.mails += by_mail.mails
 
     async def _directory(self, named: frozenset[str]) -> Directory:
         """The calendar users of addresses, and the owner."""
@@ -329,7 +353,7 @@ class Sending:
         self, made: SharedSet[str], messages: Sequence[Message], directory: Directory, known: memory.Known
     ) -> None:
         """Add to a set the delivery of messages to those who have not sent anything themselves."""
-        concerned = by_recipient(messages)
+        concerned = by_recipient([message for message in messages if message.recipient.is_here])
         if concerned:
             mailboxes = await self._mailboxes(concerned.values())
             for key, each in concerned.items():

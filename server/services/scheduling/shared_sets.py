@@ -29,6 +29,7 @@ from server.domain.errors import (
     WriteConflict,
 )
 from server.domain.jobs import Job
+from server.domain.mails import NewMails
 from server.services.scheduling.delivery import Delivered
 from server.services.scheduling.dispatches import jobs_of
 from server.storage import Storage
@@ -50,6 +51,7 @@ class SharedSet(Generic[Key]):
     """With the key of the recipient whom each concerns; None: who makes the change."""
     remembered: list[Remember] = field(default_factory=list)
     dispatches: list[SetDispatch] = field(default_factory=list)
+    mails: list[NewMails] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     """Others than those of the dispatches."""
     failing_for: timedelta = timedelta(0)
@@ -96,6 +98,7 @@ class SharedSet(Generic[Key]):
             remembered=tuple(self.remembered),
             graced=frozenset(write.collection.home_id for key, write in self.writes if key is not None),
             dispatches=tuple(self.dispatches),
+            mails=tuple(self.mails),
             jobs=(*jobs_of(self.dispatches, self.failing_for), *self.jobs),
         )
 
@@ -135,7 +138,7 @@ async def apply_shared(
     left: LeftOut[Key] = LeftOut()
     while True:
         made = await make(left)
-        if not (made.writes or made.remembered or made.dispatches or made.jobs):
+        if not (made.writes or made.remembered or made.dispatches or made.mails or made.jobs):
             return made, ()
         try:
             return made, await storage.apply(made.change_set(limits, cause, unchanged))

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from server.domain.changes import Cause, Unchanged, Write
+from server.domain.mails import NewMails
 from server.domain.principals import Principal
 from server.domain.values import value
 from server.itip.answers import refreshes
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
 from server.itip.messages import Message
+from server.itip.participants import organizer
 from server.itip.reception import resets_of
+from server.services.mail.outgoing import NO_WAY, NOTHING, Outgoing
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import directory_of
 from server.services.scheduling.delivery import (
@@ -27,6 +30,7 @@ from server.services.scheduling.delivery import (
     deliver,
     not_delivered,
 )
+from server.services.scheduling.dispatches import meeting_of
 from server.services.scheduling.sending import Services
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
 
@@ -56,8 +60,8 @@ async def post(
     """
 
     async def make(left: LeftOut[str]) -> SharedSet[str]:
-        delivered = await _deliveries(services, sent, left.failed)
-        made: SharedSet[str] = SharedSet(writes=[(None, write) for write in also])
+        delivered, mails = await _deliveries(services, sent, left.failed)
+        made: SharedSet[str] = SharedSet(writes=[(None, write) for write in also], mails=[*mails])
         for key, each in delivered.items():
             made.deliver(key, each)
             made.merges += sum(bool(result.answers) for result in each.received)
@@ -71,9 +75,15 @@ async def post(
     return made.outcomes[0][1]
 
 
-async def _deliveries(services: Services, sent: Post, failed: set[str]) -> dict[str, Delivered]:
-    """The deliveries of a message and of what follows from it, by the key of the recipient, who comes first."""
+async def _deliveries(
+    services: Services, sent: Post, failed: set[str]
+) -> tuple[dict[str, Delivered], tuple[NewMails, ...]]:
+    """The deliveries of a message and of what follows from it, by the key of the recipient, who comes first; and what
+    goes by mail."""
     recipient = sent.message.recipient
+    if not recipient.is_here:
+        mailed = NOTHING if sent.sender is None else await _mailed(services, sent, sent.sender.id, [sent.message])
+        return {recipient.key: not_delivered(mailed.statuses.get(recipient.key, NO_WAY))}, mailed.mails
     found = {
         recipient.key: await _delivery(
             services, sent, sent.sender, [sent.message], sent.directory, memory.Known(), failed
@@ -81,7 +91,7 @@ async def _deliveries(services: Services, sent: Post, failed: set[str]) -> dict[
     }
     done = found[recipient.key]
     if done.object is None:
-        return found
+        return found, ()
     directory = await directory_of(services.storage, addresses(done.object) | set(recipient.addresses))
     changed = frozenset(instance for each in done.received for instance in each.changed)
     invited = frozenset(user.key for each in done.received for user in each.invited)
@@ -92,7 +102,20 @@ async def _deliveries(services: Services, sent: Post, failed: set[str]) -> dict[
     for key, messages in by_recipient(more).items():
         if messages[0].recipient.is_here and key != recipient.key:
             found[key] = await _delivery(services, sent, None, messages, directory, done.known, failed)
-    return found
+    elsewhere = [message for message in more if not message.recipient.is_here]
+    if not elsewhere or recipient.principal_id is None:
+        return found, ()
+    return found, (await _mailed(services, sent, recipient.principal_id, elsewhere)).mails
+
+
+async def _mailed(services: Services, sent: Post, sender: int, messages: Sequence[Message]) -> Outgoing:
+    """What of messages in the name of a principal here goes by mail."""
+    uid = messages[0].uid
+    mailboxes = await services.storage.mailboxes(sender, [sender], uid)
+    by = organizer(messages[0].object, sent.directory) or messages[0].sender
+    if not mailboxes:
+        return NOTHING
+    return services.mails.of(mailboxes[0].home, mailboxes[0].collection, messages, meeting_of(by, uid), sent.now)
 
 
 async def _delivery(

@@ -36,7 +36,7 @@ from server.domain.changes import (
 from server.domain.contents import ObjectContent, PlainText
 from server.domain.errors import KoyomiError, SchedulingObjectExists, WriteConflict
 from server.domain.scheduling import SchedulingRole
-from storage_plugins.postgres.changes import dispatches, set_statement
+from storage_plugins.postgres.changes import dispatches, mails, set_statement
 from storage_plugins.postgres.changes.member_statements import Statement, statement
 from storage_plugins.postgres.changes.writing import Writing, call, record, recorded, require_unchanged
 from storage_plugins.postgres.database import Connection
@@ -230,6 +230,7 @@ class MemberWrites(Writing):
             homes = [*_homes(changes.writes), *(each.home_id for each in changes.remembered)]
             homes += [each.home_id for each in changes.dispatches if each.id is None]
             homes += [each.home_id for each in changes.released]
+            homes += [each.home_id for each in changes.mails]
             await require_unchanged(connection, states, homes)
             if changes.remembered:
                 await _remember(connection, changes.remembered)
@@ -239,10 +240,12 @@ class MemberWrites(Writing):
                     raise WriteConflict  # the collection was restored
             yield connection
             await dispatches.store(connection, changes.dispatches)
+            for sent in changes.mails:
+                await mails.store(connection, sent, changes.cause)
             # Last, since a waiting job that takes another in stays locked until the end of the transaction.
             for job in sorted(changes.jobs, key=lambda job: (job.kind, job.queueing_key or "")):
                 await enqueue(connection, job)
-        if changes.jobs:
+        if changes.jobs or changes.mails:
             self.announce_jobs()
 
     def _all_written(
@@ -344,14 +347,18 @@ def _order(step: _Step) -> int:
 
 def _rests_on_nothing_else(changes: ChangeSet) -> bool:
     """Whether a set compares no states other than those of its writes: then it may be one statement."""
-    return not (changes.unchanged or changes.remembered or changes.dispatches or changes.jobs or changes.released)
+    return not (changes.remembered or _has_more(changes))
 
 
 def _rests_on_held_homes(changes: ChangeSet) -> bool:
     """Whether a set compares no states but those of its writes, and what their homes know."""
     homes = {write.collection.home_id for write in changes.writes}
-    further = changes.unchanged or changes.dispatches or changes.jobs or changes.released
-    return not further and all(each.home_id in homes for each in changes.remembered)
+    return not _has_more(changes) and all(each.home_id in homes for each in changes.remembered)
+
+
+def _has_more(changes: ChangeSet) -> bool:
+    """Whether a set compares or stores more than its writes, and what homes know."""
+    return bool(changes.unchanged or changes.dispatches or changes.mails or changes.jobs or changes.released)
 
 
 def _is_simple(write: Write) -> bool:

@@ -191,6 +191,18 @@ _FORGET_DISPATCHES = """
     )
 """
 """Arguments: how old, at most how many."""
+_FORGET_MAILS = """
+    delete from outgoing_mail_batch b
+    where (b.home_id, b.id) in (
+        select f.home_id, f.id from outgoing_mail_batch f
+        where f.created_at < now() - $1::interval and not exists (
+            select from outgoing_mail m
+            where m.home_id = f.home_id and m.batch_id = f.id and m.status in ('waiting', 'sending')
+        )
+        order by f.created_at limit $2
+    )
+"""
+"""Arguments: how old, at most how many."""
 
 
 async def forget_deleted(database: Database, restore: timedelta, *, batch: int = 500) -> int:
@@ -212,6 +224,12 @@ async def forget_messages(database: Database, age: timedelta, *, batch: int = 50
 async def forget_dispatches(database: Database, age: timedelta, *, batch: int = 500) -> int:
     """Remove what became of deliveries by jobs that ended more than `age` ago. Returns the number of changes."""
     return await repeat(database, _FORGET_DISPATCHES, age, batch)
+
+
+async def forget_mails(database: Database, age: timedelta, *, batch: int = 500) -> int:
+    """Remove mails to people elsewhere that are older than `age`, if none of their change waits. Returns the number of
+    changes."""
+    return await repeat(database, _FORGET_MAILS, age, batch)
 
 
 async def prune_tombstones(database: Database, retention: timedelta, *, batch: int = 500) -> int:

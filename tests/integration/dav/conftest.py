@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -52,8 +53,15 @@ class Served:
 async def serving(
     dsn: str, storage: PostgresStorage, settings: Mapping[str, object] | None = None
 ) -> AsyncIterator[Served]:
-    """The application on a port of its own; settings by option name."""
-    chosen = Settings.model_validate(nested({**SIGNED_IN, **(settings or {})}))
+    """The application on a port of its own; settings by option name. Mails lie in a folder for its time."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with _serving(dsn, storage, {**SIGNED_IN, "mail.folder": folder, **(settings or {})}) as running:
+            yield running
+
+
+@contextlib.asynccontextmanager
+async def _serving(dsn: str, storage: PostgresStorage, settings: Mapping[str, object]) -> AsyncIterator[Served]:
+    chosen = Settings.model_validate(nested(settings))
     async with application(chosen, dsn) as server:
         listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
         try:

@@ -10,7 +10,7 @@ import pytest
 from server.calendar.filter_plan import UidSearch
 from server.domain.changes import ObjectState, PropertyChanges
 from server.domain.objects import NewCollection, Target
-from storage_plugins.postgres import incoming_mail
+from storage_plugins.postgres import incoming_mail, mails
 from storage_plugins.postgres import storage as statements
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.database import DatabaseLimits
@@ -63,6 +63,8 @@ STATEMENTS = {
     "held items": (incoming_mail.HELD_ITEMS, 3),
     "held item": (incoming_mail.HELD_ITEM, 1),
     "count of messages by mail": (incoming_mail.COUNT, 3),
+    "mail that is sent": (mails.BEGIN, 4),
+    "mail outcomes": (mails.OUTCOMES, 2),
     "oldest members": (OLDEST_MEMBERS, 3),
     "outdated": (rederivation._OUTDATED, 2),
     "ringing": (alarm_reads.RINGING, 4),

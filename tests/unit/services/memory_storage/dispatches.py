@@ -14,6 +14,7 @@ from server.domain.occurrences import LATEST
 from server.domain.scheduling import SchedulingRole
 from server.storage.scheduling import Dispatch, OrganizedMeeting, RemovedMeeting
 from tests.unit.services.memory_storage import seen
+from tests.unit.services.memory_storage.mails import store_mails
 from tests.unit.services.memory_storage.tables import Tables, without_role
 
 
@@ -102,6 +103,8 @@ class DispatchWrites:
                 raise WriteConflict
             content = replace(without_role(row.content), schedule_tag=None)
             tables.objects[row.id] = replace(row, content=content)
+        for sent in changes.mails:
+            store_mails(tables, sent)
         for job in changes.jobs:
             waits = [each for each in tables.jobs if (each.kind, each.queueing_key) == (job.kind, job.queueing_key)]
             if job.queueing_key is None or not waits:

@@ -227,7 +227,7 @@ class MemberSets(SingleWrites, Bookings, DispatchWrites):
 def _rests_on_held_homes(changes: ChangeSet) -> bool:
     """Whether a set compares no states but those of its writes, and what their homes know, which is compared last."""
     homes = {write.collection.home_id for write in changes.writes}
-    further = changes.unchanged or changes.dispatches or changes.jobs or changes.released
+    further = changes.unchanged or changes.dispatches or changes.mails or changes.jobs or changes.released
     return not further and all(each.home_id in homes for each in changes.remembered)
 
 

@@ -64,6 +64,25 @@ class AppPasswordRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MailRow:
+    home_id: int
+    uid: str
+    meeting: int
+    method: str
+    recipient: str
+    address: str
+    instances: tuple[str, ...]
+    text: str
+    before: str | None
+    withdrawable: bool
+    created_at: datetime
+    status: str = "waiting"
+    unstated: str | None = None
+    first_tried_at: datetime | None = None
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HomeRow:
     id: int
     principal_id: int
@@ -241,6 +260,8 @@ class Tables:
     """What homes know of scheduling messages: version and state, by home and UID."""
     dispatches: dict[int, tuple[SetDispatch, datetime]] = field(default_factory=dict)
     """Scheduling messages that jobs deliver, by id, with the time when they were stored."""
+    mails: dict[int, MailRow] = field(default_factory=dict)
+    """Mails to people elsewhere, by id."""
     jobs: list[Job] = field(default_factory=list)
     """Those that wait, in their order; of one kind and queueing key there is one."""
     held: dict[str, tuple[int, datetime]] = field(default_factory=dict)

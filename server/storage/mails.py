@@ -1,0 +1,106 @@
+"""The protocol for scheduling messages to people elsewhere. The rules of `server.storage` apply.
+
+`Storage.apply` stores a mail as waiting, with a job of the kind `MAIL` that has its id. A run of the job begins the
+mail, sends it, and ends it. Each of these is a statement of its own: no transaction is open while a mail server is
+spoken to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol, runtime_checkable
+
+from server.domain.principals import Principal
+
+MAIL = "mail"
+"""Kind of the jobs that send a mail."""
+MAIL_OUTCOMES = "mail_outcomes"
+"""Kind of the jobs that write what became of mails into the sender's object."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMail:
+    """A mail that is to be sent."""
+
+    home_id: int
+    id: int
+    sender: Principal
+    """The owner of the home."""
+    uid: str
+    meeting: int
+    method: str
+    recipient: str
+    """As in `server.domain.mails.NewMail`."""
+    address: str
+    text: str
+    """The message."""
+    before: str | None
+    """The meeting as the recipient knows it; None where they do not."""
+    created_at: datetime
+    first_tried_at: datetime
+    """When it was first begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailLimits:
+    """How many recipients a person may send mails to."""
+
+    per_hour: int
+    per_day: int
+
+
+@dataclass(frozen=True, slots=True)
+class MailOutcome:
+    """What became of a mail."""
+
+    id: int
+    sender: int
+    """The id of the principal in whose name it was sent."""
+    uid: str
+    recipient: str
+    """As in `server.domain.mails.NewMail`."""
+    status: str
+    """SCHEDULE-STATUS."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingMails:
+    """Mails that are not sent yet."""
+
+    number: int
+    oldest: datetime | None
+    """When the oldest was stored."""
+
+
+@runtime_checkable
+class Mails(Protocol):
+    """Scheduling messages to people elsewhere."""
+
+    async def begin_mail(self, home_id: int, id_: int, limits: MailLimits) -> OutgoingMail | Literal["limited"] | None:
+        """Begin to send a mail, which no newer one replaces from then on.
+
+        None where it is not to be sent (any more); `limited` where its sender has sent too many.
+        """
+
+    async def mail_sent(self, home_id: int, id_: int, status: str) -> None:
+        """End a mail that a mail server took. `status` is its SCHEDULE-STATUS, which a job writes."""
+
+    async def mail_failed(self, home_id: int, id_: int, status: str, error: str) -> None:
+        """End a mail that cannot be sent, or that has come back."""
+
+    async def mail_delayed(self, home_id: int, id_: int, error: str) -> None:
+        """Say why a mail could not be sent yet."""
+
+    async def mail_outcomes(self, home_id: int, meeting: int) -> Sequence[MailOutcome]:
+        """What became of mails about a meeting and is not written into the sender's object, by id."""
+
+    async def outcomes_stated(self, home_id: int, outcomes: Sequence[MailOutcome]) -> None:
+        """Say that outcomes are written."""
+
+    async def waiting_mails(self) -> WaitingMails:
+        """The mails of all homes that are not sent yet."""
+
+    async def discard_mails(self) -> int:
+        """Drop all mails that are not sent yet, with their jobs; returns their number."""

@@ -1,0 +1,121 @@
+"""`server.storage.mails.Mails` on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from server.storage.mails import MAIL_OUTCOMES, MailLimits, MailOutcome, OutgoingMail, WaitingMails
+from storage_plugins.postgres.changes.writing import Writing
+from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
+
+BEGIN = f"""
+    with sent as (
+        select count(*) filter (where sent_at > now() - interval '1 hour') as hour, count(*) as day
+        from outgoing_mail where home_id = $1 and sent_at > now() - interval '1 day'
+    ), begun as (
+        update outgoing_mail m
+        set status = 'sending', tries = m.tries + 1, first_tried_at = coalesce(m.first_tried_at, clock_timestamp())
+        from sent s
+        where m.home_id = $1 and m.id = $2 and m.status in ('waiting', 'sending') and s.hour < $3 and s.day < $4
+        returning m.*
+    )
+    select (select m.status in ('waiting', 'sending') from outgoing_mail m where m.home_id = $1 and m.id = $2),
+           s.hour < $3 and s.day < $4, m.id, m.uid, m.meeting, m.method, m.recipient, m.address,
+           b.texts[m.message], k.texts[m.before], m.created_at, m.first_tried_at, {PRINCIPAL}
+    from home h
+    join principal p on p.id = h.principal_id
+    cross join sent s
+    left join begun m on m.home_id = h.id
+    left join outgoing_mail_batch b on b.home_id = m.home_id and b.id = m.batch_id
+    left join outgoing_mail_batch k on k.home_id = m.home_id and k.id = m.before_batch_id
+    where h.id = $1
+"""  # noqa: S608
+"""Arguments: the home, the mail, the limits of an hour and of a day."""
+END = """
+    with ended as (
+        update outgoing_mail m
+        set status = $3::text, unstated = $4::text, error = $5::text,
+            sent_at = case when $3::text = 'sent' then coalesce(m.sent_at, clock_timestamp()) else m.sent_at end
+        where m.home_id = $1::bigint and m.id = $2::bigint and m.status in ('waiting', 'sending', 'sent')
+        returning m.meeting
+    )
+    insert into job as j (kind, payload, lock_key, queueing_key, not_before)
+    select $6::text, jsonb_build_object('home', $1::bigint, 'meeting', e.meeting), format('meeting %s', e.meeting),
+           format('mail %s %s', $1::bigint, e.meeting), clock_timestamp() + interval '1 second'
+    from ended e
+    on conflict (kind, queueing_key) where state = 'queued' and attempts = 0
+    do update set not_before = least(j.not_before, excluded.not_before)
+"""
+"""Arguments: the home, the mail, its status, SCHEDULE-STATUS, the error, the kind of the job."""
+DELAYED = "update outgoing_mail set error = $3 where home_id = $1 and id = $2 and status = 'sending'"
+OUTCOMES = """
+    select m.id, h.principal_id, m.uid, m.recipient, m.unstated
+    from outgoing_mail m join home h on h.id = m.home_id
+    where m.home_id = $1 and m.meeting = $2 and m.unstated is not null order by m.id limit 1000
+"""
+"""Arguments: the home, the meeting."""
+STATED = """
+    update outgoing_mail m set unstated = null
+    from unnest($2::bigint[], $3::text[]) as o (id, status)
+    where m.home_id = $1 and m.id = o.id and m.unstated = o.status
+"""
+_WAITING = "select count(*), min(created_at) from outgoing_mail where status in ('waiting', 'sending')"
+_DISCARD = """
+    with dropped as (
+        update outgoing_mail set status = 'dropped' where status in ('waiting', 'sending') returning id
+    ), unqueued as (
+        delete from job j using dropped d where j.id = d.id and j.state <> 'running'
+    )
+    select count(*) from dropped
+"""
+
+
+class MailStorage(Writing):
+    """The part of the storage that sends mails."""
+
+    async def begin_mail(self, home_id: int, id_: int, limits: MailLimits) -> OutgoingMail | Literal["limited"] | None:
+        """See `Mails`."""
+        row = await self.database.fetchrow(BEGIN, home_id, id_, limits.per_hour, limits.per_day)
+        if row is None or not row[0]:
+            return None
+        if row[2] is None:
+            return None if row[1] else "limited"  # a newer one has taken its place meanwhile
+        mail_id, uid, meeting, method, recipient, address, text, before, created_at, tried_at = row[2:12]
+        place = home_id, mail_id, principal(row[12:]), uid, meeting, method
+        return OutgoingMail(*place, recipient, address, text, before, created_at, tried_at)
+
+    async def mail_sent(self, home_id: int, id_: int, status: str) -> None:
+        """See `Mails`."""
+        await self._end(home_id, id_, "sent", status, None)
+
+    async def mail_failed(self, home_id: int, id_: int, status: str, error: str) -> None:
+        """See `Mails`."""
+        await self._end(home_id, id_, "failed", status, error)
+
+    async def _end(self, home_id: int, id_: int, ended: str, status: str, error: str | None) -> None:
+        await self.database.fetch(END, home_id, id_, ended, status, error, MAIL_OUTCOMES)
+        self.announce_jobs()
+
+    async def mail_delayed(self, home_id: int, id_: int, error: str) -> None:
+        """See `Mails`."""
+        await self.database.fetch(DELAYED, home_id, id_, error)
+
+    async def mail_outcomes(self, home_id: int, meeting: int) -> Sequence[MailOutcome]:
+        """See `Mails`."""
+        return [MailOutcome(*row) for row in await self.database.fetch(OUTCOMES, home_id, meeting)]
+
+    async def outcomes_stated(self, home_id: int, outcomes: Sequence[MailOutcome]) -> None:
+        """See `Mails`."""
+        ids, statuses = [each.id for each in outcomes], [each.status for each in outcomes]
+        await self.database.fetch(STATED, home_id, ids, statuses)
+
+    async def waiting_mails(self) -> WaitingMails:
+        """See `Mails`."""
+        row = await self.database.fetchrow(_WAITING)
+        assert row is not None
+        return WaitingMails(*row)
+
+    async def discard_mails(self) -> int:
+        """See `Mails`."""
+        return int(await self.database.fetchval(_DISCARD))

@@ -1,0 +1,108 @@
+"""Scheduling messages to people elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Literal
+
+from server.domain.mails import NewMails
+from server.storage.mails import MailLimits, MailOutcome, OutgoingMail, WaitingMails
+from tests.unit.services.memory_storage import seen
+from tests.unit.services.memory_storage.tables import MailRow, Tables
+
+LEFT = ("waiting", "sending")
+
+
+def store_mails(tables: Tables, sent: NewMails) -> None:
+    """Store the mails of a change set, in its transaction."""
+    now = tables.clock()
+    for id_, row in list(tables.mails.items()):
+        if (row.home_id, row.uid, row.status) == (sent.home_id, sent.uid, "waiting") and row.withdrawable:
+            tables.mails[id_] = replace(row, status="dropped") if sent.withdraws else row
+    waiting = {id_: row for id_, row in tables.mails.items() if row.status == "waiting"}
+    for new in sent.mails:
+        before = None if new.before is None else sent.texts[new.before]
+        replaced = [
+            id_
+            for id_, row in waiting.items()
+            if (row.home_id, row.uid, row.recipient, row.method) == (sent.home_id, sent.uid, new.recipient, new.method)
+            and set(row.instances) <= set(new.instances)
+        ]
+        if replaced:
+            before = tables.mails[replaced[0]].before
+        for id_ in replaced:
+            tables.mails[id_] = replace(tables.mails[id_], status="replaced")
+        tables.mails[tables.new_id()] = MailRow(
+            home_id=sent.home_id,
+            uid=sent.uid,
+            meeting=sent.meeting,
+            method=new.method,
+            recipient=new.recipient,
+            address=new.address,
+            instances=new.instances,
+            text=sent.texts[new.message],
+            before=before,
+            withdrawable=new.delay > timedelta(0),
+            created_at=now,
+        )
+
+
+class MailStorage:
+    """What jobs that send mails call."""
+
+    tables: Tables
+
+    async def begin_mail(self, home_id: int, id_: int, limits: MailLimits) -> OutgoingMail | Literal["limited"] | None:
+        tables, now = self.tables, self.tables.clock()
+        row = tables.mails.get(id_)
+        if row is None or row.home_id != home_id or row.status not in LEFT:
+            return None
+        sent = [each.sent_at for each in tables.mails.values() if each.home_id == home_id and each.sent_at is not None]
+        hour = sum(at > now - timedelta(hours=1) for at in sent)
+        if hour >= limits.per_hour or sum(at > now - timedelta(days=1) for at in sent) >= limits.per_day:
+            return "limited"
+        row = tables.mails[id_] = replace(row, status="sending", first_tried_at=row.first_tried_at or now)
+        sender = seen.principal(tables.principals[tables.homes[home_id].principal_id])
+        place = home_id, id_, sender, row.uid, row.meeting, row.method, row.recipient, row.address
+        return OutgoingMail(*place, row.text, row.before, row.created_at, row.first_tried_at or now)
+
+    async def mail_sent(self, home_id: int, id_: int, status: str) -> None:
+        self._end(home_id, id_, "sent", status)
+
+    async def mail_failed(self, home_id: int, id_: int, status: str, error: str) -> None:
+        self._end(home_id, id_, "failed", status)
+
+    def _end(self, home_id: int, id_: int, ended: str, status: str) -> None:
+        tables = self.tables
+        row = tables.mails.get(id_)
+        if row is not None and row.home_id == home_id and row.status in (*LEFT, "sent"):
+            sent_at = row.sent_at or tables.clock() if ended == "sent" else row.sent_at
+            tables.mails[id_] = replace(row, status=ended, unstated=status, sent_at=sent_at)
+
+    async def mail_delayed(self, home_id: int, id_: int, error: str) -> None:
+        """Errors are not kept here."""
+
+    async def mail_outcomes(self, home_id: int, meeting: int) -> Sequence[MailOutcome]:
+        return [
+            MailOutcome(id_, self.tables.homes[home_id].principal_id, row.uid, row.recipient, row.unstated)
+            for id_, row in sorted(self.tables.mails.items())
+            if (row.home_id, row.meeting) == (home_id, meeting) and row.unstated is not None
+        ]
+
+    async def outcomes_stated(self, home_id: int, outcomes: Sequence[MailOutcome]) -> None:
+        for each in outcomes:
+            row = self.tables.mails[each.id]
+            if row.unstated == each.status:
+                self.tables.mails[each.id] = replace(row, unstated=None)
+
+    async def waiting_mails(self) -> WaitingMails:
+        left = [row.created_at for row in self.tables.mails.values() if row.status in LEFT]
+        return WaitingMails(len(left), min(left, default=None))
+
+    async def discard_mails(self) -> int:
+        left = [id_ for id_, row in self.tables.mails.items() if row.status in LEFT]
+        for id_ in left:
+            self.tables.mails[id_] = replace(self.tables.mails[id_], status="dropped")
+        return len(left)
