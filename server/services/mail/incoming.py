@@ -411,7 +411,14 @@ async def receiving(
     """What receives mails by the settings of an installation."""
     secret = await services.storage.mail_secret()
     tags = Tags(secret, settings.address) if settings.address else None
-    return IncomingMails(services, incoming, settings.incoming, tags, secret, counts=counts)
+
+    async def bounced(tag: BounceTag, status: str, reported: str) -> None:
+        await services.storage.mail_failed(tag.home_id, tag.mail_id, status, reported)
+
+    is_own = Tags(secret, settings.address).is_ours
+    return IncomingMails(
+        services, incoming, settings.incoming, tags, secret, bounced=bounced, is_own=is_own, counts=counts
+    )
 
 
 def _lines(found: SchedulingObject, name: str) -> list[Line]:

@@ -14,9 +14,15 @@ from pathlib import Path
 import pytest_asyncio
 from aiosmtpd.smtp import SMTP, Envelope
 
+from server.domain.limits import Limits
 from server.imip.tags import BounceTag, ReplyTag, Tags
+from server.services.mail.incoming import Arrived, Outcome, receiving
+from server.services.mail.settings import MailSettings
+from server.services.objects import Objects
+from server.services.scheduling.implicit import Scheduling
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.embedded.server import Cluster
+from storage_plugins.postgres.incoming_mail import PostgresIncomingMail
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.fixtures.postgres import create_database, drop_database
 from tests.integration.dav.conftest import Served, make_person, serving
@@ -289,3 +295,47 @@ async def test_a_person_sends_to_so_many_recipients_only(by_smtp: tuple[Post, Se
         post.path = path
         assert await post.status(each) == ("1.1" if number < 2 else "5.1")
     assert len(server.taken) == 2
+
+
+async def test_a_mail_that_comes_back(post: Post) -> None:
+    """The report arrives at the address of the envelope sender (RFC 3464)."""
+    await post.person.has(post.path, meeting(address(post.person), ZOE))
+    assert await post.status(ZOE) == "1.1"
+    storage = post.served.storage
+    (row,) = await storage.database.fetch("select home_id, id from outgoing_mail")
+    settings = MailSettings(address="calendar@example.com")
+    tags = Tags(await storage.mail_secret(), settings.address)
+    scheduling = Scheduling(storage, Objects(storage, Limits()), Limits())
+    incoming = await receiving(scheduling, PostgresIncomingMail(storage.database), settings)
+    report = REPORT.replace("\n", "\r\n").encode()
+    outcomes = await incoming.receive(Arrived(report, "", (tags.bounce_address(row[0], row[1]),)))
+    assert outcomes == (Outcome.BOUNCED,)
+    async with asyncio.timeout(30):
+        while "SCHEDULE-STATUS=5." not in await post.stored():
+            await asyncio.sleep(0.05)
+    (mail,) = post.mails()
+    own = Arrived(mail.as_bytes(), "x@elsewhere.example", (address(post.person).removeprefix("mailto:"),))
+    assert await incoming.receive(own) == (Outcome.OWN,)
+
+
+REPORT = """From: MAILER-DAEMON@elsewhere.example
+To: calendar@example.com
+Subject: Undelivered
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: text/plain
+
+It came back.
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; elsewhere.example
+
+Final-Recipient: rfc822; zoe@elsewhere.example
+Action: failed
+Status: 5.1.1
+
+--b--
+"""
