@@ -1,0 +1,100 @@
+"""A real Postfix, configured as `docs/mail.md` prints it, hands mail to a real server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.milter import milter
+from tests.fixtures.postfix import MISSING, Postfix, postfix
+from tests.integration.test_incoming_mail import ask, metrics
+from tests.integration.test_network import until
+from tests.server_process import ServerProcess, free_port, running
+from tests.unit.services.incoming_mail_world import DORA, mail, meeting, reply
+
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "mail.md"
+HERE, ANNA = "mx.example.org", "anna@example.org"
+MEETING = "/calendars/users/anna/calendar/m.ics"
+FORGED = f"{HERE}; dmarc=pass header.from=contoso.example"
+
+
+def documented(port: int) -> tuple[str, dict[str, str]]:
+    """The lines of main.cf and the tables, as the document has them, for another port of Koyomi."""
+    blocks = re.findall(r"^```text\n# (\S+)\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    files = {Path(name).name: text for name, text in blocks}
+    settings = files.pop("main.cf")
+    assert settings.count("127.0.0.1:2424") == 2
+    return settings.replace("2424", str(port)), files
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, Postfix]]:
+    folder, port = tmp_path_factory.mktemp("postfix"), free_port()
+    people = folder / "people.json"
+    anna = {"kind": "individual", "name": "anna", "password": "secret", "emails": [ANNA]}
+    people.write_text(json.dumps({"principals": [anna]}))
+    settings = {
+        "network.workers": 1,
+        "monitoring.port": free_port(),
+        "mail.address": "calendar@example.org",
+        "mail.incoming.authserv_id": HERE,
+        "mail.incoming.lmtp_listen": f"127.0.0.1:{port}",
+    }
+    server = ServerProcess(folder / "data", folder / "log", settings)
+    server.command("principals", "load", str(people))
+    with running(server), milter(HERE) as checks, postfix(*documented(port), checks) as relay:
+        yield server, relay
+
+
+def answered(server: ServerProcess, value: str) -> bool:
+    text = ask(server, "GET", MEETING)[1].replace("\r\n ", "")
+    line = next(each for each in text.splitlines() if each.startswith("ATTENDEE") and each.endswith(DORA))
+    return f"PARTSTAT={value}" in line
+
+
+def count(server: ServerProcess, outcome: str) -> float:
+    found = re.search(rf'koyomi_incoming_mail_messages_total{{outcome="{outcome}"}} (\S+)', metrics(server))
+    return float(found[1]) if found else 0.0
+
+
+def test_mail_for_people_here_reaches_their_mailboxes_and_koyomi(both: tuple[ServerProcess, Postfix]) -> None:
+    server, relay = both
+    assert ask(server, "PUT", MEETING, meeting(DORA, by=ANNA))[0] == 201
+    answer = reply(organizer=None)
+    relay.send(mail(answer, results=""), ANNA, DORA)
+    until(lambda: answered(server, "ACCEPTED"))
+    until(lambda: len(relay.mailbox("anna")) == 1)
+    # The results of the milter are the only ones: those that the sender forged are gone.
+    declined = reply(partstat="DECLINED", dtstamp="20260303T000000Z", organizer=ANNA)
+    relay.send(
+        mail(declined, results="").replace(b"From:", f"Authentication-Results: {FORGED}\r\nFrom:".encode(), 1),
+        ANNA,
+        "x@evil.example",
+    )
+    until(lambda: count(server, "held") == 1)
+    until(lambda: len(relay.mailbox("anna")) == 2)
+    assert FORGED.encode() not in relay.mailbox("anna")[1]
+    assert answered(server, "ACCEPTED")
+    # What is no calendar mail goes to the mailbox, and is taken by Koyomi.
+    relay.send(b"From: dora@contoso.example\r\nTo: anna@example.org\r\n\r\nHello\r\n", ANNA, DORA)
+    until(lambda: count(server, "no_calendar") == 1)
+    relay.send(mail(reply(partstat="DECLINED", organizer=ANNA)), "calendar+tag@example.org", "y@evil.example")
+    until(lambda: count(server, "held") == 2)
+    assert relay.mailbox("calendar") == []
+    assert "status=bounced" not in relay.log
+
+
+def test_mail_waits_while_koyomi_is_away(both: tuple[ServerProcess, Postfix]) -> None:
+    server, relay = both
+    server.stop()
+    relay.send(mail(reply(partstat="TENTATIVE", dtstamp="20260304T000000Z", organizer=ANNA), results=""), ANNA, DORA)
+    until(lambda: "status=deferred" in relay.log)
+    server.start()
+    until(lambda: answered(server, "TENTATIVE"))
+    assert "status=bounced" not in relay.log
