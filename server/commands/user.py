@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import click
 
@@ -12,7 +13,7 @@ from server.commands.options import with_settings
 from server.commands.passwords import generate_password, read_password
 from server.commands.session import ACTOR, Session, open_storage
 from server.commands.table import table
-from server.domain.principals import name_key
+from server.domain.principals import CalendarPlace, name_key
 from server.services.principals import changes as principals
 from server.settings.model import Settings
 from server.storage.directory import Directory, Handover, PrincipalRecord
@@ -99,6 +100,8 @@ async def list_people(settings: Settings) -> None:
                     notes.append("disabled")
                 if not person.has_password:
                     notes.append("no password")
+                if person.calendar != "here":
+                    notes.append("calendar elsewhere")
                 notes += [f"formerly {address}" for address in person.former_addresses]
                 emails = ", ".join(person.addresses)
                 rows.append((person.name, person.display_name, emails, person.uid, ", ".join(notes)))
@@ -127,6 +130,17 @@ async def _set_disabled(settings: Settings, name: str, disabled: bool) -> None:
         changed = await principals.set_disabled(ACTOR, session.directory, name, disabled)
     state = "disabled" if disabled else "enabled"
     click.echo(f"{name} is {state}." if changed else f"{name} was {state} already.")
+
+
+@user.command
+@click.argument("name")
+@click.argument("place", type=click.Choice(get_args(CalendarPlace)))
+@with_settings()
+async def calendar(settings: Settings, name: str, place: CalendarPlace) -> None:
+    """Say whether a person keeps their calendar here or elsewhere: invitations go there by mail."""
+    async with open_storage(settings) as session:
+        person = await principals.set_calendar(ACTOR, session.directory, name, place)
+    click.echo(f"The calendar of {person.name} is {place}.")
 
 
 @user.command

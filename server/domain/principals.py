@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 PrincipalKind = Literal["individual", "group", "room", "resource"]
+CalendarPlace = Literal["here", "elsewhere"]
+"""Where a person keeps their calendar: `elsewhere` gets scheduling messages by mail alone."""
 ExpandableBy = Literal["everyone", "members", "nobody"]
 """Whose invitations of a group invite its members."""
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 from server.domain.changes import Cause
 from server.domain.grants import DelegateRights
 from server.domain.objects import HomeKind
-from server.domain.principals import ExpandableBy, Principal, PrincipalKind
+from server.domain.principals import CalendarPlace, ExpandableBy, Principal, PrincipalKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class PrincipalRecord:
     """The direct members of a group."""
     delegates: frozenset[tuple[int, DelegateRights]] = frozenset()
     expandable_by: ExpandableBy = "everyone"
+    calendar: CalendarPlace = "here"
     """Whose invitations of a group invite its members."""
 
 
@@ -69,6 +70,7 @@ class PrincipalChange:
     place: Mapping[str, Any] | None = None
     """An empty one removes it."""
     expandable_by: ExpandableBy | None = None
+    calendar: CalendarPlace | None = None
     password_hash: str | None = field(default=None, repr=False)
 
 

@@ -38,6 +38,8 @@ class AddressedPrincipal:
     principal: Principal
     former_addresses: tuple[str, ...]
     """E-mail addresses that the principal had, and that nobody else has now."""
+    elsewhere: bool = False
+    """Whether the principal keeps the calendar elsewhere, and gets scheduling messages by mail."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
 
 _RECORD = """
     p.id, p.uid, p.kind, p.name, p.display_name, p.roles, p.disabled_at, p.quota_bytes, p.auto_schedule,
-    p.place, p.created_at, p.expandable_by,
+    p.place, p.created_at, p.expandable_by, p.calendar,
     array(select a.address from principal_address a where a.principal_id = p.id order by a.position) as addresses,
     array(select f.address from former_address f where f.principal_id = p.id order by f.until, f.address_key) as former,
     p.deleted_at is not null as deleted,
@@ -356,6 +356,7 @@ def _record(row: asyncpg.Record) -> PrincipalRecord:
         has_password=row["has_password"],
         members=frozenset(row["members"]),
         expandable_by=row["expandable_by"],
+        calendar=row["calendar"],
         delegates=frozenset(
             (int(delegate), "write" if rights == "write" else "read") for delegate, rights in delegates
         ),

@@ -16,7 +16,7 @@ from server.auth import app_passwords, passwords, policy
 from server.auth.passwords import PasswordHasher
 from server.domain.actors import Actor
 from server.domain.errors import AccessDenied, InvalidPrincipal, NotFound
-from server.domain.principals import PrincipalKind, name_key
+from server.domain.principals import CalendarPlace, PrincipalKind, name_key
 from server.domain.privileges import Privilege
 from server.storage.directory import AppPassword, Directory, Handover, PrincipalChange, PrincipalRecord
 
@@ -180,6 +180,17 @@ async def set_disabled(actor: Actor, directory: Directory, name: str, disabled: 
         return False
     await directory.write_principals([PrincipalChange(person.id, disabled=disabled)], actor.cause)
     return True
+
+
+async def set_calendar(actor: Actor, directory: Directory, name: str, place: CalendarPlace) -> PrincipalRecord:
+    """Say where a principal keeps its calendar. Scheduling messages to one `elsewhere` go by mail.
+
+    Raises `NotFound`, `AccessDenied`.
+    """
+    demand_in_directory(actor, Privilege.WRITE_PROPERTIES)
+    principal = await find(actor, directory, name)
+    await directory.write_principals([PrincipalChange(principal.id, calendar=place)], actor.cause)
+    return principal
 
 
 async def rename(

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast, get_args
 from server.auth import passwords
 from server.domain.errors import InvalidPrincipal
 from server.domain.grants import DelegateRights
-from server.domain.principals import ExpandableBy, PrincipalKind, name_key
+from server.domain.principals import CalendarPlace, ExpandableBy, PrincipalKind, name_key
 from server.services.principals.changes import MAX_TEXT, addresses_of, name_of, roles_of, segment_of, text_of
 
 MODES = ("none", "accept-always", "decline-always", "accept-if-free", "decline-if-busy", "automatic")
@@ -30,6 +30,7 @@ _FIELDS = {
     "quota_bytes": ("individual", "room", "resource"),
     "members": ("group",),
     "expandable_by": ("group",),
+    "calendar": ("individual", "room", "resource"),
     "delegates": ("individual", "room", "resource"),
     "auto_schedule": ("room", "resource"),
     "address": ("room", "resource"),
@@ -56,6 +57,7 @@ class Entry:
     auto_schedule: Mapping[str, str] | None = None
     place: Mapping[str, str] | None = None
     expandable_by: ExpandableBy | None = None
+    calendar: CalendarPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ def _entry(item: object) -> Entry:
         auto_schedule=_given(item, "auto_schedule", _auto_schedule),
         place=_given(item, "address", lambda value: _texts_by_name(value, "address", _ADDRESS_FIELDS)),
         expandable_by=_given(item, "expandable_by", _expandable_by),
+        calendar=_given(item, "calendar", calendar_place),
     )
 
 
@@ -183,6 +186,14 @@ def _auto_schedule(value: object) -> dict[str, str]:
     if schedule.get("mode") not in MODES:
         raise InvalidPrincipal(f"auto_schedule.mode must be one of {', '.join(MODES)}.")
     return schedule
+
+
+def calendar_place(value: object) -> CalendarPlace:
+    """Where a principal keeps its calendar. Raises `InvalidPrincipal`."""
+    known: tuple[CalendarPlace, ...] = get_args(CalendarPlace)
+    if value not in known:
+        raise InvalidPrincipal(f"calendar must be one of {', '.join(known)}.")
+    return value
 
 
 def _expandable_by(value: object) -> ExpandableBy:

@@ -120,6 +120,7 @@ def _change(entry: Entry, record: PrincipalRecord | None) -> PrincipalChange | N
             auto_schedule=entry.auto_schedule,
             place=entry.place,
             expandable_by=entry.expandable_by,
+            calendar=entry.calendar,
         )
     if record.deleted:
         raise InvalidPrincipal(f"The principal with the id {record.uid} was deleted.")
@@ -135,6 +136,7 @@ def _change(entry: Entry, record: PrincipalRecord | None) -> PrincipalChange | N
         auto_schedule=_different(entry.auto_schedule, record.auto_schedule),
         place=_different(entry.place, record.place),
         expandable_by=_different(entry.expandable_by, record.expandable_by),
+        calendar=_different(entry.calendar, record.calendar),
     )
     needs_password = entry.password is not None and not record.has_password
     return change if needs_password or change != PrincipalChange(record.id) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
 from server.calendar.attendance import UUID, address_key
@@ -64,7 +65,8 @@ def calendar_user(found: AddressedPrincipal) -> CalendarUser:
     paths = [f"/principals/__uids__/{principal.uid}/", f"/principals/{principal.kind}/{quote(principal.name)}/"]
     cutype = CUTYPES[principal.kind]
     # The first one is written into messages: never a former one.
-    return here(principal.id, [*mail, *others, *former, *paths], principal.display_name or None, cutype)
+    user = here(principal.id, [*mail, *others, *former, *paths], principal.display_name or None, cutype)
+    return replace(user, principal_id=None) if found.elsewhere else user
 
 
 def address_of(principal: Principal | PrincipalRecord) -> str:

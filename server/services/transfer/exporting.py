@@ -233,6 +233,8 @@ def _entry(record: PrincipalRecord, uids: dict[int, str]) -> dict[str, Any]:
         entry["emails"] = list(record.addresses)
     if record.kind == "individual" and record.roles:
         entry["roles"] = sorted(record.roles)
+    if record.calendar != "here":
+        entry["calendar"] = record.calendar
     if record.kind == "group":
         entry["members"] = sorted(uids[each] for each in record.members if each in uids)
         if record.expandable_by != "everyone":

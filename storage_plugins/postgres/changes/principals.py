@@ -125,6 +125,7 @@ _FIELDS = (
     "auto_schedule",
     "place",
     "expandable_by",
+    "calendar",
     "password_hash",
 )
 
@@ -150,9 +151,9 @@ async def _insert(connection: Connection, change: PrincipalChange) -> int:
     principal_id = await connection.fetchval(
         """
         insert into principal (uid, kind, name, name_key, display_name, display_key, roles, disabled_at, quota_bytes,
-                               auto_schedule, place, expandable_by)
+                               auto_schedule, place, expandable_by, calendar)
         values ($1, $2, $3, $4, $5, $11, $6, case when $7 then now() end, $8, nullif($9::jsonb, '{}'),
-                nullif($10::jsonb, '{}'), coalesce($12, 'everyone'))
+                nullif($10::jsonb, '{}'), coalesce($12, 'everyone'), coalesce($13, 'here'))
         on conflict (uid) do nothing
         returning id
         """,
@@ -168,6 +169,7 @@ async def _insert(connection: Connection, change: PrincipalChange) -> int:
         change.place,
         name_key(change.display_name or change.name),
         change.expandable_by,
+        change.calendar,
     )
     if principal_id is None:
         raise NameTaken(uid, f"The id {uid} is taken.")
@@ -189,6 +191,7 @@ async def _update(connection: Connection, change: PrincipalChange) -> int:
             auto_schedule = nullif(coalesce($8::jsonb, auto_schedule), '{}'),
             place = nullif(coalesce($9::jsonb, place), '{}'),
             expandable_by = coalesce($12, expandable_by),
+            calendar = coalesce($13, calendar),
             credential_version = credential_version + $10::integer,
             modified_at = now()
         where id = $1 and deleted_at is null
@@ -206,6 +209,7 @@ async def _update(connection: Connection, change: PrincipalChange) -> int:
         int(bump),
         None if change.display_name is None else name_key(change.display_name),
         change.expandable_by,
+        change.calendar,
     )
     if found is None:
         raise NotFound("There is no such principal.")

@@ -8,7 +8,8 @@ from server.storage.scheduling import AddressedPrincipal
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
 
 ADDRESSED = f"""
-    select array(select f.address from former_address f where f.principal_id = p.id order by f.address_key), {PRINCIPAL}
+    select array(select f.address from former_address f where f.principal_id = p.id order by f.address_key),
+           p.calendar = 'elsewhere', {PRINCIPAL}
     from principal p
     where p.deleted_at is null and p.id = any(array(
         select q.id from principal q where q.uid = any($1::text[])
@@ -27,4 +28,4 @@ ADDRESSED = f"""
 
 def addressed(row: Any) -> AddressedPrincipal:
     """A row of `ADDRESSED`."""
-    return AddressedPrincipal(principal(row[1:]), tuple(row[0]))
+    return AddressedPrincipal(principal(row[2:]), tuple(row[0]), row[1])

@@ -21,7 +21,7 @@ GROUP_MEMBERS = f"""
                   where p.id = r.id and p.kind = 'group' and p.deleted_at is null offset 0) as g on true
     left join lateral (
         select array(select f.address from former_address f where f.principal_id = p.id order by f.address_key),
-               p.name_key, {PRINCIPAL}
+               p.name_key, p.calendar = 'elsewhere', {PRINCIPAL}
         from membership b join principal p on p.id = b.member_id and p.deleted_at is null
         where b.group_id = r.id
         offset 0
@@ -58,6 +58,6 @@ def group_members(rows: Iterable[Any]) -> list[GroupMember]:
 
 
 def _member(row: Any) -> GroupMember:
-    former, _, *found = row[_MEMBER_AT:]
-    member = None if found[0] is None else AddressedPrincipal(principal(found), tuple(former))
+    former, _, elsewhere, *found = row[_MEMBER_AT:]
+    member = None if found[0] is None else AddressedPrincipal(principal(found), tuple(former), elsewhere)
     return GroupMember(principal(row[_GROUP_AT:]), row[1], member)

@@ -114,3 +114,22 @@ def test_nothing_is_sent_from_a_former_address() -> None:
     user = calendar_user(AddressedPrincipal(left, ("old@example.com",)))
     assert user.address == f"urn:x-uid:{UID}"
     assert Directory([user]).key("mailto:OLD@example.com") == user.key
+
+
+async def test_who_keeps_the_calendar_elsewhere_gets_nothing_here(world: World) -> None:
+    for name, place in (("ann", "here"), ("bea", "elsewhere")):
+        await world.add(name, addresses=(f"{name}@example.com",), calendar=place)
+    directory = await directory_of(world.storage, ["mailto:bea@example.com", "urn:x-uid:id-bea"])
+    bea = directory.user("urn:x-uid:id-bea")
+    assert (bea, bea.is_here, bea.address) == (
+        directory.user("mailto:BEA@example.com"),
+        False,
+        "mailto:bea@example.com",
+    )
+    people = ("ORGANIZER:mailto:ann@example.com", "ATTENDEE:urn:x-uid:id-bea")
+    await world.invite("ann", "ann/calendar/m.ics", event("m", *people))
+    assert await world.names("bea/calendar") == await world.names("bea/inbox") == []
+    await world.directory.write_principals([PrincipalChange(world.ids["bea"], calendar="here")], INSTALLATION.cause)
+    again = event("m", *people).replace("DTSTART:20260301T09", "DTSTART:20260301T11")
+    await world.invite("ann", "ann/calendar/m.ics", again)
+    assert len(await world.names("bea/calendar")) == len(await world.names("bea/inbox")) == 1

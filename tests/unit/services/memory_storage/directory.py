@@ -93,6 +93,7 @@ class MemoryDirectory(Removal):
             frozenset(member for group, member in tables.memberships if group == row.id),
             frozenset((delegate, rights) for whose, delegate, rights in tables.delegations if whose == row.id),
             row.expandable_by,
+            row.calendar,
         )
 
     async def groups_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
@@ -176,6 +177,7 @@ class MemoryDirectory(Removal):
             auto_schedule=change.auto_schedule or None,
             place=change.place or None,
             expandable_by=change.expandable_by or "everyone",
+            calendar=change.calendar or "here",
         )
 
     def _changed(self, change: PrincipalChange) -> PrincipalRow:
@@ -196,6 +198,7 @@ class MemoryDirectory(Removal):
             auto_schedule=(row.auto_schedule if change.auto_schedule is None else change.auto_schedule) or None,
             place=(row.place if change.place is None else change.place) or None,
             expandable_by=change.expandable_by or row.expandable_by,
+            calendar=change.calendar or row.calendar,
             credential_version=row.credential_version + any(each is not None for each in signs_in),
         )
 

@@ -247,7 +247,7 @@ class MemoryReads(DispatchReads):
 
     async def addressed(self, search: AddressSearch) -> Sequence[AddressedPrincipal]:
         return [
-            AddressedPrincipal(seen.principal(row), tuple(sorted(row.former_addresses, key=name_key)))
+            _addressed(row)
             for row in sorted(self.tables.principals.values(), key=lambda row: row.id)
             if row.deleted_at is None
             and (
@@ -274,11 +274,7 @@ class MemoryReads(DispatchReads):
             members = [
                 rows[member] for whole, member in self.tables.memberships if whole == group.id and member in rows
             ]
-            known = [
-                AddressedPrincipal(seen.principal(row), tuple(sorted(row.former_addresses, key=name_key)))
-                for row in sorted(members, key=lambda row: row.key)
-                if row.deleted_at is None
-            ]
+            known = [_addressed(row) for row in sorted(members, key=lambda row: row.key) if row.deleted_at is None]
             found += [GroupMember(seen.principal(group), group.expandable_by, each) for each in known or (None,)]
         return found, self.tables.memory.get((home_id, uid), (0, None))[1] if found else None
 
@@ -417,3 +413,8 @@ def _is_found(uid: str, search: UidSearch) -> bool:
     if search.ignore_case:
         uid, text = ascii_lower(uid), ascii_lower(text)
     return uid == text if search.match == "equals" else text in uid
+
+
+def _addressed(row: PrincipalRow) -> AddressedPrincipal:
+    former = tuple(sorted(row.former_addresses, key=name_key))
+    return AddressedPrincipal(seen.principal(row), former, row.calendar == "elsewhere")

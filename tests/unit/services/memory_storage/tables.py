@@ -18,7 +18,7 @@ from server.domain.grants import Ace, DelegateRights, ShareRights
 from server.domain.jobs import Job
 from server.domain.objects import CollectionKind, HomeKind, Rights
 from server.domain.occurrences import Busy
-from server.domain.principals import ExpandableBy, PrincipalKind, name_key
+from server.domain.principals import CalendarPlace, ExpandableBy, PrincipalKind, name_key
 from server.domain.scheduling import SchedulingRole
 
 SCHEDULING_OBJECTS = (SchedulingRole.ORGANIZER, SchedulingRole.ATTENDEE)
@@ -45,6 +45,7 @@ class PrincipalRow:
     place: Mapping[str, Any] | None = None
     password_hash: str | None = None
     expandable_by: ExpandableBy = "everyone"
+    calendar: CalendarPlace = "here"
 
     @property
     def key(self) -> str:
