@@ -37,6 +37,8 @@ EVERYONE_DELIVERS = Ace(0, "authenticated", True, (Privilege.SCHEDULE_DELIVER,))
 """The last entry of the list of an inbox (`for_everyone`)."""
 EVERYONE_INVITES = Ace(0, "authenticated", True, (Privilege.SCHEDULE_DELIVER_INVITE, Privilege.SCHEDULE_DELIVER_REPLY))
 """In its place where the installation does not let everyone ask when a person is busy."""
+INVITING: Privileges = frozenset({Privilege.SCHEDULE_SEND_INVITE, Privilege.SCHEDULE_SEND_REPLY})
+"""What somebody who may invite from a shared calendar has on its owner's outbox."""
 _AGGREGATES = (Privilege.SCHEDULE_DELIVER, Privilege.SCHEDULE_SEND, Privilege.WRITE, Privilege.ALL)
 _FREE_BUSY = frozenset({Privilege.READ_FREE_BUSY})
 _OWN_ACCOUNT = frozenset({Privilege.READ, Privilege.WRITE_CONTENT})
@@ -107,6 +109,8 @@ def on_collection(
         found |= _by_delegation(concerned, grants) & _inherent("owner", collection.kind, collection.rights)
     if collection.kind in SHAREABLE and collection.rights == "owner":
         found |= _by_sharing(concerned, grants, collection.id)
+    if collection.kind == "outbox" and any(whom in concerned for _, whom in grants.inviting):
+        found |= INVITING
     if collection.kind in GRANTABLE and collection.rights == "owner":
         entries = _entries(collection, grants)
         last = [for_everyone(owner, asked_by_all=asked_by_all)] if collection.kind == "inbox" else []
@@ -153,15 +157,25 @@ def may_deliver(sender: Principal, inbox: Collection, grants: Grants, need: Priv
     return need in _by_acl(grants.groups | {sender.id}, [*_entries(inbox, grants), EVERYONE_DELIVERS])
 
 
-def may_send(viewer: Principal | None, owner: Principal | None, grants: Grants) -> bool:
-    """Whether a person sends any messages in the name of the owner of a calendar (RFC 6638 §6.2), as far as grants on
-    the calendar say: write delegates do.
+def may_send(viewer: Principal | None, owner: Principal | None, calendar: int, grants: Grants) -> bool:
+    """Whether a person sends any messages in the name of the owner of a calendar (RFC 6638 §6.2), as far as the
+    calendar says: write delegates do, and those whose sharing of this calendar says so.
 
-    Of others, the access control list of the owner's outbox decides.
+    Of others, the access control list of the owner's outbox decides (`sends_by_list`).
+
+    :param calendar: the id of the calendar in which they write.
     """
     if viewer is None or relation(viewer, owner) != "other":
         return True
-    return Privilege.SCHEDULE_SEND in _by_delegation(grants.groups | {viewer.id}, grants)
+    concerned = grants.groups | {viewer.id}
+    if any(id_ == calendar and whom in concerned for id_, whom in grants.inviting):
+        return True
+    return Privilege.SCHEDULE_SEND in _by_delegation(concerned, grants)
+
+
+def sends_by_list(viewer: Principal, outbox: Collection, grants: Grants) -> Privileges:
+    """The privileges to send in the name of somebody else that the access control list of their outbox grants."""
+    return SENDING & _by_acl(grants.groups | {viewer.id}, _entries(outbox, grants))
 
 
 def may_keep_view(viewer: Principal | None, owner: Principal | None, collection: Collection, held: Privileges) -> bool:

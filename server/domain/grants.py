@@ -42,6 +42,9 @@ class Grants:
     """Collection id, principal id, rights."""
     aces: tuple[Ace, ...] = ()
     """In their order within each collection."""
+    inviting: tuple[tuple[int, int], ...] = ()
+    """Collection id, principal id: the shares by which somebody may send messages in the owner's name. Always of all
+    calendars of the home."""
 
 
 NO_GRANTS = Grants()
@@ -64,6 +67,8 @@ class Share:
     collection_id: int
     whom: Principal
     rights: ShareRights
+    may_invite: bool = False
+    """Whether they may send scheduling messages in the owner's name; only with the rights to write."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from server.auth import policy
 from server.domain.actors import Actor
-from server.domain.errors import AccessDenied, SignInRequired
+from server.domain.errors import AccessDenied, SignInRequired, WriteConflict
 from server.domain.grants import NO_GRANTS, Grants
 from server.domain.objects import Collection, Home, Object, Target
 from server.domain.principals import Principal
@@ -71,6 +71,18 @@ class Found:
         above = Target(target.owner, target.by, target.home, name)
         return replace(self, target=above, privileges=held, collection=collection, object=None)
 
+    def of_owner(self, known: Resolution) -> Found:
+        """The same in the home of the collection's owner and as the owner sees it, with the viewer's privileges there.
+
+        What the viewer of a shared calendar changes for everybody is written so.
+        """
+        assert known.owner is not None
+        assert known.collection is not None
+        assert self.target is not None
+        held = policy.on_collection(self.viewer, known.owner, known.collection, known.grants)
+        target = Target(known.owner.uid, "uid", self.target.home, known.collection.name, self.target.object)
+        return Found(self.viewer, target, held, known.owner, known.home, known.collection, known.object, known.grants)
+
     def child(self, collection: Collection) -> Found:
         """One of the collections that the found home shows."""
         assert self.target is not None
@@ -109,6 +121,25 @@ class Lookup:
     async def resolve(self, principal_id: int, target: Target | None, *, text: bool) -> Resolution:
         """Read a principal, to confirm a sign-in, and the resources of a target. The result is `known` of `find`."""
         return await self._storage.resolve(principal_id, target, text=text)
+
+    async def in_owners_home(self, found: Found) -> Found:
+        """What was found in a shared calendar, in the home of its owner and with the text that the owner sees.
+
+        Raises `WriteConflict` if it has changed since it was found.
+        """
+        collection, viewer = found.collection, found.viewer
+        assert collection is not None
+        assert found.target is not None
+        place = await self._storage.owners_target(collection)
+        if place is None:
+            raise WriteConflict
+        place = replace(place, object=found.target.object)
+        known = await self._storage.resolve(None if viewer is None else viewer.id, place, text=True)
+        if known.owner is None or known.collection is None or known.collection.id != collection.id:
+            raise WriteConflict
+        if _state(known.object) != _state(found.object):
+            raise WriteConflict
+        return found.of_owner(known)
 
     async def find(
         self,
@@ -164,3 +195,7 @@ class Lookup:
             found.grants,
             self.asked_by_all,
         )
+
+
+def _state(found: Object | None) -> tuple[int, int] | None:
+    return None if found is None else (found.id, found.revision)

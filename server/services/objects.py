@@ -36,7 +36,7 @@ from server.domain.changes import (
     Written,
 )
 from server.domain.changes import Put as PutWrite
-from server.domain.contents import ObjectContent, Views
+from server.domain.contents import ObjectContent, ObjectView, Views
 from server.domain.errors import (
     NotFound,
     PersonalOnly,
@@ -162,11 +162,10 @@ class Objects:
         *,
         properties: Mapping[str, str] = NO_PROPERTIES,
         plain_if_taken: bool = False,
-        personal_only: bool = False,
         unchanged: Sequence[Unchanged] = (),
     ) -> Put:
-        """As `put`, with a content that `read` has returned. `personal_only`: the shared parts must not change."""
-        personal_only = demand_writable(found) or personal_only
+        """As `put`, with a content that `read` has returned."""
+        personal_only = demand_writable(found)
         collection, name, existing, cause = collection_of(found), found.name, found.object, actor.cause
         if existing is not None and existing.uid != content.uid:
             raise UidConflict(existing.name, "Another UID may not replace the one of the resource.")
@@ -229,6 +228,17 @@ class Objects:
         )
         return Put(existing is None, view.etag, as_sent, written)
 
+    async def decision(self, found: Found, content: ObjectContent) -> views.Decision:
+        """What follows from a content that is put in a sharee's view.
+
+        Raises `ResourceTooLarge` for personal parts that are too large, and `WriteConflict`.
+        """
+        collection = collection_of(found)
+        assert collection.view is not None
+        stored = await self._stored(collection, found.object)
+        owner = await self._owner(collection, stored)
+        return await computed(views.decide, collection.view, content.text, stored, owner)
+
     async def _owner(self, collection: Collection, stored: SharedObject | None) -> frozenset[str]:
         """The addresses of a calendar's owner."""
         return stored.owner if stored is not None else await self._storage.owner_addresses(collection.home_id)
@@ -251,16 +261,20 @@ class Objects:
         properties: Mapping[str, str] = NO_PROPERTIES,
         *,
         like: Object | None = None,
+        view: ObjectView | None = None,
     ) -> PutWrite:
         """The write that puts a content in the view of the calendar's owner, with the views of others rendered.
 
         :param like: a member of the collection whose personal parts of others a new member takes over.
+        :param view: what somebody else sees of it: their personal parts are those of this view.
         :raises WriteConflict: if one of the members has changed since it was read.
         """
         rendered = None
         if collection.views:
             stored = await self._stored(collection, existing or like)
             personal = {} if stored is None else stored.personal
+            if view is not None:
+                personal = {**personal, view.principal_id: view.personal}
             based_on = (0, 0) if stored is None or existing is None else stored.state
             owner = await self._owner(collection, stored)
             rendered = await computed(views.views_of, content.text, personal, based_on, None, owner)

@@ -50,8 +50,15 @@ class Sharing:
                 return found
         raise NotFound(f"{owner.name} has no calendar or address book named {name}.")
 
-    async def share(self, actor: Actor, place: str, whom: str, rights: ShareRights) -> None:
-        """Share a collection; a second time changes the rights. Raises `BadRequest`, `NotFound`, `AccessDenied`."""
+    async def share(
+        self, actor: Actor, place: str, whom: str, rights: ShareRights, *, may_invite: bool = False
+    ) -> None:
+        """Share a collection; a second time changes the rights.
+
+        `may_invite`: they may send scheduling messages in the owner's name, by what they write in this calendar.
+
+        Raises `BadRequest`, `NotFound`, `AccessDenied`.
+        """
         found = await self._find(actor, place, Privilege.WRITE_ACL)
         home, collection = home_of(found), collection_of(found)
         principal = principal_of(await self._people.named(actor, whom))
@@ -59,13 +66,15 @@ class Sharing:
             raise BadRequest(f"{principal.name} is the owner.")
         if rights == "free-busy" and collection.kind != "calendar":
             raise BadRequest("Only calendars have free-busy time.")
+        if may_invite and (collection.kind != "calendar" or rights != "write"):
+            raise BadRequest("Only those who may write in a calendar may invite from it.")
         if collection.kind != "calendar" or rights == "free-busy":
             await self._access.share(home, collection, principal.id, rights, actor.cause)
             return
 
         async def share(_: int) -> None:
             # Conflicts if somebody has ended the last sharing meanwhile, and with it the views.
-            await self._access.share(home, collection, principal.id, rights, actor.cause)
+            await self._access.share(home, collection, principal.id, rights, actor.cause, may_invite=may_invite)
 
         await change(lambda: self._access.render_views(home, collection, render), share)
 
@@ -86,4 +95,5 @@ class Sharing:
         """With whom a collection is shared. Raises `BadRequest`, `NotFound`, `AccessDenied`."""
         found = await self._find(actor, place, Privilege.READ_ACL)
         home, collection = home_of(found), collection_of(found)
-        return (await self._access.access_list(home, collection)).shares
+        shares = (await self._access.access_list(home, collection)).shares
+        return [share for share in shares if share.collection_id == collection.id]

@@ -39,9 +39,17 @@ class Access(Protocol):
         """
 
     async def share(
-        self, home: Home, collection: Collection, principal_id: int, rights: ShareRights | None, cause: Cause
+        self,
+        home: Home,
+        collection: Collection,
+        principal_id: int,
+        rights: ShareRights | None,
+        cause: Cause,
+        *,
+        may_invite: bool = False,
     ) -> None:
-        """Share one of a home's own collections with a person or a group. `rights` None: end the sharing.
+        """Share one of a home's own collections with a person or a group. `rights` None: end the sharing. `may_invite`
+        is as in `Share`.
 
         With other rights than `free-busy`, the collection then appears in the homes of the person or of all members, in
         batches. Raises `NotFound` if there is no sharing to end, and `WriteConflict` if the views of the calendar are

@@ -209,6 +209,9 @@ class Reads(Protocol):
     async def owner_addresses(self, home_id: int) -> frozenset[str]:
         """The calendar user addresses of a home's owner, by `server.calendar.attendance.address_keys`."""
 
+    async def owners_target(self, collection: Collection) -> Target | None:
+        """The collection in the home of its owner; None if it was deleted."""
+
     async def members_by_id(
         self,
         collection: Collection,

@@ -24,7 +24,7 @@ from storage_plugins.postgres.reads.principal_search import query
 from storage_plugins.postgres.storage import PostgresStorage
 
 _SET_ACL = call("koyomi_set_acl_2", 11)
-_SHARE = call("koyomi_share_3", 7)
+_SHARE = call("koyomi_share_4", 8)
 
 
 class PostgresAccess:
@@ -40,25 +40,26 @@ class PostgresAccess:
         """See `Access`."""
         rows = await self._database.fetch(
             f"""
-            select true, e.collection_id, e.principal_class, e.grants, e.privileges, null::text, {PRINCIPAL}
+            select true, e.collection_id, e.principal_class, e.grants, e.privileges, null::text, null::boolean,
+                   {PRINCIPAL}
             from ace e left join principal p on p.id = e.principal_id and p.deleted_at is null
             where e.home_id = $1 and ($2::bigint is null or e.collection_id = $2)
               and (p.id is not null or e.principal_class is not null)
             union all
-            select false, s.collection_id, null, null, null, s.rights, {PRINCIPAL}
+            select false, s.collection_id, null, null, null, s.rights, s.may_invite, {PRINCIPAL}
             from share s join principal p on p.id = s.principal_id and p.deleted_at is null
-            where s.home_id = $1 and ($2::bigint is null or s.collection_id = $2)
+            where s.home_id = $1 and ($2::bigint is null or s.collection_id = $2 or s.may_invite)
             order by 1, 2
             """,  # noqa: S608
             home.id,
             None if collection is None else collection.id,
         )
         entries = [
-            AclEntry(row[1], row[2] or principal(row[6:]), row[3], tuple(map(Privilege, row[4])))
+            AclEntry(row[1], row[2] or principal(row[7:]), row[3], tuple(map(Privilege, row[4])))
             for row in rows
             if row[0]
         ]
-        shares = [Share(row[1], principal(row[6:]), row[5]) for row in rows if not row[0]]
+        shares = [Share(row[1], principal(row[7:]), row[5], row[6]) for row in rows if not row[0]]
         return AccessList(tuple(entries), tuple(shares))
 
     async def set_acl(
@@ -88,10 +89,17 @@ class PostgresAccess:
     # sharing
 
     async def share(
-        self, home: Home, collection: Collection, principal_id: int, rights: ShareRights | None, cause: Cause
+        self,
+        home: Home,
+        collection: Collection,
+        principal_id: int,
+        rights: ShareRights | None,
+        cause: Cause,
+        *,
+        may_invite: bool = False,
     ) -> None:
         """See `Access`."""
-        arguments = (home.id, collection.id, principal_id, rights, *by(cause))
+        arguments = (home.id, collection.id, principal_id, rights, may_invite, *by(cause))
         sql, values = recorded(_SHARE, arguments, cause)
         await self._database.fetchval(sql, *values)
         # If this process is stopped, the servers continue.

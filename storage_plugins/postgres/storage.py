@@ -309,6 +309,10 @@ class PostgresStorage(CopyWrites, CollectionWrites, MailStorage):
         row = await self.database.fetchrow(owners.OF_HOME, home_id)
         return frozenset() if row is None else owners.addresses(*row)
 
+    async def owners_target(self, collection: Collection) -> Target | None:
+        """The collection in the home of its owner."""
+        return owners.target(await self.database.fetchrow(owners.OWN_NAME, collection.home_id, collection.id))
+
     async def addressed(self, search: AddressSearch) -> Sequence[AddressedPrincipal]:
         """The principals that have one of the calendar user addresses, now or formerly."""
         rows = await self.database.fetch(ADDRESSED, list(search.uids), list(search.names), list(search.emails))

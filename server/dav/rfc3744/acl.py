@@ -106,6 +106,7 @@ def render(request: Request, resource: Resource) -> str | None:
         out.append(ace(read, (dav("read"),), inherited=from_home))
         if resource.kind is Kind.OUTBOX:
             out.append(ace(write, (caldav("schedule-send"),)))
+            out += [ace(_href(request, whom), sorted(policy.INVITING)) for whom in _inviting(resource, facts)]
     if isinstance(resource, InCollection) and resource.collection.kind in policy.GRANTABLE:
         out += _own(request, resource, facts.granted, resource.collection.id)
     if resource.kind is Kind.INBOX:
@@ -133,6 +134,13 @@ def _own(request: Request, resource: InCollection, granted: AccessList, collecti
     return out
 
 
+def _inviting(resource: InHome, facts: Facts) -> list[Principal]:
+    """Those who may invite from one of the shared calendars of the owner of an outbox."""
+    if resource.kind is not Kind.OUTBOX:
+        return []
+    return list({share.whom.id: share.whom for share in facts.granted.shares if share.may_invite}.values())
+
+
 def _holders(resource: InHome, facts: Facts) -> list[Principal]:
     """The owner of the home and the administrators."""
     others = [holder for holder in facts.administrators if holder.id != resource.owner.id]
@@ -151,6 +159,7 @@ def principals_in(resource: InHome, facts: Facts) -> list[Principal]:
     """The principals that the list names by URL, each once."""
     collection_id = resource.collection.id if isinstance(resource, InCollection) else 0
     named = [share.whom for share in facts.granted.shares if share.collection_id == collection_id]
+    named += _inviting(resource, facts)
     named += [
         entry.whom
         for entry in facts.granted.entries

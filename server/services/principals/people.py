@@ -83,7 +83,7 @@ class People:
 
     async def access_list(self, found: Sequence[Found]) -> AccessList:
         """The grants on found collections of one home; if the home itself is among the found resources, on all its
-        collections.
+        collections. Those on the outbox include the shares that let somebody invite.
 
         Needs DAV:read-acl on each.
         """
@@ -93,6 +93,7 @@ class People:
         own = {each.collection.id: each.collection for each in found if each.collection is not None}
         whole = any(each.collection is None for each in found)
         own = {id_: item for id_, item in own.items() if item.home_id == home.id}
+        outbox = any(item.kind == "outbox" for item in own.values())
         if not own and not whole:
             return NOTHING_GRANTED  # The access control list of a shared collection belongs to its owner's home.
         granted = await self._access.access_list(home, None if whole or len(own) > 1 else next(iter(own.values())))
@@ -100,7 +101,7 @@ class People:
             return granted
         return AccessList(
             tuple(entry for entry in granted.entries if entry.collection_id in own),
-            tuple(share for share in granted.shares if share.collection_id in own),
+            tuple(share for share in granted.shares if share.collection_id in own or (share.may_invite and outbox)),
         )
 
 

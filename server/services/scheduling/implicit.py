@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from server.domain.actors import Actor
 from server.domain.changes import ChangeSet, Delete, ObjectState, Unchanged, Write
-from server.domain.contents import ObjectContent
+from server.domain.contents import ObjectContent, ObjectView
 from server.domain.errors import (
     AccessDenied,
     InvalidCalendarObject,
@@ -28,7 +28,6 @@ from server.domain.errors import (
     WriteConflict,
 )
 from server.domain.limits import Limits
-from server.domain.objects import Collection
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SCHEDULING_OBJECTS, SchedulingRole
 from server.domain.values import value
@@ -41,7 +40,7 @@ from server.itip.scheduling_component import MASTER
 from server.itip.scheduling_object import read_object
 from server.observe.scheduling_counts import SchedulingCounts
 from server.process.computing import computed
-from server.services.lookup import Found
+from server.services.lookup import Found, Lookup
 from server.services.mail.outgoing import OutgoingMails
 from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, demand_transferable, text_of, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
@@ -49,10 +48,11 @@ from server.services.scheduling.acting import acting_addresses, acting_person, a
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.groups import with_groups
 from server.services.scheduling.moving import HeldElsewhere, moving_writes, source_of, was_moved
-from server.services.scheduling.planned import demand_sending, may_send, owner_of
+from server.services.scheduling.planned import demand_sending, owner_of
 from server.services.scheduling.proposals import delete_proposal, propose
 from server.services.scheduling.removals import Removal, removal_of
 from server.services.scheduling.restored import made_anew, restored_content
+from server.services.scheduling.scheduled import is_scheduled, role_of
 from server.services.scheduling.sending import Intent, Sending
 from server.services.scheduling.settings import SchedulingSettings
 from server.storage import Storage
@@ -111,26 +111,56 @@ class Scheduling:
         Raises, too, the errors of `server.itip.planning.plan_change`, and `AccessDenied` if the actor may not send
         messages in the owner's name.
         """
-        demand_writable(found)
-        collection = collection_of(found)
+        personal_only = demand_writable(found)
         content = await self.objects.read(found, body)
-        for_owner = collection.view is None and await organizes_for_owner(self.storage, found, content)
-        scheduled = _concerns_scheduling(found, collection, content) and not await self._is_copy(found, content.uid)
-        if (scheduled or for_owner) and collection.view is None:
-            change = partial(self._change, actor, found, content, sent, unchanged, for_owner=for_owner)
-            try:
-                result = await change()
-            except HeldElsewhere as held:
-                result = await change(source=await source_of(self.storage, actor, found, held))
+        if collection_of(found).view is not None:
+            result = None if personal_only else await self._put_shared(actor, found, content, sent, unchanged)
         else:
-            # Messages are sent in the name of the calendar's owner: of the owner's meetings a sharee changes personal
-            # parts only. Meetings of others are plain objects there.
-            own = scheduled and {content.scheduling.role, _role(found)} != {SchedulingRole.NONE}
-            store = self.objects.store
-            result = await store(actor, found, content, personal_only=own, unchanged=unchanged)
+            result = await self._put(actor, found, content, sent, unchanged)
+        if result is None:
+            result = await self.objects.store(actor, found, content, unchanged=unchanged)
         if result.as_sent and not body.isascii() and content.text.encode() != body:
             result = replace(result, as_sent=False)
         return result
+
+    async def _put(
+        self, actor: Actor, found: Found, content: ObjectContent, sent: Sent, unchanged: Sequence[Unchanged]
+    ) -> Put | None:
+        """Put a scheduling object in its owner's calendar. None, without a change, for any other object."""
+        for_owner = await organizes_for_owner(self.storage, actor, found, content)
+        if not for_owner and not await is_scheduled(self.storage, found, content):
+            return None
+        change = partial(self._change, actor, found, content, sent, unchanged, for_owner=for_owner)
+        try:
+            return await change()
+        except HeldElsewhere as held:
+            return await change(source=await source_of(self.storage, actor, found, held))
+
+    async def _put_shared(
+        self, actor: Actor, found: Found, content: ObjectContent, sent: Sent, unchanged: Sequence[Unchanged]
+    ) -> Put | None:
+        """Put a scheduling object of a calendar's owner in the view of a sharee, who acts for the owner.
+
+        None, without a change, for any other object, and where personal parts alone change.
+        """
+        if content.scheduling.organizer is None and role_of(found) is SchedulingRole.NONE:
+            return None
+        owners = await Lookup(self.storage).in_owners_home(found)
+        for_owner = await organizes_for_owner(self.storage, actor, owners, content)
+        if not for_owner and not await is_scheduled(self.storage, owners, content):
+            return None
+        decision = await self.objects.decision(found, content)
+        if decision.owner_text is None:
+            return None
+        owners.require(Privilege.BIND if owners.object is None else Privilege.WRITE_CONTENT)
+        written = await self.objects.content(collection_of(owners), decision.owner_text.encode(), owners.object)
+        try:
+            result = await self._change(
+                actor, owners, written, sent, unchanged, for_owner=for_owner, view=decision.view
+            )
+        except HeldElsewhere:
+            raise SchedulingObjectExists from None
+        return replace(result, as_sent=False)
 
     async def delete(self, actor: Actor, found: Found, sent: Sent, *, unchanged: Sequence[Unchanged] = ()) -> None:
         """Delete a member, and send what follows: CANCEL by the organizer, a decline by an attendee, DECLINECOUNTER for
@@ -145,7 +175,8 @@ class Scheduling:
             await self.objects.delete(actor, found, unchanged=unchanged)
             return
         if collection_of(found).view is not None:
-            raise AccessDenied("", Privilege.UNBIND, "Messages are sent in the name of the calendar's owner.")
+            found = await Lookup(self.storage).in_owners_home(found)
+            found.require(Privilege.UNBIND)
         await self._change(actor, found, None, sent, unchanged)
 
     async def propose(
@@ -337,10 +368,12 @@ class Scheduling:
         removal: Removal | None = None,
         *,
         for_owner: bool = False,
+        view: ObjectView | None = None,
     ) -> Put:
         """Replace a scheduling object by a content, or delete it (None). It is moved from `source` before. `also` are
         other writes of the actor. `anew`: a deleted meeting is restored. `removal`: it leaves another home.
-        `for_owner`: the owner organizes it in place of the actor, whom it names as its ORGANIZER.
+        `for_owner`: the owner organizes it in place of the actor, whom it names as its ORGANIZER. `view`: what a sharee
+        who acts sees of it.
 
         Raises `HeldElsewhere` for a new scheduling object of a UID that the home has already.
         """
@@ -383,41 +416,22 @@ class Scheduling:
         change = await with_groups(self.storage, change, collection.home_id, self.max_attendees, large=large)
         plan = await computed(plan_change, change) if large else plan_change(change)
         properties = NO_PROPERTIES if anew is None else anew.properties
-        if for_owner and content is not None and new is not None:
-            if not plan.messages and not await may_send(self.storage, actor, found):
-                return await self.objects.store(actor, found, content, unchanged=unchanged)
+        if for_owner and new is not None:
             content = await self.objects.content(collection_of(found), new.text.encode(), found.object)
         if acting is not None and (plan.messages or for_owner):
             actor = replace(actor, acting_for=owner.id)
         intent = Intent(
-            actor, found, content, change, plan, tuple(unchanged), source, also, removal, properties=properties
+            actor,
+            found,
+            content,
+            change,
+            plan,
+            tuple(unchanged),
+            source,
+            also,
+            removal,
+            properties=properties,
+            view=view,
         )
         result = await Sending(self, intent).apply()
         return replace(result, as_sent=False) if for_owner else result
-
-    async def _is_copy(self, found: Found, uid: str) -> bool:
-        """Whether the found member is a plain object beside the scheduling object of its UID in the home."""
-        if found.object is None or found.object.role is not SchedulingRole.NONE:
-            return False
-        return await self.storage.scheduling_object(collection_of(found), uid) is not None
-
-
-def _concerns_scheduling(found: Found, collection: Collection, content: ObjectContent) -> bool:
-    """Whether an object is a scheduling object before a put, or after it, as far as is known without a lookup.
-
-    It is not where its only ORGANIZER is an e-mail address of somebody else and the owner does not attend: apps store
-    such meetings of others when they import them. Other addresses may be none that can be used, or the owner's.
-    """
-    if collection.kind != "calendar":
-        return False
-    scheduling = content.scheduling
-    if _role(found) is not SchedulingRole.NONE or scheduling.role is not SchedulingRole.NONE:
-        return True
-    if scheduling.organizer is None:
-        return False
-    return not (scheduling.one_organizer and scheduling.organizer.startswith("mailto:"))
-
-
-def _role(found: Found) -> SchedulingRole:
-    """The role of the found member; `NONE` of a name that is free."""
-    return SchedulingRole.NONE if found.object is None else found.object.role

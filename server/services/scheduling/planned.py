@@ -15,7 +15,7 @@ from server.domain.changes import Remember
 from server.domain.errors import AccessDenied
 from server.domain.objects import Target
 from server.domain.principals import Principal
-from server.domain.privileges import Privilege
+from server.domain.privileges import SENDING, Privilege
 from server.domain.scheduling import SchedulingRole
 from server.itip.calendar_users import CalendarUser
 from server.itip.change import Change, utc_stamp
@@ -23,6 +23,7 @@ from server.itip.messages import FROM_ATTENDEES, Message, Plan
 from server.itip.participants import organizer
 from server.itip.reception import Rows, after_change, memory_of, with_resets
 from server.services.lookup import Found, Lookup
+from server.services.permissions import collection_of
 from server.services.scheduling import memory
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
@@ -47,14 +48,17 @@ async def may_send(storage: Storage, actor: Actor, found: Found) -> bool:
 async def _demand(storage: Storage, actor: Actor, found: Found, privileges: Set[Privilege]) -> None:
     """Raises `AccessDenied` for the first of these privileges that the actor lacks on the outbox of the owner."""
     owner, needed = owner_of(found), sorted(privileges)
-    if not needed or policy.may_send(found.viewer, owner, found.grants):
+    if not needed or policy.may_send(found.viewer, owner, collection_of(found).id, found.grants):
         return
     target = Target(owner.uid, "uid", "calendar", "outbox")
     try:
         outbox = await Lookup(storage).find(actor, target, needed[0], or_need=needed[-1])
-        outbox.require(*needed)
     except AccessDenied as error:
         raise AccessDenied("", error.privilege, sender=owner) from None
+    held = policy.sends_by_list(outbox.viewer, collection_of(outbox), outbox.grants) if outbox.viewer else SENDING
+    for privilege in needed:
+        if privilege not in held:
+            raise AccessDenied("", privilege, sender=owner)
 
 
 def remembered_after(

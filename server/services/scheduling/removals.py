@@ -139,7 +139,7 @@ class Removals:
         while True:
             read = partial(self._storage.removed_meetings, home_id, collection_id, after=name, limit=1)
             found = await read()
-            acting = None if not found else await self._acting(found[0].owner, cause)
+            acting = None if not found else await self._acting(found[0].owner, collection_id, cause)
             if acting is None:
                 return count
             name = found[0].name
@@ -148,7 +148,7 @@ class Removals:
             except (InvalidData, SchedulingRefused) as error:
                 log.warning("meeting_not_removed", home=home_id, object=found[0].state.id, error=type(error).__name__)
 
-    async def _acting(self, owner: Principal, cause: Cause) -> Principal | None:
+    async def _acting(self, owner: Principal, collection_id: int, cause: Cause) -> Principal | None:
         """Who acts in the name of the owner, or the owner; None if they may not any more."""
         if cause.principal_id in (None, owner.id):
             return owner
@@ -159,7 +159,7 @@ class Removals:
         actor = Actor(known.viewer, cause.origin, cause.request_id, cause.acting_for, cause.trace)
         try:
             outbox = await self._lookup.find(actor, target, Privilege.SCHEDULE_SEND_INVITE, known=known)
-            if not policy.may_send(outbox.viewer, owner, outbox.grants):
+            if not policy.may_send(outbox.viewer, owner, collection_id, outbox.grants):
                 outbox.require(Privilege.SCHEDULE_SEND_INVITE, Privilege.SCHEDULE_SEND_REPLY)
         except (AccessDenied, SignInRequired):
             log.info("removal_not_sent", owner=owner.id, principal=cause.principal_id)

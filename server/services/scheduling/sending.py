@@ -18,7 +18,7 @@ from server.domain.changes import (
     WriteLimits,
     Written,
 )
-from server.domain.contents import ObjectContent
+from server.domain.contents import ObjectContent, ObjectView
 from server.domain.jobs import Job
 from server.domain.principals import Principal
 from server.domain.scheduling import SchedulingRole
@@ -118,6 +118,8 @@ class Intent:
     """What the removal of the meeting from another home sends, before this change. Jobs deliver all messages then."""
     properties: Mapping[str, str] = field(default_factory=lambda: NO_PROPERTIES)
     """Dead properties of a new object."""
+    view: ObjectView | None = None
+    """What a sharee who acts sees of it."""
 
 
 class Sending:
@@ -130,7 +132,7 @@ class Sending:
         self._actor, self._found, self._content = intent.actor, intent.found, intent.content
         self._change, self._plan, self._unchanged = intent.change, intent.plan, intent.unchanged
         self._source, self._also, self._properties = intent.source, intent.also, intent.properties
-        self._removal = intent.removal
+        self._removal, self._view = intent.removal, intent.view
         change, plan = intent.change, intent.plan
         self._owner = owner_of(intent.found)
         named = change.old if change.new is None else change.new
@@ -288,7 +290,9 @@ class Sending:
         if stored is not None and stored.text != content.text:
             content = await self._objects.content(collection, stored.text.encode(), existing, known)
         if source is None:
-            put = await self._objects.put_of(collection, self._found.name, content, existing, self._properties)
+            put = await self._objects.put_of(
+                collection, self._found.name, content, existing, self._properties, view=self._view
+            )
             writes: tuple[Write, ...] = (put,)
         else:
             writes = await moving_writes(self._objects, self._found, source, content)

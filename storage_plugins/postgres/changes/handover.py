@@ -138,6 +138,10 @@ async def _take_place(connection: Connection, handover: Handover, owner: str, ca
         ), shares as (
             delete from share s using person p
             where s.home_id = $1 and s.collection_id = $2 and s.principal_id = p.id
+        ), inviting as (
+            -- Nobody may send in the name of the new owner, who has not said so.
+            update share s set may_invite = false from person p
+            where s.home_id = $1 and s.collection_id = $2 and s.principal_id <> p.id and s.may_invite
         ), aces as (
             delete from ace e using person p where e.home_id = $1 and e.collection_id = $2 and e.principal_id = p.id
         ), declined as (

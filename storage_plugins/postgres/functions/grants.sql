@@ -11,9 +11,10 @@ create or replace function koyomi_groups_of_1(p_principal_id bigint) returns big
 $$;
 
 -- {"groups": [id], "delegates": [[id, rights]], "shares": [[collection, id, rights]],
---  "aces": [[collection, id or class, grants, [privilege]]]}; null where there is none. Of one collection, or of all
--- that lie in the home where it is null.
-create or replace function koyomi_grants_1(
+--  "inviting": [[collection, id]], "aces": [[collection, id or class, grants, [privilege]]]}; null where there is none.
+-- Of one collection, or of all that lie in the home where it is null; "inviting" are the shares of all, by which a sharee
+-- may send messages in the owner's name.
+create or replace function koyomi_grants_2(
     p_viewer_id bigint, p_owner_id bigint, p_home_id bigint, p_collection_id bigint
 ) returns jsonb language plpgsql stable as $$
 declare
@@ -30,6 +31,10 @@ begin
             select jsonb_agg(jsonb_build_array(s.collection_id, s.principal_id, s.rights)) from share s
             where s.home_id = p_home_id and (p_collection_id is null or s.collection_id = p_collection_id)
               and s.principal_id = any(v_concerned)
+        ),
+        'inviting', (
+            select jsonb_agg(jsonb_build_array(s.collection_id, s.principal_id)) from share s
+            where s.home_id = p_home_id and s.may_invite and s.principal_id = any(v_concerned)
         ),
         'aces', (
             select jsonb_agg(

@@ -2,8 +2,8 @@
 
 -- Share a collection with a person or a group, or end that (null rights). The bindings follow: koyomi_bind_shared_2.
 -- A calendar has views, all of them rendered, before somebody sees it.
-create or replace function koyomi_share_3(
-    p_home_id bigint, p_collection_id bigint, p_subject_id bigint, p_rights text,
+create or replace function koyomi_share_4(
+    p_home_id bigint, p_collection_id bigint, p_subject_id bigint, p_rights text, p_may_invite boolean,
     p_principal_id bigint, p_origin text, p_request_id text
 ) returns void language plpgsql as $$
 begin
@@ -31,9 +31,10 @@ begin
             raise exception using errcode = 'KY002', message = 'not shared';
         end if;
     else
-        insert into share as s (home_id, collection_id, principal_id, rights)
-        values (p_home_id, p_collection_id, p_subject_id, p_rights)
-        on conflict (home_id, collection_id, principal_id) do update set rights = excluded.rights;
+        insert into share as s (home_id, collection_id, principal_id, rights, may_invite)
+        values (p_home_id, p_collection_id, p_subject_id, p_rights, p_may_invite)
+        on conflict (home_id, collection_id, principal_id) do update
+        set rights = excluded.rights, may_invite = excluded.may_invite;
     end if;
     -- Somebody with whom it is shared anew has not declined.
     delete from share_declined d
@@ -42,7 +43,7 @@ begin
     values (p_home_id, 'shared', p_collection_id, p_subject_id, p_principal_id, p_origin, p_request_id);
     insert into audit (home_id, action, collection_id, subject_id, principal_id, origin, request_id, details)
     values (p_home_id, 'shared', p_collection_id, p_subject_id, p_principal_id, p_origin, p_request_id,
-            jsonb_build_object('rights', p_rights));
+            jsonb_build_object('rights', p_rights, 'may_invite', p_may_invite));
     insert into fan_out as f (home_id, collection_id, task)
     values (p_home_id, p_collection_id, case when p_rights in ('read', 'write') then 'bind' else 'check' end)
     on conflict (home_id, collection_id, task) do update set requested = f.requested + 1;

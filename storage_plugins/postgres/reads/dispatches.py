@@ -21,7 +21,7 @@ FAILING = f"{DISPATCHES} where d.meeting = $1 and d.failing order by d.id limit 
 """Arguments: the meeting, at most how many."""
 
 INBOX_GRANTS = """
-    select s.id, koyomi_grants_1(s.id, h.principal_id, h.id, $2)
+    select s.id, koyomi_grants_2(s.id, h.principal_id, h.id, $2)
     from home h cross join unnest($3::bigint[]) as s (id)
     where h.id = $1 and s.id <> h.principal_id
 """

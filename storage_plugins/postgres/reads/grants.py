@@ -12,7 +12,7 @@ def column(depth: int) -> str:
     """The column, for a target of 2 home, 3 collection, 4 object. It is null for the owner and administrators."""
     collection = "null" if depth == 2 else "coalesce(c.id, 0)"
     return (
-        f"case when v.id <> p.id and 'admin' <> all(v.roles) then koyomi_grants_1(v.id, p.id, h.id, {collection}) end"
+        f"case when v.id <> p.id and 'admin' <> all(v.roles) then koyomi_grants_2(v.id, p.id, h.id, {collection}) end"
     )
 
 
@@ -25,4 +25,5 @@ def grants(value: Any) -> Grants:
         tuple((delegate, rights) for delegate, rights in value["delegates"] or ()),
         tuple((id_, principal_id, rights) for id_, principal_id, rights in value["shares"] or ()),
         tuple(Ace(id_, whom, allows, tuple(map(Privilege, names))) for id_, whom, allows, names in value["aces"] or ()),
+        tuple((id_, principal_id) for id_, principal_id in value["inviting"] or ()),
     )

@@ -29,7 +29,7 @@ homes, and addresses once for each calendar."""
 
 MAILBOXES = f"""
     select p.id, m.version, m.state,
-           case when c.kind = 'inbox' and p.id <> $1 then koyomi_grants_1($1, p.id, h.id, c.id) end,
+           case when c.kind = 'inbox' and p.id <> $1 then koyomi_grants_2($1, p.id, h.id, c.id) end,
            exists (select from scheduling_dispatch d where d.meeting = $4 and d.waiting),
            p.uid, p.name, a.addresses, {resolve.HOME}, {resolve.COLLECTION}, {resolve.OBJECT}, o.text
     {_OWN_COLLECTIONS.format(addresses=owners.COLUMNS, kinds="'calendar', 'inbox'")}
@@ -43,7 +43,7 @@ MAILBOXES = f"""
 """Arguments: the sender's id, the recipients' ids, the UID, the meeting. A row for each inbox and calendar."""
 
 INBOXES = f"""
-    select p.id, null::bigint, null::jsonb, case when p.id <> $1 then koyomi_grants_1($1, p.id, h.id, c.id) end, false,
+    select p.id, null::bigint, null::jsonb, case when p.id <> $1 then koyomi_grants_2($1, p.id, h.id, c.id) end, false,
            p.uid, p.name, a.addresses, {resolve.HOME}, {resolve.COLLECTION}, null::bigint
     {_OWN_COLLECTIONS.format(addresses=owners.COLUMNS, kinds="'inbox'")}
     where p.id = any($2::bigint[]) and p.deleted_at is null

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from server.calendar.attendance import address_keys
+from server.domain.objects import Target
 
 COLUMNS = (
     "p.uid, p.name, "
@@ -15,6 +16,17 @@ COLUMNS = (
 """Of the principal `p`, as `addresses` reads them."""
 OF_HOME = f"select {COLUMNS} from home h join principal p on p.id = h.principal_id where h.id = $1"  # noqa: S608
 """Arguments: a home."""
+OWN_NAME = (
+    "select p.uid, h.kind, b.name from home h join principal p on p.id = h.principal_id "
+    "join binding b on b.home_id = h.id and b.collection_home_id = h.id and b.collection_id = $2 "
+    "and b.deleted_revision is null where h.id = $1"
+)
+"""Arguments: home, collection."""
+
+
+def target(row: Any) -> Target | None:
+    """The collection in its owner's home, from the row of `OWN_NAME`, if there is one."""
+    return None if row is None else Target(row[0], "uid", row[1], row[2])
 
 
 def addresses(uid: str, name: str, emails: Any) -> frozenset[str]:

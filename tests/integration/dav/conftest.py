@@ -167,11 +167,13 @@ def sharing(served: Served) -> Sharing:
 
 @pytest.fixture
 def share(sharing: Sharing) -> Share:
-    async def act(owner: Person, whom: Person, rights: ShareRights | None, name: str = "calendar") -> None:
+    async def act(
+        owner: Person, whom: Person, rights: ShareRights | None, name: str = "calendar", *, may_invite: bool = False
+    ) -> None:
         place = f"{owner.name}/{name}"
         if rights is None:
             await sharing.unshare(ACTOR, place, whom.name)
         else:
-            await sharing.share(ACTOR, place, whom.name, rights)
+            await sharing.share(ACTOR, place, whom.name, rights, may_invite=may_invite)
 
     return act

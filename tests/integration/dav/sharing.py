@@ -18,7 +18,13 @@ class Share(Protocol):
     """Shares a calendar of somebody with somebody else, or ends that."""
 
     async def __call__(
-        self, owner: Person, whom: Person, rights: ShareRights | None, name: str = "calendar"
+        self,
+        owner: Person,
+        whom: Person,
+        rights: ShareRights | None,
+        name: str = "calendar",
+        *,
+        may_invite: bool = False,
     ) -> None: ...
 
 

@@ -11,8 +11,9 @@ from server.services.lookup import Found, Lookup
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.dav.client import Reply, basic
 from tests.integration.dav.conftest import NewPerson, Serve
+from tests.integration.dav.multistatus import dav
 from tests.integration.dav.person import Person, event
-from tests.integration.dav.sharing import Share
+from tests.integration.dav.sharing import Share, shown
 from tests.integration.dav.test_rfc6638 import address, copy_of, line, meeting, text_of
 
 
@@ -122,3 +123,30 @@ async def test_a_delegate_invites_for_the_owner(
     sql = "select distinct principal_id, acting_for from audit where request_id = $1"
     rows = await dav_storage.database.fetch(sql, put.headers["X-Request-Id"])
     assert [tuple(row) for row in rows] == [(other.id, person.id)]
+
+
+async def test_a_sharee_invites_for_the_owner_if_the_sharing_says_so(
+    person: Person, other: Person, new_person: NewPerson, share: Share, dav_storage: PostgresStorage
+) -> None:
+    guest = await new_person()
+    await share(person, other, "write")
+    (own,) = await shown(other)
+    outbox, text = f"{person.home}outbox/", meeting(address(other), address(guest))
+    for path in (f"{own}m.ics", f"{person.calendar}m.ics"):
+        refused = await other.put(path, text)
+        refused.refused(403, dav("need-privileges"))
+        assert f"<D:href>{outbox}</D:href>" in refused.text
+        assert "schedule-send-invite" in refused.text
+    await share(person, other, "write", may_invite=True)
+    put = await other.put(f"{own}m.ics", text)
+    assert put.status == 201
+    assert f'SENT-BY="{address(other)}"' in line(await text_of(guest, await copy_of(guest)), person, "ORGANIZER")
+    sql = "select distinct principal_id, acting_for from audit where request_id = $1"
+    rows = await dav_storage.database.fetch(sql, put.headers["X-Request-Id"])
+    assert [tuple(row) for row in rows] == [(other.id, person.id)]
+    granted = await person.prop(outbox, "D:acl")
+    assert other.principal in granted
+    assert "schedule-send-invite" in granted
+    assert (await other.http("DELETE", f"{own}m.ics")).status == 204
+    await share(person, other, "write")
+    assert other.principal not in await person.prop(outbox, "D:acl")

@@ -116,6 +116,7 @@ class Alike:
                 )
                 for ace in one.aces
             ),
+            tuple(sorted((self.id("collection", id_), self.id("principal", whom)) for id_, whom in one.inviting)),
         )
 
 

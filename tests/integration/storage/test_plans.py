@@ -46,6 +46,7 @@ STATEMENTS = {
     "recurrences": (occurrence_reads.recurrences(viewed=False), 4),
     "recurrences in view": (occurrence_reads.recurrences(viewed=True), 5),
     "owner": (owners.OF_HOME, 1),
+    "own name": (owners.OWN_NAME, 2),
     "addressed": (ADDRESSED, 3),
     "group members": (GROUP_MEMBERS, 3),
     "meetings of a group": (MEETINGS_OF_GROUP, 4),

@@ -7,7 +7,8 @@ import re
 import pytest
 import pytest_asyncio
 
-from server.domain.errors import AccessDenied
+from server.auth import policy
+from server.domain.errors import AccessDenied, BadRequest
 from server.domain.grants import Ace
 from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
@@ -15,11 +16,12 @@ from server.domain.scheduling import SchedulingRole
 from server.services.scheduling.implicit import Sent
 from tests.unit.services.conftest import BOTH_WAYS
 from tests.unit.services.test_implicit_scheduling import copies, items, line_of, unfolded
-from tests.unit.services.world import World, event
+from tests.unit.services.world import ALARM, INSTALLATION, World, event
 
 pytestmark = BOTH_WAYS
 BOSS, AIDE, GUEST = (f"mailto:{name}@example.com" for name in ("boss", "aide", "guest"))
 MEETING = "boss/calendar/m.ics"
+MORE = NewCollection("more", "calendar", ("VEVENT",))
 SENT_BY = f'SENT-BY="{AIDE}"'
 
 
@@ -238,7 +240,7 @@ async def test_a_deleted_calendar_is_cancelled_by_who_deleted_it(office: World, 
     await office.collections.create(
         await office.actor("boss"),
         await office.find("boss", "boss/more"),
-        NewCollection("more", "calendar", ("VEVENT",)),
+        MORE,
     )
     await office.invite("boss", "boss/more/m.ics", meeting(BOSS, GUEST))
     await office.collections.delete(await office.actor("aide"), await office.find("aide", "boss/more"))
@@ -248,3 +250,104 @@ async def test_a_deleted_calendar_is_cancelled_by_who_deleted_it(office: World, 
     assert await items(office, "guest") == (["CANCEL", "REQUEST"] if still else ["REQUEST"])
     if still:
         assert SENT_BY in line_of(await message(office, "guest", "CANCEL"), "ORGANIZER", BOSS)
+
+
+# -- sharees ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_sharee_who_may_invite_acts_for_the_owner(office: World) -> None:
+    """By the URL in their own home and by that of the owner."""
+    await delegate(office)
+    own = await office.share("boss/calendar", "aide", may_invite=True)
+    await office.invite(
+        "aide", f"{own}/m.ics", meeting(AIDE, GUEST).replace("END:VEVENT", "\r\n".join((*ALARM, "END:VEVENT")))
+    )
+    stored = await text_of(office, MEETING)
+    assert SENT_BY in line_of(stored, "ORGANIZER", BOSS)
+    assert "SCHEDULE-STATUS=1.2" in line_of(stored, "ATTENDEE", GUEST)
+    assert "VALARM" not in stored
+    (copy,) = await copies(office, "guest")
+    assert SENT_BY in line_of(copy, "ORGANIZER", BOSS)
+    # What they see is what is stored, with the alarms that are theirs.
+    seen = unfolded(await office.text("aide", f"{own}/m.ics"))
+    assert SENT_BY in line_of(seen, "ORGANIZER", BOSS)
+    assert "VALARM" in seen
+    for path, summary in ((f"{own}/m.ics", "Other"), (MEETING, "Third")):
+        seen = unfolded(await office.text("aide", path))
+        await office.invite("aide", path, re.sub("SUMMARY:[A-Za-z]+", f"SUMMARY:{summary}", seen))
+        (copy,) = await copies(office, "guest")
+        assert f"SUMMARY:{summary}" in copy
+    assert "VALARM" in unfolded(await office.text("aide", MEETING))
+    await office.cancel("aide", f"{own}/m.ics")
+    assert SENT_BY in line_of(await message(office, "guest", "CANCEL"), "ORGANIZER", BOSS)
+    assert await office.names("boss/calendar") == []
+
+
+async def test_a_sharee_who_may_invite_answers_for_the_owner(office: World) -> None:
+    await delegate(office)
+    own = await office.share("boss/calendar", "aide", may_invite=True)
+    await office.invite("guest", "guest/calendar/m.ics", meeting(GUEST, BOSS))
+    (name,) = await office.names("boss/calendar")
+    text = unfolded(await office.text("aide", f"{own}/{name}"))
+    text = re.sub(f"ATTENDEE[^\r\n]*:{BOSS}", f"ATTENDEE;PARTSTAT=ACCEPTED:{BOSS}", text)
+    await office.invite("aide", f"{own}/{name}", text)
+    assert SENT_BY in line_of(await message(office, "guest", "REPLY"), "ATTENDEE", BOSS)
+    assert "PARTSTAT=ACCEPTED" in line_of(await text_of(office, "guest/calendar/m.ics"), "ATTENDEE", BOSS)
+
+
+async def test_other_sharees_send_nothing(office: World) -> None:
+    """They change what sends nothing, and what is their own in it."""
+    await delegate(office)
+    own = await office.share("boss/calendar", "aide")
+    await office.invite("boss", MEETING, meeting(BOSS, GUEST))
+    seen = unfolded(await office.text("aide", f"{own}/m.ics"))
+    for act in (
+        lambda: office.invite("aide", f"{own}/m.ics", seen.replace("SUMMARY:Plan", "SUMMARY:Other")),
+        lambda: office.invite("aide", f"{own}/n.ics", meeting(BOSS, GUEST, uid="n")),
+        lambda: office.invite("aide", f"{own}/n.ics", meeting(AIDE, GUEST, uid="n")),
+        lambda: office.cancel("aide", f"{own}/m.ics"),
+    ):
+        with pytest.raises(AccessDenied) as denied:
+            await act()
+        assert denied.value.privilege is Privilege.SCHEDULE_SEND_INVITE
+        assert denied.value.sender is not None
+        assert denied.value.sender.name == "boss"
+    await office.invite("aide", f"{own}/m.ics", seen.replace("END:VEVENT", "\r\n".join((*ALARM, "END:VEVENT"))))
+    await office.invite("aide", f"{own}/m.ics", seen.replace("SUMMARY", "X-NOTE:kept\r\nSUMMARY"))
+    assert "X-NOTE:kept" in await text_of(office, MEETING)
+    await office.invite("aide", f"{own}/alone.ics", meeting(AIDE, uid="alone"))
+    assert line_of(await text_of(office, "boss/calendar/alone.ics"), "ORGANIZER", AIDE)
+    assert await items(office, "guest") == ["REQUEST"]
+
+
+async def test_who_may_invite_does_so_from_this_calendar_alone(office: World) -> None:
+    """Until the sharing says no more so."""
+    await delegate(office)
+    await office.collections.create(INSTALLATION, await office.find("cli", "boss/more"), MORE)
+    own = await office.share("boss/calendar", "aide")
+    more = await office.share("boss/more", "aide", may_invite=True)
+    with pytest.raises(AccessDenied):
+        await office.invite("aide", f"{own}/m.ics", meeting(BOSS, GUEST))
+    await office.invite("aide", f"{more}/m.ics", meeting(BOSS, GUEST))
+    outbox = await office.find("aide", "boss/outbox", Privilege.SCHEDULE_SEND_INVITE)
+    assert outbox.privileges >= policy.INVITING
+    assert Privilege.READ not in outbox.privileges
+    await office.share("boss/more", "aide")
+    with pytest.raises(AccessDenied):
+        await office.cancel("aide", f"{more}/m.ics")
+
+
+async def test_only_writers_of_a_calendar_may_invite(office: World) -> None:
+    with pytest.raises(BadRequest):
+        await office.share("boss/calendar", "aide", "read", may_invite=True)
+    with pytest.raises(BadRequest):
+        await office.share("contacts:boss/addressbook", "aide", may_invite=True)
+
+
+async def test_a_delegate_of_a_sharee_does_not_act_for_the_owner(office: World) -> None:
+    await delegate(office)
+    own = await office.share("boss/calendar", "aide", may_invite=True)
+    aide = await office.principal("aide", "aide")
+    await office.granting.set_delegates(await office.actor("aide"), aide, "write", frozenset({office.ids["cleo"]}))
+    with pytest.raises(AccessDenied):
+        await office.invite("cleo", f"{own}/m.ics", meeting(BOSS, GUEST))

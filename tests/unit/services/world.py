@@ -170,9 +170,9 @@ class World:
         pages = [page async for page in self.reading.pages(found, ("name",))]
         return [row[0] for page in pages for row in page]
 
-    async def share(self, path: str, whom: str, rights: ShareRights = "write") -> str:
+    async def share(self, path: str, whom: str, rights: ShareRights = "write", *, may_invite: bool = False) -> str:
         """Share a collection; returns the path that it has in the home of the person."""
-        await self.sharing.share(INSTALLATION, path.removeprefix(CONTACTS), whom, rights)
+        await self.sharing.share(INSTALLATION, path.removeprefix(CONTACTS), whom, rights, may_invite=may_invite)
         return await self.shown(whom, path)
 
     async def shown(self, whom: str, path: str) -> str:

@@ -56,9 +56,10 @@ class MemoryAccess:
             if (whom := self._named(ace)) is not None
         ]
         shares = [
-            Share(id_, seen.principal(tables.principals[whom]), rights)
+            Share(id_, seen.principal(tables.principals[whom]), rights, (id_, whom) in tables.inviting)
             for (id_, whom), rights in tables.shares.items()
-            if id_ in asked and tables.principals[whom].deleted_at is None
+            if (id_ in asked or ((id_, whom) in tables.inviting and tables.collections[id_].home_id == home.id))
+            and tables.principals[whom].deleted_at is None
         ]
         return AccessList(tuple(entries), tuple(shares))
 
@@ -91,7 +92,14 @@ class MemoryAccess:
     # -- sharing ------------------------------------------------------------------------------------------------------
 
     async def share(
-        self, home: Home, collection: Collection, principal_id: int, rights: ShareRights | None, cause: Cause
+        self,
+        home: Home,
+        collection: Collection,
+        principal_id: int,
+        rights: ShareRights | None,
+        cause: Cause,
+        *,
+        may_invite: bool = False,
     ) -> None:
         tables = self.tables
         async with tables.transaction():
@@ -107,6 +115,9 @@ class MemoryAccess:
                 del tables.shares[row.id, principal_id]
             else:
                 tables.shares[row.id, principal_id] = rights
+            tables.inviting.discard((row.id, principal_id))
+            if may_invite:
+                tables.inviting.add((row.id, principal_id))
             tables.declined.discard((row.id, principal_id))
             tables.outbox.append(Event("shared", home.id, row.id, principal_id))
             tables.to_bind.add(row.id)

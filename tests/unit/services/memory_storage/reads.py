@@ -219,6 +219,14 @@ class MemoryReads(DispatchReads):
     async def owner_addresses(self, home_id: int) -> frozenset[str]:
         return self.addresses(home_id)
 
+    async def owners_target(self, collection: Collection) -> Target | None:
+        home = self.tables.homes.get(collection.home_id)
+        shown = [] if home is None else self.tables.live_bindings(home.id)
+        own = next((row for row in shown if row.collection_id == collection.id), None)
+        if home is None or own is None:
+            return None
+        return Target(self.tables.principals[home.principal_id].uid, "uid", home.kind, own.name)
+
     def addresses(self, home_id: int) -> frozenset[str]:
         """The addresses of a home's owner, former ones too."""
         home = self.tables.homes.get(home_id)

@@ -135,6 +135,7 @@ class Removal:
                     tables.copies[key] = replace(copy, home_id=to.id, revision=latest)
         own = tables.own_properties.pop((row.id, to.principal_id), None)
         tables.shares.pop((row.id, to.principal_id), None)
+        tables.inviting = {key for key in tables.inviting if key[0] != row.id}
         tables.declined.discard((row.id, to.principal_id))
         properties = _properties(row.properties, {} if own is None else own.properties, handover.name, owner)
         floor = tables.homes[to.id].revision + 1

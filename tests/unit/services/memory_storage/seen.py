@@ -126,6 +126,12 @@ def grants(tables: Tables, viewer: Principal, home_row: HomeRow, collection_id: 
             for ace in tables.aces.get(id_, ())
             if not isinstance(ace.whom, int) or ace.whom in concerned
         ),
+        tuple(
+            (row.id, whom)
+            for row in of_home
+            for whom in sorted(concerned)
+            if (row.id, whom) in tables.inviting and (row.id, whom) in tables.shares
+        ),
     )
 
 

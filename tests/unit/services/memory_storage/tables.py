@@ -250,6 +250,8 @@ class Tables:
     own_properties: dict[tuple[int, int], OwnProperties] = field(default_factory=dict)
     """By collection and principal."""
     shares: dict[tuple[int, int], ShareRights] = field(default_factory=dict)
+    inviting: set[tuple[int, int]] = field(default_factory=set)
+    """Keys of `shares` by which somebody may invite."""
     """By collection and principal."""
     declined: set[tuple[int, int]] = field(default_factory=set)
     """Collections that principals have taken out of their homes."""
