@@ -57,15 +57,18 @@ async def test_a_copy_is_completed_whoever_made_it(server_folder: Path) -> None:
     with observed(server):
         await asyncio.to_thread(server.command, "import", "--user", "owner", str(source))
         async with processes.database(server) as session:
-            # A worker is killed.
-            connection = begin(server, "copy-1")
-            port = connection.sock.getsockname()[1]
-            await until(lambda: copied(session))
-            processes.kill([one for one in processes.workers(server) if one.pid == processes.worker_of(server, port)])
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                assert connection.getresponse().status != 201
-            assert 0 < await copied(session) < MEMBERS
-            assert await session.fetch(SHOWN) == []
+            # A worker is killed. It can copy no more than the members before the last.
+            async with session.transaction():
+                await session.execute("select from object order by revision desc limit 1 for update")
+                connection = begin(server, "copy-1")
+                port = connection.sock.getsockname()[1]
+                await until(lambda: copied(session))
+                its = processes.worker_of(server, port)
+                processes.kill([one for one in processes.workers(server) if one.pid == its])
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    assert connection.getresponse().status != 201
+                assert 0 < await copied(session) < MEMBERS
+                assert await session.fetch(SHOWN) == []
             await session.execute("update job set not_before = now() where kind = 'copies'")
             while not (rows := await session.fetch(SHOWN)):
                 await asyncio.sleep(0.05)

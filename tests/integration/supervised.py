@@ -20,12 +20,12 @@ from server.process.worker import Job, Post, Served
 async def application(post: Post, marks: Path, broken: bool) -> AsyncIterator[Served]:
     """`/` gives the worker's pid; `/crash` kills it; `/wait` answers once there is a file `go`; `/block` blocks.
 
-    With a file `broken` no worker starts from then on; with a file `slow` it does not become ready. The second worker
-    waits as long as there is a file `late`.
+    With a file `broken` no worker starts from then on; with a file `slow` it does not become ready. Workers wait as
+    long as there is a file `held`, the second one also as long as there is a file `late`.
     """
     from aiohttp import web
 
-    while post.number == 1 and (marks / "late").exists():
+    while (marks / "held").exists() or (post.number == 1 and (marks / "late").exists()):
         await asyncio.sleep(0.01)
     if broken or (marks / "broken").exists():
         (marks / "refused").touch()

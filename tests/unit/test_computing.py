@@ -54,6 +54,7 @@ async def test_what_finds_no_thread_in_time_is_given_up(monkeypatch: pytest.Monk
 
 async def test_a_recurrence_stops_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(computing, "DEADLINE", 0.05)
+    monkeypatch.setattr(computing, "_GRACE", 30.0)
 
     def spend_for_ever() -> None:
         work = Work(10**12)

@@ -44,14 +44,14 @@ async def test_a_body_that_does_not_come_is_not_waited_for(person: Person, monke
 
 async def test_a_body_that_comes_slowly_is_taken(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it takes in all, as long as it goes on."""
-    monkeypatch.setattr(wire, "PATIENCE", 0.5)
+    monkeypatch.setattr(wire, "PATIENCE", 2.0)
     monkeypatch.setattr(wire, "PIECE", 1000)
     path = f"{person.calendar}slow.ics"
-    message = person.http.message("PUT", path, event("slow", "x" * 8000), Content_Type="text/calendar")
+    message = person.http.message("PUT", path, event("slow", "x" * 14_000), Content_Type="text/calendar")
     connection = await Connection.open(person.http.port)
     for start in range(0, len(message), 1500):
         await connection.send(message[start : start + 1500])
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.25)
     assert (await connection.reply("PUT")).status == 201
     connection.close()
 
