@@ -1,4 +1,4 @@
-"""What attendees' messages do to the organizer's object: REPLY, REFRESH and COUNTER (RFC 5546 §3.2.3, §3.2.6, §3.2.7).
+"""What attendees' messages do to the organizer's object: REPLY and REFRESH (RFC 5546 §3.2.3, §3.2.6).
 
 An answer counts when its SEQUENCE is at least that of the last reset of the instance for this attendee, and it is not
 older than their last answer about it, by SEQUENCE and DTSTAMP. An answer from elsewhere without SEQUENCE counts by its
@@ -12,10 +12,11 @@ from dataclasses import replace
 from server.domain.errors import InvalidData
 from server.itip.audience import NO_VIEW, View, message_object, told, view_components, views
 from server.itip.calendar_users import CalendarUser, Directory
-from server.itip.comparison import same_times
+from server.itip.delegation import NOBODY
+from server.itip.delegation import answer as answer_of
 from server.itip.instances import derived, describing, master_instance, recurs
 from server.itip.lines import Line, made
-from server.itip.messages import Answered, Message, Method
+from server.itip.messages import Answered, Message, Method, Reset
 from server.itip.participants import (
     ATTENDEE_COMMENT,
     DELEGATED,
@@ -24,6 +25,7 @@ from server.itip.participants import (
     all_attendees,
     attendee_line,
     attendees,
+    is_organizer,
     map_attendee,
     organizer,
     partstat,
@@ -43,33 +45,25 @@ def receive_reply(
     """What a REPLY does to the organizer's object.
 
     An answer about an instance makes an override where it differs from what the series says of the attendee. A delegate
-    is added; somebody else who is not invited changes nothing, but the organizer finds the answer in the inbox.
+    is added (`server.itip.delegation`); somebody else who is not invited changes nothing, but the organizer finds the
+    answer in the inbox.
 
     :param dtstamp: the time now, as a UTC value.
     """
-    if value is None or not _is_organizer(value, message.recipient, directory):
+    if value is None or not is_organizer(value, message.recipient, directory):
         return IGNORED
     return _Reply(message, value, directory, rows, dtstamp).received()
 
 
 def receive_refresh(message: Message, value: SchedulingObject | None, directory: Directory, dtstamp: str) -> Received:
     """What a REFRESH does: a present attendee gets a REQUEST with all that concerns them; the inbox gets nothing."""
-    if value is None or not _is_organizer(value, message.recipient, directory):
+    if value is None or not is_organizer(value, message.recipient, directory):
         return IGNORED
     view = views(value, directory, message.recipient).get(message.sender.key, NO_VIEW)
     if not view.instances:
         return IGNORED
     answer = _request(value, view, view.instances, dtstamp)
     return Received(Outcome.APPLIED, messages=(Message(Method.REQUEST, message.recipient, message.sender, answer),))
-
-
-def receive_counter(message: Message, value: SchedulingObject | None, directory: Directory) -> Received:
-    """What a COUNTER does: the proposal of an attendee lies in the organizer's inbox, and sets nothing."""
-    if value is None or not _is_organizer(value, message.recipient, directory):
-        return IGNORED
-    if message.sender.key not in all_attendees(value, directory):
-        return IGNORED
-    return Received(Outcome.APPLIED, item=True)
 
 
 def refreshes(
@@ -80,9 +74,7 @@ def refreshes(
     answered: frozenset[str] = frozenset(),
     invited: frozenset[str] = frozenset(),
 ) -> tuple[Message, ...]:
-    """The messages by which the others learn of answers: quiet ones to people here, invitations to delegates elsewhere.
-
-    A delegate here who does not know of the meeting yet finds it in the calendar and the inbox all the same.
+    """The messages by which the others learn of answers: quiet ones to people here, and invitations to delegates.
 
     :param value: the organizer's object with the answers.
     :param changed: the instances concerned (`Received.changed`).
@@ -108,7 +100,7 @@ def refreshes(
         request = made_before.get((view, instances))
         if request is None:
             request = made_before[view, instances] = _request(value, view, instances, dtstamp)
-        messages.append(Message(Method.REQUEST, own, user, request, quiet=user.is_here))
+        messages.append(Message(Method.REQUEST, own, user, request, quiet=not is_new))
     return tuple(messages)
 
 
@@ -116,11 +108,6 @@ def _request(value: SchedulingObject, view: View, instances: tuple[str, ...], dt
     absent = view.absent if MASTER in instances else ()
     components = [told(each, dtstamp) for each in view_components(value, View(instances, absent))]
     return message_object(value, components, Method.REQUEST)
-
-
-def _is_organizer(value: SchedulingObject, user: CalendarUser, directory: Directory) -> bool:
-    own = organizer(value, directory)
-    return own is not None and own.key == user.key
 
 
 class _Reply:
@@ -144,6 +131,7 @@ class _Reply:
         self._answers: list[Answered] = []
         self._changed: set[str] = set()
         self._invited: dict[str, CalendarUser] = {}
+        self._asked: list[Reset] = []
         self._is_out_of_order = False
 
     def received(self) -> Received:
@@ -164,6 +152,7 @@ class _Reply:
             item=not self._message.quiet,
             answers=tuple(self._answers),
             changed=frozenset(self._changed),
+            resets=tuple(self._asked),
             invited=tuple(self._invited.values()),
             messages=told,
         )
@@ -172,9 +161,10 @@ class _Reply:
         """A quiet REQUEST with the answers of the sender as they are now, if the REPLY came out of order.
 
         It crossed a change of the organizer, or an answer that was written later came earlier. The copy may say
-        otherwise then; what it says counts, and is sent again (`server.itip.invitation`).
+        otherwise then; what it says counts, and is sent again (`server.itip.invitation`). Who has delegated gets one in
+        any case: a message that was sent before may have taken the delegate out of the copy.
         """
-        if not self._user.is_here or not self._is_out_of_order:
+        if not self._user.is_here or not (self._is_out_of_order or self._invited):
             return ()
         view = views(self._value, self._directory, self._message.recipient).get(self._user.key, NO_VIEW)
         if not view.instances:
@@ -189,12 +179,15 @@ class _Reply:
         return any(self._delegator(each) is not None for each in self._message.object.components)
 
     def _delegator(self, component: SchedulingComponent) -> CalendarUser | None:
-        """The attendee of the object whom the sender says to have the invitation from."""
+        """The attendee of the object whom the sender says to have the invitation from.
+
+        None where both are here: the REPLY of the delegator comes before that of the delegate, or counts no more.
+        """
         own = attendee_line(component, self._user, self._directory)
         known = all_attendees(self._before, self._directory)
         for address in [] if own is None else own.params.get("DELEGATED-FROM", []):
             found = known.get(self._directory.key(address))
-            if found is not None:
+            if found is not None and not (found.is_here and self._user.is_here):
                 return found
         return None
 
@@ -241,27 +234,28 @@ class _Reply:
         if answer is None or before is None or now is None:
             return
         old, new = (attendee_line(each, self._user, self._directory) for each in (before, now))
-        if old is None or new is None or partstat(new) == DELEGATED:
+        if old is None or new is None:
             return
-        following = {partstat(old)} - {partstat(new)}
+        following = {answer_of(old, self._directory)} - {answer_of(new, self._directory)}
         if self._message.quiet:
             # An answer that is sent again names all overrides that the attendee has not answered.
-            following.add(NEEDS_ACTION)
+            following.add((NEEDS_ACTION, NOBODY))
         version = Version(answer.sequence, answer.dtstamp)
         named = {self._value.instance_of(each.first("RECURRENCE-ID")) for each in self._message.object.components}
         for component in self._value.overrides:
             line = attendee_line(component, self._user, self._directory)
-            if component.instance in named or line is None or partstat(line) not in following:
+            if component.instance in named or line is None or answer_of(line, self._directory) not in following:
                 continue
             if component.token("STATUS") != "CANCELLED" and self._counts(component.instance, version):
-                given = {name: new.params.get(name) for name in ("PARTSTAT", "RSVP", "SCHEDULE-STATUS")}
+                names = "PARTSTAT", "RSVP", "DELEGATED-TO", "SCHEDULE-STATUS"
+                given = {name: new.params.get(name) for name in names}
                 followed = map_attendee(
                     component,
                     self._user,
                     self._directory,
                     lambda line, given=given: line.with_parameters(given),  # type: ignore[misc]
                 )
-                self._value = self._value.with_component(followed)
+                self._value = self._value.with_component(self._with_named_delegates(followed, new))
                 self._changed.add(component.instance)
 
     def _target(self, instance: str) -> SchedulingComponent | None:
@@ -312,7 +306,7 @@ class _Reply:
     ) -> SchedulingComponent:
         """A component with the answer, and with the delegate whom it names."""
         failed = all(status[:1] in ("3", "4", "5") for status in statuses)
-        delegates = answer.params.get("DELEGATED-TO", []) if partstat(answer) == DELEGATED else []
+        named = answer.params.get("DELEGATED-TO", []) if partstat(answer) == DELEGATED else []
 
         def answered(line: Line) -> Line:
             line = line.with_parameter("SCHEDULE-STATUS", ",".join(statuses))
@@ -324,7 +318,7 @@ class _Reply:
                 {
                     "PARTSTAT": None if default else given,
                     "RSVP": line.params.get("RSVP") if given == NEEDS_ACTION else None,
-                    "DELEGATED-TO": delegates or None,
+                    "DELEGATED-TO": named or None,
                 }
             )
 
@@ -335,10 +329,16 @@ class _Reply:
                 return target
             target = self._with_delegate(target, answer.value, delegator)
         target = map_attendee(target, self._user, self._directory, answered)
-        for address in delegates:
-            if self._directory.key(address) not in attendees(target, self._directory):
+        return target if failed else self._with_named_delegates(target, answer)
+
+    def _with_named_delegates(self, target: SchedulingComponent, answer: Line) -> SchedulingComponent:
+        """A component with those to whom the sender delegates, who are invited by it."""
+        for address in answer.params.get("DELEGATED-TO", ()) if partstat(answer) == DELEGATED else ():
+            key = self._directory.key(address)
+            if key not in attendees(target, self._directory):
                 target = self._with_delegate(target, address, self._user)
-                self._invited[self._directory.key(address)] = self._directory.user(address)
+                self._invited[key] = self._directory.user(address)
+                self._asked.append(Reset(target.instance, target.sequence, frozenset((key,))))
         return target
 
     def _with_delegate(self, target: SchedulingComponent, address: str, delegator: CalendarUser) -> SchedulingComponent:
@@ -391,23 +391,3 @@ def _same_answer(
     if before is None or after is None or one.all(ATTENDEE_COMMENT) != other.all(ATTENDEE_COMMENT):
         return before is after and one.all(ATTENDEE_COMMENT) == other.all(ATTENDEE_COMMENT)
     return _participation(before) == _participation(after)
-
-
-def declined_counter(message: Message, value: SchedulingObject, directory: Directory, dtstamp: str) -> Message | None:
-    """The DECLINECOUNTER to the sender of a COUNTER that the organizer rejects (RFC 5546 §3.2.8).
-
-    None where they are no longer invited, and where the meeting is at the time that they proposed.
-
-    :param value: the organizer's object.
-    """
-    components: list[SchedulingComponent] = []
-    for proposal in message.object.components:
-        instance = value.instance_of(proposal.first("RECURRENCE-ID"))
-        known = derived(value, instance)
-        line = None if known is None else attendee_line(known, message.sender, directory)
-        if known is not None and line is not None and not same_times(value, known, message.object, proposal):
-            components.append(told(known.with_lines("ATTENDEE", [line]), dtstamp))
-    if not components:
-        return None
-    answer = message_object(value, components, Method.DECLINECOUNTER)
-    return Message(Method.DECLINECOUNTER, message.recipient, message.sender, answer)

@@ -3,7 +3,8 @@
 * A REPLY tells of the components whose PARTSTAT or private comment changed, of instances that were excluded or left
   out (declined), and of all where SCHEDULE-FORCE-SEND=REPLY asks for it. A copy that is deleted is declined whole.
 * Cancelled components are not answered.
-* Who delegates also sends a REQUEST to the delegate (RFC 5546 §3.2.2.3).
+* Who delegates also sends a REQUEST to the delegate (RFC 5546 §3.2.2.3), unless both the delegate and the organizer are
+  here (`server.itip.delegation`).
 * With another SCHEDULE-AGENT than SERVER in the stored copy, the server does nothing.
 """
 
@@ -17,6 +18,7 @@ from server.itip.attendee_copy import Copy, merged_copy
 from server.itip.audience import message_object, told, told_participant
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.change import Change
+from server.itip.delegation import Answer, answer
 from server.itip.instances import derived, excluded
 from server.itip.lines import Line, made
 from server.itip.messages import Message, Method, Plan
@@ -153,18 +155,18 @@ def _replied(change: Change, copy: Copy) -> list[SchedulingComponent]:
     found: list[SchedulingComponent] = []
     series = _changed_answer(change, copy)
     for component in copy.object.components:
-        answer = _answer(component, change)
-        if answer is None or _is_cancelled(component):
+        given = _full_answer(component, change)
+        if given is None or _is_cancelled(component):
             continue
         before = copy.before.get(component.instance)
-        known = None if before is None else _answer(before, change)
-        changed = before is None or answer != known or _comment(before) != _comment(component)
+        known = None if before is None else _full_answer(before, change)
+        changed = before is None or given != known or _comment(before) != _comment(component)
         # Overrides follow the answer for the series where they did before, unless the REPLY says otherwise.
-        changed = changed or (component.instance != MASTER and series is not None and answer == series)
+        changed = changed or (component.instance != MASTER and series is not None and given == series)
         if changed or forced:
             found.append(component)
     gone = list(copy.excluded)
-    if series == DECLINED:
+    if series is not None and series[0] == DECLINED:
         # Nothing was said of instances that were excluded while the series was declined.
         gone += [each for each in excluded(copy.object) if each not in gone]
     for instance in gone:
@@ -192,7 +194,7 @@ def _described(change: Change) -> SchedulingObject:
 
 
 def _delegations(change: Change, copy: Copy, to: CalendarUser) -> list[Message]:
-    """The REQUESTs to those to whom the attendee delegates."""
+    """The REQUESTs to those to whom the attendee delegates, and whom no organizer here tells."""
     by_delegate: dict[str, list[SchedulingComponent]] = {}
     for instance, line in copy.delegates.items():
         component = copy.object.by_instance[instance]
@@ -203,7 +205,7 @@ def _delegations(change: Change, copy: Copy, to: CalendarUser) -> list[Message]:
     for components in by_delegate.values():
         line = copy.delegates[components[0].instance]
         delegate = change.directory.user(line.value)
-        if is_reachable(delegate) and delegate.key != to.key:
+        if is_reachable(delegate) and delegate.key != to.key and not (delegate.is_here and to.is_here):
             request = message_object(copy.object, components, Method.REQUEST)
             messages.append(Message(Method.REQUEST, change.owner, delegate, request))
     return messages
@@ -261,12 +263,18 @@ def _answer(component: SchedulingComponent, change: Change) -> str | None:
     return None if line is None else partstat(line)
 
 
-def _changed_answer(change: Change, copy: Copy) -> str | None:
+def _full_answer(component: SchedulingComponent, change: Change) -> Answer | None:
+    """The owner's answer in a component; None where it does not invite them."""
+    line = attendee_line(component, change.owner, change.directory)
+    return None if line is None else answer(line, change.directory)
+
+
+def _changed_answer(change: Change, copy: Copy) -> Answer | None:
     """The owner's answer of before for the series; None where it is the same now."""
     before, now = copy.before.get(MASTER), copy.object.master
-    if before is None or now is None or _answer(before, change) == _answer(now, change):
+    if before is None or now is None or _full_answer(before, change) == _full_answer(now, change):
         return None
-    return _answer(before, change)
+    return _full_answer(before, change)
 
 
 def _comment(component: SchedulingComponent) -> str:

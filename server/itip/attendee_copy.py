@@ -17,6 +17,7 @@ from server.domain.errors import AttendeeChangeRefused
 from server.itip.audience import SHARED_X_PROPERTIES
 from server.itip.change import Change
 from server.itip.comparison import same_rules, same_times
+from server.itip.delegation import answer, delegates, with_delegates
 from server.itip.instances import derived, excluded, master_instance, with_exdates
 from server.itip.lines import Line
 from server.itip.organizer_object import described
@@ -190,22 +191,24 @@ class _Merge:
         """The attendee's own ATTENDEEs, by the identity of the stored line, with the answer of the app."""
         sent = attendee_lines(app, self._owner, self._directory)
         stored = attendee_lines(before, self._owner, self._directory)
-        known = {address_key(line.value): partstat(line) for line in stored}
+        known = {address_key(line.value): answer(line, self._directory) for line in stored}
         # Who is invited by two addresses answers once, by either.
-        changed = next((line for line in sent if partstat(line) != known.get(address_key(line.value))), None)
+        changed = next(
+            (line for line in sent if answer(line, self._directory) != known.get(address_key(line.value))), None
+        )
         if changed is None:
             return {}
-        answer = partstat(changed)
+        given = answer(changed, self._directory)
         found: dict[int, Line] = {}
         for line in stored:
-            if partstat(line) == answer:
+            if answer(line, self._directory) == given:
                 continue
             changes: dict[str, str | list[str] | None] = {
-                "PARTSTAT": answer,
+                "PARTSTAT": partstat(changed),
                 PARTSTAT_DTSTAMP: self._change.dtstamp,
-                "DELEGATED-TO": changed.params.get("DELEGATED-TO") if answer == DELEGATED else None,
+                "DELEGATED-TO": changed.params.get("DELEGATED-TO") if partstat(changed) == DELEGATED else None,
             }
-            if answer != NEEDS_ACTION:
+            if partstat(changed) != NEEDS_ACTION:
                 changes["RSVP"] = None
             found[id(line)] = line.with_parameters(changes)
         return found
@@ -214,7 +217,10 @@ class _Merge:
         """The one ATTENDEE that an attendee may add: to whom they delegate (RFC 5546 §3.2.2.3)."""
         sent = attendee_line(app, self._owner, self._directory)
         stored = attendee_line(before, self._owner, self._directory)
-        if sent is None or stored is None or partstat(sent) != DELEGATED or partstat(stored) == DELEGATED:
+        if sent is None or stored is None or partstat(sent) != DELEGATED:
+            return None
+        named = delegates(sent, self._directory)
+        if partstat(stored) == DELEGATED and named == delegates(stored, self._directory):
             return None
         invited = attendees(before, self._directory)
         added = [
@@ -223,7 +229,6 @@ class _Merge:
             if any(self._directory.key(each) == self._owner.key for each in line.params.get("DELEGATED-FROM", ()))
             and key not in invited
         ]
-        named = {self._directory.key(each) for each in sent.params.get("DELEGATED-TO", ())}
         if len(added) == 1 and self._directory.key(added[0].value) in named:
             line = described(added[0], self._directory.user(added[0].value))
             return line.with_parameters({"PARTSTAT": NEEDS_ACTION, "RSVP": "TRUE", PARTSTAT_DTSTAMP: None})
@@ -242,7 +247,7 @@ class _Merge:
             return components
         before = attendee_line(old, self._owner, self._directory)
         now = attendee_line(master, self._owner, self._directory)
-        if before is None or now is None or partstat(before) == partstat(now) or partstat(now) == DELEGATED:
+        if before is None or now is None or answer(before, self._directory) == answer(now, self._directory):
             return components
         return [
             component if component.instance in written else self._following(component, before, now, master)
@@ -253,11 +258,19 @@ class _Merge:
         self, component: SchedulingComponent, before: Line, now: Line, master: SchedulingComponent
     ) -> SchedulingComponent:
         own = attendee_line(component, self._owner, self._directory)
-        if own is None or partstat(own) != partstat(before) or component.token("STATUS") == "CANCELLED":
+        if own is None or component.token("STATUS") == "CANCELLED":
             return component
-        answer = {name: now.params.get(name) for name in ("PARTSTAT", "RSVP", PARTSTAT_DTSTAMP)}
-        followed = component.map_lines(lambda line: line.with_parameters(answer) if line is own else line)
-        return followed.with_lines("TRANSP", master.all("TRANSP"))
+        if answer(own, self._directory) != answer(before, self._directory):
+            return component
+        given = {name: now.params.get(name) for name in ("PARTSTAT", "RSVP", "DELEGATED-TO", PARTSTAT_DTSTAMP)}
+        followed = component.map_lines(lambda line: line.with_parameters(given) if line is own else line)
+        followed = followed.with_lines("TRANSP", master.all("TRANSP"))
+        named = delegates(now, self._directory)
+        completed = with_delegates(followed, named, master, now, self._directory)
+        if completed is not followed:
+            key = next(iter(named - attendees(followed, self._directory).keys()))
+            self._delegates[component.instance] = attendees(completed, self._directory)[key]
+        return completed
 
     def _with_transparency(self, component: SchedulingComponent) -> SchedulingComponent:
         """An event that the attendee has not answered does not make them busy; one that they take up does."""
@@ -266,12 +279,12 @@ class _Merge:
         own = attendee_line(component, self._owner, self._directory)
         if own is None:
             return component
-        answer = partstat(own)
-        if answer == NEEDS_ACTION:
+        given = partstat(own)
+        if given == NEEDS_ACTION:
             return component if component.token("TRANSP") == "TRANSPARENT" else with_transparent(component)
         before = self._before.get(component.instance)
         stored = None if before is None else attendee_line(before, self._owner, self._directory)
-        if before is None or stored is None or partstat(stored) != NEEDS_ACTION or answer not in _ANSWERED:
+        if before is None or stored is None or partstat(stored) != NEEDS_ACTION or given not in _ANSWERED:
             return component
         # The app left what the server had written while there was no answer.
         if before.token("TRANSP") == component.token("TRANSP") == "TRANSPARENT":

@@ -10,8 +10,7 @@ from server.domain.errors import InvalidData
 from server.domain.occurrences import LATEST
 from server.itip.calendar_users import Directory
 from server.itip.instances import derived, excluded, is_range, master_instance, start_of, with_range
-from server.itip.invitation import has_same_organizer, is_followed
-from server.itip.merging import without_exdates
+from server.itip.merging import has_same_organizer, is_followed, without_ended_event, without_exdates
 from server.itip.messages import Message
 from server.itip.own_parts import as_cancelled, with_organizer_status
 from server.itip.reception import (
@@ -47,6 +46,7 @@ def receive_cancel(
     if new is not None:
         for component in cancelled:
             new = _with_cancelled(new, component, memory)
+        new = without_ended_event(new)
     if new is None or new is copy:
         return Received(Outcome.IGNORED, memory=after)
     return Received(Outcome.APPLIED, object=new, item=not message.quiet, memory=after)

@@ -13,23 +13,30 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from server.domain.errors import InvalidData
-from server.itip.calendar_users import CalendarUser, Directory
+from server.itip.calendar_users import Directory
 from server.itip.comparison import same_times
 from server.itip.crossed_answers import answered_again, reply_again, sequences_after
+from server.itip.delegation import NOBODY, Answer, answer
 from server.itip.instances import derived, describing, excluded, master_instance, with_exdates
 from server.itip.lines import Line
-from server.itip.merging import as_override, same_object, with_dates, with_timezones_of, without_exdates
+from server.itip.merging import (
+    as_override,
+    has_same_organizer,
+    is_followed,
+    same_object,
+    with_dates,
+    with_timezones_of,
+    without_ended_event,
+    without_exdates,
+)
 from server.itip.messages import Message, Method
 from server.itip.own_parts import as_cancelled, has_own_parts, with_answer_of, with_organizer_status, with_own_parts
 from server.itip.participants import (
     DECLINED,
     NEEDS_ACTION,
-    SERVER,
     attendee_line,
     map_attendee,
-    organizer,
     partstat,
-    schedule_agent,
 )
 from server.itip.reception import (
     IGNORED,
@@ -74,20 +81,6 @@ def receive_request(
     else:
         memory, base = memory_of(copy) if memory is None else memory, copy
     return _Invitation(message, copy, base, directory, memory, resets, dtstamp).received()
-
-
-def has_same_organizer(copy: SchedulingObject, message: Message, directory: Directory) -> bool:
-    """Whether the organizer of an object is that of a message to its owner, and somebody else than the owner."""
-    own, others = organizer(copy, directory), organizer(message.object, directory)
-    return own is not None and others is not None and own.key == others.key != message.recipient.key
-
-
-def is_followed(copy: SchedulingObject, user: CalendarUser, directory: Directory) -> bool:
-    """Whether a copy follows its organizer: the server schedules it, and its owner is invited in it."""
-    lines = [line for component in copy.components for line in component.all("ORGANIZER")]
-    if any(schedule_agent(line) != SERVER for line in lines):
-        return False
-    return any(attendee_line(component, user, directory) is not None for component in copy.components)
 
 
 class _Invitation:
@@ -154,7 +147,7 @@ class _Invitation:
             crossed += [merged.by_instance[instance] for instance in self._kept]
         for instance in self._absent_again:
             alone = derived(self._object, instance)
-            if alone is not None and self._answer(alone) != DECLINED:
+            if alone is not None and self._answer(alone)[0] != DECLINED:
                 crossed.append(map_attendee(alone, self._user, self._directory, _as_declined))
         for told in current:
             if told not in taken:
@@ -162,7 +155,7 @@ class _Invitation:
             else:
                 assert merged is not None
                 own = merged.by_instance[told.instance]
-            if self._answer(own) not in (NEEDS_ACTION, self._answer(told)):
+            if self._answer(own) not in ((NEEDS_ACTION, NOBODY), self._answer(told)):
                 crossed.append(own)
         if not crossed:
             return ()
@@ -173,9 +166,9 @@ class _Invitation:
         frame = self._object if merged is None else merged
         return (reply_again(components, frame, self._user, to, self._directory, self._dtstamp),)
 
-    def _answer(self, component: SchedulingComponent) -> str:
+    def _answer(self, component: SchedulingComponent) -> Answer:
         own = self._own_line(component)
-        return NEEDS_ACTION if own is None else partstat(own)
+        return (NEEDS_ACTION, NOBODY) if own is None else answer(own, self._directory)
 
     # -- which components count ---------------------------------------------------------------------------------------
 
@@ -238,7 +231,7 @@ class _Invitation:
             components = self._updated(taken)
             frame = self._base
         components = [with_organizer_status(each, self._base) for each in components]
-        new = frame.with_method(None).with_components(components)
+        new = without_ended_event(frame.with_method(None).with_components(components))
         for other in (self._object, self._base):
             if other is not None and other is not frame:
                 new = with_timezones_of(new, other)
@@ -342,7 +335,7 @@ class _Invitation:
             return None
         # What is cancelled is not answered.
         open_then = override.token("STATUS") != "CANCELLED" or override.instance in self._answered
-        answered = partstat(known) != partstat(series) and open_then
+        answered = self._answer(override) != self._answer(before) and open_then
         answered = answered and not self._is_void(override.instance, merged.sequence, override)
         if answered and same_times(self._base, override, self._object, again):
             self._kept.append(override.instance)
@@ -354,13 +347,13 @@ class _Invitation:
 
     def _as_series(self, override: SchedulingComponent, series: SchedulingComponent | None) -> SchedulingComponent:
         """An override with the recipient's answer for a series."""
-        known, answer = self._own_line(override), None if series is None else self._own_line(series)
-        if known is None or answer is None or series is None:
+        known, given = self._own_line(override), None if series is None else self._own_line(series)
+        if known is None or given is None or series is None:
             return override
         if partstat(known) == NEEDS_ACTION:
             # The server wrote it, since there was no answer.
             override = override.with_lines("TRANSP", series.all("TRANSP"))
-        return override.map_lines(lambda line: with_answer_of(line, answer) if line is known else line)
+        return override.map_lines(lambda line: with_answer_of(line, given) if line is known else line)
 
     def _own(self, component: SchedulingComponent) -> SchedulingComponent:
         """A component of the message with what is the recipient's own."""

@@ -1,14 +1,32 @@
-"""Parts of what a message does to a copy: comparing objects, EXDATE and RDATE, VTIMEZONEs, ADD as overrides."""
+"""Parts of what a message does to a copy: whether it concerns the copy, comparing objects, EXDATE and RDATE,
+VTIMEZONEs, ADD as overrides."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from server.domain.errors import InvalidData
-from server.itip.instances import master_instance
+from server.itip.calendar_users import CalendarUser, Directory
+from server.itip.instances import master_instance, recurs
 from server.itip.lines import Line, spelled
+from server.itip.messages import Message
+from server.itip.participants import SERVER, attendee_line, organizer, schedule_agent
 from server.itip.scheduling_component import MASTER, SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
+
+
+def has_same_organizer(copy: SchedulingObject, message: Message, directory: Directory) -> bool:
+    """Whether the organizer of an object is that of a message to its owner, and somebody else than the owner."""
+    own, others = organizer(copy, directory), organizer(message.object, directory)
+    return own is not None and others is not None and own.key == others.key != message.recipient.key
+
+
+def is_followed(copy: SchedulingObject, user: CalendarUser, directory: Directory) -> bool:
+    """Whether a copy follows its organizer: the server schedules it, and its owner is invited in it."""
+    lines = [line for component in copy.components for line in component.all("ORGANIZER")]
+    if any(schedule_agent(line) != SERVER for line in lines):
+        return False
+    return any(attendee_line(component, user, directory) is not None for component in copy.components)
 
 
 def same_object(one: SchedulingObject, other: SchedulingObject) -> bool:
@@ -56,6 +74,19 @@ def without_exdates(
             if kept:
                 lines.append(line.with_value(",".join(kept)))
     return master.with_lines("EXDATE", lines)
+
+
+def without_ended_event(value: SchedulingObject) -> SchedulingObject:
+    """A copy without its cancelled event that does not recur, where its owner is invited to instances of a series.
+
+    The event became a series that does not invite them: the instances are none of the event that they know.
+    """
+    master = value.master
+    if master is None or recurs(master) or master.token("STATUS") != "CANCELLED":
+        return value
+    if all(each.token("STATUS") == "CANCELLED" for each in value.overrides):
+        return value
+    return value.with_components(value.overrides)
 
 
 def with_timezones_of(value: SchedulingObject, other: SchedulingObject) -> SchedulingObject:

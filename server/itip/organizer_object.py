@@ -13,7 +13,8 @@ from server.domain.errors import AttendeeCommentRefused
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.change import Change
 from server.itip.comparison import adds_instances, difference, same_rules, same_times
-from server.itip.instances import derived, excluded, master_instance
+from server.itip.delegation import delegates
+from server.itip.instances import derived, describing, excluded, master_instance
 from server.itip.lines import Line
 from server.itip.participants import (
     ATTENDEE_COMMENT,
@@ -180,6 +181,7 @@ class _Preparation:
         self, component: SchedulingComponent, before: SchedulingComponent | None, rescheduled: bool
     ) -> SchedulingComponent:
         known = {} if before is None else attendees(before, self._directory)
+        gone = known.keys() - attendees(component, self._directory).keys()
         instance = component.instance
 
         def answered(line: Line) -> Line:
@@ -193,7 +195,10 @@ class _Preparation:
                 self._asked.setdefault(user.key, set()).add(instance)
             if rescheduled and not user.is_group:
                 return line.with_parameters({"PARTSTAT": NEEDS_ACTION, "RSVP": "TRUE", "DELEGATED-TO": None})
-            return self._with_answer(line, known.get(user.key), user, instance, forced == "REQUEST")
+            before = known.get(user.key)
+            if before is not None and user.is_here and delegates(before, self._directory) & gone:
+                return self._asked_anew(line, user, instance)
+            return self._with_answer(line, before, user, instance, forced == "REQUEST")
 
         return map_attendees(component, answered)
 
@@ -207,13 +212,17 @@ class _Preparation:
             return line if partstat(line) == NEEDS_ACTION else line.with_parameter("PARTSTAT", NEEDS_ACTION)
         seen = self._change.etag_matches and not self._change.tag_matches
         if (line.parameter("PARTSTAT") or "").upper() == NEEDS_ACTION != partstat(before) and (forced or seen):
-            self._asked.setdefault(user.key, set()).add(instance)
-            self._reasked.setdefault(user.key, set()).add(instance)
-            return line.with_parameters({"RSVP": "TRUE", "DELEGATED-TO": None})
+            return self._asked_anew(line, user, instance)
         if self._change.tag_matches and not forced:
             line = line.with_parameter("SCHEDULE-STATUS", before.params.get("SCHEDULE-STATUS"))
             return _with_answer_of(line, before)
         return line if partstat(line) == partstat(before) else _with_answer_of(line, before)
+
+    def _asked_anew(self, line: Line, user: CalendarUser, instance: str) -> Line:
+        """The ATTENDEE of somebody who is asked anew, while others are not."""
+        self._asked.setdefault(user.key, set()).add(instance)
+        self._reasked.setdefault(user.key, set()).add(instance)
+        return line.with_parameters({"PARTSTAT": NEEDS_ACTION, "RSVP": "TRUE", "DELEGATED-TO": None})
 
 
 def _with_answer_of(line: Line, before: Line) -> Line:
@@ -242,24 +251,17 @@ def _with_delegates(old: SchedulingObject, new: SchedulingObject, directory: Dir
     """
 
     def delegated(component: SchedulingComponent) -> SchedulingComponent:
-        before = old.by_instance.get(component.instance)
-        if before is None:
+        before = describing(old, component.instance)
+        if before is None or not any("DELEGATED-TO" in line.parameter_text.upper() for line in before.all("ATTENDEE")):
             return component
-        delegates = [line for line in before.all("ATTENDEE") if "DELEGATED-FROM" in line.parameter_text.upper()]
-        if not delegates:
-            return component
-        sent = attendees(component, directory)
-        more: list[Line] = []
-        for line in delegates:
-            key = directory.key(line.value)
-            if key in sent:
-                continue
-            delegators = [sent.get(directory.key(each)) for each in line.params.get("DELEGATED-FROM", ())]
-            if any(
-                each is not None and key not in map(directory.key, each.params.get("DELEGATED-TO", ()))
-                for each in delegators
-            ):
-                more.append(line)
+        stored, sent = attendees(before, directory), attendees(component, directory)
+        unread = {
+            key
+            for delegator, line in stored.items()
+            if delegator in sent
+            for key in delegates(line, directory) - delegates(sent[delegator], directory)
+        }
+        more = [line for key, line in stored.items() if key in unread and key not in sent]
         return component.with_lines("ATTENDEE", [*component.all("ATTENDEE"), *more]) if more else component
 
     return new.map_components(delegated)

@@ -6,13 +6,13 @@ from functools import lru_cache
 
 from server.itip.audience import is_shared
 from server.itip.calendar_users import CalendarUser, Directory
+from server.itip.delegation import delegates, with_delegates
 from server.itip.lines import Line
 from server.itip.participants import (
     DELEGATED,
     NEEDS_ACTION,
     PARTSTAT_DTSTAMP,
     attendee_line,
-    attendees,
     map_attendee,
     partstat,
 )
@@ -48,8 +48,10 @@ def with_own_parts(
     known = None if before is None else attendee_line(before, user, directory)
     if own is not None and known is not None and not answered_anew and partstat(known) != NEEDS_ACTION:
         component = map_attendee(component, user, directory, lambda line: with_answer_of(line, known))
-        if before is not None and partstat(known) == DELEGATED != partstat(own):
-            component = _with_delegates(component, before, known, directory)
+        unknown = delegates(known, directory) - delegates(own, directory)
+        if before is not None and unknown:
+            # The organizer did not know them yet.
+            component = with_delegates(component, unknown, before, own, directory)
     elif known is not None and not answered_anew:
         component = map_attendee(component, user, directory, lambda line: _with_stamp(line, known))
     items: list[Line | Subcomponent] = [item for item in component.items if item.name not in ("VALARM", *_NEVER_KEPT)]
@@ -71,16 +73,6 @@ def with_answer_of(line: Line, known: Line) -> Line:
             PARTSTAT_DTSTAMP: known.params.get(PARTSTAT_DTSTAMP),
         }
     )
-
-
-def _with_delegates(
-    component: SchedulingComponent, before: SchedulingComponent, known: Line, directory: Directory
-) -> SchedulingComponent:
-    """A component with the delegates of the recipient who are missing in it: the organizer did not know them yet."""
-    invited, own = attendees(component, directory), attendees(before, directory)
-    keys = [directory.key(address) for address in known.params.get("DELEGATED-TO", ())]
-    more = [own[key] for key in keys if key not in invited and key in own]
-    return component.with_lines("ATTENDEE", [*component.all("ATTENDEE"), *more]) if more else component
 
 
 def _with_stamp(line: Line, known: Line) -> Line:

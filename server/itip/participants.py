@@ -66,6 +66,12 @@ def organizer(value: SchedulingObject, directory: Directory) -> CalendarUser | N
     return None
 
 
+def is_organizer(value: SchedulingObject, user: CalendarUser, directory: Directory) -> bool:
+    """Whether a calendar user is the organizer of an object."""
+    own = organizer(value, directory)
+    return own is not None and own.key == user.key
+
+
 def same_organizer(first: SchedulingObject, second: SchedulingObject, directory: Directory) -> bool:
     """Whether two objects have the same organizer."""
     return organizer(first, directory) == organizer(second, directory)

@@ -20,11 +20,13 @@ from datetime import datetime
 
 from server.domain.errors import InvalidSchedulingMessage
 from server.domain.scheduling import SCHEDULED
-from server.itip.answers import receive_counter, receive_refresh, receive_reply
+from server.itip.answers import receive_refresh, receive_reply
 from server.itip.calendar_users import Directory
 from server.itip.cancellation import receive_cancel
 from server.itip.change import utc_stamp
-from server.itip.invitation import has_same_organizer, receive_request
+from server.itip.counters import receive_counter
+from server.itip.invitation import receive_request
+from server.itip.merging import has_same_organizer
 from server.itip.messages import Message, Method
 from server.itip.participants import attendee_line, organizer
 from server.itip.reception import IGNORED, Memory, Outcome, Received, Rows

@@ -93,10 +93,13 @@ class Received:
     changed: frozenset[str] = frozenset()
     """The instances in which an answer changed what others see: their copies are refreshed
     (`server.itip.answers.refreshes`)."""
+    resets: tuple[Reset, ...] = ()
+    """Rows of resets in the organizer's home: those whom the answer added, as delegates, are asked anew."""
     invited: tuple[CalendarUser, ...] = ()
     """Those whom the answer added, as delegates: they get an invitation."""
     messages: tuple[Message, ...] = ()
-    """What is sent in return: the answer to a REFRESH, or an answer that the message crossed."""
+    """What is sent in return: the answer to a REFRESH or to a delegation that does not count, or an answer that the
+    message crossed."""
 
 
 IGNORED = Received(Outcome.IGNORED)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from server.itip.answers import receive_reply, refreshes
 from server.itip.calendar_users import CalendarUser, Directory
-from server.itip.invitation import has_same_organizer, is_followed, receive_request
+from server.itip.invitation import receive_request
+from server.itip.merging import has_same_organizer, is_followed
 from server.itip.messages import Message
 from server.itip.participants import all_attendees
 from server.itip.reception import UID_TAKEN, Memory, Rows, resets_of, with_answers

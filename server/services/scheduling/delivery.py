@@ -21,7 +21,7 @@ from server.itip.calendar_users import Directory
 from server.itip.change import utc_stamp
 from server.itip.messages import FROM_ATTENDEES, Message, Method
 from server.itip.receiving import receive
-from server.itip.reception import DELIVERED, IGNORED, Memory, Received, memory_of, with_answers
+from server.itip.reception import DELIVERED, IGNORED, Memory, Received, memory_of, with_answers, with_resets
 from server.itip.schedule_changes import schedule_changes
 from server.itip.scheduling_object import SchedulingObject
 from server.services.objects import Objects
@@ -194,6 +194,7 @@ def _received(
             told = {} if changes is None else {SCHEDULE_CHANGES: as_property(changes, utc_stamp(letter.now))}
             items.append(_Item(message, {**told, **properties_of(message)}))
         rows = with_answers(known.rows, result.answers) if result.answers else known.rows
+        rows = with_resets(rows, result.resets) if result.resets else rows
         known = replace(known, memory=result.memory or known.memory, rows=rows)
     return received, items, after, known
 

@@ -16,9 +16,9 @@ from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
 from server.itip import proposing
 from server.itip.acting import sent_for
-from server.itip.answers import declined_counter
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
+from server.itip.counters import declined_counter
 from server.itip.messages import Message, Method
 from server.itip.participants import organizer
 from server.itip.scheduling_component import MASTER

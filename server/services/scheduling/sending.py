@@ -27,7 +27,7 @@ from server.itip.answers import refreshes
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import Change, utc_stamp
 from server.itip.messages import Message, Plan
-from server.itip.reception import resets_of
+from server.itip.reception import DELIVERED, resets_of
 from server.observe.scheduling_counts import SchedulingCounts
 from server.services.lookup import Found
 from server.services.mail.outgoing import NOTHING, Outgoing, OutgoingMails, withdrawing
@@ -260,17 +260,24 @@ class Sending:
         mailboxes: Mapping[int, Mailbox],
         directory: Directory,
         known: memory.Known,
+        *,
+        invites: bool = False,
     ) -> Delivered:
-        """The delivery of messages to one recipient."""
+        """The delivery of messages to one recipient.
+
+        :param sender: whose messages the recipient must take; None for those that refresh a copy.
+        :param invites: whether they are an organizer's, for a delegate of the sender.
+        """
         recipient = messages[0].recipient
         if recipient.key in self._left.failed:
             return not_delivered(NOT_DELIVERED)
         mailbox = None if recipient.principal_id is None else mailboxes.get(recipient.principal_id)
         if mailbox is None:
             return not_delivered(NO_CALENDAR_USER)
-        is_new = self._change.old is None and sender is not None
+        is_own = sender is not None and not invites
+        is_new = self._change.old is None and is_own
         resets = resets_of(known.rows.resets, recipient)
-        about = answered_stamp(self._change, self._plan, known) if sender is not None else ""
+        about = answered_stamp(self._change, self._plan, known) if is_own else ""
         letter = Letter(sender, messages, self._change.now, resets, is_new, known.since, about)
         delivered = await deliver(self._storage, self._objects, mailbox, [letter], directory)
         gone = [write.expected for write in self._also if isinstance(write, Delete)]
@@ -323,12 +330,40 @@ class Sending:
                 made.jobs += job
                 others = [each for each in others if each.recipient.key in invited]
             sent = [message for message in sent if message.recipient.key not in known]
+            invitations = by_recipient([each for each in others if not each.quiet])
+            await self._invite(made, key, invitations, directory, done.known, mailboxes)
+            others = [each for each in others if each.quiet]
             await self._refresh(made, [*others, *sent], directory, done.known)
             mailbox = next((each for each in mailboxes.values() if principal_key(each.principal_id) == key), None)
             if mailbox is not None:
                 home, collection = mailbox.home, mailbox.collection
                 by_mail = self._mails.of(home, collection, [*others, *sent], self._meeting, self._change.now)
                 made.mails += by_mail.mails
+
+    async def _invite(
+        self,
+        made: SharedSet[str],
+        organizer_key: str,
+        messages: Mapping[str, Sequence[Message]],
+        directory: Directory,
+        known: memory.Known,
+        mailboxes: Mapping[int, Mailbox],
+    ) -> None:
+        """Add to a set the delivery of an organizer's messages to delegates of the owner, by their key.
+
+        Jobs try again what is not delivered, and tell the organizer's object the status.
+        """
+        found = await self._mailboxes(messages.values()) if messages else {}
+        waiting: dict[str, Sequence[Message]] = {}
+        for key, each in messages.items():
+            done = await self._deliver(self._owner, each, found, directory, known, invites=True)
+            made.deliver(key, done)
+            if done.statuses[0] != DELIVERED and each[0].recipient.is_here:
+                waiting[key] = each
+        mailbox = next((each for each in mailboxes.values() if principal_key(each.principal_id) == organizer_key), None)
+        if waiting and mailbox is not None:
+            sending = sending_of(waiting, known, self._actor.cause, self._change.now, {}, is_new=False)
+            made.dispatches.append(new_dispatch(mailbox.home.id, self._uid, self._meeting, sending))
 
     async def _directory(self, named: frozenset[str]) -> Directory:
         """The calendar users of addresses, and the owner."""

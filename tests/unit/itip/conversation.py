@@ -39,8 +39,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from server.calendar.contentline import Property, fold, parse_parameters
-from server.itip.answers import declined_counter
 from server.itip.change import utc_stamp
+from server.itip.counters import declined_counter
 from server.itip.instances import derived
 from server.itip.messages import Message, Method
 from server.itip.participants import map_attendee

@@ -12,7 +12,7 @@ from tests.unit.itip.post_office import Person
 
 
 class Delegations(FurtherEdits):
-    """A meeting of which every fourth act of an attendee is a delegation, also to people who are not invited.
+    """A meeting of which every third act of an attendee is a delegation, also to people who are not invited.
 
     The delegates answer, decline, delete and delegate as all attendees do; the organizer changes and removes all alike.
     """
@@ -20,7 +20,7 @@ class Delegations(FurtherEdits):
     attendees = (*ATTENDEES, "emil")
 
     def _act_of_attendee(self, name: str) -> None:
-        if self.choices.below(4):
+        if self.choices.below(3):
             super()._act_of_attendee(name)
             return
         person, delegate = self.person(name), self.person(self.choices.of(*self.attendees))

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from server.calendar.contentline import escape_text
 from server.domain.occurrences import EARLIEST, LATEST
+from server.itip.delegation import answer
 from server.itip.instances import derived, describing, excluded, recurs, with_exdates
 from server.itip.lines import Line, made
 from server.itip.merging import without_exdates
@@ -292,21 +293,21 @@ class MeetingMachine:
         kind = self.choices.below(8)
         instances = [each for each in instances_of(value) if self._is_open(person, value, each)]
         if kind < 2:
-            answer = self.choices.of(*ANSWERS)
+            given = self.choices.of(*ANSWERS)
             whole = self.choices.below(2)
             self._put(
                 person,
                 value.map_components(
-                    lambda each: self._answering(person, each, answer) if whole or each.instance == MASTER else each
+                    lambda each: self._answering(person, each, given) if whole or each.instance == MASTER else each
                 ),
-                f"answers {answer}",
+                f"answers {given}",
             )
         elif kind < 4 and instances:
             component = derived(value, instances[self.choices.below(len(instances))])
             assert component is not None
-            answer = self.choices.of(*ANSWERS)
-            answering = self._answering(person, component, answer)
-            self._put(person, value.with_component(answering), f"answers {answer} for {component.instance}")
+            given = self.choices.of(*ANSWERS)
+            answering = self._answering(person, component, given)
+            self._put(person, value.with_component(answering), f"answers {given} for {component.instance}")
         elif kind == 4 and instances and value.master is not None and recurs(value.master):
             instance = instances[self.choices.below(len(instances))]
             new = value.without_instances(instance).with_component(with_exdates(value, value.master, [instance]))
@@ -327,14 +328,14 @@ class MeetingMachine:
             return False
         return attendee_line(component, person.user, self.office.directory) is not None
 
-    def _answering(self, person: Person, component: SchedulingComponent, answer: str) -> SchedulingComponent:
+    def _answering(self, person: Person, component: SchedulingComponent, given: str) -> SchedulingComponent:
         if component.token("STATUS") == "CANCELLED":
             return component
         return map_attendee(
             component,
             person.user,
             self.office.directory,
-            lambda line: line.with_parameters({"PARTSTAT": answer, "RSVP": None}),
+            lambda line: line.with_parameters({"PARTSTAT": given, "RSVP": None}),
         )
 
     # -- what must hold at the end ------------------------------------------------------------------------------------
@@ -383,7 +384,8 @@ class MeetingMachine:
         """What all copies must agree on."""
         times = tuple(value.moment(component, name) for name in ("DTSTART", "DTEND", "DUE"))
         texts = tuple(component.value(name) for name in SHOWN)
-        answers = {self.office.directory.key(line.value): partstat(line) for line in component.all("ATTENDEE")}
+        directory = self.office.directory
+        answers = {directory.key(line.value): answer(line, directory) for line in component.all("ATTENDEE")}
         return tuple(each and each.utc for each in times), texts, component.token("STATUS"), answers
 
     def _told(self, what: str) -> str:

@@ -102,6 +102,7 @@ class PostOffice:
             person.memory = result.memory
         if result.answers:
             person.rows = with_answers(person.rows, result.answers)
+        person.rows = with_resets(person.rows, result.resets)
         if result.item:
             person.inbox.append(message)
         self._note_status(message, result.status)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from server.itip.answers import declined_counter, refreshes
+from server.itip.answers import refreshes
+from server.itip.counters import declined_counter
 from server.itip.messages import Answered, Method, Reset
 from server.itip.participants import attendee_line
 from server.itip.reception import Outcome, Received, Rows
@@ -72,29 +73,6 @@ def test_an_answer_is_merged_and_lies_in_the_inbox() -> None:
 def test_a_party_crasher_changes_nothing_but_is_told_of() -> None:
     result = reply(says("ACCEPTED", number=5), number=5)
     assert (result.object, result.item, result.changed) == (None, True, frozenset())
-
-
-def test_a_delegate_whom_an_attendee_names_is_invited() -> None:
-    result = reply(says("DELEGATED", parameters=';DELEGATED-TO="mailto:user05@example.com"'))
-    assert answer_of(result.object) == "DELEGATED"
-    assert result.object is not None
-    line = attendee_line(result.object.components[0], person(5), DIRECTORY)
-    assert line is not None
-    assert line.params == {
-        "CN": ["User 05"],
-        "PARTSTAT": ["NEEDS-ACTION"],
-        "RSVP": ["TRUE"],
-        "DELEGATED-FROM": ["mailto:user02@example.com"],
-    }
-    assert [user.key for user in result.invited] == [person(5).key]
-
-
-@pytest.mark.parametrize(("delegator", "added"), [(2, True), (6, False)], ids=["of an attendee", "of somebody else"])
-def test_an_answer_of_a_delegate_comes_before_that_of_the_delegator(delegator: int, added: bool) -> None:
-    parameters = f';DELEGATED-FROM="mailto:user{delegator:02}@example.com"'
-    result = reply(says("ACCEPTED", number=5, parameters=parameters), number=5)
-    assert (result.object is not None and answer_of(result.object, 5) == "ACCEPTED") is added
-    assert result.item
 
 
 @pytest.mark.parametrize("value", [None, stored(meeting(people=(organizer(4), attendee(2))))], ids=["none", "another"])

@@ -422,7 +422,7 @@ def test_without_an_organizer_it_is_declined_and_stored_as_sent() -> None:
     assert sent(put(copy(), plain, reply=False)) == []
 
 
-# -- agents, comments, delegation -------------------------------------------------------------------------------------
+# -- agents, comments -------------------------------------------------------------------------------------------------
 
 
 def with_agent(agent: str, answers: str = "ACCEPTED", boss: str = "mailto:user01@example.com") -> SchedulingObject:
@@ -498,39 +498,6 @@ def test_a_private_comment_is_sent_to_an_organizer_here_alone() -> None:
     old = with_agent("", "NEEDS-ACTION", boss)
     new = edited(old, ("PARTSTAT=NEEDS-ACTION", "PARTSTAT=ACCEPTED"), ("UID:", f"{comment}\nUID:"))
     assert comment not in put(old, new).messages[0].text
-
-
-def test_an_attendee_delegates_to_one_other() -> None:
-    """RFC 5546 §3.2.2.3, §4.2.5."""
-    old = copy("SUMMARY:A", people=UNANSWERED)
-    to = 'DELEGATED-TO="mailto:user05@example.com":mailto:user02'
-    by = 'ATTENDEE;DELEGATED-FROM="mailto:user02@example.com":mailto:user05@example.com'
-    new = edited(old, answer(f"DELEGATED;{to[:-14]}"), ("SUMMARY:A", f"SUMMARY:A\n{by}"))
-    made = put(old, new)
-    assert sent(made) == [("REPLY", "user01", (MASTER,)), ("REQUEST", "user05", (MASTER,))]
-    reply = made.messages[0].text.replace("\r\n ", "")
-    assert f"PARTSTAT=DELEGATED;{to}" in reply
-    assert 'ATTENDEE;DELEGATED-FROM="mailto:user02@example.com"' in reply
-    assert "user03" not in reply
-    assert partstats(stored(made), person(5)) == {MASTER: "NEEDS-ACTION!"}
-    again = put(stored(made), stored(made))
-    assert sent(again) == []
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        "",
-        "ATTENDEE:mailto:user05@example.com",
-        'ATTENDEE;DELEGATED-FROM="mailto:user03@example.com":mailto:user05@example.com',
-        'ATTENDEE;DELEGATED-FROM="mailto:user02@example.com":mailto:user06@example.com',
-    ],
-)
-def test_who_delegates_names_the_delegate(more: str) -> None:
-    old = copy("SUMMARY:A", people=UNANSWERED)
-    delegated = answer('DELEGATED;DELEGATED-TO="mailto:user05@example.com"')
-    with pytest.raises(AttendeeChangeRefused):
-        put(old, edited(old, delegated, ("SUMMARY:A", f"SUMMARY:A\n{more}")))
 
 
 def test_progress_of_a_task_is_the_attendees() -> None:

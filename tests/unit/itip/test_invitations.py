@@ -241,21 +241,16 @@ def test_an_answer_that_crosses_an_update_stays_and_is_sent_again() -> None:
     assert result.memory.answered == {MASTER: 1}
 
 
-def test_a_delegation_that_crosses_an_update_stays_with_the_delegate() -> None:
-    mine = attendee(2, "DELEGATED", ';DELEGATED-TO="mailto:user05@example.com"')
-    delegate = attendee(5, "NEEDS-ACTION", ';DELEGATED-FROM="mailto:user02@example.com"')
-    copy = stored(meeting(people=(organizer(), attendee(1, "ACCEPTED"), mine, delegate)))
-    memory = Memory(memory_of(copy).versions, answered={MASTER: 0})
-
-    def delegates(*people: str) -> int:
-        sent = message("REQUEST", meeting("SUMMARY:New", people=people or PEOPLE, sequence=1))
-        result = received(sent, copy, memory=memory, resets={})
-        assert answer_of(result.object) == "DELEGATED"
-        return sum("DELEGATED-FROM" in line for line in lines_of(result.object))
-
-    assert delegates() == 1
-    # The organizer knows of the delegation, and has removed the delegate.
-    assert delegates(organizer(), attendee(1, "ACCEPTED"), mine) == 0
+def test_an_instance_takes_the_place_of_a_cancelled_event_that_became_a_series() -> None:
+    copy = stored(meeting("STATUS:CANCELLED", sequence=1))
+    result = received(message("REQUEST", instance(sequence=2)), copy)
+    assert result.object is not None
+    assert set(result.object.by_instance) == {SECOND}
+    # In the other order, too.
+    both = stored(meeting(), instance(sequence=2))
+    result = received(message("CANCEL", meeting(sequence=1)), both, memory=memory_of(both))
+    assert result.object is not None
+    assert set(result.object.by_instance) == {SECOND}
 
 
 def test_of_mail_a_higher_sequence_asks_anew() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from server.itip.messages import Method
 from tests.conftest import IN_CI
-from tests.unit.itip.further_edits import FurtherEdits
+from tests.unit.itip.delegations import Delegations
 from tests.unit.itip.meeting_machine import ATTENDEES, MeetingMachine
 
 CONVERSATIONS = int(os.environ.get("KOYOMI_CONVERSATIONS", "0")) or (10_000 if IN_CI else 500)
@@ -26,7 +26,7 @@ CONVERSATIONS = int(os.environ.get("KOYOMI_CONVERSATIONS", "0")) or (10_000 if I
 COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
 
-@settings(max_examples=CONVERSATIONS, suppress_health_check=COSTLY)
+@settings(max_examples=CONVERSATIONS // 5, suppress_health_check=COSTLY)
 @given(st.binary(min_size=1, max_size=40))
 # A REPLY about the series crosses a REQUEST for an instance that did not exist then.
 @example(bytes([0, 0, 1, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 1, 5, 0, 0, 9, 2]))
@@ -299,10 +299,19 @@ def test_all_copies_agree_in_the_end(data: bytes) -> None:
     machine.check()
 
 
-@settings(max_examples=CONVERSATIONS // 5, suppress_health_check=COSTLY)
-@given(st.binary(min_size=1, max_size=60))
-def test_all_copies_agree_after_further_edits(data: bytes) -> None:
-    machine = FurtherEdits(data)
+@settings(max_examples=CONVERSATIONS, suppress_health_check=COSTLY)
+@given(st.binary(min_size=1, max_size=50))
+# A delegation crosses a change of the times.
+@example(bytes([0, 0, 0, 0, 0, 5, 1, 0, 0, 1, 2, 0, 0, 0, 0, 3, 1, 0, 3]))
+# A delegation crosses a change of the rule.
+@example(bytes([0, 0, 1, 0, 0, 0, 1, 8, 3, 0, 0, 0, 1, 5, 0, 1, 5, 5, 2, 0, 3, 2, 0, 3]))
+# A delegation crosses the end of the meeting, by STATUS:CANCELLED and by a deletion.
+@example(bytes([0, 0, 0, 1, 0, 5, 0, 0, 0, 0, 1, 0, 0, 3, 1]))
+@example(bytes([0, 0, 0, 1, 0, 0, 1, 4, 5, 1, 0, 0, 1, 13, 0, 0, 0, 0, 0, 1, 0, 2]))
+# A series is delegated that has an override of which the delegator does not know.
+@example(bytes([0, 0, 1, 0, 0, 3, 0, 1, 5, 0, 0, 0, 0, 5, 2, 0, 0, 0, 5, 1, 0, 3, 2]))
+def test_all_copies_agree_after_all_edits(data: bytes) -> None:
+    machine = Delegations(data)
     machine.play()
     machine.check()
 

@@ -694,19 +694,6 @@ def test_an_override_that_an_answer_made_stays_until_its_instance_goes() -> None
     assert list(partstats(stored(moved), person(2))) == [MASTER]
 
 
-def test_a_delegate_stays_until_the_organizer_has_read_of_them() -> None:
-    to = ';DELEGATED-TO="mailto:user05@example.com"'
-    by = 'ATTENDEE;CN="User 05";PARTSTAT=ACCEPTED;DELEGATED-FROM="mailto:user02@example.com":mailto:user05@example.com'
-    old = meeting("SUMMARY:A", people=(organizer(), attendee(2, "DELEGATED", to), by))
-    unread = plan(old, meeting("SUMMARY:B", people=(organizer(), attendee(2, "NEEDS-ACTION", ";RSVP=TRUE"))))
-    assert [name for _, name, _ in sent(unread)] == ["user02", "user05"]
-    assert partstats(stored(unread), person(5)) == {MASTER: "ACCEPTED"}
-    assert "PARTSTAT=DELEGATED;RSVP" not in stored(unread).text
-    assert to in stored(unread).text.replace("\r\n ", "")
-    removed = plan(old, meeting("SUMMARY:A", people=(organizer(), attendee(2, "DELEGATED", to))))
-    assert sent(removed) == [("REQUEST", "user02", (MASTER,)), ("CANCEL", "user05", (MASTER,))]
-
-
 # -- options ----------------------------------------------------------------------------------------------------------
 
 
