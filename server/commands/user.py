@@ -14,7 +14,9 @@ from server.commands.passwords import generate_password, read_password
 from server.commands.session import ACTOR, Session, open_storage
 from server.commands.table import table
 from server.domain.principals import CalendarPlace, name_key
+from server.services.objects import Objects, write_limits
 from server.services.principals import changes as principals
+from server.services.scheduling.erasure import Erasure
 from server.settings.model import Settings
 from server.storage.directory import Directory, Handover, PrincipalRecord
 
@@ -163,6 +165,7 @@ async def rename(settings: Settings, name: str, new_name: str, display_name: str
 @click.option("--keep", is_flag=True, help="Keep it, out of reach, until it goes by the person's id.")
 @click.option("--cancel-meetings", is_flag=True, help="Cancel the meetings that the person organizes before.")
 @click.option("--hand-over-to", "organizer", metavar="NAME", help="Let NAME organize these meetings before.")
+@click.option("--erase", is_flag=True, help="Take their name and addresses out of others' meetings (with --purge).")
 @click.option("--leave", is_flag=True, help="Leave these meetings in the attendees' calendars as they are.  [default]")
 @with_settings()
 async def delete(
@@ -173,6 +176,7 @@ async def delete(
     keep: bool,
     cancel_meetings: bool,
     organizer: str | None,
+    erase: bool,
     leave: bool,
 ) -> None:
     """Delete a person; what becomes of all that they have must be said: --transfer-to, --keep or --purge.
@@ -180,6 +184,8 @@ async def delete(
     What goes to OTHER appears there calendar by calendar, under names that tell whose it was. It can be broken off and
     repeated.
     """
+    if erase and not purge:
+        raise click.UsageError("--erase goes with --purge.")
     if cancel_meetings + (organizer is not None) + leave > 1:
         raise click.UsageError("--cancel-meetings, --hand-over-to and --leave exclude one another.")
     if (heir is not None) + purge + keep != 1:
@@ -194,6 +200,10 @@ async def delete(
             await hand_over_all(settings, session, person.uid, organizer)
         elif not leave:
             await _tell_of_meetings(settings, session, person)
+        if erase and person.deleted:
+            raise click.UsageError("The addresses of somebody who is deleted are gone: --erase goes with the deletion.")
+        if erase:
+            await _erase(settings, session, person)
         if heir is None:
             await principals.delete(ACTOR, session.directory, person.uid, purge=purge)
         else:
@@ -204,6 +214,16 @@ async def delete(
         click.echo(f"Deleted {person.name} and all that they had.")
     else:
         click.echo(f"Deleted {person.name}. To delete what is kept: koyomi user delete --purge {person.uid}")
+
+
+async def _erase(settings: Settings, session: Session, person: PrincipalRecord) -> None:
+    """Erase a person from the meetings of others, and say how many these are."""
+    limits = settings.limits.values
+    objects, past = Objects(session.storage, limits), settings.scheduling.erase_past
+    done = await Erasure(session.storage, objects, write_limits(limits), ACTOR, past=past).erase(person)
+    click.echo(f"Erased from {done.objects} objects of {done.people} others.")
+    if done.refused:
+        click.echo(f"Objects that cannot be read, and name {person.name} as before: {done.refused}", err=True)
 
 
 async def _tell_of_meetings(settings: Settings, session: Session, person: PrincipalRecord) -> None:

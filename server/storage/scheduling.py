@@ -228,6 +228,12 @@ class Scheduling(Protocol):
     ) -> Sequence[OrganizedMeeting]:
         """The meetings that somebody organizes and that end after a time, in order of their UIDs, after one of them."""
 
+    async def meeting_uids(self, principal_id: int, *, after: str, limit: int) -> Sequence[str]:
+        """The UIDs of the meetings that somebody's calendar home knows of, also of removed copies, in order."""
+
+    async def meeting_copies(self, uid: str) -> Sequence[MeetingCopy]:
+        """The objects and inbox items of a UID in all calendar homes, by owner; slow."""
+
     async def busy_people(
         self,
         people: Sequence[int],

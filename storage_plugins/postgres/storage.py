@@ -35,6 +35,7 @@ from server.storage.scheduling import (
     Dispatch,
     GroupMember,
     Mailbox,
+    MeetingCopy,
     OrganizedMeeting,
     PersonBusy,
     RemovedMeeting,
@@ -408,6 +409,14 @@ class PostgresStorage(CopyWrites, CollectionWrites, MailStorage):
         """The meetings that somebody organizes and that end after a time."""
         rows = await self.database.fetch(meetings.ORGANIZED, principal_id, since, after, limit)
         return list(map(meetings.organized_meeting, rows))
+
+    async def meeting_uids(self, principal_id: int, *, after: str, limit: int) -> Sequence[str]:
+        """The UIDs of the meetings that the calendar home of somebody knows of."""
+        return [row[0] for row in await self.database.fetch(meetings.UIDS, principal_id, after, limit)]
+
+    async def meeting_copies(self, uid: str) -> Sequence[MeetingCopy]:
+        """The objects and inbox items of a UID in all calendar homes."""
+        return await meetings.copies(self.database, uid)
 
     async def busy_people(
         self,

@@ -69,6 +69,21 @@ async def test_meetings_of_somebody_who_leaves_are_cancelled_or_left(
     assert ("STATUS:CANCELLED" in plan) is (option == "--cancel-meetings")
 
 
+async def test_somebody_is_erased_from_the_meetings_of_others(database: str, tmp_path: Path) -> None:
+    await office(database, tmp_path)
+    assert (await koyomi(database, "user", "delete", "ann", "--keep", "--erase")).exit_code == 2
+    told = await lines_of(database, "user", "delete", "ann", "--purge", "--leave", "--erase")
+    # The copy, and the items in the inbox.
+    assert "Erased from 3 objects of 1 others." in told
+    folder = tmp_path / "exported"
+    await lines_of(database, "export", str(folder), "--user", "bea")
+    (plan,) = [text for path in folder.rglob("*.ics") if "UID:plan" in (text := path.read_text())]
+    plan = plan.replace("\n ", "")
+    assert "ann@" not in plan
+    assert "ORGANIZER;CN=former member" in plan
+    assert ":urn:x-uid:" in plan
+
+
 async def test_an_address_that_meetings_name_goes_to_nobody_else(database: str, tmp_path: Path) -> None:
     await office(database, tmp_path)
     await lines_of(database, "user", "delete", "ann", "--purge", "--leave")

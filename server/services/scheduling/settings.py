@@ -38,6 +38,10 @@ class SchedulingSettings(Part):
         ge=0,
         le=30 * 86400,
     )
+    erase_past: bool = option(
+        False,
+        "Replace the name and addresses of a person who is erased also in meetings of others that are over.",
+    )
     membership_delay: float = option(
         600.0,
         "How long after a change of a group's members the meetings that invite the group follow. They follow further "

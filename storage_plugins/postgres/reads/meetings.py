@@ -44,6 +44,20 @@ SENT = f"""
 """  # noqa: S608
 """Argument: the UID."""
 
+UIDS = """
+    with homes as materialized (select h.id from home h where h.principal_id = $1 and h.kind = 'calendar')
+    select f.uid from homes h cross join lateral (
+        (
+            select o.uid from object o
+            where o.home_id = h.id and o.scheduling in (1, 2) and o.deleted_revision is null and o.uid > $2
+            order by o.uid limit $3
+        )
+        union
+        (select m.uid from scheduling_memory m where m.home_id = h.id and m.uid > $2 order by m.uid limit $3)
+    ) as f
+    order by f.uid limit $3
+"""
+"""Arguments: the principal, the UID after which the page starts, at most how many."""
 ORGANIZED = """
     select b.name, o.name, o.uid, o.text
     from home h

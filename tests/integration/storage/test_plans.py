@@ -57,6 +57,7 @@ STATEMENTS = {
     "scheduled uid": (dispatches.SCHEDULED_UID, 2),
     "removed meetings": (dispatches.REMOVED_MEETINGS, 4),
     "organized meetings": (meetings.ORGANIZED, 4),
+    "uids of meetings": (meetings.UIDS, 3),
     "inboxes": (INBOXES, 2),
     "owner of a home": (incoming_mail.OWNER_OF_HOME, 1),
     "knows a sender": (incoming_mail.KNOWS_SENDER, 2),

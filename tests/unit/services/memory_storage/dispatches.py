@@ -12,7 +12,7 @@ from server.domain.grants import Grants
 from server.domain.objects import Collection
 from server.domain.occurrences import LATEST
 from server.domain.scheduling import SchedulingRole
-from server.storage.scheduling import Dispatch, OrganizedMeeting, RemovedMeeting
+from server.storage.scheduling import Dispatch, MeetingCopy, OrganizedMeeting, RemovedMeeting
 from tests.unit.services.memory_storage import seen
 from tests.unit.services.memory_storage.mails import store_mails
 from tests.unit.services.memory_storage.tables import Tables, without_role
@@ -78,6 +78,31 @@ class DispatchReads:
                     if row.content.uid > after and not over:
                         found.append(OrganizedMeeting(each.name, row.name, row.content.uid, row.content.text))
         return sorted(found, key=lambda meeting: meeting.uid)[:limit]
+
+    async def meeting_uids(self, principal_id: int, *, after: str, limit: int) -> Sequence[str]:
+        tables = self.tables
+        homes = {home.id for home in tables.homes.values() if home.principal_id == principal_id}
+        found = {
+            row.content.uid for row in tables.objects.values() if row.home_id in homes and row.is_scheduling_object
+        }
+        found |= {uid for home_id, uid in tables.memory if home_id in homes}
+        return sorted(uid for uid in found if uid > after)[:limit]
+
+    async def meeting_copies(self, uid: str) -> Sequence[MeetingCopy]:
+        tables, found = self.tables, []
+        for row in tables.objects.values():
+            collection = tables.live_collection(row.collection_id)
+            if row.content.uid != uid or row.deleted_revision is not None or collection is None:
+                continue
+            owner = seen.principal(tables.principals[tables.homes[row.home_id].principal_id])
+            (name,) = (
+                each.name
+                for each in tables.bindings.values()
+                if each.is_own and each.collection_id == row.collection_id and each.deleted_revision is None
+            )
+            at = row.modified_at
+            found.append(MeetingCopy(owner, name, row.name, row.content.scheduling.role, at, row.content.text))
+        return sorted(found, key=lambda each: each.owner.id)
 
 
 class DispatchWrites:
