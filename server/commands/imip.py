@@ -32,6 +32,7 @@ from server.services.mail.incoming import (
     senders_as,
     senders_in,
 )
+from server.services.mail.outgoing import OutgoingMails
 from server.services.objects import Objects
 from server.services.scheduling.implicit import Scheduling
 from server.settings.model import Settings
@@ -54,8 +55,8 @@ def imip() -> None:
 async def _receiving(settings: Settings) -> AsyncIterator[tuple[IncomingMails, PostgresIncomingMail, Session]]:
     async with open_storage(settings) as session:
         limits = settings.limits.values
-        objects = Objects(session.storage, limits)
-        scheduling = Scheduling(session.storage, objects, limits, settings.scheduling)
+        objects, mails = Objects(session.storage, limits), OutgoingMails(settings.mail)
+        scheduling = Scheduling(session.storage, objects, limits, settings.scheduling, mails=mails)
         incoming = PostgresIncomingMail(session.storage.database)
         yield await receiving(scheduling, incoming, settings.mail), incoming, session
 

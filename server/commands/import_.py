@@ -12,6 +12,7 @@ import click
 from server.commands.options import with_settings
 from server.commands.session import open_storage
 from server.domain.actors import Actor
+from server.services.mail.outgoing import OutgoingMails
 from server.services.objects import Objects
 from server.services.scheduling.implicit import Scheduling
 from server.services.transfer.importing import Imported, Importer
@@ -62,8 +63,8 @@ async def import_(
     total = sum(file.size for source in sizes for file in source.files)
     async with open_storage(settings) as session:
         limits = settings.limits.values
-        objects = Objects(session.storage, limits)
-        scheduling = Scheduling(session.storage, objects, limits, settings.scheduling) if invite else None
+        objects, mails = Objects(session.storage, limits), OutgoingMails(settings.mail)
+        scheduling = Scheduling(session.storage, objects, limits, settings.scheduling, mails=mails) if invite else None
         with _progress(total) as progress:
             importer = Importer(
                 session.storage,

@@ -11,6 +11,7 @@ from server.commands.options import with_settings
 from server.commands.session import ACTOR, Session, open_storage
 from server.commands.table import table
 from server.itip.scheduling_object import read_object
+from server.services.mail.outgoing import OutgoingMails
 from server.services.objects import Objects
 from server.services.principals import changes as principals
 from server.services.scheduling.implicit import Scheduling
@@ -62,7 +63,8 @@ async def hand_over(settings: Settings, name: str, other: str) -> None:
 async def organized(settings: Settings, session: Session, name: str) -> Organized:
     """The meetings of a person, by name, e-mail address or id. Raises `NotFound`."""
     limits = settings.limits.values
-    scheduling = Scheduling(session.storage, Objects(session.storage, limits), limits, settings.scheduling)
+    objects, mails = Objects(session.storage, limits), OutgoingMails(settings.mail)
+    scheduling = Scheduling(session.storage, objects, limits, settings.scheduling, mails=mails)
     return Organized(scheduling, ACTOR, await principals.find(ACTOR, session.directory, name, "individual"))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,13 @@ def answered(server: ServerProcess, value: str) -> bool:
     return f"PARTSTAT={value}" in line
 
 
+def sent_mails(server: ServerProcess) -> list[EmailMessage]:
+    """The mails that the server has written, once there are some."""
+    folder = server.data / "mail"
+    until(lambda: folder.is_dir() and list(folder.glob("*.eml")))
+    return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in folder.glob("*.eml")]
+
+
 def count(server: ServerProcess, outcome: str) -> float:
     found = re.search(rf'koyomi_incoming_mail_messages_total{{outcome="{outcome}"}} (\S+)', metrics(server))
     return float(found[1]) if found else 0.0
@@ -65,11 +74,18 @@ def count(server: ServerProcess, outcome: str) -> float:
 
 def test_mail_for_people_here_reaches_their_mailboxes_and_koyomi(both: tuple[ServerProcess, Postfix]) -> None:
     server, relay = both
-    assert ask(server, "PUT", MEETING, meeting(DORA, by=ANNA))[0] == 201
+    # What is over is not mailed.
+    assert ask(server, "PUT", MEETING, meeting(DORA, by=ANNA).replace("20260301T", "20990301T"))[0] == 201
     answer = reply(organizer=None)
     relay.send(mail(answer, results=""), ANNA, DORA)
     until(lambda: answered(server, "ACCEPTED"))
     until(lambda: len(relay.mailbox("anna")) == 1)
+    # Whoever answers at the tagged address of an invitation answers for its attendee.
+    (invitation,) = [each for each in sent_mails(server) if each["To"].endswith(f"<{DORA}>") or each["To"] == DORA]
+    tentative = reply("d@private.example", "TENTATIVE", ANNA, dtstamp="20260302T010000Z")
+    relay.send(mail(tentative, "d@private.example", ""), invitation["Reply-To"], "y@evil.example")
+    until(lambda: answered(server, "TENTATIVE"))
+    assert relay.mailbox("calendar") == []
     # The results of the milter are the only ones: those that the sender forged are gone.
     declined = reply(partstat="DECLINED", dtstamp="20260303T000000Z", organizer=ANNA)
     relay.send(
@@ -80,7 +96,7 @@ def test_mail_for_people_here_reaches_their_mailboxes_and_koyomi(both: tuple[Ser
     until(lambda: count(server, "held") == 1)
     until(lambda: len(relay.mailbox("anna")) == 2)
     assert FORGED.encode() not in relay.mailbox("anna")[1]
-    assert answered(server, "ACCEPTED")
+    assert answered(server, "TENTATIVE")
     # What is no calendar mail goes to the mailbox, and is taken by Koyomi.
     relay.send(b"From: dora@contoso.example\r\nTo: anna@example.org\r\n\r\nHello\r\n", ANNA, DORA)
     until(lambda: count(server, "no_calendar") == 1)

@@ -21,7 +21,14 @@ from xml.sax.saxutils import escape, unescape
 import structlog
 
 from server.domain.changes import Cause
-from server.domain.errors import InvalidData, QuotaExceeded, ResourceTooLarge, TooManyMembers
+from server.domain.errors import (
+    DatabaseError,
+    KoyomiError,
+    QuotaExceeded,
+    ResourceTooLarge,
+    TooManyMembers,
+    Unavailable,
+)
 from server.domain.scheduling import SCHEDULED
 from server.domain.values import value
 from server.imip.authentication_results import is_authentic
@@ -198,10 +205,13 @@ class IncomingMails:
         for text in found.messages:
             try:
                 outcomes += await self._message(text, source)
-            except InvalidData:
-                outcomes.append(Outcome.UNREADABLE)
+            except (Unavailable, DatabaseError):
+                raise
             except (QuotaExceeded, TooManyMembers):
                 outcomes.append(Outcome.FULL)
+            except KoyomiError as error:
+                log.info("mail_unreadable", message_id=mail.message_id[:200], reason=error.message)
+                outcomes.append(Outcome.UNREADABLE)
         return outcomes
 
     async def _returned(self, tag: BounceTag, mail: Mail) -> Outcome:
@@ -213,7 +223,7 @@ class IncomingMails:
 
     async def _message(self, text: str, source: _Source) -> Sequence[Outcome]:
         """Raises `InvalidData`."""
-        found = read_object(text)
+        found = await computed(read_object, text) if len(text) >= LARGE else read_object(text)
         method = Method(found.method)
         if method is Method.PUBLISH or found.name not in SCHEDULED:
             return [Outcome.NO_CALENDAR]

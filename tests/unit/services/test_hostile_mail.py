@@ -70,6 +70,7 @@ async def test_nothing_that_is_forged_takes_effect() -> None:
     chance = random.Random(5546)
     files = list(FILES.values())
     found: set[Outcome] = set()
+    invited = sent = len(world.memory.tables.mails)
     for number in range(5000):
         if number % 2:
             sender = chance.choice([DORA, GUS, ANNA, BEN, MALLORY, f"{DORA}>, <{MALLORY}"])
@@ -80,7 +81,10 @@ async def test_nothing_that_is_forged_takes_effect() -> None:
         recipient = chance.choice([ANNA, BEN, own, broken, "x@example.com"])
         arrived = Arrived(FINDING + data, chance.choice([MALLORY, MALLORY, DORA, ""]), (recipient,))
         found |= set(await world.mails.receive(arrived))
+        assert len(world.memory.tables.mails) <= sent + 1
+        sent = len(world.memory.tables.mails)
     assert await others(world) == before
+    assert {row.address for row in list(world.memory.tables.mails.values())[invited:]} == {MALLORY}
     assert await world.partstat(MALLORY, "anna/calendar/mallory.ics") in ("ACCEPTED", "DECLINED", "DELEGATED")
     wanted = {Outcome.APPLIED, Outcome.HELD, Outcome.LOCAL, Outcome.REFUSED, Outcome.UNREADABLE, Outcome.NOT_CONCERNED}
     assert wanted <= found

@@ -147,7 +147,26 @@ async def test_a_delegate_whom_the_attendee_has_named_answers(world: MailWorld) 
     assert await world.partstat(GUS) == "ACCEPTED"
 
 
+def mailed(world: MailWorld) -> list[tuple[str, str]]:
+    """METHOD and address of the mails so far, and none from then on."""
+    found = [(row.method, row.address) for row in world.memory.tables.mails.values()]
+    world.memory.tables.mails.clear()
+    return sorted(found)
+
+
 async def test_a_message_causes_at_most_one_mail(world: MailWorld) -> None:
+    await world.put_by("anna", MEETING, meeting(DORA, "x@gmail.example"))
+    assert len(mailed(world)) == 2
+    assert await world.receive(reply()) is APPLIED
+    assert mailed(world) == []
+    assert await world.receive(reply().replace("METHOD:REPLY", "METHOD:REFRESH")) is APPLIED
+    assert mailed(world) == [("REQUEST", DORA)]
+    delegated = reply(partstat=f'DELEGATED;DELEGATED-TO="mailto:{GUS}"', dtstamp="20260303T000000Z")
+    assert await world.receive(delegated) is APPLIED
+    assert mailed(world) == [("REQUEST", GUS)]
+
+
+async def test_an_answer_that_delegates_to_several_is_refused(world: MailWorld) -> None:
     await world.put_by("anna", MEETING, meeting(DORA))
     many = reply(partstat=f'DELEGATED;DELEGATED-TO="mailto:{GUS}","mailto:x@gmail.example"')
     assert await world.receive(many) is REFUSED
