@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
 from aiohttp import web
 
 from server.auth.authenticate import Authenticator
@@ -63,6 +64,8 @@ from storage_plugins.postgres.health import PostgresHealth
 from storage_plugins.postgres.incoming_mail import PostgresIncomingMail
 from storage_plugins.postgres.jobs import PostgresJobs
 from storage_plugins.postgres.storage import PostgresStorage
+
+log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -155,6 +158,8 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             monitoring = Monitoring(Health(PostgresHealth(storage), PostgresJobs(storage.database)), metrics, lookup)
             objects = Objects(storage, settings.limits.values)
             outgoing = OutgoingMails(settings.mail)
+            if await storage.hold_if_moved(settings.network.external_url):
+                log.warning("mail_held")
             site = Site(
                 registry=build(standards(installation), not_offered),
                 lookup=lookup,
@@ -169,6 +174,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                     settings.scheduling,
                     counts=metrics.scheduling,
                     mails=outgoing,
+                    restored_at=await storage.restored_at(),
                 ),
                 collections=Collections(storage, settings.limits.values, settings.scheduling),
                 granting=Granting(access),
@@ -178,7 +184,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 prefix=settings.network.path_prefix,
                 installation=installation,
             )
-            log = RequestLog(
+            requests = RequestLog(
                 methods=site.registry.routes.methods,
                 operations={name: split(name)[1] for name in site.registry.reports},
                 addresses=authenticator.addresses,
@@ -190,7 +196,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             dispatcher = Dispatcher(
                 [monitoring, DavFrontEnd(site)],
                 authenticator,
-                log,
+                requests,
                 prefix=site.prefix,
                 gzip=settings.network.gzip,
                 hsts_seconds=settings.network.hsts_seconds,

@@ -19,6 +19,7 @@ COMMANDS = {
     "share": ("server.commands.share:share", "Share calendars and address books with people and groups."),
     "backup": ("server.commands.backup:backup", "Back the database up, while the server runs."),
     "restore": ("server.commands.restore:restore", "Restore a backup, or what somebody deleted."),
+    "mail": ("server.commands.mail:mail", "Mails to people elsewhere: what waits; release or discard what is held."),
     "jobs": ("server.commands.jobs:jobs", "Background jobs: list, retry, hold, release, drop."),
     "schedule": ("server.commands.schedule:schedule", "Scheduling: who got what of a meeting, when, and why not."),
     "meetings": ("server.commands.meetings:meetings", "Meetings that somebody organizes: list, cancel, hand over."),

@@ -94,7 +94,8 @@ async def restored(settings: Settings) -> None:
         await migrate(dsn)
         await dump.settle(dsn)
         await dump.begin_incarnation(dsn)
-    click.echo("Clients will synchronise anew.")
+        await dump.hold_mail(dsn)
+    click.echo("Clients will synchronise anew. Mails to people elsewhere are held: koyomi mail status")
 
 
 @db.command

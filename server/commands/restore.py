@@ -98,6 +98,7 @@ async def _from_backup(settings: Settings, source: Path, replace: bool) -> None:
             backup, source, settings.storage.data, binaries=settings.storage.postgres_bin, replace=replace, tell=tell
         )
     click.echo(f"Restored the state of {backup.made_at}. Clients will synchronise anew.")
+    click.echo("Mails to people elsewhere are held: koyomi mail status")
     if before is not None:
         click.echo(f"What was there before is in {before}; remove it when it is not needed any more.")
 

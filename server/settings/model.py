@@ -53,6 +53,11 @@ class Settings(BaseModel):
                 "sign_in.remote_user_header needs network.trusted_proxies (or network.unix_socket): "
                 "else nobody could be believed"
             )
+        if self.mail.smtp_host and not self.network.external_url:
+            raise ValueError(
+                "mail.smtp_host needs network.external_url: a copy of this installation under another address must not "
+                "send the same mails"
+            )
         return self
 
 

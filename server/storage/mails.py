@@ -66,12 +66,23 @@ class MailOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingMails:
-    """Mails that are not sent yet."""
+class MailState:
+    """The mails of an installation."""
 
-    number: int
+    held: bool
+    """Whether none is sent until an administrator releases them."""
+    waiting: int
+    """Those that are not sent yet."""
     oldest: datetime | None
-    """When the oldest was stored."""
+    """When the oldest of these was stored."""
+    sent: int
+    """In the last day."""
+    failed: int
+    """In the last day."""
+    url: str | None
+    """The public URL under which they were last sent or released."""
+    restored_at: datetime | None
+    """When a backup was last restored."""
 
 
 @runtime_checkable
@@ -91,7 +102,7 @@ class Mails(Protocol):
         """End a mail that cannot be sent, or that has come back."""
 
     async def mail_delayed(self, home_id: int, id_: int, error: str) -> None:
-        """Say why a mail could not be sent yet."""
+        """Let a mail wait that could not be sent yet; a newer one may replace it again."""
 
     async def mail_outcomes(self, home_id: int, meeting: int) -> Sequence[MailOutcome]:
         """What became of mails about a meeting and is not written into the sender's object, by id."""
@@ -99,8 +110,20 @@ class Mails(Protocol):
     async def outcomes_stated(self, home_id: int, outcomes: Sequence[MailOutcome]) -> None:
         """Say that outcomes are written."""
 
-    async def waiting_mails(self) -> WaitingMails:
-        """The mails of all homes that are not sent yet."""
+    async def mail_state(self) -> MailState:
+        """The mails of all homes."""
+
+    async def mailed_since(self, home_id: int, uid: str, since: datetime) -> bool:
+        """Whether a mail about a UID was stored since a time."""
+
+    async def restored_at(self) -> datetime | None:
+        """When a backup was last restored; None: never."""
+
+    async def hold_if_moved(self, url: str) -> bool:
+        """Hold all mails if they were last sent under another public URL; returns whether they were not held before."""
+
+    async def release_mails(self, url: str) -> bool:
+        """Send mails again, under a public URL; returns whether they were held."""
 
     async def discard_mails(self) -> int:
         """Drop all mails that are not sent yet, with their jobs; returns their number."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 
-from server.storage.mails import MAIL_OUTCOMES, MailLimits, MailOutcome, OutgoingMail, WaitingMails
+from server.storage.mails import MAIL, MAIL_OUTCOMES, MailLimits, MailOutcome, MailState, OutgoingMail
 from storage_plugins.postgres.changes.writing import Writing
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
 
@@ -48,7 +49,9 @@ END = """
     do update set not_before = least(j.not_before, excluded.not_before)
 """
 """Arguments: the home, the mail, its status, SCHEDULE-STATUS, the error, the kind of the job."""
-DELAYED = "update outgoing_mail set error = $3 where home_id = $1 and id = $2 and status = 'sending'"
+DELAYED = """
+    update outgoing_mail set status = 'waiting', error = $3 where home_id = $1 and id = $2 and status = 'sending'
+"""
 OUTCOMES = """
     select m.id, h.principal_id, m.uid, m.recipient, m.unstated
     from outgoing_mail m join home h on h.id = m.home_id
@@ -60,7 +63,39 @@ STATED = """
     from unnest($2::bigint[], $3::text[]) as o (id, status)
     where m.home_id = $1 and m.id = o.id and m.unstated = o.status
 """
-_WAITING = "select count(*), min(created_at) from outgoing_mail where status in ('waiting', 'sending')"
+_STATE = """
+    select exists (select from job_hold where kind = $1), w.number, w.oldest, d.sent, d.failed, i.mail_url,
+           i.restored_at
+    from installation i
+    cross join (
+        select count(*) as number, min(created_at) as oldest from outgoing_mail where status in ('waiting', 'sending')
+    ) w
+    cross join (
+        select count(*) filter (where m.status = 'sent') as sent, count(*) filter (where m.status = 'failed') as failed
+        from outgoing_mail_batch b join outgoing_mail m on m.home_id = b.home_id and m.batch_id = b.id
+        where b.created_at > now() - interval '1 day'
+    ) d
+"""
+MAILED_SINCE = "select exists (select from outgoing_mail where home_id = $1 and uid = $2 and created_at >= $3)"
+"""Arguments: the home, the UID, the time."""
+_HOLD_IF_MOVED = """
+    with known as (
+        select mail_url from installation
+    ), remembered as (
+        update installation set mail_url = $1 where mail_url is null
+    ), held as (
+        insert into job_hold (kind) select $2 from known where mail_url <> $1 on conflict do nothing returning kind
+    )
+    select exists (select from held)
+"""
+_RELEASE = """
+    with known as (
+        update installation set mail_url = $1
+    ), released as (
+        delete from job_hold where kind = $2 returning kind
+    )
+    select exists (select from released)
+"""
 _DISCARD = """
     with dropped as (
         update outgoing_mail set status = 'dropped' where status in ('waiting', 'sending') returning id
@@ -110,11 +145,30 @@ class MailStorage(Writing):
         ids, statuses = [each.id for each in outcomes], [each.status for each in outcomes]
         await self.database.fetch(STATED, home_id, ids, statuses)
 
-    async def waiting_mails(self) -> WaitingMails:
+    async def mail_state(self) -> MailState:
         """See `Mails`."""
-        row = await self.database.fetchrow(_WAITING)
+        row = await self.database.fetchrow(_STATE, MAIL)
         assert row is not None
-        return WaitingMails(*row)
+        return MailState(*row)
+
+    async def mailed_since(self, home_id: int, uid: str, since: datetime) -> bool:
+        """See `Mails`."""
+        return bool(await self.database.fetchval(MAILED_SINCE, home_id, uid, since))
+
+    async def restored_at(self) -> datetime | None:
+        """See `Mails`."""
+        found: datetime | None = await self.database.fetchval("select restored_at from installation")
+        return found
+
+    async def hold_if_moved(self, url: str) -> bool:
+        """See `Mails`."""
+        return bool(await self.database.fetchval(_HOLD_IF_MOVED, url, MAIL))
+
+    async def release_mails(self, url: str) -> bool:
+        """See `Mails`."""
+        released = bool(await self.database.fetchval(_RELEASE, url, MAIL))
+        self.announce_jobs()
+        return released
 
     async def discard_mails(self) -> int:
         """See `Mails`."""

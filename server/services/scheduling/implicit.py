@@ -42,6 +42,7 @@ from server.observe.scheduling_counts import SchedulingCounts
 from server.process.computing import computed
 from server.services.lookup import Found, Lookup
 from server.services.mail.outgoing import OutgoingMails
+from server.services.mail.restored import after_restore
 from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, demand_transferable, text_of, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling.acting import acting_addresses, acting_person, acting_user, organizes_for_owner
@@ -92,8 +93,13 @@ class Scheduling:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         counts: SchedulingCounts | None = None,
         mails: OutgoingMails | None = None,
+        restored_at: datetime | None = None,
     ) -> None:
+        """
+        :param restored_at: when a backup was last restored; None: never.
+        """
         self.storage = storage
+        self.restored_at = restored_at
         self.objects = objects
         self.limits = write_limits(limits)
         self.max_attendees = limits.max_attendees
@@ -387,6 +393,9 @@ class Scheduling:
         new = None if content is None else read_object(content.text)
         named = {address_of(owner), *acting_addresses(found)}
         directory = await directory_of(self.storage, addresses(old, new) | named)
+        if old is not None and existing is not None:
+            home_id = collection.home_id
+            old = await after_restore(self.storage, self.restored_at, home_id, existing, old, directory)
         user, acting = directory.user(address_of(owner)), acting_user(found, directory)
         organizes = for_owner or (
             old is not None and existing is not None and existing.role is SchedulingRole.ORGANIZER

@@ -11,6 +11,7 @@ from typing import IO, cast
 import asyncpg
 
 from server.domain.errors import ConfigurationError, DatabaseError
+from server.storage.mails import MAIL
 from storage_plugins.postgres.database import Connection, connect
 from storage_plugins.postgres.embedded.client_programs import ClientPrograms, connection, pipe_from, pipe_to
 from storage_plugins.postgres.migrations import demand_known
@@ -109,6 +110,19 @@ async def begin_incarnation(dsn: str) -> None:
     try:
         await session.execute("select koyomi_begin_incarnation_1()")
         await session.execute("update job set heartbeat_at = '-infinity' where state = 'running'")
+        await session.execute("update installation set restored_at = clock_timestamp()")
+    finally:
+        await session.close(timeout=5.0)
+
+
+async def hold_mail(dsn: str) -> None:
+    """Hold mails to people elsewhere until an administrator releases or discards them (`koyomi mail`).
+
+    Those that wait in a copy of the data may have been sent, and the first data may be in use still.
+    """
+    session = await _session(dsn)
+    try:
+        await session.execute("insert into job_hold (kind) values ($1) on conflict do nothing", MAIL)
     finally:
         await session.close(timeout=5.0)
 

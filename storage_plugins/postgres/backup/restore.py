@@ -81,6 +81,7 @@ async def _begin(dsn: str) -> None:
     await migrate(dsn)
     await dump.settle(dsn)
     await dump.begin_incarnation(dsn)
+    await dump.hold_mail(dsn)
 
 
 async def _load(programs: ClientPrograms, source: Path, dsn: str, tell: Tell, *, replace: bool = False) -> None:
@@ -126,6 +127,7 @@ async def upgrade_postgresql(
                     raise DatabaseError("The loaded database differs from the old one; the old one was kept")
                 await migrate(cluster.dsn())
                 await dump.settle(cluster.dsn())
+                await dump.hold_mail(cluster.dsn())
         except BaseException:
             await asyncio.to_thread(launcher.put_back, before)
             raise

@@ -67,6 +67,7 @@ STATEMENTS = {
     "count of messages by mail": (incoming_mail.COUNT, 3),
     "mail that is sent": (mails.BEGIN, 4),
     "mail outcomes": (mails.OUTCOMES, 2),
+    "mailed since": (mails.MAILED_SINCE, 3),
     "oldest members": (OLDEST_MEMBERS, 3),
     "outdated": (rederivation._OUTDATED, 2),
     "ringing": (alarm_reads.RINGING, 4),

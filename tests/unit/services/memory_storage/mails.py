@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from server.domain.mails import NewMails
-from server.storage.mails import MailLimits, MailOutcome, OutgoingMail, WaitingMails
+from server.storage.mails import MailLimits, MailOutcome, MailState, OutgoingMail
 from tests.unit.services.memory_storage import seen
 from tests.unit.services.memory_storage.tables import MailRow, Tables
 
@@ -82,7 +82,9 @@ class MailStorage:
             tables.mails[id_] = replace(row, status=ended, unstated=status, sent_at=sent_at)
 
     async def mail_delayed(self, home_id: int, id_: int, error: str) -> None:
-        """Errors are not kept here."""
+        row = self.tables.mails[id_]
+        if row.home_id == home_id and row.status == "sending":
+            self.tables.mails[id_] = replace(row, status="waiting")
 
     async def mail_outcomes(self, home_id: int, meeting: int) -> Sequence[MailOutcome]:
         return [
@@ -97,9 +99,31 @@ class MailStorage:
             if row.unstated == each.status:
                 self.tables.mails[each.id] = replace(row, unstated=None)
 
-    async def waiting_mails(self) -> WaitingMails:
-        left = [row.created_at for row in self.tables.mails.values() if row.status in LEFT]
-        return WaitingMails(len(left), min(left, default=None))
+    async def mail_state(self) -> MailState:
+        rows = self.tables.mails.values()
+        left = [row.created_at for row in rows if row.status in LEFT]
+        sent, failed = (sum(row.status == status for row in rows) for status in ("sent", "failed"))
+        tables = self.tables
+        return MailState(
+            tables.mail_held, len(left), min(left, default=None), sent, failed, tables.mail_url, tables.restored_at
+        )
+
+    async def mailed_since(self, home_id: int, uid: str, since: datetime) -> bool:
+        rows = self.tables.mails.values()
+        return any((row.home_id, row.uid) == (home_id, uid) and row.created_at >= since for row in rows)
+
+    async def restored_at(self) -> datetime | None:
+        return self.tables.restored_at
+
+    async def hold_if_moved(self, url: str) -> bool:
+        tables, before = self.tables, self.tables.mail_held
+        tables.mail_held = before or tables.mail_url not in (None, url)
+        tables.mail_url = url if tables.mail_url is None else tables.mail_url
+        return tables.mail_held and not before
+
+    async def release_mails(self, url: str) -> bool:
+        held, self.tables.mail_held, self.tables.mail_url = self.tables.mail_held, False, url
+        return held
 
     async def discard_mails(self) -> int:
         left = [id_ for id_, row in self.tables.mails.items() if row.status in LEFT]

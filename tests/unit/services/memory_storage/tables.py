@@ -265,6 +265,9 @@ class Tables:
     """Scheduling messages that jobs deliver, by id, with the time when they were stored."""
     mails: dict[int, MailRow] = field(default_factory=dict)
     """Mails to people elsewhere, by id."""
+    mail_held: bool = False
+    mail_url: str | None = None
+    restored_at: datetime | None = None
     jobs: list[Job] = field(default_factory=list)
     """Those that wait, in their order; of one kind and queueing key there is one."""
     held: dict[str, tuple[int, datetime]] = field(default_factory=dict)
