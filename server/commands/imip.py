@@ -19,7 +19,7 @@ from server.domain.errors import KoyomiError, NotFound
 from server.domain.objects import Target
 from server.domain.privileges import Privilege
 from server.imip.addresses import is_mail_address
-from server.imip.mail import read_mail
+from server.imip.mail import MAX_SIZE, read_mail
 from server.observe import log as logs
 from server.services.collections import Collections
 from server.services.lookup import Lookup
@@ -41,6 +41,8 @@ from storage_plugins.postgres.incoming_mail import PostgresIncomingMail
 
 TEMPORARY = 75
 """The exit status (EX_TEMPFAIL of sysexits.h) that lets a mail server keep the mail and try again."""
+_PIECE = 65_536
+"""Bytes that are read at a time."""
 _MOST = 100
 """Held messages that are listed."""
 _HEADS = ("ID", "PERSON", "ARRIVED", "WHY", "FROM", "IN THE NAME OF", "MESSAGE", "TITLE")
@@ -87,7 +89,9 @@ async def deliver(settings: Settings, recipients: tuple[str, ...], sender: str |
     The exit status is 0 for each mail that was read, whatever it holds, and 75 where it is to be delivered again.
     """
     logs.configure(settings.log.level, settings.log.format, sys.stderr)
-    data = sys.stdin.buffer.read()
+    data = sys.stdin.buffer.read(MAX_SIZE + 1)
+    while sys.stdin.buffer.read(_PIECE):
+        pass  # a mail that is too large is passed over, but read to its end: its sender waits for that
     if sender is None:
         paths = read_mail(data[:262_144]).header.all("return-path")
         sender = paths[0] if paths else "unknown"
