@@ -7,7 +7,8 @@ anywhere, and stops where the calendar is restored meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -43,6 +44,9 @@ from server.storage.scheduling import RemovedMeeting
 
 REMOVALS = "removals"
 """Kind of the jobs that cancel and decline the meetings of deleted calendars."""
+
+ASKED_AGAIN = 100
+"""After how many meetings the job asks again whether the person may send."""
 
 log = structlog.get_logger()
 
@@ -116,6 +120,18 @@ async def removal_of(
     return Removal(messages, remembered, dispatches, mails)
 
 
+def _first(
+    found: Sequence[RemovedMeeting], read: Callable[[], Awaitable[Sequence[RemovedMeeting]]]
+) -> Callable[[], Awaitable[Sequence[RemovedMeeting]]]:
+    """A read that gives what was found at first, and reads from then on."""
+    known = [found]
+
+    async def again() -> Sequence[RemovedMeeting]:
+        return known.pop() if known else await read()
+
+    return again
+
+
 class Removals:
     """The handler of these jobs."""
 
@@ -133,20 +149,24 @@ class Removals:
     async def send(self, home_id: int, collection_id: int, cause: Cause) -> int:
         """Send what follows of a deleted calendar, in the name of its owner. Returns the number of meetings.
 
-        Nothing is sent if the person who deleted it may not send in the owner's name, and no more once it is restored.
+        Nothing is sent if the person who deleted it may not send in the owner's name, which is asked again after
+        `ASKED_AGAIN` meetings, and no more once it is restored.
         """
         count, name = 0, ""
-        while True:
+        acting: Principal | None = None
+        for number in itertools.count():
             read = partial(self._storage.removed_meetings, home_id, collection_id, after=name, limit=1)
             found = await read()
-            acting = None if not found else await self._acting(found[0].owner, collection_id, cause)
-            if acting is None:
-                return count
+            if found and number % ASKED_AGAIN == 0:
+                acting = await self._acting(found[0].owner, collection_id, cause)
+            if not found or acting is None:
+                break
             name = found[0].name
             try:
-                count += await change(read, partial(self._remove, cause, acting))
+                count += await change(_first(found, read), partial(self._remove, cause, acting))
             except (InvalidData, SchedulingRefused) as error:
                 log.warning("meeting_not_removed", home=home_id, object=found[0].state.id, error=type(error).__name__)
+        return count
 
     async def _acting(self, owner: Principal, collection_id: int, cause: Cause) -> Principal | None:
         """Who acts in the name of the owner, or the owner; None if they may not any more."""
