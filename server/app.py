@@ -202,7 +202,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 hsts_seconds=settings.network.hsts_seconds,
             )
             jobs = storage, objects, settings.limits.values, settings.scheduling
-            queued = QueuedDeliveries(*jobs, counts=metrics.scheduling, mails=outgoing)
+            queued = QueuedDeliveries(*jobs, counts=metrics.scheduling, mails=outgoing, turns=site.scheduling.turns)
             refreshing = Refreshing(*jobs, counts=metrics.scheduling)
             removals = Removals(storage, settings.limits.values, mails=outgoing)
             incoming = PostgresIncomingMail(storage.database)

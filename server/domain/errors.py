@@ -7,6 +7,9 @@ metric label in one table. The storage plugin converts database errors to these 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
 
@@ -113,6 +116,9 @@ class ParentMissing(KoyomiError):
 
 class WriteConflict(KoyomiError):
     """The state read before a write was changed by another; read again and repeat."""
+
+    turn: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    """Queues with the others for the repetition; None: it is repeated at once."""
 
 
 class Unavailable(KoyomiError):

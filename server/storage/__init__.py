@@ -18,12 +18,13 @@ from typing import Protocol, runtime_checkable
 from server.domain.events import Change
 from server.storage.changes import Changes
 from server.storage.mails import Mails
+from server.storage.queues import Queues
 from server.storage.reads import Reads
 from server.storage.scheduling import Scheduling
 
 
 @runtime_checkable
-class Storage(Reads, Changes, Scheduling, Mails, Protocol):
+class Storage(Reads, Changes, Scheduling, Mails, Queues, Protocol):
     """What services need of a database."""
 
     def subscribe(self, listener: Callable[[Change], Awaitable[None] | None]) -> Callable[[], None]:

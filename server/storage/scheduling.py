@@ -88,6 +88,8 @@ class Mailbox:
     """The version of the state; 0: there is none."""
     queued: bool = False
     """Whether messages about the meeting wait for their delivery by a job."""
+    taken: bool = False
+    """Whether somebody has, or waits for, a turn in the queue of the meeting (`server.storage.queues`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ class Scheduling(Protocol):
         """The calendar homes of those of the recipients (ids of principals) who have one, in order of their ids.
 
         `sender` is the id of the principal in whose name the messages are sent; `meeting` is the number of the meeting
-        (`SetDispatch.meeting`) of which `Mailbox.queued` says whether messages wait.
+        (`SetDispatch.meeting`) of which `Mailbox.queued` and `Mailbox.taken` tell.
         """
 
     async def inboxes(self, sender: int, people: Sequence[int]) -> Sequence[Mailbox]:

@@ -14,6 +14,7 @@ from storage_plugins.postgres.database import Connection
 _POLL = 0.1
 """Seconds between two tries to get a lock of a session."""
 _FIRST_CLASS = 0x6B6F0000
+_FIRST_QUEUE = 0x6B6F0100
 
 
 class Lock(StrEnum):
@@ -36,9 +37,38 @@ class Lock(StrEnum):
         return _FIRST_CLASS + list(Lock).index(self) + 1
 
 
+class QueueLock(StrEnum):
+    """The classes of locks that writers queue for, in the order of their numbers. Only this module takes them."""
+
+    MEETINGS = "meetings"
+    """Of the transaction of those who write what a meeting is in several homes; the key is the meeting's number."""
+
+    @property
+    def number(self) -> int:
+        """The first of the two numbers."""
+        return _FIRST_QUEUE + list(QueueLock).index(self) + 1
+
+
 async def lock(connection: Connection, what: Lock, key: int = 0) -> None:
     """Wait for a lock, and hold it until the end of the transaction."""
     await connection.execute("select koyomi_lock_1($1, $2)", what.value, key)
+
+
+async def lock_within(connection: Connection, what: QueueLock, key: int, seconds: float) -> None:
+    """Wait for a lock, but not longer than this, and hold it until the end of the transaction.
+
+    Raises `asyncpg.LockNotAvailableError` when the time is over.
+    """
+    await connection.execute(f"set local lock_timeout = {max(1, round(seconds * 1000))}")
+    await connection.execute("select pg_advisory_xact_lock($1, hashint8($2))", what.number, key)
+
+
+def held(what: QueueLock, key: str) -> str:
+    """SQL: whether another transaction holds a lock, or waits for it. `key` is an expression; if null, nobody does.
+
+    It takes the lock beside others that ask the same, until the end of the statement.
+    """
+    return f"coalesce((select not pg_try_advisory_xact_lock_shared({what.number}, hashint8({key}))), false)"
 
 
 async def try_session_lock(connection: Connection, what: Lock) -> bool:

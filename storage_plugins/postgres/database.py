@@ -228,6 +228,11 @@ class Database:
         return len(self._busy)
 
     @property
+    def connections(self) -> int:
+        """The most connections that it opens."""
+        return self._limits.connections
+
+    @property
     def waiting(self) -> int:
         """Callers that wait for a connection."""
         return len(self._waiters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -20,6 +21,7 @@ from server.domain.objects import Collection, Home, Target
 from server.domain.occurrences import DueAlarm
 from server.domain.resolution import Resolution
 from server.domain.rows import MemberColumn, Row
+from server.storage.queues import Queue
 from server.storage.reads import (
     MAX_TIMINGS,
     BusyTimes,
@@ -48,6 +50,7 @@ from storage_plugins.postgres.database import DEFAULT_LIMITS, Database, Database
 from storage_plugins.postgres.mails import MailStorage
 from storage_plugins.postgres.migrations import schema_state
 from storage_plugins.postgres.notifier import Notifier
+from storage_plugins.postgres.queues import WorkerQueues
 from storage_plugins.postgres.reads import alarms as alarm_reads
 from storage_plugins.postgres.reads import busy_times as busy_reads
 from storage_plugins.postgres.reads import columnwise, meetings, members, owners, resolve
@@ -94,6 +97,7 @@ class PostgresStorage(CopyWrites, CollectionWrites, MailStorage):
         self.database = Database(dsn, limits, application=application)
         self._notifier = Notifier(dsn, application=application) if notify else None
         self._statistics = Statistics(self.database)
+        self._queues = WorkerQueues(self.database)
         self._principals = resolve.PrincipalCache()
         self._restore_days = restore_days
 
@@ -370,6 +374,10 @@ class PostgresStorage(CopyWrites, CollectionWrites, MailStorage):
     async def has_moved(self, collection: Collection, name: str, within: timedelta) -> bool:
         """Whether the home has the scheduling object of a member that was removed a moment ago."""
         return bool(await self.database.fetchval(members.HAS_MOVED, collection.home_id, collection.id, name, within))
+
+    def turn(self, queue: Queue, key: int, patience: float) -> AbstractAsyncContextManager[bool]:
+        """`server.storage.queues.Queues.turn`."""
+        return self._queues.turn(queue, key, patience)
 
     async def mailboxes(
         self, sender: int, recipients: Sequence[int], uid: str, meeting: int | None = None

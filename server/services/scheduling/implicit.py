@@ -7,12 +7,10 @@ the object with its statuses, and all that the messages do in the homes of their
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
-from weakref import WeakValueDictionary
 
 from prometheus_client import CollectorRegistry
 
@@ -56,6 +54,7 @@ from server.services.scheduling.restored import made_anew, restored_content
 from server.services.scheduling.scheduled import is_scheduled, role_of
 from server.services.scheduling.sending import Intent, Sending
 from server.services.scheduling.settings import SchedulingSettings
+from server.services.scheduling.turns import Turns
 from server.storage import Storage
 
 
@@ -94,6 +93,7 @@ class Scheduling:
         counts: SchedulingCounts | None = None,
         mails: OutgoingMails | None = None,
         restored_at: datetime | None = None,
+        turns: Turns | None = None,
     ) -> None:
         """
         :param restored_at: when a backup was last restored; None: never.
@@ -106,7 +106,7 @@ class Scheduling:
         self.settings = settings
         self.counts = counts or SchedulingCounts(CollectorRegistry())
         self.mails = mails or OutgoingMails()
-        self.delivering: MutableMapping[int, asyncio.Lock] = WeakValueDictionary()
+        self.turns = turns or Turns(storage)
         self._now = now
 
     async def put(

@@ -51,6 +51,7 @@ from server.services.scheduling.dispatches import PENDING, Recipient, Sending, r
 from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
 from server.services.scheduling.stating import stated
+from server.services.scheduling.turns import Turns
 from server.storage import Storage
 from server.storage.scheduling import Dispatch, Mailbox
 
@@ -92,10 +93,12 @@ class QueuedDeliveries:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         counts: SchedulingCounts | None = None,
         mails: OutgoingMails | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._storage, self._objects, self._limits = storage, objects, write_limits(limits)
         self._mails = mails or OutgoingMails()
         self._settings, self._now = settings, now
+        self._turns = turns or Turns(storage)
         self.counts = counts or SchedulingCounts(CollectorRegistry())
 
     async def deliver(self, meeting: int) -> int:
@@ -126,8 +129,9 @@ class QueuedDeliveries:
             make = partial(self._set, posts, settles)
             try:
                 made, _ = await apply_shared(self._storage, make, self._limits, _cause(posts))
-            except WriteConflict:
+            except WriteConflict as error:
                 self.counts.waits.inc()
+                self._turns.repeat_in_turn(error, posts[0].dispatch.meeting)
                 raise
             except (QuotaExceeded, TooManyMembers, UidConflict, SchedulingObjectExists):
                 if not settles:

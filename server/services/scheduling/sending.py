@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from server.domain.changes import (
     Written,
 )
 from server.domain.contents import ObjectContent, ObjectView
+from server.domain.errors import WriteConflict
 from server.domain.jobs import Job
 from server.domain.principals import Principal
 from server.domain.scheduling import SchedulingRole
@@ -64,6 +66,7 @@ from server.services.scheduling.planned import (
 from server.services.scheduling.removals import Removal
 from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
+from server.services.scheduling.turns import Turns
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
 
@@ -83,8 +86,7 @@ class Services(Protocol):
     settings: SchedulingSettings
     counts: SchedulingCounts
     mails: OutgoingMails
-    delivering: MutableMapping[int, asyncio.Lock]
-    """A lock for each meeting whose messages requests of this worker deliver, by its number."""
+    turns: Turns
 
 
 _NOTHING = Written(0, 0, None)
@@ -140,10 +142,14 @@ class Sending:
         self._meeting = meeting_of(organizer_of(change, plan), self._uid)
         self._left: LeftOut[str] = LeftOut()
         """Recipients in whose homes nothing is written any more. Jobs deliver to those whose objects are busy."""
-        self._delivering = services.delivering
+        self._turns = services.turns
+        self._turn: bool | None = None
+        """Whether it has a turn in the queue of all workers; None: it does not queue there."""
         self._is_late = intent.removal is not None
         """Whether all messages are left to jobs: after those of a removal, or since other requests deliver messages of
         the meeting."""
+        self._queuing = AsyncExitStack()
+        """Ends the turn."""
         self._began = time.monotonic()
 
     async def apply(self) -> Put:
@@ -151,20 +157,17 @@ class Sending:
 
         Requests of one meeting queue. One that has waited for too long leaves its messages to jobs.
         """
-        if not self._plan.messages or self._is_late:
-            return await self._apply()
-        lock = self._delivering.setdefault(self._meeting, asyncio.Lock())
         try:
-            async with asyncio.timeout(PATIENCE):
-                await lock.acquire()
-        except TimeoutError:
-            self._counts.waits.inc()
-            self._is_late = True
-            return await self._apply()
-        try:
-            return await self._apply()
-        finally:
-            lock.release()
+            if not self._plan.messages or self._is_late:
+                return await self._apply()
+            async with self._turns.in_worker(self._meeting, PATIENCE) as came, self._queuing:
+                if not came:
+                    self._counts.waits.inc()
+                    self._is_late = True
+                return await self._apply()
+        except WriteConflict as error:
+            self._turns.repeat_in_turn(error, self._meeting)
+            raise
 
     async def _apply(self) -> Put:
         collection, cause = collection_of(self._found), self._actor.cause
@@ -180,8 +183,16 @@ class Sending:
         self._counts.waits.inc()
         if time.monotonic() - self._began > PATIENCE:
             left.busy.add(key)
-        else:
+        elif not await self._queue():
             await asyncio.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
+
+    async def _queue(self) -> bool:
+        """Queue among all workers, but for the first time only; whether the turn has come then."""
+        if self._turn is not None:
+            return False
+        patience = max(0.0, self._began + PATIENCE - time.monotonic())
+        self._turn = await self._queuing.enter_async_context(self._turns.of_all(self._meeting, patience))
+        return self._turn
 
     async def _set(self, left: LeftOut[str]) -> _Set:
         """The change set."""
@@ -191,6 +202,12 @@ class Sending:
         direct = [] if self._is_late else direct[: self._settings.direct_recipients]
         mailboxes = await self._mailboxes([messages[key] for key in direct])
         mailbox = mailboxes.get(self._owner.id)
+        if direct and mailbox is not None and mailbox.taken and self._turn is None:
+            # What others do in their turn is not disturbed.
+            if not await self._queue():
+                direct = []
+            mailboxes = await self._mailboxes([messages[key] for key in direct])
+            mailbox = mailboxes.get(self._owner.id)
         if self._source is None:
             demand_not_held(self._found, self._content, mailbox)
         await demand_sending(self._storage, self._actor, self._found, self._plan.messages)

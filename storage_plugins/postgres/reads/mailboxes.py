@@ -8,6 +8,7 @@ from typing import Any
 
 from server.domain.scheduling import SchedulingRole
 from server.storage.scheduling import Mailbox
+from storage_plugins.postgres.advisory_locks import QueueLock, held
 from storage_plugins.postgres.reads import owners, resolve
 from storage_plugins.postgres.reads.grants import grants
 
@@ -31,6 +32,7 @@ MAILBOXES = f"""
     select p.id, m.version, m.state,
            case when c.kind = 'inbox' and p.id <> $1 then koyomi_grants_2($1, p.id, h.id, c.id) end,
            exists (select from scheduling_dispatch d where d.meeting = $4 and d.waiting),
+           {held(QueueLock.MEETINGS, "$4")},
            p.uid, p.name, a.addresses, {resolve.HOME}, {resolve.COLLECTION}, {resolve.OBJECT}, o.text
     {_OWN_COLLECTIONS.format(addresses=owners.COLUMNS, kinds="'calendar', 'inbox'")}
     left join object o
@@ -44,6 +46,7 @@ MAILBOXES = f"""
 
 INBOXES = f"""
     select p.id, null::bigint, null::jsonb, case when p.id <> $1 then koyomi_grants_2($1, p.id, h.id, c.id) end, false,
+           false,
            p.uid, p.name, a.addresses, {resolve.HOME}, {resolve.COLLECTION}, null::bigint
     {_OWN_COLLECTIONS.format(addresses=owners.COLUMNS, kinds="'inbox'")}
     where p.id = any($2::bigint[]) and p.deleted_at is null
@@ -58,7 +61,7 @@ OLDEST_MEMBERS = """
 """
 """Arguments: home, collection, at most how many."""
 
-_ADDRESSES_AT = 5
+_ADDRESSES_AT = 6
 _HOME_AT = _ADDRESSES_AT + 3
 _COLLECTION_AT = _HOME_AT + 11
 _OBJECT_AT = _COLLECTION_AT + 21
@@ -97,4 +100,5 @@ def _mailbox(principal_id: int, rows: list[Any]) -> Mailbox:
         first[2],
         first[1] or 0,
         first[4],
+        first[5],
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from hypothesis import given
@@ -57,3 +59,28 @@ def test_other_errors_end_it() -> None:
     with pytest.raises(NotFound):
         asyncio.run(change(store.read, refuse))
     assert store.reads == 1
+
+
+async def test_a_repetition_reads_and_decides_in_its_turn() -> None:
+    done: list[str] = []
+
+    @asynccontextmanager
+    async def turn() -> AsyncIterator[None]:
+        done.append("turn")
+        yield
+        done.append("end")
+
+    async def read() -> int:
+        done.append("read")
+        return 1
+
+    async def decide(seen: int) -> int:
+        done.append("decide")
+        if "turn" in done:
+            return seen
+        error = WriteConflict()
+        error.turn = turn
+        raise error
+
+    assert await change(read, decide) == 1
+    assert done == ["read", "decide", "turn", "read", "decide", "end"]

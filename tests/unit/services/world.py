@@ -77,7 +77,9 @@ class World:
         self.objects = Objects(self.storage, self.limits, lambda: NOW)
         self.splitting = Splitting(self.storage, self.objects, self.limits, lambda: NOW)
         self.scheduling = Scheduling(self.storage, self.objects, self.limits, scheduling, lambda: NOW)
-        self.queued = QueuedDeliveries(self.storage, self.objects, self.limits, scheduling, lambda: NOW)
+        self.queued = QueuedDeliveries(
+            self.storage, self.objects, self.limits, scheduling, lambda: NOW, turns=self.scheduling.turns
+        )
         self.refreshing = Refreshing(
             self.storage, self.objects, self.limits, scheduling, lambda: NOW, self.queued.counts
         )

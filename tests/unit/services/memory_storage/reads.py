@@ -20,6 +20,7 @@ from server.domain.occurrences import Busy
 from server.domain.principals import name_key
 from server.domain.resolution import Resolution
 from server.domain.rows import MemberColumn, Row
+from server.storage.queues import Queue
 from server.storage.reads import MAX_TIMINGS, BusyTimes, Overlapping, SharedObject, StoredRecurrence, Timings
 from server.storage.scheduling import (
     AddressedPrincipal,
@@ -309,11 +310,13 @@ class MemoryReads(DispatchReads):
         self, sender: int, recipients: Sequence[int], uid: str, meeting: int | None = None
     ) -> Sequence[Mailbox]:
         queued = any(row.meeting == meeting and row.waiting for row, _ in self.tables.dispatches.values())
+        lock = None if meeting is None else self.tables.queues.get((Queue.MEETING, meeting))
+        taken = lock is not None and lock.locked()
         found = []
         for principal_id in sorted(set(recipients)):
             row, home = self.tables.principals.get(principal_id), self.tables.home(principal_id, "calendar")
             if row is not None and row.deleted_at is None and home is not None:
-                found.append(replace(self._mailbox(sender, home, uid), queued=queued))
+                found.append(replace(self._mailbox(sender, home, uid), queued=queued, taken=taken))
         return found
 
     async def inboxes(self, sender: int, people: Sequence[int]) -> Sequence[Mailbox]:

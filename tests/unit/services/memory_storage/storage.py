@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +12,7 @@ from server.domain.events import Change
 from server.storage import Storage
 from server.storage.access import Access
 from server.storage.directory import Directory
+from server.storage.queues import Queue
 from tests.unit.services.memory_storage.access import MemoryAccess
 from tests.unit.services.memory_storage.collection_writes import CollectionWrites
 from tests.unit.services.memory_storage.directory import MemoryDirectory
@@ -31,6 +34,20 @@ class MemoryStorage(MemoryReads, MemberSets, CollectionWrites, MailStorage):
 
     async def ready(self) -> bool:
         return True
+
+    @asynccontextmanager
+    async def turn(self, queue: Queue, key: int, patience: float) -> AsyncIterator[bool]:
+        lock = self.tables.queues.setdefault((queue, key), asyncio.Lock())
+        try:
+            async with asyncio.timeout(patience):
+                await lock.acquire()
+        except TimeoutError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
 
 
 @dataclass(frozen=True, slots=True)

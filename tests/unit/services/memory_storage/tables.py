@@ -20,6 +20,7 @@ from server.domain.objects import CollectionKind, HomeKind, Rights
 from server.domain.occurrences import Busy
 from server.domain.principals import CalendarPlace, ExpandableBy, PrincipalKind, name_key
 from server.domain.scheduling import SchedulingRole
+from server.storage.queues import Queue
 
 SCHEDULING_OBJECTS = (SchedulingRole.ORGANIZER, SchedulingRole.ATTENDEE)
 """Roles that one object of a UID in a home has (RFC 6638 §3.2.4.1)."""
@@ -262,6 +263,8 @@ class Tables:
     memory: dict[tuple[int, str], tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
     """What homes know of scheduling messages: version and state, by home and UID."""
     dispatches: dict[int, tuple[SetDispatch, datetime]] = field(default_factory=dict)
+    queues: dict[tuple[Queue, int], asyncio.Lock] = field(default_factory=dict)
+    """By what each is about, and its key."""
     """Scheduling messages that jobs deliver, by id, with the time when they were stored."""
     mails: dict[int, MailRow] = field(default_factory=dict)
     """Mails to people elsewhere, by id."""
