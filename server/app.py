@@ -166,7 +166,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 reading=Reading(storage, settings.storage.page_size),
                 people=People(directory, access),
                 objects=objects,
-                splitting=Splitting(storage, objects, settings.limits.values),
+                splitting=Splitting(storage, objects, settings.limits.values, mails=outgoing),
                 scheduling=Scheduling(
                     storage,
                     objects,

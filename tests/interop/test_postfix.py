@@ -114,3 +114,49 @@ def test_mail_waits_while_koyomi_is_away(both: tuple[ServerProcess, Postfix]) ->
     server.start()
     until(lambda: answered(server, "TENTATIVE"))
     assert "status=bounced" not in relay.log
+
+
+ELSEWHERE = """
+virtual_mailbox_domains = example.org, elsewhere.example
+virtual_mailbox_maps = inline:{ { anna@example.org = anna/ }, { calendar@example.org = calendar/ },
+    { zoe@elsewhere.example = zoe/ } }
+smtpd_reject_unlisted_recipient = no
+"""
+"""People elsewhere, whose mail server takes mails for anybody and returns those that nobody gets."""
+ZOE, NOBODY = "mailto:zoe@elsewhere.example", "mailto:nobody@elsewhere.example"
+
+
+def attendee(server: ServerProcess, path: str, address: str) -> str:
+    text = ask(server, "GET", path)[1].replace("\r\n ", "")
+    return next(each for each in text.splitlines() if each.startswith("ATTENDEE") and each.endswith(address))
+
+
+def test_mails_leave_by_a_real_mail_server_and_come_back_to_it(
+    both: tuple[ServerProcess, Postfix], tmp_path: Path
+) -> None:
+    """An invitation arrives elsewhere; what nobody gets comes back as a report; an answer takes effect."""
+    first, _ = both
+    first.stop()
+    lmtp, smtp, path = free_port(), free_port(), "/calendars/users/anna/calendar/out.ics"
+    settings = {
+        **first.settings,
+        "mail.incoming.lmtp_listen": f"127.0.0.1:{lmtp}",
+        "mail.smtp_host": "127.0.0.1",
+        "mail.smtp_port": smtp,
+        "mail.smtp_security": "none",
+        "network.external_url": "https://calendar.example.org",
+    }
+    server = ServerProcess(first.data, tmp_path / "log", settings)
+    lines, tables = documented(lmtp)
+    with milter(HERE) as checks, postfix(lines + ELSEWHERE, tables, checks, smtp) as relay, running(server):
+        assert "are to be sent" in server.command("mail", "release"), "another public URL held them"
+        text = meeting("zoe@elsewhere.example", by=ANNA, uid="out").replace("20260301T", "20990301T")
+        text = text.replace("END:VEVENT", f"ATTENDEE:{NOBODY}\r\nEND:VEVENT", 1).replace("\r\n ", "")
+        assert ask(server, "PUT", path, text)[0] == 201
+        until(lambda: len(relay.mailbox("zoe")) == 1)
+        until(lambda: "SCHEDULE-STATUS=1.1" in attendee(server, path, ZOE))
+        until(lambda: "SCHEDULE-STATUS=5." in attendee(server, path, NOBODY))
+        invitation = message_from_bytes(relay.mailbox("zoe")[0], policy=policy.default)
+        assert invitation["From"].addresses[0].addr_spec == ANNA
+        assert "<calendar+" in invitation["Return-Path"]
+        assert relay.mailbox("calendar") == []

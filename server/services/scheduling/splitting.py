@@ -45,6 +45,7 @@ from server.itip.split_copies import (
 from server.itip.splitting import Parts, Split, divided, split_point
 from server.process.computing import computed
 from server.services.lookup import Found
+from server.services.mail.outgoing import OutgoingMails
 from server.services.objects import Objects, text_of, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling import memory
@@ -101,11 +102,13 @@ class Splitting:
         objects: Objects,
         limits: Limits,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        mails: OutgoingMails | None = None,
     ) -> None:
         self.storage = storage
         self.objects = objects
         self.limits = limits
         self.now = now
+        self.mails = mails or OutgoingMails()
 
     async def split(
         self, actor: Actor, found: Found, rid: str, uid: str | None = None, *, unchanged: Sequence[Unchanged] = ()
@@ -180,7 +183,7 @@ class _Splitting:
     """One split."""
 
     def __init__(self, service: Splitting, plan: _Plan) -> None:
-        self._storage, self._objects = service.storage, service.objects
+        self._storage, self._objects, self._mails = service.storage, service.objects, service.mails
         self._limits = write_limits(service.limits)
         self._plan = plan
         self._name = f"{token_hex(16)}.ics"
@@ -220,8 +223,20 @@ class _Splitting:
             *_remembered(own_new, plan.split.uid, earlier_known, series.parts.earlier),
         ]
         made: SharedSet[str] = SharedSet(remembered=remembered)
-        later = {key: each for key, each in copies.items() if isinstance(each, str)}
+        here = {key for key, user in requests.recipients.items() if user.is_here}
+        later = {key: each for key, each in copies.items() if isinstance(each, str) and key in here}
         earlier = dict(later)
+        if own_old is not None:
+            own_user = plan.directory.user(address_of(plan.owner))
+            for statuses, messages, uid, before in (
+                (later, requests.later, plan.original.uid, plan.original),
+                (earlier, requests.earlier, plan.split.uid, None),
+            ):
+                number, sent = meeting_of(own_user, uid), [*messages.values()]
+                collection, now = own_old.collection, plan.at
+                mailed = self._mails.of(own_old.home, collection, sent, number, now, before, plan.directory)
+                made.mails += mailed.mails
+                statuses |= mailed.statuses
         for key, copy in copies.items():
             if isinstance(copy, str):
                 continue
@@ -244,7 +259,7 @@ class _Splitting:
             with_schedule_statuses(series.parts.later, later, plan.directory),
             with_schedule_statuses(series.parts.earlier, earlier, plan.directory),
         )
-        left = {key for key, status in later.items() if status == PENDING}
+        left = {key for key, status in later.items() if status == PENDING and key in here}
         made.writes[:0] = await self._own(own, own_old)
         made.dispatches += () if own_old is None else self._dispatches(own_old.home.id, left, series, requests)
         return made

@@ -15,6 +15,7 @@ from server.services.mail.sending import MailJobs
 from server.services.mail.settings import MailSettings
 from server.services.mail.transport import Mail
 from server.services.scheduling.implicit import Scheduling
+from server.services.scheduling.splitting import Splitting
 from tests.unit.services.world import NOW, World, calendar
 
 PATH = "anna/calendar/m.ics"
@@ -234,3 +235,18 @@ async def test_the_first_message_after_a_restore_has_a_higher_sequence(world: Po
     for number, sequence in ((2, 1000), (3, 1001)):
         await world.invite("anna", PATH, meeting(ANNA, ZOE, start=f"2026040{number}T090000Z"))
         assert f"SEQUENCE:{sequence}\r" in (await world.text("anna", PATH) or "")
+
+
+async def test_a_divided_series_is_mailed_as_two(world: Posted) -> None:
+    await world.invite("anna", PATH, meeting(ANNA, BEN, ZOE, lines=("RRULE:FREQ=DAILY;COUNT=9",)))
+    await world.send()
+    actor, found = await world.actor("anna"), await world.find("anna", PATH)
+    splitting = Splitting(world.storage, world.objects, world.limits, lambda: NOW, world.scheduling.mails)
+    name = await splitting.split(actor, found, "20260404T090000Z", "earlier")
+    await world.send()
+    assert sorted(subject for _, subject in world.carrier.sent) == [
+        "Invitation: Plan",
+        "Invitation: Plan",
+        "Updated invitation: Plan",
+    ]
+    assert await world.status(ZOE) == await world.status(ZOE, f"anna/calendar/{name}") == "1.1"
