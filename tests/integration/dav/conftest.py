@@ -33,6 +33,8 @@ from tests.integration.dav.sharing import ACTOR, Share
 _numbers = itertools.count(1)
 SIGNED_IN = {"network.trusted_proxies": ["127.0.0.1/32"], "sign_in.remote_user_header": "Remote-User"}
 """Settings with which the tests sign in: a proxy on this machine says who it is, and no hash is to be computed."""
+PATIENT = {"storage.statement_timeout": 60.0, "storage.pool_timeout": 60.0}
+"""Settings with which a busy machine fails no request."""
 
 NewPerson = Callable[..., Awaitable[Person]]
 
@@ -55,7 +57,9 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """The application on a port of its own; settings by option name. Mails lie in a folder for its time."""
     with tempfile.TemporaryDirectory() as folder:
-        async with _serving(dsn, storage, {**SIGNED_IN, "mail.folder": folder, **(settings or {})}) as running:
+        async with _serving(
+            dsn, storage, {**SIGNED_IN, **PATIENT, "mail.folder": folder, **(settings or {})}
+        ) as running:
             yield running
 
 
@@ -80,7 +84,7 @@ async def dav_dsn(cluster: Cluster, migrated_template: str) -> AsyncIterator[str
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def dav_storage(dav_dsn: str) -> AsyncIterator[PostgresStorage]:
-    async with PostgresStorage(dav_dsn, DatabaseLimits(connections=2)) as opened:
+    async with PostgresStorage(dav_dsn, DatabaseLimits(2, acquire_timeout=60.0, statement_timeout=60.0)) as opened:
         yield opened
 
 

@@ -34,7 +34,7 @@ async def one_behind_the_other(served: Served, owner: Person, *requests: tuple[P
         for person, act in requests:
             own_connection = replace(person, http=served.client(Remote_User=person.name))
             tasks.append(asyncio.ensure_future(act(own_connection)))
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(30):
                 while await database.fetchval(WAITING) < len(tasks):
                     assert not tasks[-1].done()
                     await asyncio.sleep(0.01)
