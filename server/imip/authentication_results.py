@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _SEGMENT = re.compile(r'(?:"(?:[^"\\]|\\.)*+"|[^";])*+', re.DOTALL)
-_PAIR = re.compile(r'([^\s;="]+)\s*=\s*((?:"(?:[^"\\]|\\.)*+"|[^\s;"])++)', re.DOTALL)
+_PAIR = re.compile(r'([^\s;="]{1,64})\s*=\s*((?:"(?:[^"\\]|\\.)*+"|[^\s;"])++)', re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_MAX_LENGTH = 20_000
+_SERVER = re.compile(r"[A-Za-z0-9._-]+(?=[\s;]|\Z)")
+_MAX_LENGTH = 8_000
 """Characters of a field that are read."""
 
 
@@ -55,11 +56,17 @@ def is_authentic(fields: Sequence[str], authserv_id: str, sender: str | None) ->
 
 
 def parse(field: str) -> tuple[str, tuple[Result, ...]]:
-    """The authserv-id, in lower case, and the results of a field. What cannot be read is left out."""
-    head, *rest = _segments(_without_comments(field[:_MAX_LENGTH]))
+    """The authserv-id, in lower case, and the results of a field. What cannot be read is left out.
+
+    The authserv-id stands first, without the comments and quotes that RFC 8601 allows: a mail server that removes
+    forged fields may not recognize its name among them.
+    """
+    found = _SERVER.match(field.lstrip())
+    if found is None:
+        return "", ()
+    _, *rest = _segments(_without_comments(field[:_MAX_LENGTH]))
     results = [result for each in rest if (result := _result(each)) is not None]
-    server = _unquoted(head).split()
-    return server[0].lower() if server else "", tuple(results)
+    return found.group().lower(), tuple(results)
 
 
 def _passes(result: Result, domain: str) -> bool:

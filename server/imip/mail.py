@@ -24,9 +24,15 @@ MAX_DEPTH = 10
 """Nested multiparts of a mail. What lies deeper is not looked at."""
 _MAX_HEADER = 262_144
 """Bytes of the header of a mail or part that are read."""
+_MAX_ADDRESS = 2_000
+"""Characters of a field with an address."""
+_MAX_PARAMETERS = 4_000
+"""Characters that are read of a field with parameters."""
 
 _HEADER_END = re.compile(rb"\r?\n(?:\r?\n|\Z)")
-_FIELD = re.compile(r"([!-9;-~]+)[ \t]*:(.*)", re.DOTALL)
+_LINE_END = re.compile(r"\r?\n")
+_FIELD = re.compile(r"([!-9;-~]+):(.*)", re.DOTALL)
+"""Without the space before the colon that old programs wrote: mail servers may not find a forged field then."""
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*+"?|[^;]*)', re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
@@ -131,6 +137,8 @@ def read_mail(data: bytes) -> Mail:
 
 def address_in(written: str) -> str | None:
     """The one mail address in a field such as From, in lower case; None where there is none, or more than one."""
+    if len(written) > _MAX_ADDRESS:
+        return None
     plain = _QUOTED.sub("", written)
     for _ in range(3):
         plain = _COMMENT.sub("", plain)
@@ -174,7 +182,7 @@ def _divided(data: bytes) -> tuple[Header, bytes]:
     end = _HEADER_END.search(data)
     head, body = (data, b"") if end is None else (data[: end.start()], data[end.end() :])
     text = _FOLD.sub("", head[:_MAX_HEADER].decode("utf-8", "replace"))
-    fields = [found for line in text.splitlines() if (found := _FIELD.fullmatch(line)) is not None]
+    fields = [found for line in _LINE_END.split(text) if (found := _FIELD.fullmatch(line)) is not None]
     return Header(tuple((each[1].lower(), each[2].strip()) for each in fields)), body
 
 
@@ -211,7 +219,7 @@ def _pieces(body: bytes, boundary: str) -> Sequence[bytes]:
 
 
 def _with_parameters(written: str, default: str) -> tuple[str, Mapping[str, str]]:
-    value, semicolon, rest = written.partition(";")
+    value, semicolon, rest = written[:_MAX_PARAMETERS].partition(";")
     kind = _COMMENT.sub("", value).strip().lower()
     found: dict[str, str] = {}
     for name, each in _PARAMETER.findall(semicolon + rest):

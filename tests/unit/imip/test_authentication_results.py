@@ -75,6 +75,14 @@ def test_only_the_topmost_field_of_our_server_counts() -> None:
     assert not is_authentic([], HERE, DORA)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [f"(x) {HERE}", f'"{HERE}"', f"{HERE}.evil.example", f"x{HERE}", f"{HERE}(x)", f"{HERE}/1", f"=?x?q?{HERE}?="],
+)
+def test_a_name_that_is_disguised_is_not_ours(written: str) -> None:
+    assert not is_authentic([f"{written}; dmarc=pass header.from=contoso.example"], HERE, DORA)
+
+
 def test_without_a_name_or_a_sender_nothing_is_believed() -> None:
     good = f"{HERE}; dmarc=pass header.from=contoso.example"
     assert not is_authentic([good], "", DORA)
@@ -88,6 +96,12 @@ def test_a_field_is_read() -> None:
         "mx.example.com",
         (Result("dkim", "pass", (("reason", "a;b"), ("header.d", "contoso.example"))), Result("spf", "none", ())),
     )
+
+
+@pytest.mark.parametrize("piece", ["a", "a=", '"', '\\"', "(", ";", "a;", "=", " ", '"x" ', "a=b "])
+def test_long_fields_are_read_in_no_time(piece: str) -> None:
+    for field in (piece * 100_000, f"{HERE}; x=" + piece * 100_000):
+        assert not is_authentic([field] * 20, HERE, DORA)
 
 
 @given(st.text(alphabet='ab@.;="\\()/ \r\n\0é', max_size=200) | st.text(max_size=200))

@@ -152,6 +152,27 @@ def test_a_mail_with_two_from_fields_has_no_sender() -> None:
     assert read_mail(b"From: a@example.com\r\nFrom: b@example.com\r\n\r\n").sender is None
 
 
+@pytest.mark.parametrize("end", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_only_line_ends_end_a_field(end: str) -> None:
+    """What a mail server takes for one field has no second one that nobody has checked."""
+    mail = read_mail(
+        f"Subject: x{end}Authentication-Results: mx.example.com; dmarc=pass\r\nFrom: a@b.example\r\n\r\n".encode()
+    )
+    assert [name for name, _ in mail.header.fields] == ["subject", "from"]
+
+
+def test_a_field_has_no_space_before_its_colon() -> None:
+    assert read_mail(b"Authentication-Results : mx.example.com\r\nFrom : a@b.example\r\n\r\n").header.fields == ()
+
+
+@pytest.mark.parametrize("piece", ['"', '\\"', "(", "<", "a", "a,", " ", ";x=", '"\\"'])
+def test_long_fields_are_read_in_no_time(piece: str) -> None:
+    for name in ("From", "Content-Type", "Content-Disposition"):
+        mail = read_mail(f"{name}: a/b;{piece * 100_000}\r\n\r\n".encode())
+        assert mail.sender is None
+        assert messages_in(mail).messages == ()
+
+
 def test_limits_hold() -> None:
     with pytest.raises(ResourceTooLarge):
         read_mail(bytes(mails.MAX_SIZE + 1))
