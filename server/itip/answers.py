@@ -1,4 +1,4 @@
-"""What attendees' messages do to the organizer's object: REPLY and REFRESH (RFC 5546 §3.2.3, §3.2.6).
+"""What attendees' messages do to the organizer's object: REPLY (RFC 5546 §3.2.3).
 
 An answer counts when its SEQUENCE is at least that of the last reset of the instance for this attendee, and it is not
 older than their last answer about it, by SEQUENCE and DTSTAMP. An answer from elsewhere without SEQUENCE counts by its
@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from server.domain.errors import InvalidData
-from server.itip.audience import NO_VIEW, View, message_object, told, view_components, views
+from server.itip.audience import NO_VIEW, views
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.delegation import NOBODY
 from server.itip.delegation import answer as answer_of
-from server.itip.instances import derived, describing, master_instance, recurs
+from server.itip.instances import covering, derived, describing, master_instance, recurs, with_range, without_first
 from server.itip.lines import Line, made
 from server.itip.messages import Answered, Message, Method, Reset
 from server.itip.participants import (
@@ -27,11 +27,11 @@ from server.itip.participants import (
     attendees,
     is_organizer,
     map_attendee,
-    organizer,
     partstat,
 )
 from server.itip.reception import IGNORED, Outcome, Received, Rows, Version, resets_of, stamp_of
-from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.refreshing import request_of
+from server.itip.scheduling_component import MASTER, THIS_AND_FUTURE, SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 
 _COMMENT_OF = "X-CALENDARSERVER-ATTENDEE-REF"
@@ -53,61 +53,6 @@ def receive_reply(
     if value is None or not is_organizer(value, message.recipient, directory):
         return IGNORED
     return _Reply(message, value, directory, rows, dtstamp).received()
-
-
-def receive_refresh(message: Message, value: SchedulingObject | None, directory: Directory, dtstamp: str) -> Received:
-    """What a REFRESH does: a present attendee gets a REQUEST with all that concerns them; the inbox gets nothing."""
-    if value is None or not is_organizer(value, message.recipient, directory):
-        return IGNORED
-    view = views(value, directory, message.recipient).get(message.sender.key, NO_VIEW)
-    if not view.instances:
-        return IGNORED
-    answer = _request(value, view, view.instances, dtstamp)
-    return Received(Outcome.APPLIED, messages=(Message(Method.REQUEST, message.recipient, message.sender, answer),))
-
-
-def refreshes(
-    value: SchedulingObject,
-    changed: frozenset[str],
-    directory: Directory,
-    dtstamp: str,
-    answered: frozenset[str] = frozenset(),
-    invited: frozenset[str] = frozenset(),
-) -> tuple[Message, ...]:
-    """The messages by which the others learn of answers: quiet ones to people here, and invitations to delegates.
-
-    :param value: the organizer's object with the answers.
-    :param changed: the instances concerned (`Received.changed`).
-    :param answered: the keys of those who answered, whose copies say so already.
-    :param invited: the keys of delegates whom an answer added.
-    """
-    own = organizer(value, directory)
-    if own is None:
-        return ()
-    users = all_attendees(value, directory)
-    made_before: dict[tuple[View, tuple[str, ...]], SchedulingObject] = {}
-    messages: list[Message] = []
-    for key, view in views(value, directory, own).items():
-        user = users[key]
-        is_new = key in invited
-        if not is_new and (key in answered or not user.is_here):
-            continue
-        # A REQUEST with the series has all of its overrides: it replaces what was there.
-        whole = is_new or (view.has_master and MASTER in changed)
-        instances = view.instances if whole else tuple(each for each in view.instances if each in changed)
-        if not instances:
-            continue
-        request = made_before.get((view, instances))
-        if request is None:
-            request = made_before[view, instances] = _request(value, view, instances, dtstamp)
-        messages.append(Message(Method.REQUEST, own, user, request, quiet=not is_new))
-    return tuple(messages)
-
-
-def _request(value: SchedulingObject, view: View, instances: tuple[str, ...], dtstamp: str) -> SchedulingObject:
-    absent = view.absent if MASTER in instances else ()
-    components = [told(each, dtstamp) for each in view_components(value, View(instances, absent))]
-    return message_object(value, components, Method.REQUEST)
 
 
 class _Reply:
@@ -142,7 +87,8 @@ class _Reply:
         # The series first: what the answer for an instance is compared with.
         components = sorted(self._message.object.components, key=lambda each: each.instance != MASTER)
         counted = [each for each in components if self._take(each)]
-        self._follow_series()
+        for each in components:
+            self._follow(self._value.instance_of(each.first("RECURRENCE-ID")))
         told = self._told_again()
         if not counted:
             return replace(IGNORED, messages=told)
@@ -169,7 +115,7 @@ class _Reply:
         view = views(self._value, self._directory, self._message.recipient).get(self._user.key, NO_VIEW)
         if not view.instances:
             return ()
-        request = _request(self._value, view, view.instances, self._dtstamp)
+        request = request_of(self._value, view, view.instances, self._dtstamp)
         return (Message(Method.REQUEST, self._message.recipient, self._user, request, quiet=True),)
 
     def _is_known(self) -> bool:
@@ -199,13 +145,15 @@ class _Reply:
         if answer is None:
             return False
         instance = self._value.instance_of(component.first("RECURRENCE-ID"))
-        target = self._target(instance)
+        target = self._target(instance, component.is_range)
         if target is None:
             return False
         version = self._version(component, instance)
         self._is_out_of_order = self._is_out_of_order or self._is_overtaken(instance, version)
         if not self._counts(instance, version):
             return False
+        if target.is_range and not component.is_range:
+            target = self._first_alone(target)
         self._answers.append(Answered(self._user.key, instance, version.sequence, version.dtstamp))
         statuses = [line.value.split(";")[0].strip() for line in component.all("REQUEST-STATUS")]
         new = self._answered(target, answer, component, statuses or [_SUCCESS])
@@ -224,14 +172,15 @@ class _Reply:
         self._value = self._value.with_component(new)
         return True
 
-    def _follow_series(self) -> None:
+    def _follow(self, instance: str) -> None:
         """Let overrides follow an answer for the series where they had the same answer as that before.
 
-        The attendee need not know of them: a change that others do not see makes an override, too.
+        The attendee need not know of them: a change that others do not see makes an override, too. Ranges
+        (THISANDFUTURE) follow the series, and what lies in a range follows it.
         """
-        answer = next((each for each in self._answers if each.instance == MASTER), None)
-        before, now = self._before.master, self._value.master
-        if answer is None or before is None or now is None:
+        answer = next((each for each in self._answers if each.instance == instance), None)
+        before, now = self._before.by_instance.get(instance), self._value.by_instance.get(instance)
+        if answer is None or before is None or now is None or not (instance == MASTER or now.is_range):
             return
         old, new = (attendee_line(each, self._user, self._directory) for each in (before, now))
         if old is None or new is None:
@@ -242,24 +191,28 @@ class _Reply:
             following.add((NEEDS_ACTION, NOBODY))
         version = Version(answer.sequence, answer.dtstamp)
         named = {self._value.instance_of(each.first("RECURRENCE-ID")) for each in self._message.object.components}
-        for component in self._value.overrides:
+        given = {name: new.params.get(name) for name in ("PARTSTAT", "RSVP", "DELEGATED-TO", "SCHEDULE-STATUS")}
+        segments = {instance}
+        for component in sorted(self._value.overrides, key=lambda each: not each.is_range):
+            series = self._value.master if component.is_range else covering(self._value, component.instance)
             line = attendee_line(component, self._user, self._directory)
-            if component.instance in named or line is None or answer_of(line, self._directory) not in following:
+            if series is None or series.instance not in segments or component.instance in named or line is None:
                 continue
-            if component.token("STATUS") != "CANCELLED" and self._counts(component.instance, version):
-                names = "PARTSTAT", "RSVP", "DELEGATED-TO", "SCHEDULE-STATUS"
-                given = {name: new.params.get(name) for name in names}
+            if component.token("STATUS") == "CANCELLED" or answer_of(line, self._directory) not in following:
+                continue
+            if self._counts(component.instance, version):
                 followed = map_attendee(
-                    component,
-                    self._user,
-                    self._directory,
-                    lambda line, given=given: line.with_parameters(given),  # type: ignore[misc]
+                    component, self._user, self._directory, lambda line: line.with_parameters(given)
                 )
                 self._value = self._value.with_component(self._with_named_delegates(followed, new))
                 self._changed.add(component.instance)
+                segments.add(component.instance)
 
-    def _target(self, instance: str) -> SchedulingComponent | None:
-        """The component that an answer is about, or one to be made for the instance; None where there is none."""
+    def _target(self, instance: str, ranged: bool) -> SchedulingComponent | None:
+        """The component that an answer is about, or one to be made for the instance; None where there is none.
+
+        :param ranged: whether the answer is for a range (THISANDFUTURE).
+        """
         own = self._value.by_instance.get(instance)
         if own is not None:
             return own
@@ -270,7 +223,17 @@ class _Reply:
                 return None
         except InvalidData:
             return None
-        return derived(self._value, instance)
+        found, series = derived(self._value, instance), covering(self._value, instance)
+        if found is None or not ranged:
+            return found
+        return with_range(found, THIS_AND_FUTURE) if series is not None and series.is_range else None
+
+    def _first_alone(self, target: SchedulingComponent) -> SchedulingComponent:
+        """The override of the first instance of a range (THISANDFUTURE), which begins with the next one from now on."""
+        first = with_range(target, None)
+        self._value = self._value.with_components([*without_first(self._value, target).components, first])
+        self._changed.add(target.instance)
+        return first
 
     def _version(self, component: SchedulingComponent, instance: str) -> Version:
         """The version of an answer, without DTSTAMP from now.

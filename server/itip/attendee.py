@@ -19,7 +19,7 @@ from server.itip.audience import message_object, told, told_participant
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.change import Change
 from server.itip.delegation import Answer, answer
-from server.itip.instances import derived, excluded
+from server.itip.instances import covering, derived, excluded, with_range
 from server.itip.lines import Line, made
 from server.itip.messages import Message, Method, Plan
 from server.itip.organizer import UNREACHABLE, is_reachable
@@ -153,7 +153,7 @@ def _replied(change: Change, copy: Copy) -> list[SchedulingComponent]:
     assert change.old is not None
     forced = _is_forced(change)
     found: list[SchedulingComponent] = []
-    series = _changed_answer(change, copy)
+    series = _changed_answer(change, copy, MASTER)
     for component in copy.object.components:
         given = _full_answer(component, change)
         if given is None or _is_cancelled(component):
@@ -162,8 +162,8 @@ def _replied(change: Change, copy: Copy) -> list[SchedulingComponent]:
         known = None if before is None else _full_answer(before, change)
         changed = before is None or given != known or _comment(before) != _comment(component)
         # Overrides follow the answer for the series where they did before, unless the REPLY says otherwise.
-        changed = changed or (component.instance != MASTER and series is not None and given == series)
-        if changed or forced:
+        changed = changed or given == _followed_answer(change, copy, component)
+        if changed or forced or component.instance in copy.begun:
             found.append(component)
     gone = list(copy.excluded)
     if series is not None and series[0] == DECLINED:
@@ -172,7 +172,7 @@ def _replied(change: Change, copy: Copy) -> list[SchedulingComponent]:
     for instance in gone:
         original = derived(change.old, instance)
         if original is not None and not _is_cancelled(original) and _answer(original, change) is not None:
-            found.append(_declined(original, change))
+            found.append(_declined(with_range(original, None), change))
     for instance in copy.left_out:
         original = change.old.by_instance[instance]
         if not _is_cancelled(original) and _answer(original, change) not in (None, DECLINED):
@@ -269,12 +269,23 @@ def _full_answer(component: SchedulingComponent, change: Change) -> Answer | Non
     return None if line is None else answer(line, change.directory)
 
 
-def _changed_answer(change: Change, copy: Copy) -> Answer | None:
-    """The owner's answer of before for the series; None where it is the same now."""
-    before, now = copy.before.get(MASTER), copy.object.master
+def _changed_answer(change: Change, copy: Copy, instance: str) -> Answer | None:
+    """The owner's answer of before for the series, or a range of it; None where it is the same now."""
+    before, now = copy.before.get(instance), copy.object.by_instance.get(instance)
     if before is None or now is None or _full_answer(before, change) == _full_answer(now, change):
         return None
     return _full_answer(before, change)
+
+
+def _followed_answer(change: Change, copy: Copy, component: SchedulingComponent) -> Answer | None:
+    """The answer of before that the organizer's server lets an override follow; None where nothing is followed.
+
+    An override follows the range (THISANDFUTURE) that it lies in, a range the series.
+    """
+    if component.instance == MASTER:
+        return None
+    series = copy.object.master if component.is_range else covering(copy.object, component.instance)
+    return None if series is None else _changed_answer(change, copy, series.instance)
 
 
 def _comment(component: SchedulingComponent) -> str:

@@ -18,7 +18,7 @@ from server.itip.audience import SHARED_X_PROPERTIES
 from server.itip.change import Change
 from server.itip.comparison import same_rules, same_times
 from server.itip.delegation import answer, delegates, with_delegates
-from server.itip.instances import derived, excluded, master_instance, with_exdates
+from server.itip.instances import derived, excluded, master_instance, with_exdates, with_range, without_first
 from server.itip.lines import Line
 from server.itip.organizer_object import described
 from server.itip.participants import (
@@ -61,6 +61,8 @@ class Copy:
     """Overrides that the app left out of a copy without a master."""
     delegates: dict[str, Line] = field(default_factory=dict)
     """The ATTENDEE line of the delegate, by instance."""
+    begun: tuple[str, ...] = ()
+    """The ranges (THISANDFUTURE) that begin later, since the app took out their first instances."""
 
 
 def merged_copy(change: Change) -> Copy:
@@ -85,11 +87,11 @@ class _Merge:
         self._delegates: dict[str, Line] = {}
 
     def result(self) -> Copy:
-        old, new = self._old, self._new
+        old, new, stored = self._old, self._new, self._old.by_instance
         if not any(attendee_line(component, self._owner, self._directory) for component in new.components):
             raise AttendeeChangeRefused("An attendee stays an attendee of the meeting.")
-        excluded_before = set(excluded(old))
-        dropped = set(excluded(new)) - excluded_before
+        dropped = set(excluded(new)) - set(excluded(old))
+        self._old = old = _with_later_ranges(old, dropped)
         sent = self._paired(set(excluded(new)))
         exdates = sorted(instance for instance in dropped if self._attends(instance))
         left_out: list[str] = []
@@ -116,7 +118,8 @@ class _Merge:
         components = self._with_master_answer(components, set(sent) | {c.instance for c in new.components})
         value = self._framed(components)
         value = value.map_components(self._with_transparency)
-        return Copy(value, self._before, tuple(exdates), tuple(left_out), self._delegates)
+        begun = tuple(each.instance for each in value.ranges if each.instance not in stored)
+        return Copy(value, self._before, tuple(exdates), tuple(left_out), self._delegates, begun)
 
     # -- which component is which -----------------------------------------------------------------------------------
 
@@ -302,6 +305,21 @@ class _Merge:
         if any(each.instance == MASTER for each in components) and new.master is None:
             new = new.with_components([])  # the series stands in front of its overrides
         return new.with_components(components)
+
+
+def _with_later_ranges(value: SchedulingObject, dropped: set[str]) -> SchedulingObject:
+    """The copy in which ranges (THISANDFUTURE) begin after their first instances, where EXDATE excludes these.
+
+    The first instances are overrides of their own.
+    """
+    firsts = [each for each in value.ranges if each.instance in dropped]
+    if not firsts or value.master is None:
+        return value
+    shorter = value.with_component(with_exdates(value, value.master, sorted(dropped)))
+    for each in firsts:
+        shorter = without_first(shorter, each)
+    alone = [with_range(each, None) for each in firsts]
+    return shorter.with_components([*shorter.components, value.master, *alone])
 
 
 def with_transparent(component: SchedulingComponent) -> SchedulingComponent:

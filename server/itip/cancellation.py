@@ -7,9 +7,8 @@ does not take place. Of several instances, each is cancelled in an override of i
 from __future__ import annotations
 
 from server.domain.errors import InvalidData
-from server.domain.occurrences import LATEST
 from server.itip.calendar_users import Directory
-from server.itip.instances import derived, excluded, is_range, master_instance, start_of, with_range
+from server.itip.instances import derived, excluded, master_instance, with_range, without_first
 from server.itip.merging import has_same_organizer, is_followed, without_ended_event, without_exdates
 from server.itip.messages import Message
 from server.itip.own_parts import as_cancelled, with_organizer_status
@@ -24,7 +23,7 @@ from server.itip.reception import (
     remembered,
     version_of,
 )
-from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.scheduling_component import MASTER, THIS_AND_FUTURE, SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 
 
@@ -65,8 +64,10 @@ def _with_cancelled(copy: SchedulingObject, component: SchedulingComponent, memo
             lambda each: _cancelled(each, component) if _is_older(each, version, memory) else each
         )
     own = copy.by_instance.get(component.instance)
-    if own is not None and is_range(own) and not is_range(component):
-        return _with_cancelled_first(copy, own, component)
+    if own is not None and own.is_range and not component.is_range:
+        # The first instance of a range alone.
+        first = with_range(_cancelled(own, component), None)
+        return copy.with_components([*without_first(copy, own).components, first])
     if own is not None:
         return copy.with_component(_cancelled(own, component))
     if component.instance in memory.removed or not _has_instance(copy, component.instance):
@@ -74,21 +75,9 @@ def _with_cancelled(copy: SchedulingObject, component: SchedulingComponent, memo
     made = derived(copy, component.instance)
     if made is None:
         return copy
+    if component.is_range:
+        made = with_range(made, THIS_AND_FUTURE)
     return copy.with_component(with_organizer_status(_cancelled(made, component), copy))
-
-
-def _with_cancelled_first(
-    copy: SchedulingObject, own: SchedulingComponent, component: SchedulingComponent
-) -> SchedulingObject:
-    """The copy with the first instance of a range (THISANDFUTURE) cancelled: the range begins with the next one."""
-    start, series = start_of(own.instance), copy.series
-    following = None
-    if start is not None and series is not None and series.recurs:
-        following = next((each for each in series.instances(start, LATEST) if each.start_utc > start), None)
-    moved = None if following is None else derived(copy, following.recurrence_id)
-    if moved is not None and moved.instance not in copy.by_instance:
-        copy = copy.with_component(with_range(moved, "THISANDFUTURE"))
-    return copy.with_component(with_range(_cancelled(own, component), None))
 
 
 def _is_older(component: SchedulingComponent, version: Version, memory: Memory) -> bool:

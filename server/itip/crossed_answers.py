@@ -32,7 +32,7 @@ def answered_again(
     :param answered: the SEQUENCE of the recipient's last answer about each instance.
     :param ended: the instances of overrides that follow a declined series.
     """
-    if copy is None or all(each.instance != MASTER for each in crossed):
+    if copy is None or not any(each.instance == MASTER or each.is_range for each in crossed):
         return [*crossed]
     named = {each.instance for each in crossed}
     others = [

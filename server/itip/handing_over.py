@@ -12,13 +12,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from server.domain.scheduling import SchedulingRole
-from server.itip.answers import refreshes
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.change import utc_stamp
 from server.itip.lines import Line, made
 from server.itip.messages import Plan, Reset
 from server.itip.organizer import is_reachable
 from server.itip.participants import ACCEPTED, PRIVATE_PARAMETERS, all_attendees
+from server.itip.refreshing import refreshes
 from server.itip.scheduling_component import SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 

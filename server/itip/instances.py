@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 
 from server.calendar.component_times import Moment, as_local
@@ -10,9 +11,9 @@ from server.calendar.recurrence_set import Instance
 from server.calendar.work import LEAST_WORK
 from server.calendar.zones import UTC_ZONE
 from server.domain.errors import InvalidData
-from server.domain.occurrences import Kind, later
+from server.domain.occurrences import LATEST, Kind, later
 from server.itip.lines import Line, spelled
-from server.itip.scheduling_component import MASTER, SchedulingComponent, Subcomponent
+from server.itip.scheduling_component import MASTER, THIS_AND_FUTURE, SchedulingComponent, Subcomponent
 from server.itip.scheduling_object import SchedulingObject
 
 RECURRENCE = ("RRULE", "RDATE", "EXDATE", "EXRULE")
@@ -69,16 +70,39 @@ def describing(value: SchedulingObject, instance: str) -> SchedulingComponent | 
     None where there is neither an override nor a master. Whether the master has the instance is not asked.
     """
     own = value.by_instance.get(instance)
-    if own is not None or instance == MASTER:
-        return own
-    ranges = [each for each in value.overrides if is_range(each) and each.instance <= instance]
-    return max(ranges, key=lambda each: each.instance, default=None) or value.master
+    return own if own is not None else covering(value, instance)
 
 
-def is_range(component: SchedulingComponent) -> bool:
-    """Whether a component describes all later instances, too (RANGE=THISANDFUTURE)."""
-    line = component.first("RECURRENCE-ID")
-    return line is not None and (line.parameter("RANGE") or "").strip().upper() == "THISANDFUTURE"
+def covering(value: SchedulingObject, instance: str) -> SchedulingComponent | None:
+    """The component that describes an instance if it has no override of its own: the last range up to it, the master.
+
+    A range covers its first instance, too.
+    """
+    number = 0 if instance == MASTER else bisect_right(value.ranges, instance, key=lambda each: each.instance)
+    return value.ranges[number - 1] if number else value.master
+
+
+def without_first(value: SchedulingObject, component: SchedulingComponent) -> SchedulingObject:
+    """The object in which a range begins with its next instance that has no override, and its first instance does not
+    belong to it: an override of that is to be put there, or it is left out.
+
+    Without such an instance, as where a later range begins before, the object does not have the range any more.
+    """
+    left, start = value.without_instances(component.instance), start_of(component.instance)
+    series = None if start is None else value.series
+    if start is None or series is None or not series.recurs:
+        return left
+    series.work.refill(max(series.work.left, LEAST_WORK))
+    for each in series.instances(start, LATEST):
+        if each.recurrence_id <= component.instance:
+            continue
+        own = value.by_instance.get(each.recurrence_id)
+        if own is None:
+            moved = derived(value, each.recurrence_id)
+            return left if moved is None else left.with_component(with_range(moved, THIS_AND_FUTURE))
+        if own.is_range:
+            break
+    return left
 
 
 def with_range(component: SchedulingComponent, value: str | None) -> SchedulingComponent:

@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from server.domain.errors import InvalidData
 from server.itip.calendar_users import Directory
 from server.itip.comparison import same_times
 from server.itip.crossed_answers import answered_again, reply_again, sequences_after
 from server.itip.delegation import NOBODY, Answer, answer
-from server.itip.instances import derived, describing, excluded, master_instance, with_exdates
+from server.itip.instances import covering, derived, describing, excluded, with_exdates, with_range, without_first
 from server.itip.lines import Line
 from server.itip.merging import (
     as_override,
+    has_instance,
     has_same_organizer,
     is_followed,
     same_object,
@@ -30,14 +30,8 @@ from server.itip.merging import (
     without_exdates,
 )
 from server.itip.messages import Message, Method
-from server.itip.own_parts import as_cancelled, has_own_parts, with_answer_of, with_organizer_status, with_own_parts
-from server.itip.participants import (
-    DECLINED,
-    NEEDS_ACTION,
-    attendee_line,
-    map_attendee,
-    partstat,
-)
+from server.itip.own_parts import as_cancelled, has_own_parts, with_answer_for, with_organizer_status, with_own_parts
+from server.itip.participants import DECLINED, NEEDS_ACTION, attendee_line, map_attendee, partstat
 from server.itip.reception import (
     IGNORED,
     UID_TAKEN,
@@ -45,6 +39,7 @@ from server.itip.reception import (
     Outcome,
     Received,
     Version,
+    is_void,
     memory_of,
     remembered,
     version_of,
@@ -123,7 +118,7 @@ class _Invitation:
         versions = {each.instance: version_of(each) for each in current}
         if not current:
             return IGNORED
-        taken = [each for each in current if self._is_wanted(each)]
+        taken = self._taken(current)
         self._ended = self._ended_overrides(current, taken)
         new = merged = self._merged(taken) if taken or self._ended else None
         if new is not None and self._base is not None and same_object(self._base, new):
@@ -134,6 +129,13 @@ class _Invitation:
         later = any(self._is_later(each.instance, versions[each.instance]) for each in taken)
         item = brought or (not self._message.quiet and bool(taken) and (new is not None or later))
         return Received(Outcome.APPLIED, object=new, item=item, memory=memory, messages=messages)
+
+    def _taken(self, current: list[SchedulingComponent]) -> list[SchedulingComponent]:
+        """The components that are told: a series comes with its ranges (THISANDFUTURE), which say how it is."""
+        taken = [each for each in current if self._is_wanted(each)]
+        if not any(each.instance == MASTER or each.is_range for each in taken):
+            return taken
+        return [each for each in current if each in taken or each.instance == MASTER or each.is_range]
 
     def _answers_again(
         self, merged: SchedulingObject | None, current: list[SchedulingComponent], taken: list[SchedulingComponent]
@@ -148,13 +150,14 @@ class _Invitation:
         for instance in self._absent_again:
             alone = derived(self._object, instance)
             if alone is not None and self._answer(alone)[0] != DECLINED:
+                alone = with_range(alone, None)
                 crossed.append(map_attendee(alone, self._user, self._directory, _as_declined))
         for told in current:
             if told not in taken:
                 own = map_attendee(told, self._user, self._directory, _as_declined)
             else:
                 assert merged is not None
-                own = merged.by_instance[told.instance]
+                own = merged.by_instance.get(told.instance, told)
             if self._answer(own) not in ((NEEDS_ACTION, NOBODY), self._answer(told)):
                 crossed.append(own)
         if not crossed:
@@ -197,12 +200,8 @@ class _Invitation:
             return partstat(own) == NEEDS_ACTION and self._is_void(instance, component.sequence)
         if base is None:
             return partstat(own) != DECLINED or self._copy is not None
-        return base.master is not None or self._is_held_or_open(component, own)
-
-    def _is_held_or_open(self, component: SchedulingComponent, own: Line) -> bool:
-        """Of a copy without the series: whether it has the instance, or the recipient has not declined it."""
-        assert self._base is not None
-        return component.instance in self._base.by_instance or partstat(own) != DECLINED
+        # Of a copy without the series: whether it has the instance, or the recipient has not declined it.
+        return base.master is not None or held is not None or partstat(own) != DECLINED
 
     def _ended_overrides(
         self, current: list[SchedulingComponent], taken: list[SchedulingComponent]
@@ -259,6 +258,7 @@ class _Invitation:
         self, taken: list[SchedulingComponent], series: SchedulingComponent | None
     ) -> list[SchedulingComponent]:
         """The components of the message, with what of the copy outlives them."""
+        begun_later = [each.instance for each in taken if self._begins_later(each)]
         components = {each.instance: self._own(each) for each in taken}
         if series is not None and MASTER in self._removed:
             # The series comes back, without the instances of their own that are not asked about.
@@ -279,19 +279,38 @@ class _Invitation:
                 components[instance] = override
             elif instance in dropped:
                 if override.token("STATUS") == "CANCELLED":
-                    components[instance] = override
-            elif instance not in told:
-                kept = self._kept_override(override, components[MASTER])
+                    components[instance] = with_range(override, None)
+            elif instance not in told and not override.is_range:
+                kept = self._kept_override(override, components)
                 if kept is not None:
                     components[instance] = kept
         absent = self._absent(components, series, dropped)
         for instance in self._memory.cancelled - components.keys() - self._removed:
-            made = derived(self._object, instance) if self._has(instance) and instance not in dropped else None
-            if made is not None and self._memory.versions[instance] > version:
+            made = derived(self._object, instance)
+            takes_place = instance not in dropped and has_instance(self._object, instance)
+            if made is not None and takes_place and self._memory.versions[instance] > version:
                 components[instance] = as_cancelled(made, self._memory.versions[instance])
         if absent:
             self._absent_again = [each for each in absent if each not in told]
             components[MASTER] = with_exdates(self._object, components[MASTER], absent)
+        return self._without_firsts(components, begun_later)
+
+    def _begins_later(self, component: SchedulingComponent) -> bool:
+        """Whether the recipient has removed the first instance of a range (THISANDFUTURE), and that alone."""
+        is_away = component.instance in self._removed and MASTER not in self._removed
+        return component.is_range and is_away and not self._is_wanted(component)
+
+    def _without_firsts(
+        self, components: dict[str, SchedulingComponent], begun_later: list[str]
+    ) -> list[SchedulingComponent]:
+        """The components with ranges that begin after their first instances, which the recipient has removed."""
+        for instance in begun_later:
+            components[MASTER] = with_exdates(self._object, components[MASTER], [instance])
+            value = self._object.with_components(components.values())
+            components = without_first(value, components[instance]).by_instance
+            self._removed.add(instance)
+            self._absent_again.append(instance)
+            self._kept += components.keys() - value.by_instance.keys()
         return list(components.values())
 
     def _absent(
@@ -304,31 +323,28 @@ class _Invitation:
             back = instance not in self._object.by_instance and self._is_void(instance, series.sequence)
             if instance in components or back:
                 self._removed.discard(instance)
-            elif instance not in dropped and self._has(instance):
+            elif instance not in dropped and has_instance(self._object, instance):
                 kept.append(instance)
         return kept
 
-    def _has(self, instance: str) -> bool:
-        if instance in self._object.by_instance or instance in excluded(self._object):
-            return True
-        try:
-            return master_instance(self._object, instance) is not None
-        except InvalidData:
-            return False
-
-    def _kept_override(self, override: SchedulingComponent, merged: SchedulingComponent) -> SchedulingComponent | None:
+    def _kept_override(
+        self, override: SchedulingComponent, components: Mapping[str, SchedulingComponent]
+    ) -> SchedulingComponent | None:
         """An override that the message does not have: the recipient's answer for one instance, or their own parts.
 
         The answer is one to the present time only; an instance that moved back follows the answer for its series.
 
-        :param merged: the series as the copy has it from now on.
+        :param components: those of the message, as the copy has them from now on.
         """
         assert self._base is not None
+        described = covering(self._object, override.instance)
+        assert described is not None
+        merged = components.get(described.instance, described)
         # Of a copy that had single instances alone, the series is the one that the message brings.
-        before = self._base.master or self._object.master
+        before = covering(self._base, override.instance) or described
         known = self._own_line(override)
         series = None if before is None else self._own_line(before)
-        if before is None or known is None or series is None or not self._has(override.instance):
+        if before is None or known is None or series is None or not has_instance(self._object, override.instance):
             return None
         again = derived(self._object, override.instance)
         if again is None:
@@ -340,29 +356,21 @@ class _Invitation:
         if answered and same_times(self._base, override, self._object, again):
             self._kept.append(override.instance)
         else:
-            if not has_own_parts(self._as_series(override, before), before):
+            if not has_own_parts(with_answer_for(override, before, self._user, self._directory), before):
                 return None
-            override = self._as_series(override, merged)
+            override = with_answer_for(override, merged, self._user, self._directory)
         return with_own_parts(again, override, self._user, self._directory, answered_anew=False)
-
-    def _as_series(self, override: SchedulingComponent, series: SchedulingComponent | None) -> SchedulingComponent:
-        """An override with the recipient's answer for a series."""
-        known, given = self._own_line(override), None if series is None else self._own_line(series)
-        if known is None or given is None or series is None:
-            return override
-        if partstat(known) == NEEDS_ACTION:
-            # The server wrote it, since there was no answer.
-            override = override.with_lines("TRANSP", series.all("TRANSP"))
-        return override.map_lines(lambda line: with_answer_of(line, given) if line is known else line)
 
     def _own(self, component: SchedulingComponent) -> SchedulingComponent:
         """A component of the message with what is the recipient's own."""
         source = self._base if self._base is not None else self._copy
-        before = None if source is None else describing(source, component.instance)
+        look_up = covering if component.is_range else describing
+        before = None if source is None else look_up(source, component.instance)
         if before is None and self._base is None and self._copy is not None and self._copy.components:
             before = self._copy.components[0]
         if before is not None and before.token("STATUS") == "CANCELLED" and before.instance not in self._answered:
-            before = self._as_series(before, None if self._base is None else self._base.master)
+            series = None if self._base is None else covering(self._base, before.instance)
+            before = with_answer_for(before, series, self._user, self._directory)
         anew = before is None or self._base is None or self._asks_anew(component, before)
         return with_own_parts(component, before, self._user, self._directory, answered_anew=anew)
 
@@ -374,17 +382,8 @@ class _Invitation:
         return self._own_line(before) is None or self._is_void(component.instance, component.sequence, before)
 
     def _is_void(self, instance: str, sequence: int, before: SchedulingComponent | None = None) -> bool:
-        """Whether what the recipient answered about an instance is void, since they were asked anew.
-
-        :param sequence: that of the message.
-        :param before: what the copy says of the instance.
-        """
-        answered = self._answered.get(instance, self._answered.get(MASTER))
-        if self._resets is None:
-            last = answered if answered is not None else -1 if before is None else before.sequence
-            return sequence > last
-        asked = max(self._resets.get(instance, -1), self._resets.get(MASTER, -1))
-        return asked > (-1 if answered is None else answered)
+        """Whether what the recipient answered about an instance is void (`server.itip.reception.is_void`)."""
+        return is_void(instance, sequence, before, self._answered, self._resets)
 
 
 def _as_declined(line: Line) -> Line:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from server.domain.errors import InvalidData
 from server.itip.calendar_users import CalendarUser, Directory
-from server.itip.instances import master_instance, recurs
+from server.itip.instances import excluded, master_instance, recurs
 from server.itip.lines import Line, spelled
 from server.itip.messages import Message
 from server.itip.participants import SERVER, attendee_line, organizer, schedule_agent
@@ -74,6 +74,16 @@ def without_exdates(
             if kept:
                 lines.append(line.with_value(",".join(kept)))
     return master.with_lines("EXDATE", lines)
+
+
+def has_instance(value: SchedulingObject, instance: str) -> bool:
+    """Whether an object has an instance, without regard to EXDATE: that may be the organizer's, or the attendee's."""
+    if instance in value.by_instance or instance in excluded(value):
+        return True
+    try:
+        return master_instance(value, instance) is not None
+    except InvalidData:
+        return False
 
 
 def without_ended_event(value: SchedulingObject) -> SchedulingObject:

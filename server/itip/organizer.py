@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from server.domain.errors import OrganizerChangeRefused
 from server.domain.scheduling import SchedulingRole
-from server.itip.audience import NO_VIEW, View, message_object, told, view_components, views
+from server.itip.audience import NO_VIEW, View, message_object, part_view, told, view_components, views
 from server.itip.calendar_users import CalendarUser
 from server.itip.change import Change
 from server.itip.comparison import Difference, difference, same_times
@@ -25,7 +25,8 @@ from server.itip.lines import Line
 from server.itip.messages import Message, Method, Plan, Reset
 from server.itip.organizer_object import Prepared, prepare
 from server.itip.participants import NEEDS_ACTION, all_attendees, attendees, map_attendees, partstat
-from server.itip.scheduling_component import MASTER, SchedulingComponent
+from server.itip.range_changes import changes_ranges, view_change
+from server.itip.scheduling_component import MASTER, THIS_AND_FUTURE, SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 
 UNREACHABLE = "3.7"
@@ -73,11 +74,10 @@ def plan_organizer_removal(change: Change, organizer: CalendarUser) -> Plan:
         user = users[key]
         if not is_reachable(user):
             continue
-        first = view.instances[0] if MASTER not in view.instances else MASTER
+        first = view.since if view.has_master else view.instances[0]
         message = whole.get(first)
         if message is None:
-            component = old.by_instance[first].without("RECURRENCE-ID")
-            component = _cancelled(component.with_items(component.items, MASTER), old.sequence + 1)
+            component = _cancelled(as_whole(old.by_instance[first]), old.sequence + 1)
             message = whole[first] = message_object(old, [told(component, change.dtstamp)], Method.CANCEL)
         messages.append(Message(Method.CANCEL, organizer, user, message))
     return Plan(SchedulingRole.ORGANIZER, change.new, tuple(messages))
@@ -86,6 +86,12 @@ def plan_organizer_removal(change: Change, organizer: CalendarUser) -> Plan:
 def is_reachable(user: CalendarUser) -> bool:
     """Whether a message can be delivered here or mailed."""
     return user.is_here or user.has_mail_address
+
+
+def as_whole(component: SchedulingComponent) -> SchedulingComponent:
+    """An override as a component that names no instance."""
+    component = component.without("RECURRENCE-ID")
+    return component.with_items(component.items, MASTER)
 
 
 def _cancelled(component: SchedulingComponent, sequence: int) -> SchedulingComponent:
@@ -106,9 +112,9 @@ class _OrganizerPlan:
         self._new_views = views(self._new, change.directory, organizer)
         self._differences: dict[str, Difference | None] = {}
         self._excluded = frozenset(excluded(self._new)) if self._old is not None else frozenset[str]()
-        self._told: dict[tuple[str, tuple[str, ...]], SchedulingComponent] = {}
+        self._told: dict[tuple[str, View], SchedulingComponent] = {}
         self._requests: dict[tuple[View, tuple[str, ...]], SchedulingObject] = {}
-        self._cancels: dict[tuple[tuple[str, ...], str], SchedulingObject] = {}
+        self._cancels: dict[tuple[tuple[str, ...], str, str], SchedulingObject] = {}
 
     def plan(self) -> Plan:
         """The plan."""
@@ -149,6 +155,8 @@ class _OrganizerPlan:
             return _Action(request=new_view.instances, quiet=self._change.quiet and here)
         if old_view.has_master and not new_view.has_master:
             return _Action(request=new_view.instances, cancel=(MASTER,))
+        if old_view.ranged or new_view.ranged:
+            return self._ranged_action(old_view, new_view, asked, here)
         whole, cancel = False, list[str]()
         if new_view.has_master:
             whole, cancel = self._series_changes(old_view, new_view, here)
@@ -165,6 +173,19 @@ class _OrganizerPlan:
         if not sent and not cancel:
             return _NOTHING
         return _Action(tuple(each for each in new_view.instances if each in sent), tuple(cancel), quiet)
+
+    def _ranged_action(self, old_view: View, new_view: View, asked: frozenset[str], here: bool) -> _Action:
+        """What somebody is told who attends a series that has ranges (THISANDFUTURE), or had: all of it, or nothing.
+
+        A range says how instances are that have no component, so that no message about some components has all.
+        """
+        assert self._old is not None
+        found = view_change((self._old, old_view), (self._new, new_view), self._directory)
+        anew = bool(asked) or not self._prepared.rescheduled.isdisjoint(new_view.instances)
+        if not (anew or found.significant or found.gone or (here and found.participation)):
+            return _NOTHING
+        quiet = (self._change.quiet and here) or not (anew or found.significant or found.gone)
+        return _Action(new_view.instances, found.gone, quiet)
 
     def _series_changes(self, old_view: View, new_view: View, here: bool) -> tuple[bool, list[str]]:
         """Whether a series changed for somebody who is invited to it before and after, and its cancelled instances.
@@ -260,6 +281,10 @@ class _OrganizerPlan:
         for component in stored.components:
             if component.instance in self._prepared.rescheduled:
                 asked[component.instance] = self._invited(component)
+        if self._old is not None and changes_ranges(self._old, stored):
+            # What somebody answered about a range may have been about instances that another one describes now.
+            concerned = {key for key, action in actions.items() if action.request and self._sees_ranges(key)}
+            asked[MASTER] = asked.get(MASTER, set()) | concerned
         for component in self._moved_back(stored):
             asked.setdefault(component.instance, set()).update(self._invited(component))
         for key, instances in self._prepared.reasked.items():
@@ -274,6 +299,9 @@ class _OrganizerPlan:
 
     def _invited(self, component: SchedulingComponent) -> set[str]:
         return set(attendees(component, self._directory)) - {self._organizer.key}
+
+    def _sees_ranges(self, key: str) -> bool:
+        return any(views.get(key, NO_VIEW).ranged for views in (self._old_views, self._new_views))
 
     def _moved_back(self, stored: SchedulingObject) -> list[SchedulingComponent]:
         """The instances whose override is gone and that take place at another time again, as the series has them."""
@@ -292,7 +320,8 @@ class _OrganizerPlan:
 
     def _messages(self, stored: SchedulingObject, user: CalendarUser, action: _Action) -> Iterable[Message]:
         if action.cancel:
-            cancel = self._cancel(stored, user, action.cancel)
+            since = self._old_views.get(user.key, NO_VIEW).since
+            cancel = self._cancel(stored, user, action.cancel, since)
             yield Message(Method.CANCEL, self._organizer, user, cancel, self._change.quiet and user.is_here)
         if action.request:
             request = self._request(stored, self._new_views[user.key], action.request)
@@ -301,28 +330,34 @@ class _OrganizerPlan:
     def _request(self, stored: SchedulingObject, view: View, instances: tuple[str, ...]) -> SchedulingObject:
         found = self._requests.get((view, instances))
         if found is None:
-            absent = view.absent if MASTER in instances else ()
+            part_of = part_view(view, instances)
             components = []
-            for component in view_components(stored, View(instances, absent)):
-                part = self._told.get((component.instance, absent))
+            for component in view_components(stored, part_of):
+                seen = part_of.series if component.instance == MASTER else NO_VIEW
+                part = self._told.get((component.instance, seen))
                 if part is None:
-                    part = self._told[component.instance, absent] = told(component, self._change.dtstamp)
+                    part = self._told[component.instance, seen] = told(component, self._change.dtstamp)
                 components.append(part)
             found = self._requests[view, instances] = message_object(stored, components, Method.REQUEST)
         return found
 
-    def _cancel(self, stored: SchedulingObject, user: CalendarUser, instances: tuple[str, ...]) -> SchedulingObject:
-        """A CANCEL with all attendees of what is cancelled for all, else with the one who is no longer invited."""
+    def _cancel(
+        self, stored: SchedulingObject, user: CalendarUser, instances: tuple[str, ...], since: str
+    ) -> SchedulingObject:
+        """A CANCEL with all attendees of what is cancelled for all, else with the one who is no longer invited.
+
+        :param since: the segment that was the series to the attendee (`View.since`).
+        """
         invited = any(
             instance in view.instances or (instance != MASTER and view.has_master and instance not in view.absent)
             for view in set(self._new_views.values())
             for instance in instances
             if instance not in self._excluded
         )
-        cache = instances, user.key if invited else ""
+        cache = instances, since, user.key if invited else ""
         found = self._cancels.get(cache)
         if found is None:
-            sources = [self._cancelled_component(instance) for instance in instances]
+            sources = [self._cancelled_component(instance, since) for instance in instances]
             components = [
                 told(
                     self._uninvited(each, user, stored) if invited else _cancelled(each, stored.sequence),
@@ -338,14 +373,20 @@ class _OrganizerPlan:
             found = self._cancels[cache] = message_object(frame, components, Method.CANCEL)
         return found
 
-    def _cancelled_component(self, instance: str) -> SchedulingComponent | None:
+    def _cancelled_component(self, instance: str, since: str) -> SchedulingComponent | None:
         """What is cancelled: as the organizer wrote it with STATUS:CANCELLED, else as it was."""
+        if instance == MASTER != since:
+            known = self._new.by_instance.get(since)
+            if known is None or known.token("STATUS") != "CANCELLED":
+                known = None if self._old is None else self._old.by_instance.get(since)
+            return None if known is None else as_whole(known)
         own = self._new.by_instance.get(instance)
         if own is not None and own.token("STATUS") == "CANCELLED":
             return own
         before = None if self._old is None else derived(self._old, instance)
         # An EXDATE in the place of a range (THISANDFUTURE) cancels its first instance only.
-        return before if before is None or instance not in self._excluded else with_range(before, None)
+        ranged = own is not None and own.is_range
+        return before if before is None else with_range(before, THIS_AND_FUTURE if ranged else None)
 
     def _uninvited(
         self, component: SchedulingComponent, user: CalendarUser, stored: SchedulingObject

@@ -144,7 +144,7 @@ class _Preparation:
         old, rescheduled = self._change.old, set[str]()
         components: list[SchedulingComponent] = []
         for component in self._new.components:
-            before = _before(old, component.instance)
+            before = _before(old, component)
             if before is not None:
                 self._before[component.instance] = before
             if old is not None and self._is_rescheduled(old, before, component):
@@ -232,16 +232,20 @@ def _with_answer_of(line: Line, before: Line) -> Line:
     return line.with_parameters({name: before.params.get(name) for name in _ANSWER})
 
 
-def _before(old: SchedulingObject | None, instance: str) -> SchedulingComponent | None:
-    """How an instance was: its component, or what its series said; None where there was no such instance."""
+def _before(old: SchedulingObject | None, component: SchedulingComponent) -> SchedulingComponent | None:
+    """How an instance was: its component, or what its series said; None where there was no such instance.
+
+    Of a range (THISANDFUTURE) that begins, it is what described the instances without an override.
+    """
     if old is None:
         return None
+    instance = component.instance
     own = old.by_instance.get(instance)
-    if own is not None or instance == MASTER:
+    if own is not None and (instance == MASTER or not component.is_range or own.is_range):
         return own
     if instance in excluded(old) or master_instance(old, instance) is None:
         return None
-    return derived(old, instance)
+    return derived(old if own is None else old.without_instances(instance), instance)
 
 
 def _with_delegates(old: SchedulingObject, new: SchedulingObject, directory: Directory) -> SchedulingObject:
@@ -272,7 +276,7 @@ def _with_answered_overrides(old: SchedulingObject, new: SchedulingObject, direc
 
     Answers are the attendees': an app that has not read them yet cannot remove them.
     """
-    gone = [override for override in old.overrides if override.instance not in new.by_instance]
+    gone = [each for each in old.overrides if each.instance not in new.by_instance and not each.is_range]
     if not gone or old.master is None or new.master is None:
         return new
     if not same_times(old, old.master, new, new.master):

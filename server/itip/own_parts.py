@@ -141,3 +141,17 @@ def as_cancelled(component: SchedulingComponent, version: Version) -> Scheduling
     """A component with STATUS:CANCELLED and the SEQUENCE and DTSTAMP of the CANCEL."""
     component = component.with_value("STATUS", "CANCELLED").with_value("SEQUENCE", str(version.sequence))
     return component.with_value("DTSTAMP", version.dtstamp) if version.dtstamp else component
+
+
+def with_answer_for(
+    override: SchedulingComponent, series: SchedulingComponent | None, user: CalendarUser, directory: Directory
+) -> SchedulingComponent:
+    """An override with the recipient's answer for a series."""
+    known = attendee_line(override, user, directory)
+    given = None if series is None else attendee_line(series, user, directory)
+    if known is None or given is None or series is None:
+        return override
+    if partstat(known) == NEEDS_ACTION:
+        # The server wrote it, since there was no answer.
+        override = override.with_lines("TRANSP", series.all("TRANSP"))
+    return override.map_lines(lambda line: with_answer_of(line, given) if line is known else line)

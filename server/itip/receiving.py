@@ -20,7 +20,7 @@ from datetime import datetime
 
 from server.domain.errors import InvalidSchedulingMessage
 from server.domain.scheduling import SCHEDULED
-from server.itip.answers import receive_refresh, receive_reply
+from server.itip.answers import receive_reply
 from server.itip.calendar_users import Directory
 from server.itip.cancellation import receive_cancel
 from server.itip.change import utc_stamp
@@ -30,6 +30,7 @@ from server.itip.merging import has_same_organizer
 from server.itip.messages import Message, Method
 from server.itip.participants import attendee_line, organizer
 from server.itip.reception import IGNORED, Memory, Outcome, Received, Rows
+from server.itip.refreshing import receive_refresh
 from server.itip.scheduling_object import SchedulingObject
 
 _FROM_ORGANIZER = (Method.REQUEST, Method.ADD, Method.CANCEL, Method.DECLINECOUNTER)

@@ -11,7 +11,7 @@ from server.calendar.values import parse_calendar_time
 from server.domain.errors import InvalidData
 from server.domain.occurrences import Kind
 from server.itip.calendar_users import CalendarUser, Directory
-from server.itip.instances import describing, excluded
+from server.itip.instances import covering, describing, excluded
 from server.itip.messages import Answered, Message, Method, Plan, Reset
 from server.itip.participants import DECLINED, attendee_line, partstat
 from server.itip.scheduling_component import MASTER, SchedulingComponent
@@ -92,7 +92,7 @@ class Received:
     """Rows of answers that replace those of the same attendee and instance, in the organizer's home."""
     changed: frozenset[str] = frozenset()
     """The instances in which an answer changed what others see: their copies are refreshed
-    (`server.itip.answers.refreshes`)."""
+    (`server.itip.refreshing.refreshes`)."""
     resets: tuple[Reset, ...] = ()
     """Rows of resets in the organizer's home: those whom the answer added, as delegates, are asked anew."""
     invited: tuple[CalendarUser, ...] = ()
@@ -183,10 +183,22 @@ def after_change(
     answers = _answered(plan)
     known = dict(memory.answered)
     if MASTER in answers:
-        # An answer for the series is one for all instances without an override.
+        # An answer for the series is one for all instances without an override, and one for a range for those in it.
         held = {*removed, *(() if new is None else new.by_instance)}
         known = {instance: sequence for instance, sequence in known.items() if instance in held}
+    elif new is not None:
+        known = {
+            instance: sequence
+            for instance, sequence in known.items()
+            if instance in removed or instance in new.by_instance or _segment(new, instance) not in answers
+        }
     return replace(memory, removed=frozenset(removed), answered={**known, **answers})
+
+
+def _segment(value: SchedulingObject, instance: str) -> str:
+    """The range (THISANDFUTURE) that an instance lies in; `MASTER` outside of all."""
+    series = covering(value, instance)
+    return MASTER if series is None else series.instance
 
 
 def _answered(plan: Plan) -> dict[str, int]:
@@ -214,6 +226,28 @@ def resets_of(resets: Iterable[Reset], user: CalendarUser) -> dict[str, int]:
         if user.key in reset.attendees:
             found[reset.instance] = max(reset.sequence, found.get(reset.instance, reset.sequence))
     return found
+
+
+def is_void(
+    instance: str,
+    sequence: int,
+    before: SchedulingComponent | None,
+    answered: Mapping[str, int],
+    resets: Mapping[str, int] | None,
+) -> bool:
+    """Whether what an attendee answered about an instance is void, since they were asked anew.
+
+    :param sequence: that of the message.
+    :param before: what the copy says of the instance, which may be its series or range.
+    :param answered: as `Memory.answered`.
+    :param resets: as `resets_of` gives them; None where they are not known.
+    """
+    series = answered.get(MASTER if before is None else before.instance, answered.get(MASTER))
+    last = answered.get(instance, series)
+    if resets is None:
+        return sequence > (last if last is not None else -1 if before is None else before.sequence)
+    asked = max(resets.get(instance, -1), resets.get(MASTER, -1))
+    return asked > (-1 if last is None else last)
 
 
 def with_answers(rows: Rows, answers: Iterable[Answered]) -> Rows:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from server.itip.answers import receive_refresh
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.change import utc_stamp
 from server.itip.messages import Message, Method
 from server.itip.own_parts import with_own_parts
 from server.itip.participants import organizer
+from server.itip.refreshing import receive_refresh
 from server.itip.scheduling_component import SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 

@@ -18,6 +18,9 @@ from server.itip.lines import Line, made
 MASTER = ""
 """The identifier of the master, and of the one component of what does not recur."""
 
+THIS_AND_FUTURE = "THISANDFUTURE"
+"""RANGE of an override that describes all later instances, too (RFC 5545 §3.2.13)."""
+
 _MAX_SEQUENCE = 2**31 - 1
 
 
@@ -75,6 +78,12 @@ class SchedulingComponent:
     def subcomponents(self) -> list[Subcomponent]:
         """The components in it."""
         return [item for item in self.items if isinstance(item, Subcomponent)]
+
+    @property
+    def is_range(self) -> bool:
+        """Whether it describes all later instances, too (RANGE=THISANDFUTURE)."""
+        line = self.first("RECURRENCE-ID")
+        return line is not None and (line.parameter("RANGE") or "").strip().upper() == THIS_AND_FUTURE
 
     @property
     def component(self) -> Component:

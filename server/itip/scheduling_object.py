@@ -70,6 +70,11 @@ class SchedulingObject:
         """The components with RECURRENCE-ID, in their order."""
         return [component for component in self.components if component.instance != MASTER]
 
+    @cached_property
+    def ranges(self) -> list[SchedulingComponent]:
+        """The overrides that describe all later instances, too (RANGE=THISANDFUTURE), by their first instances."""
+        return sorted((each for each in self.overrides if each.is_range), key=lambda each: each.instance)
+
     @property
     def name(self) -> str:
         """The type of the calendar components: `VEVENT`, `VTODO`, ...; empty without any."""
@@ -84,7 +89,7 @@ class SchedulingObject:
                 return line.text.strip()
         return ""
 
-    @property
+    @cached_property
     def sequence(self) -> int:
         """The greatest SEQUENCE of the calendar components."""
         return max((component.sequence for component in self.components), default=0)

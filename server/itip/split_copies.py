@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from server.itip.answers import receive_reply, refreshes
+from server.itip.answers import receive_reply
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.invitation import receive_request
 from server.itip.merging import has_same_organizer, is_followed
 from server.itip.messages import Message
 from server.itip.participants import all_attendees
 from server.itip.reception import UID_TAKEN, Memory, Rows, resets_of, with_answers
+from server.itip.refreshing import refreshes
 from server.itip.scheduling_component import MASTER
 from server.itip.scheduling_object import SchedulingObject
 from server.itip.splitting import Parts, Split, divided

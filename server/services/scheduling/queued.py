@@ -26,11 +26,11 @@ from server.domain.errors import (
 from server.domain.grants import Grants
 from server.domain.jobs import Job
 from server.domain.limits import Limits
-from server.itip.answers import refreshes
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
 from server.itip.messages import Message
 from server.itip.reception import resets_of
+from server.itip.refreshing import refreshes
 from server.itip.scheduling_object import SchedulingObject
 from server.observe.scheduling_counts import SchedulingCounts
 from server.services.changing import change

@@ -14,11 +14,11 @@ from server.domain.limits import Limits
 from server.domain.objects import Object
 from server.domain.scheduling import SchedulingRole
 from server.domain.values import value
-from server.itip.answers import refreshes
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
 from server.itip.messages import Message
 from server.itip.reception import resets_of
+from server.itip.refreshing import refreshes
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.observe.scheduling_counts import SchedulingCounts
 from server.services.changing import change

@@ -25,11 +25,11 @@ from server.domain.jobs import Job
 from server.domain.principals import Principal
 from server.domain.scheduling import SchedulingRole
 from server.domain.values import value
-from server.itip.answers import refreshes
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import Change, utc_stamp
 from server.itip.messages import Message, Plan
 from server.itip.reception import DELIVERED, resets_of
+from server.itip.refreshing import refreshes
 from server.observe.scheduling_counts import SchedulingCounts
 from server.services.lookup import Found
 from server.services.mail.outgoing import NOTHING, Outgoing, OutgoingMails, withdrawing

@@ -12,12 +12,12 @@ from server.domain.changes import Cause, Unchanged, Write
 from server.domain.mails import NewMails
 from server.domain.principals import Principal
 from server.domain.values import value
-from server.itip.answers import refreshes
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
 from server.itip.messages import Message
 from server.itip.participants import organizer
 from server.itip.reception import resets_of
+from server.itip.refreshing import refreshes
 from server.services.mail.outgoing import NO_WAY, NOTHING, Outgoing
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import directory_of

@@ -205,10 +205,7 @@ class MeetingMachine:
 
     def _move(self, value: SchedulingObject) -> SchedulingObject:
         component = self._target(value)
-        shift = timedelta(minutes=30 * (1 + self.choices.below(3)))
-        moved = component.map_lines(
-            lambda line: moved_line(line, shift) if line.name in ("DTSTART", "DTEND", "DUE") else line
-        )
+        moved = later_component(component, 1 + self.choices.below(3))
         if component.instance == MASTER:
             # Apps drop the overrides and EXDATEs of a series that moves.
             return value.with_components([moved.without("EXDATE")])
@@ -413,6 +410,13 @@ def moved_line(line: Line, shift: timedelta) -> Line:
     utc = line.value.endswith("Z")
     moved = datetime.strptime(line.value.rstrip("Z"), "%Y%m%dT%H%M%S") + shift
     return line.with_value(moved.strftime("%Y%m%dT%H%M%S") + ("Z" if utc else ""))
+
+
+def later_component(component: SchedulingComponent, half_hours: int) -> SchedulingComponent:
+    """A component that starts and ends later."""
+    shift = timedelta(minutes=30 * half_hours)
+    times = ("DTSTART", "DTEND", "DUE")
+    return component.map_lines(lambda line: moved_line(line, shift) if line.name in times else line)
 
 
 def _with_alarm(component: SchedulingComponent) -> SchedulingComponent:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from server.domain.scheduling import SchedulingRole
-from server.itip.answers import refreshes
 from server.itip.calendar_users import CalendarUser, Directory, here
 from server.itip.change import Change, utc_stamp
 from server.itip.messages import Message, Method, Plan
@@ -15,6 +14,7 @@ from server.itip.participants import with_schedule_statuses
 from server.itip.planning import plan_change
 from server.itip.receiving import receive
 from server.itip.reception import Memory, Outcome, Received, Rows, after_change, resets_of, with_answers, with_resets
+from server.itip.refreshing import refreshes
 from server.itip.scheduling_object import SchedulingObject
 
 ELSEWHERE = "3.7"

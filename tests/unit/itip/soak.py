@@ -17,9 +17,10 @@ from itertools import repeat
 from tests.unit.itip.delegations import Delegations
 from tests.unit.itip.further_edits import FurtherEdits
 from tests.unit.itip.meeting_machine import MeetingMachine
+from tests.unit.itip.range_edits import RangeEdits
 
 _BATCH = 500
-_MACHINES = {"ordinary": MeetingMachine, "further": FurtherEdits, "delegations": Delegations}
+_MACHINES = {"ordinary": MeetingMachine, "further": FurtherEdits, "delegations": Delegations, "ranges": RangeEdits}
 
 
 def disagreement(seed: int, longest: int, edits: str = "ordinary") -> str | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from server.itip.answers import refreshes
 from server.itip.counters import declined_counter
 from server.itip.messages import Answered, Method, Reset
 from server.itip.participants import attendee_line
 from server.itip.reception import Outcome, Received, Rows
+from server.itip.refreshing import refreshes
 from server.itip.scheduling_component import MASTER
 from server.itip.scheduling_object import SchedulingObject
 from tests.unit.itip.deliveries import (

@@ -20,6 +20,7 @@ from server.itip.messages import Method
 from tests.conftest import IN_CI
 from tests.unit.itip.delegations import Delegations
 from tests.unit.itip.meeting_machine import ATTENDEES, MeetingMachine
+from tests.unit.itip.range_edits import RangeEdits
 
 CONVERSATIONS = int(os.environ.get("KOYOMI_CONVERSATIONS", "0")) or (10_000 if IN_CI else 500)
 
@@ -312,6 +313,25 @@ def test_all_copies_agree_in_the_end(data: bytes) -> None:
 @example(bytes([0, 0, 1, 0, 0, 3, 0, 1, 5, 0, 0, 0, 0, 5, 2, 0, 0, 0, 5, 1, 0, 3, 2]))
 def test_all_copies_agree_after_all_edits(data: bytes) -> None:
     machine = Delegations(data)
+    machine.play()
+    machine.check()
+
+
+@settings(max_examples=CONVERSATIONS // 5, suppress_health_check=COSTLY)
+@given(st.binary(min_size=1, max_size=60))
+# Somebody is not invited to a range that describes all instances.
+@example(bytes([0, 0, 1, 0, 0, 0, 0, 0, 0, 2]))
+# A range that does not invite somebody describes its first instance only from now on.
+@example(bytes([0, 0, 1, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 2]))
+# A range begins while the answer of somebody who is invited to one instance of it is on its way.
+@example(bytes([0, 0, 1, 3, 0, 0, 1, 1, 6, 1, 3, 0, 0, 5, 2, 0, 0, 0, 1, 3, 1, 1, 5, 0, 0]))
+@example(bytes([0, 0, 1, 3, 0, 0, 1, 1, 6, 1, 3, 0, 0, 5, 2, 0, 0, 1, 1, 8, 0, 0, 0, 3, 1, 1, 5, 0, 0]))
+# The series is deleted with a range that describes all of it and is cancelled.
+@example(bytes([0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 3, 0, 0, 0, 1, 1, 13]))
+# Somebody whose copy of a single event is cancelled is invited to an instance of the series that it has become.
+@example(bytes.fromhex("0000000000000000000101060000000000000000000100040000000101060002"))
+def test_all_copies_agree_after_edits_of_ranges(data: bytes) -> None:
+    machine = RangeEdits(data)
     machine.play()
     machine.check()
 

@@ -453,11 +453,11 @@ def test_who_is_invited_to_one_instance_hears_of_that_alone() -> None:
     assert sent(whole)[-1] == ("CANCEL", "user04", (MASTER,))  # recur1 "Cancel Override" 7
 
 
-def test_a_range_is_an_override_like_others() -> None:
+def test_a_range_is_sent_with_its_series() -> None:
     ranged = override(6, hour=14).replace("RECURRENCE-ID:", "RECURRENCE-ID;RANGE=THISANDFUTURE:")
     made = plan(meeting(DAILY), meeting(DAILY, overrides=(ranged,)))
-    assert sent(made)[0] == ("REQUEST", "user02", (THIRD,))
-    assert made.resets == (Reset(THIRD, 1, BOTH),)
+    assert sent(made)[0] == ("REQUEST", "user02", (MASTER, THIRD))
+    assert made.resets == (Reset(THIRD, 1, BOTH), Reset(MASTER, 1, BOTH))
 
 
 def test_an_exdate_in_the_place_of_a_range_cancels_its_first_instance_only() -> None:
