@@ -25,6 +25,7 @@ from server.jobs.running import (
     copies,
     held_messages,
     maintenance_kinds,
+    notices,
     outgoing_mails,
     running_jobs,
     scheduling,
@@ -43,6 +44,7 @@ from server.services.granting import Granting
 from server.services.health import Health
 from server.services.lookup import Lookup
 from server.services.mail.incoming import IncomingMails, receiving
+from server.services.mail.notices import Notices
 from server.services.mail.outgoing import OutgoingMails
 from server.services.mail.sending import MailJobs
 from server.services.mail.transport import Transport
@@ -217,6 +219,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 *scheduling(queued, refreshing, removals, memberships),
                 held_messages(mails, incoming),
                 *outgoing_mails(mail_jobs),
+                *notices(Notices(storage, access, settings.limits.values, settings.mail, transport(settings))),
             )
             yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, kinds, mails)
         finally:

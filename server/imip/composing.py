@@ -81,12 +81,12 @@ def compose(draft: Draft) -> bytes:
     )
     content = _content(draft, occasion, texts, describer)
     mail = EmailMessage(SMTP)
-    mail["From"] = _mailbox(draft.sender)
-    mail["To"] = _mailbox(draft.recipient)
+    mail["From"] = mailbox_of(draft.sender)
+    mail["To"] = mailbox_of(draft.recipient)
     if draft.reply_to is not None:
-        mail["Reply-To"] = _mailbox(Person(draft.reply_to, draft.sender.name))
+        mail["Reply-To"] = mailbox_of(Person(draft.reply_to, draft.sender.name))
     subject = texts.subjects[occasion].format(summary=content.summary)
-    mail["Subject"] = _plain_words(shortened(subject, MAX_SUBJECT))
+    mail["Subject"] = plain_words(shortened(subject, MAX_SUBJECT))
     mail["Date"] = format_datetime(draft.sent_at)
     mail["Message-ID"] = draft.message_id
     mail["Auto-Submitted"] = "auto-generated"
@@ -171,12 +171,12 @@ def _main(message: SchedulingObject) -> SchedulingComponent | None:
     return message.master or (message.components[0] if message.components else None)
 
 
-def _mailbox(person: Person) -> Address:
+def mailbox_of(person: Person) -> Address:
     """A name and address for a header."""
-    return Address(_plain_words(shortened(shown(person.name), 100)), addr_spec=person.address)
+    return Address(plain_words(shortened(shown(person.name), 100)), addr_spec=person.address)
 
 
-def _plain_words(text: str) -> str:
+def plain_words(text: str) -> str:
     """A text for a header without encoded words (RFC 2047), which the library would decode: to line ends, too."""
     return text.replace("=?", "= ?")
 

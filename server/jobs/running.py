@@ -15,6 +15,8 @@ from server.observe.metrics import Metrics
 from server.services.collections import Collections
 from server.services.lookup import Lookup
 from server.services.mail.incoming import IncomingMails
+from server.services.mail.invitations_to import NOTICES
+from server.services.mail.notices import NOTICE, Notices
 from server.services.mail.sending import MailJobs
 from server.services.principals import changes as principals
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
@@ -129,6 +131,19 @@ def outgoing_mails(jobs: MailJobs) -> tuple[Kind, ...]:
         return Result()
 
     return Kind(MAIL, send, tries=_MAIL_TRIES), Kind(MAIL_OUTCOMES, state)
+
+
+def notices(sender: Notices) -> tuple[Kind, ...]:
+    """The jobs that tell delegates by mail of invitations."""
+
+    async def plan(job: TakenJob) -> Result:
+        return Result(await sender.plan(job.payload["principal"], job.payload["item"]))
+
+    async def send(job: TakenJob) -> Result:
+        ids = job.payload
+        return Result(int(await sender.send(ids["principal"], ids["item"], ids["recipient"])))
+
+    return Kind(NOTICES, plan), Kind(NOTICE, send, tries=_MAIL_TRIES)
 
 
 def handovers(database: Database) -> Kind:

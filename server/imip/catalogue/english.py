@@ -51,6 +51,8 @@ ENGLISH = Texts(
         "proposal_declined": "{name} stays with the time as it was.",
         "asked_for_update": "{name} asks you to send the invitation again.",
     },
+    notice_subject="For {owner}: {subject}",
+    notice="This was sent to {owner}, for whom you act. Answer in the calendar of {owner}.",
     untitled="(no title)",
     when="When",
     where="Where",

@@ -51,6 +51,8 @@ GERMAN = Texts(
         "proposal_declined": "{name} bleibt beim bisherigen Termin.",
         "asked_for_update": "{name} bittet Sie, die Einladung erneut zu senden.",
     },
+    notice_subject="Für {owner}: {subject}",
+    notice="Dies ging an {owner}; Sie handeln in Vertretung. Antworten Sie im Kalender von {owner}.",
     untitled="(ohne Titel)",
     when="Wann",
     where="Wo",

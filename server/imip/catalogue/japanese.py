@@ -47,6 +47,8 @@ JAPANESE = Texts(
         "proposal_declined": "{name} さんは元の日時のままとしました。",
         "asked_for_update": "{name} さんが招待の再送を求めています。",
     },
+    notice_subject="{owner}様宛: {subject}",
+    notice="これは{owner}様宛に届いたものです。代理人として{owner}様のカレンダーで返答してください。",
     untitled="（無題）",
     when="日時",
     where="場所",

@@ -17,6 +17,10 @@ class Texts:
     """The beginning of a subject, by occasion (`server.imip.occasion.Occasion`), with `{summary}`."""
     intros: Mapping[str, str]
     """The first sentence, by occasion, with `{name}`: who does it."""
+    notice_subject: str
+    """The subject of a notice to a delegate, with `{owner}` and `{subject}`."""
+    notice: str
+    """The first sentence of such a notice, with `{owner}`."""
     untitled: str
     """In place of an empty SUMMARY."""
     when: str

@@ -13,6 +13,7 @@ from server.domain.changes import Delete, Put, Remember, Write
 from server.domain.contents import ObjectContent
 from server.domain.errors import InvalidData
 from server.domain.grants import Grants
+from server.domain.jobs import Job
 from server.domain.objects import Collection, Object
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
@@ -24,6 +25,7 @@ from server.itip.receiving import receive
 from server.itip.reception import DELIVERED, IGNORED, Memory, Received, memory_of, with_answers, with_resets
 from server.itip.schedule_changes import schedule_changes
 from server.itip.scheduling_object import SchedulingObject
+from server.services.mail.invitations_to import notice_jobs
 from server.services.objects import Objects
 from server.services.scheduling import memory
 from server.services.scheduling.default_calendar import Scheduled, default_calendar, make_default_calendar
@@ -46,6 +48,8 @@ MAX_ITEMS = 1000
 MAX_REMOVED = 10
 """Items that one delivery removes at most."""
 
+_TOLD = (Method.REQUEST, Method.CANCEL)
+"""Methods of the messages of which delegates get a notice."""
 _DELIVERED = "d-"
 """Begins the Schedule-Tag of what the server alone has written, until an app writes the object."""
 
@@ -99,6 +103,8 @@ class Delivered:
     """What each message did."""
     known: memory.Known = memory.Known()
     """What the recipient's home knows afterwards."""
+    jobs: tuple[Job, ...] = ()
+    """Notices to the recipient's delegates."""
 
 
 async def deliver(
@@ -151,7 +157,15 @@ async def deliver(
     state = memory.write(known, after)
     if state != mailbox.state and received:
         remembered = Remember(mailbox.home.id, messages[0].uid, state, mailbox.version)
-    return Delivered(tuple(statuses), writes, remembered, after, tuple(received), known)
+    jobs = _notices(mailbox, inbox, writes, items) if any(each.sender is not None for each in letters) else ()
+    return Delivered(tuple(statuses), writes, remembered, after, tuple(received), known, jobs)
+
+
+def _notices(mailbox: Mailbox, inbox: Collection, writes: Sequence[Write], items: Sequence[_Item]) -> tuple[Job, ...]:
+    """The jobs that tell delegates of new invitations and cancellations in an inbox."""
+    names = [each.name for each in writes if isinstance(each, Put) and each.collection.id == inbox.id]
+    told = [name for name, item in zip(names, items, strict=True) if item.message.method in _TOLD]
+    return notice_jobs(mailbox.principal_id, mailbox.home.properties, told)
 
 
 def not_delivered(status: str, letters: int = 1) -> Delivered:

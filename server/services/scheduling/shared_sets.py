@@ -76,6 +76,7 @@ class SharedSet(Generic[Key]):
         """Add what a delivery writes."""
         self.write(key, delivered.writes)
         self.remembered += () if delivered.remembered is None else (delivered.remembered,)
+        self.jobs += delivered.jobs
 
     def write(self, key: Key, writes: Iterable[Write]) -> None:
         """Add writes in the home of a recipient."""

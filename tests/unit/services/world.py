@@ -20,6 +20,10 @@ from server.domain.privileges import Privilege
 from server.services.collections import Collections
 from server.services.granting import Granting
 from server.services.lookup import Found, Lookup
+from server.services.mail.invitations_to import NOTICES
+from server.services.mail.notices import NOTICE, Notices
+from server.services.mail.settings import MailSettings
+from server.services.mail.transport import Mail
 from server.services.objects import Objects, Put
 from server.services.principals.people import People
 from server.services.reading import Reading
@@ -64,6 +68,14 @@ def card(uid: str, name: str = "Ann") -> str:
 ALARM = ("BEGIN:VALARM", "ACTION:DISPLAY", "DESCRIPTION:x", "TRIGGER:-PT15M", "END:VALARM")
 
 
+class _Transport:
+    def __init__(self, sent: list[Mail]) -> None:
+        self._sent = sent
+
+    async def send(self, mail: Mail) -> None:
+        self._sent.append(mail)
+
+
 class World:
     def __init__(
         self,
@@ -84,6 +96,11 @@ class World:
             self.storage, self.objects, self.limits, scheduling, lambda: NOW, self.queued.counts
         )
         self.removals = Removals(self.storage, self.limits, lambda: NOW)
+        self.mails: list[Mail] = []
+        """Those that were sent, of notices."""
+        self.notices = Notices(
+            self.storage, self.access, self.limits, MailSettings(), _Transport(self.mails), lambda: NOW
+        )
         self.memberships = Memberships(self.scheduling, timedelta(minutes=10))
         self.collections = Collections(self.storage, self.limits, scheduling)
         self.reading = Reading(self.storage, 1000)
@@ -143,6 +160,11 @@ class World:
                 await self.memberships.plan(job.payload["group"])
             elif job.kind == MEMBERS:
                 await self.memberships.follow(job.payload["home"], job.payload["object"])
+            elif job.kind == NOTICES:
+                await self.notices.plan(job.payload["principal"], job.payload["item"])
+            elif job.kind == NOTICE:
+                ids = job.payload
+                await self.notices.send(ids["principal"], ids["item"], ids["recipient"])
             elif job.kind == REFRESHES:
                 await self.refreshing.refresh(job.payload["home"], job.payload["object"])
             else:

@@ -1,0 +1,57 @@
+"""Notices by mail to delegates, with the jobs that a change stores."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email import message_from_bytes
+
+from server.domain.limits import Limits
+from server.services.mail.invitations_to import NOTICES
+from server.services.mail.notices import NOTICE, Notices
+from server.services.mail.settings import MailSettings
+from server.services.mail.transport import Mail
+from storage_plugins.postgres.access import PostgresAccess
+from storage_plugins.postgres.jobs import PostgresJobs
+from storage_plugins.postgres.storage import PostgresStorage
+from tests.integration.dav.conftest import NewPerson
+from tests.integration.dav.person import Person
+from tests.integration.dav.test_rfc6638 import address, meeting, messages
+
+
+class Collected:
+    def __init__(self) -> None:
+        self.mails: list[Mail] = []
+
+    async def send(self, mail: Mail) -> None:
+        self.mails.append(mail)
+
+
+async def test_a_delegate_is_told_of_an_invitation(
+    person: Person, other: Person, new_person: NewPerson, dav_storage: PostgresStorage
+) -> None:
+    guest, queue = await new_person(), PostgresJobs(dav_storage.database)
+    for kind in (NOTICES, NOTICE):
+        await queue.hold(kind)  # the server that the tests share sends none
+    members = f"<D:group-member-set><D:href>{other.principal}</D:href></D:group-member-set>"
+    path = f"{person.principal}calendar-proxy-read/"
+    assert (await person.proppatch(path, f"<D:set><D:prop>{members}</D:prop></D:set>")).status == 207
+    wish = '<invitations-to xmlns="urn:koyomi:mail">delegates</invitations-to>'
+    assert (await person.proppatch(person.home, f"<D:set><D:prop>{wish}</D:prop></D:set>")).status == 207
+    await guest.has(f"{guest.calendar}m.ics", meeting(address(guest), address(person), lines=("SUMMARY:Lunch",)))
+    sent, database = Collected(), dav_storage.database
+    notices = Notices(
+        dav_storage, PostgresAccess(dav_storage), Limits(), MailSettings(), sent, lambda: datetime.now(UTC)
+    )
+    stored = "select id, payload from job where kind = $1 and (payload ->> 'principal')::bigint = $2"
+    (plan,) = await database.fetch(stored, NOTICES, person.id)
+    assert await notices.plan(plan[1]["principal"], plan[1]["item"]) == 1
+    (job,) = await database.fetch(stored, NOTICE, person.id)
+    assert await notices.send(job[1]["principal"], job[1]["item"], job[1]["recipient"])
+    (mail,) = sent.mails
+    assert mail.recipient == f"{other.name}@example.com"
+    assert "Lunch" in message_from_bytes(mail.message)["Subject"]
+    assert await messages(person) == ["REQUEST"]
+    assert await messages(other) == []
+    await queue.drop([plan[0], job[0]])
+    for kind in (NOTICES, NOTICE):
+        await queue.release(kind)
