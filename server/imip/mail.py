@@ -40,7 +40,13 @@ _COMMENT = re.compile(r"\([^()]*\)")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ADDRESS = re.compile(r"[^\s<>@\",;:()\[\]\\\x00-\x1f\x7f]{1,64}@[^\s<>@\",;:()\[\]\\\x00-\x1f\x7f]{1,255}")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
-_OWN_ALPHABETS = ("utf-16", "utf-32", "utf-7", "iso-2022", "hz")
+_CHARSET = re.compile(
+    r"utf-?(8|16|32)(-?[lb]e)?|(us-)?ascii|iso-?8859-?\d{1,2}(-[ei])?|(windows|cp|ibm)-?\d{3,4}|latin-?\d{1,2}|koi8-[rut]"
+    r"|(shift-?|s|ms-?)jis|euc-(jp|kr|cn)|iso-2022-(jp|kr)[0-9a-z-]*|gb2312|gbk|gb18030|big5(-?hkscs)?|hz(-gb-2312)?"
+    r"|ks-c-5601[0-9-]*|johab|tis-620|mac-?[a-z]+"
+)
+"""Names of the charsets that mails are read in. Python knows other codecs, which are slow or give no characters."""
+_OWN_ALPHABETS = ("utf-16", "utf16", "utf-32", "utf32", "iso-2022", "hz")
 """Beginnings of the names of charsets whose bytes may be valid UTF-8 and mean something else."""
 
 
@@ -116,7 +122,7 @@ class Mail:
     @property
     def message_id(self) -> str:
         """Message-ID, with its brackets; empty without one."""
-        return self.header.first("message-id").strip()[:998]
+        return "".join(filter(str.isprintable, self.header.first("message-id")))[:998]
 
 
 def read_mail(data: bytes) -> Mail:
@@ -156,6 +162,7 @@ def address_in(written: str) -> str | None:
 def decoded(content: bytes, charset: str) -> str:
     """Bytes as characters (`Part.text`)."""
     charset = charset.strip().strip("'\"").lower().replace("_", "-")
+    charset = charset if _CHARSET.fullmatch(charset) else ""
     for mark, encoding in (
         (codecs.BOM_UTF8, "utf-8"),
         (codecs.BOM_UTF16_LE, "utf-16"),

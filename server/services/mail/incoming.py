@@ -193,7 +193,7 @@ class IncomingMails:
             mail.sender,
             is_authentic(fields, self._settings.authserv_id, mail.sender),
             tuple(each for each in read if isinstance(each, ReplyTag)),
-            tuple(f"mailto:{each.strip('<> ')}" for each in arrived.recipients),
+            tuple(f"mailto:{''.join(filter(str.isprintable, each)).strip('<> ')}" for each in arrived.recipients),
             Cause(None, ORIGIN, mail.message_id[:200]),
         )
         # Who is not authentic may be anybody, and uses up nothing of the sender whose name they use.

@@ -126,6 +126,16 @@ async def test_messages_are_counted(place: tuple[MailWorld, int, str]) -> None:
     assert not await world.incoming.count_messages(sender, 1, 3)
 
 
+async def test_what_no_column_holds_is_no_failure(place: tuple[MailWorld, int, str]) -> None:
+    world, _, address = place
+    for number, odd in enumerate(("\0", "\udcff", "\x85", "\ufffe", "%00", "\U0001f600")):
+        text = request(address, uid=f"odd{number}", more=(f"X-A:{odd}", f"ATTENDEE:mailto:{odd}@x.example"))
+        data = mail("TEXT", message_id=f"<{odd}@contoso.example>".encode(errors="replace").decode(), results="")
+        data = data.replace(b"TEXT", text.encode(errors="surrogatepass"))
+        outcomes = await world.deliver(data, address, f"{odd}@x.example", f"<{odd}>", sender=f"{odd}@y.example")
+        assert set(outcomes) <= {Outcome.HELD, Outcome.UNREADABLE}, odd
+
+
 async def test_an_answer_by_mail_is_merged(place: tuple[MailWorld, int, str]) -> None:
     world, principal, address = place
     await put(world, principal, "calendar", "calendar", meeting(DORA, by=address))

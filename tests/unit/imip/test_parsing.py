@@ -89,6 +89,9 @@ def test_a_wrong_charset_loses_no_letters() -> None:
         ("会議".encode("iso-2022-jp"), "ISO-2022-JP", "会議"),
         ("会議".encode("shift_jis"), '"Shift_JIS"', "会議"),
         (b"abc", "hex", "abc"),
+        (b"+2AA- \xff", "utf-7", "+2AA- ÿ"),
+        (b"\\ud800 \xff", "unicode_escape", "\\ud800 ÿ"),
+        (b"a-\xff", "punycode", "a-ÿ"),
         (b"\xff\xfe\x00", "utf-16", "\ufffd"),
     ],
 )
