@@ -29,7 +29,7 @@ from server.itip.participants import (
     map_attendee,
     partstat,
 )
-from server.itip.reception import IGNORED, Outcome, Received, Rows, Version, resets_of, stamp_of
+from server.itip.reception import IGNORED, PENDING, Outcome, Received, Rows, Version, resets_of, stamp_of
 from server.itip.refreshing import request_of
 from server.itip.scheduling_component import MASTER, THIS_AND_FUTURE, SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
@@ -110,7 +110,7 @@ class _Reply:
         otherwise then; what it says counts, and is sent again (`server.itip.invitation`). Who has delegated gets one in
         any case: a message that was sent before may have taken the delegate out of the copy.
         """
-        if not self._user.is_here or not (self._is_out_of_order or self._invited):
+        if not self._user.is_here or not (self._is_out_of_order or self._asked):
             return ()
         view = views(self._value, self._directory, self._message.recipient).get(self._user.key, NO_VIEW)
         if not view.instances:
@@ -300,7 +300,9 @@ class _Reply:
             key = self._directory.key(address)
             if key not in attendees(target, self._directory):
                 target = self._with_delegate(target, address, self._user)
-                self._invited[key] = self._directory.user(address)
+                user = self._directory.user(address)
+                if user.is_here or not self._user.is_here:
+                    self._invited[key] = user
                 self._asked.append(Reset(target.instance, target.sequence, frozenset((key,))))
         return target
 
@@ -319,6 +321,8 @@ class _Reply:
             "RSVP": ["TRUE"],
             "DELEGATED-FROM": [source.value if source is not None else delegator.address],
         }
+        if user.is_here and delegator.is_here:
+            params["SCHEDULE-STATUS"] = [PENDING]
         written = address if address.lower().startswith("mailto:") else user.address
         return target.with_lines("ATTENDEE", [*target.all("ATTENDEE"), made("ATTENDEE", written, params)])
 

@@ -17,6 +17,8 @@ from server.itip.participants import DECLINED, attendee_line, partstat
 from server.itip.scheduling_component import MASTER, SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 
+PENDING = "1.0"
+"""SCHEDULE-STATUS: the message is not delivered yet (RFC 6638 §3.2.9)."""
 DELIVERED = "1.2"
 """SCHEDULE-STATUS: the message was delivered (RFC 6638 §3.2.9)."""
 UID_TAKEN = "5.3"
@@ -96,7 +98,7 @@ class Received:
     resets: tuple[Reset, ...] = ()
     """Rows of resets in the organizer's home: those whom the answer added, as delegates, are asked anew."""
     invited: tuple[CalendarUser, ...] = ()
-    """Those whom the answer added, as delegates: they get an invitation."""
+    """Those whom the answer added, as delegates: they get an invitation, unless the delegator sends it."""
     messages: tuple[Message, ...] = ()
     """What is sent in return: the answer to a REFRESH or to a delegation that does not count, or an answer that the
     message crossed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from secrets import token_hex
@@ -330,7 +330,7 @@ def _privilege(message: Message) -> Privilege:
     return Privilege.SCHEDULE_DELIVER_INVITE
 
 
-def by_recipient(messages: Sequence[Message]) -> Mapping[str, list[Message]]:
+def by_recipient(messages: Iterable[Message]) -> Mapping[str, list[Message]]:
     """Messages by the key of their recipient, in their order."""
     found: dict[str, list[Message]] = {}
     for message in messages:

@@ -20,14 +20,13 @@ from server.domain.jobs import Job
 from server.domain.principals import Principal
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.messages import Message, Method, Reset
+from server.itip.reception import PENDING
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import address_of
 from server.services.scheduling.delivery import NOT_DELIVERED
 from server.storage.scheduling import Dispatch
 
-PENDING = "1.0"
-"""SCHEDULE-STATUS: the delivery is still to be made (RFC 6638 §3.2.9)."""
 TRIED_FOR = timedelta(hours=24)
 """How long a delivery that failed is tried again."""
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)

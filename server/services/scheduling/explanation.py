@@ -10,11 +10,11 @@ from datetime import datetime
 from server.domain.scheduling import SchedulingRole
 from server.itip.calendar_users import Directory
 from server.itip.participants import all_attendees, attendee_line, organizer, partstat
-from server.itip.reception import DELIVERED, UID_TAKEN
+from server.itip.reception import DELIVERED, PENDING, UID_TAKEN
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.scheduling import dispatches
 from server.services.scheduling.delivery import NO_AUTHORITY, NO_CALENDAR_USER, NOT_DELIVERED
-from server.services.scheduling.dispatches import PENDING, TRIED_FOR, principal_key
+from server.services.scheduling.dispatches import TRIED_FOR, principal_key
 from server.storage.scheduling import Dispatch, MeetingCopy
 
 REASONS = {

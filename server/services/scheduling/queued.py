@@ -29,7 +29,7 @@ from server.domain.limits import Limits
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
 from server.itip.messages import Message
-from server.itip.reception import resets_of
+from server.itip.reception import PENDING, resets_of
 from server.itip.refreshing import refreshes
 from server.itip.scheduling_object import SchedulingObject
 from server.observe.scheduling_counts import SchedulingCounts
@@ -47,7 +47,7 @@ from server.services.scheduling.delivery import (
     deliver,
     not_delivered,
 )
-from server.services.scheduling.dispatches import PENDING, Recipient, Sending, refresh_job
+from server.services.scheduling.dispatches import Recipient, Sending, refresh_job
 from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
 from server.services.scheduling.stating import stated

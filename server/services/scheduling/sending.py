@@ -28,7 +28,8 @@ from server.domain.values import value
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import Change, utc_stamp
 from server.itip.messages import Message, Plan
-from server.itip.reception import DELIVERED, resets_of
+from server.itip.participants import with_schedule_statuses
+from server.itip.reception import DELIVERED, PENDING, resets_of
 from server.itip.refreshing import refreshes
 from server.observe.scheduling_counts import SchedulingCounts
 from server.services.lookup import Found
@@ -45,9 +46,9 @@ from server.services.scheduling.delivery import (
     by_recipient,
     deliver,
     not_delivered,
+    put_object,
 )
 from server.services.scheduling.dispatches import (
-    PENDING,
     meeting_of,
     new_dispatch,
     principal_key,
@@ -342,45 +343,46 @@ class Sending:
                 for message in refreshes(done.object, changed, directory, stamp, answered, invited)
                 if message.recipient.key not in known
             ]
-            job = self._refresh_job(key, [each for each in others if each.recipient.key not in invited], mailboxes)
+            mailbox = next((each for each in mailboxes.values() if principal_key(each.principal_id) == key), None)
+            job = self._refresh_job(mailbox, [each for each in others if each.recipient.key not in invited])
             if job is not None:
                 made.jobs += job
                 others = [each for each in others if each.recipient.key in invited]
             sent = [message for message in sent if message.recipient.key not in known]
-            invitations = by_recipient([each for each in others if not each.quiet])
-            await self._invite(made, key, invitations, directory, done.known, mailboxes)
-            others = [each for each in others if each.quiet]
-            await self._refresh(made, [*others, *sent], directory, done.known)
-            mailbox = next((each for each in mailboxes.values() if principal_key(each.principal_id) == key), None)
+            more = [*(each for each in others if each.quiet), *sent]
             if mailbox is not None:
-                home, collection = mailbox.home, mailbox.collection
-                by_mail = self._mails.of(home, collection, [*others, *sent], self._meeting, self._change.now)
+                await self._invite(made, mailbox, done, by_recipient(each for each in others if not each.quiet))
+                by_mail = self._mails.of(mailbox.home, mailbox.collection, more, self._meeting, self._change.now)
                 made.mails += by_mail.mails
+            await self._refresh(made, more, directory, done.known)
 
     async def _invite(
-        self,
-        made: SharedSet[str],
-        organizer_key: str,
-        messages: Mapping[str, Sequence[Message]],
-        directory: Directory,
-        known: memory.Known,
-        mailboxes: Mapping[int, Mailbox],
+        self, made: SharedSet[str], mailbox: Mailbox, answered: Delivered, messages: Mapping[str, Sequence[Message]]
     ) -> None:
-        """Add to a set the delivery of an organizer's messages to delegates of the owner, by their key.
+        """Add to a set the delivery of an organizer's messages to delegates here of the owner, by their key.
 
-        Jobs try again what is not delivered, and tell the organizer's object the status.
+        The organizer's object says what is delivered. Jobs try again what is not, and tell the object the outcome.
+
+        :param mailbox: the organizer's.
+        :param answered: the delivery to the organizer.
         """
-        found = await self._mailboxes(messages.values()) if messages else {}
-        waiting: dict[str, Sequence[Message]] = {}
+        if not messages or answered.object is None:
+            return
+        directory = await self._directory(addresses(answered.object))
+        found, waiting = await self._mailboxes(messages.values()), dict[str, Sequence[Message]]()
         for key, each in messages.items():
-            done = await self._deliver(self._owner, each, found, directory, known, invites=True)
+            done = await self._deliver(self._owner, each, found, directory, answered.known, invites=True)
             made.deliver(key, done)
-            if done.statuses[0] != DELIVERED and each[0].recipient.is_here:
+            if done.statuses[0] != DELIVERED:
                 waiting[key] = each
-        mailbox = next((each for each in mailboxes.values() if principal_key(each.principal_id) == organizer_key), None)
-        if waiting and mailbox is not None:
-            sending = sending_of(waiting, known, self._actor.cause, self._change.now, {}, is_new=False)
+        if waiting:
+            sending = sending_of(waiting, answered.known, self._actor.cause, self._change.now, {}, is_new=False)
             made.dispatches.append(new_dispatch(mailbox.home.id, self._uid, self._meeting, sending))
+        delivered = dict.fromkeys(messages.keys() - waiting.keys(), DELIVERED)
+        stored = with_schedule_statuses(answered.object, delivered, directory)
+        write = await put_object(self._storage, self._objects, mailbox, stored, keep_tag=True)
+        if write is not None:
+            made.writes = [(key, write if each is answered.writes[0] else each) for key, each in made.writes]
 
     async def _directory(self, named: frozenset[str]) -> Directory:
         """The calendar users of addresses, and the owner."""
@@ -388,9 +390,7 @@ class Sending:
             return self._change.directory
         return await directory_of(self._storage, named | {address_of(self._owner)})
 
-    def _refresh_job(
-        self, key: str, messages: Sequence[Message], mailboxes: Mapping[int, Mailbox]
-    ) -> tuple[Job, ...] | None:
+    def _refresh_job(self, mailbox: Mailbox | None, messages: Sequence[Message]) -> tuple[Job, ...] | None:
         """The job that refreshes the copies of others after an answer to somebody; none if there are very many of them.
 
         None: the request refreshes them itself.
@@ -400,7 +400,6 @@ class Sending:
             return ()
         if len(keys) <= self._settings.direct_refreshes and self._left.busy.isdisjoint(keys):
             return None
-        mailbox = next((each for each in mailboxes.values() if principal_key(each.principal_id) == key), None)
         if mailbox is None or mailbox.object is None:
             return ()
         return (refresh_job(mailbox.home.id, mailbox.object.id, self._settings.refresh_delay),)

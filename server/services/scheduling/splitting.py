@@ -31,7 +31,7 @@ from server.domain.values import value
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
 from server.itip.participants import with_schedule_statuses
-from server.itip.reception import UID_TAKEN
+from server.itip.reception import PENDING, UID_TAKEN
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.itip.split_copies import (
     Requests,
@@ -51,7 +51,7 @@ from server.services.permissions import collection_of, demand_writable, member_o
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_ALLOWED, NOT_DELIVERED, put_object
-from server.services.scheduling.dispatches import PENDING, meeting_of, new_dispatch, sending_of
+from server.services.scheduling.dispatches import meeting_of, new_dispatch, sending_of
 from server.services.scheduling.planned import demand_sending, owner_of
 from server.services.scheduling.queued import MAX_RECIPIENTS
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared

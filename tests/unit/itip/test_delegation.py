@@ -157,12 +157,24 @@ def test_a_delegation_invites_the_delegate() -> None:
         "PARTSTAT": ["NEEDS-ACTION"],
         "RSVP": ["TRUE"],
         "DELEGATED-FROM": ["mailto:user02@example.com"],
+        "SCHEDULE-STATUS": ["1.0"],
     }
     assert [user.key for user in result.invited] == [DELEGATE.key]
     # What the delegate answered to an earlier invitation does not count.
     assert result.resets == (Reset(MASTER, 3, frozenset((DELEGATE.key,))),)
     # The copy of the delegator may have lost the delegate by a message that was sent before.
     assert told(result.messages) == [("REQUEST", ME.address, True)]
+
+
+@pytest.mark.parametrize(("sender", "invites"), [(ME, False), (ELSEWHERE, True)], ids=["here", "elsewhere"])
+def test_a_delegate_elsewhere_has_the_request_of_a_delegator_here(sender: CalendarUser, invites: bool) -> None:
+    yves = "mailto:yves@example.org"
+    own = f'ATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="{yves}":{sender.address}'
+    value = stored(meeting(people=(*OPEN, f"ATTENDEE:{XENO}")))
+    result = reply(value, meeting(people=(organizer(), own), stamp=LATER), sender=sender)
+    assert result.object is not None
+    assert attendee_line(result.object.components[0], DIRECTORY.user(yves), DIRECTORY) is not None
+    assert bool(result.invited) is invites
 
 
 def test_who_is_invited_already_stays_as_they_are() -> None:

@@ -311,6 +311,10 @@ def test_all_copies_agree_in_the_end(data: bytes) -> None:
 @example(bytes([0, 0, 0, 1, 0, 0, 1, 4, 5, 1, 0, 0, 1, 13, 0, 0, 0, 0, 0, 1, 0, 2]))
 # A series is delegated that has an override of which the delegator does not know.
 @example(bytes([0, 0, 1, 0, 0, 3, 0, 1, 5, 0, 0, 0, 0, 5, 2, 0, 0, 0, 5, 1, 0, 3, 2]))
+# A series is delegated whose override nobody knows of, and that is in the delegator's copy alone.
+@example(bytes([0, 0, 1, 2, 0, 0, 0, 5, 2, 0, 0, 0, 3, 0, 1, 5, 1, 0, 3, 2]))
+# A message that was sent before a delegation comes after it, and another answer of the delegator.
+@example(bytes([0, 0, 0, 0, 0, 3, 0, 1, 5, 1, 6, 3, 1, 0, 3, 0, 0, 0, 3, 1]))
 def test_all_copies_agree_after_all_edits(data: bytes) -> None:
     machine = Delegations(data)
     machine.play()
@@ -346,10 +350,12 @@ def test_conversations_are_varied() -> None:
         machine.play()
         sent.update(each.split(" ")[1] for each in machine.history if each.startswith("deliver"))
         answers.update(each.split(" ")[1] for each in machine.history if not each.startswith("deliver"))
+        further = Delegations(data)
+        further.play()
+        answers.update(each.split(" ")[1] for each in further.history if " delegates " in each)
     assert {Method.REQUEST, Method.REPLY, Method.CANCEL} <= sent.keys()
-    assert {"answers", "deletes", "excludes", "sets", "_edit_text", "_move", "_cancel_instance", "_change_people"} <= (
-        answers.keys()
-    )
+    assert {"answers", "deletes", "excludes", "sets", "delegates"} <= answers.keys()
+    assert {"_edit_text", "_move", "_cancel_instance", "_change_people"} <= answers.keys()
 
 
 @pytest.mark.parametrize("name", ATTENDEES)

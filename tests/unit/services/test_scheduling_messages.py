@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from server.domain.errors import AccessDenied, AttendeeChangeRefused
+from server.domain.grants import Ace
+from server.domain.privileges import Privilege
 from server.itip.calendar_users import addresses
 from server.itip.messages import Message, Method
 from server.itip.scheduling_object import read_object
@@ -273,6 +276,49 @@ async def test_an_attendee_delegates(world: World) -> None:
     for who in ("anna", "ben"):
         (copy,) = await copies(world, who)
         assert "PARTSTAT=ACCEPTED" in line_of(copy, "ATTENDEE", CLEO), who
+
+
+async def test_a_delegate_whose_home_has_no_room_is_invited_later(world: World) -> None:
+    await world.invite("anna", MEETING, meeting(BEN))
+    await world.fill("cleo")
+    await delegate(world)
+    await world.run_jobs()
+    assert await copies(world, "cleo") == []
+    assert "SCHEDULE-STATUS=5.1" in line_of(await world.text("anna", MEETING), "ATTENDEE", CLEO)
+    row = world.memory.tables.principals[world.ids["cleo"]]
+    world.memory.tables.principals[row.id] = replace(row, quota_bytes=None)
+    await world.run_jobs(retries=True)
+    (copy,) = await copies(world, "cleo")
+    assert "DELEGATED-FROM" in line_of(copy, "ATTENDEE", CLEO)
+    assert await items(world, "cleo") == ["REQUEST"]
+    assert "SCHEDULE-STATUS=1.2" in line_of(await world.text("anna", MEETING), "ATTENDEE", CLEO)
+
+
+async def test_who_takes_no_invitations_is_no_delegate(world: World) -> None:
+    await world.invite("anna", MEETING, meeting(BEN))
+    inbox = await world.find("cleo", "cleo/inbox")
+    assert inbox.collection is not None
+    denying = (Privilege.SCHEDULE_DELIVER_INVITE,)
+    denied = [Ace(inbox.collection.id, world.ids[name], False, denying) for name in ("anna", "ben")]
+    await world.granting.set_acl(await world.actor("cleo"), inbox, denied)
+    await delegate(world)
+    await world.run_jobs()
+    assert (await copies(world, "cleo"), await items(world, "cleo")) == ([], [])
+    assert "SCHEDULE-STATUS=3.8" in line_of(await world.text("anna", MEETING), "ATTENDEE", CLEO)
+
+
+async def test_a_delegate_is_asked_anew_whatever_they_answered_to_an_earlier_invitation(world: World) -> None:
+    await world.invite("anna", MEETING, meeting(BEN, CLEO))
+    await answer(world, "cleo", CLEO, "ACCEPTED")
+    text = unfolded(await world.text("anna", MEETING))
+    await world.invite("anna", MEETING, text.replace(line_of(text, "ATTENDEE", CLEO) + "\r\n", ""))
+    text = unfolded(await world.text("anna", MEETING))
+    await world.invite("anna", MEETING, text.replace("DTSTART:20260301T09", "DTSTART:20260301T15"))
+    await delegate(world)
+    (copy,) = await copies(world, "cleo")
+    assert "PARTSTAT=NEEDS-ACTION" in line_of(copy, "ATTENDEE", CLEO)
+    assert "PARTSTAT=NEEDS-ACTION" in line_of(await world.text("anna", MEETING), "ATTENDEE", CLEO)
+    assert await items(world, "cleo") == ["CANCEL", "REQUEST", "REQUEST"]
 
 
 async def test_a_cancelled_meeting_is_not_delegated(world: World) -> None:
