@@ -7,7 +7,13 @@ from datetime import datetime
 import click
 
 from server.commands.options import with_settings
-from server.commands.session import open_storage
+from server.commands.session import ACTOR, open_storage
+from server.domain.changes import PropertyChanges
+from server.domain.objects import Target
+from server.domain.privileges import Privilege
+from server.services.collections import Collections
+from server.services.lookup import Lookup
+from server.services.mail.outgoing import CLIENT_SENDS, CLIENT_SENDS_ELEMENT
 from server.settings.model import Settings
 from server.storage.mails import MailState
 
@@ -28,6 +34,32 @@ async def status(settings: Settings) -> None:
         state = await session.storage.mail_state()
     for line in _lines(state, settings):
         click.echo(line)
+
+
+@mail.command
+@click.argument("place", metavar="NAME[/CALENDAR]")
+@click.option("--on/--off", default=None, help="Whether the app sends mails. Without it, say so.")
+@with_settings()
+async def client(settings: Settings, place: str, on: bool | None) -> None:
+    """Let somebody's app send its own mails: this server sends none for their calendar, or for all of them."""
+    name, _, calendar = place.partition("/")
+    async with open_storage(settings) as session:
+        record = await session.directory.principal(name)
+        if record is None:
+            raise click.ClickException(f"There is nobody named {name}.")
+        target = Target(record.uid, "uid", "calendar", calendar or None)
+        found = await Lookup(session.storage).find(ACTOR, target, Privilege.READ)
+        holder = found.collection if calendar else found.home
+        if holder is None:
+            raise click.ClickException(f"{name} has no calendar {calendar}.")
+        sends = CLIENT_SENDS in holder.properties
+        if on is not None and on is not sends:
+            changes = PropertyChanges({CLIENT_SENDS: CLIENT_SENDS_ELEMENT if on else None})
+            collections = Collections(session.storage, settings.limits.values, settings.scheduling)
+            change = collections.set_properties if calendar else collections.set_home_properties
+            await change(ACTOR, found, changes)
+            sends = on
+    click.echo(f"{place}: {'the app sends its own mails' if sends else 'this server sends mails'}.")
 
 
 def _lines(state: MailState, settings: Settings) -> list[str]:

@@ -29,6 +29,7 @@ NO_WAY = "5.2"
 CLIENT_SENDS = "{urn:koyomi:mail}client-sends"
 """A property of a calendar, or of a calendar home for all of its calendars: with any content, the owner's app sends
 mails itself, and this server sends none for what lies there."""
+CLIENT_SENDS_ELEMENT = '<client-sends xmlns="urn:koyomi:mail"/>'
 
 
 @value

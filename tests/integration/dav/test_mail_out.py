@@ -12,6 +12,7 @@ from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from aiosmtpd.smtp import SMTP, Envelope
 from click.testing import CliRunner
@@ -256,6 +257,20 @@ async def test_mails_are_held_under_another_public_url(mail_dsn: str, tmp_path: 
         said = await koyomi(mail_dsn, "status")
         assert "Held" not in said
         assert "In the last day: 1 sent, 0 failed" in said
+
+
+@pytest.mark.parametrize("place", ["", "/calendar"])
+async def test_an_app_that_sends_its_own_mails(post: Post, mail_dsn: str, place: str) -> None:
+    named = f"{post.person.name}{place}"
+    me = address(post.person)
+    assert await koyomi(mail_dsn, "client", named) == f"{named}: this server sends mails.\n"
+    assert await koyomi(mail_dsn, "client", named, "--on") == f"{named}: the app sends its own mails.\n"
+    await post.person.has(post.path, meeting(me, ZOE))
+    assert "SCHEDULE-STATUS" not in await post.stored()
+    await koyomi(mail_dsn, "client", named, "--off")
+    await post.person.has(post.path, (await post.stored()).replace("T090000", "T100000"))
+    assert await post.status(ZOE) == "1.1"
+    assert await post.counts() == {"sent": 1}
 
 
 class Server:
