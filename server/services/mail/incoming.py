@@ -280,7 +280,7 @@ class IncomingMails:
             return self._settings.invitations == "all"
         kind, _, address = sender.key.partition(":")
         if kind != "mailto":
-            return False
+            return kind == "principal"  # somebody of the organisation whose calendar is elsewhere
         if address.rpartition("@")[2] in self._settings.domains:
             return True
         return await self._incoming.knows_sender(mailbox.principal_id, address)

@@ -13,6 +13,7 @@ from server.domain.errors import NotFound
 from server.services.mail.held import KEPT_FOR, MAX_HELD, Held, HeldMessages, Reason, read, written
 from server.services.mail.incoming import ACTS_FOR_OTHERS, Outcome
 from server.services.mail.incoming_settings import IncomingMailSettings
+from server.storage.directory import PrincipalChange
 from server.storage.incoming_mail import HELD
 from tests.unit.services.incoming_mail_world import (
     ANNA,
@@ -295,6 +296,18 @@ async def test_invitations_of_unknown_senders_lie_in_the_inbox_only(world: MailW
     assert (
         await world.receive(request(ANNA, by="ora@contoso.example", uid="o"), sender="ora@contoso.example") is HELD_BACK
     )
+
+
+async def test_a_person_whose_calendar_is_elsewhere_acts_by_mail(world: MailWorld) -> None:
+    world.mails = world.receiver(IncomingMailSettings(authserv_id=HERE))
+    change = PrincipalChange(id=world.ids["ben"], calendar="elsewhere")
+    await world.directory.write_principals([change], INSTALLATION.cause)
+    results = "dmarc=pass header.from=example.com"
+    assert await world.receive(request(ANNA, by=BEN), sender=BEN, results=results) is APPLIED
+    await world.put_by("anna", "anna/calendar/o.ics", meeting(BEN, uid="o"))
+    assert await world.receive(reply(BEN, uid="o"), sender=BEN, results=results) is APPLIED
+    assert await world.partstat(BEN, "anna/calendar/o.ics") == "ACCEPTED"
+    assert await world.receive(request(BEN, uid="n"), BEN) is NOT_CONCERNED
 
 
 async def test_nobody_may_invite_where_the_setting_says_so(world: MailWorld) -> None:
