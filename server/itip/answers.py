@@ -280,7 +280,7 @@ class _Reply:
             return line.with_parameters(
                 {
                     "PARTSTAT": None if default else given,
-                    "RSVP": line.params.get("RSVP") if given == NEEDS_ACTION else None,
+                    "RSVP": line.params.get("RSVP", answer.params.get("RSVP")) if given == NEEDS_ACTION else None,
                     "DELEGATED-TO": named or None,
                 }
             )

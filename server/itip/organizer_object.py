@@ -211,6 +211,9 @@ class _Preparation:
         if before is None or schedule_agent(before) != SERVER:
             return line if partstat(line) == NEEDS_ACTION else line.with_parameter("PARTSTAT", NEEDS_ACTION)
         seen = self._change.etag_matches and not self._change.tag_matches
+        # Of a room that answers at once, no answer is lost that the app has not read.
+        asks = not user.may_organize and (line.parameter("RSVP") or "").upper() == "TRUE"
+        seen = seen or (asks and not self._change.tag_matches)
         if (line.parameter("PARTSTAT") or "").upper() == NEEDS_ACTION != partstat(before) and (forced or seen):
             return self._asked_anew(line, user, instance)
         if self._change.tag_matches and not forced:

@@ -14,7 +14,7 @@ from server.domain.changes import ObjectState
 from server.domain.grants import NO_GRANTS, Grants
 from server.domain.objects import Collection, Home, Object, Target
 from server.domain.occurrences import Busy
-from server.domain.principals import ExpandableBy, Principal
+from server.domain.principals import ExpandableBy, Principal, PrincipalKind
 from server.domain.scheduling import SchedulingRole
 from server.storage.reads import BusyTimes
 
@@ -86,6 +86,10 @@ class Mailbox:
     """The state of the messages about the UID (`Remember.state`)."""
     version: int = 0
     """The version of the state; 0: there is none."""
+    kind: PrincipalKind = "individual"
+    """That of the recipient."""
+    auto_schedule: Mapping[str, Any] | None = None
+    """How invitations are answered for the recipient, as in `PrincipalRecord`; None, too, for disabled ones."""
     queued: bool = False
     """Whether messages about the meeting wait for their delivery by a job."""
     taken: bool = False

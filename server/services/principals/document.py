@@ -17,7 +17,7 @@ from server.domain.principals import CalendarPlace, ExpandableBy, PrincipalKind,
 from server.services.principals.changes import MAX_TEXT, addresses_of, name_of, roles_of, segment_of, text_of
 
 MODES = ("none", "accept-always", "decline-always", "accept-if-free", "decline-if-busy", "automatic")
-"""How a room or a piece of equipment answers invitations automatically."""
+"""How a person, a room or a piece of equipment answers invitations automatically (`server.booking.policy.Mode`)."""
 _KINDS: tuple[str, ...] = get_args(PrincipalKind)
 _FIELDS = {
     "id": _KINDS,
@@ -32,7 +32,7 @@ _FIELDS = {
     "expandable_by": ("group",),
     "calendar": ("individual", "room", "resource"),
     "delegates": ("individual", "room", "resource"),
-    "auto_schedule": ("room", "resource"),
+    "auto_schedule": ("individual", "room", "resource"),
     "address": ("room", "resource"),
 }
 """Fields, and the kinds that may have them."""

@@ -9,7 +9,7 @@ from secrets import token_hex
 from uuid import uuid4
 
 from server.auth import policy
-from server.domain.changes import Delete, Put, Remember, Write
+from server.domain.changes import Delete, ObjectState, Put, Remember, Unchanged, Write
 from server.domain.contents import ObjectContent
 from server.domain.errors import InvalidData
 from server.domain.grants import Grants
@@ -22,12 +22,22 @@ from server.itip.calendar_users import Directory
 from server.itip.change import utc_stamp
 from server.itip.messages import FROM_ATTENDEES, Message, Method
 from server.itip.receiving import receive
-from server.itip.reception import DELIVERED, IGNORED, Memory, Received, memory_of, with_answers, with_resets
+from server.itip.reception import (
+    DELIVERED,
+    IGNORED,
+    Memory,
+    Outcome,
+    Received,
+    memory_of,
+    with_answers,
+    with_resets,
+)
 from server.itip.schedule_changes import schedule_changes
 from server.itip.scheduling_object import SchedulingObject
 from server.services.mail.invitations_to import notice_jobs
 from server.services.objects import Objects
 from server.services.scheduling import memory
+from server.services.scheduling.answering import given_answer
 from server.services.scheduling.default_calendar import Scheduled, default_calendar, make_default_calendar
 from server.services.scheduling.originator import properties_of
 from server.services.scheduling.schedule_changes import SCHEDULE_CHANGES, as_property
@@ -77,12 +87,14 @@ class Letter:
     meeting that the organizer has deleted; empty without one."""
     late: bool = False
     """Whether a job delivers it, so that later ones may have come before."""
+    afterwards: Sequence[Message] = ()
+    """Quiet messages that take effect after the server has answered for the recipient: they tell of all answers."""
     grants: Grants | None = None
     """The grants on the recipient's inbox that may concern the sender; None: those of the mailbox."""
 
 
 @value
-class _Item:
+class Item:
     """An item of an inbox."""
 
     message: Message
@@ -105,6 +117,8 @@ class Delivered:
     """What the recipient's home knows afterwards."""
     jobs: tuple[Job, ...] = ()
     """Notices to the recipient's delegates."""
+    unchanged: tuple[Unchanged, ...] = ()
+    """What was read to answer for the recipient, and must still be so."""
 
 
 async def deliver(
@@ -127,7 +141,7 @@ async def deliver(
     statuses: list[str] = []
     messages: list[Message] = []
     received: list[Received] = []
-    items: list[_Item] = []
+    items: list[Item] = []
     for letter in letters:
         if not _is_taken(letter, mailbox, inbox):
             statuses.append(NO_AUTHORITY)
@@ -144,6 +158,13 @@ async def deliver(
         messages += letter.messages
         received += results
         items += left
+    given = await given_answer(storage, mailbox, messages, after, known, _sender(letters), directory, letters[-1].now)
+    if given is not None:
+        after, known = given.object, given.known
+        items = items if given.leaves_items else []
+        if given.reply is not None:
+            received.append(Received(Outcome.APPLIED, messages=(given.reply,)))
+            after, known = _told_afterwards(letters[-1], after, known, directory)
     quiet = all(message.quiet or message.method is Method.REPLY for message in messages)
     try:
         writes = await _writes(storage, objects, mailbox, before, after, items, keep_tag=quiet)
@@ -158,14 +179,30 @@ async def deliver(
     if state != mailbox.state and received:
         remembered = Remember(mailbox.home.id, messages[0].uid, state, mailbox.version)
     jobs = _notices(mailbox, inbox, writes, items) if any(each.sender is not None for each in letters) else ()
-    return Delivered(tuple(statuses), writes, remembered, after, tuple(received), known, jobs)
+    unchanged = () if given is None else given.unchanged
+    return Delivered(tuple(statuses), writes, remembered, after, tuple(received), known, jobs, unchanged)
 
 
-def _notices(mailbox: Mailbox, inbox: Collection, writes: Sequence[Write], items: Sequence[_Item]) -> tuple[Job, ...]:
+def _notices(mailbox: Mailbox, inbox: Collection, writes: Sequence[Write], items: Sequence[Item]) -> tuple[Job, ...]:
     """The jobs that tell delegates of new invitations and cancellations in an inbox."""
     names = [each.name for each in writes if isinstance(each, Put) and each.collection.id == inbox.id]
     told = [name for name, item in zip(names, items, strict=True) if item.message.method in _TOLD]
     return notice_jobs(mailbox.principal_id, mailbox.home.properties, told)
+
+
+def _told_afterwards(
+    letter: Letter, after: SchedulingObject | None, known: memory.Known, directory: Directory
+) -> tuple[SchedulingObject | None, memory.Known]:
+    """The object and memory of a recipient, for whom the server has answered, with the quiet messages of a letter."""
+    for message in letter.afterwards:
+        result = receive(message, after, directory, letter.now, memory=known.memory, resets=letter.resets)
+        after, known = result.object or after, replace(known, memory=result.memory or known.memory)
+    return after, known
+
+
+def _sender(letters: Sequence[Letter]) -> Principal | None:
+    """In whose name the last letter of an organizer was sent."""
+    return next((letter.sender for letter in reversed(letters) if letter.sender is not None), None)
 
 
 def not_delivered(status: str, letters: int = 1) -> Delivered:
@@ -184,7 +221,7 @@ def _is_taken(letter: Letter, mailbox: Mailbox, inbox: Collection) -> bool:
 
 def _received(
     letter: Letter, after: SchedulingObject | None, known: memory.Known, directory: Directory
-) -> tuple[list[Received], list[_Item], SchedulingObject | None, memory.Known]:
+) -> tuple[list[Received], list[Item], SchedulingObject | None, memory.Known]:
     """What each message of a letter does and what is left in the inbox, and the recipient's object and memory
     afterwards. Raises `InvalidData`."""
     if letter.about and letter.about < known.since:
@@ -198,19 +235,30 @@ def _received(
         components = [component for message in letter.messages for component in message.object.components]
         resets = {**(resets or {}), **{component.instance: component.sequence for component in components}}
     received: list[Received] = []
-    items: list[_Item] = []
+    items: list[Item] = []
     for message in letter.messages:
         result = receive(message, after, directory, letter.now, memory=known.memory, resets=resets, rows=known.rows)
         received.append(result)
         before, after = after, result.object or after
         if result.item:
-            changes = schedule_changes(message, before, after, directory)
-            told = {} if changes is None else {SCHEDULE_CHANGES: as_property(changes, utc_stamp(letter.now))}
-            items.append(_Item(message, {**told, **properties_of(message)}))
+            items.append(item_of(message, before, after, directory, letter.now))
         rows = with_answers(known.rows, result.answers) if result.answers else known.rows
         rows = with_resets(rows, result.resets) if result.resets else rows
         known = replace(known, memory=result.memory or known.memory, rows=rows)
     return received, items, after, known
+
+
+def item_of(
+    message: Message,
+    before: SchedulingObject | None,
+    after: SchedulingObject | None,
+    directory: Directory,
+    now: datetime,
+) -> Item:
+    """The item that a message leaves, which says what changed (CS:schedule-changes)."""
+    changes = schedule_changes(message, before, after, directory)
+    told = {} if changes is None else {SCHEDULE_CHANGES: as_property(changes, utc_stamp(now))}
+    return Item(message, {**told, **properties_of(message)})
 
 
 def _present(letter: Letter, known: Memory) -> Memory | None:
@@ -237,7 +285,7 @@ async def _writes(
     mailbox: Mailbox,
     before: SchedulingObject | None,
     after: SchedulingObject | None,
-    items: Sequence[_Item],
+    items: Sequence[Item],
     *,
     keep_tag: bool,
 ) -> tuple[Write, ...] | None:
@@ -249,6 +297,15 @@ async def _writes(
         if write is None:
             return None
         writes.append(write)
+    elif after is None and mailbox.object is not None and mailbox.collection is not None:
+        held = mailbox.object
+        writes.append(Delete(mailbox.collection, held.name, ObjectState(held.id, held.revision)))
+    return (*writes, *await item_writes(storage, objects, mailbox, items))
+
+
+async def item_writes(storage: Storage, objects: Objects, mailbox: Mailbox, items: Sequence[Item]) -> Sequence[Write]:
+    """The writes that leave items in an inbox, and remove the oldest ones where there are too many."""
+    writes: list[Write] = []
     assert mailbox.inbox is not None
     for item in items:
         content = await objects.content(mailbox.inbox, item.message.text.encode(), None, mailbox.addresses)
@@ -258,7 +315,7 @@ async def _writes(
     if excess > 0:
         oldest = await storage.oldest_members(mailbox.inbox, min(excess, MAX_REMOVED))
         writes += [Delete(mailbox.inbox, name, state) for name, state in oldest]
-    return tuple(writes)
+    return writes
 
 
 async def _with_own(

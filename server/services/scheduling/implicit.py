@@ -337,23 +337,6 @@ class Scheduling:
                 raise WriteConflict from None
         return Put(found.object is None, content.etag, False, written, content.schedule_tag)
 
-    async def follow_groups(self, actor: Actor, found: Found) -> bool:
-        """Write an organizer's object again if the members of its groups are others than it names. Returns whether.
-
-        Raises what `put` raises.
-        """
-        text = await text_of(self.storage, found)
-        old, owner = read_object(text), address_of(owner_of(found))
-        directory = await directory_of(self.storage, addresses(old) | {owner})
-        now = Change(old, old, directory.user(owner), directory, self._now(), etag_matches=True)
-        home_id, large = collection_of(found).home_id, len(text) >= LARGE
-        then = await with_groups(self.storage, now, home_id, self.max_attendees, large=large)
-        if then.new is None or then.new.text == text:
-            return False
-        content = await self.objects.read(found, text.encode())
-        await self._change(actor, found, content, Sent(etag_matches=True), ())
-        return True
-
     async def was_moved(self, found: Found) -> bool:
         """Whether what had the found name has moved a moment ago, so that its deletion there succeeds.
 

@@ -7,7 +7,8 @@ A change of a group's members writes a job of the kind `memberships` in its tran
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -24,9 +25,17 @@ from server.domain.errors import (
 from server.domain.jobs import Job
 from server.domain.objects import Target
 from server.domain.privileges import Privilege
+from server.itip.calendar_users import addresses
+from server.itip.change import Change
+from server.itip.scheduling_object import read_object
 from server.services.changing import change
 from server.services.lookup import Found, Lookup
-from server.services.scheduling.implicit import Scheduling
+from server.services.objects import LARGE, text_of
+from server.services.permissions import collection_of
+from server.services.scheduling.calendar_users import address_of, directory_of
+from server.services.scheduling.groups import with_groups
+from server.services.scheduling.implicit import Scheduling, Sent
+from server.services.scheduling.planned import owner_of
 
 MEMBERS = "members"
 """Kind of the jobs that let one meeting follow."""
@@ -41,8 +50,10 @@ log = structlog.get_logger()
 class Memberships:
     """The handlers of these jobs."""
 
-    def __init__(self, scheduling: Scheduling, delay: timedelta) -> None:
-        self._scheduling, self._storage, self._delay = scheduling, scheduling.storage, delay
+    def __init__(
+        self, scheduling: Scheduling, delay: timedelta, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._scheduling, self._storage, self._delay, self._now = scheduling, scheduling.storage, delay, now
         self._lookup = Lookup(self._storage)
 
     async def plan(self, group_id: int) -> int:
@@ -70,13 +81,26 @@ class Memberships:
         async def decide(found: Found | None) -> bool:
             if found is None or found.viewer is None:
                 return False
-            return await self._scheduling.follow_groups(Actor(found.viewer, "jobs"), found)
+            text = await text_of(self._storage, found)
+            if not await self._is_behind(found, text):
+                return False
+            await self._scheduling.put(Actor(found.viewer, "jobs"), found, text.encode(), Sent(etag_matches=True))
+            return True
 
         try:
             return await change(read, decide)
         except _REFUSED as error:
             log.warning("membership_not_followed", home=home_id, object=object_id, error=type(error).__name__)
         return False
+
+    async def _is_behind(self, found: Found, text: str) -> bool:
+        """Whether the members of the groups are others than an organizer's object names."""
+        old, owner = read_object(text), address_of(owner_of(found))
+        directory = await directory_of(self._storage, addresses(old) | {owner})
+        kept = Change(old, old, directory.user(owner), directory, self._now(), etag_matches=True)
+        home_id, limit = collection_of(found).home_id, self._scheduling.max_attendees
+        then = await with_groups(self._storage, kept, home_id, limit, large=len(text) >= LARGE)
+        return then.new is not None and then.new.text != text
 
     async def _found(self, home_id: int, object_id: int) -> Found | None:
         """The meeting as its organizer finds it; None where it is gone."""

@@ -22,6 +22,7 @@ from server.itip.change import Change, utc_stamp
 from server.itip.messages import FROM_ATTENDEES, Message, Plan
 from server.itip.participants import organizer
 from server.itip.reception import Rows, after_change, memory_of, with_resets
+from server.itip.scheduling_object import SchedulingObject
 from server.services.lookup import Found, Lookup
 from server.services.permissions import collection_of
 from server.services.scheduling import memory
@@ -79,9 +80,15 @@ def remembered_after(
         known = replace(known, rows=with_resets(known.rows, plan.resets))
     if plan.role is SchedulingRole.ORGANIZER and plan.object is not None and change.groups is not None:
         known = replace(known, groups=replace(change.groups, statuses=()))
-    state = memory.write(known, plan.object)
-    changed = Remember(mailbox.home.id, uid, state, mailbox.version)
-    return () if state == mailbox.state else (changed,), known
+    return remembered_with(known, plan.object, uid, mailbox), known
+
+
+def remembered_with(
+    known: memory.Known, stored: SchedulingObject | None, uid: str, mailbox: Mailbox
+) -> tuple[Remember, ...]:
+    """What is to be stored of what a home knows; nothing if that is stored already."""
+    state = memory.write(known, stored)
+    return () if state == mailbox.state else (Remember(mailbox.home.id, uid, state, mailbox.version),)
 
 
 def answered_stamp(change: Change, plan: Plan, known: memory.Known) -> str:

@@ -31,6 +31,7 @@ from server.itip.messages import Message, Plan
 from server.itip.participants import with_schedule_statuses
 from server.itip.reception import DELIVERED, PENDING, resets_of
 from server.itip.refreshing import refreshes
+from server.itip.scheduling_object import SchedulingObject
 from server.observe.scheduling_counts import SchedulingCounts
 from server.services.lookup import Found
 from server.services.mail.outgoing import NOTHING, Outgoing, OutgoingMails, withdrawing
@@ -45,6 +46,7 @@ from server.services.scheduling.delivery import (
     Letter,
     by_recipient,
     deliver,
+    item_writes,
     not_delivered,
     put_object,
 )
@@ -56,6 +58,7 @@ from server.services.scheduling.dispatches import (
     sending_of,
     stable_address,
 )
+from server.services.scheduling.merging_answers import ANSWERED, merged_answers, replies_in
 from server.services.scheduling.moving import demand_not_held, moving_writes
 from server.services.scheduling.planned import (
     answered_stamp,
@@ -63,6 +66,7 @@ from server.services.scheduling.planned import (
     organizer_of,
     owner_of,
     remembered_after,
+    remembered_with,
 )
 from server.services.scheduling.removals import Removal
 from server.services.scheduling.settings import SchedulingSettings
@@ -200,6 +204,8 @@ class Sending:
         self._left = left
         messages = by_recipient(self._plan.messages)
         direct = [key for key, each in messages.items() if each[0].recipient.is_here]
+        # Rooms and equipment first: their answers are a part of the change.
+        direct.sort(key=lambda key: messages[key][0].recipient.may_organize)
         direct = [] if self._is_late else direct[: self._settings.direct_recipients]
         mailboxes = await self._mailboxes([messages[key] for key in direct])
         mailbox = mailboxes.get(self._owner.id)
@@ -213,7 +219,7 @@ class Sending:
             demand_not_held(self._found, self._content, mailbox)
         await demand_sending(self._storage, self._actor, self._found, self._plan.messages)
         remembered, known = remembered_after(self._change, self._plan, self._uid, mailbox)
-        made = _Set(remembered=[*remembered])
+        made, directory = _Set(remembered=[*remembered]), self._change.directory
         if self._removal is not None:
             made.remembered += self._removal.remembered
             made.dispatches += self._removal.dispatches
@@ -224,14 +230,21 @@ class Sending:
         mailed = self._mailed(self._plan.messages, mailbox)
         made.mails += mailed.mails
         here = {key: each for key, each in messages.items() if each[0].recipient.is_here}
+        asked = {} if behind else {key: messages[key] for key in direct if key not in left.busy}
+        told, replies = await self._answered(delivered, asked, mailboxes, known)
+        for key, done in delivered.items():
+            made.deliver(key, done)
         for key, each in here.items():
+            if key in delivered:
+                continue
+            each = [*each, *told.get(key, ())]
             if behind or key in left.busy or key not in direct or made.is_full:
                 queued[key] = each
                 continue
-            delivered[key] = await self._deliver(self._owner, each, mailboxes, self._change.directory, known)
+            delivered[key] = await self._deliver(self._owner, each, mailboxes, directory, known)
             made.deliver(key, delivered[key])
         failed = {key: done.statuses[0] for key, done in delivered.items() if done.statuses[0] == NOT_DELIVERED}
-        waiting = {key: each for key, each in here.items() if key in queued or key in failed}
+        waiting = {key: queued.get(key, each) for key, each in here.items() if key in queued or key in failed}
         if waiting and mailbox is not None:
             cause, is_new = self._actor.cause, self._change.old is None
             about = answered_stamp(self._change, self._plan, known)
@@ -243,10 +256,21 @@ class Sending:
         statuses = {**{key: done.statuses[0] for key, done in delivered.items()}, **dict.fromkeys(queued, PENDING)}
         made.outcomes = [(message.method, statuses[key]) for key, each in here.items() for message in each]
         statuses |= mailed.statuses
-        writes, made.result = await self._own(statuses, None if mailbox is None else mailbox.addresses)
+        answered = {reply.sender.key: ANSWERED for reply in replies}
+        stored = self._plan.with_statuses({**statuses, **answered}, directory)
+        if replies and stored is not None and mailbox is not None:
+            merged = merged_answers(stored, replies, known, directory, self._change.now)
+            stored = merged.object
+            made.remembered[: len(remembered)] = remembered_with(merged.known, stored, self._uid, mailbox)
+            items = await item_writes(self._storage, self._objects, mailbox, merged.items)
+            made.writes += [(None, write) for write in items]
+        writes, made.result = await self._own(stored, None if mailbox is None else mailbox.addresses)
         made.writes[:0] = [(None, write) for write in writes]
         made.merges = sum(any(result.answers for result in done.received) for done in delivered.values())
         await self._follow_up(made, delivered, mailboxes)
+        await self._tell(
+            made, [each for key, of in told.items() if key not in messages for each in of], mailboxes, known
+        )
         return made
 
     def _mailed(self, messages: Sequence[Message], mailbox: Mailbox | None) -> Outgoing:
@@ -260,6 +284,47 @@ class Sending:
         if organizes or change.old is not None or organizer_of(change, self._plan).is_here:
             return sent
         return replace(sent, mails=(withdrawing(mailbox.home, self._uid, self._meeting), *sent.mails))
+
+    async def _answered(
+        self,
+        delivered: dict[str, Delivered],
+        messages: Mapping[str, Sequence[Message]],
+        mailboxes: Mapping[int, Mailbox],
+        known: memory.Known,
+    ) -> tuple[Mapping[str, Sequence[Message]], Sequence[Message]]:
+        """Deliver an organizer's messages to those for whom the server may answer.
+
+        Returns what all learn of the answers, by the key of the recipient, and the answers.
+        """
+        change, value = self._change, self._plan.object
+        if value is None or self._plan.role is not SchedulingRole.ORGANIZER:
+            return {}, ()
+        for key, each in messages.items():
+            mailbox = mailboxes.get(each[0].recipient.principal_id or 0)
+            if mailbox is not None and mailbox.auto_schedule is not None:
+                delivered[key] = await self._deliver(self._owner, each, mailboxes, change.directory, known)
+        replies = replies_in(delivered, change.owner)
+        if not replies:
+            return {}, ()
+        merged = merged_answers(value, replies, known, change.directory, change.now)
+        told = merged.refreshes(change.owner, change.directory, change.now)
+        for key in {reply.sender.key for reply in replies}:
+            # Once more, now that all answers are known.
+            more = told.get(key, ())
+            delivered[key] = await self._deliver(
+                self._owner, messages[key], mailboxes, change.directory, known, afterwards=more
+            )
+        return told, replies
+
+    async def _tell(
+        self, made: _Set, messages: Sequence[Message], mailboxes: Mapping[int, Mailbox], known: memory.Known
+    ) -> None:
+        """Add to a set how those learn of answers to whom the change itself sends nothing."""
+        job = self._refresh_job(mailboxes.get(self._owner.id), messages) if messages else ()
+        if job is None:
+            await self._refresh(made, messages, self._change.directory, known)
+        else:
+            made.jobs += job
 
     async def _mailboxes(self, messages: Iterable[Sequence[Message]]) -> dict[int, Mailbox]:
         """The mailboxes of recipients, and of the owner, by the id of their principal."""
@@ -278,6 +343,7 @@ class Sending:
         mailboxes: Mapping[int, Mailbox],
         directory: Directory,
         known: memory.Known,
+        afterwards: Sequence[Message] = (),
         *,
         invites: bool = False,
     ) -> Delivered:
@@ -296,21 +362,26 @@ class Sending:
         is_new = self._change.old is None and is_own
         resets = resets_of(known.rows.resets, recipient)
         about = answered_stamp(self._change, self._plan, known) if is_own else ""
-        letter = Letter(sender, messages, self._change.now, resets, is_new, known.since, about)
+        now = self._change.now
+        letter = Letter(sender, messages, now, resets, is_new, known.since, about, afterwards=afterwards)
         delivered = await deliver(self._storage, self._objects, mailbox, [letter], directory)
         gone = [write.expected for write in self._also if isinstance(write, Delete)]
         if any(write.expected in gone for write in delivered.writes):
             return not_delivered(NOT_DELIVERED)  # what they have of the meeting is moved away
         return delivered
 
-    async def _own(self, statuses: Mapping[str, str], known: frozenset[str] | None) -> tuple[tuple[Write, ...], Put]:
-        """The writes of the owner's object, and what they do. `known` are the owner's addresses."""
+    async def _own(
+        self, stored: SchedulingObject | None, known: frozenset[str] | None
+    ) -> tuple[tuple[Write, ...], Put]:
+        """The writes of the owner's object, and what they do. `known` are the owner's addresses.
+
+        :param stored: what takes the place of what the app sent; None: that itself.
+        """
         collection, existing, source = collection_of(self._found), self._found.object, self._source
         if self._content is None:
             member = member_of(self._found)
             delete = Delete(collection, member.name, ObjectState(member.id, member.revision))
             return (*self._also, delete), Put(False, member.etag, False, _NOTHING)
-        stored = self._plan.with_statuses(statuses, self._change.directory)
         content = self._content
         if stored is not None and stored.text != content.text:
             content = await self._objects.content(collection, stored.text.encode(), existing, known)

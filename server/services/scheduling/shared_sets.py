@@ -54,6 +54,8 @@ class SharedSet(Generic[Key]):
     mails: list[NewMails] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     """Others than those of the dispatches."""
+    unchanged: list[Unchanged] = field(default_factory=list)
+    """What was read to answer for recipients, and must still be so."""
     failing_for: timedelta = timedelta(0)
     """For how long the deliveries of the dispatches have failed."""
     outcomes: list[tuple[str, str]] = field(default_factory=list)
@@ -77,6 +79,7 @@ class SharedSet(Generic[Key]):
         self.write(key, delivered.writes)
         self.remembered += () if delivered.remembered is None else (delivered.remembered,)
         self.jobs += delivered.jobs
+        self.unchanged += delivered.unchanged
 
     def write(self, key: Key, writes: Iterable[Write]) -> None:
         """Add writes in the home of a recipient."""
@@ -95,7 +98,7 @@ class SharedSet(Generic[Key]):
             tuple(write for _, write in self.writes),
             limits,
             cause,
-            tuple(unchanged),
+            (*unchanged, *self.unchanged),
             remembered=tuple(self.remembered),
             graced=frozenset(write.collection.home_id for key, write in self.writes if key is not None),
             dispatches=tuple(self.dispatches),

@@ -33,6 +33,7 @@ MAILBOXES = f"""
            case when c.kind = 'inbox' and p.id <> $1 then koyomi_grants_2($1, p.id, h.id, c.id) end,
            exists (select from scheduling_dispatch d where d.meeting = $4 and d.waiting),
            {held(QueueLock.MEETINGS, "$4")},
+           p.kind, case when p.disabled_at is null then p.auto_schedule end,
            p.uid, p.name, a.addresses, {resolve.HOME}, {resolve.COLLECTION}, {resolve.OBJECT}, o.text
     {_OWN_COLLECTIONS.format(addresses=owners.COLUMNS, kinds="'calendar', 'inbox'")}
     left join object o
@@ -47,6 +48,7 @@ MAILBOXES = f"""
 INBOXES = f"""
     select p.id, null::bigint, null::jsonb, case when p.id <> $1 then koyomi_grants_2($1, p.id, h.id, c.id) end, false,
            false,
+           p.kind, null::jsonb,
            p.uid, p.name, a.addresses, {resolve.HOME}, {resolve.COLLECTION}, null::bigint
     {_OWN_COLLECTIONS.format(addresses=owners.COLUMNS, kinds="'inbox'")}
     where p.id = any($2::bigint[]) and p.deleted_at is null
@@ -61,7 +63,7 @@ OLDEST_MEMBERS = """
 """
 """Arguments: home, collection, at most how many."""
 
-_ADDRESSES_AT = 6
+_ADDRESSES_AT = 8
 _HOME_AT = _ADDRESSES_AT + 3
 _COLLECTION_AT = _HOME_AT + 11
 _OBJECT_AT = _COLLECTION_AT + 21
@@ -99,6 +101,8 @@ def _mailbox(principal_id: int, rows: list[Any]) -> Mailbox:
         granted,
         first[2],
         first[1] or 0,
+        first[6],
+        first[7],
         first[4],
         first[5],
     )

@@ -31,7 +31,7 @@ async def test_a_meeting_follows_the_members_of_a_group(storage):
     outer, inner = await make_person(storage, "group"), await make_person(storage, "group")
     directory, queue, lookup = PostgresDirectory(storage.database), PostgresJobs(storage.database), Lookup(storage)
     scheduling = Scheduling(storage, Objects(storage, Limits(), lambda: NOW), Limits(), now=lambda: NOW)
-    memberships = Memberships(scheduling, timedelta(minutes=10))
+    memberships = Memberships(scheduling, timedelta(minutes=10), lambda: NOW)
 
     async def gather(group, *members):
         change = RelationChange(group.id, members=frozenset(each.id for each in members))

@@ -101,7 +101,7 @@ class World:
         self.notices = Notices(
             self.storage, self.access, self.limits, MailSettings(), _Transport(self.mails), lambda: NOW
         )
-        self.memberships = Memberships(self.scheduling, timedelta(minutes=10))
+        self.memberships = Memberships(self.scheduling, timedelta(minutes=10), lambda: NOW)
         self.collections = Collections(self.storage, self.limits, scheduling)
         self.reading = Reading(self.storage, 1000)
         self.sharing = Sharing(self.storage, self.directory, self.access)

@@ -321,7 +321,11 @@ class MemoryReads(DispatchReads):
 
     async def inboxes(self, sender: int, people: Sequence[int]) -> Sequence[Mailbox]:
         found = await self.mailboxes(sender, people, "")
-        return [replace(each, calendars=(), collection=None, object=None) for each in found if each.inbox is not None]
+        return [
+            replace(each, calendars=(), collection=None, object=None, auto_schedule=None)
+            for each in found
+            if each.inbox is not None
+        ]
 
     def _mailbox(self, sender: int, home: HomeRow, uid: str) -> Mailbox:
         tables = self.tables
@@ -337,6 +341,7 @@ class MemoryReads(DispatchReads):
         if inbox is not None and asking is not None:
             granted = seen.grants(tables, seen.principal(asking), home, inbox.id)
         version, state = tables.memory.get((home.id, uid), (0, None))
+        whose = tables.principals[home.principal_id]
         return Mailbox(
             home.principal_id,
             seen.home(tables, home),
@@ -348,6 +353,8 @@ class MemoryReads(DispatchReads):
             granted,
             state,
             version,
+            whose.kind,
+            whose.auto_schedule if whose.disabled_at is None else None,
         )
 
     async def oldest_members(self, collection: Collection, count: int) -> Sequence[tuple[str, ObjectState]]:

@@ -1,0 +1,1 @@
+"""Answers to invitations by rules: the auto-schedule modes of people, rooms and equipment. Pure."""
