@@ -16,7 +16,7 @@ from server.services.collections import Collections
 from server.services.lookup import Lookup
 from server.services.mail.incoming import IncomingMails
 from server.services.mail.invitations_to import NOTICES
-from server.services.mail.notices import NOTICE, Notices
+from server.services.mail.notices import Notices
 from server.services.mail.sending import MailJobs
 from server.services.principals import changes as principals
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
@@ -29,7 +29,7 @@ from server.storage import Storage
 from server.storage.access import Access
 from server.storage.incoming_mail import IncomingMail
 from server.storage.jobs import HANDOVERS, MEMBERSHIPS, TakenJob
-from server.storage.mails import MAIL, MAIL_OUTCOMES
+from server.storage.mails import MAIL, MAIL_OUTCOMES, NOTICE
 from storage_plugins.postgres.changes import handover_jobs
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory

@@ -16,6 +16,10 @@ from server.domain.principals import Principal
 
 MAIL = "mail"
 """Kind of the jobs that send a mail."""
+NOTICE = "notice"
+"""Kind of the jobs that send a notice to one person (`server.services.mail.notices`)."""
+SENDING = (MAIL, NOTICE)
+"""The kinds that are held and released together: they send mails."""
 MAIL_OUTCOMES = "mail_outcomes"
 """Kind of the jobs that write what became of mails into the sender's object."""
 

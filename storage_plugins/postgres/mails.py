@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from server.storage.mails import MAIL, MAIL_OUTCOMES, MailLimits, MailOutcome, MailState, OutgoingMail
+from server.storage.mails import MAIL, MAIL_OUTCOMES, NOTICE, SENDING, MailLimits, MailOutcome, MailState, OutgoingMail
 from storage_plugins.postgres.changes.writing import Writing
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
 
@@ -84,7 +84,8 @@ _HOLD_IF_MOVED = """
     ), remembered as (
         update installation set mail_url = $1 where mail_url is null
     ), held as (
-        insert into job_hold (kind) select $2 from known where mail_url <> $1 on conflict do nothing returning kind
+        insert into job_hold (kind) select unnest($2::text[]) from known where mail_url <> $1
+        on conflict do nothing returning kind
     )
     select exists (select from held)
 """
@@ -92,7 +93,7 @@ _RELEASE = """
     with known as (
         update installation set mail_url = $1
     ), released as (
-        delete from job_hold where kind = $2 returning kind
+        delete from job_hold where kind = any($2::text[]) returning kind
     )
     select exists (select from released)
 """
@@ -101,6 +102,8 @@ _DISCARD = """
         update outgoing_mail set status = 'dropped' where status in ('waiting', 'sending') returning id
     ), unqueued as (
         delete from job j using dropped d where j.id = d.id and j.state <> 'running'
+    ), untold as (
+        delete from job where kind = $1 and state <> 'running'
     )
     select count(*) from dropped
 """
@@ -162,14 +165,14 @@ class MailStorage(Writing):
 
     async def hold_if_moved(self, url: str) -> bool:
         """See `Mails`."""
-        return bool(await self.database.fetchval(_HOLD_IF_MOVED, url, MAIL))
+        return bool(await self.database.fetchval(_HOLD_IF_MOVED, url, [*SENDING]))
 
     async def release_mails(self, url: str) -> bool:
         """See `Mails`."""
-        released = bool(await self.database.fetchval(_RELEASE, url, MAIL))
+        released = bool(await self.database.fetchval(_RELEASE, url, [*SENDING]))
         self.announce_jobs()
         return released
 
     async def discard_mails(self) -> int:
         """See `Mails`."""
-        return int(await self.database.fetchval(_DISCARD))
+        return int(await self.database.fetchval(_DISCARD, NOTICE))

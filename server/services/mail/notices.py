@@ -37,9 +37,8 @@ from server.services.objects import write_limits
 from server.services.scheduling.calendar_users import directory_of
 from server.storage import Storage
 from server.storage.access import Access
+from server.storage.mails import NOTICE
 
-NOTICE = "notice"
-"""Kind of the jobs that send a notice to one person."""
 MAX_NOTICES = 50
 """People who get a notice of one item."""
 _NOT_A_MAIL = 1 << 64

@@ -11,7 +11,7 @@ from typing import IO, cast
 import asyncpg
 
 from server.domain.errors import ConfigurationError, DatabaseError
-from server.storage.mails import MAIL
+from server.storage.mails import SENDING
 from storage_plugins.postgres.database import Connection, connect
 from storage_plugins.postgres.embedded.client_programs import ClientPrograms, connection, pipe_from, pipe_to
 from storage_plugins.postgres.migrations import demand_known
@@ -122,7 +122,9 @@ async def hold_mail(dsn: str) -> None:
     """
     session = await _session(dsn)
     try:
-        await session.execute("insert into job_hold (kind) values ($1) on conflict do nothing", MAIL)
+        await session.execute(
+            "insert into job_hold (kind) select unnest($1::text[]) on conflict do nothing", [*SENDING]
+        )
     finally:
         await session.close(timeout=5.0)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email import message_from_bytes
 
+from server.domain.jobs import Job
 from server.domain.limits import Limits
 from server.services.mail.invitations_to import NOTICES
-from server.services.mail.notices import NOTICE, Notices
+from server.services.mail.notices import Notices
 from server.services.mail.settings import MailSettings
 from server.services.mail.transport import Mail
+from server.storage.mails import MAIL, NOTICE
 from storage_plugins.postgres.access import PostgresAccess
-from storage_plugins.postgres.jobs import PostgresJobs
+from storage_plugins.postgres.backup.dump import hold_mail
+from storage_plugins.postgres.jobs import PostgresJobs, enqueue
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.dav.conftest import NewPerson
 from tests.integration.dav.person import Person
@@ -55,3 +58,18 @@ async def test_a_delegate_is_told_of_an_invitation(
     await queue.drop([plan[0], job[0]])
     for kind in (NOTICES, NOTICE):
         await queue.release(kind)
+
+
+async def test_notices_are_held_with_the_mails(dav_dsn: str, dav_storage: PostgresStorage) -> None:
+    database = dav_storage.database
+    url = await database.fetchval("select mail_url from installation")
+    await hold_mail(dav_dsn)
+    held = await database.fetch("select kind from job_hold")
+    assert {MAIL, NOTICE} <= {row[0] for row in held}
+    async with database.transaction() as connection:
+        await enqueue(connection, Job(NOTICE, {"principal": 0, "item": 0, "recipient": 0}))
+    await dav_storage.discard_mails()
+    assert await database.fetchval("select count(*) from job where kind = $1", NOTICE) == 0
+    assert await dav_storage.release_mails(url or "")
+    held = await database.fetch("select kind from job_hold")
+    assert not {MAIL, NOTICE} & {row[0] for row in held}

@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from server.domain.changes import PropertyChanges
 from server.services.mail.invitations_to import INVITATIONS_TO, NOTICES, invitations_to
-from server.services.mail.notices import NOTICE
 from server.storage.directory import PrincipalChange, RelationChange
+from server.storage.mails import NOTICE
 from tests.unit.services.conftest import BOTH_WAYS
 from tests.unit.services.test_acting import delegate, meeting
 from tests.unit.services.test_implicit_scheduling import items

@@ -21,7 +21,7 @@ from server.services.collections import Collections
 from server.services.granting import Granting
 from server.services.lookup import Found, Lookup
 from server.services.mail.invitations_to import NOTICES
-from server.services.mail.notices import NOTICE, Notices
+from server.services.mail.notices import Notices
 from server.services.mail.settings import MailSettings
 from server.services.mail.transport import Mail
 from server.services.objects import Objects, Put
@@ -38,6 +38,7 @@ from server.services.scheduling.splitting import Splitting
 from server.services.sharing import Sharing
 from server.storage.directory import PrincipalChange
 from server.storage.jobs import MEMBERSHIPS
+from server.storage.mails import NOTICE
 from tests.unit.services.memory_storage.storage import memory
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
