@@ -61,3 +61,4 @@ def test_a_restored_backup_sends_nothing_by_itself(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert mails(other) == number
+        assert other.command("mail", "discard") == "0 mails were dropped.\n"

@@ -36,9 +36,11 @@ ELSEWHERE = (
     "URL=http://127.0.0.1:5232 NAME=ada PASSWORD=secret",
     "tar -xzf /backups/2026-11-24/base.tar.gz -C /var/lib/postgresql/restored",
     ".venv/bin/python -m tests.e2e.hostile.many_requests 1000000 --seed 1",
+    "koyomi mail status",
+    "koyomi meetings list --organizer NAME",
 )
-"""First lines of blocks that other modules run: `test_readme`, `test_backup_of_own_postgres`, `test_hostile_requests`.
-"""
+"""First lines of blocks that other modules run: `test_readme`, `test_backup_of_own_postgres`, `test_hostile_requests`,
+`test_held_mail`, `test_meetings_command`."""
 
 
 @dataclass(frozen=True, slots=True)
