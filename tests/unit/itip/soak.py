@@ -20,7 +20,19 @@ from tests.unit.itip.meeting_machine import MeetingMachine
 from tests.unit.itip.range_edits import RangeEdits
 
 _BATCH = 500
-_MACHINES = {"ordinary": MeetingMachine, "further": FurtherEdits, "delegations": Delegations, "ranges": RangeEdits}
+
+
+class _AllEdits(Delegations, RangeEdits):
+    """A meeting with ranges and delegations."""
+
+
+_MACHINES = {
+    "ordinary": MeetingMachine,
+    "further": FurtherEdits,
+    "delegations": Delegations,
+    "ranges": RangeEdits,
+    "all": _AllEdits,
+}
 
 
 def disagreement(seed: int, longest: int, edits: str = "ordinary") -> str | None:
