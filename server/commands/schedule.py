@@ -14,9 +14,11 @@ from server.itip.scheduling_object import read_object
 from server.services.scheduling import explanation
 from server.services.scheduling.calendar_users import directory_of
 from server.settings.model import Settings
+from server.storage.mails import MailRecord
 from storage_plugins.postgres.reads import meetings
 
 _PEOPLE = ("ATTENDEE", "STATUS", "ANSWER", "THEIR COPY", "CHANGED", "INBOX")
+_MAILS = ("WRITTEN", "FROM", "TO", "MESSAGE", "STATE", "TRIES", "SENT", "ERROR")
 _DELIVERIES = ("SENT", "FROM", "TO", "MESSAGES", "STATUS", "TRIES", "LAST TRY")
 
 
@@ -33,11 +35,12 @@ async def explain(settings: Settings, uid: str) -> None:
     async with open_storage(settings) as session:
         copies = await meetings.copies(session.storage.database, uid)
         sent = await meetings.sent(session.storage.database, uid)
+        mails = await meetings.mails(session.storage.database, uid)
         named = addresses(*(read_object(each.text) for each in copies))
         directory = await directory_of(session.storage, named)
     found = explanation.meetings(copies, directory)
     deliveries = explanation.deliveries(sent)
-    if not copies and not deliveries:
+    if not copies and not deliveries and not mails:
         raise click.ClickException(f"Nobody has anything with the UID {uid}.")
     for meeting in found:
         head = f"{meeting.organizer} organizes it: {meeting.place}, SEQUENCE {meeting.sequence}"
@@ -52,6 +55,10 @@ async def explain(settings: Settings, uid: str) -> None:
         click.echo()
         click.echo("Deliveries by jobs:")
         click.echo(table(_DELIVERIES, list(map(_delivery, deliveries))))
+    if mails:
+        click.echo()
+        click.echo("Mails:")
+        click.echo(table(_MAILS, list(map(_mail, mails))))
 
 
 def _row(each: explanation.Participant) -> tuple[str, ...]:
@@ -67,6 +74,11 @@ def _delivery(each: explanation.Delivery) -> tuple[str, ...]:
     status = _status(each.status, each.reason)
     methods = " ".join(each.methods)
     return _time(each.sent_at), each.sender, each.recipient, methods, status, str(each.tries), _time(each.tried_at)
+
+
+def _mail(each: MailRecord) -> tuple[str, ...]:
+    head = _time(each.created_at), each.sender, each.address, each.method
+    return *head, each.status, str(each.tries), _time(each.sent_at), each.error or ""
 
 
 def _status(status: str, reason: str) -> str:

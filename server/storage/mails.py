@@ -70,6 +70,23 @@ class MailOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class MailRecord:
+    """A mail as administrators see it."""
+
+    created_at: datetime
+    sender: str
+    """The name of the principal."""
+    address: str
+    method: str
+    status: str
+    """`waiting`, `sending`, `sent`, `failed`, `replaced` by a newer one, or `dropped`."""
+    tries: int
+    sent_at: datetime | None
+    error: str | None
+    """What the mail server said last."""
+
+
+@dataclass(frozen=True, slots=True)
 class MailState:
     """The mails of an installation."""
 

@@ -12,6 +12,7 @@ from server.itip.calendar_users import Directory
 from server.itip.participants import all_attendees, attendee_line, organizer, partstat
 from server.itip.reception import DELIVERED, PENDING, UID_TAKEN
 from server.itip.scheduling_object import SchedulingObject, read_object
+from server.services.mail.outgoing import NO_WAY, SENT
 from server.services.scheduling import dispatches
 from server.services.scheduling.delivery import NO_AUTHORITY, NO_CALENDAR_USER, NOT_DELIVERED
 from server.services.scheduling.dispatches import TRIED_FOR, principal_key
@@ -19,11 +20,13 @@ from server.storage.scheduling import Dispatch, MeetingCopy
 
 REASONS = {
     PENDING: "a job delivers it",
+    SENT: "a mail server took the mail",
     DELIVERED: "delivered",
     "2.0": "has answered",
     NO_CALENDAR_USER: "nobody here has the address",
     NO_AUTHORITY: "takes no such messages from the sender",
     NOT_DELIVERED: "their home has no room, or no calendar",
+    NO_WAY: "no mail may go there, or be sent in the organizer's name",
     UID_TAKEN: "has something else with this UID, or their calendar does not take it",
 }
 """What values of SCHEDULE-STATUS mean (RFC 6638 §3.2.9)."""
@@ -115,6 +118,8 @@ def _participant(key: str, value: SchedulingObject, copies: Sequence[MeetingCopy
     ]
     status = next((code for line in lines for code in line.params.get("SCHEDULE-STATUS", ())), "")
     reason = REASONS.get(status, "")
+    if status in (PENDING, NOT_DELIVERED) and not directory.user(lines[0].value).is_here:
+        reason = "a job sends a mail" if status == PENDING else "the mail was not taken, or came back"
     theirs = [each for each in copies if principal_key(each.owner.id) == key]
     items = tuple((_method(each.text), each.modified_at) for each in theirs if each.role is SchedulingRole.INBOX)
     said = Participant(lines[0].value, status, reason, partstat(lines[0]), items=items)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from server.domain.scheduling import SchedulingRole
+from server.storage.mails import MailRecord
 from server.storage.scheduling import Dispatch, MeetingCopy, OrganizedMeeting
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads.dispatches import DISPATCHES, dispatch
@@ -42,6 +43,16 @@ SENT = f"""
     )) and d.uid = $1
     order by d.id
 """  # noqa: S608
+"""Argument: the UID."""
+
+MAILS = """
+    select m.created_at, p.name, m.address, m.method, m.status, m.tries, m.sent_at, m.error
+    from home h
+    join principal p on p.id = h.principal_id
+    join outgoing_mail m on m.home_id = h.id and m.uid = $1
+    where h.kind = 'calendar'
+    order by m.id
+"""
 """Argument: the UID."""
 
 UIDS = """
@@ -84,6 +95,11 @@ async def copies(database: Database, uid: str) -> Sequence[MeetingCopy]:
 async def sent(database: Database, uid: str) -> Sequence[Dispatch]:
     """What jobs deliver or have delivered about a UID, in order."""
     return list(map(dispatch, await database.fetch(SENT, uid)))
+
+
+async def mails(database: Database, uid: str) -> Sequence[MailRecord]:
+    """The mails to people elsewhere about a UID, in order."""
+    return [MailRecord(*row) for row in await database.fetch(MAILS, uid)]
 
 
 def organized_meeting(row: Any) -> OrganizedMeeting:

@@ -139,7 +139,7 @@ async def post(mail_dsn: str, tmp_path: Path) -> AsyncIterator[Post]:
         yield made
 
 
-async def test_an_organizer_invites_changes_and_cancels(post: Post) -> None:
+async def test_an_organizer_invites_changes_and_cancels(post: Post, mail_dsn: str) -> None:
     me = address(post.person)
     await post.person.has(post.path, meeting(me, me, ZOE))
     (mail,) = await post.sent(1)
@@ -155,6 +155,9 @@ async def test_an_organizer_invites_changes_and_cancels(post: Post) -> None:
     assert "10:00 – 11:00 (Europe/Berlin, UTC+02:00) (was: Monday, 1 June 2099, 09:00" in text_of(mail)
     assert "SEQUENCE:1" in calendar_of(mail)
     assert await post.status(ZOE) == "1.1"
+    said = await koyomi(mail_dsn, "explain", "m", command="schedule")
+    assert "1.1 (a mail server took the mail)" in said
+    assert said.partition("Mails:")[2].count("zoe@elsewhere.example  REQUEST  sent") == 2
     assert (await post.person.http("DELETE", post.path)).status == 204
     *_, mail = await post.sent(3)
     assert mail["Subject"] == "Cancelled: Plan"
@@ -233,9 +236,9 @@ async def test_nothing_is_sent_of_the_past_and_to_addresses_without_mail(post: P
     assert await post.counts() == {}
 
 
-async def koyomi(dsn: str, *words: str) -> str:
+async def koyomi(dsn: str, *words: str, command: str = "mail") -> str:
     environment = {**os.environ, "KOYOMI_STORAGE_DATABASE": dsn, "KOYOMI_NETWORK_EXTERNAL_URL": "https://two.example"}
-    done = await asyncio.to_thread(CliRunner().invoke, main, ["mail", *words], env=environment)
+    done = await asyncio.to_thread(CliRunner().invoke, main, [command, *words], env=environment)
     assert done.exit_code == 0, done.output
     return done.output
 

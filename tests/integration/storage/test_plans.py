@@ -56,6 +56,7 @@ STATEMENTS = {
     "inbox grants": (dispatches.INBOX_GRANTS, 3),
     "scheduled uid": (dispatches.SCHEDULED_UID, 2),
     "removed meetings": (dispatches.REMOVED_MEETINGS, 4),
+    "mails of a uid": (meetings.MAILS, 1),
     "organized meetings": (meetings.ORGANIZED, 4),
     "uids of meetings": (meetings.UIDS, 3),
     "inboxes": (INBOXES, 2),
