@@ -24,15 +24,9 @@ from server.observe import log as logs
 from server.services.collections import Collections
 from server.services.lookup import Lookup
 from server.services.mail import held
-from server.services.mail.incoming import (
-    ACTS_FOR_OTHERS,
-    Arrived,
-    IncomingMails,
-    receiving,
-    senders_as,
-    senders_in,
-)
+from server.services.mail.incoming import Arrived, IncomingMails, receiving
 from server.services.mail.outgoing import OutgoingMails
+from server.services.mail.senders import ACTS_FOR_OTHERS, senders_as, senders_in
 from server.services.objects import Objects
 from server.services.scheduling.implicit import Scheduling
 from server.settings.model import Settings

@@ -5,18 +5,16 @@ has found that the mail is from this address (`server.imip.authentication_result
 a tag that only this attendee knows (`server.imip.tags`). Others are held (`server.services.mail.held`), or passed over.
 
 Nobody acts by mail for an address whose calendar is here. Who acts for another, by SENT-BY or since From differs, needs
-the consent of the recipient (`ACTS_FOR_OTHERS`).
+the consent of the recipient (`server.services.mail.senders`).
 """
 
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from xml.sax.saxutils import escape, unescape
 
 import structlog
 
@@ -35,20 +33,21 @@ from server.imip.authentication_results import is_authentic
 from server.imip.bounces import failure_in
 from server.imip.mail import Mail, read_mail
 from server.imip.parsing import messages_in, with_organizer
+from server.imip.parties import attendee_of, is_delegate, lines_of, tagged_attendee, with_parties
 from server.imip.tags import BounceTag, ReplyTag, Tags
 from server.itip.calendar_users import CalendarUser, Directory, addresses
 from server.itip.lines import Line
 from server.itip.message_text import read_message
 from server.itip.messages import FROM_ATTENDEES, Message, Method
-from server.itip.participants import DELEGATED, all_attendees, attendee_line, organizer, partstat
+from server.itip.participants import all_attendees, attendee_line, organizer
 from server.itip.reception import DELIVERED
-from server.itip.scheduling_component import SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.observe.incoming_mail_counts import IncomingMailCounts
 from server.process.computing import computed
 from server.services.changing import change
 from server.services.mail.held import Held, HeldMessages, Reason
 from server.services.mail.incoming_settings import IncomingMailSettings
+from server.services.mail.senders import ACTS_FOR_OTHERS, senders_in
 from server.services.mail.settings import MailSettings
 from server.services.objects import LARGE
 from server.services.scheduling.calendar_users import address_of, directory_of
@@ -57,13 +56,8 @@ from server.services.scheduling.single_messages import Post, post
 from server.storage.incoming_mail import IncomingMail
 from server.storage.scheduling import Mailbox
 
-ACTS_FOR_OTHERS = "{urn:koyomi:mail}acts-for-others"
-"""A property of somebody's inbox: the mail addresses, with space between them, of senders who may act for others, such
-as assistants of organizers and calendar services that send in their own name."""
 ORIGIN = "mail"
 """The origin of changes that arrive by mail."""
-
-_ELEMENT = re.compile(r"<[^>]*>")
 
 log = structlog.get_logger()
 
@@ -259,7 +253,7 @@ class IncomingMails:
         async def decide(mailbox: Mailbox | None) -> Outcome:
             if mailbox is None or mailbox.inbox is None:
                 return Outcome.NOT_CONCERNED
-            if not self._is_from(message.sender, _lines(message.object, "ORGANIZER"), source, mailbox, directory):
+            if not self._is_from(message.sender, lines_of(message.object, "ORGANIZER"), source, mailbox, directory):
                 return await self._hold(source, mailbox, message, Reason.UNTRUSTED)
             if mailbox.object is not None:
                 copy = self._services.objects.scheduling_object(mailbox.object.text or "")
@@ -310,7 +304,7 @@ class IncomingMails:
         """The tag of the envelope, or of ORGANIZER, that is about the meeting."""
         if self._tags is None:
             return None
-        stated = [line.value.strip() for line in _lines(found, "ORGANIZER")[:1]]
+        stated = [line.value.strip() for line in lines_of(found, "ORGANIZER")[:1]]
         in_text = [self._tags.read(each[7:]) for each in stated if each.lower().startswith("mailto:")]
         tags = [*source.tags, *(each for each in in_text if isinstance(each, ReplyTag))]
         return next((each for each in tags if self._tags.is_about(each, found.uid)), None)
@@ -331,12 +325,12 @@ class IncomingMails:
         organizes = organizer(meeting, directory)
         if organizes is None or organizes.key != recipient.key:
             return Outcome.NOT_CONCERNED
-        if tag is None:
-            attendee = self._attendee(found, source, directory)
+        if tag is None or self._tags is None:
+            attendee = attendee_of(found, source.address, directory)
         else:
-            attendee = self._tagged(found, meeting, tag, directory)
+            attendee = tagged_attendee(self._tags, tag, found, meeting, directory)
             if attendee is not None:
-                found = _rewritten(found, attendee, recipient, directory)
+                found = with_parties(found, attendee, recipient, directory)
         if attendee is None:
             return Outcome.NOT_CONCERNED
         if attendee.is_here:
@@ -347,27 +341,9 @@ class IncomingMails:
             return await self._hold(source, mailbox, message, Reason.UNTRUSTED)
         if len({address for line in own for address in line.params.get("DELEGATED-TO", [])}) > 1:
             return Outcome.REFUSED  # each delegate elsewhere would get a mail
-        if attendee.key not in all_attendees(meeting, directory) and not _is_delegate(meeting, attendee, directory):
+        if attendee.key not in all_attendees(meeting, directory) and not is_delegate(meeting, attendee, directory):
             return await self._hold(source, mailbox, message, Reason.NOT_INVITED)
         return await self._post(message, source, directory)
-
-    def _attendee(self, found: SchedulingObject, source: _Source, directory: Directory) -> CalendarUser | None:
-        """Whom an answer without a tag is from: the sender if it names them, else the one attendee whom it names."""
-        named = all_attendees(found, directory)
-        sender = directory.user(source.address)
-        if sender.key in named:
-            return sender
-        return next(iter(named.values())) if len(named) == 1 else None
-
-    def _tagged(
-        self, found: SchedulingObject, meeting: SchedulingObject, tag: ReplyTag, directory: Directory
-    ) -> CalendarUser | None:
-        """The attendee of a tag."""
-        assert self._tags is not None
-        for line in (*_lines(meeting, "ATTENDEE"), *_lines(found, "ATTENDEE")):
-            if self._tags.is_of(tag, line.value):
-                return directory.user(line.value)
-        return None
 
     # -- to both ------------------------------------------------------------------------------------------------------
 
@@ -405,16 +381,6 @@ class IncomingMails:
         return await directory_of(self._services.storage, named)
 
 
-def senders_in(text: str) -> frozenset[str]:
-    """The addresses in the property `ACTS_FOR_OTHERS`."""
-    return frozenset(unescape(_ELEMENT.sub(" ", text)).split())
-
-
-def senders_as(addresses: Iterable[str]) -> str:
-    """The property for addresses."""
-    return f'<acts-for-others xmlns="urn:koyomi:mail">{escape(" ".join(sorted(addresses)))}</acts-for-others>'
-
-
 async def receiving(
     services: Services, incoming: IncomingMail, settings: MailSettings, counts: IncomingMailCounts | None = None
 ) -> IncomingMails:
@@ -429,30 +395,3 @@ async def receiving(
     return IncomingMails(
         services, incoming, settings.incoming, tags, secret, bounced=bounced, is_own=is_own, counts=counts
     )
-
-
-def _lines(found: SchedulingObject, name: str) -> list[Line]:
-    return [line for each in found.components for line in each.all(name)]
-
-
-def _is_delegate(meeting: SchedulingObject, user: CalendarUser, directory: Directory) -> bool:
-    """Whether an attendee has said that somebody attends in their place."""
-    return any(
-        partstat(line) == DELEGATED and user.key in map(directory.key, line.params.get("DELEGATED-TO", []))
-        for line in _lines(meeting, "ATTENDEE")
-    )
-
-
-def _rewritten(
-    found: SchedulingObject, attendee: CalendarUser, organizer: CalendarUser, directory: Directory
-) -> SchedulingObject:
-    """An answer with the attendee and organizer of its tag, where it has one attendee of another address."""
-
-    def rewritten(component: SchedulingComponent) -> SchedulingComponent:
-        lines = component.all("ATTENDEE")
-        if len(lines) == 1 and directory.key(lines[0].value) != attendee.key:
-            component = component.with_lines("ATTENDEE", [lines[0].with_value(attendee.address)])
-        owners = component.all("ORGANIZER")
-        return component.with_lines("ORGANIZER", [each.with_value(organizer.address) for each in owners])
-
-    return found.map_components(rewritten)

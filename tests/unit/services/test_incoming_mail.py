@@ -11,8 +11,9 @@ from lxml import etree
 
 from server.domain.errors import NotFound
 from server.services.mail.held import KEPT_FOR, MAX_HELD, Held, HeldMessages, Reason, read, written
-from server.services.mail.incoming import ACTS_FOR_OTHERS, Outcome
+from server.services.mail.incoming import Outcome
 from server.services.mail.incoming_settings import IncomingMailSettings
+from server.services.mail.senders import ACTS_FOR_OTHERS
 from server.storage.directory import PrincipalChange
 from server.storage.incoming_mail import HELD
 from tests.unit.services.incoming_mail_world import (
