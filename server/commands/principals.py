@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import IO
+from typing import IO, get_args
 
 import click
 
+from server.booking.policy import Mode
 from server.commands.options import with_settings
 from server.commands.session import ACTOR, open_storage
 from server.domain.errors import InvalidPrincipal
+from server.services.principals.changes import set_auto_schedule
 from server.services.principals.loading import Loaded, load_principals
 from server.settings.model import Settings
 
@@ -49,6 +51,21 @@ async def load(settings: Settings, file: IO[bytes], take_over: bool) -> None:
         else:
             loaded = await load_principals(ACTOR, session.directory, session.hasher, document, take_over=take_over)
     report(loaded)
+
+
+@principals.command("auto-schedule")
+@click.argument("name")
+@click.argument("mode", type=click.Choice(get_args(Mode)))
+@click.option("--auto-accept-group", metavar="GROUP", help="Whose members get an answer in any mode.  [none]")
+@with_settings()
+async def auto_schedule(settings: Settings, name: str, mode: Mode, auto_accept_group: str | None) -> None:
+    """Set how invitations are answered for a person, a room or a piece of equipment.
+
+    The server accepts if they are free, and declines if they are busy, as the mode says; with automatic both.
+    """
+    async with open_storage(settings) as session:
+        found = await set_auto_schedule(ACTOR, session.directory, name, mode, auto_accept_group)
+    click.echo(f"Invitations of {found.name} are answered by the mode {mode}.")
 
 
 def report(loaded: Loaded) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from server.auth import app_passwords, passwords, policy
 from server.auth.passwords import PasswordHasher
+from server.booking.policy import Mode
 from server.domain.actors import Actor
 from server.domain.errors import AccessDenied, InvalidPrincipal, NotFound
 from server.domain.principals import CalendarPlace, PrincipalKind, name_key
@@ -190,6 +191,25 @@ async def set_calendar(actor: Actor, directory: Directory, name: str, place: Cal
     demand_in_directory(actor, Privilege.WRITE_PROPERTIES)
     principal = await find(actor, directory, name)
     await directory.write_principals([PrincipalChange(principal.id, calendar=place)], actor.cause)
+    return principal
+
+
+async def set_auto_schedule(
+    actor: Actor, directory: Directory, name: str, mode: Mode, auto_accept_group: str | None = None
+) -> PrincipalRecord:
+    """Set how invitations are answered for a person, a room or a piece of equipment; returns the record of before.
+
+    `auto_accept_group` is the name or id of a group; None: there is none. Raises `InvalidPrincipal` for a group,
+    `NotFound`, also where the auto-accept group is none, and `AccessDenied`.
+    """
+    demand_in_directory(actor, Privilege.WRITE_PROPERTIES)
+    principal = await find(actor, directory, name)
+    if principal.kind == "group":
+        raise InvalidPrincipal("A group does not answer invitations.")
+    settings: dict[str, str] = {} if mode == "none" and auto_accept_group is None else {"mode": mode}
+    if auto_accept_group is not None:
+        settings["auto_accept_group"] = (await find(actor, directory, auto_accept_group, "group")).uid
+    await directory.write_principals([PrincipalChange(principal.id, auto_schedule=settings)], actor.cause)
     return principal
 
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, get_args
 
 from server.auth import passwords
+from server.booking.policy import Mode
 from server.domain.errors import InvalidPrincipal
 from server.domain.grants import DelegateRights
 from server.domain.principals import CalendarPlace, ExpandableBy, PrincipalKind, name_key
 from server.services.principals.changes import MAX_TEXT, addresses_of, name_of, roles_of, segment_of, text_of
 
-MODES = ("none", "accept-always", "decline-always", "accept-if-free", "decline-if-busy", "automatic")
-"""How a person, a room or a piece of equipment answers invitations automatically (`server.booking.policy.Mode`)."""
+MODES: tuple[str, ...] = get_args(Mode)
+"""How a person, a room or a piece of equipment answers invitations automatically."""
 _KINDS: tuple[str, ...] = get_args(PrincipalKind)
 _FIELDS = {
     "id": _KINDS,

@@ -237,3 +237,21 @@ async def test_an_address_that_meetings_name_goes_to_nobody_else_before_they_are
     with pytest.raises(NameTaken):
         await add(world, "fred", addresses=("dora@example.com",))
     await add(world, "fred", addresses=("d2@example.com",))
+
+
+async def test_the_auto_schedule_mode_of_people_and_rooms(world: World) -> None:
+    await world.add("hall", kind="room")
+    await world.add("staff", kind="group")
+    set_mode = changes.set_auto_schedule
+    await set_mode(INSTALLATION, world.directory, "hall", "automatic", "staff")
+    assert (await find(world, "hall")).auto_schedule == {"mode": "automatic", "auto_accept_group": "id-staff"}
+    await set_mode(INSTALLATION, world.directory, "hall", "none")
+    assert (await find(world, "hall")).auto_schedule is None
+    await set_mode(INSTALLATION, world.directory, "anna", "accept-if-free")
+    assert (await find(world, "anna")).auto_schedule == {"mode": "accept-if-free"}
+    with pytest.raises(InvalidPrincipal):
+        await set_mode(INSTALLATION, world.directory, "staff", "automatic")
+    with pytest.raises(NotFound):
+        await set_mode(INSTALLATION, world.directory, "hall", "automatic", "anna")
+    with pytest.raises(AccessDenied):
+        await set_mode(await world.actor("anna"), world.directory, "anna", "automatic")
