@@ -15,11 +15,9 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from server.domain.actors import Actor
-from server.domain.changes import ChangeSet, Delete, ObjectState, Unchanged, Write
+from server.domain.changes import ChangeSet, Unchanged, Write
 from server.domain.contents import ObjectContent, ObjectView
 from server.domain.errors import (
-    AccessDenied,
-    InvalidCalendarObject,
     NotFound,
     SchedulingObjectExists,
     UidConflict,
@@ -41,19 +39,20 @@ from server.process.computing import computed
 from server.services.lookup import Found, Lookup
 from server.services.mail.outgoing import OutgoingMails
 from server.services.mail.restored import after_restore
-from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, demand_transferable, text_of, write_limits
+from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, text_of, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
-from server.services.scheduling.acting import acting_addresses, acting_person, acting_user, organizes_for_owner
+from server.services.scheduling.acting import acting_addresses, acting_user, organizes_for_owner
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.groups import with_groups
-from server.services.scheduling.moving import HeldElsewhere, moving_writes, source_of, was_moved
-from server.services.scheduling.planned import demand_sending, owner_of
+from server.services.scheduling.moving import HeldElsewhere, source_of, was_moved
+from server.services.scheduling.planned import owner_of
 from server.services.scheduling.proposals import delete_proposal, propose
-from server.services.scheduling.removals import Removal, removal_of
+from server.services.scheduling.removals import Removal
 from server.services.scheduling.restored import made_anew, restored_content
 from server.services.scheduling.scheduled import is_scheduled, role_of
 from server.services.scheduling.sending import Intent, Sending
 from server.services.scheduling.settings import SchedulingSettings
+from server.services.scheduling.transfers import Move, demand_no_item
 from server.services.scheduling.turns import Turns
 from server.storage import Storage
 
@@ -216,88 +215,13 @@ class Scheduling:
         `SchedulingObjectExists` where that owner has the meeting already, and `InvalidCalendarObject` for an item of an
         inbox, which has a METHOD (RFC 4791 §4.1).
         """
-        source, destination = collection_of(found), collection_of(target)
-        if source.kind == "inbox" and destination.kind == "calendar":
-            demand_transferable(found, target, keep=keep)
-            raise InvalidCalendarObject("A scheduling message is no calendar object: it has a METHOD.")
-        if not keep and source.kind == "calendar" and destination.kind == "calendar":
-            demand_transferable(found, target, keep=False)
-            if source.home_id != destination.home_id:
-                moved = await self._move_to_another(actor, found, target, sent, unchanged)
-                if moved is not None:
-                    return moved
-            elif member_of(found).role in SCHEDULING_OBJECTS and source.view is None and destination.view is None:
-                return await self._move_within(actor, found, target, unchanged)
-        return await self.objects.transfer(actor, found, target, keep=keep, unchanged=unchanged)
-
-    async def _move_within(self, actor: Actor, found: Found, target: Found, unchanged: Sequence[Unchanged]) -> Put:
-        """Move a scheduling object between calendars of one owner: its Schedule-Tag changes (RFC 6638 §3.2.10)."""
-        destination = collection_of(target)
-        text = await text_of(self.storage, found)
-        content = await self.objects.content(destination, text.encode(), None)
-        writes = await moving_writes(self.objects, target, found, content)
-        async with self.objects.naming_holder(destination, content.uid):
-            try:
-                written = await self.storage.apply(ChangeSet(writes, self.limits, actor.cause, tuple(unchanged)))
-            except NotFound:
-                raise WriteConflict from None
-        return Put(target.object is None, content.etag, True, written[0], content.schedule_tag)
-
-    async def _move_to_another(
-        self, actor: Actor, found: Found, target: Found, sent: Sent, unchanged: Sequence[Unchanged]
-    ) -> Put | None:
-        """Move a meeting to another owner's calendar; None of what is a scheduling object neither here nor there."""
-        member, destination = member_of(found), collection_of(target)
-        leaves = member.role in SCHEDULING_OBJECTS
-        put, result = await self.objects.put_of_text(found, target)
-        content = put.content
-        assert isinstance(content, ObjectContent)
-        arrives = content.scheduling.role in SCHEDULING_OBJECTS
-        if not leaves and not arrives:
-            return None
-        for concerned, view, privilege in (
-            (leaves, collection_of(found).view, Privilege.UNBIND),
-            (arrives, destination.view, Privilege.BIND),
-        ):
-            if concerned and view is not None:
-                raise AccessDenied("", privilege, "Messages are sent in the name of the calendar's owner.")
-        if leaves and not arrives:
-            removed = await self._change(actor, found, None, sent, unchanged, also=(put,))
-            return replace(result, written=removed.written)
-        removal = None
-        if leaves:
-            holder = await self.storage.scheduling_object(destination, content.uid)
-            if holder is not None:
-                raise SchedulingObjectExists(holder.collection, holder.name)
-            removal = await self._removal(actor, found, target, sent)
-        deletion = Delete(collection_of(found), member.name, ObjectState(member.id, member.revision))
-        try:
-            return await self._change(actor, target, content, sent, unchanged, also=(deletion,), removal=removal)
-        except HeldElsewhere as held:
-            raise SchedulingObjectExists(held.collection.name, held.object.name) from None
-
-    async def _removal(self, actor: Actor, found: Found, target: Found, sent: Sent) -> Removal:
-        """What the removal of a meeting sends that moves from one of its participants to another.
-
-        The owner of the target, who has no object of the meeting yet, gets no message: it would have no effect.
-        """
-        old = read_object(await text_of(self.storage, found))
-        owner, acting = owner_of(found), acting_person(found)
-        cause = actor.cause if acting is None else replace(actor, acting_for=owner.id).cause
-        removal = await removal_of(
-            self.storage,
-            owner,
-            acting or owner,
-            collection_of(found).home_id,
-            old,
-            cause,
-            self._now(),
-            self.mails,
-            reply=sent.reply,
-            without=owner_of(target).id,
+        demand_no_item(found, target, keep=keep)
+        moved = (
+            None if keep else await Move(self, self._change, actor, found, target, sent, self._now(), unchanged).apply()
         )
-        await demand_sending(self.storage, actor, found, removal.messages)
-        return removal
+        if moved is not None:
+            return moved
+        return await self.objects.transfer(actor, found, target, keep=keep, unchanged=unchanged)
 
     async def restore(self, actor: Actor, found: Found, text: str, properties: Mapping[str, str]) -> Put:
         """Put back a deleted text at the found name, which is free or is that of a plain object of the same text.
