@@ -9,6 +9,7 @@ from server.itip.lines import made
 from server.itip.participants import attendee_line, map_attendee
 from server.itip.scheduling_component import SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
+from tests.unit.itip.delegations import Delegations
 from tests.unit.itip.further_edits import FurtherEdits
 from tests.unit.itip.meeting_machine import instances_of, later_component
 
@@ -79,3 +80,7 @@ class RangeEdits(FurtherEdits):
                 cancelled = component.token("STATUS") == "CANCELLED"
                 return value.with_component(component.with_value("STATUS", None if cancelled else "CANCELLED"))
         return value
+
+
+class AllEdits(RangeEdits, Delegations):
+    """A meeting with edits of ranges, and delegations."""

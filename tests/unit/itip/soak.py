@@ -17,21 +17,15 @@ from itertools import repeat
 from tests.unit.itip.delegations import Delegations
 from tests.unit.itip.further_edits import FurtherEdits
 from tests.unit.itip.meeting_machine import MeetingMachine
-from tests.unit.itip.range_edits import RangeEdits
+from tests.unit.itip.range_edits import AllEdits, RangeEdits
 
 _BATCH = 500
-
-
-class _AllEdits(Delegations, RangeEdits):
-    """A meeting with ranges and delegations."""
-
-
 _MACHINES = {
     "ordinary": MeetingMachine,
     "further": FurtherEdits,
     "delegations": Delegations,
     "ranges": RangeEdits,
-    "all": _AllEdits,
+    "all": AllEdits,
 }
 
 
