@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from server.calendar.attendance import address_key
 from server.calendar.personal import is_personal
+from server.calendar.recurrence_ids import instance_id
 from server.domain.errors import AttendeeChangeRefused
 from server.itip.audience import SHARED_X_PROPERTIES
 from server.itip.change import Change
@@ -115,7 +116,8 @@ class _Merge:
                 raise AttendeeChangeRefused("An attendee adds no instances.")
             self._before[instance] = original
             components.append(self._merged(original, app, ()))
-        components = self._with_master_answer(components, set(sent) | {c.instance for c in new.components})
+        written = set(sent) | {c.instance for c in new.components}
+        components = self._with_master_answer(components, written - _ranges_of_all(old))
         value = self._framed(components)
         value = value.map_components(self._with_transparency)
         begun = tuple(each.instance for each in value.ranges if each.instance not in stored)
@@ -305,6 +307,17 @@ class _Merge:
         if any(each.instance == MASTER for each in components) and new.master is None:
             new = new.with_components([])  # the series stands in front of its overrides
         return new.with_components(components)
+
+
+def _ranges_of_all(value: SchedulingObject) -> set[str]:
+    """The ranges (THISANDFUTURE) that describe all instances of a series, up to the next range.
+
+    Apps that do not know ranges answer the series instead.
+    """
+    if value.anchor is None:
+        return set()
+    first = instance_id(value.anchor.utc, value.anchor)
+    return {each.instance for each in value.ranges if each.instance <= first}
 
 
 def _with_later_ranges(value: SchedulingObject, dropped: set[str]) -> SchedulingObject:

@@ -14,7 +14,7 @@ from server.itip.audience import MOST_EXCLUDED, viewed, views
 from server.itip.change import Change
 from server.itip.instances import covering, derived, excluded, with_exdates, without_first
 from server.itip.messages import Message, Method
-from server.itip.participants import attendee_line
+from server.itip.participants import attendee_line, map_attendee
 from server.itip.reception import after_change
 from server.itip.scheduling_component import MASTER
 from server.itip.scheduling_object import SchedulingObject
@@ -222,3 +222,20 @@ def test_the_range_that_covers_an_instance_is_the_last_one_before_it() -> None:
     assert [each.instance for each in covered if each is not None] == [
         MASTER, day(5), day(5), day(7), day(7), day(7)
     ]  # fmt: skip
+
+
+def test_an_answer_for_a_series_is_one_for_the_range_that_describes_all_of_it() -> None:
+    """Apps that do not know ranges answer the series. Who is invited to the range alone has no other instances."""
+    held = series(False, described(7, True))
+    copy = seen(held)
+    assert copy is not None
+    assert copy.master is not None
+    answered = copy.with_component(
+        map_attendee(copy.master, ME, DIRECTORY, lambda line: line.with_parameter("PARTSTAT", "ACCEPTED"))
+    )
+    made = plan_attendee_change(Change(copy, answered, ME, DIRECTORY, NOW))
+    assert made.object is not None
+    assert partstats(made.object, ME) == {MASTER: "ACCEPTED", day(7): "ACCEPTED"}
+    result = received(made.messages[0], held)
+    assert result.object is not None
+    assert partstats(result.object, ME) == {MASTER: "-", day(7): "ACCEPTED"}
