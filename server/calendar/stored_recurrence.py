@@ -56,8 +56,8 @@ def dump(recurrences: RecurrenceSet) -> str:
 def load(text: str, work: Work, busy: Sequence[Busy] | None = None) -> RecurrenceSet | None:
     """The recurrence set of a text that `dump` gave; None when the zone data do not have one of its zones.
 
-    :param busy: what each component makes busy in another person's view, by its index; the travel of the calendar's
-        owner does not count then.
+    :param busy: what each component makes busy in another person's view, by its index, as far as that differs; the
+        travel of the calendar's owner does not count then. None: the owner's view.
     """
     types = None if busy is None else tuple(busy)
     parts = _kept_parts(text, types) if len(text) <= _KEPT_LENGTH else _parts(text, types)
@@ -130,6 +130,7 @@ class _Reader:
     def __init__(self, zones: list[Zone], busy: tuple[Busy, ...] | None) -> None:
         self._zones = zones
         self._busy = busy or ()
+        self._by_owner = busy is None
 
     def parts(
         self,
@@ -173,7 +174,7 @@ class _Reader:
             Length(_read_seconds(exact), None if nominal is None else Duration(*nominal)),
             form,
             self._busy[index] if index < len(self._busy) else _BUSY[busy],
-            (before, after) if travel and not self._busy else NO_TRAVEL,
+            (before, after) if travel and self._by_owner else NO_TRAVEL,
         )
 
 

@@ -77,8 +77,9 @@ async def busy(
     """
     periods: list[BusyPeriod] = []
     known: set[int] = set()
-    async for page in _pages(storage, readable(found, Privilege.READ_FREE_BUSY), ids, None):
-        busy_periods, read = await computed(_busy, page, window)
+    calendar = readable(found, Privilege.READ_FREE_BUSY)
+    async for page in _pages(storage, calendar, ids, None):
+        busy_periods, read = await computed(_busy, page, window, calendar.view is None)
         periods += busy_periods
         known.update(read)
     return periods, frozenset(known)
@@ -134,11 +135,11 @@ def _timings(page: Sequence[StoredRecurrence], window: Window, room: int) -> dic
     return found
 
 
-def _busy(page: Sequence[StoredRecurrence], window: Window) -> tuple[list[BusyPeriod], list[int]]:
+def _busy(page: Sequence[StoredRecurrence], window: Window, by_owner: bool) -> tuple[list[BusyPeriod], list[int]]:
     periods: list[BusyPeriod] = []
     read: list[int] = []
     for item in page:
-        recurrences = load(item.recurrence, Work(), item.busy)
+        recurrences = load(item.recurrence, Work(), item.busy if by_owner else item.busy or ())
         if recurrences is not None:
             read.append(item.object_id)
             periods += busy_of_recurrence(recurrences, window.start, window.end, window.zone)

@@ -181,8 +181,9 @@ async def test_travel_counts_for_who_travels_alone(person: Person, other: Person
     for place, expected in ((person.calendar, travelled), (person.home, travelled)):
         depth = "1" if place == person.calendar else "infinity"
         assert (await busy(person, place, *JUNE, depth=depth), await busy(person, place, *FAR, depth=depth)) == expected
-    assert await busy(other, theirs, *JUNE) == BUSY
+    assert (await busy(other, theirs, *JUNE), await busy(other, theirs, *FAR)) == (BUSY, far)
     assert await busy(other, theirs, "20260601T080000Z", "20260601T090000Z") == []
+    assert await busy(other, theirs, "20560601T080000Z", "20560601T090000Z") == []
     copy = f"{other.home}copy/"
     assert (await other.http("COPY", theirs, Destination=copy)).status == 201
     assert (await busy(other, copy, *JUNE), await busy(other, copy, *FAR)) == (BUSY, far)
