@@ -22,17 +22,17 @@ SHARED = Path(os.environ.get("SHARED") or Path(__file__).resolve().parents[2] / 
 """The folder with the conformance suite, the accounts and the load harness."""
 
 
-_PORTS = range(10_000, 32_000)
+_PORTS = iter(random.sample(range(10_000, 32_000), 22_000))
 """Below the ports that the system gives to clients (from 32768): no connection takes one before a server does."""
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody has."""
-    while True:
-        port = random.choice(_PORTS)
+    """A TCP port of 127.0.0.1 that nobody has, another one each time."""
+    for port in _PORTS:
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
+    raise RuntimeError("No port is left.")
 
 
 @dataclass
