@@ -30,6 +30,8 @@ class CalendarUser:
     """The name to show; None: as the organizer wrote it."""
     cutype: str | None = None
     """CUTYPE of people here: `INDIVIDUAL`, `GROUP`, `ROOM`, `RESOURCE`."""
+    former: frozenset[str] = frozenset()
+    """Those of the addresses, by `address_key`, that they do not have any more: nothing is sent from them."""
 
     @property
     def is_here(self) -> bool:
@@ -94,8 +96,7 @@ class Directory:
 
     def with_former(self, former: CalendarUser, user: CalendarUser) -> Directory:
         """The directory in which the addresses of one calendar user are those of another."""
-        merged = Directory()
-        merged._known = {key: user if each.key == former.key else each for key, each in self._known.items()}
+        merged = Directory(each for each in self.users if each.key != former.key)
         merged._known |= {address_key(address): user for address in (*former.addresses, former.address)}
         return merged
 

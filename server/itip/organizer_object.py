@@ -53,7 +53,7 @@ def prepare(change: Change, organizer: CalendarUser) -> Prepared:
     :raises AttendeeCommentRefused: when the app writes a comment of an attendee.
     """
     assert change.new is not None
-    new = with_organizer(change.new)
+    new = _from_present_address(with_organizer(change.new), organizer)
     old = change.old
     # What is stored was described when it was written.
     stored = {} if old is None else old.by_instance
@@ -89,6 +89,16 @@ def with_organizer(value: SchedulingObject) -> SchedulingObject:
         return component if is_same else component.with_lines("ORGANIZER", [known])
 
     return value.map_components(organized)
+
+
+def _from_present_address(value: SchedulingObject, organizer: CalendarUser) -> SchedulingObject:
+    """The object with a present address of the organizer as ORGANIZER, where an app has written a former one."""
+
+    def present(line: Line) -> Line:
+        is_former = line.name == "ORGANIZER" and address_key(line.value) in organizer.former
+        return line.with_value(organizer.address) if is_former else line
+
+    return value.map_components(lambda component: component.map_lines(present)) if organizer.former else value
 
 
 def with_directory(component: SchedulingComponent, directory: Directory) -> SchedulingComponent:

@@ -66,6 +66,8 @@ def calendar_user(found: AddressedPrincipal) -> CalendarUser:
     cutype = CUTYPES[principal.kind]
     # The first one is written into messages: never a former one.
     user = here(principal.id, [*mail, *others, *former, *paths], principal.display_name or None, cutype)
+    if former:
+        user = replace(user, former=frozenset(map(address_key, former)))
     return replace(user, principal_id=None) if found.elsewhere else user
 
 

@@ -41,6 +41,7 @@ from server.services.permissions import collection_of, member_of
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.default_calendar import Scheduled, default_calendar, make_default_calendar
+from server.services.scheduling.dispatches import meeting_of
 from server.services.scheduling.implicit import Scheduling, Sent
 from server.services.scheduling.sending import Intent, Sending
 from server.storage.directory import PrincipalRecord
@@ -123,8 +124,11 @@ class Organized:
         named = addresses(old) | {address_of(self._person), address_of(to)}
         directory = await directory_of(self._storage, named)
         former, user = directory.user(address_of(self._person)), directory.user(address_of(to))
-        homes = await self._storage.mailboxes(self._person.id, [self._person.id], old.uid)
-        resets = memory.read(homes[0].state).rows.resets if homes else ()
+        own = self._person.id
+        (home,) = await self._storage.mailboxes(own, [own], old.uid, meeting_of(former, old.uid))
+        if home.queued:
+            raise SchedulingRefused("Jobs are still delivering messages about it.")
+        resets = memory.read(home.state).rows.resets
         plan = await computed(plan_hand_over, old, former, user, directory, resets, self._now)
         assert plan.object is not None
         place = await self._place(to, plan.object)

@@ -128,7 +128,8 @@ class MeetingMachine:
     def _send(self, letters: list[Letter]) -> None:
         for letter in letters:
             self.waiting.append(letter)
-            log = self.logs.get(letter.message.recipient.address.removeprefix("mailto:").partition("@")[0])
+            to = letter.message.recipient.key
+            log = next((self.logs.get(name) for name, each in self.office.people.items() if each.user.key == to), None)
             if log is not None and letter.message.method is not Method.REPLY:
                 log.note(letter)
 

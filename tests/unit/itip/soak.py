@@ -18,6 +18,7 @@ from tests.unit.itip.delegations import Delegations
 from tests.unit.itip.further_edits import FurtherEdits
 from tests.unit.itip.meeting_machine import MeetingMachine
 from tests.unit.itip.range_edits import AllEdits, RangeEdits
+from tests.unit.itip.wider_world import WiderWorld
 
 _BATCH = 500
 _MACHINES = {
@@ -26,6 +27,7 @@ _MACHINES = {
     "delegations": Delegations,
     "ranges": RangeEdits,
     "all": AllEdits,
+    "wider": WiderWorld,
 }
 
 

@@ -21,6 +21,7 @@ from tests.conftest import IN_CI
 from tests.unit.itip.delegations import Delegations
 from tests.unit.itip.meeting_machine import ATTENDEES, MeetingMachine
 from tests.unit.itip.range_edits import AllEdits, RangeEdits
+from tests.unit.itip.wider_world import WiderWorld
 
 CONVERSATIONS = int(os.environ.get("KOYOMI_CONVERSATIONS", "0")) or (10_000 if IN_CI else 500)
 
@@ -351,6 +352,18 @@ RANGES = {
 @pytest.mark.parametrize("conversation", RANGES.values(), ids=RANGES.keys())
 def test_all_copies_agree_where(conversation: str) -> None:
     machine = RangeEdits(bytes.fromhex(conversation))
+    machine.play()
+    machine.check()
+
+
+@settings(max_examples=CONVERSATIONS // 10, suppress_health_check=COSTLY)
+@given(st.binary(min_size=1, max_size=60))
+# An organizer hands the meeting over and invites a group that has nobody else.
+@example(bytes([0, 0, 0, 5, 0, 1, 5, 0, 0, 0, 3, 0, 0, 0, 1, 5, 1]))
+# The new organizer deletes the meeting.
+@example(bytes([0, 0, 0, 0, 0, 1, 5, 1, 5, 1, 5, 0, 3, 1, 0, 13, 0]))
+def test_all_copies_agree_whatever_happens_around_the_meeting(data: bytes) -> None:
+    machine = WiderWorld(data)
     machine.play()
     machine.check()
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from server.calendar.attendance import address_key
 from server.domain.errors import (
     AttendeeCommentRefused,
     DifferentOrganizers,
@@ -13,7 +16,9 @@ from server.domain.errors import (
 )
 from server.domain.scheduling import SchedulingRole
 from server.itip.calendar_users import Directory, here
+from server.itip.change import Change
 from server.itip.messages import Plan, Reset
+from server.itip.planning import plan_change
 from server.itip.reception import Rows, resets_of, with_resets
 from server.itip.scheduling_component import MASTER
 from server.itip.scheduling_object import SchedulingObject, read_object
@@ -767,3 +772,16 @@ def test_a_reset_names_those_who_are_asked_and_nobody_who_is_invited_later() -> 
     assert Reset(MASTER, 1, BOTH) in made.resets
     alone = edited(old, ("DTSTART:20270105T10", "DTSTART:20270105T09"))
     assert plan(old, alone).resets == ()
+
+
+def test_a_meeting_is_not_sent_from_a_former_address() -> None:
+    old = "mailto:user01@example.net"
+    user = replace(ORGANIZER, addresses=(*ORGANIZER.addresses, old), former=frozenset({address_key(old)}))
+    directory = Directory([user, *(person(number) for number in range(2, 5))])
+    written = edited(meeting(), (ORGANIZER.address, old))
+    change = Change(None, written, user, directory, datetime(2026, 12, 1, tzinfo=UTC))
+    made = plan_change(change)
+    assert made.object is not None
+    assert {line.value for each in made.object.components for line in each.all("ORGANIZER")} == {ORGANIZER.address}
+    organizers = {line.value for each in made.messages for line in each.object.components[0].all("ORGANIZER")}
+    assert organizers == {ORGANIZER.address}
