@@ -215,9 +215,9 @@ class Sending:
                 direct = []
             mailboxes = await self._mailboxes([messages[key] for key in direct])
             mailbox = mailboxes.get(self._owner.id)
+        await demand_sending(self._storage, self._actor, self._found, self._plan.messages)
         if self._source is None:
             demand_not_held(self._found, self._content, mailbox)
-        await demand_sending(self._storage, self._actor, self._found, self._plan.messages)
         remembered, known = remembered_after(self._change, self._plan, self._uid, mailbox)
         made, directory = _Set(remembered=[*remembered]), self._change.directory
         if self._removal is not None:
