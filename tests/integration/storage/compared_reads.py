@@ -41,7 +41,6 @@ async def require_same_reads(one: Database, other: Database, alike: Alike, peopl
         for kind in HOMES:
             for viewer in people:
                 await _home(one, other, alike, owner, viewer, kind)
-    await _busy_people(one, other, alike)
     inboxes = [
         await each.storage.inboxes(each.ids["anna"], [each.ids[name] for name in people]) for each in (one, other)
     ]
@@ -61,6 +60,8 @@ async def require_same_reads(one: Database, other: Database, alike: Alike, peopl
             for calendar, same in pairs:
                 await _members(one, other, alike, calendar, same)
                 await _times(one, other, alike, calendar, same)
+    # Members come first: they say which object of one is which of the other.
+    await _busy_people(one, other, alike)
 
 
 async def _home(one: Database, other: Database, alike: Alike, owner: str, viewer: str, kind: HomeKind) -> None:
