@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from server.dav.core.request import Request
 from server.dav.core.resource import home_href
 from server.domain.errors import AccessDenied
-from server.services.scheduling.implicit import Sent
+from server.services.scheduling.sent import Sent
 
 
 def sent(request: Request) -> Sent:

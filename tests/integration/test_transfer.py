@@ -22,8 +22,9 @@ from server.domain.privileges import Privilege
 from server.services.collections import Collections
 from server.services.lookup import Lookup
 from server.services.objects import Objects, write_limits
-from server.services.scheduling.implicit import Scheduling, Sent
+from server.services.scheduling.implicit import Scheduling
 from server.services.scheduling.removals import Removals
+from server.services.scheduling.sent import Sent
 from server.services.transfer.collection_properties import Shown, text_property
 from server.services.transfer.exporting import Exporter
 from server.services.transfer.importing import Importer

@@ -51,22 +51,11 @@ from server.services.scheduling.removals import Removal
 from server.services.scheduling.restored import made_anew, restored_content
 from server.services.scheduling.scheduled import is_scheduled, role_of
 from server.services.scheduling.sending import Intent, Sending
+from server.services.scheduling.sent import Sent
 from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.transfers import Move, demand_no_item
 from server.services.scheduling.turns import Turns
 from server.storage import Storage
-
-
-@value
-class Sent:
-    """How a request for a change was made."""
-
-    tag_matches: bool = False
-    """It had If-Schedule-Tag-Match, which held."""
-    etag_matches: bool = False
-    """It had If-Match, which held."""
-    reply: bool = True
-    """False: it had `Schedule-Reply: F` (RFC 6638 §8.1)."""
 
 
 @value

@@ -34,8 +34,9 @@ from server.services.objects import LARGE, text_of
 from server.services.permissions import collection_of
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.groups import with_groups
-from server.services.scheduling.implicit import Scheduling, Sent
+from server.services.scheduling.implicit import Scheduling
 from server.services.scheduling.planned import owner_of
+from server.services.scheduling.sent import Sent
 
 MEMBERS = "members"
 """Kind of the jobs that let one meeting follow."""

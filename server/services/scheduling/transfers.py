@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from server.domain.actors import Actor
 from server.domain.changes import ChangeSet, Delete, ObjectState, Unchanged, Write
@@ -23,9 +23,7 @@ from server.services.scheduling.moving import HeldElsewhere, moving_writes
 from server.services.scheduling.planned import demand_sending, owner_of
 from server.services.scheduling.removals import Removal, removal_of
 from server.services.scheduling.sending import Services
-
-if TYPE_CHECKING:
-    from server.services.scheduling.implicit import Sent
+from server.services.scheduling.sent import Sent
 
 
 class ChangeMember(Protocol):

@@ -44,7 +44,8 @@ from server.services.objects import Objects
 from server.services.permissions import home_of
 from server.services.principals.loading import load_principals
 from server.services.scheduling.default_calendar import Scheduled, default_calendar
-from server.services.scheduling.implicit import Scheduling, Sent
+from server.services.scheduling.implicit import Scheduling
+from server.services.scheduling.sent import Sent
 from server.services.transfer.items import Item, Titles, can_be_name, name_of, read_items, read_titles, read_versions
 from server.services.transfer.places import Known, Made, Place, Places
 from server.services.transfer.sources import PRINCIPALS, ROOT, Refused, Source, SourceFile, find_sources

@@ -12,7 +12,8 @@ from server.domain.privileges import Privilege
 from server.services.changing import change
 from server.services.lookup import Lookup
 from server.services.objects import Objects
-from server.services.scheduling.implicit import Scheduling, Sent
+from server.services.scheduling.implicit import Scheduling
+from server.services.scheduling.sent import Sent
 from tests.integration.storage.conftest import make_person
 from tests.integration.storage.values import event_text
 

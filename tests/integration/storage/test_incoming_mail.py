@@ -14,7 +14,8 @@ from server.services.lookup import Lookup
 from server.services.mail.incoming import Outcome
 from server.services.mail.incoming_settings import IncomingMailSettings
 from server.services.objects import Objects
-from server.services.scheduling.implicit import Scheduling, Sent
+from server.services.scheduling.implicit import Scheduling
+from server.services.scheduling.sent import Sent
 from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.incoming_mail import PostgresIncomingMail

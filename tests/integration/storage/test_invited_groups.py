@@ -10,8 +10,9 @@ from server.domain.objects import Target
 from server.domain.privileges import Privilege
 from server.services.lookup import Lookup
 from server.services.objects import Objects
-from server.services.scheduling.implicit import Scheduling, Sent
+from server.services.scheduling.implicit import Scheduling
 from server.services.scheduling.memberships import MEMBERS, Memberships
+from server.services.scheduling.sent import Sent
 from server.storage.directory import RelationChange
 from server.storage.jobs import MEMBERSHIPS
 from storage_plugins.postgres.directory import PostgresDirectory

@@ -4,7 +4,7 @@ When all has been delivered, every copy equals the organizer's object in times, 
 and all PARTSTATs, for each instance that the attendee is invited to, and has the SEQUENCE of the last message about it,
 unless the attendee declined and removed it.
 
-`KOYOMI_CONVERSATIONS` sets how many conversations are played; `make soak` plays a million.
+`KOYOMI_TEST_CONVERSATIONS` sets how many conversations are played; `make soak` plays a million.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.unit.itip.meeting_machine import ATTENDEES, MeetingMachine
 from tests.unit.itip.range_edits import AllEdits, RangeEdits
 from tests.unit.itip.wider_world import WiderWorld
 
-CONVERSATIONS = int(os.environ.get("KOYOMI_CONVERSATIONS", "0")) or (10_000 if IN_CI else 500)
+CONVERSATIONS = int(os.environ.get("KOYOMI_TEST_CONVERSATIONS", "0")) or (10_000 if IN_CI else 500)
 
 COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 

@@ -13,7 +13,7 @@ from server.domain.grants import Ace
 from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
-from server.services.scheduling.implicit import Sent
+from server.services.scheduling.sent import Sent
 from tests.unit.services.conftest import BOTH_WAYS
 from tests.unit.services.test_implicit_scheduling import copies, items, line_of, unfolded
 from tests.unit.services.world import ALARM, INSTALLATION, World, event

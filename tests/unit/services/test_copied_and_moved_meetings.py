@@ -12,7 +12,7 @@ from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
 from server.services.objects import Put
 from server.services.permissions import member_of
-from server.services.scheduling.implicit import Sent
+from server.services.scheduling.sent import Sent
 from tests.unit.services.test_implicit_scheduling import (
     ANNA,
     BEN,

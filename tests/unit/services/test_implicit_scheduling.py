@@ -11,7 +11,7 @@ from server.domain.grants import Ace
 from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
 from server.services.scheduling import delivery
-from server.services.scheduling.implicit import Sent
+from server.services.scheduling.sent import Sent
 from tests.unit.services.conftest import BOTH_WAYS
 from tests.unit.services.world import World, event
 

@@ -17,7 +17,7 @@ from server.services.changing import change
 from server.services.lookup import Found
 from server.services.objects import Put
 from server.services.permissions import member_of
-from server.services.scheduling.implicit import Sent
+from server.services.scheduling.sent import Sent
 from tests.unit.services.conftest import BOTH_WAYS
 from tests.unit.services.test_implicit_scheduling import ANNA, BEN, CLEO, answer, copies, items, line_of, meeting
 from tests.unit.services.world import ALARM, INSTALLATION, World, event

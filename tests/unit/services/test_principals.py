@@ -13,7 +13,7 @@ from server.domain.objects import Target
 from server.domain.privileges import Privilege
 from server.services.principals import changes
 from server.services.principals.loading import Loaded, load_principals
-from server.services.scheduling.implicit import Sent
+from server.services.scheduling.sent import Sent
 from server.storage.directory import PrincipalChange
 from tests.unit.auth.directory_in_memory import CountingHasher
 from tests.unit.services.world import INSTALLATION, World, event

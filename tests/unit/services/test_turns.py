@@ -14,7 +14,8 @@ from server.services.changing import change
 from server.services.objects import Put
 from server.services.scheduling import sending
 from server.services.scheduling.dispatches import DELIVERIES, meeting_of
-from server.services.scheduling.implicit import Scheduling, Sent
+from server.services.scheduling.implicit import Scheduling
+from server.services.scheduling.sent import Sent
 from server.services.scheduling.turns import Turns
 from server.storage.queues import Queue
 from tests.unit.services.test_implicit_scheduling import BEN, CLEO, answer, copies, line_of, meeting, unfolded

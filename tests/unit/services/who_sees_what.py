@@ -21,7 +21,7 @@ from server.http.errors import translate
 from server.itip.scheduling_component import SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.restoring import restore_object
-from server.services.scheduling.implicit import Sent
+from server.services.scheduling.sent import Sent
 from tests.unit.services.world import ALARM, INSTALLATION, World, event, target_of
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "scheduling.md"

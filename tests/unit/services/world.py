@@ -28,11 +28,12 @@ from server.services.objects import Objects, Put
 from server.services.principals.people import People
 from server.services.reading import Reading
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
-from server.services.scheduling.implicit import Scheduling, Sent
+from server.services.scheduling.implicit import Scheduling
 from server.services.scheduling.memberships import MEMBERS, Memberships
 from server.services.scheduling.queued import QueuedDeliveries
 from server.services.scheduling.refreshing import Refreshing
 from server.services.scheduling.removals import REMOVALS, Removals
+from server.services.scheduling.sent import Sent
 from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.splitting import Splitting
 from server.services.sharing import Sharing

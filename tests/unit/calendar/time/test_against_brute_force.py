@@ -22,7 +22,7 @@ from server.calendar.work import Work
 from tests.unit.calendar.time.brute_force import instances, placed
 from tests.unit.calendar.time.strategies import rules, starts, whole_second
 
-RULES = int(os.environ.get("KOYOMI_RULES", "2000"))
+RULES = int(os.environ.get("KOYOMI_TEST_RULES", "2000"))
 many = settings(max_examples=RULES, deadline=None, suppress_health_check=list(HealthCheck))
 fewer = settings(max_examples=RULES // 8, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -25,7 +25,7 @@ from server.calendar.work import Work
 from tests.unit.calendar.time.strategies import rules, starts
 
 MOST = 2000
-RULES = int(os.environ.get("KOYOMI_RULES", "2000"))
+RULES = int(os.environ.get("KOYOMI_TEST_RULES", "2000"))
 some = settings(
     max_examples=RULES // 8,
     deadline=None,
