@@ -45,7 +45,7 @@ async def list_meetings(settings: Settings, name: str) -> None:
 @organizer_option
 @with_settings()
 async def cancel(settings: Settings, name: str) -> None:
-    """Cancel the meetings that NAME organizes: all attendees are told. A series keeps the instances that have begun."""
+    """Cancel the meetings that NAME organizes, by a CANCEL. A series keeps the instances that have begun."""
     async with open_storage(settings) as session:
         await cancel_all(settings, session, name)
 
@@ -55,7 +55,7 @@ async def cancel(settings: Settings, name: str) -> None:
 @click.option("--to", "other", metavar="OTHER", required=True, help="The person who organizes them from now on.")
 @with_settings()
 async def hand_over(settings: Settings, name: str, other: str) -> None:
-    """Let OTHER organize the meetings of NAME: all attendees are told, and their answers stay."""
+    """Let OTHER organize the meetings of NAME. Each attendee gets a REQUEST, and their answers stay."""
     async with open_storage(settings) as session:
         await hand_over_all(settings, session, name, other)
 
