@@ -159,7 +159,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             lookup = Lookup(storage, asked_by_all=settings.scheduling.free_busy_for_everyone)
             monitoring = Monitoring(Health(PostgresHealth(storage), PostgresJobs(storage.database)), metrics, lookup)
             objects = Objects(storage, settings.limits.values)
-            outgoing = OutgoingMails(settings.mail)
+            outgoing = OutgoingMails(settings.mail, await storage.restored_at())
             if await storage.hold_if_moved(settings.network.external_url):
                 log.warning("mail_held")
             site = Site(
@@ -176,7 +176,6 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                     settings.scheduling,
                     counts=metrics.scheduling,
                     mails=outgoing,
-                    restored_at=await storage.restored_at(),
                 ),
                 collections=Collections(storage, settings.limits.values, settings.scheduling),
                 granting=Granting(access),

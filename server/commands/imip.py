@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from server.commands.options import with_settings
-from server.commands.session import ACTOR, Session, open_storage
+from server.commands.session import ACTOR, Session, open_storage, scheduling_in
 from server.commands.table import table
 from server.domain.changes import PropertyChanges
 from server.domain.errors import KoyomiError, NotFound
@@ -25,10 +25,7 @@ from server.services.collections import Collections
 from server.services.lookup import Lookup
 from server.services.mail import held
 from server.services.mail.incoming import Arrived, IncomingMails, receiving
-from server.services.mail.outgoing import OutgoingMails
 from server.services.mail.senders import ACTS_FOR_OTHERS, senders_as, senders_in
-from server.services.objects import Objects
-from server.services.scheduling.implicit import Scheduling
 from server.settings.model import Settings
 from server.storage.incoming_mail import HeldItem
 from storage_plugins.postgres.incoming_mail import PostgresIncomingMail
@@ -50,9 +47,7 @@ def imip() -> None:
 @contextlib.asynccontextmanager
 async def _receiving(settings: Settings) -> AsyncIterator[tuple[IncomingMails, PostgresIncomingMail, Session]]:
     async with open_storage(settings) as session:
-        limits = settings.limits.values
-        objects, mails = Objects(session.storage, limits), OutgoingMails(settings.mail)
-        scheduling = Scheduling(session.storage, objects, limits, settings.scheduling, mails=mails)
+        scheduling = await scheduling_in(session, settings)
         incoming = PostgresIncomingMail(session.storage.database)
         yield await receiving(scheduling, incoming, settings.mail), incoming, session
 

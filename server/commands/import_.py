@@ -10,11 +10,8 @@ from pathlib import Path
 import click
 
 from server.commands.options import with_settings
-from server.commands.session import open_storage
+from server.commands.session import open_storage, scheduling_in
 from server.domain.actors import Actor
-from server.services.mail.outgoing import OutgoingMails
-from server.services.objects import Objects
-from server.services.scheduling.implicit import Scheduling
 from server.services.transfer.importing import Imported, Importer
 from server.services.transfer.sources import Refused, Source, find_sources
 from server.settings.model import Settings
@@ -63,8 +60,7 @@ async def import_(
     total = sum(file.size for source in sizes for file in source.files)
     async with open_storage(settings) as session:
         limits = settings.limits.values
-        objects, mails = Objects(session.storage, limits), OutgoingMails(settings.mail)
-        scheduling = Scheduling(session.storage, objects, limits, settings.scheduling, mails=mails) if invite else None
+        scheduling = await scheduling_in(session, settings) if invite else None
         with _progress(total) as progress:
             importer = Importer(
                 session.storage,

@@ -8,13 +8,10 @@ from collections.abc import AsyncIterator
 import click
 
 from server.commands.options import with_settings
-from server.commands.session import ACTOR, Session, open_storage
+from server.commands.session import ACTOR, Session, open_storage, scheduling_in
 from server.commands.table import table
 from server.itip.scheduling_object import read_object
-from server.services.mail.outgoing import OutgoingMails
-from server.services.objects import Objects
 from server.services.principals import changes as principals
-from server.services.scheduling.implicit import Scheduling
 from server.services.scheduling.organized import Acted, Organized
 from server.settings.model import Settings
 from server.storage.scheduling import OrganizedMeeting
@@ -62,9 +59,7 @@ async def hand_over(settings: Settings, name: str, other: str) -> None:
 
 async def organized(settings: Settings, session: Session, name: str) -> Organized:
     """The meetings of a person, by name, e-mail address or id. Raises `NotFound`."""
-    limits = settings.limits.values
-    objects, mails = Objects(session.storage, limits), OutgoingMails(settings.mail)
-    scheduling = Scheduling(session.storage, objects, limits, settings.scheduling, mails=mails)
+    scheduling = await scheduling_in(session, settings)
     return Organized(scheduling, ACTOR, await principals.find(ACTOR, session.directory, name, "individual"))
 
 

@@ -10,15 +10,12 @@ from pathlib import Path
 import click
 
 from server.commands.options import with_settings
-from server.commands.session import ACTOR, Session, open_storage
+from server.commands.session import ACTOR, Session, open_storage, scheduling_in
 from server.domain.errors import AlreadyExists, BadRequest, NotFound
 from server.domain.objects import Target
 from server.services.lookup import Lookup
-from server.services.mail.outgoing import OutgoingMails
-from server.services.objects import Objects
 from server.services.reading import Reading
 from server.services.restoring import invite_again, restore_object
-from server.services.scheduling.implicit import Scheduling
 from server.settings.model import Settings
 from server.storage.directory import PrincipalRecord
 from storage_plugins.postgres.backup.cluster_copy import read_manifest
@@ -143,7 +140,7 @@ async def _restore_collection(
         return
     if found[0].kind != "calendar":
         raise BadRequest("--invite is for calendars.")
-    scheduling, reading = _scheduling(session, settings), Reading(session.storage, settings.storage.page_size)
+    scheduling, reading = await scheduling_in(session, settings), Reading(session.storage, settings.storage.page_size)
     place = Target(owner.uid, "uid", found[0].home, wanted)
     actor = replace(ACTOR, acting_for=owner.id)
     invited, refused = await invite_again(Lookup(session.storage), reading, scheduling, actor, place)
@@ -152,12 +149,6 @@ async def _restore_collection(
 
 def _no_collection(owner: PrincipalRecord, id_: int, days: int) -> str:
     return f"No deleted calendar of {owner.name} has the id {id_}, or it was deleted more than {days} days ago."
-
-
-def _scheduling(session: Session, settings: Settings) -> Scheduling:
-    limits = settings.limits.values
-    mails = OutgoingMails(settings.mail)
-    return Scheduling(session.storage, Objects(session.storage, limits), limits, settings.scheduling, mails=mails)
 
 
 async def _restore_object(session: Session, settings: Settings, owner: PrincipalRecord, id_: int) -> None:
@@ -169,7 +160,7 @@ async def _restore_object(session: Session, settings: Settings, owner: Principal
         raise BadRequest("Its calendar was deleted too: restore that first, with --calendar.")
     name = await restore_object(
         Lookup(session.storage),
-        _scheduling(session, settings),
+        await scheduling_in(session, settings),
         replace(ACTOR, acting_for=owner.id),
         Target(owner.uid, "uid", item.home, item.collection, item.name),
         item.id,

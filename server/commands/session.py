@@ -10,6 +10,9 @@ import click
 
 from server.auth.passwords import PasswordHasher
 from server.domain.actors import Actor
+from server.services.mail.outgoing import OutgoingMails
+from server.services.objects import Objects
+from server.services.scheduling.implicit import Scheduling
 from server.settings.model import Settings
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
@@ -69,6 +72,13 @@ async def open_storage(settings: Settings) -> AsyncIterator[Session]:
                 yield Session(dsn, storage, PostgresDirectory(storage.database), hasher)
         finally:
             hasher.close()
+
+
+async def scheduling_in(session: Session, settings: Settings) -> Scheduling:
+    """The changes of calendar objects, with what they send."""
+    limits = settings.limits.values
+    mails = OutgoingMails(settings.mail, await session.storage.restored_at())
+    return Scheduling(session.storage, Objects(session.storage, limits), limits, settings.scheduling, mails=mails)
 
 
 def _tell(line: str) -> None:

@@ -133,6 +133,7 @@ class RemovedMeeting:
     name: str
     state: ObjectState
     text: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

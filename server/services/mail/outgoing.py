@@ -53,8 +53,14 @@ def client_sends(home: Home, collection: Collection | None) -> bool:
 class OutgoingMails:
     """Decides by the settings."""
 
-    def __init__(self, settings: MailSettings = MailSettings()) -> None:  # noqa: B008 - a value
+    def __init__(
+        self,
+        settings: MailSettings = MailSettings(),  # noqa: B008 - a value
+        restored_at: datetime | None = None,
+    ) -> None:
         self._settings = settings
+        self.restored_at = restored_at
+        """When a backup was last restored; None: never."""
 
     def of(
         self,

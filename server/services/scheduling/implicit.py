@@ -80,14 +80,9 @@ class Scheduling:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         counts: SchedulingCounts | None = None,
         mails: OutgoingMails | None = None,
-        restored_at: datetime | None = None,
         turns: Turns | None = None,
     ) -> None:
-        """
-        :param restored_at: when a backup was last restored; None: never.
-        """
         self.storage = storage
-        self.restored_at = restored_at
         self.objects = objects
         self.limits = write_limits(limits)
         self.max_attendees = limits.max_attendees
@@ -269,11 +264,13 @@ class Scheduling:
         anew: Anew | None = None,
         removal: Removal | None = None,
         *,
+        arrived: datetime | None = None,
         for_owner: bool = False,
         view: ObjectView | None = None,
     ) -> Put:
         """Replace a scheduling object by a content, or delete it (None). It is moved from `source` before. `also` are
         other writes of the actor. `anew`: a deleted meeting is restored. `removal`: it leaves another home.
+        `arrived`: when an object was made that comes from another home.
         `for_owner`: the owner organizes it in place of the actor, whom it names as its ORGANIZER. `view`: what a sharee
         who acts sees of it.
 
@@ -289,10 +286,10 @@ class Scheduling:
         new = None if content is None else read_object(content.text)
         named = {address_of(owner), *acting_addresses(found)}
         directory = await directory_of(self.storage, addresses(old, new) | named)
-        if old is not None and existing is not None:
-            home_id = collection.home_id
-            old = await after_restore(self.storage, self.restored_at, home_id, existing, old, directory)
         user, acting = directory.user(address_of(owner)), acting_user(found, directory)
+        if old is not None and existing is not None:
+            made = self.storage, self.mails, collection.home_id, user, existing.created_at
+            old = await after_restore(*made, old, directory)
         organizes = for_owner or (
             old is not None and existing is not None and existing.role is SchedulingRole.ORGANIZER
         )
@@ -304,6 +301,10 @@ class Scheduling:
             old = None  # a plain object that becomes a meeting is a new one to everybody
         if new is not None and old is None:
             new = await made_anew(self.storage, owner, new, user, directory)
+        sequence_floor = -1 if anew is None else anew.sequence_floor
+        if new is not None and old is None and (anew is not None or arrived is not None):
+            known = await after_restore(self.storage, self.mails, collection.home_id, user, arrived, new, directory)
+            sequence_floor = sequence_floor if known is new else known.sequence
         now = self._now()
         change = Change(
             old,
@@ -314,7 +315,7 @@ class Scheduling:
             tag_matches=sent.tag_matches,
             etag_matches=sent.etag_matches,
             reply=sent.reply,
-            sequence_floor=-1 if anew is None else anew.sequence_floor,
+            sequence_floor=sequence_floor,
             acting=acting,
         )
         large = max(len(each.text) for each in (old, new) if each is not None) >= LARGE

@@ -36,6 +36,7 @@ from server.itip.splitting import ended_before
 from server.process.computing import computed
 from server.services.changing import change
 from server.services.lookup import Found, Lookup
+from server.services.mail.restored import after_restore
 from server.services.objects import text_of
 from server.services.permissions import collection_of, member_of
 from server.services.scheduling import memory
@@ -125,6 +126,8 @@ class Organized:
         named = addresses(old) | {address_of(self._person), address_of(to)}
         directory = await directory_of(self._storage, named)
         former, user = directory.user(address_of(self._person)), directory.user(address_of(to))
+        mails, home_id = self._scheduling.mails, collection_of(found).home_id
+        old = await after_restore(self._storage, mails, home_id, former, member.created_at, old, directory)
         own = self._person.id
         (home,) = await self._storage.mailboxes(own, [own], old.uid, meeting_of(former, old.uid))
         if home.queued:

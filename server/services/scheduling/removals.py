@@ -34,6 +34,7 @@ from server.process.computing import computed
 from server.services.changing import change
 from server.services.lookup import Lookup
 from server.services.mail.outgoing import OutgoingMails
+from server.services.mail.restored import after_restore
 from server.services.objects import LARGE, write_limits
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.delivery import by_recipient
@@ -85,6 +86,7 @@ async def removal_of(
     acting: Principal,
     home_id: int,
     old: SchedulingObject,
+    created_at: datetime,
     cause: Cause,
     now: datetime,
     outgoing: OutgoingMails,
@@ -95,12 +97,15 @@ async def removal_of(
     """What the removal of a meeting sends by jobs.
 
     :param acting: who acts for the owner, or the owner.
+    :param created_at: when the object was made.
     :param reply: false: an attendee's removal does not decline (`server.itip.change.Change.reply`).
     :param without: the id of a principal who gets no message.
     """
     directory = await directory_of(storage, addresses(old) | {address_of(owner), address_of(acting)})
     user = directory.user(address_of(acting)) if acting.id != owner.id else None
-    made = Change(old, None, directory.user(address_of(owner)), directory, now, reply=reply, acting=user)
+    by = directory.user(address_of(owner))
+    old = await after_restore(storage, outgoing, home_id, by, created_at, old, directory)
+    made = Change(old, None, by, directory, now, reply=reply, acting=user)
     plan = await computed(plan_change, made) if len(old.text) >= LARGE else plan_change(made)
     number = meeting_of(organizer_of(made, plan), old.uid)
     mailboxes = await storage.mailboxes(owner.id, [owner.id], old.uid, number)
@@ -193,7 +198,8 @@ class Removals:
             return 0
         meeting = found[0]
         old, home_id = read_object(meeting.text), meeting.home_id
-        removal = await removal_of(self._storage, meeting.owner, acting, home_id, old, cause, self._now(), self._mails)
+        made = old, meeting.created_at, cause, self._now(), self._mails
+        removal = await removal_of(self._storage, meeting.owner, acting, home_id, *made)
         released = (Released(meeting.home_id, meeting.state),)
         await self._storage.apply(
             ChangeSet(

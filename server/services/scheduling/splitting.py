@@ -46,6 +46,7 @@ from server.itip.splitting import Parts, Split, divided, split_point
 from server.process.computing import computed
 from server.services.lookup import Found
 from server.services.mail.outgoing import OutgoingMails
+from server.services.mail.restored import after_restore
 from server.services.objects import Objects, text_of, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling import memory
@@ -140,11 +141,15 @@ class Splitting:
         # Sharees divide what the owner has, and everybody's own parts with it.
         collection = replace(collection, view=None)
         text = await text_of(self.storage, replace(found, collection=collection))
-        original, split, parts = await computed(_divided, text, rid, uid, scheduled)
+        original = await computed(read_object, text)
         directory, requests = Directory(), Requests({}, {})
         at = self.now()
         if scheduled:
             directory = await directory_of(self.storage, addresses(original) | {address_of(owner)})
+            made = self.storage, self.mails, collection.home_id, directory.user(address_of(owner)), member.created_at
+            original = await after_restore(*made, original, directory)
+        split, parts = await computed(_divided, original, rid, uid, scheduled)
+        if scheduled:
             requests = await computed(requests_of, parts, directory, utc_stamp(at))
             await demand_sending(self.storage, actor, found, [*requests.earlier.values(), *requests.later.values()])
         plan = _Plan(
@@ -162,8 +167,7 @@ class Splitting:
         return uid
 
 
-def _divided(text: str, rid: str, uid: str, scheduled: bool) -> tuple[SchedulingObject, Split, Parts]:
-    original = read_object(text)
+def _divided(original: SchedulingObject, rid: str, uid: str, scheduled: bool) -> tuple[Split, Parts]:
     if not scheduled and any(each.first("ORGANIZER") is not None for each in original.components):
         raise SplitRefused("Only the organizer divides a meeting.")
     if original.uid == uid:
@@ -176,7 +180,7 @@ def _divided(text: str, rid: str, uid: str, scheduled: bool) -> tuple[Scheduling
         raise SplitRefused("The instances of the series cannot be told.") from None
     if parts.later is None or parts.earlier is None:
         raise SplitRefused("The series has no instances on one side of this time.")
-    return original, split, parts
+    return split, parts
 
 
 class _Splitting:

@@ -39,8 +39,10 @@ class ChangeMember(Protocol):
         *,
         also: tuple[Write, ...] = (),
         removal: Removal | None = None,
+        arrived: datetime | None = None,
     ) -> Put:
-        """`also` are other writes of the actor. `removal`: the meeting leaves another home."""
+        """`also` are other writes of the actor. `removal`: the meeting leaves another home. `arrived`: when an object
+        was made that comes from another home."""
 
 
 def demand_no_item(found: Found, target: Found, *, keep: bool) -> None:
@@ -127,7 +129,14 @@ class Move:
         deletion = Delete(collection_of(found), member.name, ObjectState(member.id, member.revision))
         try:
             return await self.change(
-                self.actor, target, content, self.sent, self.unchanged, also=(deletion,), removal=removal
+                self.actor,
+                target,
+                content,
+                self.sent,
+                self.unchanged,
+                also=(deletion,),
+                removal=removal,
+                arrived=member.created_at,
             )
         except HeldElsewhere as held:
             raise SchedulingObjectExists(held.collection.name, held.object.name) from None
@@ -147,6 +156,7 @@ class Move:
             acting or owner,
             collection_of(found).home_id,
             old,
+            member_of(found).created_at,
             cause,
             self.now,
             services.mails,

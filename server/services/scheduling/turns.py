@@ -23,6 +23,21 @@ _held: ContextVar[frozenset[int]] = ContextVar("_held", default=frozenset())
 """Numbers of the meetings of which this task has a turn over reading, deciding and applying."""
 
 
+@asynccontextmanager
+async def held(lock: asyncio.Lock, patience: float) -> AsyncIterator[bool]:
+    """Hold a lock until the context ends. False where it was not free within `patience` seconds."""
+    try:
+        async with asyncio.timeout(patience):
+            await lock.acquire()
+    except TimeoutError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
 class Turns:
     """The queues of meetings, as one worker takes part in them."""
 
@@ -36,17 +51,8 @@ class Turns:
         if self.are_held(meeting):
             yield True
             return
-        lock = self._in_worker.setdefault(meeting, asyncio.Lock())
-        try:
-            async with asyncio.timeout(patience):
-                await lock.acquire()
-        except TimeoutError:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        async with held(self._in_worker.setdefault(meeting, asyncio.Lock()), patience) as came:
+            yield came
 
     @asynccontextmanager
     async def of_all(self, meeting: int, patience: float) -> AsyncIterator[bool]:

@@ -35,7 +35,7 @@ SCHEDULED_UID = """
 
 
 REMOVED_MEETINGS = f"""
-    select o.name, o.id, o.revision, o.text, {PRINCIPAL}
+    select o.name, o.id, o.revision, o.text, o.created_at, {PRINCIPAL}
     from collection c
     join home h on h.id = c.home_id
     join principal p on p.id = h.principal_id and p.deleted_at is null
@@ -58,5 +58,5 @@ def dispatch(row: Any) -> Dispatch:
 
 def removed_meeting(home_id: int, row: Any) -> RemovedMeeting:
     """A row of `REMOVED_MEETINGS`."""
-    name, id_, revision, text = row[:4]
-    return RemovedMeeting(home_id, principal(row[4:]), name, ObjectState(id_, revision), text)
+    name, id_, revision, text, created_at = row[:5]
+    return RemovedMeeting(home_id, principal(row[5:]), name, ObjectState(id_, revision), text, created_at)

@@ -10,12 +10,11 @@ from email.policy import default
 import pytest
 
 from server.domain.errors import KoyomiError, MailDelayed, MailRefused
-from server.services.mail.outgoing import CLIENT_SENDS, OutgoingMails
+from server.services.mail.outgoing import CLIENT_SENDS
 from server.services.mail.sending import MailJobs
 from server.services.mail.settings import MailSettings
 from server.services.mail.transport import Mail
 from server.services.scheduling.implicit import Scheduling
-from server.services.scheduling.splitting import Splitting
 from tests.unit.services.world import NOW, World, calendar
 
 PATH = "anna/calendar/m.ics"
@@ -47,10 +46,9 @@ def headers(mail: Mail):  # type: ignore[no-untyped-def]
 
 class Posted(World):
     def __init__(self, settings: MailSettings = MailSettings(decline_delay=0)) -> None:  # noqa: B008 - a value
-        super().__init__()
+        super().__init__(mail=settings)
         self.now, self.carrier = NOW, Carrier()
-        outgoing = OutgoingMails(settings)
-        self.scheduling = Scheduling(self.storage, self.objects, self.limits, now=lambda: self.now, mails=outgoing)
+        self.scheduling = Scheduling(self.storage, self.objects, self.limits, now=lambda: self.now, mails=self.outgoing)
         self.mail_jobs = MailJobs(self.storage, self.objects, self.limits, settings, self.carrier, now=lambda: self.now)
 
     async def send(self, *, errors: type[KoyomiError] | None = None) -> None:
@@ -229,9 +227,7 @@ async def test_an_app_that_sends_its_own_mails(world: Posted, of_home: bool) -> 
 
 async def test_the_first_message_after_a_restore_has_a_higher_sequence(world: Posted) -> None:
     await world.invite("anna", PATH, meeting(ANNA, ZOE))
-    world.scheduling.restored_at = world.memory.tables.clock() + timedelta(seconds=1)
-    clock = world.memory.tables.clock
-    world.memory.tables.clock = lambda: clock() + timedelta(hours=1)
+    world.restore_backup()
     for number, sequence in ((2, 1000), (3, 1001)):
         await world.invite("anna", PATH, meeting(ANNA, ZOE, start=f"2026040{number}T090000Z"))
         assert f"SEQUENCE:{sequence}\r" in (await world.text("anna", PATH) or "")
@@ -241,8 +237,7 @@ async def test_a_divided_series_is_mailed_as_two(world: Posted) -> None:
     await world.invite("anna", PATH, meeting(ANNA, BEN, ZOE, lines=("RRULE:FREQ=DAILY;COUNT=9",)))
     await world.send()
     actor, found = await world.actor("anna"), await world.find("anna", PATH)
-    splitting = Splitting(world.storage, world.objects, world.limits, lambda: NOW, world.scheduling.mails)
-    name = await splitting.split(actor, found, "20260404T090000Z", "earlier")
+    name = await world.splitting.split(actor, found, "20260404T090000Z", "earlier")
     await world.send()
     assert sorted(subject for _, subject in world.carrier.sent) == [
         "Invitation: Plan",

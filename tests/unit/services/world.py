@@ -22,6 +22,7 @@ from server.services.granting import Granting
 from server.services.lookup import Found, Lookup
 from server.services.mail.invitations_to import NOTICES
 from server.services.mail.notices import Notices
+from server.services.mail.outgoing import OutgoingMails
 from server.services.mail.settings import MailSettings
 from server.services.mail.transport import Mail
 from server.services.objects import Objects, Put
@@ -83,26 +84,28 @@ class World:
         self,
         limits: Limits | None = None,
         scheduling: SchedulingSettings = SchedulingSettings(),  # noqa: B008 - a value
+        mail: MailSettings = MailSettings(),  # noqa: B008 - a value
     ) -> None:
         self.memory = memory()
         self.storage, self.access, self.directory = self.memory.storage, self.memory.access, self.memory.directory
         self.limits = limits or Limits()
         self.lookup = Lookup(self.storage)
         self.objects = Objects(self.storage, self.limits, lambda: NOW)
-        self.splitting = Splitting(self.storage, self.objects, self.limits, lambda: NOW)
-        self.scheduling = Scheduling(self.storage, self.objects, self.limits, scheduling, lambda: NOW)
+        self.outgoing = OutgoingMails(mail)
+        self.splitting = Splitting(self.storage, self.objects, self.limits, lambda: NOW, self.outgoing)
+        self.scheduling = Scheduling(
+            self.storage, self.objects, self.limits, scheduling, lambda: NOW, mails=self.outgoing
+        )
         self.queued = QueuedDeliveries(
             self.storage, self.objects, self.limits, scheduling, lambda: NOW, turns=self.scheduling.turns
         )
         self.refreshing = Refreshing(
             self.storage, self.objects, self.limits, scheduling, lambda: NOW, self.queued.counts
         )
-        self.removals = Removals(self.storage, self.limits, lambda: NOW)
+        self.removals = Removals(self.storage, self.limits, lambda: NOW, self.outgoing)
         self.mails: list[Mail] = []
         """Those that were sent, of notices."""
-        self.notices = Notices(
-            self.storage, self.access, self.limits, MailSettings(), _Transport(self.mails), lambda: NOW
-        )
+        self.notices = Notices(self.storage, self.access, self.limits, mail, _Transport(self.mails), lambda: NOW)
         self.memberships = Memberships(self.scheduling, timedelta(minutes=10), lambda: NOW)
         self.collections = Collections(self.storage, self.limits, scheduling)
         self.reading = Reading(self.storage, 1000)
@@ -211,6 +214,12 @@ class World:
             if found.collection is not None and found.collection.id == collection.id:
                 return f"{prefix}{whom}/{found.name}"
         return ""
+
+    def restore_backup(self) -> None:
+        """As if all that there is came from a backup that was restored now."""
+        clock = self.memory.tables.clock
+        self.outgoing.restored_at = clock() + timedelta(seconds=1)
+        self.memory.tables.clock = lambda: clock() + timedelta(hours=1)
 
     def meanwhile(self, *acts: Callable[[], Awaitable[object]]) -> None:
         """Let others do something, one act before each of the next writes."""

@@ -56,7 +56,9 @@ class DispatchReads:
         owner = seen.principal(tables.principals[tables.homes[home_id].principal_id])
         rows = sorted(tables.members(collection_id), key=lambda row: row.name)
         return [
-            RemovedMeeting(home_id, owner, row.name, ObjectState(row.id, row.revision), row.content.text)
+            RemovedMeeting(
+                home_id, owner, row.name, ObjectState(row.id, row.revision), row.content.text, row.created_at
+            )
             for row in rows
             if row.is_scheduling_object and row.name > after
         ][:limit]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from server.domain.events import Change
+from server.services.scheduling.turns import held
 from server.storage import Storage
 from server.storage.access import Access
 from server.storage.directory import Directory
@@ -37,17 +38,8 @@ class MemoryStorage(MemoryReads, MemberSets, CollectionWrites, MailStorage):
 
     @asynccontextmanager
     async def turn(self, queue: Queue, key: int, patience: float) -> AsyncIterator[bool]:
-        lock = self.tables.queues.setdefault((queue, key), asyncio.Lock())
-        try:
-            async with asyncio.timeout(patience):
-                await lock.acquire()
-        except TimeoutError:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        async with held(self.tables.queues.setdefault((queue, key), asyncio.Lock()), patience) as came:
+            yield came
 
 
 @dataclass(frozen=True, slots=True)
