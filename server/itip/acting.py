@@ -48,6 +48,13 @@ def with_sent_by(plan: Plan, change: Change) -> Plan:
     return replace(plan, object=stored, messages=messages)
 
 
+def organized_by(
+    value: SchedulingObject, owner: CalendarUser, acting: CalendarUser | None, directory: Directory
+) -> SchedulingObject:
+    """An organizer's object that is sent, with SENT-BY of who acts for the owner; None: the owner, without it."""
+    return _sent_by(value, "ORGANIZER", owner.key, _address(acting), directory)
+
+
 def sent_for(message: Message, acting: CalendarUser | None, directory: Directory) -> Message:
     """The message with SENT-BY of who acts for its sender; None: the sender."""
     return _sent_for(message, _address(acting), directory, {})

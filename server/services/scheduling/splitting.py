@@ -28,6 +28,7 @@ from server.domain.principals import Principal
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
 from server.domain.values import value
+from server.itip.acting import organized_by
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
 from server.itip.participants import with_schedule_statuses
@@ -44,12 +45,13 @@ from server.itip.split_copies import (
 )
 from server.itip.splitting import Parts, Split, divided, split_point
 from server.process.computing import computed
-from server.services.lookup import Found
+from server.services.lookup import Found, Lookup
 from server.services.mail.outgoing import OutgoingMails
 from server.services.mail.restored import after_restore
 from server.services.objects import Objects, text_of, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling import memory
+from server.services.scheduling.acting import acting_addresses, acting_user
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_ALLOWED, NOT_DELIVERED, put_object
 from server.services.scheduling.dispatches import meeting_of, new_dispatch, sending_of
@@ -131,12 +133,12 @@ class Splitting:
         if demand_writable(found):
             raise AccessDenied("", Privilege.WRITE_CONTENT)
         found.require(Privilege.BIND)
+        scheduled = member_of(found).role is not SchedulingRole.NONE
+        if scheduled and collection_of(found).view is not None:
+            found = await Lookup(self.storage).in_owners_home(found)
         member, collection, owner = member_of(found), collection_of(found), owner_of(found)
-        scheduled = member.role is not SchedulingRole.NONE
         if member.role is SchedulingRole.ATTENDEE:
             raise SplitRefused("Only the organizer divides a meeting.")
-        if scheduled and collection.view is not None:
-            raise AccessDenied("", Privilege.WRITE_CONTENT, "Messages are sent in the name of the calendar's owner.")
         uid = self._uid(uid)
         # Sharees divide what the owner has, and everybody's own parts with it.
         collection = replace(collection, view=None)
@@ -145,9 +147,14 @@ class Splitting:
         directory, requests = Directory(), Requests({}, {})
         at = self.now()
         if scheduled:
-            directory = await directory_of(self.storage, addresses(original) | {address_of(owner)})
-            made = self.storage, self.mails, collection.home_id, directory.user(address_of(owner)), member.created_at
-            original = await after_restore(*made, original, directory)
+            named = {address_of(owner), *acting_addresses(found)}
+            directory = await directory_of(self.storage, addresses(original) | named)
+            user, acting = directory.user(address_of(owner)), acting_user(found, directory)
+            original = await after_restore(
+                self.storage, self.mails, collection.home_id, user, member.created_at, original, directory
+            )
+            original = organized_by(original, user, acting, directory)
+            actor = actor if acting is None else replace(actor, acting_for=owner.id)
         split, parts = await computed(_divided, original, rid, uid, scheduled)
         if scheduled:
             requests = await computed(requests_of, parts, directory, utc_stamp(at))

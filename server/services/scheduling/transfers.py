@@ -9,13 +9,13 @@ from typing import Protocol
 
 from server.domain.actors import Actor
 from server.domain.changes import ChangeSet, Delete, ObjectState, Unchanged, Write
-from server.domain.contents import ObjectContent
-from server.domain.errors import AccessDenied, InvalidCalendarObject, NotFound, SchedulingObjectExists, WriteConflict
+from server.domain.contents import ObjectContent, ObjectView
+from server.domain.errors import InvalidCalendarObject, NotFound, SchedulingObjectExists, WriteConflict
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SCHEDULING_OBJECTS
 from server.domain.values import value
 from server.itip.scheduling_object import read_object
-from server.services.lookup import Found
+from server.services.lookup import Found, Lookup
 from server.services.objects import Put, demand_transferable, text_of
 from server.services.permissions import collection_of, member_of
 from server.services.scheduling.acting import acting_person
@@ -40,9 +40,10 @@ class ChangeMember(Protocol):
         also: tuple[Write, ...] = (),
         removal: Removal | None = None,
         arrived: datetime | None = None,
+        view: ObjectView | None = None,
     ) -> Put:
         """`also` are other writes of the actor. `removal`: the meeting leaves another home. `arrived`: when an object
-        was made that comes from another home."""
+        was made that comes from another home. `view`: what a sharee who acts sees of it."""
 
 
 def demand_no_item(found: Found, target: Found, *, keep: bool) -> None:
@@ -111,21 +112,24 @@ class Move:
         arrives = content.scheduling.role in SCHEDULING_OBJECTS
         if not leaves and not arrives:
             return None
-        for concerned, view, privilege in (
-            (leaves, collection_of(found).view, Privilege.UNBIND),
-            (arrives, destination.view, Privilege.BIND),
-        ):
-            if concerned and view is not None:
-                raise AccessDenied("", privilege, "Messages are sent in the name of the calendar's owner.")
+        view = None
+        if leaves and collection_of(found).view is not None:
+            found = await self._in_owners_home(found, Privilege.UNBIND)
         if leaves and not arrives:
             removed = await self.change(self.actor, found, None, self.sent, self.unchanged, also=(put,))
             return replace(result, written=removed.written)
+        if destination.view is not None:
+            assert put.views is not None
+            view = next(each for each in put.views.views if each.principal_id == destination.view)
+            target = await self._in_owners_home(
+                target, Privilege.BIND if target.object is None else Privilege.WRITE_CONTENT
+            )
         removal = None
         if leaves:
             holder = await self.services.storage.scheduling_object(destination, content.uid)
             if holder is not None:
                 raise SchedulingObjectExists(holder.collection, holder.name)
-            removal = await self._removal()
+            removal = await self._removal(found)
         deletion = Delete(collection_of(found), member.name, ObjectState(member.id, member.revision))
         try:
             return await self.change(
@@ -137,16 +141,23 @@ class Move:
                 also=(deletion,),
                 removal=removal,
                 arrived=member.created_at,
+                view=view,
             )
         except HeldElsewhere as held:
             raise SchedulingObjectExists(held.collection.name, held.object.name) from None
 
-    async def _removal(self) -> Removal:
+    async def _in_owners_home(self, found: Found, need: Privilege) -> Found:
+        """What was found in a shared calendar, for a sharee who acts for its owner."""
+        owners = await Lookup(self.services.storage).in_owners_home(found)
+        owners.require(need)
+        return owners
+
+    async def _removal(self, found: Found) -> Removal:
         """What the removal of a meeting sends that moves from one of its participants to another.
 
         The owner of the target, who has no object of the meeting yet, gets no message: it would have no effect.
         """
-        services, actor, found = self.services, self.actor, self.found
+        services, actor = self.services, self.actor
         old = read_object(await text_of(services.storage, found))
         owner, acting = owner_of(found), acting_person(found)
         cause = actor.cause if acting is None else replace(actor, acting_for=owner.id).cause

@@ -25,7 +25,7 @@ from tests.unit.services.test_implicit_scheduling import (
     unfolded,
 )
 from tests.unit.services.test_moves_by_put import new_calendar, place
-from tests.unit.services.world import World, event
+from tests.unit.services.world import ALARM, World, event
 
 DORA = "urn:x-uid:id-dora"
 
@@ -252,6 +252,38 @@ async def test_who_may_not_send_moves_no_meeting_away(world: World) -> None:
         await transfer(world, "cleo", "cleo/calendar/x.ics", f"{shown}/x.ics")
     assert await world.names("anna/calendar") == ["m.ics"]
     assert await items(world, "ben") == ["REQUEST"]
+
+
+async def test_sharees_who_may_invite_move_meetings_as_delegates_do(world: World) -> None:
+    alarm = "\r\n".join((*ALARM, "END:VEVENT"))
+    await world.invite("anna", "anna/calendar/m.ics", meeting(BEN))
+    shown = await world.share("anna/calendar", "cleo", may_invite=True)
+    # Away from the organizer: everybody hears that it is cancelled.
+    text = unfolded(await world.text("cleo", f"{shown}/m.ics")).replace("END:VEVENT", alarm)
+    await world.invite("cleo", f"{shown}/m.ics", text)
+    await transfer(world, "cleo", f"{shown}/m.ics", "cleo/calendar/m.ics")
+    assert await world.names("anna/calendar") == []
+    assert await role(world, "cleo/calendar/m.ics") is SchedulingRole.NONE
+    assert "VALARM" in (await world.text("cleo", "cleo/calendar/m.ics") or "")
+    assert await items(world, "ben") == ["CANCEL", "REQUEST"]
+    # To the organizer: they are invited; the alarm is the sharee's alone.
+    await world.delete("ben", await place(world, "ben"))
+    text = unfolded(await world.text("cleo", "cleo/calendar/m.ics")).replace("STATUS:CANCELLED\r\n", "")
+    await world.put("cleo", "cleo/calendar/m.ics", text)
+    await transfer(world, "cleo", "cleo/calendar/m.ics", f"{shown}/back.ics")
+    assert await role(world, "anna/calendar/back.ics") is SchedulingRole.ORGANIZER
+    assert await world.names("cleo/calendar") == []
+    assert await items(world, "ben") == ["CANCEL", "REQUEST", "REQUEST"]
+    assert "VALARM" in (await world.text("cleo", f"{shown}/back.ics") or "")
+    assert "VALARM" not in (await world.text("anna", "anna/calendar/back.ics") or "")
+    # From one participant to another.
+    theirs = await world.share("ben/calendar", "cleo", may_invite=True)
+    await world.cancel("ben", await place(world, "ben"))
+    await transfer(world, "cleo", f"{shown}/back.ics", f"{theirs}/m.ics")
+    await world.run_jobs()
+    assert await world.names("anna/calendar") == []
+    assert await role(world, "ben/calendar/m.ics") is SchedulingRole.ATTENDEE
+    assert "VALARM" in (await world.text("cleo", f"{theirs}/m.ics") or "")
 
 
 async def test_a_message_to_what_moves_away_is_not_delivered(world: World) -> None:

@@ -6,13 +6,15 @@ import re
 
 import pytest
 
+from server.domain.changes import ChangeSet
 from server.domain.errors import AccessDenied, InvalidSplitPoint, QuotaExceeded, SplitRefused, WriteConflict
 from server.domain.grants import Ace
 from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
 from server.services.scheduling import shared_sets, splitting
 from server.services.scheduling.settings import SchedulingSettings
-from tests.unit.services.world import ALARM, World, event
+from server.storage.directory import PrincipalChange
+from tests.unit.services.world import ALARM, INSTALLATION, World, event
 
 ANNA, BEN, CLEO = (f"urn:x-uid:id-{name}" for name in ("anna", "ben", "cleo"))
 SERIES = "anna/calendar/s.ics"
@@ -226,11 +228,60 @@ async def test_sharees_keep_their_alarms(world: World) -> None:
             assert re.findall("DESCRIPTION:(.*)", text.replace("\r", "")) == [mark]
 
 
-async def test_sharees_divide_no_meetings(world: World) -> None:
-    await world.invite("anna", SERIES, series(BEN))
+async def test_sharees_divide_meetings_only_if_they_may_invite(world: World) -> None:
+    await world.invite("anna", SERIES, series(BEN, more=ALARM))
     shared = await world.share("anna/calendar", "cleo")
-    with pytest.raises(AccessDenied):
+    with pytest.raises(AccessDenied) as denied:
         await split(world, "cleo", f"{shared}/s.ics")
+    assert denied.value.privilege is Privilege.SCHEDULE_SEND_INVITE
+    assert await world.names("anna/calendar") == ["s.ics"]
+    await world.share("anna/calendar", "cleo", may_invite=True)
+    await split(world, "cleo", f"{shared}/s.ics")
+    for who in ("anna", "ben"):
+        later, earlier = await both(world, who)
+        assert has(later, *LATER)
+        assert has(earlier, *EARLIER)
+        assert later.count("VALARM") == earlier.count("VALARM") == (2 if who == "anna" else 0)
+
+
+@pytest.mark.parametrize("way", ["delegate", "share"])
+async def test_both_parts_say_who_has_divided_them(world: World, way: str) -> None:
+    await world.add("boss", "aide", "other", addresses=())
+    for who in ("boss", "aide", "other"):
+        await world.directory.write_principals(
+            [PrincipalChange(id=world.ids[who], addresses=(f"{who}@example.com",))], INSTALLATION.cause
+        )
+    path = "boss/calendar/s.ics"
+    if way == "delegate":
+        chosen = frozenset((world.ids["aide"], world.ids["other"]))
+        await world.granting.set_delegates(
+            await world.actor("boss"), await world.principal("boss", "boss"), "write", chosen
+        )
+    else:
+        path = f"{await world.share('boss/calendar', 'aide', may_invite=True)}/s.ics"
+        await world.share("boss/calendar", "other", may_invite=True)
+    people = ("ORGANIZER:mailto:boss@example.com", f"ATTENDEE:{BEN}", "ATTENDEE:mailto:zoe@elsewhere.example")
+    await world.invite("other", "boss/calendar/s.ics", event("s", DAILY, *people))
+    seen: list[tuple[int | None, int | None]] = []
+    apply = world.storage.apply
+
+    async def noted(changes: ChangeSet) -> object:
+        seen.append((changes.cause.principal_id, changes.cause.acting_for))
+        return await apply(changes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.storage, "apply", noted)
+        await split(world, "aide", path)
+    assert seen == [(world.ids["aide"], world.ids["boss"])]
+    mailed = [row.text for row in world.memory.tables.mails.values() if row.status == "waiting"]
+    assert len(mailed) == 2
+    for text in (*await both(world, "boss"), *await both(world, "ben"), *mailed):
+        assert re.findall('SENT-BY="mailto:([a-z]+)@', unfolded(text)) == ["aide"]
+    await world.splitting.split(
+        await world.actor("boss"), await world.find("boss", "boss/calendar/s.ics"), "20260315T000000Z", "middle"
+    )
+    texts = [await world.text("boss", f"boss/calendar/{each}") or "" for each in await world.names("boss/calendar")]
+    assert sorted("SENT-BY" in text for text in texts) == [False, False, True]
 
 
 async def test_readers_divide_nothing(world: World) -> None:
