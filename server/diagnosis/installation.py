@@ -67,6 +67,16 @@ def look_at_settings(settings: Settings) -> Iterator[Finding]:
         for proxy in network.trusted_proxies
         if proxy.prefixlen == 0
     ]
+    incoming = settings.mail.incoming
+    if (incoming.lmtp_listen or incoming.lmtp_socket) and not incoming.authserv_id:
+        seen.append(
+            warning(
+                subject,
+                "mail arrives by LMTP, but mail.incoming.authserv_id is empty: only mails to tagged addresses are "
+                "trusted, and all invitations are held",
+                "set it to the name that the mail server writes into its Authentication-Results fields (docs/mail.md)",
+            )
+        )
     yield from seen or [ok(subject, "make sense together")]
 
 

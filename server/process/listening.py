@@ -119,6 +119,25 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
+def _accepted(listener: socket.socket, watch: Callable[[socket.socket], None]) -> socket.socket | None:
+    """The next connection that waits; None where there is none.
+
+    :param watch: waits for connections again. After the system refused one, it is called a second later.
+    """
+    try:
+        connection, _ = listener.accept()
+    except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+        return None  # another worker took it, or the client went away
+    except OSError as error:
+        log.error("connections_refused", reason=error.strerror)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener)
+        loop.call_later(_SHORTAGE_SECONDS, watch, listener)
+        return None
+    connection.setblocking(False)
+    return connection
+
+
 class SharedAcceptor:
     """Accepts connections for one worker. The first worker that accepts takes the connection: few arrive here."""
 
@@ -143,16 +162,9 @@ class SharedAcceptor:
             self._loop.add_reader(listener, self._accept, listener)
 
     def _accept(self, listener: socket.socket) -> None:
-        try:
-            connection, _ = listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another worker took it, or the client went away
-        except OSError as error:
-            log.error("connections_refused", reason=error.strerror)
-            self._loop.remove_reader(listener)
-            self._loop.call_later(_SHORTAGE_SECONDS, self._watch, listener)
+        connection = _accepted(listener, self._watch)
+        if connection is None:
             return
-        connection.setblocking(False)
         task = self._loop.create_task(self._hand_over(connection))
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)
@@ -261,16 +273,9 @@ class Acceptor:
             self._accept(listener)
 
     def _accept(self, listener: socket.socket) -> None:
-        try:
-            connection, _ = listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another worker took it, or the client went away
-        except OSError as error:
-            log.error("connections_refused", reason=error.strerror)
-            self._loop.remove_reader(listener)
-            self._loop.call_later(_SHORTAGE_SECONDS, self._watch, listener)
+        connection = _accepted(listener, self._watch)
+        if connection is None:
             return
-        connection.setblocking(False)
         task = self._loop.create_task(self._hand_over(connection, listener.family == socket.AF_UNIX))
         self._arriving.add(task)
         task.add_done_callback(self._arrived)

@@ -6,7 +6,16 @@ from tests.fixtures.postgres import (
     empty_database,
     migrated_template,
     postgres_binaries,
+    settings_of_a_database,
     short_folder,
 )
 
-__all__ = ["cluster", "database", "empty_database", "migrated_template", "postgres_binaries", "short_folder"]
+__all__ = [
+    "cluster",
+    "database",
+    "empty_database",
+    "migrated_template",
+    "postgres_binaries",
+    "settings_of_a_database",
+    "short_folder",
+]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 from tests.integration.test_backup import CALENDAR, Client
+from tests.integration.test_network import until
 from tests.server_process import ServerProcess, free_port, running
 
 PEOPLE = {"principals": [{"kind": "individual", "name": "ada", "emails": ["ada@example.org"], "password": "pw"}]}
@@ -33,15 +33,19 @@ def mails(server: ServerProcess) -> int:
     return len([*(server.data / "mail").glob("*.eml")])
 
 
-def test_a_restored_backup_sends_nothing_by_itself(tmp_path: Path) -> None:
+def test_a_restored_backup_sends_nothing_by_itself(
+    tmp_path: Path, settings_of_a_database: dict[str, object], empty_database: str
+) -> None:
     (tmp_path / "people.json").write_text(json.dumps(PEOPLE))
     unreachable = {"mail.smtp_host": "127.0.0.1", "mail.smtp_port": free_port(), "mail.smtp_security": "none"}
-    origin = ServerProcess(tmp_path / "data", tmp_path / "origin.log", {**SETTINGS, **unreachable})
+    settings = {**SETTINGS, **settings_of_a_database}
+    origin = ServerProcess(tmp_path / "data", tmp_path / "origin.log", {**settings, **unreachable})
     origin.command("principals", "load", str(tmp_path / "people.json"))
     with running(origin):
         put(origin, 9)
         origin.command("backup", str(tmp_path / "backup"))
-    other = ServerProcess(tmp_path / "elsewhere", tmp_path / "other.log", SETTINGS)
+    settings["storage.database"] = empty_database
+    other = ServerProcess(tmp_path / "elsewhere", tmp_path / "other.log", settings)
     assert "koyomi mail status" in other.command("restore", "--from", str(tmp_path / "backup"))
     with running(other):
         said = other.command("mail", "status")
@@ -56,9 +60,6 @@ def test_a_restored_backup_sends_nothing_by_itself(tmp_path: Path) -> None:
         # Two, if the backup was made while the first was being sent, so that the second could not replace it.
         number = int(other.command("mail", "release").split()[0])
         assert number in (1, 2)
-        deadline = time.monotonic() + 60
-        while "SCHEDULE-STATUS=1.1" not in stored(other) or mails(other) < number:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: "SCHEDULE-STATUS=1.1" in stored(other) and mails(other) >= number)
         assert mails(other) == number
         assert other.command("mail", "discard") == "0 mails were dropped.\n"

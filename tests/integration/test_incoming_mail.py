@@ -24,11 +24,14 @@ MEETING = "/calendars/users/anna/calendar/m.ics"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, settings_of_a_database: dict[str, object]
+) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("mail")
     people = folder / "people.json"
     people.write_text(json.dumps(PEOPLE))
     settings = {
+        **settings_of_a_database,
         "network.workers": 2,
         "monitoring.port": free_port(),
         "mail.incoming.authserv_id": HERE,

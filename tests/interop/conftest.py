@@ -9,10 +9,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.fixtures.postgres import cluster, postgres_binaries, short_folder
+from tests.fixtures.postgres import (
+    cluster,
+    migrated_template,
+    postgres_binaries,
+    settings_of_a_database,
+    short_folder,
+)
 from tests.server_process import ServerProcess, running
 
-__all__ = ["cluster", "postgres_binaries", "short_folder"]
+__all__ = ["cluster", "migrated_template", "postgres_binaries", "settings_of_a_database", "short_folder"]
 
 _numbers = itertools.count(1)
 

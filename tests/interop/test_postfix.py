@@ -36,12 +36,15 @@ def documented(port: int) -> tuple[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, Postfix]]:
+def both(
+    tmp_path_factory: pytest.TempPathFactory, settings_of_a_database: dict[str, object]
+) -> Iterator[tuple[ServerProcess, Postfix]]:
     folder, port = tmp_path_factory.mktemp("postfix"), free_port()
     people = folder / "people.json"
     anna = {"kind": "individual", "name": "anna", "password": "secret", "emails": [ANNA]}
     people.write_text(json.dumps({"principals": [anna]}))
     settings = {
+        **settings_of_a_database,
         "network.workers": 1,
         "monitoring.port": free_port(),
         "mail.address": "calendar@example.org",
