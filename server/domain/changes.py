@@ -57,6 +57,15 @@ class UnchangedObject:
     state: ObjectState
 
 
+@dataclass(frozen=True, slots=True)
+class UnchangedRoom:
+    """A room or piece of equipment whose attributes and policy the decision is based on."""
+
+    principal_id: int
+    version: int
+    """`server.domain.rooms.Room.version`."""
+
+
 @value
 class Written:
     """The result of a write of a member."""
@@ -271,7 +280,7 @@ class ChangeSet:
     writes: tuple[Write, ...]
     limits: WriteLimits
     cause: Cause
-    unchanged: tuple[Unchanged | UnchangedObject, ...] = ()
+    unchanged: tuple[Unchanged | UnchangedObject | UnchangedRoom, ...] = ()
     """States that the decision is based on, and that must not have changed."""
     remembered: tuple[Remember, ...] = ()
     """New states of scheduling messages, only of homes in which the set writes."""

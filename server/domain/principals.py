@@ -14,6 +14,14 @@ ExpandableBy = Literal["everyone", "members", "nobody"]
 
 
 @dataclass(frozen=True, slots=True)
+class Office:
+    """Where a person works; empty where nothing is known."""
+
+    building: str = ""
+    floor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A person, group, room or piece of equipment, with all fields."""
 

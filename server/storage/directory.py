@@ -17,7 +17,8 @@ from typing import Any, Protocol, runtime_checkable
 from server.domain.changes import Cause
 from server.domain.grants import DelegateRights
 from server.domain.objects import HomeKind
-from server.domain.principals import CalendarPlace, ExpandableBy, Principal, PrincipalKind
+from server.domain.principals import CalendarPlace, ExpandableBy, Office, Principal, PrincipalKind
+from server.domain.rooms import Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,9 @@ class PrincipalRecord:
     """The direct members of a group."""
     delegates: frozenset[tuple[int, DelegateRights]] = frozenset()
     expandable_by: ExpandableBy = "everyone"
-    calendar: CalendarPlace = "here"
     """Whose invitations of a group invite its members."""
+    calendar: CalendarPlace = "here"
+    office: Office | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,11 @@ class PrincipalChange:
     """An empty one removes it."""
     expandable_by: ExpandableBy | None = None
     calendar: CalendarPlace | None = None
+    office: Office | None = None
+    """An empty one removes it."""
+    room: Room | None = None
+    """New attributes of a room or resource. `version` is that of the state that they replace, and `principal_id` is not
+    looked at; both are of no meaning for a new principal."""
     password_hash: str | None = field(default=None, repr=False)
 
 
@@ -145,9 +152,11 @@ class Directory(Protocol):
 
         A new principal gets its homes with their first collections. A change of the password, name, addresses or
         `disabled` increases the credential version. An address that is removed, and not given to another principal,
-        becomes a former address; it ends when another principal gets it. Nobody else gets an address that a principal
+        becomes a former address; it ends when another principal gets it. Every change of a room or resource gives it a
+        new version. Nobody else gets an address that a principal
         has given up, or had when it was deleted, while a meeting in its calendars names it that is not over, unless
-        `take_over`. Raises `NameTaken`, `NotFound`.
+        `take_over`. Raises `NameTaken`, `NotFound`, and `WriteConflict` if the attributes of a room have changed since
+        they were read.
         """
 
     async def write_relations(self, changes: Sequence[RelationChange], cause: Cause) -> None:

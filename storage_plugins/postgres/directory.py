@@ -9,7 +9,7 @@ import asyncpg
 
 from server.domain.changes import Cause
 from server.domain.errors import AlreadyExists, NotFound
-from server.domain.principals import Principal, PrincipalKind, name_key
+from server.domain.principals import Office, Principal, PrincipalKind, name_key
 from server.storage.directory import AppPassword, Handover, PrincipalChange, PrincipalRecord, RelationChange
 from server.storage.sign_in import AppPasswordHash, FailureScope, SignInMaterial, Throttle, ThrottleRules
 from storage_plugins.postgres.changes import handover as handing_over
@@ -21,7 +21,7 @@ from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
 
 _RECORD = """
     p.id, p.uid, p.kind, p.name, p.display_name, p.roles, p.disabled_at, p.quota_bytes, p.auto_schedule,
-    p.place, p.created_at, p.expandable_by, p.calendar,
+    p.place, p.created_at, p.expandable_by, p.calendar, p.office,
     array(select a.address from principal_address a where a.principal_id = p.id order by a.position) as addresses,
     array(select f.address from former_address f where f.principal_id = p.id order by f.until, f.address_key) as former,
     p.deleted_at is not null as deleted,
@@ -357,6 +357,7 @@ def _record(row: asyncpg.Record) -> PrincipalRecord:
         members=frozenset(row["members"]),
         expandable_by=row["expandable_by"],
         calendar=row["calendar"],
+        office=None if row["office"] is None else Office(**row["office"]),
         delegates=frozenset(
             (int(delegate), "write" if rights == "write" else "read") for delegate, rights in delegates
         ),

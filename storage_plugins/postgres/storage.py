@@ -62,6 +62,7 @@ from storage_plugins.postgres.reads.due_alarms import due_alarms
 from storage_plugins.postgres.reads.grants import grants
 from storage_plugins.postgres.reads.group_members import GROUP_MEMBERS, MEETINGS_OF_GROUP, group_members
 from storage_plugins.postgres.reads.mailboxes import INBOXES, MAILBOXES, OLDEST_MEMBERS, mailboxes
+from storage_plugins.postgres.rooms import RoomStorage
 from storage_plugins.postgres.upkeep.statistics import Statistics
 
 _SHOWN = (
@@ -80,7 +81,7 @@ _HOME_CHANGES = (
 )
 
 
-class PostgresStorage(CopyWrites, CollectionWrites, MailStorage):
+class PostgresStorage(CopyWrites, CollectionWrites, MailStorage, RoomStorage):
     """The storage of one worker; use between `open` and `close`, or as an asynchronous context manager."""
 
     def __init__(

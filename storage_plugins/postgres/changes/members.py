@@ -30,6 +30,7 @@ from server.domain.changes import (
     StoredContent,
     Unchanged,
     UnchangedObject,
+    UnchangedRoom,
     Write,
     Written,
 )
@@ -38,6 +39,7 @@ from server.domain.errors import KoyomiError, SchedulingObjectExists, WriteConfl
 from server.domain.scheduling import SchedulingRole
 from storage_plugins.postgres.changes import dispatches, mails, set_statement
 from storage_plugins.postgres.changes.member_statements import Statement, statement
+from storage_plugins.postgres.changes.rooms import require_unchanged as require_unchanged_rooms
 from storage_plugins.postgres.changes.writing import Writing, call, record, recorded, require_unchanged
 from storage_plugins.postgres.database import Connection
 from storage_plugins.postgres.jobs import enqueue
@@ -222,8 +224,11 @@ class MemberWrites(Writing):
         """A transaction that holds the objects and homes of a set, after the states in `unchanged` were compared."""
         objects = _objects(changes)
         states = [state for state in changes.unchanged if isinstance(state, Unchanged)]
+        rooms = [state for state in changes.unchanged if isinstance(state, UnchangedRoom)]
         async with self.database.transaction() as connection:
             await record(connection, changes.cause)
+            if rooms:
+                await require_unchanged_rooms(connection, rooms)
             columns = zip(*((home_id, id_, revision) for id_, home_id, revision, _ in objects), strict=True)
             if objects and (changed := await connection.fetchval(_LOCK_OBJECTS, *map(list, columns))) is not None:
                 raise _of(objects[changed - 1][3], WriteConflict())

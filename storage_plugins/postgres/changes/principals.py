@@ -6,18 +6,19 @@ These writes are rare, and two of them must not give one name and one address to
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
 from server.domain.changes import Cause
 from server.domain.errors import InvalidPrincipal, NameTaken, NotFound
 from server.domain.jobs import Job
-from server.domain.principals import name_key
+from server.domain.principals import Office, name_key
 from server.storage.directory import PrincipalChange, RelationChange
 from server.storage.jobs import MAINTENANCE, MEMBERSHIPS, OWNERS
 from storage_plugins.postgres import advisory_locks
 from storage_plugins.postgres.advisory_locks import Lock
-from storage_plugins.postgres.changes import held_addresses
+from storage_plugins.postgres.changes import held_addresses, rooms
 from storage_plugins.postgres.changes.homes import create_homes
 from storage_plugins.postgres.changes.writing import record
 from storage_plugins.postgres.database import Connection
@@ -108,8 +109,11 @@ async def _write_one(connection: Connection, change: PrincipalChange, cause: Cau
     if change.id is None:
         assert change.kind is not None
         await create_homes(connection, principal_id, change.kind)
+        if change.kind in ("room", "resource"):
+            await rooms.create(connection, principal_id, change.kind, change.room)
         await leave_trace(connection, "principal-created", principal_id, cause, {"kind": change.kind})
     else:
+        await rooms.change(connection, principal_id, change.room)
         fields = [name for name in _FIELDS if getattr(change, name) is not None]
         await leave_trace(connection, "principal-changed", principal_id, cause, {"fields": fields})
     return principal_id
@@ -126,6 +130,8 @@ _FIELDS = (
     "place",
     "expandable_by",
     "calendar",
+    "office",
+    "room",
     "password_hash",
 )
 
@@ -151,9 +157,9 @@ async def _insert(connection: Connection, change: PrincipalChange) -> int:
     principal_id = await connection.fetchval(
         """
         insert into principal (uid, kind, name, name_key, display_name, display_key, roles, disabled_at, quota_bytes,
-                               auto_schedule, place, expandable_by, calendar)
+                               auto_schedule, place, expandable_by, calendar, office)
         values ($1, $2, $3, $4, $5, $11, $6, case when $7 then now() end, $8, nullif($9::jsonb, '{}'),
-                nullif($10::jsonb, '{}'), coalesce($12, 'everyone'), coalesce($13, 'here'))
+                nullif($10::jsonb, '{}'), coalesce($12, 'everyone'), coalesce($13, 'here'), nullif($14::jsonb, '{}'))
         on conflict (uid) do nothing
         returning id
         """,
@@ -170,6 +176,7 @@ async def _insert(connection: Connection, change: PrincipalChange) -> int:
         name_key(change.display_name or change.name),
         change.expandable_by,
         change.calendar,
+        _office(change.office),
     )
     if principal_id is None:
         raise NameTaken(uid, f"The id {uid} is taken.")
@@ -192,6 +199,7 @@ async def _update(connection: Connection, change: PrincipalChange) -> int:
             place = nullif(coalesce($9::jsonb, place), '{}'),
             expandable_by = coalesce($12, expandable_by),
             calendar = coalesce($13, calendar),
+            office = nullif(coalesce($14::jsonb, office), '{}'),
             credential_version = credential_version + $10::integer,
             modified_at = now()
         where id = $1 and deleted_at is null
@@ -210,10 +218,15 @@ async def _update(connection: Connection, change: PrincipalChange) -> int:
         None if change.display_name is None else name_key(change.display_name),
         change.expandable_by,
         change.calendar,
+        _office(change.office),
     )
     if found is None:
         raise NotFound("There is no such principal.")
     return int(found)
+
+
+def _office(office: Office | None) -> dict[str, str] | None:
+    return None if office is None else {name: text for name, text in asdict(office).items() if text}
 
 
 async def _insert_addresses(

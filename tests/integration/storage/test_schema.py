@@ -37,6 +37,7 @@ GLOBAL = {
     "password",
     "principal",
     "principal_address",
+    "room",
     "schema_function",
     "schema_migration",
     "signin_failure",

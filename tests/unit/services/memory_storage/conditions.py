@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.domain.changes import ObjectState, Put, Unchanged
+from server.domain.changes import ObjectState, Put, Unchanged, UnchangedRoom
 from server.domain.errors import KoyomiError, NotFound, WriteConflict
 from server.domain.objects import Collection
 from tests.unit.services.memory_storage.tables import Tables
@@ -28,6 +28,14 @@ def require_unchanged(tables: Tables, states: Sequence[Unchanged]) -> None:
         else:
             latest = _latest(tables, state.collection_id, state.viewer)
         if latest is None or latest > state.revision:
+            raise WriteConflict
+
+
+def require_rooms(tables: Tables, states: Sequence[UnchangedRoom]) -> None:
+    """Raises `WriteConflict` if a room has changed since it was read, or was deleted."""
+    for state in states:
+        room, principal = tables.rooms.get(state.principal_id), tables.principals.get(state.principal_id)
+        if room is None or principal is None or principal.deleted_at or room.version != state.version:
             raise WriteConflict
 
 

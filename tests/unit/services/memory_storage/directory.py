@@ -8,10 +8,11 @@ from datetime import datetime
 from uuid import uuid4
 
 from server.domain.changes import Cause
-from server.domain.errors import AlreadyExists, InvalidPrincipal, NameTaken, NotFound
+from server.domain.errors import AlreadyExists, InvalidPrincipal, NameTaken, NotFound, WriteConflict
 from server.domain.jobs import Job
 from server.domain.objects import CollectionKind, HomeKind, NewCollection
-from server.domain.principals import Principal, PrincipalKind, name_key
+from server.domain.principals import Office, Principal, PrincipalKind, name_key
+from server.domain.rooms import Room, default_type
 from server.storage.directory import AppPassword, PrincipalChange, PrincipalRecord, RelationChange
 from server.storage.jobs import MEMBERSHIPS
 from tests.unit.services.memory_storage.access import MemoryAccess
@@ -94,6 +95,7 @@ class MemoryDirectory(Removal):
             frozenset((delegate, rights) for whose, delegate, rights in tables.delegations if whose == row.id),
             row.expandable_by,
             row.calendar,
+            row.office,
         )
 
     async def groups_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:
@@ -153,9 +155,27 @@ class MemoryDirectory(Removal):
         if change.password_hash is not None:
             row = replace(row, password_hash=change.password_hash)
         self.tables.principals[row.id] = row
+        if row.kind in ("room", "resource"):
+            self._write_room(row, change)
+        elif change.room is not None:
+            raise NotFound("There is no such room.")
         if change.id is None:
             self._make_homes(row)
         return row.id
+
+    def _write_room(self, row: PrincipalRow, change: PrincipalChange) -> None:
+        tables = self.tables
+        there = tables.rooms.get(row.id, Room(row.id, default_type(row.kind)))
+        wanted = there if change.room is None else change.room
+        if change.id is not None and wanted.version != there.version:
+            raise WriteConflict
+        above = wanted.parent
+        while above is not None:
+            found = tables.principals.get(above)
+            if above == row.id or found is None or found.kind not in ("room", "resource") or found.deleted_at:
+                raise NotFound("There is no such room, of which it is to be a part.")
+            above = tables.rooms[above].parent
+        tables.rooms[row.id] = replace(wanted, principal_id=row.id, version=there.version + 1)
 
     def _new(self, change: PrincipalChange) -> PrincipalRow:
         if change.kind is None or change.name is None:
@@ -178,6 +198,7 @@ class MemoryDirectory(Removal):
             place=change.place or None,
             expandable_by=change.expandable_by or "everyone",
             calendar=change.calendar or "here",
+            office=None if change.office == Office() else change.office,
         )
 
     def _changed(self, change: PrincipalChange) -> PrincipalRow:
@@ -199,6 +220,7 @@ class MemoryDirectory(Removal):
             place=(row.place if change.place is None else change.place) or None,
             expandable_by=change.expandable_by or row.expandable_by,
             calendar=change.calendar or row.calendar,
+            office=None if change.office == Office() else change.office or row.office,
             credential_version=row.credential_version + any(each is not None for each in signs_in),
         )
 

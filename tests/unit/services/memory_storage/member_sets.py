@@ -14,7 +14,9 @@ from server.domain.changes import (
     Put,
     Remember,
     StoredContent,
+    Unchanged,
     UnchangedObject,
+    UnchangedRoom,
     Write,
     WriteLimits,
     Written,
@@ -30,7 +32,13 @@ from server.domain.errors import (
 )
 from server.domain.scheduling import SchedulingRole
 from tests.unit.services.memory_storage.bookings import Bookings
-from tests.unit.services.memory_storage.conditions import of_write, require_collection, require_unchanged, require_views
+from tests.unit.services.memory_storage.conditions import (
+    of_write,
+    require_collection,
+    require_rooms,
+    require_unchanged,
+    require_views,
+)
 from tests.unit.services.memory_storage.dispatches import DispatchWrites
 from tests.unit.services.memory_storage.single_writes import SingleWrites
 from tests.unit.services.memory_storage.space import require_space, space_of
@@ -114,7 +122,8 @@ class MemberSets(SingleWrites, Bookings, DispatchWrites):
             row = self.tables.objects.get(id_)
             if row is None or row.deleted_revision is not None or row.revision != state.revision:
                 raise of_write(concerned, WriteConflict())
-        require_unchanged(self.tables, [read for read in changes.unchanged if not isinstance(read, UnchangedObject)])
+        require_unchanged(self.tables, [read for read in changes.unchanged if isinstance(read, Unchanged)])
+        require_rooms(self.tables, [read for read in changes.unchanged if isinstance(read, UnchangedRoom)])
         self._remember(changes.remembered)
 
     def _remember(self, remembered: Sequence[Remember]) -> None:

@@ -81,6 +81,7 @@ class Removal:
             del tables.homes[id_]
         tables.to_bind -= collections
         tables.to_touch -= collections
+        tables.rooms.pop(principal_id, None)
         del tables.principals[principal_id]
 
     def _foreign_bindings(self, homes: set[int]) -> list[BindingRow]:

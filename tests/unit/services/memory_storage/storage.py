@@ -20,10 +20,11 @@ from tests.unit.services.memory_storage.directory import MemoryDirectory
 from tests.unit.services.memory_storage.mails import MailStorage
 from tests.unit.services.memory_storage.member_sets import MemberSets
 from tests.unit.services.memory_storage.reads import MemoryReads
+from tests.unit.services.memory_storage.rooms import RoomReads
 from tests.unit.services.memory_storage.tables import Tables, now
 
 
-class MemoryStorage(MemoryReads, MemberSets, CollectionWrites, MailStorage):
+class MemoryStorage(MemoryReads, MemberSets, CollectionWrites, MailStorage, RoomReads):
     """A `server.storage.Storage` in memory.
 
     It decides as the storage on PostgreSQL does: `tests/integration/storage/test_memory_storage.py` plays the same

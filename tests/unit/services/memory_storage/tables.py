@@ -18,7 +18,8 @@ from server.domain.grants import Ace, DelegateRights, ShareRights
 from server.domain.jobs import Job
 from server.domain.objects import CollectionKind, HomeKind, Rights
 from server.domain.occurrences import Busy
-from server.domain.principals import CalendarPlace, ExpandableBy, PrincipalKind, name_key
+from server.domain.principals import CalendarPlace, ExpandableBy, Office, PrincipalKind, name_key
+from server.domain.rooms import Room
 from server.domain.scheduling import SchedulingRole
 from server.storage.queues import Queue
 
@@ -47,6 +48,7 @@ class PrincipalRow:
     password_hash: str | None = None
     expandable_by: ExpandableBy = "everyone"
     calendar: CalendarPlace = "here"
+    office: Office | None = None
 
     @property
     def key(self) -> str:
@@ -235,6 +237,8 @@ class Tables:
 
     clock: Callable[[], datetime] = now
     principals: dict[int, PrincipalRow] = field(default_factory=dict)
+    rooms: dict[int, Room] = field(default_factory=dict)
+    """By the id of the principal."""
     app_passwords: dict[int, AppPasswordRow] = field(default_factory=dict)
     memberships: set[tuple[int, int]] = field(default_factory=set)
     """Group and member."""

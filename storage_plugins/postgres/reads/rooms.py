@@ -1,0 +1,81 @@
+"""Rooms from rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server.domain.principals import name_key
+from server.domain.rooms import Position, Room, RoomSearch, default_type
+
+ROOM = (
+    "p.id, p.kind, r.type, r.site, r.building, r.floor, r.number, r.capacity, r.features, r.accessibility, r.latitude, "
+    "r.longitude, r.photograph, r.contact, r.time_zone, r.opening_times, r.metadata, r.buffer_before, r.buffer_after, "
+    "r.pieces, r.allowed_overlaps, r.parent_id, r.policy, r.version"
+)
+"""Columns of the room `r` of a principal `p`, as `room` reads them; `r` may be joined from the left."""
+ROOM_WIDTH = 24
+"""How many columns these are."""
+
+ROOMS = (
+    f"select {ROOM} from principal p left join room r on r.principal_id = p.id "  # noqa: S608
+    "where p.id = any($1::bigint[]) and p.kind in ('room', 'resource') and p.deleted_at is null"
+)
+PARTS = """
+    select r.parent_id, r.principal_id from room r join principal p on p.id = r.principal_id and p.deleted_at is null
+    where r.parent_id = any($1::bigint[]) order by 1, 2
+"""
+
+
+def room(row: Any) -> Room:
+    """A room from the columns of `ROOM`."""
+    id_, kind, of_type, site, building, floor, number = row[:7]
+    capacity, features, accessibility, latitude, longitude, photograph, contact, zone, opening = row[7:16]
+    metadata, before, after, pieces, overlaps, parent, policy, version = row[16:ROOM_WIDTH]
+    if version is None:
+        return Room(id_, default_type(kind))
+    position = None if latitude is None else Position(latitude, longitude)
+    return Room(
+        id_,
+        of_type,
+        site,
+        building,
+        floor,
+        number,
+        capacity=capacity,
+        features=frozenset(features),
+        accessibility=accessibility,
+        position=position,
+        photograph=photograph,
+        contact=contact,
+        time_zone=zone,
+        opening_times=opening,
+        metadata=metadata,
+        buffer_before=before,
+        buffer_after=after,
+        pieces=pieces,
+        allowed_overlaps=overlaps,
+        parent=parent,
+        policy=policy,
+        version=version,
+    )
+
+
+def found(search: RoomSearch) -> tuple[str, list[object]]:
+    """The condition that finds rooms `r` of principals `p`, with its arguments from $3 on."""
+    conditions, arguments = ["p.kind in ('room', 'resource')", "p.deleted_at is null"], list[object]()
+
+    def demand(condition: str, argument: object) -> None:
+        arguments.append(argument)
+        conditions.append(condition.format(f"${len(arguments) + 2}"))
+
+    if search.types:
+        default = "coalesce(r.type, case p.kind when 'resource' then 'EQUIPMENT' else 'ROOM' end)"
+        demand(default + " = any({}::text[])", sorted(search.types))
+    for column, text in (("site", search.site), ("building", search.building), ("floor", search.floor)):
+        if text:
+            demand(f"r.{column}_key = {{}}", name_key(text))
+    if search.least_capacity is not None:
+        demand("r.capacity >= {}", search.least_capacity)
+    if search.features:
+        demand("r.features @> {}::text[]", sorted(search.features))
+    return " and ".join(conditions), arguments

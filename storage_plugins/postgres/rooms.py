@@ -1,0 +1,40 @@
+"""Reads of rooms in PostgreSQL (`server.storage.rooms.Rooms`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.domain.rooms import ListedRoom, Room, RoomSearch
+from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, PRINCIPAL_WIDTH, principal
+from storage_plugins.postgres.reads.rooms import PARTS, ROOM, ROOMS, found, room
+
+
+class RoomStorage:
+    """The part of the storage that reads rooms."""
+
+    database: Database
+
+    async def rooms(self, principal_ids: Sequence[int]) -> dict[int, Room]:
+        """The attributes of these principals that are of the kind room or resource, by their ids."""
+        rows = await self.database.fetch(ROOMS, list(principal_ids))
+        return {row[0]: room(row) for row in rows}
+
+    async def rooms_found(self, search: RoomSearch, *, after: str | None = None, limit: int = 1000) -> list[ListedRoom]:
+        """A page of the rooms that a search finds, in order of `name_key`, after the key `after`."""
+        condition, arguments = found(search)
+        rows = await self.database.fetch(
+            f"select {PRINCIPAL}, {ROOM} from principal p left join room r on r.principal_id = p.id "  # noqa: S608
+            f"where p.name_key > $1 and {condition} order by p.name_key limit $2",
+            after or "",
+            limit,
+            *arguments,
+        )
+        return [ListedRoom(principal(row), room(row[PRINCIPAL_WIDTH:])) for row in rows]
+
+    async def parts_of(self, principal_ids: Sequence[int]) -> dict[int, list[int]]:
+        """The ids of the direct parts of each of these rooms, in order; empty for one without parts."""
+        parts: dict[int, list[int]] = {id_: [] for id_ in principal_ids}
+        for row in await self.database.fetch(PARTS, list(principal_ids)):
+            parts[row[0]].append(row[1])
+        return parts
