@@ -11,8 +11,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, get_args
 
-from server.booking.deciding import OPEN, Answer, Request, Slot, commonest, decide
-from server.booking.policy import Mode, Policy, Requester, mode_for
+from server.booking.deciding import OPEN, Decision, Request, RoomRules, Slot, decide
+from server.booking.policy import Mode, Policy, Requester, policy_of_mode
 from server.domain.changes import Unchanged
 from server.domain.errors import InvalidData, TooManyInstances
 from server.domain.principals import Principal, name_key
@@ -73,11 +73,11 @@ async def given_answer(
     :param copy: the recipient's object with them.
     :param sender: the organizer.
     """
-    policy, is_room = Policy(mode_of(mailbox)), mailbox.kind in _ROOMS
+    is_room = mailbox.kind in _ROOMS
     if not mailbox.auto_schedule or copy is None or not messages:
         return None
-    who = await _requester(storage, mailbox.auto_schedule, sender)
-    if mode_for(policy, who) == "none":
+    policy = await _policy(storage, mailbox, sender)
+    if policy.automation == "none":
         return None
     user = messages[0].recipient
     left = without_cancelled(copy) if is_room else copy
@@ -88,9 +88,8 @@ async def given_answer(
     wanted = asked(left, messages, user, directory, zone, now, now + HORIZON)
     if not wanted.all:
         return Given(left, known, None, leaves_items=False)
-    answers, unchanged = await _decided(storage, mailbox, policy, who, wanted, now)
-    partstats = {instance: answer.partstat for instance, answer in answers.items()}
-    of_series = commonest(answers[each.instance] for each in wanted.series) if wanted.series else OPEN
+    decision, unchanged = await _decided(storage, mailbox, policy, wanted, now)
+    partstats, of_series = decision.partstats, decision.of_series
     stamp = utc_stamp(now)
     answered, reply = with_given_answers(left, wanted, partstats, of_series, user, directory, stamp)
     if reply is not None:
@@ -101,13 +100,15 @@ async def given_answer(
 
 
 async def _decided(
-    storage: Storage, mailbox: Mailbox, policy: Policy, who: Requester, wanted: Asked, now: datetime
-) -> tuple[Mapping[str, Answer], tuple[Unchanged, ...]]:
+    storage: Storage, mailbox: Mailbox, policy: Policy, wanted: Asked, now: datetime
+) -> tuple[Decision, tuple[Unchanged, ...]]:
     """The answers about what is asked. Where the busy times are too much work, all is left open."""
-    slots = tuple(Slot(each.instance, each.start, each.end) for each in wanted.all)
-    request = Request(slots, now)
-    if mode_for(policy, who) in ("accept-always", "decline-always"):
-        return decide(policy, (), request, who), ()
+    slots = tuple(Slot(each.instance, each.start, each.end) for each in wanted.single)
+    slots += tuple(Slot(each.instance, each.start, each.end, in_series=True) for each in wanted.series)
+    request = Request(slots, now, whole_series=bool(wanted.series))
+    room = RoomRules() if mailbox.kind in _ROOMS else None
+    if not policy.asks_for_busy_times:
+        return decide(policy, (), request, Requester(), room), ()
     start, end = min(each.start for each in slots), max(each.end for each in slots)
     end = max(end, start + timedelta(seconds=1))
     person, held = mailbox.principal_id, mailbox.object
@@ -126,21 +127,28 @@ async def _decided(
         busy = None
     # Two changes do not book a room at once: the later one decides again.
     read = Unchanged(mailbox.home.id, None, mailbox.home.revision, person)
-    unchanged = (read,) if mailbox.kind in _ROOMS else ()
+    unchanged = (read,) if room is not None else ()
     if busy is None:
-        return decide(Policy("none"), (), request, Requester()), ()
-    return decide(policy, [(each.start, each.end) for each in busy], request, who), unchanged
+        return decide(policy_of_mode("none"), (), request, Requester(), room), ()
+    return decide(policy, [(each.start, each.end) for each in busy], request, Requester(), room), unchanged
 
 
-async def _requester(storage: Storage, settings: Mapping[str, Any], sender: Principal | None) -> Requester:
-    """Who invites. Only a recipient with an auto-accept group costs statements."""
+async def _policy(storage: Storage, mailbox: Mailbox, sender: Principal | None) -> Policy:
+    """The policy by which a mode answers. Only a recipient with an auto-accept group costs statements."""
+    assert mailbox.auto_schedule is not None
+    is_auto_accepted = await _is_auto_accepted(storage, mailbox.auto_schedule, sender)
+    return policy_of_mode("automatic" if is_auto_accepted else mode_of(mailbox))
+
+
+async def _is_auto_accepted(storage: Storage, settings: Mapping[str, Any], sender: Principal | None) -> bool:
+    """Whether an organizer belongs to the auto-accept group."""
     group = settings.get("auto_accept_group")
     if not group or sender is None:
-        return Requester()
+        return False
     named = AddressSearch(frozenset([group]), frozenset([name_key(group)]))
     ids = [each.principal.id for each in await storage.addressed(named) if each.principal.kind == "group"]
     if not ids:
-        return Requester()
+        return False
     found, _ = await storage.group_members(ids, 0, "")
     members = {user.principal_id for group in groups_of(found).values() for user in group.members}
-    return Requester(auto_accepted=sender.id in members)
+    return sender.id in members

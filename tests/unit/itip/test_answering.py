@@ -60,7 +60,7 @@ def test_the_organizer_learns_of_the_answer_of_each_instance(given_answers: list
     message, copy = invited(SERIES)
     wanted = asked(copy, [message], ROOM, DIRECTORY, UTC_ZONE, NOW, UNTIL)
     answers = {each.instance: answer for each, answer in zip(wanted.all, given_answers, strict=True)}
-    of_series = commonest(Answer(each, Reason.FREE) for each in answers.values())  # type: ignore[arg-type]
+    of_series = commonest(Answer(each, (Reason.FREE,)) for each in answers.values())  # type: ignore[arg-type]
     new, reply = with_given_answers(copy, wanted, answers, of_series, ROOM, DIRECTORY, "20261201T120000Z")
     assert (reply is None) is (set(answers.values()) == {OPEN})
     merged = SERIES if reply is None else receive(reply, SERIES, DIRECTORY, NOW).object
