@@ -48,14 +48,8 @@ async def hide(connection: Connection, principal_id: int, cause: Cause) -> None:
     )
     if found is None:
         raise NotFound("There is no such principal.")
-    # Meetings that invite a group follow its members, where one of them was a group.
-    groups = await connection.fetch(
-        """
-        select m.group_id from principal p join membership m on m.member_id = p.id
-        where p.id = $1 and p.kind = 'group' order by 1
-        """,
-        principal_id,
-    )
+    # Meetings that invite a group follow its members.
+    groups = await connection.fetch("select group_id from membership where member_id = $1 order by 1", principal_id)
     for row in groups:
         await enqueue(connection, membership_job(row["group_id"]))
     rows = await connection.fetch(_ADDRESSES, principal_id)

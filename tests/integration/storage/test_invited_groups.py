@@ -70,3 +70,16 @@ async def test_a_meeting_follows_the_members_of_a_group(storage):
     assert [each for each in await queue.jobs(MEMBERSHIPS, None, 100) if each.payload["group"] == outer.id]
     assert await memberships.follow(home_id, object_id)
     assert await invited() == [True, False]
+
+
+async def test_a_member_who_is_deleted_lets_the_meetings_of_all_their_groups_follow(storage):
+    person = await make_person(storage)
+    groups = [await make_person(storage, "group") for _ in range(2)]
+    directory, queue = PostgresDirectory(storage.database), PostgresJobs(storage.database)
+    await directory.write_relations(
+        [RelationChange(each.id, members=frozenset((person.id,))) for each in groups], CAUSE
+    )
+    ids = {each.id for each in groups}
+    await storage.database.fetch("delete from job where kind = $1", MEMBERSHIPS)
+    await directory.delete_principal(person.id, CAUSE, purge=False)
+    assert {each.payload["group"] for each in await queue.jobs(MEMBERSHIPS, None, 100)} == ids

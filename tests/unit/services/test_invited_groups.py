@@ -134,3 +134,20 @@ async def test_a_group_that_is_no_longer_invited_changes_nothing(world: World) -
     await team(world, "cleo")
     await world.run_jobs()
     assert await copies(world, "cleo") == []
+
+
+async def test_a_member_who_is_deleted_leaves_by_one_update_for_each_meeting(world: World) -> None:
+    await team(world, "ben", "cleo")
+    await team(world, "ben", "cleo", name="crew")
+    both = meeting(TEAM, "urn:x-uid:id-crew", start="20260401T090000Z")
+    await world.invite("anna", MEETING, both)
+    await world.invite("anna", "anna/calendar/n.ics", meeting(TEAM, uid="n", start="20260402T090000Z"))
+    await world.invite("anna", "anna/calendar/b.ics", meeting(TEAM, BEN, uid="b", start="20260403T090000Z"))
+    await world.directory.delete_principal(world.ids["ben"], INSTALLATION.cause, purge=False)
+    await world.run_jobs()
+    for name, named in (("m.ics", False), ("n.ics", False), ("b.ics", True)):
+        text = await world.text("anna", f"anna/calendar/{name}") or ""
+        assert (BEN in unfolded(text)) is named
+        assert CLEO in unfolded(text)
+    # One change of each meeting, whichever groups they were in.
+    assert await items(world, "cleo") == ["REQUEST"] * 5

@@ -8,8 +8,10 @@ from html import escape
 
 from server.domain.changes import Cause
 from server.domain.errors import NotFound
+from server.domain.jobs import Job
 from server.domain.principals import name_key
 from server.storage.directory import Handover
+from server.storage.jobs import MEMBERSHIPS
 from tests.unit.services.memory_storage.tables import BindingRow, CollectionRow, Event, Tables, of_other_owner
 
 _DISPLAYNAME = "{DAV:}displayname"
@@ -41,6 +43,9 @@ class Removal:
             tables.app_passwords = {
                 id_: each for id_, each in tables.app_passwords.items() if each.principal_id != row.id
             }
+            for group in sorted(group for group, member in tables.memberships if member == row.id):
+                key = f"membership {group}"
+                tables.jobs.append(Job(MEMBERSHIPS, {"group": group}, key, key))
             tables.memberships = {pair for pair in tables.memberships if row.id not in pair}
             tables.delegations = {each for each in tables.delegations if row.id not in each[:2]}
             tables.outbox.append(Event("principal-deleted", subject_id=row.id))
