@@ -20,7 +20,7 @@ from server.itip.participants import organizer
 from server.itip.scheduling_object import read_object
 from server.services.changing import change
 from server.services.scheduling.calendar_users import address_of, directory_of
-from server.services.scheduling.sending import Services
+from server.services.scheduling.intent import Services
 from server.services.scheduling.single_messages import Post, post
 from server.storage.incoming_mail import HELD, HeldItem, IncomingMail
 from server.storage.scheduling import Mailbox

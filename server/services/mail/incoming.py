@@ -45,13 +45,13 @@ from server.itip.scheduling_object import SchedulingObject, read_object
 from server.observe.incoming_mail_counts import IncomingMailCounts
 from server.process.computing import computed
 from server.services.changing import change
+from server.services.contents import LARGE
 from server.services.mail.held import Held, HeldMessages, Reason
 from server.services.mail.incoming_settings import IncomingMailSettings
 from server.services.mail.senders import ACTS_FOR_OTHERS, senders_in
 from server.services.mail.settings import MailSettings
-from server.services.objects import LARGE
 from server.services.scheduling.calendar_users import address_of, directory_of
-from server.services.scheduling.sending import Services
+from server.services.scheduling.intent import Services
 from server.services.scheduling.single_messages import Post, post
 from server.storage.incoming_mail import IncomingMail
 from server.storage.scheduling import Mailbox

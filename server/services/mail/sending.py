@@ -25,10 +25,11 @@ from server.itip.scheduling_object import SchedulingObject, read_object
 from server.observe.mail_counts import MailCounts
 from server.process.computing import computed
 from server.services.changing import change
+from server.services.contents import LARGE
 from server.services.mail.outgoing import NO_WAY, NOT_SENT, PENDING, SENT
 from server.services.mail.settings import MailSettings
 from server.services.mail.transport import Mail, Transport
-from server.services.objects import LARGE, Objects, write_limits
+from server.services.objects import Objects, write_limits
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.stating import stated
 from server.storage import Storage

@@ -36,21 +36,24 @@ from server.itip.scheduling_component import MASTER
 from server.itip.scheduling_object import read_object
 from server.observe.scheduling_counts import SchedulingCounts
 from server.process.computing import computed
+from server.services.contents import LARGE
 from server.services.lookup import Found, Lookup
 from server.services.mail.outgoing import OutgoingMails
 from server.services.mail.restored import after_restore
-from server.services.objects import LARGE, NO_PROPERTIES, Objects, Put, text_of, write_limits
+from server.services.member_transfers import transfer
+from server.services.objects import NO_PROPERTIES, Objects, Put, text_of, write_limits
 from server.services.permissions import collection_of, demand_writable, member_of
 from server.services.scheduling.acting import acting_addresses, acting_user, organizes_for_owner
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.groups import with_groups
+from server.services.scheduling.intent import Intent
 from server.services.scheduling.moving import HeldElsewhere, source_of, was_moved
 from server.services.scheduling.planned import owner_of
 from server.services.scheduling.proposals import delete_proposal, propose
 from server.services.scheduling.removals import Removal
 from server.services.scheduling.restored import made_anew, restored_content
 from server.services.scheduling.scheduled import is_scheduled, role_of
-from server.services.scheduling.sending import Intent, Sending
+from server.services.scheduling.sending import Sending
 from server.services.scheduling.sent import Sent
 from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.transfers import Move, demand_no_item
@@ -190,7 +193,7 @@ class Scheduling:
         keep: bool,
         unchanged: Sequence[Unchanged] = (),
     ) -> Put:
-        """Copy (`keep`) or move a member as `Objects.transfer` does, and send what follows.
+        """Copy (`keep`) or move a member as `server.services.member_transfers.transfer` does, and send what follows.
 
         Copies and moves between calendars of one owner send nothing (RFC 6638 §3.2.3.3, §3.2.3.4). A move to another
         owner's calendar removes a scheduling object here, and makes one there.
@@ -205,7 +208,7 @@ class Scheduling:
         )
         if moved is not None:
             return moved
-        return await self.objects.transfer(actor, found, target, keep=keep, unchanged=unchanged)
+        return await transfer(self.objects, actor, found, target, keep=keep, unchanged=unchanged)
 
     async def restore(self, actor: Actor, found: Found, text: str, properties: Mapping[str, str]) -> Put:
         """Put back a deleted text at the found name, which is free or is that of a plain object of the same text.

@@ -29,8 +29,9 @@ from server.itip.calendar_users import addresses
 from server.itip.change import Change
 from server.itip.scheduling_object import read_object
 from server.services.changing import change
+from server.services.contents import LARGE
 from server.services.lookup import Found, Lookup
-from server.services.objects import LARGE, text_of
+from server.services.objects import text_of
 from server.services.permissions import collection_of
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.groups import with_groups

@@ -44,7 +44,8 @@ from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.default_calendar import Scheduled, default_calendar, make_default_calendar
 from server.services.scheduling.dispatches import meeting_of
 from server.services.scheduling.implicit import Scheduling
-from server.services.scheduling.sending import Intent, Sending
+from server.services.scheduling.intent import Intent
+from server.services.scheduling.sending import Sending
 from server.services.scheduling.sent import Sent
 from server.storage.directory import PrincipalRecord
 from server.storage.scheduling import OrganizedMeeting

@@ -28,9 +28,9 @@ from server.services.objects import text_of
 from server.services.permissions import collection_of, member_of
 from server.services.scheduling.acting import acting_addresses, acting_user
 from server.services.scheduling.calendar_users import address_of, directory_of
+from server.services.scheduling.intent import Services
 from server.services.scheduling.originator import originator_of
 from server.services.scheduling.planned import demand_sending, owner_of
-from server.services.scheduling.sending import Services
 from server.services.scheduling.single_messages import Post, post
 
 

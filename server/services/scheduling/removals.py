@@ -32,10 +32,11 @@ from server.itip.planning import plan_change
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.process.computing import computed
 from server.services.changing import change
+from server.services.contents import LARGE
 from server.services.lookup import Lookup
 from server.services.mail.outgoing import OutgoingMails
 from server.services.mail.restored import after_restore
-from server.services.objects import LARGE, write_limits
+from server.services.objects import write_limits
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.delivery import by_recipient
 from server.services.scheduling.dispatches import jobs_of, meeting_of, new_dispatch, sending_of

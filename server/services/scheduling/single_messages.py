@@ -31,7 +31,7 @@ from server.services.scheduling.delivery import (
     not_delivered,
 )
 from server.services.scheduling.dispatches import meeting_of
-from server.services.scheduling.sending import Services
+from server.services.scheduling.intent import Services
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
 
 

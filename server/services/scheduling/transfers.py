@@ -16,13 +16,14 @@ from server.domain.scheduling import SCHEDULING_OBJECTS
 from server.domain.values import value
 from server.itip.scheduling_object import read_object
 from server.services.lookup import Found, Lookup
-from server.services.objects import Put, demand_transferable, text_of
+from server.services.member_transfers import demand_transferable, put_of_text
+from server.services.objects import Put, text_of
 from server.services.permissions import collection_of, member_of
 from server.services.scheduling.acting import acting_person
+from server.services.scheduling.intent import Services
 from server.services.scheduling.moving import HeldElsewhere, moving_writes
 from server.services.scheduling.planned import demand_sending, owner_of
 from server.services.scheduling.removals import Removal, removal_of
-from server.services.scheduling.sending import Services
 from server.services.scheduling.sent import Sent
 
 
@@ -106,7 +107,7 @@ class Move:
         found, target = self.found, self.target
         member, destination = member_of(found), collection_of(target)
         leaves = member.role in SCHEDULING_OBJECTS
-        put, result = await self.services.objects.put_of_text(found, target)
+        put, result = await put_of_text(self.services.objects, found, target)
         content = put.content
         assert isinstance(content, ObjectContent)
         arrives = content.scheduling.role in SCHEDULING_OBJECTS

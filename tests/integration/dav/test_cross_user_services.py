@@ -19,6 +19,7 @@ from server.domain.privileges import DELIVERING, Privilege
 from server.services.collections import Collections
 from server.services.granting import Granting
 from server.services.lookup import Found, Lookup
+from server.services.member_transfers import transfer
 from server.services.objects import Objects
 from server.services.principals.people import People
 from server.services.reading import Reading
@@ -92,7 +93,7 @@ class Desk:
         person = self.world.users.get(self.user, self.world.owner)
         target = Target(person.uid, "uid", "calendar", "calendar", "copied.ics")
         own = await self.lookup.find(self.actor, target, Privilege.BIND)
-        await self.objects.transfer(self.actor, source, own, keep=True)
+        await transfer(self.objects, self.actor, source, own, keep=True)
 
     async def rename(self) -> None:
         source = await self.find(Privilege.UNBIND, self.user)

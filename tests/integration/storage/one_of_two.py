@@ -29,6 +29,7 @@ from server.domain.privileges import Privilege
 from server.services.collections import Collections
 from server.services.granting import Granting
 from server.services.lookup import Found, Lookup
+from server.services.member_transfers import transfer
 from server.services.objects import Objects, write_limits
 from server.services.principals.changes import delete, hand_over
 from server.services.sharing import Sharing
@@ -180,7 +181,7 @@ class Database:
         found, destination = await self.find(actor, *source), await self.find(actor, *target)
         if found.object is not None and destination.object is not None and found.object.id == destination.object.id:
             return "the same"
-        return await self.objects.transfer(actor, found, destination, keep=keep)
+        return await transfer(self.objects, actor, found, destination, keep=keep)
 
     async def apply(self, acts: Any, small: bool) -> object:
         """A set of several writes in calendars of several people."""

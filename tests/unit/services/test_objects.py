@@ -28,6 +28,7 @@ from server.domain.limits import Limits
 from server.domain.objects import NewCollection
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
+from server.services import member_transfers
 from server.services.changing import change
 from server.services.objects import state_of, write_limits
 from tests.unit.services.world import CONTACTS, INSTALLATION, World, calendar, card, event
@@ -238,7 +239,7 @@ async def test_rivals_that_are_always_faster(world: World) -> None:
 
 async def transfer(world: World, who: str, path: str, to: str, *, keep: bool) -> object:
     actor, found, target = await world.actor(who), await world.find(who, path), await world.find(who, to)
-    return await world.objects.transfer(actor, found, target, keep=keep)
+    return await member_transfers.transfer(world.objects, actor, found, target, keep=keep)
 
 
 async def test_a_copy_and_a_move(world: World) -> None:

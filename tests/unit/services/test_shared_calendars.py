@@ -11,6 +11,7 @@ from server.domain.limits import Limits
 from server.domain.occurrences import Busy
 from server.services import views
 from server.services.changing import change
+from server.services.member_transfers import transfer
 from tests.unit.services.world import ALARM, World, event
 
 
@@ -87,14 +88,14 @@ async def test_a_copy_out_of_a_shared_calendar_takes_what_the_person_sees(world:
     ben, _ = await shared(world, *ALARM)
     await world.put("ben", ben, event("a", *own_alarm(5)))
     found, target = await world.find("ben", ben), await world.find("ben", "ben/calendar/c")
-    put = await world.objects.transfer(await world.actor("ben"), found, target, keep=True)
+    put = await transfer(world.objects, await world.actor("ben"), found, target, keep=True)
     member = await world.member("ben", "ben/calendar/c")
     assert member is not None
     assert member.text == event("a", *own_alarm(5))
     assert member.etag == put.etag
     found, target = await world.find("ben", "ben/calendar/c"), await world.find("ben", beside(ben, "d"))
     await world.delete("anna", "anna/calendar/a")
-    await world.objects.transfer(await world.actor("ben"), found, target, keep=False)
+    await transfer(world.objects, await world.actor("ben"), found, target, keep=False)
     assert await world.text("anna", "anna/calendar/d") == event("a")
     assert await world.names("ben/calendar") == []
 

@@ -17,9 +17,11 @@ import server.services
 
 BARE = re.compile(r"\b(Collection|Home)\b")
 WITHOUT_LOOKUP = {
-    "objects.Objects.content": "makes the content for a calendar of a recipient; the policy decides on deliveries",
+    "contents.Contents.content": "makes the content for a calendar of a recipient; the policy decides on deliveries",
     "objects.Objects.put_of": "makes the write for such a calendar, and applies nothing",
-    "scheduling.default_calendar.make_default_calendar": "as objects.Objects.content",
+    "scheduling.default_calendar.make_default_calendar": "as contents.Contents.content",
+    "objects.Objects.stored": "reads the texts of an object that its caller has found, for a write",
+    "objects.Objects.owner_addresses": "as objects.Objects.stored",
     "objects.Objects.naming_holder": "names the member that has a UID in a collection which the caller has",
     "time.time_ranges.zone_of_calendar": "says something of a collection that the caller has",
 }
