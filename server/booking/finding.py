@@ -5,7 +5,7 @@
 What a meeting demands leaves rooms out, and `Findings.left_out` counts them by reason. The others come in this order:
 rooms that are free at the time, then those that are free soonest; among them the one that costs the fewest points. A
 floor on the way from the office costs 4, another building 40, another site 400 (`server.booking.places`), an empty seat
-1, a feature that nobody asked for 2, and a capacity that is not known 20.
+1, a feature that nobody asked for 2, and a capacity that is not known 20, as does an approval that is needed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from server.booking.places import NOWHERE, Place, way
 EMPTY_SEAT = 1
 NEEDLESS_FEATURE = 2
 UNKNOWN_CAPACITY = 20
+APPROVAL = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,11 @@ class Candidate:
     longest: timedelta | None = None
     """The meetings that it takes."""
     bookable_until: datetime | None = None
-    """The end of its booking window."""
+    """The end of its booking window: meetings begin by it."""
     may_book: bool = True
-    """Whether who asks may book it."""
+    """Whether who asks may book or request it."""
+    by_approval: bool = False
+    """Whether somebody has to approve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +187,13 @@ def next_slot(
     room: Candidate, start: datetime, duration: timedelta, until: datetime, step: timedelta = STEP
 ) -> Period | None:
     """The first time from `start` on at which a room is free for so long, in its booking window."""
-    last = until if room.bookable_until is None else min(until, room.bookable_until)
+    last = until if room.bookable_until is None else min(until, room.bookable_until + duration)
     return next_free(blocked(room), start, duration, last, step)
 
 
 def cost_of(room: Candidate, needs: Needs) -> int:
     """The points of a room that fits."""
-    cost = NEEDLESS_FEATURE * len(room.features - needs.features)
+    cost = NEEDLESS_FEATURE * len(room.features - needs.features) + APPROVAL * room.by_approval
     if needs.near is not None:
         cost += way(needs.near, room.place).cost
     if needs.people:
@@ -211,6 +214,8 @@ def fit_in_words(room: Candidate, needs: Needs) -> tuple[str, ...]:
         words.append("accessible")
     if needs.near is not None:
         words.append(way(needs.near, room.place).words)
+    if room.by_approval:
+        words.append("somebody has to approve")
     return tuple(words)
 
 
@@ -231,7 +236,7 @@ def _reasons(room: Candidate, start: datetime, wanted: Wanted, zone: tzinfo) -> 
 
 
 def _why_no_slot(room: Candidate, wanted: Wanted) -> LeftOut:
-    beyond = room.bookable_until is not None and wanted.start + wanted.duration > room.bookable_until
+    beyond = room.bookable_until is not None and wanted.start > room.bookable_until
     return LeftOut.WINDOW if beyond else LeftOut.FULL
 
 

@@ -112,9 +112,9 @@ class _Grid:
             found |= self._between(self._index_from(start), (end - self.duration - self.first) // self.step + 1)
         return found
 
-    def ending_by(self, time: datetime) -> int:
-        """The starts of meetings that are over by a time."""
-        return self._between(0, (time - self.duration - self.first) // self.step + 1)
+    def beginning_by(self, time: datetime) -> int:
+        """The starts that are not after a time."""
+        return self._between(0, (time - self.first) // self.step + 1)
 
     def _index_from(self, time: datetime) -> int:
         """The index of the first start that is not before a time."""
@@ -230,7 +230,7 @@ def _free_rooms(grid: _Grid, rooms: Iterable[Candidate], wanted: WantedTimes) ->
     fitting.sort(key=lambda room: (cost_of(room, needs), room.name, room.uid))
     found = []
     for room in fitting:
-        mask = (1 << grid.count) - 1 if room.bookable_until is None else grid.ending_by(room.bookable_until)
+        mask = (1 << grid.count) - 1 if room.bookable_until is None else grid.beginning_by(room.bookable_until)
         found.append((room, mask & ~grid.touching(blocked(room))))
     return found
 

@@ -90,7 +90,7 @@ def test_a_free_room_says_until_when() -> None:
         ({}, {"accessible": True}, LeftOut.NOT_ACCESSIBLE),
         ({"longest": timedelta(minutes=59)}, {}, LeftOut.DURATION),
         ({"shortest": timedelta(minutes=61)}, {}, LeftOut.DURATION),
-        ({"bookable_until": at(9.9)}, {}, LeftOut.WINDOW),
+        ({"bookable_until": at(8.9)}, {}, LeftOut.WINDOW),
         ({"taken": [(at(9), at(16.5))]}, {}, LeftOut.FULL),
     ],
 )
@@ -153,6 +153,7 @@ def candidates(draw: st.DrawFn) -> Candidate:
         draw(lengths),
         draw(st.none() | QUARTERS.map(lambda each: at(8 + each / 4))),
         draw(st.booleans()),
+        draw(st.booleans()),
     )
 
 
@@ -177,7 +178,7 @@ def _naive_slot(room: Candidate, what: Wanted) -> datetime | None:
         end = start + what.duration
         clear = all(end <= taken or start >= until for taken, until in room.taken)
         opened = all(end <= since or start >= until for since, until in room.closed)
-        if clear and opened and (room.bookable_until is None or end <= room.bookable_until):
+        if clear and opened and (room.bookable_until is None or start <= room.bookable_until):
             return start
         start += quarter
     return None
@@ -185,6 +186,8 @@ def _naive_slot(room: Candidate, what: Wanted) -> datetime | None:
 
 def _naive_cost(room: Candidate, what: Wanted) -> int:
     cost = 2 * sum(feature not in what.needs.features for feature in room.features)
+    if room.by_approval:
+        cost += 20
     if what.needs.near is not None:
         cost += way(what.needs.near, room.place).cost
     if what.needs.people and room.capacity is None:

@@ -136,7 +136,7 @@ def _rooms_free(rooms: list[Candidate], what: WantedTimes, start: datetime, end:
         if (room.capacity is None or room.capacity >= what.needs.people)
         and what.needs.features <= room.features
         and (room.longest is None or what.duration <= room.longest)
-        and (room.bookable_until is None or end <= room.bookable_until)
+        and (room.bookable_until is None or start <= room.bookable_until)
         and not _clashes(room.taken, start, end)
         and not _clashes(room.closed, start, end)
     }
