@@ -218,7 +218,16 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 *scheduling(queued, refreshing, removals, memberships),
                 held_messages(mails, incoming),
                 *outgoing_mails(mail_jobs),
-                *notices(Notices(storage, access, settings.limits.values, settings.mail, transport(settings))),
+                *notices(
+                    Notices(
+                        storage,
+                        access,
+                        settings.limits.values,
+                        settings.mail,
+                        transport(settings),
+                        counts=metrics.mails,
+                    )
+                ),
             )
             yield _Parts(dispatcher, monitoring, metrics, storage, authenticator, kinds, mails)
         finally:

@@ -67,6 +67,9 @@ def _lines(state: MailState, settings: Settings) -> list[str]:
     way = settings.mail.smtp_host or str(settings.mail.folder or settings.storage.data / "mail")
     lines = [f"Mails go to {way}.", f"Waiting: {state.waiting}{_since(state.oldest)}"]
     lines.append(f"In the last day: {state.sent} sent, {state.failed} failed")
+    if state.notices_waiting or state.notices_sent or state.notices_failed:
+        ended = f"in the last day {state.notices_sent} sent, {state.notices_failed} failed"
+        lines.append(f"Notices to delegates: {state.notices_waiting} waiting; {ended}")
     if state.held:
         lines.append(
             "Held: no mail is sent. koyomi mail release sends those that wait, koyomi mail discard drops them."
@@ -93,7 +96,8 @@ async def release(settings: Settings) -> None:
     async with open_storage(settings) as session:
         state = await session.storage.mail_state()
         released = await session.storage.release_mails(settings.network.external_url)
-    click.echo(f"{state.waiting} mails are to be sent." if released else "Mails were not held.")
+    waiting = state.waiting + state.notices_waiting
+    click.echo(f"{waiting} mails are to be sent." if released else "Mails were not held.")
 
 
 @mail.command

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -13,7 +13,18 @@ from server.commands.options import with_settings
 from server.commands.passwords import generate_password, read_password
 from server.commands.session import ACTOR, Session, open_storage
 from server.commands.table import table
+from server.domain.changes import PropertyChanges
+from server.domain.objects import Target
 from server.domain.principals import CalendarPlace, name_key
+from server.domain.privileges import Privilege
+from server.services.collections import Collections
+from server.services.lookup import Lookup
+from server.services.mail.invitations_to import (
+    INVITATIONS_TO,
+    InvitationsTo,
+    invitations_to,
+    invitations_to_element,
+)
 from server.services.objects import Objects, write_limits
 from server.services.principals import changes as principals
 from server.services.scheduling.erasure import Erasure
@@ -21,6 +32,11 @@ from server.settings.model import Settings
 from server.storage.directory import Directory, Handover, PrincipalRecord
 
 _PAGE = 1000
+_TOLD: Mapping[InvitationsTo, str] = {
+    "owner": "the owner is told by their apps, and nobody by mail",
+    "delegates": "the delegates are told by mail",
+    "both": "the owner and the delegates are told by mail",
+}
 
 
 @click.group
@@ -143,6 +159,29 @@ async def calendar(settings: Settings, name: str, place: CalendarPlace) -> None:
     async with open_storage(settings) as session:
         person = await principals.set_calendar(ACTOR, session.directory, name, place)
     click.echo(f"The calendar of {person.name} is {place}.")
+
+
+@user.command
+@click.argument("name")
+@click.argument("wish", metavar="[owner|delegates|both]", required=False, type=click.Choice(get_args(InvitationsTo)))
+@with_settings()
+async def invitations(settings: Settings, name: str, wish: InvitationsTo | None) -> None:
+    """Say who is told of the invitations that NAME gets: the owner by their apps; delegates, or both, by mail.
+
+    Without a word, show what holds.
+    """
+    async with open_storage(settings) as session:
+        person = await principals.find(ACTOR, session.directory, name, "individual")
+        found = await Lookup(session.storage).find(ACTOR, Target(person.uid, "uid", "calendar"), Privilege.READ)
+        if found.home is None:
+            raise click.ClickException(f"{person.name} has no calendars.")
+        present = invitations_to(found.home.properties)
+        if wish is not None and wish != present:
+            changes = PropertyChanges({INVITATIONS_TO: invitations_to_element(wish)})
+            collections = Collections(session.storage, settings.limits.values, settings.scheduling)
+            await collections.set_home_properties(ACTOR, found, changes)
+            present = wish
+    click.echo(f"Of invitations to {person.name}: {_TOLD[present]}.")
 
 
 @user.command

@@ -1,4 +1,4 @@
-"""Counters of mails to people elsewhere, for Prometheus."""
+"""Counters of mails to people elsewhere and of notices to delegates, for Prometheus."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class MailCounts:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._mails = Counter(
             "koyomi_mails",
-            "Attempts to send mails to people elsewhere: sent; delayed (to be tried again); refused by the mail "
-            "server; given_up after a day; limited, since the sender has sent too many; invalid (the meeting cannot be "
+            "Attempts to send mails to people elsewhere, and notices to delegates: sent; delayed (to be tried again); "
+            "refused by the mail server; given_up after a day; limited, since the sender has sent too many; invalid (the meeting cannot be "
             "written as a mail).",
             ("outcome",),
             registry=registry,

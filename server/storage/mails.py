@@ -104,6 +104,12 @@ class MailState:
     """The public URL under which they were last sent or released."""
     restored_at: datetime | None
     """When a backup was last restored."""
+    notices_waiting: int = 0
+    """Notices to those who act for others that are not sent yet."""
+    notices_sent: int = 0
+    """In the last day."""
+    notices_failed: int = 0
+    """In the last day."""
 
 
 @runtime_checkable
@@ -113,8 +119,19 @@ class Mails(Protocol):
     async def begin_mail(self, home_id: int, id_: int, limits: MailLimits) -> OutgoingMail | Literal["limited"] | None:
         """Begin to send a mail, which no newer one replaces from then on.
 
-        None where it is not to be sent (any more); `limited` where its sender has sent too many.
+        None where it is not to be sent (any more); `limited` where its sender has sent too many, notices included.
         """
+
+    async def begin_notice(
+        self, home_id: int, object_id: int, recipient_id: int, limits: MailLimits
+    ) -> Literal["begun", "limited", "ended"]:
+        """Begin to send a notice of an item in the inbox of a home, in the name of its owner.
+
+        `limited` where too many mails and notices were sent in this name; `ended` where this one was sent, or failed.
+        """
+
+    async def end_notice(self, home_id: int, object_id: int, recipient_id: int, *, sent: bool) -> None:
+        """End a notice that a mail server took (`sent`), or that cannot be sent."""
 
     async def mail_sent(self, home_id: int, id_: int, status: str) -> None:
         """End a mail that a mail server took. `status` is its SCHEDULE-STATUS, which a job writes."""
@@ -147,4 +164,4 @@ class Mails(Protocol):
         """Send mails again, under a public URL; returns whether they were held."""
 
     async def discard_mails(self) -> int:
-        """Drop all mails that are not sent yet, with their jobs; returns their number."""
+        """Drop all mails and notices that are not sent yet, with their jobs; returns their number."""

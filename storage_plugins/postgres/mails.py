@@ -10,11 +10,19 @@ from server.storage.mails import MAIL, MAIL_OUTCOMES, NOTICE, SENDING, MailLimit
 from storage_plugins.postgres.changes.writing import Writing
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
 
+_SENT = """
+    sent as (
+        select count(*) filter (where s.sent_at > now() - interval '1 hour') as hour, count(*) as day
+        from (
+            select sent_at from outgoing_mail where home_id = $1 and sent_at > now() - interval '1 day'
+            union all
+            select sent_at from notice where home_id = $1 and sent_at > now() - interval '1 day'
+        ) as s
+    )
+"""
+"""How many mails and notices were sent in the name of a home's owner, the first argument."""
 BEGIN = f"""
-    with sent as (
-        select count(*) filter (where sent_at > now() - interval '1 hour') as hour, count(*) as day
-        from outgoing_mail where home_id = $1 and sent_at > now() - interval '1 day'
-    ), begun as (
+    with {_SENT}, begun as (
         update outgoing_mail m
         set status = 'sending', tries = m.tries + 1, first_tried_at = coalesce(m.first_tried_at, clock_timestamp())
         from sent s
@@ -33,6 +41,22 @@ BEGIN = f"""
     where h.id = $1
 """  # noqa: S608
 """Arguments: the home, the mail, the limits of an hour and of a day."""
+BEGIN_NOTICE = f"""
+    with {_SENT}, begun as (
+        insert into notice as n (home_id, object_id, recipient_id, status)
+        select $1, $2, $3, case when s.hour < $4 and s.day < $5 then 'sending' else 'failed' end from sent s
+        on conflict (home_id, object_id, recipient_id) do update set status = excluded.status
+        where n.status = 'sending'
+        returning status
+    )
+    select status from begun
+"""  # noqa: S608
+"""Arguments: the home, the item, the recipient, the limits of an hour and of a day."""
+END_NOTICE = """
+    update notice set status = $4::text, sent_at = case when $4::text = 'sent' then clock_timestamp() end
+    where home_id = $1 and object_id = $2 and recipient_id = $3 and status = 'sending'
+"""
+"""Arguments: the home, the item, the recipient, the status."""
 END = """
     with ended as (
         update outgoing_mail m
@@ -65,7 +89,7 @@ STATED = """
 """
 _STATE = """
     select exists (select from job_hold where kind = $1), w.number, w.oldest, d.sent, d.failed, i.mail_url,
-           i.restored_at
+           i.restored_at, j.waiting, n.sent, n.failed
     from installation i
     cross join (
         select count(*) as number, min(created_at) as oldest from outgoing_mail where status in ('waiting', 'sending')
@@ -75,6 +99,13 @@ _STATE = """
         from outgoing_mail_batch b join outgoing_mail m on m.home_id = b.home_id and m.batch_id = b.id
         where b.created_at > now() - interval '1 day'
     ) d
+    cross join (
+        select count(*) as waiting from job where kind = $2 and state in ('queued', 'running')
+    ) j
+    cross join (
+        select count(*) filter (where status = 'sent') as sent, count(*) filter (where status = 'failed') as failed
+        from notice where created_at > now() - interval '1 day'
+    ) n
 """
 MAILED_SINCE = "select exists (select from outgoing_mail where home_id = $1 and uid = $2 and created_at >= $3)"
 """Arguments: the home, the UID, the time."""
@@ -103,9 +134,9 @@ _DISCARD = """
     ), unqueued as (
         delete from job j using dropped d where j.id = d.id and j.state <> 'running'
     ), untold as (
-        delete from job where kind = $1 and state <> 'running'
+        delete from job where kind = $1 and state <> 'running' returning id
     )
-    select count(*) from dropped
+    select (select count(*) from dropped) + (select count(*) from untold)
 """
 
 
@@ -122,6 +153,21 @@ class MailStorage(Writing):
         mail_id, uid, meeting, method, recipient, address, text, before, created_at, tried_at = row[2:12]
         place = home_id, mail_id, principal(row[12:]), uid, meeting, method
         return OutgoingMail(*place, recipient, address, text, before, created_at, tried_at)
+
+    async def begin_notice(
+        self, home_id: int, object_id: int, recipient_id: int, limits: MailLimits
+    ) -> Literal["begun", "limited", "ended"]:
+        """See `Mails`."""
+        place = home_id, object_id, recipient_id
+        status = await self.database.fetchval(BEGIN_NOTICE, *place, limits.per_hour, limits.per_day)
+        if status is None:
+            return "ended"
+        return "begun" if status == "sending" else "limited"
+
+    async def end_notice(self, home_id: int, object_id: int, recipient_id: int, *, sent: bool) -> None:
+        """See `Mails`."""
+        status = "sent" if sent else "failed"
+        await self.database.fetch(END_NOTICE, home_id, object_id, recipient_id, status)
 
     async def mail_sent(self, home_id: int, id_: int, status: str) -> None:
         """See `Mails`."""
@@ -150,7 +196,7 @@ class MailStorage(Writing):
 
     async def mail_state(self) -> MailState:
         """See `Mails`."""
-        row = await self.database.fetchrow(_STATE, MAIL)
+        row = await self.database.fetchrow(_STATE, MAIL, NOTICE)
         assert row is not None
         return MailState(*row)
 

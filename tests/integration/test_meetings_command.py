@@ -103,3 +103,12 @@ async def test_what_becomes_of_meetings_is_said_once(database: str, tmp_path: Pa
     assert result.exit_code == 2
     told = await lines_of(database, "user", "delete", "ann", "--keep")
     assert "Meetings that ann organized and that stay as they are: 1" in told
+
+
+async def test_who_is_told_of_invitations(database: str) -> None:
+    await lines_of(database, "user", "add", "ann", "--no-password")
+    told = "Of invitations to ann: the owner is told by their apps, and nobody by mail."
+    delegates = "Of invitations to ann: the delegates are told by mail."
+    for words, expected in (((), told), (("delegates",), delegates), ((), delegates), (("owner",), told), ((), told)):
+        assert await lines_of(database, "user", "invitations", "ann", *words) == [expected]
+    assert (await koyomi(database, "user", "invitations", "ann", "nobody")).exit_code == 2

@@ -12,6 +12,13 @@ InvitationsTo = Literal["owner", "delegates", "both"]
 """`owner`: nobody gets a notice, since the owner's apps show the inbox. `both`: the owner gets a notice, too."""
 INVITATIONS_TO = "{urn:koyomi:mail}invitations-to"
 """A property of a calendar home, with one of these words."""
+
+
+def invitations_to_element(wish: InvitationsTo) -> str | None:
+    """The element of this property; None, for `owner`: there is none."""
+    return None if wish == "owner" else f'<invitations-to xmlns="urn:koyomi:mail">{wish}</invitations-to>'
+
+
 NOTICES = "notices"
 """Kind of the jobs that find out who gets a notice of an item in an inbox."""
 

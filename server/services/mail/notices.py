@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from server.auth import policy
 from server.domain.actors import Actor
@@ -27,6 +28,7 @@ from server.imip.tags import Tags
 from server.itip.calendar_users import addresses
 from server.itip.messages import Method
 from server.itip.scheduling_object import read_object
+from server.observe.mail_counts import MailCounts
 from server.process.computing import computed
 from server.services.lookup import Found, Lookup
 from server.services.mail.invitations_to import invitations_to
@@ -37,7 +39,7 @@ from server.services.objects import write_limits
 from server.services.scheduling.calendar_users import directory_of
 from server.storage import Storage
 from server.storage.access import Access
-from server.storage.mails import NOTICE
+from server.storage.mails import NOTICE, MailLimits
 
 MAX_NOTICES = 50
 """People who get a notice of one item."""
@@ -58,7 +60,9 @@ class Notices:
         settings: MailSettings,
         transport: Transport,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        counts: MailCounts | None = None,
     ) -> None:
+        self._counts = counts or MailCounts(CollectorRegistry())
         self._storage, self._access, self._limits = storage, access, write_limits(limits)
         self._settings, self._transport, self._now = settings, transport, now
         self._lookup = Lookup(storage)
@@ -90,30 +94,44 @@ class Notices:
         Raises `MailDelayed`: it is to be tried again later.
         """
         found = await self._item(principal_id, recipient_id, item)
-        if found is None or found.object is None or found.owner is None or found.viewer is None:
+        if found is None or found.object is None or found.owner is None or found.viewer is None or found.home is None:
             return False
         address = next((each for each in map(mail_address, _mails(found.viewer)) if each), None)
         if address is None or not self._settings.allows(address):
             return False
+        place = found.home.id, found.object.id, recipient_id
+        limits = MailLimits(self._settings.recipients_per_hour, self._settings.recipients_per_day)
+        begun = await self._storage.begin_notice(*place, limits)
+        if begun == "limited":
+            self._counts.count("limited")
+            log.error("mail_limit_reached", home=found.home.id, recipient=recipient_id)
+        if begun != "begun":
+            return False
         try:
             message = await self._composed(found, found.owner, Person(address, found.viewer.display_name), item)
+            sent = message is not None
+            if message is not None:
+                await self._transport.send(message)
         except (InvalidData, TooManyInstances) as error:
+            self._counts.count("invalid")
             log.error("notice_not_composed", principal=principal_id, error=type(error).__name__)
-            return False
-        if message is None:
-            return False
-        try:
-            await self._transport.send(message)
+            sent = False
         except MailRefused:
+            self._counts.count("refused")
             log.warning("notice_refused", principal=principal_id, recipient=recipient_id)
-            return False
+            sent = False
         except MailDelayed:
             if self._now() - found.object.created_at < TRIED_FOR:
+                self._counts.count("delayed")
                 raise
+            self._counts.count("given_up")
             log.error("notice_given_up", principal=principal_id, recipient=recipient_id)
-            return False
-        log.info("notice_sent", principal=principal_id, recipient=recipient_id)
-        return True
+            sent = False
+        await self._storage.end_notice(*place, sent=sent)
+        if sent:
+            self._counts.count("sent")
+            log.info("notice_sent", principal=principal_id, recipient=recipient_id)
+        return sent
 
     async def _item(self, principal_id: int, viewer_id: int, item: int) -> Found | None:
         """An item of an inbox as somebody sees it who gets notices of it; None if it is gone, or they do not."""

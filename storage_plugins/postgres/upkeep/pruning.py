@@ -204,6 +204,15 @@ _FORGET_MAILS = """
 """
 """Arguments: how old, at most how many."""
 
+_FORGET_NOTICES = """
+    delete from notice n
+    where (n.home_id, n.object_id, n.recipient_id) in (
+        select f.home_id, f.object_id, f.recipient_id from notice f
+        where f.created_at < now() - $1::interval order by f.created_at limit $2
+    )
+"""
+"""Arguments: how old, at most how many."""
+
 
 async def forget_deleted(database: Database, restore: timedelta, *, batch: int = 500) -> int:
     """Remove texts and members that were deleted more than `restore` ago. Returns their number."""
@@ -227,9 +236,12 @@ async def forget_dispatches(database: Database, age: timedelta, *, batch: int = 
 
 
 async def forget_mails(database: Database, age: timedelta, *, batch: int = 500) -> int:
-    """Remove mails to people elsewhere that are older than `age`, if none of their change waits. Returns the number of
-    changes."""
-    return await repeat(database, _FORGET_MAILS, age, batch)
+    """Remove mails to people elsewhere that are older than `age`, if none of their change waits, and notices.
+
+    Returns the number of changes and of notices.
+    """
+    forgotten = await repeat(database, _FORGET_MAILS, age, batch)
+    return forgotten + await repeat(database, _FORGET_NOTICES, age, batch)
 
 
 async def prune_tombstones(database: Database, retention: timedelta, *, batch: int = 500) -> int:

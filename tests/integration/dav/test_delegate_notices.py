@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 
 from server.domain.jobs import Job
@@ -11,11 +11,12 @@ from server.services.mail.invitations_to import NOTICES
 from server.services.mail.notices import Notices
 from server.services.mail.settings import MailSettings
 from server.services.mail.transport import Mail
-from server.storage.mails import MAIL, NOTICE
+from server.storage.mails import MAIL, NOTICE, MailLimits
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.backup.dump import hold_mail
 from storage_plugins.postgres.jobs import PostgresJobs, enqueue
 from storage_plugins.postgres.storage import PostgresStorage
+from storage_plugins.postgres.upkeep.pruning import forget_mails
 from tests.integration.dav.conftest import NewPerson
 from tests.integration.dav.person import Person
 from tests.integration.dav.test_rfc6638 import address, meeting, messages
@@ -50,6 +51,21 @@ async def test_a_delegate_is_told_of_an_invitation(
     assert await notices.plan(plan[1]["principal"], plan[1]["item"]) == 1
     (job,) = await database.fetch(stored, NOTICE, person.id)
     assert await notices.send(job[1]["principal"], job[1]["item"], job[1]["recipient"])
+    state = await dav_storage.mail_state()
+    assert state.notices_waiting >= 1
+    assert state.notices_sent >= 1
+    (home,) = {row[0] for row in await database.fetch("select home_id from notice where recipient_id = $1", other.id)}
+    assert not await notices.send(job[1]["principal"], job[1]["item"], job[1]["recipient"]), "it was sent"
+    limits, first = MailLimits(1, 10), 1 << 40
+    assert await dav_storage.begin_notice(home, first, other.id, limits) == "limited", "the notice counts"
+    assert await dav_storage.begin_notice(home, first, other.id, MailLimits(10, 10)) == "ended"
+    assert await dav_storage.begin_notice(home, first + 1, other.id, MailLimits(2, 2)) == "begun"
+    assert await dav_storage.begin_notice(home, first + 1, other.id, MailLimits(2, 2)) == "begun", "after a crash"
+    await dav_storage.end_notice(home, first + 1, other.id, sent=True)
+    assert await dav_storage.begin_notice(home, first + 2, other.id, MailLimits(10, 2)) == "limited"
+    assert await forget_mails(database, timedelta(days=1)) == 0
+    await database.fetch("update notice set created_at = now() - interval '40 days' where home_id = $1", home)
+    assert await forget_mails(database, timedelta(days=30)) == 4
     (mail,) = sent.mails
     assert mail.recipient == f"{other.name}@example.com"
     assert "Lunch" in message_from_bytes(mail.message)["Subject"]

@@ -10,9 +10,11 @@ import pytest
 import pytest_asyncio
 
 from server.domain.changes import PropertyChanges
+from server.domain.errors import Unavailable
 from server.services.mail.invitations_to import INVITATIONS_TO, NOTICES, invitations_to
+from server.services.mail.settings import MailSettings
 from server.storage.directory import PrincipalChange, RelationChange
-from server.storage.mails import NOTICE
+from server.storage.mails import NOTICE, MailLimits
 from tests.unit.services.conftest import BOTH_WAYS
 from tests.unit.services.test_acting import delegate, meeting
 from tests.unit.services.test_implicit_scheduling import items
@@ -144,11 +146,54 @@ async def test_another_attempt_sends_the_same_mail(office: World) -> None:
     await wish(office, "delegates")
     await office.invite("guest", MEETING, meeting(GUEST, BOSS))
     await planned(office)
-    jobs = office.memory.tables.jobs
-    jobs += [each for each in jobs if each.kind == NOTICE]
+    jobs, end = office.memory.tables.jobs, office.storage.end_notice
+    (job,) = [each for each in jobs if each.kind == NOTICE]
+
+    async def dies(*_: object, **__: object) -> None:
+        raise Unavailable
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(office.storage, "end_notice", dies)
+        with pytest.raises(Unavailable):
+            await office.run_jobs()
+    assert office.storage.end_notice == end
+    jobs += [job, job]
     await office.run_jobs()
     first, second = office.mails
     assert first == second
+
+
+async def test_notices_count_as_mails_in_the_owners_name() -> None:
+    office = World(mail=MailSettings(recipients_per_hour=2))
+    for name in ("boss", "aide", "guest"):
+        await office.add(name, addresses=(f"{name}@example.com",))
+    await delegate(office, "aide")
+    await wish(office, "both")
+    for number in range(2):
+        await office.invite("guest", f"guest/calendar/{number}.ics", meeting(GUEST, BOSS, uid=str(number)))
+    state = await office.storage.mail_state()
+    assert (state.notices_waiting, state.notices_sent) == (0, 0), "no job has found out who gets one"
+    await office.run_jobs()
+    assert len(office.mails) == 2
+    state = await office.storage.mail_state()
+    assert (state.notices_waiting, state.notices_sent, state.notices_failed) == (0, 2, 2)
+    # What the owner sends to people elsewhere is too much, too.
+    text = meeting(BOSS, "mailto:zoe@elsewhere.example", uid="z").replace("20260301T", "20260401T")
+    await office.invite("boss", "boss/calendar/z.ics", text)
+    ((id_, row),) = office.memory.tables.mails.items()
+    assert await office.storage.begin_mail(row.home_id, id_, MailLimits(2, 10)) == "limited"
+    assert await office.storage.begin_mail(row.home_id, id_, MailLimits(10, 2)) == "limited"
+    assert not isinstance(await office.storage.begin_mail(row.home_id, id_, MailLimits(3, 3)), str)
+
+
+async def test_notices_that_wait_are_counted_and_discarded(office: World) -> None:
+    await delegate(office, "aide")
+    await wish(office, "delegates")
+    await office.invite("guest", MEETING, meeting(GUEST, BOSS))
+    await planned(office)
+    assert (await office.storage.mail_state()).notices_waiting == 1
+    assert await office.storage.discard_mails() == 1
+    assert (await office.storage.mail_state()).notices_waiting == 0
 
 
 async def test_a_wish_that_cannot_be_read_is_none(world: World) -> None:

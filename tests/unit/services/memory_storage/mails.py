@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from server.domain.mails import NewMails
-from server.storage.mails import MailLimits, MailOutcome, MailState, OutgoingMail
+from server.storage.mails import NOTICE, MailLimits, MailOutcome, MailState, OutgoingMail
 from tests.unit.services.memory_storage import seen
-from tests.unit.services.memory_storage.tables import MailRow, Tables
+from tests.unit.services.memory_storage.tables import MailRow, NoticeRow, Tables
 
 LEFT = ("waiting", "sending")
 
@@ -59,14 +59,39 @@ class MailStorage:
         row = tables.mails.get(id_)
         if row is None or row.home_id != home_id or row.status not in LEFT:
             return None
-        sent = [each.sent_at for each in tables.mails.values() if each.home_id == home_id and each.sent_at is not None]
-        hour = sum(at > now - timedelta(hours=1) for at in sent)
-        if hour >= limits.per_hour or sum(at > now - timedelta(days=1) for at in sent) >= limits.per_day:
+        if self._is_limited(home_id, limits):
             return "limited"
         row = tables.mails[id_] = replace(row, status="sending", first_tried_at=row.first_tried_at or now)
         sender = seen.principal(tables.principals[tables.homes[home_id].principal_id])
         place = home_id, id_, sender, row.uid, row.meeting, row.method, row.recipient, row.address
         return OutgoingMail(*place, row.text, row.before, row.created_at, row.first_tried_at or now)
+
+    def _is_limited(self, home_id: int, limits: MailLimits) -> bool:
+        tables, now = self.tables, self.tables.clock()
+        of_home = [each for each in tables.mails.values() if each.home_id == home_id]
+        told = [each for (home, _, _), each in tables.notices.items() if home == home_id]
+        times = [*(each.sent_at for each in of_home), *(each.sent_at for each in told)]
+        sent = [at for at in times if at is not None]
+        hour = sum(at > now - timedelta(hours=1) for at in sent)
+        return hour >= limits.per_hour or sum(at > now - timedelta(days=1) for at in sent) >= limits.per_day
+
+    async def begin_notice(
+        self, home_id: int, object_id: int, recipient_id: int, limits: MailLimits
+    ) -> Literal["begun", "limited", "ended"]:
+        notices, key = self.tables.notices, (home_id, object_id, recipient_id)
+        row = notices.setdefault(key, NoticeRow(self.tables.clock()))
+        if row.status != "sending":
+            return "ended"
+        if self._is_limited(home_id, limits):
+            notices[key] = replace(row, status="failed")
+            return "limited"
+        return "begun"
+
+    async def end_notice(self, home_id: int, object_id: int, recipient_id: int, *, sent: bool) -> None:
+        notices, key = self.tables.notices, (home_id, object_id, recipient_id)
+        if notices[key].status == "sending":
+            at = self.tables.clock() if sent else None
+            notices[key] = replace(notices[key], status="sent" if sent else "failed", sent_at=at)
 
     async def mail_sent(self, home_id: int, id_: int, status: str) -> None:
         self._end(home_id, id_, "sent", status)
@@ -104,8 +129,18 @@ class MailStorage:
         left = [row.created_at for row in rows if row.status in LEFT]
         sent, failed = (sum(row.status == status for row in rows) for status in ("sent", "failed"))
         tables = self.tables
+        told = [each.status for each in tables.notices.values()]
         return MailState(
-            tables.mail_held, len(left), min(left, default=None), sent, failed, tables.mail_url, tables.restored_at
+            tables.mail_held,
+            len(left),
+            min(left, default=None),
+            sent,
+            failed,
+            tables.mail_url,
+            tables.restored_at,
+            sum(job.kind == NOTICE for job in tables.jobs),
+            told.count("sent"),
+            told.count("failed"),
         )
 
     async def mailed_since(self, home_id: int, uid: str, since: datetime) -> bool:
@@ -129,4 +164,7 @@ class MailStorage:
         left = [id_ for id_, row in self.tables.mails.items() if row.status in LEFT]
         for id_ in left:
             self.tables.mails[id_] = replace(self.tables.mails[id_], status="dropped")
-        return len(left)
+        notices = [job for job in self.tables.jobs if job.kind == NOTICE]
+        for job in notices:
+            self.tables.jobs.remove(job)
+        return len(left) + len(notices)

@@ -87,6 +87,13 @@ class MailRow:
 
 
 @dataclass(frozen=True, slots=True)
+class NoticeRow:
+    created_at: datetime
+    status: str = "sending"
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HomeRow:
     id: int
     principal_id: int
@@ -272,6 +279,8 @@ class Tables:
     """Scheduling messages that jobs deliver, by id, with the time when they were stored."""
     mails: dict[int, MailRow] = field(default_factory=dict)
     """Mails to people elsewhere, by id."""
+    notices: dict[tuple[int, int, int], NoticeRow] = field(default_factory=dict)
+    """By home, item and recipient."""
     mail_held: bool = False
     mail_url: str | None = None
     restored_at: datetime | None = None
