@@ -127,6 +127,37 @@ def with_members(
     return expanded, expansion.result()
 
 
+def stored_groups(
+    value: SchedulingObject, organizer: CalendarUser, directory: Directory, groups: Groups
+) -> InvitedGroups:
+    """What is to be remembered of the groups of an organizer's object that is stored as it is, as by an import.
+
+    Where a component names some members of a group, the others are taken for removed by the organizer.
+    """
+    ids: set[int] = set()
+    left_out: set[tuple[str, str]] = set()
+    for component in value.components:
+        if component.token("STATUS") == "CANCELLED":
+            continue
+        named = attendees(component, directory)
+        through = {group for line in named.values() for group in _through(line, directory)}
+        for key, line in named.items():
+            if key not in groups or schedule_agent(line) != SERVER:
+                continue
+            ids.add(groups[key].user.principal_id or 0)
+            if key in through:
+                people = people_of(key, groups, organizer) or ()
+                left_out |= {(component.instance, each.key) for each in people if each.key not in named}
+    return InvitedGroups(tuple(sorted(ids)), frozenset(left_out) if ids else frozenset())
+
+
+def _through(line: Line, directory: Directory) -> list[str]:
+    """The keys of the groups that the MEMBER of a line names."""
+    if "MEMBER" not in line.parameter_text.upper():
+        return []
+    return [directory.key(each) for each in line.params.get("MEMBER", ())]
+
+
 class _Expansion:
     def __init__(
         self,
@@ -220,18 +251,12 @@ class _Expansion:
         """Remember whom the organizer has removed, and forget whom they invite again."""
         self._left_out -= {(each, key) for each, key in self._left_out if key in sent and each in (instance, MASTER)}
         for group in invited:
-            known = [key for key, line in then.items() if group in self._through(line)]
+            known = [key for key, line in then.items() if group in _through(line, self._directory)]
             if self._has_seen or any(key in sent for key in known):
                 self._left_out |= {(instance, key) for key in known if key not in sent}
 
     def _is_left_out(self, instance: str, key: str) -> bool:
         return (instance, key) in self._left_out or (MASTER, key) in self._left_out
-
-    def _through(self, line: Line) -> list[str]:
-        """The keys of the groups that the MEMBER of a line names."""
-        if "MEMBER" not in line.parameter_text.upper():
-            return []
-        return [self._directory.key(each) for each in line.params.get("MEMBER", ())]
 
     def _is_over(self, component: SchedulingComponent) -> bool:
         """Whether no instance of a component ends after now; of an override, whether it starts before now."""
@@ -261,7 +286,11 @@ class _Expansion:
     ) -> Line | None:
         """The line of an attendee with MEMBER as it is now; None where no group leads to them any more."""
         addresses = list(line.params.get("MEMBER", ()))
-        if not addresses and before is not None and any(group in invited for group in self._through(before)):
+        if (
+            not addresses
+            and before is not None
+            and any(group in invited for group in _through(before, self._directory))
+        ):
             addresses = list(before.params["MEMBER"])  # the app has dropped it
         if not addresses:
             return line

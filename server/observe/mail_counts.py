@@ -16,8 +16,8 @@ class MailCounts:
         self._mails = Counter(
             "koyomi_mails",
             "Attempts to send mails to people elsewhere, and notices to delegates: sent; delayed (to be tried again); "
-            "refused by the mail server; given_up after a day; limited, since the sender has sent too many; invalid (the meeting cannot be "
-            "written as a mail).",
+            "refused by the mail server; given_up after a day; limited, since the sender has sent too many; invalid "
+            "(the meeting cannot be written as a mail).",
             ("outcome",),
             registry=registry,
         )

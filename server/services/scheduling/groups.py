@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from server.domain.changes import Remember
+from server.domain.contents import ObjectContent
+from server.domain.principals import Principal
 from server.domain.scheduling import SchedulingRole
-from server.itip.calendar_users import CalendarUser, Directory
+from server.itip.calendar_users import CalendarUser, Directory, addresses
 from server.itip.change import Change
-from server.itip.groups import Group, Groups, invited_groups, with_members
+from server.itip.groups import Group, Groups, invited_groups, stored_groups, with_members
 from server.itip.planning import scheduling_role
+from server.itip.scheduling_object import read_object
 from server.process.computing import computed
 from server.services.scheduling import memory
-from server.services.scheduling.calendar_users import calendar_user
+from server.services.scheduling.calendar_users import address_of, calendar_user, directory_of
 from server.storage.scheduling import AddressedPrincipal, GroupMember, Scheduling
 
 
@@ -41,6 +45,30 @@ async def with_groups(storage: Scheduling, change: Change, home_id: int, limit: 
     else:
         expanded, known = with_members(*arguments, has_seen=change.etag_matches)
     return replace(change, new=expanded, directory=directory, groups=known)
+
+
+async def remembered_groups(
+    storage: Scheduling, owner: Principal, home_id: int, content: ObjectContent
+) -> tuple[Remember, ...]:
+    """What an organizer's home remembers of the groups of a meeting that is stored without being sent: it follows the
+    members of these groups from now on."""
+    if content.scheduling.role is not SchedulingRole.ORGANIZER or "ATTENDEE" not in content.text.upper():
+        return ()
+    value = read_object(content.text)
+    directory = await directory_of(storage, addresses(value) | {address_of(owner)})
+    ids = sorted(
+        each.principal_id for each in invited_groups(directory, value).values() if each.principal_id is not None
+    )
+    if not ids:
+        return ()
+    (mailbox,) = await storage.mailboxes(owner.id, [owner.id], value.uid)
+    found, _ = await storage.group_members(ids, home_id, value.uid)
+    groups = groups_of(found)
+    directory = Directory([*directory.users, *people_in(groups)])
+    invited = stored_groups(value, directory.user(address_of(owner)), directory, groups)
+    known = replace(memory.read(mailbox.state), groups=invited)
+    state = memory.write(known, value)
+    return () if state == mailbox.state else (Remember(home_id, value.uid, state, mailbox.version),)
 
 
 def groups_of(found: Iterable[GroupMember]) -> Groups:

@@ -19,36 +19,36 @@ from server.calendar.octet_lines import decoded
 from server.calendar.stream import same_components
 from server.contacts.aggregate import concatenate
 from server.domain.actors import Actor
+from server.domain.changes import ChangeSet, Remember
 from server.domain.contents import ObjectContent
 from server.domain.errors import (
     BadRequest,
     InvalidData,
     InvalidPrincipal,
     KoyomiError,
-    QuotaExceeded,
+    NotFound,
     SchedulingObjectExists,
-    SchedulingRefused,
-    TooManyCollections,
     TooManyConflicts,
-    TooManyMembers,
     UidConflict,
     WriteConflict,
 )
 from server.domain.limits import Limits
-from server.domain.objects import HomeKind, Object
+from server.domain.objects import Object
 from server.domain.privileges import Privilege
 from server.services.changing import change
 from server.services.etags import etag_of
 from server.services.lookup import Found, Lookup
 from server.services.objects import Objects
-from server.services.permissions import home_of
+from server.services.permissions import collection_of, demand_writable, home_of
 from server.services.principals.loading import load_principals
 from server.services.scheduling.default_calendar import Scheduled, default_calendar
+from server.services.scheduling.groups import remembered_groups
 from server.services.scheduling.implicit import Scheduling
 from server.services.scheduling.sent import Sent
-from server.services.transfer.items import Item, Titles, can_be_name, name_of, read_items, read_titles, read_versions
+from server.services.transfer.items import Item, can_be_name, name_of, read_items, read_versions
 from server.services.transfer.places import Known, Made, Place, Places
 from server.services.transfer.sources import PRINCIPALS, ROOT, Refused, Source, SourceFile, find_sources
+from server.services.transfer.targets import NOT_TAKEN, Targets
 from server.storage import Storage
 from server.storage.directory import Directory
 
@@ -56,16 +56,6 @@ AT_ONCE = 8
 """Objects that are written at the same time."""
 _DEFAULTS = {"VCARD": "addressbook", "VTODO": "tasks"}
 """Default collections by the component; all other components go into `calendar`."""
-_NOT_TAKEN = (
-    InvalidData,
-    InvalidPrincipal,
-    BadRequest,
-    QuotaExceeded,
-    SchedulingRefused,
-    TooManyMembers,
-    TooManyCollections,
-)
-"""Errors of one object, collection or person; all other errors end the import."""
 
 
 @dataclass(slots=True)
@@ -131,7 +121,7 @@ class Importer:
         for name in names:
             try:
                 await self._places.person(name)
-            except _NOT_TAKEN as error:
+            except NOT_TAKEN as error:
                 self._refuse(name, error.message)
 
     async def _load_principals(self, path: Path, document: bytes) -> None:
@@ -152,11 +142,11 @@ class Importer:
     # -- collections --------------------------------------------------------------------------------------------------
 
     async def _take(self, source: Source) -> None:
-        targets = _Targets(self._places, source)
+        targets = Targets(self._places, source)
         if not source.files:
             try:
                 await targets.make()
-            except _NOT_TAKEN as error:
+            except NOT_TAKEN as error:
                 self._refuse(str(source.path), error.message)
             return
         newest = self._newest(source.files)
@@ -180,7 +170,7 @@ class Importer:
                             place = await targets.find(file.kind, name)
                             if place.collection.source is not None:
                                 raise BadRequest(f"{name} is a subscription: it takes no objects.")
-                        except _NOT_TAKEN as error:
+                        except NOT_TAKEN as error:
                             self._refuse(item.place(None), error.message)
                             continue
                         await free.acquire()
@@ -223,7 +213,7 @@ class Importer:
             await asyncio.wait((earlier,))
         try:
             await self._put(place, item, keep_name)
-        except _NOT_TAKEN as error:
+        except NOT_TAKEN as error:
             line = error.line if isinstance(error, InvalidData) else None
             self._refuse(item.place(line), item.lines.message(error.message))
 
@@ -297,11 +287,32 @@ class Importer:
                 await self._scheduling.put(self._actor, found, content.text.encode(), Sent())
                 return
         try:
-            await self._objects.store(self._actor, found, content)
+            await self._write(found, content)
         except SchedulingObjectExists as taken:
             if taken.collection is not None and await self._takes_over(found, content, taken.collection):
                 await self._make_plain(found, taken.collection, taken.name or "")
+                with contextlib.suppress(SchedulingObjectExists):
+                    await self._write(found, content)
+                    return
             await self._objects.store(self._actor, found, content, plain_if_taken=True)
+
+    async def _write(self, found: Found, content: ObjectContent) -> None:
+        """Put a content. Nothing is sent; a meeting that invites groups follows their members from now on."""
+        remembered: tuple[Remember, ...] = ()
+        collection = collection_of(found)
+        if found.owner is not None and collection.home_id == home_of(found).id:
+            remembered = await remembered_groups(self._storage, found.owner, collection.home_id, content)
+        if not remembered:
+            await self._objects.store(self._actor, found, content)
+            return
+        demand_writable(found)
+        put = await self._objects.put_of(collection, found.name, content, found.object)
+        limits = self._objects.write_limits
+        async with self._objects.naming_holder(collection, content.uid):
+            try:
+                await self._storage.apply(ChangeSet((put,), limits, self._actor.cause, remembered=remembered))
+            except NotFound:
+                raise WriteConflict from None
 
     async def _takes_over(self, found: Found, content: ObjectContent, holder: str) -> bool:
         """Whether a meeting becomes the scheduling object of its UID in place of one in the calendar `holder`: of
@@ -343,45 +354,6 @@ def _ended(free: asyncio.Semaphore, at_work: dict[str, asyncio.Task[None]], uid:
     free.release()
     if at_work.get(uid) is task:
         del at_work[uid]
-
-
-class _Targets:
-    """The collections that one source goes into. Each is looked up once; its objects share the collection or the
-    error."""
-
-    def __init__(self, places: Places, source: Source) -> None:
-        self._places = places
-        self._source = source
-        self._found: dict[tuple[HomeKind, str], Place | KoyomiError] = {}
-
-    async def make(self) -> None:
-        """Find or make the person, and the collection if its kind and name are known. Raises the errors of `Places`."""
-        if self._source.collection is None or self._source.shown.kind is None:
-            await self._places.person(self._source.owner)
-        else:
-            await self.find(self._source.shown.kind, self._source.collection)
-
-    async def find(self, kind: HomeKind, name: str) -> Place:
-        """The collection of a kind and name. Raises the errors of `Places`."""
-        found = self._found.get((kind, name))
-        if found is None:
-            titles = (_titles(file) for file in self._source.files if file.kind == kind)
-            try:
-                owner = await self._places.person(self._source.owner)
-                found = await self._places.place(owner, kind, name, self._source.shown, titles)
-            except _NOT_TAKEN as error:
-                found = error
-            self._found[kind, name] = found
-        if isinstance(found, KoyomiError):
-            raise found.with_traceback(None)
-        return found
-
-
-def _titles(file: SourceFile) -> Titles:
-    try:
-        return read_titles(file)
-    except OSError:
-        return Titles()
 
 
 def _free_name(place: Place, item: Item, content: ObjectContent, keep_name: bool, limits: Limits) -> str:

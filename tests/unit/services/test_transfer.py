@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from server.services.principals import changes
 from server.services.transfer.exporting import Exporter
 from server.services.transfer.importing import Imported, Importer
 from server.services.transfer.sources import Refused
+from server.storage.directory import RelationChange
 from tests.unit.auth.directory_in_memory import CountingHasher
 from tests.unit.services.world import CONTACTS, INSTALLATION, World, calendar, card, event
 
@@ -190,3 +192,43 @@ async def test_what_others_share_has_the_owners_name_too(world: World) -> None:
 async def test_only_administrators_export_everybody(world: World) -> None:
     with pytest.raises(AccessDenied):
         [each async for each in exporter(world, await world.actor("ben")).everybody()]
+
+
+async def test_imported_meetings_follow_the_members_of_their_groups(world: World, tmp_path: Path) -> None:
+    """Nothing is sent by the import. Whom a meeting does not name beside other members was removed."""
+    await world.add("crew", kind="group")
+
+    async def crew(*members: str) -> None:
+        change = RelationChange(world.ids["crew"], frozenset(world.ids[each] for each in members))
+        await world.directory.write_relations([change], INSTALLATION.cause)
+
+    async def stored() -> dict[str, str]:
+        """The texts of Anna's meetings, by UID."""
+        texts = [await world.text("anna", f"anna/calendar/{name}") or "" for name in await world.names("anna/calendar")]
+        return {uid: text.replace("\r\n ", "") for text in texts for uid in re.findall("UID:([a-z]+)", text)}
+
+    await crew("ben", "cleo")
+    await world.run_jobs()
+    group = "urn:x-uid:id-crew"
+    people = ("ORGANIZER:urn:x-uid:id-anna", f"ATTENDEE;CUTYPE=GROUP:{group}")
+    named = f'ATTENDEE;PARTSTAT=ACCEPTED;MEMBER="{group}":urn:x-uid:id-ben'
+    texts = {
+        "group.ics": event("group", *people, start="20270301T090000Z"),
+        "named.ics": event("named", *people, named, start="20270302T090000Z"),
+        "past.ics": event("past", *people, start="20250301T090000Z"),
+        "theirs.ics": event("theirs", people[0].replace("anna", "ben"), people[1], start="20270303T090000Z"),
+    }
+    run = Import(world)
+    assert counts(await run.run(*(file(tmp_path, *each) for each in texts.items()))) == (4, 0, 0, 0)
+    await world.run_jobs()
+    for who in ("ben", "cleo"):
+        assert await world.names(f"{who}/calendar") == await world.names(f"{who}/inbox") == []
+    before = await stored()
+    await crew("ben", "cleo", "root")
+    await world.run_jobs()
+    after = await stored()
+    assert {uid for uid in after if after[uid] != before[uid]} == {"group", "named"}
+    assert [f"id-{who}\r" in after["group"] for who in ("ben", "cleo", "root")] == [True, True, True]
+    assert [f"id-{who}\r" in after["named"] for who in ("ben", "cleo", "root")] == [True, False, True]
+    assert "PARTSTAT=ACCEPTED" in after["named"]
+    assert len(await world.names("cleo/inbox")) == 1
