@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": ("server.commands.demo:demo", "Fill a demo organisation to try Koyomi with."),
     "user": ("server.commands.user:user", "People: add, list, rename, delete; passwords and app passwords."),
     "principals": ("server.commands.principals:principals", "Load people, groups, rooms and equipment from a file."),
+    "room": ("server.commands.room:room", "Rooms and equipment: add, set, list, import; booking policies."),
     "import": ("server.commands.import_:import_", "Import .ics and .vcf files, folders, and Radicale's data."),
     "export": ("server.commands.export:export", "Export calendars and contacts to files and folders."),
     "share": ("server.commands.share:share", "Share calendars and address books with people and groups."),

@@ -46,10 +46,18 @@ async def load(settings: Settings, file: IO[bytes], take_over: bool) -> None:
                     bar.update(done - bar.pos)
 
                 loaded = await load_principals(
-                    ACTOR, session.directory, session.hasher, document, take_over=take_over, progress=show
+                    ACTOR,
+                    session.directory,
+                    session.hasher,
+                    document,
+                    take_over=take_over,
+                    progress=show,
+                    rooms=settings.rooms,
                 )
         else:
-            loaded = await load_principals(ACTOR, session.directory, session.hasher, document, take_over=take_over)
+            loaded = await load_principals(
+                ACTOR, session.directory, session.hasher, document, take_over=take_over, rooms=settings.rooms
+            )
     report(loaded)
 
 

@@ -22,6 +22,7 @@ from server.jobs.settings import RetentionSettings
 from server.observe.settings import LogSettings, MonitoringSettings
 from server.process.settings import NetworkSettings
 from server.services.mail.settings import MailSettings
+from server.services.rooms.settings import RoomSettings
 from server.services.scheduling.settings import SchedulingSettings
 from server.settings.limits import LimitSettings
 from server.settings.option import Part
@@ -40,6 +41,7 @@ class Settings(BaseModel):
     sign_in: SignInSettings = SignInSettings()
     limits: LimitSettings = LimitSettings()
     scheduling: SchedulingSettings = SchedulingSettings()
+    rooms: RoomSettings = RoomSettings()
     mail: MailSettings = MailSettings()
     outgoing: OutgoingSettings = OutgoingSettings()
     retention: RetentionSettings = RetentionSettings()

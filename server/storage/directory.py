@@ -50,6 +50,8 @@ class PrincipalRecord:
     """Whose invitations of a group invite its members."""
     calendar: CalendarPlace = "here"
     office: Office | None = None
+    room: Room | None = None
+    """The attributes of a room or resource."""
 
 
 @dataclass(frozen=True, slots=True)

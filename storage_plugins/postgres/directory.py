@@ -18,6 +18,7 @@ from storage_plugins.postgres.changes import principals as principal_writes
 from storage_plugins.postgres.changes.principals import leave_trace
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
+from storage_plugins.postgres.reads.rooms import ROOM, ROOM_WIDTH, room
 
 _RECORD = """
     p.id, p.uid, p.kind, p.name, p.display_name, p.roles, p.disabled_at, p.quota_bytes, p.auto_schedule,
@@ -29,6 +30,8 @@ _RECORD = """
     array(select m.member_id from membership m where m.group_id = p.id) as members,
     array(select d.delegate_id || ' ' || d.rights from delegate d where d.principal_id = p.id) as delegates
 """
+"""Columns of a principal `p`, as `_record` reads them, before those of its room `r`."""
+_PRINCIPALS = "principal p left join room r on r.principal_id = p.id"
 
 
 class PostgresDirectory:
@@ -161,7 +164,7 @@ class PostgresDirectory:
         """See `Directory`."""
         row = await self._database.fetchrow(
             f"""
-            select {_RECORD} from principal p
+            select {_RECORD}, {ROOM} from {_PRINCIPALS}
             where p.name_key = $1 or p.uid = $2
                or p.id = (select a.principal_id from principal_address a where a.address_key = $1)
             order by p.name_key = $1 desc nulls last, p.uid = $2
@@ -178,7 +181,7 @@ class PostgresDirectory:
         """See `Directory`."""
         rows = await self._database.fetch(
             f"""
-            select {_RECORD} from principal p
+            select {_RECORD}, {ROOM} from {_PRINCIPALS}
             where p.kind = any($1::text[]) and p.name_key > $2
             order by p.name_key limit $3
             """,  # noqa: S608
@@ -194,7 +197,7 @@ class PostgresDirectory:
         """See `Directory`."""
         rows = await self._database.fetch(
             f"""
-            select {_RECORD} from principal p
+            select {_RECORD}, {ROOM} from {_PRINCIPALS}
             where p.id in (
                 select id from principal where uid = any($1::text[])
                 union select id from principal where name_key = any($2::text[])
@@ -358,6 +361,7 @@ def _record(row: asyncpg.Record) -> PrincipalRecord:
         expandable_by=row["expandable_by"],
         calendar=row["calendar"],
         office=None if row["office"] is None else Office(**row["office"]),
+        room=room(row[-ROOM_WIDTH:]) if row["kind"] in ("room", "resource") else None,
         delegates=frozenset(
             (int(delegate), "write" if rights == "write" else "read") for delegate, rights in delegates
         ),

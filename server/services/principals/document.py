@@ -1,21 +1,22 @@
 """The document from which principals are loaded: `{"principals": [...]}`. Each entry is checked separately.
 
-An entry sets the fields that it has; all other fields of the principal stay. `members`, `delegates` and
-`auto_accept_group` refer to principals by id or name, also to those of later entries.
+An entry sets the fields that it has; all other fields of the principal stay. `members`, `delegates`,
+`auto_accept_group` and the `parent` of a room refer to principals by id or name, also to those of later entries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast, get_args
 
 from server.auth import passwords
 from server.booking.policy import Mode
 from server.domain.errors import InvalidPrincipal
 from server.domain.grants import DelegateRights
-from server.domain.principals import CalendarPlace, ExpandableBy, PrincipalKind, name_key
+from server.domain.principals import CalendarPlace, ExpandableBy, Office, PrincipalKind, name_key
 from server.services.principals.changes import MAX_TEXT, addresses_of, name_of, roles_of, segment_of, text_of
+from server.services.rooms.attributes import RoomFields, read_attributes
 
 MODES: tuple[str, ...] = get_args(Mode)
 """How a person, a room or a piece of equipment answers invitations automatically."""
@@ -25,7 +26,7 @@ _FIELDS = {
     "kind": _KINDS,
     "name": _KINDS,
     "display_name": _KINDS,
-    "emails": ("individual", "group"),
+    "emails": _KINDS,
     "password": ("individual",),
     "roles": ("individual",),
     "quota_bytes": ("individual", "room", "resource"),
@@ -35,6 +36,9 @@ _FIELDS = {
     "delegates": ("individual", "room", "resource"),
     "auto_schedule": ("individual", "room", "resource"),
     "address": ("room", "resource"),
+    "room": ("room", "resource"),
+    "groups": ("individual", "room", "resource"),
+    "office": ("individual",),
 }
 """Fields, and the kinds that may have them."""
 _Value = TypeVar("_Value")
@@ -59,6 +63,12 @@ class Entry:
     place: Mapping[str, str] | None = None
     expandable_by: ExpandableBy | None = None
     calendar: CalendarPlace | None = None
+    office: Office | None = None
+    room: RoomFields = field(default_factory=RoomFields)
+    groups: tuple[str, ...] = ()
+    """Groups that it belongs to, beside those that it belongs to already."""
+    who: str = ""
+    """How a refusal names the entry; empty: by the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +79,32 @@ class Refusal:
     reason: str
 
 
-def read(document: object) -> tuple[list[Entry], list[Refusal]]:
+def read(document: object, features: Collection[str] = ()) -> tuple[list[Entry], list[Refusal]]:
     """The valid entries of a document, and the refused ones.
+
+    :param features: the features that rooms may have, folded; empty: all.
 
     Raises `InvalidPrincipal` if the document itself is not valid.
     """
     principals = document.get("principals") if isinstance(document, dict) else None
     if not isinstance(principals, list):
         raise InvalidPrincipal('The document must be a JSON object with a list "principals".')
+    return read_entries((("principal", number, item) for number, item in enumerate(principals, 1)), features)
+
+
+def read_entries(
+    items: Iterable[tuple[str, int, object]], features: Collection[str] = ()
+) -> tuple[list[Entry], list[Refusal]]:
+    """The valid entries of items, which are named by a word and a number, and the refused ones."""
     entries: list[Entry] = []
     refusals: list[Refusal] = []
     taken: dict[tuple[str, str], str] = {}
-    for number, item in enumerate(principals, 1):
-        who = f"principal {number}"
+    for word, number, item in items:
+        who = f"{word} {number}"
         if isinstance(item, dict) and isinstance(item.get("name"), str):
             who += f" ({item['name'][:100]})"
         try:
-            entry = _entry(item)
+            entry = replace(read_entry(item, features), who="" if word == "principal" else who)
             _take(entry, who, taken)
         except InvalidPrincipal as error:
             refusals.append(Refusal(who, error.message))
@@ -108,7 +127,8 @@ def _take(entry: Entry, who: str, taken: dict[tuple[str, str], str]) -> None:
     taken.update(dict.fromkeys(keys, who))
 
 
-def _entry(item: object) -> Entry:
+def read_entry(item: object, features: Collection[str] = ()) -> Entry:
+    """An entry. `features` are as in `read`. Raises `InvalidPrincipal`."""
     if not isinstance(item, dict):
         raise InvalidPrincipal("An entry must be a JSON object.")
     kind = item.get("kind")
@@ -136,6 +156,9 @@ def _entry(item: object) -> Entry:
         place=_given(item, "address", lambda value: _texts_by_name(value, "address", _ADDRESS_FIELDS)),
         expandable_by=_given(item, "expandable_by", _expandable_by),
         calendar=_given(item, "calendar", calendar_place),
+        office=_given(item, "office", _office),
+        room=_given(item, "room", lambda value: _room(value, features)) or RoomFields(),
+        groups=_given(item, "groups", lambda value: tuple(map(_group, _texts(value, "groups")))) or (),
     )
 
 
@@ -187,6 +210,21 @@ def _auto_schedule(value: object) -> dict[str, str]:
     if schedule.get("mode") not in MODES:
         raise InvalidPrincipal(f"auto_schedule.mode must be one of {', '.join(MODES)}.")
     return schedule
+
+
+def _group(name: str) -> str:
+    return name_of(name, "group")
+
+
+def _office(value: object) -> Office:
+    texts = _texts_by_name(value, "office", ("building", "floor")) if value != {} else {}
+    return Office(**texts)
+
+
+def _room(value: object, features: Collection[str]) -> RoomFields:
+    if not isinstance(value, dict):
+        raise InvalidPrincipal("room must be an object.")
+    return read_attributes(value, features)
 
 
 def calendar_place(value: object) -> CalendarPlace:

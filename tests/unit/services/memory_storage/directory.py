@@ -96,6 +96,7 @@ class MemoryDirectory(Removal):
             row.expandable_by,
             row.calendar,
             row.office,
+            tables.rooms.get(row.id),
         )
 
     async def groups_of(self, principal_ids: Sequence[int]) -> Mapping[int, Sequence[Principal]]:

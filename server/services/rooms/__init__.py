@@ -1,0 +1,1 @@
+"""Use cases of rooms, equipment and parking: their attributes and policies, loading many of them."""
