@@ -124,6 +124,17 @@ class MeetingCopy:
 
 
 @dataclass(frozen=True, slots=True)
+class MeetingPlace:
+    """Where an object or inbox item of a UID lies."""
+
+    owner: Principal
+    collection: str
+    name: str
+    id: int
+    """Of the object."""
+
+
+@dataclass(frozen=True, slots=True)
 class RemovedMeeting:
     """A scheduling object in a deleted calendar."""
 
@@ -238,8 +249,11 @@ class Scheduling(Protocol):
     async def meeting_uids(self, principal_id: int, *, after: str, limit: int) -> Sequence[str]:
         """The UIDs of the meetings that somebody's calendar home knows of, also of removed copies, in order."""
 
-    async def meeting_copies(self, uid: str) -> Sequence[MeetingCopy]:
-        """The objects and inbox items of a UID in all calendar homes, by owner; slow."""
+    async def meeting_places(self, uid: str, *, after: tuple[int, int], limit: int) -> Sequence[MeetingPlace]:
+        """A page of the places of the objects and inbox items of a UID in all calendar homes; slow.
+
+        In order of the ids of owner and object, after such a pair.
+        """
 
     async def busy_people(
         self,

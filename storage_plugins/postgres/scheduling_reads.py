@@ -15,7 +15,7 @@ from server.storage.scheduling import (
     Dispatch,
     GroupMember,
     Mailbox,
-    MeetingCopy,
+    MeetingPlace,
     OrganizedMeeting,
     PersonBusy,
     RemovedMeeting,
@@ -108,9 +108,9 @@ class SchedulingReads:
         """The UIDs of the meetings that the calendar home of somebody knows of."""
         return [row[0] for row in await self.database.fetch(meetings.UIDS, principal_id, after, limit)]
 
-    async def meeting_copies(self, uid: str) -> Sequence[MeetingCopy]:
-        """The objects and inbox items of a UID in all calendar homes."""
-        return await meetings.copies(self.database, uid)
+    async def meeting_places(self, uid: str, *, after: tuple[int, int], limit: int) -> Sequence[MeetingPlace]:
+        """A page of the places of the objects and inbox items of a UID in all calendar homes."""
+        return list(map(meetings.place, await self.database.fetch(meetings.PLACES, uid, *after, limit)))
 
     async def busy_people(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,7 +25,7 @@ from server.services.permissions import collection_of, member_of
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.storage import Storage
 from server.storage.directory import PrincipalRecord
-from server.storage.scheduling import MeetingCopy
+from server.storage.scheduling import MeetingPlace
 
 _PAGE = 100
 
@@ -70,13 +70,13 @@ class Erasure:
         done, people, after = Erased(), set[int](), ""
         while uids := await self._storage.meeting_uids(person.id, after=after, limit=_PAGE):
             for uid in uids:
-                for copy in await self._storage.meeting_copies(uid):
-                    if copy.owner.id == person.id:
+                async for place in self._places(uid):
+                    if place.owner.id == person.id:
                         continue
                     try:
-                        if await change(partial(self._found, copy), partial(self._erase, person)):
+                        if await change(partial(self._found, place), partial(self._erase, person)):
                             done.objects += 1
-                            people.add(copy.owner.id)
+                            people.add(place.owner.id)
                     except NotFound:
                         continue  # it was deleted meanwhile
                     except InvalidData:
@@ -85,8 +85,16 @@ class Erasure:
         done.people = len(people)
         return done
 
-    async def _found(self, copy: MeetingCopy) -> Found:
-        target = Target(copy.owner.uid, "uid", "calendar", copy.collection, copy.name)
+    async def _places(self, uid: str) -> AsyncIterator[MeetingPlace]:
+        """Where the objects and inbox items of a UID lie. Texts are read one by one."""
+        after = (0, 0)
+        while page := await self._storage.meeting_places(uid, after=after, limit=_PAGE):
+            for each in page:
+                yield each
+            after = page[-1].owner.id, page[-1].id
+
+    async def _found(self, place: MeetingPlace) -> Found:
+        target = Target(place.owner.uid, "uid", "calendar", place.collection, place.name)
         found = await self._lookup.find(self._actor, target, Privilege.WRITE_CONTENT, text=True)
         if found.object is None:
             raise NotFound

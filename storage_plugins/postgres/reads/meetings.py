@@ -10,13 +10,12 @@ from typing import Any
 
 from server.domain.scheduling import SchedulingRole
 from server.storage.mails import MailRecord
-from server.storage.scheduling import Dispatch, MeetingCopy, OrganizedMeeting
+from server.storage.scheduling import Dispatch, MeetingCopy, MeetingPlace, OrganizedMeeting
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads.dispatches import DISPATCHES, dispatch
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
 
-COPIES = f"""
-    select b.name, o.name, o.scheduling, o.modified_at, o.text, {PRINCIPAL}
+_STORED = """
     from home h
     join principal p on p.id = h.principal_id
     join collection c on c.home_id = h.id and c.kind in ('calendar', 'inbox') and c.deleted_at is null
@@ -32,9 +31,17 @@ COPIES = f"""
           and o.deleted_revision is null and o.scheduling = 3
     ) as o
     where h.kind = 'calendar'
+"""
+COPIES = f"""
+    select b.name, o.name, o.scheduling, o.modified_at, o.text, {PRINCIPAL} {_STORED}
     order by p.id, o.modified_at, o.id
-"""  # noqa: S608
+"""
 """Argument: the UID."""
+PLACES = f"""
+    select b.name, o.name, o.id, {PRINCIPAL} {_STORED} and p.id >= $2 and (p.id, o.id) > ($2, $3)
+    order by p.id, o.id limit $4
+"""
+"""Arguments: the UID, owner and object after which the page starts, at most how many."""
 SENT = f"""
     {DISPATCHES}
     where d.home_id = any(array(
@@ -100,6 +107,11 @@ async def sent(database: Database, uid: str) -> Sequence[Dispatch]:
 async def mails(database: Database, uid: str) -> Sequence[MailRecord]:
     """The mails to people elsewhere about a UID, in order."""
     return [MailRecord(*row) for row in await database.fetch(MAILS, uid)]
+
+
+def place(row: Any) -> MeetingPlace:
+    """A row of `PLACES`."""
+    return MeetingPlace(principal(row[3:]), *row[:3])
 
 
 def organized_meeting(row: Any) -> OrganizedMeeting:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from server.domain.errors import AccessDenied
+from server.services.scheduling import erasure
 from server.services.scheduling.erasure import Erased, Erasure
+from server.storage.scheduling import MeetingPlace
 from tests.unit.services.world import INSTALLATION, NOW, World, event
 
 PEOPLE = (
@@ -28,10 +32,10 @@ async def office() -> World:
 async def erase(made: World, name: str, *, past: bool = False, actor: str = "cli") -> Erased:
     person = await made.directory.principal(name)
     assert person is not None
-    erasure = Erasure(
+    acts = Erasure(
         made.storage, made.objects, made.objects.write_limits, await made.actor(actor), past=past, now=lambda: NOW
     )
-    return await erasure.erase(person)
+    return await acts.erase(person)
 
 
 async def text_of(made: World, name: str, uid: str) -> str:
@@ -84,3 +88,29 @@ async def test_only_administrators_erase() -> None:
     with pytest.raises(AccessDenied):
         await erase(made, "carl", actor="bea")
     assert INSTALLATION.principal is None
+
+
+async def test_copies_are_found_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as a meeting has: no more places than a page has, and one text, are read at once."""
+    monkeypatch.setattr(erasure, "_PAGE", 2)
+    made = World()
+    names = [f"p{number}" for number in range(7)]
+    for name in ("ann", "carl", *names):
+        await made.add(name, addresses=(f"{name}@example.com",))
+    people = [*PEOPLE[:2], PEOPLE[3], *(f"ATTENDEE:mailto:{name}@example.com" for name in names)]
+    await made.invite("ann", "ann/calendar/plan.ics", event("plan", *people, start="20260401T090000Z"))
+    places, pages = made.storage.meeting_places, list[int]()
+
+    async def counted(uid: str, *, after: tuple[int, int], limit: int) -> Sequence[MeetingPlace]:
+        page = await places(uid, after=after, limit=limit)
+        pages.append(len(page))
+        return page
+
+    monkeypatch.setattr(made.storage, "meeting_places", counted)
+    done = await erase(made, "carl")
+    assert (done.people, done.objects, done.refused) == (8, 15, 0), (
+        "copies and items of all, and the organizer's object"
+    )
+    assert max(pages) == 2
+    for name in ("ann", *names):
+        assert "carl@" not in (await text_of(made, name, "plan")).lower()

@@ -12,7 +12,7 @@ from server.domain.grants import Grants
 from server.domain.objects import Collection
 from server.domain.occurrences import LATEST
 from server.domain.scheduling import SchedulingRole
-from server.storage.scheduling import Dispatch, MeetingCopy, OrganizedMeeting, RemovedMeeting
+from server.storage.scheduling import Dispatch, MeetingPlace, OrganizedMeeting, RemovedMeeting
 from tests.unit.services.memory_storage import seen
 from tests.unit.services.memory_storage.mails import store_mails
 from tests.unit.services.memory_storage.tables import Tables, without_role
@@ -90,7 +90,7 @@ class DispatchReads:
         found |= {uid for home_id, uid in tables.memory if home_id in homes}
         return sorted(uid for uid in found if uid > after)[:limit]
 
-    async def meeting_copies(self, uid: str) -> Sequence[MeetingCopy]:
+    async def meeting_places(self, uid: str, *, after: tuple[int, int], limit: int) -> Sequence[MeetingPlace]:
         tables, found = self.tables, []
         for row in tables.objects.values():
             collection = tables.live_collection(row.collection_id)
@@ -102,9 +102,9 @@ class DispatchReads:
                 for each in tables.bindings.values()
                 if each.is_own and each.collection_id == row.collection_id and each.deleted_revision is None
             )
-            at = row.modified_at
-            found.append(MeetingCopy(owner, name, row.name, row.content.scheduling.role, at, row.content.text))
-        return sorted(found, key=lambda each: each.owner.id)
+            found.append(MeetingPlace(owner, name, row.name, row.id))
+        found.sort(key=lambda each: (each.owner.id, each.id))
+        return [each for each in found if (each.owner.id, each.id) > after][:limit]
 
 
 class DispatchWrites:
