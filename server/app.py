@@ -51,6 +51,7 @@ from server.services.mail.transport import Transport
 from server.services.objects import Objects
 from server.services.principals.people import People
 from server.services.reading import Reading
+from server.services.rooms.reading import RoomReading
 from server.services.scheduling.busy_times import BusyTimes
 from server.services.scheduling.implicit import Scheduling
 from server.services.scheduling.memberships import Memberships
@@ -179,6 +180,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 ),
                 collections=Collections(storage, settings.limits.values, settings.scheduling),
                 granting=Granting(access),
+                rooms=RoomReading(storage),
                 busy_times=BusyTimes(storage, access, lookup, settings.limits.values),
                 limits=settings.limits.values,
                 page_size=settings.storage.page_size,

@@ -18,6 +18,7 @@ from server.dav import (
     rfc6764_discovery,
     rfc7809_timezones,
     rfc7953_availability,
+    room_properties,
 )
 from server.dav.calendarserver import ctag as calendarserver_ctag
 from server.dav.calendarserver import limits as calendarserver_limits
@@ -59,6 +60,7 @@ def standards(installation: bytes) -> list[Standard[Request]]:
         rfc6638_busy_times.STANDARD,
         rfc7809_timezones.STANDARD,
         rfc7953_availability.STANDARD,
+        room_properties.STANDARD,
         rfc6352.STANDARD,
         calendarserver_ctag.STANDARD,
         calendarserver_limits.STANDARD,

@@ -10,6 +10,21 @@ from typing import Any, Literal
 from server.domain.principals import Principal, PrincipalKind
 
 RoomType = Literal["ROOM", "EQUIPMENT", "PARKING", "OTHER"]
+RoomAttribute = Literal[
+    "type",
+    "site",
+    "building",
+    "floor",
+    "number",
+    "capacity",
+    "features",
+    "accessibility",
+    "position",
+    "photograph",
+    "contact",
+    "time_zone",
+]
+"""The attributes that principals are searched by, as texts (`searched`)."""
 
 NO_BUFFER = timedelta()
 
@@ -87,6 +102,25 @@ class RoomSearch:
     """Rooms whose capacity is not known do not have it."""
     features: frozenset[str] = frozenset()
     """All of them."""
+
+
+def searched(room: Room) -> dict[RoomAttribute, tuple[str, ...]]:
+    """The texts that searches compare with, by attribute; empty for what is not known."""
+    capacity = () if room.capacity is None else (str(room.capacity),)
+    position = () if room.position is None else (room.position.uri,)
+    single: dict[RoomAttribute, str] = {
+        "type": room.type,
+        "site": room.site,
+        "building": room.building,
+        "floor": room.floor,
+        "number": room.number,
+        "accessibility": room.accessibility,
+        "photograph": room.photograph,
+        "contact": room.contact,
+        "time_zone": room.time_zone,
+    }
+    texts: dict[RoomAttribute, tuple[str, ...]] = {name: (text,) if text else () for name, text in single.items()}
+    return texts | {"capacity": capacity, "features": tuple(sorted(room.features)), "position": position}
 
 
 def default_type(kind: PrincipalKind) -> RoomType:

@@ -13,8 +13,10 @@ CALDAV = "urn:ietf:params:xml:ns:caldav"
 CARDDAV = "urn:ietf:params:xml:ns:carddav"
 CALENDARSERVER = "http://calendarserver.org/ns/"
 APPLE_ICAL = "http://apple.com/ns/ical/"
+ROOMS = "urn:koyomi:rooms"
+"""Of our own: the attributes of rooms and equipment, for which no standard has properties."""
 
-PREFIXES = {DAV: "D", CALDAV: "C", CARDDAV: "A", CALENDARSERVER: "S", APPLE_ICAL: "I"}
+PREFIXES = {DAV: "D", CALDAV: "C", CARDDAV: "A", CALENDARSERVER: "S", APPLE_ICAL: "I", ROOMS: "R"}
 
 DECLARATIONS = " ".join(f'xmlns:{prefix}="{namespace}"' for namespace, prefix in PREFIXES.items())
 """Attributes of a root element that declare every prefix used in fragments."""
@@ -47,6 +49,11 @@ def calendarserver(local: str) -> str:
 def apple_ical(local: str) -> str:
     """Qualified name in the namespace of Apple's calendar properties."""
     return f"{{{APPLE_ICAL}}}{local}"
+
+
+def rooms(local: str) -> str:
+    """Qualified name in the namespace of the attributes of rooms."""
+    return f"{{{ROOMS}}}{local}"
 
 
 def split(name: str) -> tuple[str, str]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from server.services.objects import Objects
     from server.services.principals.people import People
     from server.services.reading import Reading
+    from server.services.rooms.reading import RoomReading
     from server.services.scheduling.busy_times import BusyTimes
     from server.services.scheduling.implicit import Scheduling
     from server.services.scheduling.splitting import Splitting
@@ -56,6 +57,7 @@ class Site:
     splitting: Splitting
     collections: Collections
     granting: Granting
+    rooms: RoomReading
     busy_times: BusyTimes
     limits: Limits
     page_size: int = 1000

@@ -16,6 +16,7 @@ from server.dav.core.registry import Property, Report, Standard
 from server.dav.core.request import Request
 from server.dav.core.resource import EVERY, PRINCIPAL, Kind, Kinds, PrincipalResource, Resource
 from server.dav.rfc3744.principals import demand_depth_zero, describe_all, read_prop, resource_of
+from server.dav.room_properties import SEARCHED
 from server.domain.errors import BadRequest
 from server.domain.principal_search import MatchType, PrincipalSearch, Term
 from server.domain.principals import PrincipalKind
@@ -140,6 +141,8 @@ def terms_for(name: str, text: str, how: MatchType, *, caseless: bool) -> list[T
         return [Term("first-name", text, how, caseless)]
     if name == calendarserver("last-name"):
         return [Term("last-name", text, how, caseless)]
+    if name in SEARCHED:
+        return [Term("room", text, how, caseless, SEARCHED[name][0])]
     if name == calendarserver("email-address-set"):
         return [Term("address", text, how, caseless)]
     if name == caldav("calendar-user-type"):
@@ -178,7 +181,7 @@ async def principal_search_property_set(request: Request, resource: Resource, ro
     rows = "".join(
         f"<D:principal-search-property><D:prop>{names.tags(name)[2]}</D:prop>"
         f'<D:description xml:lang="en">{text}</D:description></D:principal-search-property>'
-        for name, text in _SEARCHABLE.items()
+        for name, text in (*_SEARCHABLE.items(), *((name, text) for name, (_, text) in SEARCHED.items()))
     )
     start, end, _ = names.tags(dav("principal-search-property-set"))
     body = f"{names.PROLOGUE}{start[:-1]} {names.DECLARATIONS}>{rows}{end}"

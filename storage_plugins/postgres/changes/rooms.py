@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from server.domain.changes import UnchangedRoom
 from server.domain.errors import NotFound, WriteConflict
 from server.domain.principals import PrincipalKind, name_key
-from server.domain.rooms import Room, default_type
+from server.domain.rooms import Room, default_type, searched
 from storage_plugins.postgres.database import Connection
 
 _COLUMNS = (
@@ -103,15 +103,17 @@ async def _set(connection: Connection, principal_id: int, wanted: Room, there: i
         name_key(wanted.site),
         name_key(wanted.building),
         name_key(wanted.floor),
-        searched_words(wanted),
+        _words(wanted),
     )
 
 
-def searched_words(room: Room) -> str:
-    """The folded attributes that words are searched in, one a line."""
-    texts = [room.type, room.site, room.building, room.floor, room.number, *sorted(room.features), room.accessibility]
-    texts += [room.contact, *(text for _, text in sorted(room.metadata.items()))]
-    return "\n".join(name_key(text) for text in texts if text)
+def _words(room: Room) -> str:
+    """The folded attributes that are searched, as `name=text`, one a line; of the metadata as `metadata=text`."""
+    named: list[tuple[str, str]] = [
+        (name, text) for name, texts in searched(room).items() if name != "type" for text in texts
+    ]
+    named += [("metadata", text) for _, text in sorted(room.metadata.items())]
+    return "\n".join(f"{name}={name_key(text)}" for name, text in named)
 
 
 async def require_unchanged(connection: Connection, states: Sequence[UnchangedRoom]) -> None:

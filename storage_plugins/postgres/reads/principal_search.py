@@ -16,6 +16,13 @@ _COLUMNS = {
 """Expressions that are compared without and with regard to case."""
 
 
+_ROOM = {
+    "type": "coalesce(r.type, case p.kind when 'resource' then 'EQUIPMENT' else 'ROOM' end)",
+    "capacity": "r.capacity::text",
+}
+"""Expressions of a room's attributes with regard to case, where they are not the columns of their names."""
+
+
 def query(search: PrincipalSearch) -> tuple[str, list[object]]:
     """The condition on the principal `p`, and its arguments."""
     arguments: list[object] = [list(search.kinds)]
@@ -41,12 +48,39 @@ def _condition(term: Term, arguments: list[object]) -> str:
         begins = f"${len(arguments)}"
         return (
             f"(' ' || translate(p.display_key, '-.,()/''', '       ') like {at} or p.name_key like {begins} "
-            f"or exists (select from principal_address a where a.principal_id = p.id and a.address_key like {begins}))"
+            f"or exists (select from principal_address a where a.principal_id = p.id and a.address_key like {begins}) "
+            f"or {_room_line(begins, '=')} or {_room_line(begins, ' ')})"
         )
+    if term.field == "room":
+        return _room(term, arguments)
     if term.field in ("first-name", "last-name"):
         # Only people have these properties.
         return f"(p.kind = 'individual' and {_COLUMNS[term.field][0 if term.caseless else 1]} like {at})"
     return f"{_COLUMNS[term.field][0 if term.caseless else 1]} like {at}"
+
+
+def _room(term: Term, arguments: list[object]) -> str:
+    """The condition that an attribute of a room matches. The last argument is the pattern."""
+    name, at = term.attribute, f"${len(arguments)}"
+    if name == "type":
+        arguments[-1] = pattern(term.text.strip().upper(), term.match)
+        return f"({_IS_ROOM} and {_ROOM_EXISTS.format(condition=f'{_ROOM[name]} like {at}')})"
+    if term.caseless or name in ("features", "position"):
+        arguments[-1] = f"{name}=" + pattern(name_key(term.text), term.match)
+        return _room_line(at)
+    expression = _ROOM.get(name or "", f"r.{name}")
+    return f"({_IS_ROOM} and {_ROOM_EXISTS.format(condition=f'{expression} like {at}')})"
+
+
+_IS_ROOM = "p.kind in ('room', 'resource')"
+_ROOM_EXISTS = "exists (select from (select) as one left join room r on r.principal_id = p.id where {condition})"
+
+
+def _room_line(at: str, after: str = "") -> str:
+    """The condition that a line of a room's attributes matches a pattern, or what follows `after` in it does."""
+    compared = f"'%{after}' || {at}" if after else at
+    lines = "unnest(string_to_array(r.words, E'\\n')) as w (line)"
+    return f"({_IS_ROOM} and exists (select from room r, {lines} where r.principal_id = p.id and line like {compared}))"
 
 
 def pattern(text: str, match: MatchType) -> str:

@@ -11,9 +11,11 @@ import pytest_asyncio
 
 from server.domain.changes import ChangeSet, Put, UnchangedRoom
 from server.domain.errors import NotFound, WriteConflict
+from server.domain.principal_search import PrincipalSearch, Term
 from server.domain.principals import Office
 from server.domain.rooms import Position, Room, RoomSearch
 from server.storage.directory import PrincipalChange
+from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.changes.homes import create_homes
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.storage.conftest import Person
@@ -47,8 +49,8 @@ WHOLE = Room(
 
 
 class Rooms:
-    def __init__(self, storage, directory):
-        self.storage, self.directory = storage, directory
+    def __init__(self, storage, directory, access):
+        self.storage, self.directory, self.access = storage, directory, access
         self.run = f"run{next(NUMBERS)}"
         """A building that no other test has."""
 
@@ -75,9 +77,9 @@ def storages(request):
 @pytest_asyncio.fixture
 async def rooms(storages, storage):
     if storages == "database":
-        return Rooms(storage, PostgresDirectory(storage.database))
+        return Rooms(storage, PostgresDirectory(storage.database), PostgresAccess(storage))
     found = memory()
-    return Rooms(found.storage, found.directory)
+    return Rooms(found.storage, found.directory, found.access)
 
 
 async def test_all_attributes_are_kept(rooms):
@@ -208,3 +210,54 @@ async def test_a_room_that_the_version_before_made_gets_attributes_with_its_next
     assert (await storage.rooms([id_]))[id_].capacity == 3
     with pytest.raises(WriteConflict):
         await directory.write_principals([PrincipalChange(id_, room=read)], CAUSE)
+
+
+def _term(attribute: str, text: str, match: str = "contains", *, caseless: bool = True) -> Term:
+    return Term("room", text, match, caseless, attribute)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("term", "expected"),
+    [
+        (_term("type", "parking", "equals"), {"car"}),
+        (_term("type", "ROOM"), {"hall"}),
+        (_term("type", "equip"), {"bare"}),
+        (_term("site", "ZÜR", "starts-with"), {"hall"}),
+        (_term("site", "rich"), {"hall"}),
+        (_term("site", "rich", "starts-with"), set()),
+        (_term("site", "ZÜR", "starts-with", caseless=False), set()),
+        (_term("site", "Zür", "starts-with", caseless=False), {"hall"}),
+        (_term("building", "north wing"), {"hall"}),
+        (_term("building", "50%_"), {"car"}),
+        (_term("building", "5%0"), set()),
+        (_term("floor", "3", "equals"), {"hall"}),
+        (_term("floor", "3", "equals", caseless=False), {"hall"}),
+        (_term("number", "3.14", "equals"), {"hall"}),
+        (_term("capacity", "12", "equals"), {"hall"}),
+        (_term("capacity", "12", "equals", caseless=False), {"hall"}),
+        (_term("features", "VIDEO", "equals"), {"hall"}),
+        (_term("features", "white", "starts-with", caseless=False), {"hall"}),
+        (_term("accessibility", "wheel"), {"hall"}),
+        (_term("contact", "desk@"), {"hall"}),
+        (_term("position", "geo:47.3"), {"hall"}),
+        (_term("photograph", "room.jpg", caseless=False), {"hall"}),
+        (_term("time_zone", "europe/"), {"hall"}),
+        (_term("time_zone", "europe/", caseless=False), set()),
+        (Term("word", "wing"), {"hall"}),
+        (Term("word", "ing"), set()),
+        (Term("word", "VIDEO"), {"hall"}),
+        (Term("word", "blue carp"), {"hall"}),
+        (Term("word", "3.1"), {"hall"}),
+    ],
+    ids=str,
+)
+async def test_rooms_are_searched_by_every_attribute(rooms, term, expected):
+    building = f"{rooms.run} North Wing"
+    whole = replace(WHOLE, type="ROOM", site="Zürich", building=building, metadata={"carpet": "blue carpet"})
+    await rooms.add("hall", whole)
+    await rooms.add("car", Room(0, "PARKING", building=f"{rooms.run} 50%_"))
+    await rooms.add("bare", kind="resource")
+    await rooms.add("person", kind="individual")
+    mine = Term("name", rooms.run, "starts-with")
+    found = await rooms.access.search(PrincipalSearch(((mine,), (term,)), ("room", "resource", "individual")), 100)
+    assert {each.name.removeprefix(f"{rooms.run}-") for each in found} == expected

@@ -23,6 +23,7 @@ from server.domain.grants import (
 from server.domain.objects import Collection, Home, Rights
 from server.domain.principal_search import PrincipalSearch, Term
 from server.domain.principals import Principal, PrincipalKind, name_key
+from server.domain.rooms import Room, searched
 from server.storage.reads import SharedObject
 from tests.unit.services.memory_storage import seen
 from tests.unit.services.memory_storage.conditions import require_collection, require_unchanged
@@ -316,19 +317,21 @@ class MemoryAccess:
 
     async def search(self, search: PrincipalSearch, limit: int) -> list[Principal]:
         found = [
-            row.id for row in self.tables.principals.values() if row.kind in search.kinds and _is_found(row, search)
+            row.id
+            for row in self.tables.principals.values()
+            if row.kind in search.kinds and _is_found(row, self.tables.rooms.get(row.id), search)
         ]
         return self.by_name(found)[:limit]
 
 
-def _is_found(row: PrincipalRow, search: PrincipalSearch) -> bool:
-    groups = [any(_holds(row, term) for term in group) for group in search.groups]
+def _is_found(row: PrincipalRow, room: Room | None, search: PrincipalSearch) -> bool:
+    groups = [any(_holds(row, room, term) for term in group) for group in search.groups]
     if not groups:
         return True
     return any(groups) if search.any_group else all(groups)
 
 
-def _holds(row: PrincipalRow, term: Term) -> bool:
+def _holds(row: PrincipalRow, room: Room | None, term: Term) -> bool:
     if term.field == "nothing" or (term.field in ("first-name", "last-name") and row.kind != "individual"):
         return False
     fold: Callable[[str], str] = name_key if term.caseless else str
@@ -336,7 +339,24 @@ def _holds(row: PrincipalRow, term: Term) -> bool:
     if term.field == "word":
         words = " " + name_key(row.display_name).translate(str.maketrans("-.,()/'", "       "))
         begins = [row.key, *map(name_key, row.addresses)]
-        return f" {wanted}" in words or any(text.startswith(wanted) for text in begins)
+        texts = (
+            []
+            if room is None
+            else [*room.metadata.values(), *(t for k, ts in searched(room).items() if k != "type" for t in ts)]
+        )
+        return (
+            f" {wanted}" in words
+            or any(text.startswith(wanted) for text in begins)
+            or any(f" {wanted}" in f" {name_key(text)}" for text in texts)
+        )
+    if term.field == "room":
+        if room is None or term.attribute is None:
+            return False
+        if term.attribute == "type":
+            return _compares(room.type, term.text.strip().upper(), term)
+        if term.attribute in ("features", "position"):
+            fold, wanted = name_key, name_key(term.text)
+        return any(_compares(fold(text), wanted, term) for text in searched(room)[term.attribute])
     texts_of: dict[str, list[str]] = {
         "display-name": [row.display_name],
         "first-name": [row.display_name.split(" ")[0]],
