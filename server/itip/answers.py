@@ -12,7 +12,6 @@ from dataclasses import replace
 from server.domain.errors import InvalidData
 from server.itip.audience import NO_VIEW, views
 from server.itip.calendar_users import CalendarUser, Directory
-from server.itip.delegation import NOBODY
 from server.itip.delegation import answer as answer_of
 from server.itip.instances import covering, derived, describing, master_instance, recurs, with_range, without_first
 from server.itip.lines import Line, made
@@ -89,7 +88,7 @@ class _Reply:
         counted = [each for each in components if self._take(each)]
         for each in components:
             self._follow(self._value.instance_of(each.first("RECURRENCE-ID")))
-        told = self._told_again()
+        told = self._told_again() if self._is_out_of_order or (counted and self._message.quiet) else ()
         if not counted:
             return replace(IGNORED, messages=told)
         return Received(
@@ -104,13 +103,12 @@ class _Reply:
         )
 
     def _told_again(self) -> tuple[Message, ...]:
-        """A quiet REQUEST with the answers of the sender as they are now, if the REPLY came out of order.
+        """A quiet REQUEST with all answers of the sender as they are now.
 
-        It crossed a change of the organizer, or an answer that was written later came earlier. The copy may say
-        otherwise then; what it says counts, and is sent again (`server.itip.invitation`). Who has delegated gets one in
-        any case: a message that was sent before may have taken the delegate out of the copy.
+        It follows a REPLY that came out of order, since it crossed a change of the organizer or a later answer, and one
+        that was sent again (`server.itip.crossed_answers`).
         """
-        if not self._user.is_here or not (self._is_out_of_order or self._asked):
+        if not self._user.is_here:
             return ()
         view = views(self._value, self._directory, self._message.recipient).get(self._user.key, NO_VIEW)
         if not view.instances:
@@ -185,10 +183,9 @@ class _Reply:
         old, new = (attendee_line(each, self._user, self._directory) for each in (before, now))
         if old is None or new is None:
             return
-        following = {answer_of(old, self._directory)} - {answer_of(new, self._directory)}
-        if self._message.quiet:
-            # An answer that is sent again names all overrides that the attendee has not answered.
-            following.add((NEEDS_ACTION, NOBODY))
+        former = answer_of(old, self._directory)
+        if former == answer_of(new, self._directory):
+            return
         version = Version(answer.sequence, answer.dtstamp)
         named = {self._value.instance_of(each.first("RECURRENCE-ID")) for each in self._message.object.components}
         given = {name: new.params.get(name) for name in ("PARTSTAT", "RSVP", "DELEGATED-TO", "SCHEDULE-STATUS")}
@@ -198,7 +195,7 @@ class _Reply:
             line = attendee_line(component, self._user, self._directory)
             if series is None or series.instance not in segments or component.instance in named or line is None:
                 continue
-            if component.token("STATUS") == "CANCELLED" or answer_of(line, self._directory) not in following:
+            if component.token("STATUS") == "CANCELLED" or answer_of(line, self._directory) != former:
                 continue
             if self._counts(component.instance, version):
                 followed = map_attendee(
@@ -239,13 +236,16 @@ class _Reply:
         """The version of an answer, without DTSTAMP from now.
 
         Without SEQUENCE it is 0 (RFC 5546 §3.2.3), from elsewhere the present one: some programs leave it out.
+        No answer is one to what the organizer has not sent yet, nor from the future: later ones would not count.
         """
         sequence = component.sequence
         if component.first("SEQUENCE") is None and not self._user.is_here:
             present = describing(self._value, instance)
             last = self._last.get(instance)
             sequence = max(0 if present is None else present.sequence, 0 if last is None else last.sequence)
-        return Version(sequence, stamp_of(component) or self._dtstamp)
+        stamp = stamp_of(component) or self._dtstamp
+        sent = max([self._value.sequence, *self._resets.values()])
+        return Version(min(sequence, sent), min(stamp, self._dtstamp))
 
     def _is_overtaken(self, instance: str, version: Version) -> bool:
         """Whether the attendee had not read the present version of an instance, or answered again since."""

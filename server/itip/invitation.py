@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from server.itip.calendar_users import Directory
 from server.itip.comparison import same_times
-from server.itip.crossed_answers import answered_again, reply_again, sequences_after
+from server.itip.crossed_answers import answered_after, reply_again
 from server.itip.delegation import NOBODY, Answer, answer
 from server.itip.instances import covering, derived, describing, excluded, with_exdates, with_range, without_first
 from server.itip.lines import Line
@@ -59,8 +59,8 @@ def receive_request(
 ) -> Received:
     """What a REQUEST or ADD does.
 
-    Where it crossed an answer, which stays, the answer is sent again to an organizer here, since the message may be
-    about an instance that it did not name.
+    Where it crossed an answer, which stays, the answer is sent again to an organizer here
+    (`server.itip.crossed_answers`).
 
     :param copy: the object of its UID in the recipient's calendars.
     :param resets: the SEQUENCE at which the recipient was last asked anew about each instance, by the rows of an
@@ -162,12 +162,9 @@ class _Invitation:
                 crossed.append(own)
         if not crossed:
             return ()
-        copy = self._base if merged is None else merged
-        ended = {each.instance for each in self._ended}
-        components = answered_again(crossed, copy, self._user, self._directory, self._answered, ended)
-        self._answered = sequences_after(self._answered, components, copy, ended)
+        self._answered = answered_after(self._answered, crossed)
         frame = self._object if merged is None else merged
-        return (reply_again(components, frame, self._user, to, self._directory, self._dtstamp),)
+        return (reply_again(crossed, frame, self._user, to, self._directory, self._dtstamp),)
 
     def _answer(self, component: SchedulingComponent) -> Answer:
         own = self._own_line(component)
@@ -193,9 +190,6 @@ class _Invitation:
         instance, base = component.instance, self._base
         held = None if base is None else base.by_instance.get(instance)
         away = instance in self._removed or (MASTER in self._removed and held is None)
-        if held is not None and held.token("STATUS") == "CANCELLED" and MASTER in self._removed:
-            # It may have followed the declined series since.
-            away = away or partstat(own) == NEEDS_ACTION
         if away:
             return partstat(own) == NEEDS_ACTION and self._is_void(instance, component.sequence)
         if base is None:

@@ -81,6 +81,18 @@ def test_an_answer_about_somebody_elses_meeting_is_ignored(value: SchedulingObje
     assert (result.outcome, result.object, result.item) == (Outcome.IGNORED, None, False)
 
 
+def test_an_answer_that_is_sent_again_is_confirmed_with_all_that_the_object_says() -> None:
+    """The copy may say otherwise of what the REPLY does not name."""
+    (told,) = reply(says_once("DECLINED"), quiet=True, value=SERIES).messages
+    assert (told.method, told.recipient.key, told.quiet) == (Method.REQUEST, ME.key, True)
+    assert (answer_of(told.object), answer_of(told.object, at=SECOND)) == ("NEEDS-ACTION", "DECLINED")
+
+
+@pytest.mark.parametrize("value", [SINGLE, stored(meeting(people=ACCEPTED))], ids=["another answer", "the same answer"])
+def test_an_answer_in_order_is_not_confirmed(value: SchedulingObject) -> None:
+    assert reply(says("ACCEPTED"), value=value).messages == ()
+
+
 # -- which answers count ----------------------------------------------------------------------------------------------
 
 
@@ -114,6 +126,17 @@ def test_answers_count_by_sequence_and_dtstamp(answered: tuple[int, str], counts
 def test_an_answer_to_what_was_asked_before_the_last_reset_is_ignored(reset: Reset, counts: bool) -> None:
     result = reply(says("ACCEPTED", sequence=1), rows=Rows(resets=(reset,)), value=SERIES)
     assert (answer_of(result.object or SERIES) == "ACCEPTED", result.item) == (counts, counts)
+
+
+@pytest.mark.parametrize(
+    "ahead", [says("ACCEPTED", stamp="20990101T000000Z"), says("ACCEPTED", sequence=9)], ids=["DTSTAMP", "SEQUENCE"]
+)
+def test_an_answer_that_is_ahead_lets_later_ones_count(ahead: str) -> None:
+    """A clock is wrong, or a program that mails answers counts by itself."""
+    first = reply(ahead)
+    assert first.object is not None
+    later = reply(says("DECLINED", stamp=first.answers[0].dtstamp), value=first.object, rows=Rows(first.answers))
+    assert answer_of(later.object) == "DECLINED"
 
 
 @pytest.mark.parametrize(("number", "counts"), [(2, False), (0, True)], ids=["here", "elsewhere"])

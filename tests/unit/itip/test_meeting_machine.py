@@ -295,6 +295,12 @@ COSTLY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_ba
         ]
     )
 )
+# Who declined and deleted a series is removed from it, while their answer about one instance of it is on its way.
+@example(bytes.fromhex("0000010000050000050000050000030205000002020000000009000000000503000302000001000006020001"))
+# Answers about instances of a series that was declined and deleted cross changes of the organizer.
+@example(
+    bytes.fromhex("383c524cbba02dcf2f614c42d7b9988b2d74db559e55341054b79b6fdd83eb7942e785fdf6c77a16b70cbc58bd7d33")
+)
 def test_all_copies_agree_in_the_end(data: bytes) -> None:
     machine = MeetingMachine(data)
     machine.play()
@@ -324,6 +330,12 @@ def test_all_copies_agree_after_delegations(data: bytes) -> None:
 
 @settings(max_examples=CONVERSATIONS // 2, suppress_health_check=COSTLY)
 @given(st.binary(min_size=1, max_size=50))
+# An app excludes the first instance of a range, and delegates the next one, which is the first of the range then.
+@example(
+    bytes.fromhex(
+        "0000010100000000000100000005030005000003000100000000000000000302000001010003000103020101040000030201010201"
+    )
+)
 def test_all_copies_agree_after_all_edits(data: bytes) -> None:
     machine = AllEdits(data)
     machine.play()
