@@ -77,7 +77,7 @@ def _with_cancelled(copy: SchedulingObject, component: SchedulingComponent, memo
         return copy
     if component.is_range:
         made = with_range(made, THIS_AND_FUTURE)
-    return copy.with_component(with_organizer_status(_cancelled(made, component), copy))
+    return copy.with_component(*with_organizer_status([_cancelled(made, component)], copy))
 
 
 def _is_older(component: SchedulingComponent, version: Version, memory: Memory) -> bool:

@@ -223,7 +223,7 @@ class _Invitation:
         else:
             components = self._updated(taken)
             frame = self._base
-        components = [with_organizer_status(each, self._base) for each in components]
+        components = with_organizer_status(components, self._base)
         new = without_ended_event(frame.with_method(None).with_components(components))
         for other in (self._object, self._base):
             if other is not None and other is not frame:

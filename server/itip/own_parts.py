@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from server.itip.audience import is_shared
@@ -108,20 +109,20 @@ def _with_transparency(
     return component
 
 
-def with_organizer_status(component: SchedulingComponent, copy: SchedulingObject | None) -> SchedulingComponent:
-    """A component whose ORGANIZER has the SCHEDULE-STATUS of the copy: that of the last answer (RFC 6638 §7.3)."""
-    if copy is None:
-        return component
-    for each in copy.components:
-        line = each.first("ORGANIZER")
-        status = None if line is None else line.params.get("SCHEDULE-STATUS")
-        if status:
-            return component.map_lines(
-                lambda line, status=status: (  # type: ignore[misc]
-                    line.with_parameter("SCHEDULE-STATUS", status) if line.name == "ORGANIZER" else line
-                )
-            )
-    return component
+def with_organizer_status(
+    components: Iterable[SchedulingComponent], copy: SchedulingObject | None
+) -> list[SchedulingComponent]:
+    """Components whose ORGANIZER has the SCHEDULE-STATUS of the copy: that of the last answer (RFC 6638 §7.3)."""
+    lines = () if copy is None else (each.first("ORGANIZER") for each in copy.components)
+    statuses = (line.params.get("SCHEDULE-STATUS") for line in lines if line is not None)
+    status = next(filter(None, statuses), None)
+    if status is None:
+        return [*components]
+
+    def stated(line: Line) -> Line:
+        return line.with_parameter("SCHEDULE-STATUS", status) if line.name == "ORGANIZER" else line
+
+    return [each.map_lines(stated) for each in components]
 
 
 def has_own_parts(component: SchedulingComponent, series: SchedulingComponent) -> bool:
