@@ -25,6 +25,7 @@ from server.itip.merging import (
     is_followed,
     same_object,
     with_dates,
+    with_organizer_of,
     with_timezones_of,
     without_ended_event,
     without_exdates,
@@ -223,7 +224,7 @@ class _Invitation:
         else:
             components = self._updated(taken)
             frame = self._base
-        components = with_organizer_status(components, self._base)
+        components = with_organizer_status(with_organizer_of(self._object, components), self._base)
         new = without_ended_event(frame.with_method(None).with_components(components))
         for other in (self._object, self._base):
             if other is not None and other is not frame:

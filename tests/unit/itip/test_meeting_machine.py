@@ -374,6 +374,8 @@ def test_all_copies_agree_where(conversation: str) -> None:
 @example(bytes([0, 0, 0, 5, 0, 1, 5, 0, 0, 0, 3, 0, 0, 0, 1, 5, 1]))
 # The new organizer deletes the meeting.
 @example(bytes([0, 0, 0, 0, 0, 1, 5, 1, 5, 1, 5, 0, 3, 1, 0, 13, 0]))
+# The new organizer invites somebody to a series who had an instance of it that is cancelled for them.
+@example(bytes.fromhex("00000105000100060102000001050000010500000003010301"))
 def test_all_copies_agree_whatever_happens_around_the_meeting(data: bytes) -> None:
     machine = WiderWorld(data)
     machine.play()
