@@ -11,7 +11,7 @@ from server.domain.jobs import Job
 from server.domain.principals import Principal
 from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
-from server.itip.messages import Message
+from server.itip.messages import Message, Method
 from server.itip.participants import with_schedule_statuses
 from server.itip.reception import DELIVERED, resets_of
 from server.itip.refreshing import refreshes
@@ -120,6 +120,7 @@ class ChangeDeliveries:
         for key, done in delivered.items():
             changed = frozenset(instance for result in done.received for instance in result.changed)
             sent = [message for result in done.received for message in result.messages]
+            self._send_back(made, key, done, mailboxes)
             if done.object is None or not (changed or sent):
                 continue
             directory = await self._directory(addresses(done.object))
@@ -130,7 +131,7 @@ class ChangeDeliveries:
                 for message in refreshes(done.object, changed, directory, stamp, answered, invited)
                 if message.recipient.key not in known
             ]
-            mailbox = next((each for each in mailboxes.values() if principal_key(each.principal_id) == key), None)
+            mailbox = _mailbox_of(key, mailboxes)
             job = self._refresh_job(mailbox, [each for each in others if each.recipient.key not in invited])
             if job is not None:
                 made.jobs += job
@@ -142,6 +143,21 @@ class ChangeDeliveries:
                 by_mail = self._mails.of(mailbox.home, mailbox.collection, more, self._meeting, self._change.now)
                 made.mails += by_mail.mails
             await self._refresh(made, more, directory, done.known)
+
+    def _send_back(
+        self, made: SharedSet[str], key: str, delivered: Delivered, mailboxes: Mapping[int, Mailbox]
+    ) -> None:
+        """Leave to a job what a recipient answers again, since the change writes the organizer's object itself.
+
+        :param key: the recipient's.
+        """
+        sent = (message for result in delivered.received for message in result.messages)
+        crossed = [each for each in sent if each.quiet and each.method is Method.REPLY]
+        mailbox = _mailbox_of(key, mailboxes)
+        if crossed and mailbox is not None:
+            now, known = self._change.now, memory.Known()
+            sending = sending_of(by_recipient(crossed), known, self._actor.cause, now, {}, is_new=False)
+            made.dispatches.append(new_dispatch(mailbox.home.id, self._uid, self._meeting, sending))
 
     async def _invite(
         self, made: SharedSet[str], mailbox: Mailbox, answered: Delivered, messages: Mapping[str, Sequence[Message]]
@@ -160,6 +176,7 @@ class ChangeDeliveries:
         for key, each in messages.items():
             done = await self._deliver(self._owner, each, found, directory, answered.known, invites=True)
             made.deliver(key, done)
+            self._send_back(made, key, done, found)
             if done.statuses[0] != DELIVERED:
                 waiting[key] = each
         if waiting:
@@ -201,4 +218,9 @@ class ChangeDeliveries:
             for key, each in concerned.items():
                 done = await self._deliver(None, each, mailboxes, directory, known)
                 made.deliver(key, done)
+                self._send_back(made, key, done, mailboxes)
                 made.refreshes += bool(done.writes)
+
+
+def _mailbox_of(key: str, mailboxes: Mapping[int, Mailbox]) -> Mailbox | None:
+    return next((each for each in mailboxes.values() if principal_key(each.principal_id) == key), None)

@@ -56,8 +56,8 @@ async def test_an_answer_from_elsewhere_is_merged_and_told_to_people_here(world:
 
 async def test_an_older_answer_changes_nothing(world: MailWorld) -> None:
     await world.put_by("anna", MEETING, meeting(DORA))
-    await world.receive(reply(dtstamp="20260303T000000Z"))
-    await world.receive(reply(partstat="DECLINED", dtstamp="20260302T000000Z"))
+    await world.receive(reply(dtstamp="20260228T000000Z"))
+    await world.receive(reply(partstat="DECLINED", dtstamp="20260227T000000Z"))
     assert await world.partstat(DORA) == "ACCEPTED"
 
 

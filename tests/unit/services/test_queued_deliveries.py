@@ -199,6 +199,24 @@ async def test_after_a_day_it_is_not_tried_again(monkeypatch: pytest.MonkeyPatch
     assert (row.waiting, row.failing, row.state["recipients"][0]["status"]) == (False, False, "5.1")
 
 
+async def test_an_answer_that_never_arrived_comes_after_the_next_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await small()
+    await world.invite("anna", "anna/calendar/m.ics", meeting(address("ben"), address("cleo")))
+    row = world.memory.tables.principals[world.ids["anna"]]
+    world.memory.tables.principals[row.id] = replace(row, quota_bytes=0)
+    await answer(world, "ben", address("ben"), "ACCEPTED")
+    monkeypatch.setattr(world.queued, "_now", lambda: NOW + timedelta(hours=24))
+    await world.run_jobs(retries=True)
+    assert kinds(world) == []
+    world.memory.tables.principals[row.id] = replace(row, quota_bytes=None)
+    await world.invite("anna", "anna/calendar/m.ics", meeting(address("ben"), address("cleo"), summary="Other"))
+    await world.run_jobs()
+    own = await world.text("anna", "anna/calendar/m.ics")
+    for text in (own, *await copies(world, "ben"), *await copies(world, "cleo")):
+        assert "SUMMARY:Other" in text
+        assert "PARTSTAT=ACCEPTED" in line_of(text, "ATTENDEE", address("ben"))
+
+
 async def test_an_old_message_that_comes_late_restores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new meeting could not be delivered; a change of it could, before the first message is tried again."""
     world = await small()
