@@ -41,6 +41,8 @@ class Reason(StrEnum):
 
     FREE = "free"
     """It fits."""
+    KEPT = "kept"
+    """A person has answered for this time already."""
     LEFT_OPEN = "left-open"
     """Invitations are left to people."""
     PENDING = "pending"
@@ -75,6 +77,8 @@ class Slot:
     """Whether it belongs to a series."""
     people: int = 0
     """How many people are invited to it, the organizer included."""
+    given: PartStat | None = None
+    """What a person has answered for its time: that stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,8 @@ class Decision:
     """The commonest answer of the instances in a series, which is that of the series."""
     booked_until: datetime | None = None
     """Until when a series is booked that reaches beyond the booking window."""
+    window_ends: datetime | None = None
+    """The end of the booking window."""
     crowded: frozenset[str] = frozenset()
     """The instances to which more people are invited than the room seats."""
     slots: Mapping[str, Slot] = field(default_factory=dict)
@@ -160,7 +166,8 @@ def decide(
         if clash is None and room is not None and held_until is not None and not policy.allow_conflicts:
             # Instances of the request itself may overlap.
             clash = (slot.start, held_until) if slot.start < held_until else None
-        answer = answers[slot.instance] = _answer(policy, who, broken, clash)
+        kept = None if slot.given is None else Answer(slot.given, (Reason.KEPT,))
+        answer = answers[slot.instance] = kept or _answer(policy, who, broken, clash)
         if answer.partstat in (ACCEPTED, TENTATIVE):
             held_until = max(held_until or slot.end, slot.end + rules.gap)
     if request.whole_series:
@@ -171,7 +178,7 @@ def decide(
     reaches_beyond = bool(later) or (request.goes_on and policy.beyond_window == "truncate")
     booked_until = limit if reaches_beyond and of_series in (ACCEPTED, TENTATIVE) else None
     crowded = frozenset(each.instance for each in slots if _is_crowded(policy, each, rules))
-    return Decision(answers, of_series, booked_until, crowded, by_instance)
+    return Decision(answers, of_series, booked_until, limit, crowded, by_instance)
 
 
 def commonest(answers: Iterable[Answer]) -> PartStat:
@@ -301,7 +308,7 @@ def _within_limits(policy: Policy, answers: Mapping[str, Answer], slots: Mapping
     declined = {
         each: replace(answers[each], partstat=DECLINED, reasons=(Reason.SERIES_CONFLICTS,))
         for each in series
-        if answers[each].partstat != DECLINED
+        if answers[each].partstat != DECLINED and slots[each].given is None
     }
     return {**answers, **declined}
 

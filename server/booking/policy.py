@@ -71,21 +71,21 @@ class Policy:
         "What the server does with invitations: `none` leaves them to people; `update` also takes what is cancelled "
         "out of the room's calendar; `accept` answers by the rules below.",
         exchange="AutomateProcessing: None, AutoUpdate, AutoAccept",
-        google="Auto-accept invitations",
+        google="automatic acceptance of what does not conflict",
     )
     book_in_policy: Audience = _rule(
         EVERYONE,
         Who(),
         "Whose requests are accepted at once, if they keep to the rules.",
         exchange="AllBookInPolicy, BookInPolicy",
-        google="Sharing: make changes to events",
+        google="with whom the calendar is shared",
     )
     request_in_policy: Audience = _rule(
         NOBODY,
         Who(),
         "Whose requests wait for a delegate's approval, if they keep to the rules.",
         exchange="AllRequestInPolicy, RequestInPolicy",
-        google="Auto-accept switched off",
+        google="without automatic acceptance",
     )
     request_out_of_policy: Audience = _rule(
         NOBODY,
@@ -111,7 +111,7 @@ class Policy:
         Number(0, 3650),
         "How many days ahead a meeting may begin.",
         exchange="BookingWindowInDays",
-        google="Maximum days in advance",
+        google="in part",
     )
     beyond_window: BeyondWindow = _rule(
         "truncate",
@@ -131,21 +131,21 @@ class Policy:
         Number(1, 1_000_000),
         "The longest meeting; of a series, each instance.",
         exchange="MaximumDurationInMinutes",
-        google="Maximum duration",
+        google="in part",
     )
     opening_hours_only: bool = _rule(
         False,
         Flag(),
         "Whether meetings must lie within the room's opening hours.",
         exchange="ScheduleOnlyDuringWorkHours",
-        google="Working hours of a room",
+        google="in part",
     )
     allow_recurring: bool = _rule(
         True,
         Flag(),
         "Whether it takes series.",
         exchange="AllowRecurringMeetings",
-        google="Recurring events",
+        google="always",
     )
     allow_conflicts: bool = _rule(
         False,
@@ -159,7 +159,7 @@ class Policy:
         "Up to which share of its instances a series may conflict, in per cent. The conflicting instances are "
         "declined, the others accepted; above it, the whole series is declined.",
         exchange="ConflictPercentageAllowed",
-        google="Accept a recurring event if it has few conflicts",
+        google="in part",
     )
     max_conflict_instances: int | None = _rule(
         0,
@@ -178,7 +178,7 @@ class Policy:
         Flag(),
         "Whether organizers outside of this installation may book, as far as everyone may.",
         exchange="ProcessExternalMeetingMessages",
-        google="Allow invitations from outside",
+        google="refused by default, too",
     )
     strip_subject: bool = _rule(
         False,
@@ -215,7 +215,7 @@ class Policy:
         Flag(),
         "Say in the answer why the room declines, and when it or a room like it is free.",
         exchange="EnableResponseDetails",
-        google="Automatic decline message",
+        google="in part",
     )
     additional_response: str = _rule(
         "",

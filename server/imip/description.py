@@ -213,15 +213,7 @@ class Describer:
             return texts.range.format(start=texts.dated(first), end=texts.dated(last_day))
         begin = zone.to_utc(start.local) if start.kind is Kind.FLOATING else start.utc
         end = times.end_of(start, start.utc) + (begin - start.utc)
-        begins, ends = zone.to_local(begin), zone.to_local(end)
-        shown_times = self._at(begins)
-        if ends != begins:
-            until = texts.clock(ends) if ends.date() == begins.date() else self._at(ends)
-            shown_times = texts.range.format(start=shown_times, end=until)
-        return f"{shown_times} ({_named(zone)}{_offset(zone.offset_at(begin))})"
-
-    def _at(self, local: datetime) -> str:
-        return self._texts.day_and_time.format(day=self._texts.dated(local.date()), time=self._texts.clock(local))
+        return period_in_words(texts, begin, end, zone)
 
     def _rule(self, rule: RecurrenceRule) -> str:
         texts = self._texts
@@ -239,6 +231,20 @@ class Describer:
             day = until.date() if isinstance(until, datetime) else until
             parts.append(texts.until.format(date=texts.dated(day)))
         return texts.separator.join(parts)
+
+
+def period_in_words(texts: Texts, start: datetime, end: datetime, zone: Zone) -> str:
+    """A period by the clock of a zone, which is named. The times are aware."""
+    begins, ends = zone.to_local(start), zone.to_local(end)
+
+    def at(local: datetime) -> str:
+        return texts.day_and_time.format(day=texts.dated(local.date()), time=texts.clock(local))
+
+    words = at(begins)
+    if ends != begins:
+        until = texts.clock(ends) if ends.date() == begins.date() else at(ends)
+        words = texts.range.format(start=words, end=until)
+    return f"{words} ({_named(zone)}{_offset(zone.offset_at(start))})"
 
 
 def shown(text: str, *, lines: bool = False) -> str:

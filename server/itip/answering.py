@@ -4,31 +4,38 @@
     with_given_answers(copy, asked, answers, ...) -> the copy, and the REPLY
 
 The commoner answer stands in the series, the others in overrides; one REPLY tells of all. What is over is not asked.
+What a person has answered in the recipient's calendar, such as a delegate of a room, stays for the same time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
 
 from server.calendar.component_times import Moment, component_times
+from server.calendar.contentline import escape_text
 from server.calendar.zones import Zone
 from server.domain.errors import InvalidData, TooManyInstances
 from server.domain.occurrences import Kind
 from server.itip.attendee import reply_object
 from server.itip.calendar_users import CalendarUser, Directory
-from server.itip.instances import derived, with_exdates
+from server.itip.instances import derived
 from server.itip.lines import Line
 from server.itip.messages import Message, Method
 from server.itip.participants import (
     ACCEPTED,
+    DECLINED,
     NEEDS_ACTION,
     PARTSTAT_DTSTAMP,
+    TENTATIVE,
     attendee_line,
+    attendees,
     map_attendee,
     organizer,
     partstat,
+    token,
     with_schedule_statuses,
 )
 from server.itip.scheduling_component import MASTER, SchedulingComponent
@@ -36,6 +43,8 @@ from server.itip.scheduling_object import SchedulingObject
 
 MAX_INSTANCES = 5_000
 """Instances of a series that are looked at."""
+_END_OF_TIME = datetime(9990, 1, 1, tzinfo=UTC)
+_NO_COMMENTS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,12 @@ class Times:
     instance: str
     start: datetime
     end: datetime
+    people: int = 0
+    """How many people are invited and have not declined, the organizer included."""
+    given: str | None = None
+    """PARTSTAT that a person has given for this time."""
+    stamp: str | None = None
+    """When that was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +97,14 @@ def asked(
     zone: Zone,
     now: datetime,
     until: datetime,
+    before: SchedulingObject | None = None,
 ) -> Asked:
     """The instances that messages ask an attendee about, and that the copy has open.
 
     :param copy: with the messages.
     :param zone: of floating times and dates.
     :param until: behind it instances of a series are not looked at.
+    :param before: the copy without the messages.
     """
     transparency: dict[str, tuple[Line, ...]] = {}
     instances: set[str] = set()
@@ -103,11 +120,66 @@ def asked(
     for component in copy.components:
         if component.instance not in instances or not _is_open(component, user, directory):
             continue
-        if component.instance == MASTER and copy.series is not None and copy.series.recurs:
-            series += _of_series(copy, zone, now, until)
+        people = _people(component, directory)
+        if _is_series(copy, component):
+            series += (replace(each, people=people) for each in _of_series(copy, zone, now, until))
         else:
-            single += _of_component(copy, component, zone)
+            single += (replace(each, people=people) for each in _of_component(copy, component, zone))
+    given = {} if before is None else _given(before, user, directory, zone, now, until)
+    single, series = ([_with_given(each, given) for each in of] for of in (single, series))
     return Asked(tuple(each for each in single if each.end > now), tuple(series), transparency)
+
+
+def goes_on(copy: SchedulingObject, until: datetime) -> bool:
+    """Whether a series has instances behind a time."""
+    if copy.series is None or not copy.series.recurs:
+        return False
+    try:
+        behind = (each for each in copy.series.instances(until, _END_OF_TIME) if each.start_utc > until)
+        return next(behind, None) is not None
+    except InvalidData:
+        return False
+    except TooManyInstances:
+        return True
+
+
+def _is_series(copy: SchedulingObject, component: SchedulingComponent) -> bool:
+    return component.instance == MASTER and copy.series is not None and copy.series.recurs
+
+
+def _people(component: SchedulingComponent, directory: Directory) -> int:
+    """How many people come to an instance, as far as is known."""
+    found = set()
+    for key, line in attendees(component, directory).items():
+        cutype = directory.user(line.value).cutype or token(line, "CUTYPE", "INDIVIDUAL")
+        if cutype not in ("ROOM", "RESOURCE", "GROUP") and partstat(line) != DECLINED:
+            found.add(key)
+    by = component.first("ORGANIZER")
+    return len(found if by is None else found | {directory.key(by.value)})
+
+
+def _given(
+    before: SchedulingObject, user: CalendarUser, directory: Directory, zone: Zone, now: datetime, until: datetime
+) -> dict[str, Times]:
+    """What a person has answered about the instances of a copy."""
+    found: dict[str, Times] = {}
+    for component in before.components:
+        line = attendee_line(component, user, directory)
+        stamp = None if line is None else line.parameter(PARTSTAT_DTSTAMP)
+        if line is None or not stamp or partstat(line) == NEEDS_ACTION:
+            continue
+        series = _is_series(before, component)
+        times = _of_series(before, zone, now, until) if series else _of_component(before, component, zone)
+        found |= {each.instance: replace(each, given=partstat(line), stamp=stamp) for each in times}
+    return found
+
+
+def _with_given(times: Times, given: Mapping[str, Times]) -> Times:
+    """An instance with what a person has answered for its time."""
+    before = given.get(times.instance)
+    if before is None or (before.start, before.end) != (times.start, times.end):
+        return times
+    return replace(times, given=before.given, stamp=before.stamp)
 
 
 def _is_open(component: SchedulingComponent, user: CalendarUser, directory: Directory) -> bool:
@@ -156,17 +228,21 @@ def with_given_answers(
     user: CalendarUser,
     directory: Directory,
     dtstamp: str,
+    comments: Mapping[str, str] = _NO_COMMENTS,
 ) -> tuple[SchedulingObject, Message | None]:
     """The copy with answers, and the REPLY; None where all is left open.
 
     :param answers: PARTSTAT by instance; all that were asked.
     :param of_series: PARTSTAT of the series, where it was asked.
+    :param comments: COMMENT of the REPLY, by instance; the copy does not have them.
     """
     told: list[SchedulingComponent] = []
     components = dict(copy.by_instance)
+    stamps = {(each.instance, each.given): each.stamp for each in asked.all if each.stamp}
+    stamps |= {(MASTER, each.given): each.stamp for each in asked.series if each.stamp}
 
     def answer(component: SchedulingComponent, given: str) -> None:
-        made = _answered(component, given, asked, user, directory)
+        made = _answered(component, given, stamps.get((component.instance, given)), asked, user, directory)
         components[made.instance] = made
         told.append(made)
 
@@ -187,36 +263,27 @@ def with_given_answers(
         return copy, None
     new = copy.with_components(components.values())
     new = with_schedule_statuses(new, {to.key: "1.2"}, directory)
-    stated = [new.by_instance[component.instance] for component in told]
+    stated = [_with_comment(new.by_instance[component.instance], comments) for component in told]
     reply = reply_object(new, stated, user, to, directory, dtstamp)
     return new, Message(Method.REPLY, user, to, reply)
 
 
+def _with_comment(component: SchedulingComponent, comments: Mapping[str, str]) -> SchedulingComponent:
+    text = comments.get(component.instance)
+    return component if text is None else component.without("COMMENT").with_value("COMMENT", escape_text(text))
+
+
 def _answered(
-    component: SchedulingComponent, given: str, asked: Asked, user: CalendarUser, directory: Directory
+    component: SchedulingComponent,
+    given: str,
+    stamp: str | None,
+    asked: Asked,
+    user: CalendarUser,
+    directory: Directory,
 ) -> SchedulingComponent:
-    rsvp = "TRUE" if given == NEEDS_ACTION else None
-    component = map_attendee(
-        component,
-        user,
-        directory,
-        lambda line: line.with_parameters({"PARTSTAT": given, "RSVP": rsvp, PARTSTAT_DTSTAMP: None}),
-    )
-    if given != ACCEPTED:
+    own = {"PARTSTAT": given, "RSVP": "TRUE" if given == NEEDS_ACTION else None, PARTSTAT_DTSTAMP: stamp}
+    component = map_attendee(component, user, directory, lambda line: line.with_parameters(own))
+    if given not in (ACCEPTED, TENTATIVE):
         return component.with_value("TRANSP", "TRANSPARENT")
     lines = asked.transparency.get(component.instance, asked.transparency.get(MASTER, ()))
     return component.with_lines("TRANSP", lines)
-
-
-def without_cancelled(copy: SchedulingObject) -> SchedulingObject | None:
-    """The copy of a room without what is cancelled: its series excludes cancelled instances. None: all is cancelled."""
-    gone = [each.instance for each in copy.components if each.token("STATUS") == "CANCELLED"]
-    if not gone:
-        return copy
-    if MASTER in gone or len(gone) == len(copy.components):
-        return None
-    left = copy.without_instances(*gone)
-    if copy.master is None:
-        return left
-    new = [each for each in gone if each not in copy.exdates]
-    return left.with_component(with_exdates(copy, copy.master, new)) if new else left

@@ -15,6 +15,7 @@ from server.domain.grants import NO_GRANTS, Grants
 from server.domain.objects import Collection, Home, Object, Target
 from server.domain.occurrences import Busy
 from server.domain.principals import ExpandableBy, Principal, PrincipalKind
+from server.domain.rooms import Room
 from server.domain.scheduling import SchedulingRole
 from server.storage.reads import BusyTimes
 
@@ -94,6 +95,13 @@ class Mailbox:
     """Whether messages about the meeting wait for their delivery by a job."""
     taken: bool = False
     """Whether somebody has, or waits for, a turn in the queue of the meeting (`server.storage.queues`)."""
+    room: Room | None = None
+    """Of a room or piece of equipment, unless it is disabled."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether the server may answer invitations for the recipient."""
+        return self.auto_schedule is not None or (self.room is not None and bool(self.room.policy))
 
 
 @dataclass(frozen=True, slots=True)

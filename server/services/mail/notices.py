@@ -31,7 +31,7 @@ from server.itip.scheduling_object import read_object
 from server.observe.mail_counts import MailCounts
 from server.process.computing import computed
 from server.services.lookup import Found, Lookup
-from server.services.mail.invitations_to import invitations_to
+from server.services.mail.invitations_to import notices_of
 from server.services.mail.sending import TRIED_FOR
 from server.services.mail.settings import MailSettings
 from server.services.mail.transport import Mail, Transport
@@ -183,7 +183,9 @@ class Notices:
 
 
 def _wish(found: Found) -> str:
-    return "owner" if found.home is None else invitations_to(found.home.properties)
+    if found.home is None or found.object is None:
+        return "owner"
+    return notices_of(found.home.properties, found.object.properties)
 
 
 def _mails(principal: Principal) -> list[str]:

@@ -61,6 +61,8 @@ class OutgoingMails:
         self._settings = settings
         self.restored_at = restored_at
         """When a backup was last restored; None: never."""
+        self.language = settings.language
+        """That of mails, and of what rooms say with their answers."""
 
     def of(
         self,

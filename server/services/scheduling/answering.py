@@ -1,4 +1,4 @@
-"""Answers that the server gives for recipients with an auto-schedule mode, as a part of the delivery.
+"""Answers that the server gives for rooms and for people with an auto-schedule mode, as a part of the delivery.
 
 The reception of an invitation in the home of such a recipient decides (`server.booking`), stores the copy with the
 answer, and gives the REPLY back to the change that delivers: the organizer's own change set merges it.
@@ -6,35 +6,50 @@ answer, and gives the REPLY back to the change that delivers: the organizer's ow
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, get_args
+from typing import cast
 
-from server.booking.deciding import OPEN, Decision, Request, RoomRules, Slot, decide
-from server.booking.policy import Mode, Policy, Requester, policy_of_mode
+from server.booking.deciding import (
+    OPEN,
+    Decision,
+    PartStat,
+    Reason,
+    Request,
+    RoomRules,
+    Slot,
+    decide,
+    free_instead,
+)
+from server.booking.free_time import Period
+from server.booking.policy import Policy
+from server.calendar.zones import Zone
 from server.domain.changes import Unchanged
 from server.domain.errors import InvalidData, TooManyInstances
-from server.domain.principals import Principal, name_key
+from server.domain.principals import Principal
 from server.domain.scheduling import SchedulingRole
 from server.domain.values import value
-from server.itip.answering import Asked, asked, asks, with_given_answers, without_cancelled
+from server.imip.catalogue import Language
+from server.imip.room_answers import Instead, comments, first_declined
+from server.itip.answering import Asked, Times, asked, asks, goes_on, with_given_answers
 from server.itip.calendar_users import Directory
 from server.itip.change import utc_stamp
 from server.itip.messages import Message, Plan
 from server.itip.reception import after_change, memory_of
+from server.itip.room_copies import without_cancelled
 from server.itip.scheduling_object import SchedulingObject
 from server.services.lookup import Lookup
 from server.services.scheduling import memory
-from server.services.scheduling.groups import groups_of
+from server.services.scheduling.room_policies import ROOMS, own_policy, policy_for, rules_of, zone_for
 from server.services.time.free_busy import busy_people
-from server.services.time.time_ranges import zone_or_utc
 from server.storage import Storage
-from server.storage.scheduling import AddressSearch, Mailbox
+from server.storage.scheduling import Mailbox
 
 HORIZON = timedelta(days=2 * 365)
-"""How far ahead the instances of a series are looked at."""
-_ROOMS = ("room", "resource")
+"""How far ahead the instances of a series are looked at, without a booking window."""
+OFFERED = timedelta(days=14)
+"""How far behind a declined instance a free time is looked for."""
 
 
 @value
@@ -49,106 +64,136 @@ class Given:
     """Whether the messages lie in the inbox."""
     unchanged: tuple[Unchanged, ...] = ()
     """What was read to decide, and must still be so."""
+    forwards: bool = False
+    """Whether delegates are told of the messages, since they approve."""
 
 
-def mode_of(mailbox: Mailbox) -> Mode:
-    """The auto-schedule mode of a recipient."""
-    mode = (mailbox.auto_schedule or {}).get("mode", "none")
-    return mode if mode in get_args(Mode) else "none"
+@value
+class Recipient:
+    """Whom an invitation was delivered to."""
+
+    mailbox: Mailbox
+    before: SchedulingObject | None
+    """Their object before the messages."""
+    copy: SchedulingObject | None
+    """Their object with the messages."""
+    known: memory.Known
+
+
+@value
+class _Read:
+    """What a decision is made on."""
+
+    rules: RoomRules | None
+    busy: Sequence[Period] | None
+    """None: it is too much work."""
+    until: datetime
+    unchanged: tuple[Unchanged, ...]
 
 
 async def given_answer(
     storage: Storage,
-    mailbox: Mailbox,
+    recipient: Recipient,
     messages: Sequence[Message],
-    copy: SchedulingObject | None,
-    known: memory.Known,
     sender: Principal | None,
     directory: Directory,
     now: datetime,
+    language: Language,
 ) -> Given | None:
     """What the server answers for a recipient; None where it answers nothing for them.
 
     :param messages: those that were delivered.
-    :param copy: the recipient's object with them.
     :param sender: the organizer.
+    :param language: of what a room says with its answer.
     """
-    is_room = mailbox.kind in _ROOMS
-    if not mailbox.auto_schedule or copy is None or not messages:
+    mailbox, known = recipient.mailbox, recipient.known
+    if not mailbox.answers or recipient.copy is None or not messages:
         return None
-    policy = await _policy(storage, mailbox, sender)
+    policy, who = await policy_for(storage, mailbox, sender, messages[0].sender)
     if policy.automation == "none":
         return None
-    user = messages[0].recipient
-    left = without_cancelled(copy) if is_room else copy
+    is_room, user = mailbox.kind in ROOMS, messages[0].recipient
+    left = without_cancelled(recipient.copy) if is_room else recipient.copy
     if left is None or not asks(messages, user, directory):
         return Given(left, known, None, leaves_items=not is_room)
-    calendar = mailbox.collection or next(iter(mailbox.calendars), None)
-    zone = await zone_or_utc("" if calendar is None else calendar.timezone or "")
-    wanted = asked(left, messages, user, directory, zone, now, now + HORIZON)
+    zone = await zone_for(mailbox)
+    days = policy.booking_window_days
+    until = now + (HORIZON if days is None else timedelta(days=days))
+    wanted = asked(left, messages, user, directory, zone, now, until, recipient.before)
     if not wanted.all:
         return Given(left, known, None, leaves_items=False)
-    decision, unchanged = await _decided(storage, mailbox, policy, wanted, now)
-    partstats, of_series = decision.partstats, decision.of_series
+    request = Request(_slots(wanted, left), now, bool(wanted.series), days is not None and goes_on(left, until))
+    read = await _read(storage, mailbox, policy, request, zone)
+    if read.busy is None:
+        policy = replace(policy, automation="update")
+    decision = decide(policy, read.busy or (), request, who, read.rules)
+    says = _said(mailbox, policy, decision, read, language, zone, now)
     stamp = utc_stamp(now)
-    answered, reply = with_given_answers(left, wanted, partstats, of_series, user, directory, stamp)
+    answered, reply = with_given_answers(
+        left, wanted, decision.partstats, decision.of_series, user, directory, stamp, says
+    )
     if reply is not None:
         before = known.memory or memory_of(left)
         plan = Plan(SchedulingRole.ATTENDEE, answered, (reply,))
         known = replace(known, memory=after_change(before, left, plan, user, directory))
-    return Given(answered, known, reply, OPEN in partstats.values(), unchanged)
+    pending = any(Reason.PENDING in answer.reasons for answer in decision.answers.values())
+    leaves_items = pending or OPEN in decision.partstats.values()
+    forwards = pending and policy.forward_to_delegates
+    return Given(answered, known, reply, leaves_items, read.unchanged, forwards)
 
 
-async def _decided(
-    storage: Storage, mailbox: Mailbox, policy: Policy, wanted: Asked, now: datetime
-) -> tuple[Decision, tuple[Unchanged, ...]]:
-    """The answers about what is asked. Where the busy times are too much work, all is left open."""
-    slots = tuple(Slot(each.instance, each.start, each.end) for each in wanted.single)
-    slots += tuple(Slot(each.instance, each.start, each.end, in_series=True) for each in wanted.series)
-    request = Request(slots, now, whole_series=bool(wanted.series))
-    room = RoomRules() if mailbox.kind in _ROOMS else None
-    if not policy.asks_for_busy_times:
-        return decide(policy, (), request, Requester(), room), ()
-    start, end = min(each.start for each in slots), max(each.end for each in slots)
+def _slots(wanted: Asked, copy: SchedulingObject) -> tuple[Slot, ...]:
+    recurs = copy.series is not None and copy.series.recurs
+
+    def slot(times: Times) -> Slot:
+        given = cast("PartStat | None", times.given)
+        return Slot(times.instance, times.start, times.end, recurs, times.people, given)
+
+    return tuple(map(slot, wanted.all))
+
+
+async def _read(storage: Storage, mailbox: Mailbox, policy: Policy, request: Request, zone: Zone) -> _Read:
+    """What is busy, as far as the answers depend on it."""
+    start, end = min(each.start for each in request.slots), max(each.end for each in request.slots)
     end = max(end, start + timedelta(seconds=1))
+    if _explains(mailbox, policy):
+        end = max(end, start + OFFERED)
+    rules = rules_of(mailbox, policy, zone, start, end)
+    if not policy.asks_for_busy_times:
+        return _Read(rules, (), end, ())
     person, held = mailbox.principal_id, mailbox.object
     masked = [] if held is None else [(person, held.id)]
     try:
-        (busy,) = await busy_people(
-            storage,
-            Lookup(storage),
-            [person],
-            start,
-            end,
-            "scheduling",
-            masked=masked,
-        )
+        (busy,) = await busy_people(storage, Lookup(storage), [person], start, end, "scheduling", masked=masked)
     except (InvalidData, TooManyInstances):
         busy = None
+    if busy is None:
+        return _Read(rules, None, end, ())
     # Two changes do not book a room at once: the later one decides again.
     read = Unchanged(mailbox.home.id, None, mailbox.home.revision, person)
-    unchanged = (read,) if room is not None else ()
-    if busy is None:
-        return decide(policy_of_mode("none"), (), request, Requester(), room), ()
-    return decide(policy, [(each.start, each.end) for each in busy], request, Requester(), room), unchanged
+    unchanged = (read,) if mailbox.kind in ROOMS else ()
+    return _Read(rules, [(each.start, each.end) for each in busy], end, unchanged)
 
 
-async def _policy(storage: Storage, mailbox: Mailbox, sender: Principal | None) -> Policy:
-    """The policy by which a mode answers. Only a recipient with an auto-accept group costs statements."""
-    assert mailbox.auto_schedule is not None
-    is_auto_accepted = await _is_auto_accepted(storage, mailbox.auto_schedule, sender)
-    return policy_of_mode("automatic" if is_auto_accepted else mode_of(mailbox))
+def _explains(mailbox: Mailbox, policy: Policy) -> bool:
+    return policy.response_details and own_policy(mailbox) is not None
 
 
-async def _is_auto_accepted(storage: Storage, settings: Mapping[str, Any], sender: Principal | None) -> bool:
-    """Whether an organizer belongs to the auto-accept group."""
-    group = settings.get("auto_accept_group")
-    if not group or sender is None:
-        return False
-    named = AddressSearch(frozenset([group]), frozenset([name_key(group)]))
-    ids = [each.principal.id for each in await storage.addressed(named) if each.principal.kind == "group"]
-    if not ids:
-        return False
-    found, _ = await storage.group_members(ids, 0, "")
-    members = {user.principal_id for group in groups_of(found).values() for user in group.members}
-    return sender.id in members
+def _said(
+    mailbox: Mailbox,
+    policy: Policy,
+    decision: Decision,
+    read: _Read,
+    language: Language,
+    zone: Zone,
+    now: datetime,
+) -> dict[str, str]:
+    """What a room with a policy says with its answers, by instance."""
+    if own_policy(mailbox) is None:
+        return {}
+    declined = first_declined(decision) if policy.response_details else None
+    instead = None
+    if declined is not None:
+        slot = free_instead(policy, read.busy or (), decision, declined, now, read.until, read.rules)
+        instead = Instead(declined.instance, slot, "")
+    return comments(decision, policy, read.rules or RoomRules(), language, zone, instead)

@@ -106,7 +106,7 @@ class ChangeDeliveries:
         about = answered_stamp(self._change, self._plan, known) if is_own else ""
         now = self._change.now
         letter = Letter(sender, messages, now, resets, is_new, known.since, about, afterwards=afterwards)
-        delivered = await deliver(self._storage, self._objects, mailbox, [letter], directory)
+        delivered = await deliver(self._storage, self._objects, mailbox, [letter], directory, self._mails.language)
         gone = [write.expected for write in self._also if isinstance(write, Delete)]
         if any(write.expected in gone for write in delivered.writes):
             return not_delivered(NOT_DELIVERED)  # what they have of the meeting is moved away

@@ -18,6 +18,7 @@ from server.domain.objects import Collection, Object
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
 from server.domain.values import value
+from server.imip.catalogue import Language
 from server.itip.calendar_users import Directory
 from server.itip.change import utc_stamp
 from server.itip.messages import FROM_ATTENDEES, Message, Method
@@ -34,12 +35,13 @@ from server.itip.reception import (
 )
 from server.itip.schedule_changes import schedule_changes
 from server.itip.scheduling_object import SchedulingObject
-from server.services.mail.invitations_to import notice_jobs
+from server.services.mail.invitations_to import APPROVAL, notice_jobs
 from server.services.objects import Objects
 from server.services.scheduling import memory
-from server.services.scheduling.answering import given_answer
+from server.services.scheduling.answering import Recipient, given_answer
 from server.services.scheduling.default_calendar import Scheduled, default_calendar, make_default_calendar
 from server.services.scheduling.originator import properties_of
+from server.services.scheduling.room_policies import as_kept, discreet_message
 from server.services.scheduling.schedule_changes import SCHEDULE_CHANGES, as_property
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
@@ -122,11 +124,17 @@ class Delivered:
 
 
 async def deliver(
-    storage: Storage, objects: Objects, mailbox: Mailbox, letters: Sequence[Letter], directory: Directory
+    storage: Storage,
+    objects: Objects,
+    mailbox: Mailbox,
+    letters: Sequence[Letter],
+    directory: Directory,
+    language: Language = "en",
 ) -> Delivered:
     """What is written in the home of a recipient for letters about one UID, in the order in which they take effect.
 
-    An event of the recipient's own that has the UID, but no ORGANIZER, stays beside the meeting.
+    An event of the recipient's own that has the UID, but no ORGANIZER, stays beside the meeting. `language` is that of
+    what a room says with its answer.
 
     No state of the recipient raises an error, but those that make the write fail: `WriteConflict`.
     """
@@ -158,13 +166,19 @@ async def deliver(
         messages += letter.messages
         received += results
         items += left
-    given = await given_answer(storage, mailbox, messages, after, known, _sender(letters), directory, letters[-1].now)
+    recipient = Recipient(mailbox, before, after, known)
+    sender, now = _sender(letters), letters[-1].now
+    given = await given_answer(storage, recipient, messages, sender, directory, now, language)
     if given is not None:
         after, known = given.object, given.known
         items = items if given.leaves_items else []
+        if given.forwards:
+            items = [replace(each, properties={**each.properties, **APPROVAL}) for each in items]
         if given.reply is not None:
             received.append(Received(Outcome.APPLIED, messages=(given.reply,)))
             after, known = _told_afterwards(letters[-1], after, known, directory)
+    after = as_kept(mailbox, before, after)
+    items = [replace(each, message=discreet_message(mailbox, each.message)) for each in items]
     quiet = all(message.quiet or message.method is Method.REPLY for message in messages)
     try:
         writes = await _writes(storage, objects, mailbox, before, after, items, keep_tag=quiet)
@@ -186,7 +200,7 @@ async def deliver(
 def _notices(mailbox: Mailbox, inbox: Collection, writes: Sequence[Write], items: Sequence[Item]) -> tuple[Job, ...]:
     """The jobs that tell delegates of new invitations and cancellations in an inbox."""
     names = [each.name for each in writes if isinstance(each, Put) and each.collection.id == inbox.id]
-    told = [name for name, item in zip(names, items, strict=True) if item.message.method in _TOLD]
+    told = [(name, item.properties) for name, item in zip(names, items, strict=True) if item.message.method in _TOLD]
     return notice_jobs(mailbox.principal_id, mailbox.home.properties, told)
 
 

@@ -229,7 +229,7 @@ class Sending(ChangeDeliveries):
             return {}, ()
         for key, each in messages.items():
             mailbox = mailboxes.get(each[0].recipient.principal_id or 0)
-            if mailbox is not None and mailbox.auto_schedule is not None:
+            if mailbox is not None and mailbox.answers:
                 delivered[key] = await self._deliver(self._owner, each, mailboxes, change.directory, known)
         replies = replies_in(delivered, change.owner)
         if not replies:

@@ -139,4 +139,4 @@ async def _delivery(
         return not_delivered(NO_CALENDAR_USER)
     resets = resets_of(known.rows.resets, recipient)
     letter = Letter(sender, messages, sent.now, resets or None, since=known.since)
-    return await deliver(services.storage, services.objects, mailboxes[0], [letter], directory)
+    return await deliver(services.storage, services.objects, mailboxes[0], [letter], directory, services.mails.language)

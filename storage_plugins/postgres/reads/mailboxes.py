@@ -9,7 +9,7 @@ from typing import Any
 from server.domain.scheduling import SchedulingRole
 from server.storage.scheduling import Mailbox
 from storage_plugins.postgres.advisory_locks import QueueLock, held
-from storage_plugins.postgres.reads import owners, resolve
+from storage_plugins.postgres.reads import owners, resolve, rooms
 from storage_plugins.postgres.reads.grants import grants
 
 _OWN_COLLECTIONS = """
@@ -34,21 +34,25 @@ MAILBOXES = f"""
            exists (select from scheduling_dispatch d where d.meeting = $4 and d.waiting),
            {held(QueueLock.MEETINGS, "$4")},
            p.kind, case when p.disabled_at is null then p.auto_schedule end,
+           p.disabled_at is null and p.kind in ('room', 'resource'), {rooms.ROOM},
            p.uid, p.name, a.addresses, {resolve.HOME}, {resolve.COLLECTION}, {resolve.OBJECT}, o.text
     {_OWN_COLLECTIONS.format(addresses=owners.COLUMNS, kinds="'calendar', 'inbox'")}
     left join object o
         on o.home_id = c.home_id and o.collection_id = c.id and o.uid = $3 and o.deleted_revision is null
         and o.scheduling <> 3 and c.kind = 'calendar'
+    left join room r on r.principal_id = p.id
     left join scheduling_memory m on m.home_id = h.id and m.uid = $3
     where p.id = any($2::bigint[]) and p.deleted_at is null
     order by p.id, c.id
 """  # noqa: S608
 """Arguments: the sender's id, the recipients' ids, the UID, the meeting. A row for each inbox and calendar."""
 
+_NO_ROOM = ", ".join(["null"] * rooms.ROOM_WIDTH)
+
 INBOXES = f"""
     select p.id, null::bigint, null::jsonb, case when p.id <> $1 then koyomi_grants_2($1, p.id, h.id, c.id) end, false,
            false,
-           p.kind, null::jsonb,
+           p.kind, null::jsonb, false, {_NO_ROOM},
            p.uid, p.name, a.addresses, {resolve.HOME}, {resolve.COLLECTION}, null::bigint
     {_OWN_COLLECTIONS.format(addresses=owners.COLUMNS, kinds="'inbox'")}
     where p.id = any($2::bigint[]) and p.deleted_at is null
@@ -63,7 +67,8 @@ OLDEST_MEMBERS = """
 """
 """Arguments: home, collection, at most how many."""
 
-_ADDRESSES_AT = 8
+_ROOM_AT = 9
+_ADDRESSES_AT = _ROOM_AT + rooms.ROOM_WIDTH
 _HOME_AT = _ADDRESSES_AT + 3
 _COLLECTION_AT = _HOME_AT + 11
 _OBJECT_AT = _COLLECTION_AT + 21
@@ -105,4 +110,5 @@ def _mailbox(principal_id: int, rows: list[Any]) -> Mailbox:
         first[7],
         first[4],
         first[5],
+        rooms.room(first[_ROOM_AT:_ADDRESSES_AT]) if first[_ROOM_AT - 1] else None,
     )

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from docs.policy_reference import REFERENCE, document
 from server.booking.policy import RULES, Policy, Requester, as_json, parse_policy
 from server.booking.policy_values import EVERYONE, MAX_NAMES, NOBODY, Audience
 from server.domain.errors import InvalidPrincipal
@@ -111,3 +112,8 @@ def test_a_requester_belongs_to_those_whom_a_policy_names() -> None:
     assert Requester(frozenset(["id-7"])).belongs_to(team)
     assert Requester().belongs_to(EVERYONE)
     assert not Requester(frozenset(["team"])).belongs_to(NOBODY)
+
+
+def test_the_documentation_has_each_parameter() -> None:
+    assert REFERENCE.read_text() == document()
+    assert all(f"| `{name}` |" in document() for name in RULES)

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from server.booking.deciding import ACCEPTED, DECLINED, OPEN, Answer, Reason, commonest
 from server.calendar.zones import UTC_ZONE
-from server.itip.answering import asked, asks, with_given_answers, without_cancelled
+from server.itip.answering import asked, asks, with_given_answers
 from server.itip.messages import Message, Method
 from server.itip.receiving import receive
+from server.itip.room_copies import without_cancelled
 from server.itip.scheduling_object import SchedulingObject
 from tests.unit.itip.plans import NOW, partstats, plan
 from tests.unit.itip.texts import DIRECTORY, ORGANIZER, attendee, event, organizer, person, read

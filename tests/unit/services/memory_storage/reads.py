@@ -322,7 +322,7 @@ class MemoryReads(DispatchReads):
     async def inboxes(self, sender: int, people: Sequence[int]) -> Sequence[Mailbox]:
         found = await self.mailboxes(sender, people, "")
         return [
-            replace(each, calendars=(), collection=None, object=None, auto_schedule=None)
+            replace(each, calendars=(), collection=None, object=None, auto_schedule=None, room=None)
             for each in found
             if each.inbox is not None
         ]
@@ -342,6 +342,7 @@ class MemoryReads(DispatchReads):
             granted = seen.grants(tables, seen.principal(asking), home, inbox.id)
         version, state = tables.memory.get((home.id, uid), (0, None))
         whose = tables.principals[home.principal_id]
+        room = tables.rooms.get(home.principal_id) if whose.disabled_at is None else None
         return Mailbox(
             home.principal_id,
             seen.home(tables, home),
@@ -355,6 +356,7 @@ class MemoryReads(DispatchReads):
             version,
             whose.kind,
             whose.auto_schedule if whose.disabled_at is None else None,
+            room=room,
         )
 
     async def oldest_members(self, collection: Collection, count: int) -> Sequence[tuple[str, ObjectState]]:
