@@ -7,7 +7,7 @@ apps), so that no title, name or link becomes markup or a header. A mail compose
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage, MIMEPart
@@ -26,6 +26,7 @@ from server.imip.description import Describer, Fact, Zones, is_link, shortened, 
 from server.imip.occasion import ASKS, Occasion, occasion_of
 from server.itip.calendar_users import Directory
 from server.itip.messages import FROM_ATTENDEES, Method
+from server.itip.room_locations import naming_rooms_without_address
 from server.itip.scheduling_component import SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 
@@ -71,6 +72,7 @@ def compose(draft: Draft) -> bytes:
 
     :raises InvalidData: for a message without times that can be read.
     """
+    draft = _naming_rooms(draft)
     texts = CATALOGUE[draft.language]
     zone = zone_of(draft.timezone)
     writer = Writer(draft.message, draft.method, draft.directory, zone, draft.sent_at, draft.organizer)
@@ -103,6 +105,14 @@ def compose(draft: Draft) -> bytes:
     mail.set_boundary(f"=_mixed_{digest}")
     mail.get_payload(0).set_boundary(f"=_alternative_{digest}")  # type: ignore[union-attr]
     return mail.as_bytes()
+
+
+def _naming_rooms(draft: Draft) -> Draft:
+    """The draft with the rooms without address in LOCATION, as far as the organizer writes it."""
+    if draft.method in FROM_ATTENDEES:
+        return draft
+    before = draft.before and naming_rooms_without_address(draft.before, draft.directory)
+    return replace(draft, message=naming_rooms_without_address(draft.message, draft.directory), before=before)
 
 
 def zone_of(timezone: str | None) -> Zone:
