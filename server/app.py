@@ -53,6 +53,7 @@ from server.services.principals.people import People
 from server.services.reading import Reading
 from server.services.rooms.reading import RoomReading
 from server.services.scheduling.busy_times import BusyTimes
+from server.services.scheduling.dividing import LongSeries
 from server.services.scheduling.implicit import Scheduling
 from server.services.scheduling.memberships import Memberships
 from server.services.scheduling.queued import QueuedDeliveries
@@ -217,7 +218,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             kinds = (
                 sharees(access, storage),
                 copies(site.collections, lookup),
-                *scheduling(queued, refreshing, removals, memberships),
+                *scheduling(queued, refreshing, removals, memberships, LongSeries(site.splitting, settings.scheduling)),
                 held_messages(mails, incoming),
                 *outgoing_mails(mail_jobs),
                 *notices(

@@ -20,6 +20,8 @@ from server.services.mail.notices import Notices
 from server.services.mail.sending import MailJobs
 from server.services.principals import changes as principals
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
+from server.services.scheduling.dividing import LongSeries
+from server.services.scheduling.long_series import SPLITS
 from server.services.scheduling.memberships import MEMBERS, Memberships
 from server.services.scheduling.queued import QueuedDeliveries
 from server.services.scheduling.refreshing import Refreshing
@@ -71,10 +73,14 @@ def copies(collections: Collections, lookup: Lookup) -> Kind:
 
 
 def scheduling(
-    queued: QueuedDeliveries, refreshing: Refreshing, removals: Removals, memberships: Memberships
+    queued: QueuedDeliveries,
+    refreshing: Refreshing,
+    removals: Removals,
+    memberships: Memberships,
+    long_series: LongSeries,
 ) -> tuple[Kind, ...]:
     """The jobs that deliver scheduling messages, try again, refresh copies after answers, cancel and decline the
-    meetings of deleted calendars, and let meetings follow the members of groups."""
+    meetings of deleted calendars, let meetings follow the members of groups, and divide long series."""
 
     async def deliver(job: TakenJob) -> Result:
         await queued.deliver(job.payload["meeting"])
@@ -99,7 +105,11 @@ def scheduling(
     async def follow(job: TakenJob) -> Result:
         return Result(int(await memberships.follow(job.payload["home"], job.payload["object"])))
 
+    async def split(job: TakenJob) -> Result:
+        return Result(int(await long_series.split(job.payload["home"], job.payload["object"])))
+
     return (
+        Kind(SPLITS, split),
         Kind(MEMBERSHIPS, plan),
         Kind(MEMBERS, follow),
         Kind(REMOVALS, remove),

@@ -133,7 +133,7 @@ class MeetingCopy:
 
 @dataclass(frozen=True, slots=True)
 class MeetingPlace:
-    """Where an object or inbox item of a UID lies."""
+    """Where an object or inbox item lies."""
 
     owner: Principal
     collection: str
@@ -243,6 +243,9 @@ class Scheduling(Protocol):
 
     async def scheduled_uid(self, home_id: int, object_id: int) -> tuple[int, str] | None:
         """The owner (id of a principal) and UID of a scheduling object; None where it is gone."""
+
+    async def object_place(self, home_id: int, object_id: int) -> MeetingPlace | None:
+        """Where an object of a calendar lies; None where it is gone, or its calendar or owner is deleted."""
 
     async def removed_meetings(
         self, home_id: int, collection_id: int, *, after: str, limit: int

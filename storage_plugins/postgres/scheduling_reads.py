@@ -90,6 +90,11 @@ class SchedulingReads:
         row = await self.database.fetchrow(dispatch_reads.SCHEDULED_UID, home_id, object_id)
         return None if row is None else (row[0], row[1])
 
+    async def object_place(self, home_id: int, object_id: int) -> MeetingPlace | None:
+        """Where an object of a calendar lies."""
+        row = await self.database.fetchrow(meetings.OBJECT_PLACE, home_id, object_id)
+        return None if row is None else meetings.place(row)
+
     async def removed_meetings(
         self, home_id: int, collection_id: int, *, after: str, limit: int
     ) -> Sequence[RemovedMeeting]:

@@ -47,6 +47,7 @@ from server.services.scheduling.acting import acting_addresses, acting_user, org
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.groups import with_groups
 from server.services.scheduling.intent import Intent
+from server.services.scheduling.long_series import split_jobs
 from server.services.scheduling.moving import HeldElsewhere, source_of, was_moved
 from server.services.scheduling.planned import owner_of
 from server.services.scheduling.proposals import delete_proposal, propose
@@ -111,6 +112,10 @@ class Scheduling:
             result = await self._put(actor, found, content, sent, unchanged)
         if result is None:
             result = await self.objects.store(actor, found, content, unchanged=unchanged)
+        collection = collection_of(found)
+        jobs = split_jobs(self.settings, collection.home_id, result.written.id, content, self._now())
+        if jobs:
+            await self.storage.apply(ChangeSet((), self.limits, actor.cause, jobs=jobs))
         if result.as_sent and not body.isascii() and content.text.encode() != body:
             result = replace(result, as_sent=False)
         return result

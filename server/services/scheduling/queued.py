@@ -48,6 +48,7 @@ from server.services.scheduling.delivery import (
     not_delivered,
 )
 from server.services.scheduling.dispatches import Recipient, Sending, refresh_job
+from server.services.scheduling.long_series import split_jobs_after
 from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
 from server.services.scheduling.stating import stated
@@ -166,6 +167,7 @@ class QueuedDeliveries:
                 made.outcomes += [(post.sending.messages[index][0], status) for index in each.messages]
             made.merges += any(result.answers for result in done.received)
             made.deliver(recipient, done)
+            made.jobs += split_jobs_after(self._settings, [done], now)
             senders = frozenset(directory.key(address_of(post.dispatch.sender)) for post, _ in concerned)
             await self._follow_up(made, posts, mailboxes.get(recipient), done, senders)
         statuses: dict[int, dict[str, str]] = {}

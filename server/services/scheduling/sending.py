@@ -37,6 +37,7 @@ from server.services.scheduling.dispatches import (
     stable_address,
 )
 from server.services.scheduling.intent import Intent, Services
+from server.services.scheduling.long_series import split_jobs_after
 from server.services.scheduling.merging_answers import ANSWERED, merged_answers, replies_in
 from server.services.scheduling.moving import demand_not_held, moving_writes
 from server.services.scheduling.planned import (
@@ -195,6 +196,7 @@ class Sending(ChangeDeliveries):
         writes, made.result = await self._own(stored, None if mailbox is None else mailbox.addresses)
         made.writes[:0] = [(None, write) for write in writes]
         made.merges = sum(any(result.answers for result in done.received) for done in delivered.values())
+        made.jobs += split_jobs_after(self._settings, delivered.values(), self._change.now)
         await self._follow_up(made, delivered, mailboxes)
         await self._tell(
             made, [each for key, of in told.items() if key not in messages for each in of], mailboxes, known

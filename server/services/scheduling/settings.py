@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Self
+
+from pydantic import model_validator
+
 from server.settings.option import Part, option
 
 
@@ -50,3 +54,30 @@ class SchedulingSettings(Part):
         ge=0,
         le=30 * 86400,
     )
+    split_series: bool = option(
+        False,
+        "Divide long series in two after they are written: what is past becomes an event of its own. Copies of "
+        "attendees here are divided alike, and nobody here is asked anew; people elsewhere get a mail.",
+    )
+    split_past_days: int = option(
+        365, "A series is long if it began so long ago. Longer than split_kept_days.", unit="days", ge=2, le=36_500
+    )
+    split_overrides: int = option(
+        100, "A series is long, too, if so many of its past instances were changed.", ge=1, le=100_000
+    )
+    split_kept_days: int = option(
+        14, "How long ago the instances begin that stay in the series.", unit="days", ge=1, le=36_499
+    )
+    split_delay: float = option(
+        60.0,
+        "How long after the change of a series a job divides it. It takes in further changes of this time.",
+        unit="seconds",
+        ge=0,
+        le=30 * 86400,
+    )
+
+    @model_validator(mode="after")
+    def _check_split(self) -> Self:
+        if self.split_kept_days >= self.split_past_days:
+            raise ValueError("scheduling.split_past_days must be greater than scheduling.split_kept_days")
+        return self

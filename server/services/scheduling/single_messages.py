@@ -32,6 +32,7 @@ from server.services.scheduling.delivery import (
 )
 from server.services.scheduling.dispatches import meeting_of
 from server.services.scheduling.intent import Services
+from server.services.scheduling.long_series import split_jobs_after
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
 
 
@@ -67,6 +68,7 @@ async def post(
             made.merges += sum(bool(result.answers) for result in each.received)
         made.outcomes = [(sent.message.method, delivered[sent.message.recipient.key].statuses[0])]
         made.refreshes = len(delivered) - 1
+        made.jobs += split_jobs_after(services.settings, delivered.values(), sent.now)
         return made
 
     made, _ = await apply_shared(services.storage, make, services.limits, cause, unchanged)

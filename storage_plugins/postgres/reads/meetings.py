@@ -42,6 +42,19 @@ PLACES = f"""
     order by p.id, o.id limit $4
 """
 """Arguments: the UID, owner and object after which the page starts, at most how many."""
+OBJECT_PLACE = f"""
+    select b.name, o.name, o.id, {PRINCIPAL}
+    from object o
+    join home h on h.id = o.home_id and h.kind = 'calendar'
+    join principal p on p.id = h.principal_id and p.deleted_at is null
+    join collection c
+        on c.home_id = o.home_id and c.id = o.collection_id and c.kind = 'calendar' and c.deleted_at is null
+    join binding b
+        on b.home_id = c.home_id and b.collection_home_id = c.home_id and b.collection_id = c.id
+        and b.deleted_revision is null
+    where o.home_id = $1 and o.id = $2 and o.deleted_revision is null
+"""  # noqa: S608
+"""Arguments: the home, the object."""
 SENT = f"""
     {DISPATCHES}
     where d.home_id = any(array(

@@ -12,7 +12,7 @@ import pytest
 from server.domain.errors import WriteConflict
 from server.services.changing import change
 from server.services.objects import Put
-from server.services.scheduling import sending
+from server.services.scheduling import change_deliveries, sending
 from server.services.scheduling.dispatches import DELIVERIES, meeting_of
 from server.services.scheduling.implicit import Scheduling
 from server.services.scheduling.sent import Sent
@@ -35,7 +35,7 @@ async def invited(monkeypatch: pytest.MonkeyPatch, patience: float) -> tuple[Wor
         numbers.append(meeting_of(*args))  # type: ignore[arg-type]
         return numbers[-1]
 
-    monkeypatch.setattr(sending, "meeting_of", noted)
+    monkeypatch.setattr(change_deliveries, "meeting_of", noted)
     monkeypatch.setattr(sending, "PATIENCE", patience)
     await world.invite("anna", PATH, meeting(BEN, CLEO))
     return world, numbers[0]

@@ -29,7 +29,9 @@ from server.services.objects import Objects, Put
 from server.services.principals.people import People
 from server.services.reading import Reading
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
+from server.services.scheduling.dividing import LongSeries
 from server.services.scheduling.implicit import Scheduling
+from server.services.scheduling.long_series import SPLITS
 from server.services.scheduling.memberships import MEMBERS, Memberships
 from server.services.scheduling.queued import QueuedDeliveries
 from server.services.scheduling.refreshing import Refreshing
@@ -106,6 +108,7 @@ class World:
         self.mails: list[Mail] = []
         """Those that were sent, of notices."""
         self.notices = Notices(self.storage, self.access, self.limits, mail, _Transport(self.mails), lambda: NOW)
+        self.long_series = LongSeries(self.splitting, scheduling, lambda: NOW)
         self.memberships = Memberships(self.scheduling, timedelta(minutes=10), lambda: NOW)
         self.collections = Collections(self.storage, self.limits, scheduling)
         self.reading = Reading(self.storage, 1000)
@@ -161,6 +164,8 @@ class World:
                 ids = job.payload
                 cause = Cause(ids["principal"] or None, "jobs", acting_for=ids["acting_for"] or None)
                 await self.removals.send(ids["home"], ids["collection"], cause)
+            elif job.kind == SPLITS:
+                await self.long_series.split(job.payload["home"], job.payload["object"])
             elif job.kind == MEMBERSHIPS:
                 await self.memberships.plan(job.payload["group"])
             elif job.kind == MEMBERS:

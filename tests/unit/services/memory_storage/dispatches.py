@@ -47,6 +47,22 @@ class DispatchReads:
             return None
         return self.tables.homes[home_id].principal_id, row.content.uid
 
+    async def object_place(self, home_id: int, object_id: int) -> MeetingPlace | None:
+        tables = self.tables
+        row = tables.objects.get(object_id)
+        if row is None or row.home_id != home_id or row.deleted_revision is not None:
+            return None
+        principal, collection = tables.principals[tables.homes[home_id].principal_id], row.collection_id
+        live = tables.live_collection(collection)
+        if live is None or live.kind != "calendar" or principal.deleted_at is not None:
+            return None
+        (name,) = (
+            each.name
+            for each in tables.bindings.values()
+            if each.is_own and each.collection_id == collection and each.deleted_revision is None
+        )
+        return MeetingPlace(seen.principal(principal), name, row.name, row.id)
+
     async def removed_meetings(
         self, home_id: int, collection_id: int, *, after: str, limit: int
     ) -> Sequence[RemovedMeeting]:
