@@ -27,6 +27,7 @@ from server.jobs.running import (
     maintenance_kinds,
     notices,
     outgoing_mails,
+    room_clashes,
     running_jobs,
     scheduling,
     sharees,
@@ -51,6 +52,7 @@ from server.services.mail.transport import Transport
 from server.services.objects import Objects
 from server.services.principals.people import People
 from server.services.reading import Reading
+from server.services.rooms.clashes import Clashes
 from server.services.rooms.reading import RoomReading
 from server.services.scheduling.busy_times import BusyTimes
 from server.services.scheduling.dividing import LongSeries
@@ -219,6 +221,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 sharees(access, storage),
                 copies(site.collections, lookup),
                 *scheduling(queued, refreshing, removals, memberships, LongSeries(site.splitting, settings.scheduling)),
+                room_clashes(Clashes(site.scheduling)),
                 held_messages(mails, incoming),
                 *outgoing_mails(mail_jobs),
                 *notices(

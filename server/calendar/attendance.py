@@ -15,6 +15,9 @@ from server.domain.principals import name_key
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """Stable ids that have an address `urn:uuid:`, too."""
 
+OF_ROOM = "ROOM"
+"""Among the addresses of an owner: it is a room or equipment, for which what is not answered is free, too. No key of an
+address has capital letters."""
 _PRINCIPALS = "/principals/"
 _SHORT = 256
 """Characters of addresses whose keys are kept."""
@@ -65,13 +68,16 @@ def address_keys(uid: str, name: str, emails: Iterable[str]) -> frozenset[str]:
     return frozenset((*ids, f"name:{name_key(name)}", *(f"mailto:{name_key(email)}" for email in emails)))
 
 
-def has_declined(component: Component) -> bool:
-    """Whether any attendee of a component has declined."""
-    return any(prop.name == "ATTENDEE" and _is_declined(prop) for prop in component.properties)
+def may_be_free(component: Component) -> bool:
+    """Whether any attendee of a component has declined, or has not answered."""
+    return any(
+        prop.name == "ATTENDEE" and (_is_declined(prop) or _is_unanswered(prop)) for prop in component.properties
+    )
 
 
 def declined(calendar: Component, owner: frozenset[str]) -> frozenset[int]:
-    """The indexes of the events among a VCALENDAR's components that a calendar user has declined.
+    """The indexes of the events among a VCALENDAR's components that a calendar user has declined. For a room or
+    equipment (`OF_ROOM`) these are also those that were not answered.
 
     A user who is invited by several addresses has declined when all of these attendees have.
 
@@ -88,6 +94,8 @@ def declined(calendar: Component, owner: frozenset[str]) -> frozenset[int]:
 
 def _is_declined_by(component: Component, owner: frozenset[str]) -> bool:
     own = [prop for prop in component.properties if prop.name == "ATTENDEE" and _is_of(prop, owner)]
+    if OF_ROOM in owner:
+        return bool(own) and all(_is_declined(each) or _is_unanswered(each) for each in own)
     return bool(own) and all(map(_is_declined, own))
 
 
@@ -96,6 +104,13 @@ def _is_declined(attendee: Property) -> bool:
     return "DECLINED" in attendee.parameter_text.upper() and (
         (attendee.parameter("PARTSTAT") or "").strip().upper() == "DECLINED"
     )
+
+
+def _is_unanswered(attendee: Property) -> bool:
+    text = attendee.parameter_text.upper()
+    if "PARTSTAT" in text and "NEEDS-ACTION" not in text:
+        return False
+    return (attendee.parameter("PARTSTAT") or "NEEDS-ACTION").strip().upper() == "NEEDS-ACTION"
 
 
 def _is_of(attendee: Property, owner: frozenset[str]) -> bool:

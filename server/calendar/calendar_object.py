@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from datetime import UTC
 from hashlib import blake2b
 
-from server.calendar.attendance import has_declined
+from server.calendar.attendance import may_be_free
 from server.calendar.component import Component, parse_calendar
 from server.calendar.component_times import TRAVEL_TIMES
 from server.calendar.contentline import Property, content_lines, decode, split_list, unescape_text
@@ -96,8 +96,9 @@ class CalendarObject:
     time_key: str
     """Equal for two texts when everything that concerns time is the same: a change of the one into the other leaves
     occurrences and alarms as they are. Begins with the version of the code that derives them."""
-    has_declined: bool
-    """Whether an attendee of an event has declined: it is free if that is the calendar's owner."""
+    may_be_free: bool
+    """Whether an attendee of an event has declined or not answered: it is free for the owner of a calendar who has
+    declined, and in that of a room that has not answered."""
     scheduled: bool
     """Whether a component has an ORGANIZER."""
 
@@ -168,7 +169,7 @@ def read_calendar_object(body: bytes, limits: Limits, *, message: bool = False) 
         organizer=organizer.value.strip() if organizer else None,
         tzids=tuple(sorted(used)),
         time_key=time_key(text, tree),
-        has_declined=component == "VEVENT" and any(map(has_declined, components)),
+        may_be_free=component == "VEVENT" and any(map(may_be_free, components)),
         scheduled=any(each.first("ORGANIZER") is not None for each in components),
     )
 

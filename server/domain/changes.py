@@ -159,40 +159,7 @@ class SetProperties:
     changes: PropertyChanges
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """When an instance of an object takes a resource."""
-
-    recurrence_id: str
-    """As in `server.domain.occurrences.Occurrence`."""
-    start: datetime
-    """In UTC; before the end."""
-    end: datetime
-    """Exclusive: another reservation may begin then."""
-
-    def __post_init__(self) -> None:
-        if not self.start < self.end:
-            raise ValueError("A reservation ends after its start.")
-
-
-@value
-class Book:
-    """Reserve a room or equipment for an object in its calendar. This replaces what the object reserved before.
-
-    It takes no revision. The set may put the object; deleting or moving the object releases the resource by itself.
-    """
-
-    collection: Collection
-    name: str
-    expected: ObjectState | None
-    """The member; None: the set puts it."""
-    resource: int
-    """The id of the principal that owns the calendar."""
-    reservations: tuple[Reservation, ...]
-    """Empty: the resource is released."""
-
-
-Write = Put | Delete | SetPersonal | SetProperties | Book
+Write = Put | Delete | SetPersonal | SetProperties
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,9 +239,9 @@ class SetDispatch:
 class ChangeSet:
     """Writes of members in any homes that become visible together, or not at all.
 
-    No two of them concern the same member, except the two of a move, the put that follows a move, and the put of an
-    object that is booked. Deletions are made first, in any order of the writes, so that other writes can use their
-    names and UIDs; then moves. Bookings are made last, after all of them have released what their objects reserved.
+    No two of them concern the same member, except the two of a move, and the put that follows a move. Deletions are
+    made first, in any order of the writes, so that other writes can use their names and UIDs; then moves. What lies in
+    the calendars of rooms and equipment is reserved last (`server.storage.reservations`).
     """
 
     writes: tuple[Write, ...]

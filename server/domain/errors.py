@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
@@ -223,7 +224,15 @@ class SplitRefused(SchedulingRefused):
 
 
 class AlreadyReserved(KoyomiError):
-    """The room or equipment is reserved at this time."""
+    """The room or equipment is taken at this time."""
+
+    def __init__(self, start: datetime | None = None, end: datetime | None = None) -> None:
+        super().__init__()
+        self.start = start
+        """When the other's booking begins, in UTC; None where this is not known."""
+        self.end = end
+        self.home_id: int | None = None
+        """The home of the room whose calendar was written to."""
 
 
 class DateTimeTooEarly(InvalidData):

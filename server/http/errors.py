@@ -11,6 +11,7 @@ from server.domain import errors
 from server.domain.errors import KoyomiError
 
 DAV, CALENDARSERVER = "{DAV:}", "{http://calendarserver.org/ns/}"
+ROOMS = "{urn:koyomi:rooms}"
 CALDAV, CARDDAV = "{urn:ietf:params:xml:ns:caldav}", "{urn:ietf:params:xml:ns:carddav}"
 MAX_REASON = 1000
 """Characters of what is said about an error."""
@@ -65,7 +66,7 @@ TABLE: dict[type[KoyomiError], Row] = {
     errors.PreconditionFailed: Row(412, "precondition-failed", "PreconditionFailed"),
     # MKCOL on a mapped URL is 405 (RFC 4918 §9.3.1).
     errors.AlreadyExists: Row(409, "already-exists", "AlreadyExists", f"{DAV}resource-must-be-null", dav_status=405),
-    errors.AlreadyReserved: Row(409, "already-reserved", "AlreadyReserved"),
+    errors.AlreadyReserved: Row(409, "already-reserved", "AlreadyReserved", f"{ROOMS}already-reserved"),
     errors.NameTaken: Row(409, "name-taken", "NameTaken", f"{DAV}resource-must-be-null", dav_status=405),
     errors.InvalidPrincipal: Row(422, "invalid-principal", "InvalidPrincipal"),
     errors.ParentMissing: Row(409, "parent-missing", "ParentMissing"),

@@ -19,6 +19,7 @@ from server.services.mail.invitations_to import NOTICES
 from server.services.mail.notices import Notices
 from server.services.mail.sending import MailJobs
 from server.services.principals import changes as principals
+from server.services.rooms.clashes import CLASHES, Clashes
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.dividing import LongSeries
 from server.services.scheduling.long_series import SPLITS
@@ -117,6 +118,15 @@ def scheduling(
         Kind(REDELIVERIES, redeliver, tries=_TRIES),
         Kind(REFRESHES, refresh),
     )
+
+
+def room_clashes(clashes: Clashes) -> Kind:
+    """The job that declines what has no time in a room any more."""
+
+    async def decline(job: TakenJob) -> Result:
+        return Result(int(await clashes.decline(job.payload["home"], job.payload["object"])))
+
+    return Kind(CLASHES, decline)
 
 
 def held_messages(mails: IncomingMails, incoming: IncomingMail) -> Kind:

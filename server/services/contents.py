@@ -83,9 +83,9 @@ class Contents:
         if collection.components and found.component not in collection.components:
             raise UnsupportedComponent(f"This calendar takes {', '.join(collection.components)} only.")
         if owner is None:
-            needed = found.scheduled or found.has_declined
+            needed = found.scheduled or found.may_be_free
             owner = await self.storage.owner_addresses(collection.home_id) if needed else frozenset()
-        declined = attendance.declined(found.tree, owner) if found.has_declined else frozenset[int]()
+        declined = attendance.declined(found.tree, owner) if found.may_be_free else frozenset[int]()
         key = found.time_key
         if declined:
             key = time_key(found.text, found.tree, declined)

@@ -20,12 +20,13 @@ from server.storage.changes import Changes
 from server.storage.mails import Mails
 from server.storage.queues import Queues
 from server.storage.reads import Reads
+from server.storage.reservations import Reservations
 from server.storage.rooms import Rooms
 from server.storage.scheduling import Scheduling
 
 
 @runtime_checkable
-class Storage(Reads, Changes, Scheduling, Mails, Queues, Rooms, Protocol):
+class Storage(Reads, Changes, Scheduling, Mails, Queues, Rooms, Reservations, Protocol):
     """What services need of a database."""
 
     def subscribe(self, listener: Callable[[Change], Awaitable[None] | None]) -> Callable[[], None]:

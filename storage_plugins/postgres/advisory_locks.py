@@ -30,6 +30,8 @@ class Lock(StrEnum):
     """Of the transaction that changes the sharing or the views of a collection; the key is the collection's id."""
     PLAN_FAN_OUT = "plan-fan-out"
     TOUCH_BINDINGS = "touch-bindings"
+    ROOM_PARTS = "room-parts"
+    """Of the transaction that reserves a room which is a part of others; the key is the principal's id."""
 
     @property
     def number(self) -> int:

@@ -20,7 +20,8 @@ from storage_plugins.postgres.database import Connection
 FOLDER = Path(__file__).parent / "functions"
 _BEGIN = re.compile(r"^create or replace function ([a-z_]+_[0-9]+)\(", re.MULTILINE)
 _STATEMENT = re.compile(r"^(?:create|alter|drop)\b.*$", re.MULTILINE | re.IGNORECASE)
-_TRIGGER = re.compile(r"create or replace trigger\b")
+# PostgreSQL cannot replace a constraint trigger.
+_TRIGGER = re.compile(r"(?:create or replace|create constraint|drop) trigger\b")
 _COMMENTS_AT_END = re.compile(r"(?:^--.*\n|^\n)*\Z", re.MULTILINE)
 _TABLE = (
     'create table if not exists schema_function (name text collate "C" not null, checksum text collate "C" not null, '

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
+from server.domain.objects import Target
 from server.domain.rooms import ListedRoom, Room, RoomSearch
+from server.storage.reservations import Period, Unplaced
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, PRINCIPAL_WIDTH, principal
 from storage_plugins.postgres.reads.rooms import PARTS, ROOM, ROOMS, found, room
+from storage_plugins.postgres.reads.taken_times import TAKEN_TIMES, UNPLACED, taken_times
 
 
 class RoomStorage:
@@ -38,3 +42,14 @@ class RoomStorage:
         for row in await self.database.fetch(PARTS, list(principal_ids)):
             parts[row[0]].append(row[1])
         return parts
+
+    async def taken_times(
+        self, rooms: Sequence[int], start: datetime, end: datetime, *, besides: int | None = None
+    ) -> Mapping[int, Sequence[Period]]:
+        """See `server.storage.reservations`."""
+        return taken_times(rooms, await self.database.fetch(TAKEN_TIMES, list(rooms), start, end, besides))
+
+    async def unplaced(self, home_id: int, object_id: int) -> Unplaced | None:
+        """See `server.storage.reservations`."""
+        row = await self.database.fetchrow(UNPLACED, home_id, object_id)
+        return None if row is None else Unplaced(Target(row[0], "uid", "calendar", row[1], row[2]), frozenset(row[3]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
+
 import asyncpg
 
 from server.domain.errors import (
@@ -33,12 +36,14 @@ _STATES: dict[str, type[KoyomiError]] = {
     # Two transactions conflicted: the one that was ended is repeated.
     "40001": WriteConflict,
     "40P01": WriteConflict,
-    "23P01": AlreadyReserved,  # exclusion_violation, of the one constraint of this kind
     "25006": Unavailable,  # read_only_sql_transaction: a standby
     "25P03": Unavailable,  # idle_in_transaction_session_timeout
     "55P03": Unavailable,  # lock_not_available
     "58030": Unavailable,  # io_error
 }
+_TAKEN = "23P01"
+"""exclusion_violation, of the one constraint of this kind; `koyomi_refuse_taken_1` adds a detail."""
+_NO_CLOCK = "KY010"
 _CLASSES: dict[str, type[KoyomiError]] = {
     "08": Unavailable,  # connection exception
     "53": Unavailable,  # insufficient resources
@@ -55,6 +60,15 @@ _CONSTRAINTS: dict[str, type[KoyomiError]] = {
 # 22000 is what asyncpg raises itself for an argument that it cannot encode, such as a lone surrogate.
 _NOT_TEXT = frozenset({"22000", "22021", "22P05"})
 _TOO_LONG = "54000"
+
+
+class ClockMissing(Exception):
+    """The clock of a room's calendar is not there, or is that of another zone
+    (`storage_plugins.postgres.changes.clocks`)."""
+
+    def __init__(self, home_id: int, collection_id: int, zone: str) -> None:
+        super().__init__()
+        self.home_id, self.collection_id, self.zone = home_id, collection_id, zone
 
 
 def domain_error(error: BaseException) -> BaseException:
@@ -83,6 +97,11 @@ def _of_server(error: asyncpg.PostgresError) -> BaseException:
         return BadRequest("A name or UID is too long.")
     if state.startswith(("3D", "28")):
         return DatabaseError(f"The database refuses the connection: {error}")
+    if state == _TAKEN:
+        return _taken(error.detail)
+    if state == _NO_CLOCK:
+        missing = json.loads(error.detail or "")
+        return ClockMissing(missing["home"], missing["collection"], missing["zone"])
     known = _STATES.get(state) or _CLASSES.get(state[:2])
     if known is None:
         return error
@@ -91,3 +110,12 @@ def _of_server(error: asyncpg.PostgresError) -> BaseException:
         # The number of the write of a change set that it concerns.
         meant.write = int(error.detail)
     return meant
+
+
+def _taken(detail: str | None) -> AlreadyReserved:
+    if not detail or not detail.startswith("{"):
+        return AlreadyReserved()
+    told = json.loads(detail)
+    found = AlreadyReserved(*(datetime.fromtimestamp(told[name], UTC) for name in ("start", "end")))
+    found.home_id = told["home"]
+    return found

@@ -62,9 +62,19 @@ def _inner(error: errors.KoyomiError, collection_href: str, prefix: str) -> str:
             return ""
         home_href = collection_href.rstrip("/").rpartition("/")[0]
         return names.href(f"{home_href}/{encode(error.collection)}/{encode(error.name)}")
+    if isinstance(error, errors.AlreadyReserved):
+        return _taken(error)
     if isinstance(error, errors.UnsupportedFilter):
         return error.element
     if isinstance(error, errors.InvalidData):
         told = error.line is None or error.message.startswith(f"Line {error.line}")
         return names.escape(reason(error) if told else f"line {error.line}: {reason(error)}")
     return ""
+
+
+def _taken(error: errors.AlreadyReserved) -> str:
+    """When another booking has the room. Nothing else of it is told."""
+    if error.start is None or error.end is None:
+        return ""
+    times = (("start", error.start), ("end", error.end))
+    return "".join(names.element(f"{http.ROOMS}{name}", f"{time:%Y%m%dT%H%M%SZ}") for name, time in times)

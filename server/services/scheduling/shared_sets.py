@@ -21,6 +21,7 @@ from server.domain.changes import (
 )
 from server.domain.contents import ObjectContent
 from server.domain.errors import (
+    AlreadyReserved,
     NotFound,
     QuotaExceeded,
     SchedulingObjectExists,
@@ -38,6 +39,17 @@ MAX_BYTES = 8 * 1024 * 1024
 """Bytes of texts for recipients in one change set, about."""
 MAX_OCCURRENCES = 20_000
 """Rows of occurrences for recipients in one change set, about."""
+
+MOST_TAKEN = 20
+"""How often a set is made anew because others took the time of a room while it was made."""
+_REFUSALS = (
+    AlreadyReserved,
+    QuotaExceeded,
+    SchedulingObjectExists,
+    TooManyMembers,
+    UidConflict,
+    WriteConflict,
+)
 
 Key = TypeVar("Key")
 Made = TypeVar("Made", bound="SharedSet[Any]")
@@ -117,6 +129,8 @@ class LeftOut(Generic[Key]):
     """Others change their objects all the time."""
     met: set[Key] = field(default_factory=set)
     """Not left out yet: their homes got another object of the UID while a set was made."""
+    taken: dict[Key, int] = field(default_factory=dict)
+    """Not left out yet: rooms, with how often others took their times while a set was made."""
 
 
 async def apply_shared(
@@ -148,7 +162,7 @@ async def apply_shared(
             return made, await storage.apply(made.change_set(limits, cause, unchanged))
         except NotFound:
             raise WriteConflict from None
-        except (WriteConflict, QuotaExceeded, TooManyMembers, UidConflict, SchedulingObjectExists) as error:
+        except _REFUSALS as error:
             key = None if error.write is None else made.writes[error.write][0]
             if key is None:
                 raise
@@ -158,5 +172,7 @@ async def apply_shared(
                 await conflicted(key, left)
             elif isinstance(error, (UidConflict, SchedulingObjectExists)) and key not in left.met:
                 left.met.add(key)
+            elif isinstance(error, AlreadyReserved) and left.taken.get(key, 0) < MOST_TAKEN:
+                left.taken[key] = left.taken.get(key, 0) + 1
             else:
                 left.failed.add(key)

@@ -17,6 +17,7 @@ from server.domain.contents import PlainText
 from server.domain.errors import NotFound, QuotaExceeded, TooManyCollections, WriteConflict
 from server.domain.jobs import Job
 from server.domain.objects import Collection, Home, Target
+from storage_plugins.postgres.changes.clocks import supplies_clocks
 from storage_plugins.postgres.changes.members import COPY_LEASE, MemberWrites, make_plain
 from storage_plugins.postgres.changes.writing import binding, by, call, record, require_unchanged
 from storage_plugins.postgres.database import Database
@@ -125,6 +126,7 @@ class _Copy:
 class CopyWrites(MemberWrites):
     """The part of the storage that copies collections."""
 
+    @supplies_clocks
     async def copy_collection(
         self,
         home: Home,
@@ -168,6 +170,7 @@ class CopyWrites(MemberWrites):
         """See `Changes`."""
         await _drop(self.database, home_id, collection_id)
 
+    @supplies_clocks
     async def resume_copy(
         self,
         home_id: int,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from server.domain.changes import Cause, PropertyChanges, Unchanged, WriteLimits
 from server.domain.jobs import Job
 from server.domain.objects import PERSONAL_PROPERTIES, Collection, Home, NewCollection
+from storage_plugins.postgres.changes.clocks import supplies_clocks
 from storage_plugins.postgres.changes.writing import (
     Writing,
     binding,
@@ -55,6 +56,7 @@ class CollectionWrites(Writing):
             properties=dict(new.properties),
         )
 
+    @supplies_clocks
     async def set_collection_properties(
         self,
         home: Home,
@@ -131,6 +133,7 @@ class CollectionWrites(Writing):
         )
         return self._changed(home.id, collection.id, row[0])
 
+    @supplies_clocks
     async def move_collection(
         self,
         home: Home,

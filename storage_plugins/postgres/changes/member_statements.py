@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.calendar import derivation
-from server.domain.changes import Book, ChangeSet, Delete, Put, SetPersonal, SetProperties, StoredContent, Write
+from server.domain.changes import ChangeSet, Delete, Put, SetPersonal, SetProperties, StoredContent, Write
 from server.domain.contents import ObjectContent
 from server.domain.errors import SameResource
 from storage_plugins.postgres.changes import occurrence_rows
@@ -16,7 +16,6 @@ _PUT = call("koyomi_put_object_4", 57)
 _PUT_VIEW = call("koyomi_put_view_2", 20)
 _DELETE = call("koyomi_delete_object_2", 11)
 _TRANSFER = call("koyomi_transfer_object_5", 23)
-_BOOK = call("koyomi_book_1", 12)
 _SET_PROPERTIES = call("koyomi_set_object_properties_3", 14)
 
 
@@ -40,16 +39,6 @@ def statement(write: Write, changes: ChangeSet, restore_days: int) -> Statement:
             )
         case SetPersonal():
             return _PUT_VIEW, _set_personal(write, changes)
-        case Book():
-            return _BOOK, (
-                *place(write.collection),
-                write.name,
-                *based_on(write.expected),
-                write.resource,
-                [each.recurrence_id for each in write.reservations],
-                [each.start for each in write.reservations],
-                [each.end for each in write.reservations],
-            )
         case SetProperties():
             return _SET_PROPERTIES, (
                 *place(write.collection),

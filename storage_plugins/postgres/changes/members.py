@@ -18,7 +18,6 @@ from typing import TypeGuard
 import asyncpg
 
 from server.domain.changes import (
-    Book,
     ChangeSet,
     CopyMembers,
     Delete,
@@ -35,9 +34,10 @@ from server.domain.changes import (
     Written,
 )
 from server.domain.contents import ObjectContent, PlainText
-from server.domain.errors import KoyomiError, SchedulingObjectExists, WriteConflict
+from server.domain.errors import AlreadyReserved, KoyomiError, SchedulingObjectExists, WriteConflict
 from server.domain.scheduling import SchedulingRole
 from storage_plugins.postgres.changes import dispatches, mails, set_statement
+from storage_plugins.postgres.changes.clocks import supplies_clocks
 from storage_plugins.postgres.changes.member_statements import Statement, statement
 from storage_plugins.postgres.changes.rooms import require_unchanged as require_unchanged_rooms
 from storage_plugins.postgres.changes.writing import Writing, call, record, recorded, require_unchanged
@@ -59,12 +59,6 @@ _REMEMBERING = """
 """
 """A statement that makes a set, and then, while it holds the homes, sets what they know."""
 _ADD_PROPERTIES = call("koyomi_add_properties_1", 4)
-_RELEASE_BOOKED = """
-    select koyomi_release_1(array_agg(o.home_id), array_agg(o.id))
-    from unnest($1::bigint[], $2::bigint[], $3::text[]) as w (home_id, collection_id, name)
-    join object o on o.home_id = w.home_id and o.collection_id = w.collection_id and o.name = w.name
-    where o.deleted_revision is null and o.reserved
-"""
 _RELEASE_ROLES = "select koyomi_release_roles_1($1, $2)"
 _RELEASE_UIDS = "select koyomi_release_uids_1($1, $2)"
 
@@ -84,10 +78,14 @@ class _Step:
 class MemberWrites(Writing):
     """The part of the storage that writes members."""
 
+    @supplies_clocks
     async def apply(self, changes: ChangeSet) -> tuple[Written, ...]:
         """Make all writes of a set, or none. Raises as `Storage.apply` says."""
         try:
             return await self._apply(changes)
+        except AlreadyReserved as error:
+            error.write = _put_in(error.home_id, changes.writes)
+            raise
         except SchedulingObjectExists:
             # The object that has the UID may be in a deleted collection.
             homes, uids = _scheduling_uids(changes.writes)
@@ -103,10 +101,8 @@ class MemberWrites(Writing):
         if len(writes) == 1 and _rests_on_nothing_else(changes) and _is_simple(writes[0]) and not changes.graced:
             row = await self._alone(0, statement(writes[0], changes, self._restore_days), changes)
             return (self._written(writes[0], row),)
-        _require_put(writes)
-        plain = [write for write in writes if not isinstance(write, Book)]
-        if (len(plain) > 1 or changes.graced) and set_statement.is_plain(plain):
-            return await self._at_once(plain, changes)
+        if (len(writes) > 1 or changes.graced) and set_statement.is_plain(writes):
+            return await self._at_once(writes, changes)
         if len(writes) > 1 and _rests_on_nothing_else(changes) and set_statement.sets_properties(writes):
             return await self._set_properties(writes, changes)
         if len(writes) > 1 and _rests_on_nothing_else(changes) and set_statement.copies(writes):
@@ -160,26 +156,19 @@ class MemberWrites(Writing):
         assert row is not None
         return row
 
-    async def _at_once(self, plain: Sequence[Put | Delete], changes: ChangeSet) -> tuple[Written, ...]:
-        """One statement for the puts and deletions of a set that has nothing else than bookings beside them."""
-        writes = changes.writes
-        sql, arguments = set_statement.statement(plain, changes, self._restore_days)
-        if len(plain) == len(writes) and _rests_on_held_homes(changes):
+    async def _at_once(self, writes: Sequence[Put | Delete], changes: ChangeSet) -> tuple[Written, ...]:
+        """One statement for a set of puts and deletions."""
+        sql, arguments = set_statement.statement(writes, changes, self._restore_days)
+        if _rests_on_held_homes(changes):
             sql, arguments = _remembering(*recorded(sql, arguments, changes.cause), changes.remembered)
             rows = await self.database.fetch(sql, *arguments)
         else:
-            places = [index for index, write in enumerate(writes) if not isinstance(write, Book)]
-            booked = [step for step in self._steps(changes) if isinstance(step.write, Book)]
             async with self._holding(changes) as connection:
                 try:
                     rows = await connection.fetch(sql, *arguments)
                 except asyncpg.PostgresError as error:
-                    found = domain_error(error)
-                    number = found.write if isinstance(found, KoyomiError) else None
-                    raise _of(None if number is None else places[number], found) from error
-                bookings = await _book(connection, booked, changes.limits.quota_bytes)
-            return self._all_at_once(writes, dict(zip(places, rows, strict=True)) | bookings)
-        return self._all_at_once(writes, dict(enumerate(rows)))
+                    raise domain_error(error) from error
+        return self._all_at_once(changes.writes, dict(enumerate(rows)))
 
     async def _set_properties(self, writes: Sequence[SetProperties], changes: ChangeSet) -> tuple[Written, ...]:
         """One statement for a set that only sets properties."""
@@ -194,30 +183,23 @@ class MemberWrites(Writing):
         """What each write has left, in their order; `rows` by their indexes."""
         written = []
         for index, write in enumerate(writes):
-            row = rows[index]
-            if isinstance(write, Book):
-                written.append(Written(row[0], row[1], None))
-            else:
-                self._changed(write.collection.home_id, write.collection.id, row[1])
-                written.append(Written(*row[1:]))
+            self._changed(write.collection.home_id, write.collection.id, rows[index][1])
+            written.append(Written(*rows[index][1:]))
         return tuple(written)
 
     async def _one_by_one(self, changes: ChangeSet, steps: list[_Step]) -> list[asyncpg.Record]:
         """One transaction of several statements."""
-        quota, booked = changes.limits.quota_bytes, [step for step in steps if isinstance(step.write, Book)]
         rows: list[asyncpg.Record] = []
         moved: dict[ObjectState, ObjectState] = {}
         async with self._holding(changes) as connection:
             for step in steps:
-                if isinstance(step.write, Book):
-                    continue
                 if step.write.expected in moved:
                     write = replace(step.write, expected=moved[step.write.expected])
                     step = replace(step, write=write, statement=statement(write, changes, self._restore_days))
-                rows.append(await _make(connection, step, quota))
+                rows.append(await _make(connection, step, changes.limits.quota_bytes))
                 if step.deletion is not None:
                     moved[_stored_in(step.write).state] = ObjectState(rows[-1][1], rows[-1][0])
-            return [*rows, *(await _book(connection, booked, quota)).values()]
+        return rows
 
     @contextlib.asynccontextmanager
     async def _holding(self, changes: ChangeSet) -> AsyncIterator[Connection]:
@@ -273,8 +255,6 @@ class MemberWrites(Writing):
                 return Written(self._changed(home_id, collection_id, row[0]), row[1], row[2])
             case SetPersonal():
                 return Written(self._changed(row[3], collection_id, row[0]), row[1], row[2])
-            case Book():
-                return Written(row[0], row[1], None)
             case _:
                 return Written(self._changed(home_id, collection_id, row[0]), write.expected.id, None)
 
@@ -310,15 +290,6 @@ async def _remember(connection: Connection, remembered: Sequence[Remember]) -> N
         raise domain_error(error) from error
 
 
-async def _book(connection: Connection, booked: Sequence[_Step], quota_bytes: int) -> dict[int, asyncpg.Record]:
-    """Make bookings, by the indexes of their writes. They may take each other's times: all are released first."""
-    if len(booked) > 1:
-        collections, names = [step.write.collection for step in booked], [step.write.name for step in booked]
-        homes, ids = [each.home_id for each in collections], [each.id for each in collections]
-        await connection.execute(_RELEASE_BOOKED, homes, ids, names)
-    return {step.index: await _make(connection, step, quota_bytes) for step in booked}
-
-
 async def _make(connection: Connection, step: _Step, quota_bytes: int) -> asyncpg.Record:
     """Make a write whose objects and homes are locked."""
     sql, arguments = step.statement
@@ -343,8 +314,6 @@ def _of(index: int | None, error: BaseException) -> BaseException:
 
 def _order(step: _Step) -> int:
     """The place of a statement in its set."""
-    if isinstance(step.write, Book):
-        return 3
     if isinstance(step.write, Delete):
         return 0
     return 2 if step.deletion is None else 1
@@ -368,8 +337,6 @@ def _has_more(changes: ChangeSet) -> bool:
 
 def _is_simple(write: Write) -> bool:
     """Whether a write that is alone in its set is one statement."""
-    if isinstance(write, Book):
-        return write.expected is not None
     return not isinstance(write, Put) or not (write.properties or write.keep_id)
 
 
@@ -393,12 +360,16 @@ def _moves(writes: tuple[Write, ...]) -> dict[int, int]:
     return found
 
 
-def _require_put(writes: tuple[Write, ...]) -> None:
-    """Raises `ValueError` where an object is booked of which no state is known, and that the set does not put."""
-    put = {(write.collection.id, write.name) for write in writes if isinstance(write, Put)}
-    booked = [write for write in writes if isinstance(write, Book) and write.expected is None]
-    if any((write.collection.id, write.name) not in put for write in booked):
-        raise ValueError("A booking needs the state of its object, or a set that puts it.")
+def _put_in(home_id: int | None, writes: tuple[Write, ...]) -> int | None:
+    """The index of the first write that puts something into a home."""
+    return next(
+        (
+            index
+            for index, write in enumerate(writes)
+            if isinstance(write, Put) and write.collection.home_id == home_id and write.collection.kind == "calendar"
+        ),
+        None,
+    )
 
 
 def _scheduling_uids(writes: tuple[Write, ...]) -> tuple[list[int], list[str]]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from server.domain.contents import Views
 from server.storage.reads import SharedObject, with_texts
+from storage_plugins.postgres.changes.clocks import supplied
 from storage_plugins.postgres.changes.views import busy_numbers, shared_object
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads import owners
@@ -130,6 +132,21 @@ _CHECKS = (
     )
     """,
     """
+    select h.id, 'object ' || w.object_id, 'reservation', 'none', w.starts_at::text
+    from home h
+    cross join lateral (
+        select array(
+            select o.id from object o
+            where o.home_id = h.id and o.component = 'VEVENT' and o.deleted_revision is null and o.derived > 0
+        ) as ids
+    ) as o
+    cross join lateral unnest(koyomi_wanted_reservations_1(h.id, o.ids)) as w
+    where h.id = any($1::bigint[]) and h.reserves and w.ends_at > now() and not exists (
+        select from reservation r
+        where r.home_id = h.id and r.object_id = w.object_id and r.resource_id = w.resource_id and r.during = w.during
+    )
+    """,
+    """
     select distinct a.home_id, 'alarm of object ' || a.object_id, 'viewer', a.viewer_id::text, 'none'
     from alarm a
     where a.home_id = any($1::bigint[]) and a.viewer_id <> 0 and not exists (
@@ -230,7 +247,7 @@ async def check(
     """
     async for homes in homes_of(database, sample, batch):
         for sql in _CHECKS:
-            for row in await database.fetch(sql, homes):
+            for row in await supplied(database, partial(database.fetch, sql, homes)):
                 yield Difference(*row)
         for home in homes:
             async for difference in _check_texts(database, home, etag_of, batch):

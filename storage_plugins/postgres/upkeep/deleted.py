@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from server.domain.changes import Cause
 from server.domain.objects import HomeKind
+from storage_plugins.postgres.changes.clocks import supplied
 from storage_plugins.postgres.changes.writing import by, call, recorded
 from storage_plugins.postgres.database import Database
 
@@ -100,9 +101,9 @@ async def restore_collection(
 ) -> None:
     """Bind a deleted collection to a name, with all its members.
 
-    Raises `AlreadyExists` if the name is taken, and `NotFound` if the collection was restored already, or deleted too
-    long ago.
+    Raises `AlreadyExists` if the name is taken, `AlreadyReserved` if others have the times of a room's bookings, and
+    `NotFound` if the collection was restored already, or deleted too long ago.
     """
     arguments = (deleted.home_id, deleted.id, name, restore_days, *by(cause))
     sql, values = recorded(_RESTORE, arguments, cause)
-    await database.fetch(sql, *values)
+    await supplied(database, lambda: database.fetch(sql, *values))

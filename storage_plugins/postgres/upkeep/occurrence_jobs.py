@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -26,6 +27,7 @@ from server.domain.errors import DatabaseError, SchedulingObjectExists
 from server.domain.occurrences import Materialised
 from server.domain.scheduling import Scheduling
 from storage_plugins.postgres.changes import occurrence_rows
+from storage_plugins.postgres.changes.clocks import supplied
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads import owners
 
@@ -56,7 +58,7 @@ _ALL = f"""
 """  # noqa: S608
 _TEXTS = f"""
     select o.home_id, o.id, o.collection_id, c.kind, o.uid as object_uid, o.revision, o.text, o.time_key, o.derived,
-           {owners.COLUMNS}
+           h.reserves, {owners.COLUMNS}
     from unnest($1::bigint[], $2::bigint[]) as wanted (home_id, id)
     join object o on o.home_id = wanted.home_id and o.id = wanted.id and o.deleted_revision is null
     join collection c on c.home_id = o.home_id and c.id = o.collection_id
@@ -263,7 +265,7 @@ async def compute(database: Database, rows: Sequence[Any], now: datetime, end: f
                 continue
             # Another object of the UID may become a scheduling object at the same moment: the next call finds that.
             with contextlib.suppress(SchedulingObjectExists):
-                done += await _store(database, row, found)
+                done += await supplied(database, partial(_store, database, row, found))
     return done
 
 
@@ -308,4 +310,7 @@ async def _store(database: Database, row: Any, found: _Derived) -> bool:
             components = [index + 1 for index in sorted(found.declined)]
             for statement in _FREE_FOR_OTHERS:
                 await connection.execute(statement, home_id, object_id, components)
+        if row["reserves"]:
+            await connection.execute("select from home where id = $1 for no key update", home_id)
+            await connection.execute("select koyomi_reserve_1($1, array[$2::bigint], true)", home_id, object_id)
     return True

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 from server.domain.actors import Actor
 from server.domain.changes import (
-    Book,
     ChangeSet,
     Delete,
     ObjectState,
     PropertyChanges,
     Put,
     Remember,
-    Reservation,
     SetProperties,
     Unchanged,
     UnchangedObject,
@@ -185,7 +183,7 @@ class Database:
 
     async def apply(self, acts: Any, small: bool) -> object:
         """A set of several writes in calendars of several people."""
-        writes: list[Put | Delete | SetProperties | Book] = []
+        writes: list[Put | Delete | SetProperties] = []
         remembered: dict[tuple[int, str], Remember] = {}
         unchanged: list[Unchanged | UnchangedObject] = []
         for owner, name, member, act, uid, number, stale in acts:
@@ -207,12 +205,6 @@ class Database:
                 (known,) = await self.storage.mailboxes(self.ids["anna"], [self.ids[owner]], uid)
                 chosen = {"number": number} if number else None
                 remembered[calendar.home_id, uid] = Remember(calendar.home_id, uid, chosen, known.version - stale)
-            elif act == "book" and state is not None:
-                times = tuple(
-                    Reservation(str(hour), NOW + timedelta(hours=hour), NOW + timedelta(hours=hour + 2))
-                    for hour in range(number, number * 3, 2)
-                )
-                writes.append(Book(calendar, member, state, self.ids[owner], times))
             elif act == "delete" and state is not None:
                 writes.append(Delete(calendar, member, state))
             elif act == "set" and state is not None:

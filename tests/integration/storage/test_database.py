@@ -245,8 +245,9 @@ async def test_closing_waits_for_statements_and_refuses_new_ones(database):
 async def test_a_time_that_is_reserved_already_is_refused(storage, person):
     calendar = await person.collection()
     sql = (
-        "insert into reservation (home_id, resource_id, collection_id, object_id, recurrence_id, during) "
-        "values ($1, $2, $3, $4, '', tstzrange(timestamptz '2026-06-01 09:00Z', timestamptz '2026-06-01 10:00Z'))"
+        "insert into reservation (home_id, resource_id, collection_id, object_id, recurrence_id, during, starts_at, "
+        "ends_at, sole) select $1, $2, $3, $4, '', tstzrange(s, s + interval '1 hour'), s, s + interval '1 hour', 1 "
+        "from (values (timestamptz '2026-06-01 09:00Z')) as t (s)"
     )
     await storage.database.fetch(sql, calendar.home_id, person.id, calendar.id, 1)
     with pytest.raises(AlreadyReserved):

@@ -38,7 +38,7 @@ ACTS = st.lists(
         st.sampled_from(["anna", "ben"]),
         st.sampled_from(["calendar", "calendar", "new", "inbox"]),
         NAMES,
-        st.sampled_from(["put", "put", "put", "delete", "set", "unchanged", "book", "remember"]),
+        st.sampled_from(["put", "put", "put", "delete", "set", "unchanged", "remember"]),
         UIDS,
         SIZES,
         st.sampled_from([0, 0, 0, 0, 1]),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.calendar.attendance import address_key, address_keys, declined, has_declined
+from server.calendar.attendance import OF_ROOM, address_key, address_keys, declined, may_be_free
 from server.calendar.derivation import PREFIX, VERSION, versioned
 from server.calendar.personal import busy_types
 from server.domain.occurrences import Busy
@@ -69,7 +69,10 @@ def test_all_of_somebody_s_attendees_must_have_declined() -> None:
     )
     assert declined(tree, OWN) == {0, 2}
     assert declined(tree, frozenset()) == frozenset()
-    assert [has_declined(part) for part in tree.components] == [True, True, True, True, False, True]
+    assert [may_be_free(part) for part in tree.components] == [True] * 6
+    assert not any(may_be_free(part) for part in calendar(event(START, accepted), event(START)).components)
+    # a room is free, too, where it has not answered
+    assert declined(tree, OWN | {OF_ROOM}) == {0, 2, 4}
 
 
 def test_a_declined_event_is_free_whatever_its_transparency() -> None:

@@ -86,15 +86,15 @@ async def test_the_commoner_answer_is_that_of_the_series(world: World) -> None:
 async def test_only_another_time_is_decided_anew(world: World) -> None:
     await hall(world)
     await world.invite("anna", MEETING, meeting(ROOM, start="20260401T090000Z"))
-    await block(world)
+    await block(world, "20260401T103000Z")
     text = unfolded(await world.text("anna", MEETING))
     await world.invite("anna", MEETING, text.replace("SUMMARY:Plan", "SUMMARY:Other"))
     text = unfolded(await world.text("anna", MEETING))
     assert answers(text) == ["ACCEPTED"]
-    await world.invite("anna", MEETING, text.replace("20260401T090000Z", "20260401T093000Z"))
+    await world.invite("anna", MEETING, text.replace("20260401T090000Z", "20260401T100000Z"))
     text = unfolded(await world.text("anna", MEETING))
     assert answers(text) == ["DECLINED"]
-    await world.invite("anna", MEETING, text.replace("20260401T093000Z", "20260401T100000Z"))
+    await world.invite("anna", MEETING, text.replace("20260401T100000Z", "20260401T093000Z"))
     assert answers(await world.text("anna", MEETING)) == ["ACCEPTED"], "touching is no conflict"
 
 

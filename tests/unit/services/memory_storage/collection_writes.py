@@ -293,8 +293,6 @@ class CollectionWrites:
         if binding.is_own:
             row = tables.collections[collection.id]
             tables.collections[row.id] = replace(row, revision=revision, deleted_at=at, modified_at=at)
-            for member in tables.members(row.id):
-                tables.reservations.pop(member.id, None)
         else:
             principal_id = tables.homes[home_id].principal_id
             tables.shares.pop((collection.id, principal_id), None)

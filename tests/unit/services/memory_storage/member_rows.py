@@ -99,7 +99,6 @@ class MemberRows:
             neutral_text=None,
         )
         self._forget_copies(row.id)
-        self.tables.reservations.pop(row.id, None)
         self._change_collection(write.collection, revision, at)
         self._tell_of("deleted", write.collection)
         return Written(revision, row.id, None)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from server.domain.changes import (
-    Book,
     ChangeSet,
     Delete,
     ObjectState,
@@ -31,7 +30,6 @@ from server.domain.errors import (
     WriteConflict,
 )
 from server.domain.scheduling import SchedulingRole
-from tests.unit.services.memory_storage.bookings import Bookings
 from tests.unit.services.memory_storage.conditions import (
     of_write,
     require_collection,
@@ -40,6 +38,7 @@ from tests.unit.services.memory_storage.conditions import (
     require_views,
 )
 from tests.unit.services.memory_storage.dispatches import DispatchWrites
+from tests.unit.services.memory_storage.reservations import ReservationReads
 from tests.unit.services.memory_storage.single_writes import SingleWrites
 from tests.unit.services.memory_storage.space import require_space, space_of
 from tests.unit.services.memory_storage.tables import (
@@ -49,7 +48,7 @@ from tests.unit.services.memory_storage.tables import (
 )
 
 
-class MemberSets(SingleWrites, Bookings, DispatchWrites):
+class MemberSets(SingleWrites, ReservationReads, DispatchWrites):
     """Applies change sets to tables."""
 
     def __init__(self, tables: Tables) -> None:
@@ -67,30 +66,25 @@ class MemberSets(SingleWrites, Bookings, DispatchWrites):
         writes = changes.writes
         moves = _moves(writes)
         async with self.tables.transaction():
-            plain = [index for index, write in enumerate(writes) if not isinstance(write, Book)]
-            if (len(plain) > 1 or changes.graced) and all(_is_plain(writes[index]) for index in plain):
-                at_once = len(plain) == len(writes) and _rests_on_held_homes(changes)
+            if (len(writes) > 1 or changes.graced) and all(map(_is_plain, writes)):
+                at_once = _rests_on_held_homes(changes)
                 if not at_once:
                     self._hold(changes)
-                try:
-                    made = self._at_once([writes[index] for index in plain], changes.limits, changes.graced)
-                except KoyomiError as error:
-                    error.write = None if error.write is None else plain[error.write]
-                    raise
+                made = self._at_once(writes, changes.limits, changes.graced)
                 if at_once:
                     self._remember(changes.remembered)
-                done = dict(zip(plain, made, strict=True)) | self._book_all(writes)
+                self._require_free_times(writes)
                 self._leave_to_jobs(changes)
-                return tuple(done[index] for index in range(len(writes)))
-            steps = [index for index in plain if index not in moves.values()]
+                return made
+            steps = [index for index in range(len(writes)) if index not in moves.values()]
             steps.sort(key=lambda index: 0 if isinstance(writes[index], Delete) else 2 - (index in moves))
-            if len(steps) != 1 or len(plain) < len(writes) or changes.unchanged or changes.remembered:
+            if len(steps) != 1 or changes.unchanged or changes.remembered:
                 self._hold(changes)
             written: dict[int, Written] = {}
             moved: dict[ObjectState, ObjectState] = {}
             for index in steps:
                 write = writes[index]
-                if write.expected in moved and not isinstance(write, Book):
+                if write.expected in moved:
                     write = replace(write, expected=moved[write.expected])
                 try:
                     written[index] = self._make(write, changes.limits, written, moves.get(index))
@@ -99,7 +93,7 @@ class MemberSets(SingleWrites, Bookings, DispatchWrites):
                     raise
                 if index in moves and isinstance(write, Put) and isinstance(write.content, StoredContent):
                     moved[write.content.state] = ObjectState(written[index].id, written[index].revision)
-            written |= self._book_all(writes)
+            self._require_free_times(writes)
             self._leave_to_jobs(changes)
             return tuple(written[index] for index in range(len(writes)))
 

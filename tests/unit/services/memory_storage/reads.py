@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from server.calendar.attendance import address_keys
+from server.calendar.attendance import OF_ROOM, address_keys
 from server.calendar.filter_plan import UidSearch
 from server.domain.changes import ObjectState
 from server.domain.collation import ascii_lower
@@ -234,7 +234,8 @@ class MemoryReads(DispatchReads):
         if home is None:
             return frozenset()
         owner = self.tables.principals[home.principal_id]
-        return address_keys(owner.uid, owner.name, (*owner.addresses, *owner.former_addresses))
+        keys = address_keys(owner.uid, owner.name, (*owner.addresses, *owner.former_addresses))
+        return keys | {OF_ROOM} if owner.kind in ("room", "resource") else keys
 
     async def scheduling_object(self, collection: Collection, uid: str) -> SchedulingObject | None:
         for row in self.tables.objects.values():

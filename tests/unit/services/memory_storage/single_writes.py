@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from server.domain.changes import (
-    Book,
     Delete,
     Put,
     SetPersonal,
@@ -49,8 +48,6 @@ class SingleWrites(MemberRows):
                 return self._set_properties(write, limits)
             case SetPersonal():
                 return self._set_personal(write, limits)
-            case Book():
-                raise AssertionError("Bookings are made last.")
         if write.properties:
             home_id = write.collection.home_id
             before = space_of(self.tables, home_id)
@@ -108,10 +105,7 @@ class SingleWrites(MemberRows):
         kept_home = move and source.home_id == target.home_id
         replaced = None if write.expected is None else tables.objects[write.expected.id]
         gone = Written(0, row.id, None)
-        if replaced is not None:
-            tables.reservations.pop(replaced.id, None)
         if move:
-            tables.reservations.pop(row.id, None)
             revision, at = tables.take_revision(source.home_id)
             gone = Written(revision, row.id, None)
             tombstone = replace(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from server.domain.changes import Reservation, SetDispatch
+from server.domain.changes import SetDispatch
 from server.domain.contents import ObjectContent, ObjectView
 from server.domain.errors import NotFound
 from server.domain.grants import Ace, DelegateRights, ShareRights
@@ -269,8 +269,6 @@ class Tables:
     """Collections that principals have taken out of their homes."""
     aces: dict[int, tuple[Ace, ...]] = field(default_factory=dict)
     """By collection."""
-    reservations: dict[int, tuple[int, tuple[Reservation, ...]]] = field(default_factory=dict)
-    """The resource and the times, by object."""
     memory: dict[tuple[int, str], tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
     """What homes know of scheduling messages: version and state, by home and UID."""
     dispatches: dict[int, tuple[SetDispatch, datetime]] = field(default_factory=dict)

@@ -1,0 +1,2 @@
+-- Nothing books by hand any more.
+drop function if exists koyomi_book_1;
