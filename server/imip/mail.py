@@ -12,6 +12,8 @@ import quopri
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.header import decode_header
 from functools import cached_property
 
 from server.domain.errors import ResourceTooLarge
@@ -26,6 +28,12 @@ _MAX_HEADER = 262_144
 """Bytes of the header of a mail or part that are read."""
 _MAX_ADDRESS = 2_000
 """Characters of a field with an address."""
+MAX_ADDRESSES = 2_000
+"""Addresses of a field that are read."""
+_MAX_ADDRESSES_LENGTH = 200_000
+"""Characters that are read of a field with many addresses."""
+_MAX_NAME = 200
+"""Characters of a name beside an address."""
 _MAX_PARAMETERS = 4_000
 """Characters that are read of a field with parameters."""
 
@@ -36,6 +44,9 @@ _FIELD = re.compile(r"([!-9;-~]+):(.*)", re.DOTALL)
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*+"?|[^;]*)', re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_LISTED = re.compile(r'(?:"(?:[^"\\]|\\.?)*+"?|[^,"])++', re.DOTALL)
+"""An item of a list with commas, of which quoted ones do not count. A quote that does not end reaches to the end: so
+no character is looked at twice."""
 _COMMENT = re.compile(r"\([^()]*\)")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ADDRESS = re.compile(r"[^\s<>@\",;:()\[\]\\\x00-\x1f\x7f]{1,64}@[^\s<>@\",;:()\[\]\\\x00-\x1f\x7f]{1,255}")
@@ -157,6 +168,28 @@ def address_in(written: str) -> str | None:
         address = before
     address = address.strip()
     return address.lower() if _ADDRESS.fullmatch(address) else None
+
+
+def addresses_in(written: str) -> tuple[tuple[str, str], ...]:
+    """The names and addresses in a field such as To, at most `MAX_ADDRESSES`; what is no address is left out."""
+    found: list[tuple[str, str]] = []
+    for piece in _LISTED.findall(written[:_MAX_ADDRESSES_LENGTH]):
+        address = address_in(piece)
+        if address is not None and len(found) < MAX_ADDRESSES:
+            before, bracket, _ = piece.rpartition("<")
+            name = _ESCAPE.sub(r"\1", before.strip().removeprefix('"').removesuffix('"')) if bracket else ""
+            found.append((_words(name[:_MAX_NAME]), address))
+    return tuple(found)
+
+
+def _words(written: str) -> str:
+    """A name with its encoded words (RFC 2047) decoded."""
+    try:
+        pieces = decode_header(written)
+    except HeaderParseError:
+        return written
+    texts = (decoded(each, charset or "") if isinstance(each, bytes) else each for each, charset in pieces)
+    return "".join(texts)
 
 
 def decoded(content: bytes, charset: str) -> str:

@@ -1,18 +1,21 @@
 """The scheduling messages in a mail (RFC 6047 §2.4), as real programs write them.
 
 A calendar may be a part of a multipart/alternative, an attachment, or both at once; METHOD may stand in its text, in
-the Content-Type, or differ in these. Each message that comes out has one METHOD and one UID, so that
-`server.itip.message_text.read_message` can read it.
+the Content-Type, or differ in these; or the meeting is in TNEF. Each message that comes out has one METHOD and one UID,
+so that `server.itip.message_text.read_message` can read it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from server.calendar.contentline import with_crlf
 from server.domain.errors import InvalidData, ResourceTooLarge
-from server.imip.mail import Mail, Part
+from server.imip.mail import Mail, Part, addresses_in
+from server.imip.outlook_meeting import Addressed, calendar_of, is_meeting
+from server.imip.tnef import read_tnef
 from server.itip.lines import Line
 from server.itip.message_text import MAX_LENGTH
 from server.itip.messages import Method
@@ -34,24 +37,28 @@ class CalendarParts:
 
     messages: tuple[str, ...] = ()
     """The iCalendar texts of its scheduling messages, each of one METHOD and UID."""
-    has_calendar: bool = False
-    """Whether it has any calendar: one without METHOD, or one that cannot be read, is no message."""
     problems: tuple[str, ...] = ()
-    """Why calendars of it are no messages."""
-    has_tnef: bool = False
-    """Whether it has a part in Microsoft's TNEF (winmail.dat), which is not read."""
+    """Why calendars of it cannot be read. One without METHOD is no message, and no problem."""
 
 
 def messages_in(mail: Mail) -> CalendarParts:
-    """The scheduling messages of a mail, those of the first of several parts that say the same."""
+    """The scheduling messages of a mail, those of the first of several parts that say the same.
+
+    What is in TNEF counts only where there is no calendar: Exchange writes the meeting in one of the two ways, and
+    gateways that write it in both change one of them.
+    """
     messages: list[str] = []
     problems: list[str] = []
     seen: set[tuple[str, ...]] = set()
-    parts = [part for part in mail.parts if _is_calendar(part)]
+    calendars = [part for part in mail.parts if _is_calendar(part)]
     # A part of its own type says more surely what it is than an attachment of the same calendar.
-    for part in sorted(parts, key=lambda part: part.header.content_type[0] != "text/calendar"):
+    calendars.sort(key=lambda part: part.header.content_type[0] != "text/calendar")
+    sources = [partial(_objects, part) for part in calendars]
+    if not calendars:
+        sources = [partial(_objects_in_tnef, part, mail) for part in mail.parts if _is_tnef(part)]
+    for source in sources:
         try:
-            for value in _objects(part):
+            for value in source():
                 key = _key(value)
                 if key in seen:
                     continue
@@ -59,11 +66,9 @@ def messages_in(mail: Mail) -> CalendarParts:
                     raise ResourceTooLarge(f"A mail has at most {MAX_MESSAGES} scheduling messages.")
                 seen.add(key)
                 messages.append(value.text)
-        except InvalidData as error:
+        except (InvalidData, ResourceTooLarge) as error:
             problems.append(error.message)
-        except ResourceTooLarge as error:
-            problems.append(error.message)
-    return CalendarParts(tuple(messages), bool(parts), tuple(problems), any(map(_is_tnef, mail.parts)))
+    return CalendarParts(tuple(messages), tuple(problems))
 
 
 def with_organizer(text: str, address: str) -> str:
@@ -92,10 +97,21 @@ def _is_tnef(part: Part) -> bool:
     return part.header.content_type[0] in _TNEF_TYPES or part.header.filename.lower() == "winmail.dat"
 
 
+def _objects_in_tnef(part: Part, mail: Mail) -> Iterator[SchedulingObject]:
+    """The message of a meeting in TNEF; none in that of any other mail. Raises `InvalidData` and `ResourceTooLarge`."""
+    message = read_tnef(part.content)
+    if is_meeting(message):
+        to, cc = ("".join(mail.header.all(name)[:1]) for name in ("to", "cc"))
+        yield from _read(calendar_of(message, Addressed(mail.sender, addresses_in(to), addresses_in(cc))), "")
+
+
 def _objects(part: Part) -> Iterator[SchedulingObject]:
     """The messages of a part. Raises `InvalidData` and `ResourceTooLarge`."""
-    method = part.header.content_type[1].get("method", "").strip().upper()
-    text = part.text
+    yield from _read(part.text, part.header.content_type[1].get("method", "").strip().upper())
+
+
+def _read(text: str, method: str) -> Iterator[SchedulingObject]:
+    """The messages in a text; its calendars without METHOD have the given one."""
     if len(text) > MAX_LENGTH:
         raise ResourceTooLarge(f"A message has at most {MAX_LENGTH} characters.")
     for each in _calendars(text):

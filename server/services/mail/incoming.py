@@ -75,8 +75,6 @@ class Outcome(StrEnum):
     """The recipient's calendar does not take it: the UID belongs to another organizer or to an event of their own."""
     NO_CALENDAR = "no_calendar"
     """The mail has no scheduling message."""
-    TNEF = "tnef"
-    """The mail has none but for what may be in a TNEF part, which is not read."""
     UNREADABLE = "unreadable"
     """The calendar in it is no scheduling message that can be read, or is too large."""
     LOCAL = "local"
@@ -179,9 +177,7 @@ class IncomingMails:
             return [Outcome.OWN]
         found = await computed(messages_in, mail) if len(arrived.data) >= LARGE else messages_in(mail)
         if not found.messages:
-            if found.problems:
-                return [Outcome.UNREADABLE]
-            return [Outcome.TNEF if found.has_tnef and not found.has_calendar else Outcome.NO_CALENDAR]
+            return [Outcome.UNREADABLE if found.problems else Outcome.NO_CALENDAR]
         fields = mail.header.all("authentication-results")
         source = _Source(
             mail.sender,

@@ -24,6 +24,7 @@ from tests.unit.services.incoming_mail_world import (
     mail,
     meeting,
     message,
+    reply,
     request,
 )
 from tests.unit.services.world import event
@@ -84,8 +85,11 @@ async def test_nothing_that_is_forged_takes_effect() -> None:
         assert len(world.memory.tables.mails) <= sent + 1
         sent = len(world.memory.tables.mails)
     assert await others(world) == before
-    assert {row.address for row in list(world.memory.tables.mails.values())[invited:]} == {MALLORY}
-    assert await world.partstat(MALLORY, "anna/calendar/mallory.ics") in ("ACCEPTED", "DECLINED", "DELEGATED")
+    assert {row.address for row in list(world.memory.tables.mails.values())[invited:]} <= {MALLORY}
+    # What mallory says of themselves counts, also after all that.
+    newest = reply(MALLORY, uid="for-mallory", dtstamp="20270101T000000Z", more=("SEQUENCE:2147483648",))
+    assert await world.deliver(FINDING + mail(newest, MALLORY, ""), ANNA) == (Outcome.APPLIED,)
+    assert await world.partstat(MALLORY, "anna/calendar/mallory.ics") == "ACCEPTED"
     wanted = {Outcome.APPLIED, Outcome.HELD, Outcome.LOCAL, Outcome.REFUSED, Outcome.UNREADABLE, Outcome.NOT_CONCERNED}
     assert wanted <= found
 

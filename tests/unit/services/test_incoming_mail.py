@@ -16,6 +16,7 @@ from server.services.mail.incoming_settings import IncomingMailSettings
 from server.services.mail.senders import ACTS_FOR_OTHERS
 from server.storage.directory import PrincipalChange
 from server.storage.incoming_mail import HELD
+from tests.unit.imip.test_parsing import FILES
 from tests.unit.services.incoming_mail_world import (
     ANNA,
     BEN,
@@ -436,3 +437,25 @@ def test_the_mark_is_well_formed_whatever_it_says() -> None:
     assert read(text) == Held(Reason.NOT_INVITED, "a&<\"'>@x.example", "mailto:bé")
     assert HELD.endswith("held")
     assert etree.fromstring(text.encode()).get("sender") == held.sender
+
+
+async def test_a_meeting_in_tnef_takes_effect(world: MailWorld) -> None:
+    """From the request of a series over a modified instance to its cancellation, and answers to a meeting here."""
+    await world.add("clara", addresses=("clara@example.com",))
+
+    async def received(name: str) -> Outcome:
+        (outcome,) = await world.deliver(FILES[f"tnef-{name}"], "clara@example.com")
+        return outcome
+
+    assert await received("weekly") is APPLIED
+    (copy,) = await world.copies("clara")
+    assert "RRULE:FREQ=WEEKLY;BYDAY=MO,WE" in copy
+    assert copy.count("RECURRENCE-ID") == 2
+    assert await received("cancel") is APPLIED
+    assert all("STATUS:CANCELLED" in each for each in await world.copies("clara"))
+    path = "clara/calendar/planning.ics"
+    await world.put_by("clara", path, meeting(DORA, by="clara@example.com", uid="planning@example.com"))
+    for name in ("accepted", "declined", "tentative"):
+        assert await received(name) is APPLIED
+        assert await world.partstat(DORA, path) == name.upper()
+    assert await received("no-meeting") is Outcome.NO_CALENDAR
