@@ -108,7 +108,7 @@ class Policy:
     )
     booking_window_days: int | None = _rule(
         180,
-        Number(0, 3650),
+        Number(1, 3650),
         "How many days ahead a meeting may begin.",
         exchange="BookingWindowInDays",
         google="in part",

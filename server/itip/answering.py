@@ -285,5 +285,8 @@ def _answered(
     component = map_attendee(component, user, directory, lambda line: line.with_parameters(own))
     if given not in (ACCEPTED, TENTATIVE):
         return component.with_value("TRANSP", "TRANSPARENT")
+    if not user.may_organize:
+        # Whoever else is free during the meeting, a room is not.
+        return component.without("TRANSP")
     lines = asked.transparency.get(component.instance, asked.transparency.get(MASTER, ()))
     return component.with_lines("TRANSP", lines)

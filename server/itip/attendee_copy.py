@@ -289,12 +289,24 @@ class _Merge:
             return component if component.token("TRANSP") == "TRANSPARENT" else with_transparent(component)
         before = self._before.get(component.instance)
         stored = None if before is None else attendee_line(before, self._owner, self._directory)
-        if before is None or stored is None or partstat(stored) != NEEDS_ACTION or given not in _ANSWERED:
+        if before is None or stored is None:
+            return component
+        if not self._owner.may_organize:
+            return self._as_room(component, before, given, partstat(stored))
+        if partstat(stored) != NEEDS_ACTION or given not in _ANSWERED:
             return component
         # The app left what the server had written while there was no answer.
         if before.token("TRANSP") == component.token("TRANSP") == "TRANSPARENT":
             return component.without("TRANSP")
         return component
+
+    def _as_room(
+        self, component: SchedulingComponent, before: SchedulingComponent, given: str, known: str
+    ) -> SchedulingComponent:
+        """An event of a room, which is taken by what was accepted for it, whatever the app of a delegate says."""
+        if given == known:
+            return component.with_lines("TRANSP", before.all("TRANSP"))
+        return component.without("TRANSP") if given in _ANSWERED else with_transparent(component)
 
     def _framed(self, components: list[SchedulingComponent]) -> SchedulingObject:
         """The components in the VCALENDAR of the app, with the VTIMEZONEs that are stored."""

@@ -33,7 +33,7 @@ def _values(name: str) -> st.SearchStrategy[Any]:
         return st.none() | st.integers(1, 10)
     if name == "max_duration_minutes":
         return st.none() | st.integers(10, 100)
-    return st.none() | st.integers(0, 100)
+    return st.none() | st.integers(1, 100)
 
 
 @given(st.fixed_dictionaries({}, optional={name: _values(name) for name in RULES}))
@@ -62,7 +62,7 @@ def test_an_empty_policy_has_the_defaults() -> None:
         ({"automation": ["accept"]}, "policy.automation must be none, update or accept."),
         ({"allow_recurring": 1}, "policy.allow_recurring must be true or false."),
         ({"allow_recurring": None}, "policy.allow_recurring must be true or false."),
-        ({"booking_window_days": True}, "policy.booking_window_days must be a whole number from 0 to 3650, or null"),
+        ({"booking_window_days": True}, "policy.booking_window_days must be a whole number from 1 to 3650, or null"),
         ({"booking_window_days": -1}, "policy.booking_window_days must be a whole number"),
         ({"booking_window_days": 1.5}, "policy.booking_window_days must be a whole number"),
         ({"booking_window_days": 10**400}, "policy.booking_window_days must be a whole number"),

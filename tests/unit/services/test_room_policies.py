@@ -359,3 +359,22 @@ async def test_delegates_are_told_by_mail_of_what_waits_for_them(world: World) -
     assert await ask(world, to=address) == ["TENTATIVE"]
     await world.run_jobs()
     assert len(world.mails) == 1
+
+
+async def test_transparency_follows_the_answer(world: World) -> None:
+    await hall(world)
+    assert await ask(world, "TRANSP:TRANSPARENT") == ["ACCEPTED transparent"], "of the organizer's own"
+    assert answers(await room_copy(world)) == ["ACCEPTED"]
+    assert await ask(world, who="ben") == ["DECLINED"]
+    await delegate(world)
+    for partstat, is_free in (("DECLINED", True), ("TENTATIVE", False), ("DECLINED", True), ("ACCEPTED", False)):
+        await approve(world, partstat)
+        assert answers(await room_copy(world)) == [f"{partstat} transparent" if is_free else partstat]
+    # What the app of a delegate says of the time does not count.
+    (name,) = [
+        each for each in await world.names("hall/calendar")
+        if "UID:m\r\n" in (await world.text("cli", f"hall/calendar/{each}") or "")
+    ]  # fmt: skip
+    text = unfolded(await world.text("cli", f"hall/calendar/{name}"))
+    await world.invite("cleo", f"hall/calendar/{name}", text.replace("SUMMARY", "TRANSP:TRANSPARENT\r\nSUMMARY"))
+    assert answers(await room_copy(world)) == ["ACCEPTED"]
