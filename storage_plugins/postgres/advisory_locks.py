@@ -44,6 +44,8 @@ class QueueLock(StrEnum):
 
     MEETINGS = "meetings"
     """Of the transaction of those who write what a meeting is in several homes; the key is the meeting's number."""
+    ROOMS = "rooms"
+    """Of the transaction of those who book a room; the key is the principal's id."""
 
     @property
     def number(self) -> int:

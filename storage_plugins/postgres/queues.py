@@ -15,7 +15,7 @@ from storage_plugins.postgres.database import Database
 
 MOST = 2
 """Connections of one worker that queue or have a turn, at most. One connection at least is left to those who write."""
-_LOCKS = {Queue.MEETING: QueueLock.MEETINGS}
+_LOCKS = {Queue.MEETING: QueueLock.MEETINGS, Queue.ROOM: QueueLock.ROOMS}
 
 
 class WorkerQueues:
@@ -26,7 +26,7 @@ class WorkerQueues:
         self._free = min(MOST, database.connections - 1)
 
     @asynccontextmanager
-    async def turn(self, queue: Queue, key: int, patience: float) -> AsyncIterator[bool]:
+    async def turn(self, queue: Queue, key: int | tuple[int, ...], patience: float) -> AsyncIterator[bool]:
         """As in the protocol."""
         if self._free <= 0:
             yield False
@@ -36,7 +36,8 @@ class WorkerQueues:
         failure: Exception | None = None
         try:
             async with self._database.transaction() as connection:
-                await lock_within(connection, _LOCKS[queue], key, patience)
+                for each in (key,) if isinstance(key, int) else key:
+                    await lock_within(connection, _LOCKS[queue], each, patience)
                 came = True
                 try:
                     yield True

@@ -328,7 +328,7 @@ class PostgresStorage(CopyWrites, CollectionWrites, MailStorage, RoomStorage, Sc
         row = await self.database.fetchrow(members.UID_HOLDER, collection.home_id, collection.id, uid)
         return None if row is None else str(row[0])
 
-    def turn(self, queue: Queue, key: int, patience: float) -> AbstractAsyncContextManager[bool]:
+    def turn(self, queue: Queue, key: int | tuple[int, ...], patience: float) -> AbstractAsyncContextManager[bool]:
         """`server.storage.queues.Queues.turn`."""
         return self._queues.turn(queue, key, patience)
 

@@ -25,7 +25,6 @@ from server.booking.deciding import (
 from server.booking.free_time import Period
 from server.booking.policy import Policy
 from server.calendar.zones import Zone
-from server.domain.changes import Unchanged
 from server.domain.errors import InvalidData, TooManyInstances
 from server.domain.principals import Principal
 from server.domain.scheduling import SchedulingRole
@@ -62,8 +61,6 @@ class Given:
     reply: Message | None
     leaves_items: bool
     """Whether the messages lie in the inbox."""
-    unchanged: tuple[Unchanged, ...] = ()
-    """What was read to decide, and must still be so."""
     forwards: bool = False
     """Whether delegates are told of the messages, since they approve."""
 
@@ -88,7 +85,6 @@ class _Read:
     busy: Sequence[Period] | None
     """None: it is too much work."""
     until: datetime
-    unchanged: tuple[Unchanged, ...]
 
 
 async def given_answer(
@@ -139,7 +135,7 @@ async def given_answer(
     pending = any(Reason.PENDING in answer.reasons for answer in decision.answers.values())
     leaves_items = pending or OPEN in decision.partstats.values()
     forwards = pending and policy.forward_to_delegates
-    return Given(answered, known, reply, leaves_items, read.unchanged, forwards)
+    return Given(answered, known, reply, leaves_items, forwards)
 
 
 def _slots(wanted: Asked, copy: SchedulingObject) -> tuple[Slot, ...]:
@@ -160,19 +156,18 @@ async def _read(storage: Storage, mailbox: Mailbox, policy: Policy, request: Req
         end = max(end, start + OFFERED)
     rules = rules_of(mailbox, policy, zone, start, end)
     if not policy.asks_for_busy_times:
-        return _Read(rules, (), end, ())
+        return _Read(rules, (), end)
     person, held = mailbox.principal_id, mailbox.object
+    if mailbox.kind in ROOMS:
+        # Two changes do not book a room at once: the database refuses the later one, which decides again.
+        taken = await storage.taken_times([person], start, end, besides=None if held is None else held.id)
+        return _Read(rules, taken[person], end)
     masked = [] if held is None else [(person, held.id)]
     try:
         (busy,) = await busy_people(storage, Lookup(storage), [person], start, end, "scheduling", masked=masked)
     except (InvalidData, TooManyInstances):
         busy = None
-    if busy is None:
-        return _Read(rules, None, end, ())
-    # Two changes do not book a room at once: the later one decides again.
-    read = Unchanged(mailbox.home.id, None, mailbox.home.revision, person)
-    unchanged = (read,) if mailbox.kind in ROOMS else ()
-    return _Read(rules, [(each.start, each.end) for each in busy], end, unchanged)
+    return _Read(rules, None if busy is None else [(each.start, each.end) for each in busy], end)
 
 
 def _explains(mailbox: Mailbox, policy: Policy) -> bool:

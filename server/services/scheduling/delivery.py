@@ -9,7 +9,7 @@ from secrets import token_hex
 from uuid import uuid4
 
 from server.auth import policy
-from server.domain.changes import Delete, ObjectState, Put, Remember, Unchanged, Write
+from server.domain.changes import Delete, ObjectState, Put, Remember, Write
 from server.domain.contents import ObjectContent
 from server.domain.errors import InvalidData
 from server.domain.grants import Grants
@@ -119,8 +119,6 @@ class Delivered:
     """What the recipient's home knows afterwards."""
     jobs: tuple[Job, ...] = ()
     """Notices to the recipient's delegates."""
-    unchanged: tuple[Unchanged, ...] = ()
-    """What was read to answer for the recipient, and must still be so."""
 
 
 async def deliver(
@@ -193,8 +191,7 @@ async def deliver(
     if state != mailbox.state and received:
         remembered = Remember(mailbox.home.id, messages[0].uid, state, mailbox.version)
     jobs = _notices(mailbox, inbox, writes, items) if any(each.sender is not None for each in letters) else ()
-    unchanged = () if given is None else given.unchanged
-    return Delivered(tuple(statuses), writes, remembered, after, tuple(received), known, jobs, unchanged)
+    return Delivered(tuple(statuses), writes, remembered, after, tuple(received), known, jobs)
 
 
 def _notices(mailbox: Mailbox, inbox: Collection, writes: Sequence[Write], items: Sequence[Item]) -> tuple[Job, ...]:

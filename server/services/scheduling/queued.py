@@ -129,7 +129,10 @@ class QueuedDeliveries:
         while True:
             make = partial(self._set, posts, settles)
             try:
-                made, _ = await apply_shared(self._storage, make, self._limits, _cause(posts))
+                async with self._turns.rooms.of() as booking:
+                    made, _ = await apply_shared(
+                        self._storage, make, self._limits, _cause(posts), taken=booking.conflicted
+                    )
             except WriteConflict as error:
                 self.counts.waits.inc()
                 self._turns.repeat_in_turn(error, posts[0].dispatch.meeting)

@@ -58,6 +58,8 @@ PAUSE = 0.02
 
 
 _NOTHING = Written(0, 0, None)
+_MOST_DECIDED = 5
+"""How often the server decides about the answers of one set that others change meanwhile."""
 
 
 @dataclass(slots=True)
@@ -84,6 +86,13 @@ class Sending(ChangeDeliveries):
         the meeting."""
         self._queuing = AsyncExitStack()
         """Ends the turn."""
+        self._rooms = {
+            user.key: user.principal_id
+            for user in (message.recipient for message in self._plan.messages)
+            if user.principal_id is not None and not user.may_organize
+        }
+        """The ids of the rooms and equipment that it invites, by their keys as recipients."""
+        self._booking = self._turns.rooms.of(self._rooms.values())
         self._began = time.monotonic()
 
     async def apply(self) -> Put:
@@ -94,7 +103,7 @@ class Sending(ChangeDeliveries):
         try:
             if not self._plan.messages or self._is_late:
                 return await self._apply()
-            async with self._turns.in_worker(self._meeting, PATIENCE) as came, self._queuing:
+            async with self._turns.in_worker(self._meeting, PATIENCE) as came, self._queuing, self._booking:
                 if not came:
                     self._counts.waits.inc()
                     self._is_late = True
@@ -107,7 +116,7 @@ class Sending(ChangeDeliveries):
         collection, cause = collection_of(self._found), self._actor.cause
         async with self._objects.naming_holder(collection, self._uid):
             made, written = await apply_shared(
-                self._storage, self._set, self._limits, cause, self._unchanged, self._conflicted
+                self._storage, self._set, self._limits, cause, self._unchanged, self._conflicted, self._taken
             )
         self._counts.delivered(made.outcomes, made.merges, made.refreshes)
         return replace(made.result, written=written[0])
@@ -119,6 +128,11 @@ class Sending(ChangeDeliveries):
             left.busy.add(key)
         elif not await self._queue():
             await asyncio.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
+
+    async def _taken(self, key: str) -> None:
+        """Others took the time of a room."""
+        if key in self._rooms:
+            await self._booking.conflicted(self._rooms[key])
 
     async def _queue(self) -> bool:
         """Queue among all workers, but for the first time only; whether the turn has come then."""
@@ -236,15 +250,20 @@ class Sending(ChangeDeliveries):
         replies = replies_in(delivered, change.owner)
         if not replies:
             return {}, ()
-        merged = merged_answers(value, replies, known, change.directory, change.now)
-        told = merged.refreshes(change.owner, change.directory, change.now)
-        for key in {reply.sender.key for reply in replies}:
-            # Once more, now that all answers are known.
-            more = told.get(key, ())
-            delivered[key] = await self._deliver(
-                self._owner, messages[key], mailboxes, change.directory, known, afterwards=more
-            )
-        return told, replies
+        for _ in range(_MOST_DECIDED):
+            merged = merged_answers(value, replies, known, change.directory, change.now)
+            told = merged.refreshes(change.owner, change.directory, change.now)
+            for key in {reply.sender.key for reply in replies}:
+                # Once more, now that all answers are known.
+                more = told.get(key, ())
+                delivered[key] = await self._deliver(
+                    self._owner, messages[key], mailboxes, change.directory, known, afterwards=more
+                )
+            decided, replies = replies, replies_in(delivered, change.owner)
+            if [each.object.text for each in decided] == [each.object.text for each in replies]:
+                return told, replies
+            # Others have booked a room, or have released it, between the two.
+        raise WriteConflict
 
     async def _own(
         self, stored: SchedulingObject | None, known: frozenset[str] | None

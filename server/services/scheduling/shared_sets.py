@@ -66,8 +66,6 @@ class SharedSet(Generic[Key]):
     mails: list[NewMails] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     """Others than those of the dispatches."""
-    unchanged: list[Unchanged] = field(default_factory=list)
-    """What was read to answer for recipients, and must still be so."""
     failing_for: timedelta = timedelta(0)
     """For how long the deliveries of the dispatches have failed."""
     outcomes: list[tuple[str, str]] = field(default_factory=list)
@@ -91,7 +89,6 @@ class SharedSet(Generic[Key]):
         self.write(key, delivered.writes)
         self.remembered += () if delivered.remembered is None else (delivered.remembered,)
         self.jobs += delivered.jobs
-        self.unchanged += delivered.unchanged
 
     def write(self, key: Key, writes: Iterable[Write]) -> None:
         """Add writes in the home of a recipient."""
@@ -110,7 +107,7 @@ class SharedSet(Generic[Key]):
             tuple(write for _, write in self.writes),
             limits,
             cause,
-            (*unchanged, *self.unchanged),
+            tuple(unchanged),
             remembered=tuple(self.remembered),
             graced=frozenset(write.collection.home_id for key, write in self.writes if key is not None),
             dispatches=tuple(self.dispatches),
@@ -140,6 +137,7 @@ async def apply_shared(
     cause: Cause,
     unchanged: Sequence[Unchanged | UnchangedObject] = (),
     conflicted: Callable[[Key, LeftOut[Key]], Awaitable[None]] | None = None,
+    taken: Callable[[Key], Awaitable[None]] | None = None,
 ) -> tuple[Made, Sequence[Written]]:
     """Apply the set that `make` gives. It is made anew without each recipient whose home refuses it.
 
@@ -148,6 +146,7 @@ async def apply_shared(
     :param make: reads and decides, and leaves recipients out.
     :param conflicted: is called where a recipient's object has changed since `make` has read it, before the set is made
         anew; it may leave the recipient out.
+    :param taken: is called where others took the time of a room since `make` has decided, before the set is made anew.
     :raises WriteConflict: if something else has changed; without `conflicted` also a recipient's object.
 
     Raises, too, what the home of the person refuses who makes the change: `QuotaExceeded`, `TooManyMembers`,
@@ -174,5 +173,7 @@ async def apply_shared(
                 left.met.add(key)
             elif isinstance(error, AlreadyReserved) and left.taken.get(key, 0) < MOST_TAKEN:
                 left.taken[key] = left.taken.get(key, 0) + 1
+                if taken is not None:
+                    await taken(key)
             else:
                 left.failed.add(key)

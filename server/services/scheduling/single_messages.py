@@ -71,7 +71,14 @@ async def post(
         made.jobs += split_jobs_after(services.settings, delivered.values(), sent.now)
         return made
 
-    made, _ = await apply_shared(services.storage, make, services.limits, cause, unchanged)
+    room = sent.message.recipient.principal_id
+    async with services.turns.rooms.of() as booking:
+
+        async def taken(_: str) -> None:
+            if room is not None:
+                await booking.conflicted(room)
+
+        made, _ = await apply_shared(services.storage, make, services.limits, cause, unchanged, taken=taken)
     if made.writes or made.remembered:
         services.counts.delivered(made.outcomes, made.merges, made.refreshes)
     return made.outcomes[0][1]

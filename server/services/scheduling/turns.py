@@ -14,6 +14,8 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 from server.domain.errors import WriteConflict
+from server.services.scheduling.patient_locks import held
+from server.services.scheduling.room_turns import RoomTurns
 from server.storage.queues import Queue, Queues
 
 LONGEST = 2.0
@@ -23,27 +25,13 @@ _held: ContextVar[frozenset[int]] = ContextVar("_held", default=frozenset())
 """Numbers of the meetings of which this task has a turn over reading, deciding and applying."""
 
 
-@asynccontextmanager
-async def held(lock: asyncio.Lock, patience: float) -> AsyncIterator[bool]:
-    """Hold a lock until the context ends. False where it was not free within `patience` seconds."""
-    try:
-        async with asyncio.timeout(patience):
-            await lock.acquire()
-    except TimeoutError:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
 class Turns:
     """The queues of meetings, as one worker takes part in them."""
 
     def __init__(self, queues: Queues) -> None:
         self._queues = queues
         self._in_worker: MutableMapping[int, asyncio.Lock] = WeakValueDictionary()
+        self.rooms = RoomTurns(queues)
 
     @asynccontextmanager
     async def in_worker(self, meeting: int, patience: float) -> AsyncIterator[bool]:

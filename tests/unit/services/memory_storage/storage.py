@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from server.domain.events import Change
-from server.services.scheduling.turns import held
+from server.services.scheduling.patient_locks import held
 from server.storage import Storage
 from server.storage.access import Access
 from server.storage.directory import Directory
@@ -38,9 +38,16 @@ class MemoryStorage(MemoryReads, MemberSets, CollectionWrites, MailStorage, Room
         return True
 
     @asynccontextmanager
-    async def turn(self, queue: Queue, key: int, patience: float) -> AsyncIterator[bool]:
-        async with held(self.tables.queues.setdefault((queue, key), asyncio.Lock()), patience) as came:
-            yield came
+    async def turn(self, queue: Queue, key: int | tuple[int, ...], patience: float) -> AsyncIterator[bool]:
+        async with AsyncExitStack() as turns:
+            locks = self.tables.queues
+            for each in (key,) if isinstance(key, int) else key:
+                lock = locks.setdefault((queue, each), asyncio.Lock())
+                if not await turns.enter_async_context(held(lock, patience)):
+                    await turns.aclose()
+                    yield False
+                    return
+            yield True
 
 
 @dataclass(frozen=True, slots=True)
