@@ -27,6 +27,7 @@ from server.jobs.running import (
     maintenance_kinds,
     notices,
     outgoing_mails,
+    room_cards,
     room_clashes,
     running_jobs,
     scheduling,
@@ -53,6 +54,7 @@ from server.services.objects import Objects
 from server.services.principals.people import People
 from server.services.reading import Reading
 from server.services.rooms.clashes import Clashes
+from server.services.rooms.directory_book import DirectoryBook
 from server.services.rooms.reading import RoomReading
 from server.services.scheduling.busy_times import BusyTimes
 from server.services.scheduling.dividing import LongSeries
@@ -183,7 +185,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 ),
                 collections=Collections(storage, settings.limits.values, settings.scheduling),
                 granting=Granting(access),
-                rooms=RoomReading(storage),
+                rooms=RoomReading(storage, settings.rooms),
                 busy_times=BusyTimes(storage, access, lookup, settings.limits.values),
                 limits=settings.limits.values,
                 page_size=settings.storage.page_size,
@@ -222,6 +224,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 copies(site.collections, lookup),
                 *scheduling(queued, refreshing, removals, memberships, LongSeries(site.splitting, settings.scheduling)),
                 room_clashes(Clashes(site.scheduling)),
+                room_cards(DirectoryBook(storage, directory, objects)),
                 held_messages(mails, incoming),
                 *outgoing_mails(mail_jobs),
                 *notices(

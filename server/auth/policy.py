@@ -79,6 +79,8 @@ def on_home(
     viewer: Principal | None, owner: Principal | None, kind: HomeKind, grants: Grants = NO_GRANTS
 ) -> Privileges:
     """The privileges of a person on the home of its owner."""
+    if viewer is not None and owner is not None and owner.kind == "directory":
+        return _PLAIN_READING
     if viewer is None or relation(viewer, owner) != "other":
         return privileges.on_home(kind)
     if kind == "calendar" and grants is not NO_GRANTS:
@@ -98,6 +100,8 @@ def on_collection(
 
     `grants` are those of the home. `asked_by_all` is as in `for_everyone`.
     """
+    if viewer is not None and owner is not None and owner.kind == "directory":
+        return _PLAIN_READING
     who = relation(viewer, owner)
     if viewer is None or who != "other":
         return _inherent(who, collection.kind, collection.rights)

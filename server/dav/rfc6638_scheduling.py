@@ -39,7 +39,7 @@ SCHEDULED = frozenset({Kind.CALENDAR_HOME, Kind.CALENDAR, Kind.INBOX, Kind.OUTBO
 
 
 def _in_home(name: str, resource: Owned, request: Request) -> str | None:
-    if resource.owner.kind == "group":
+    if resource.owner.kind in ("group", "directory"):
         return None
     return names.href(request.url(f"{home_href(resource.owner, 'calendar')}{name}/"))
 

@@ -115,7 +115,7 @@ class Target:
     """The names in a path, for `Storage.resolve`. They are decoded; the owner's name is compared case-folded."""
 
     owner: str
-    by: Literal["uid", "individual", "group", "room", "resource"]
+    by: Literal["uid", "individual", "group", "room", "resource", "directory"]
     """`uid` for `__uids__`; otherwise the kind of the folder in the path."""
     home: HomeKind | None = None
     """None: the principal itself."""

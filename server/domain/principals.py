@@ -6,7 +6,12 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-PrincipalKind = Literal["individual", "group", "room", "resource"]
+PrincipalKind = Literal["individual", "group", "room", "resource", "directory"]
+"""`directory`: the owner of the address book of rooms, which no search and no folder of principals shows."""
+KINDS: tuple[PrincipalKind, ...] = ("individual", "group", "room", "resource")
+"""The kinds that people make and find."""
+DIRECTORY = "koyomi-directory"
+"""The stable id and the name of the principal of the kind `directory`."""
 CalendarPlace = Literal["here", "elsewhere"]
 """Where a person keeps their calendar: `elsewhere` gets scheduling messages by mail alone."""
 ExpandableBy = Literal["everyone", "members", "nobody"]

@@ -20,6 +20,7 @@ from server.services.mail.notices import Notices
 from server.services.mail.sending import MailJobs
 from server.services.principals import changes as principals
 from server.services.rooms.clashes import CLASHES, Clashes
+from server.services.rooms.directory_book import DirectoryBook
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.dividing import LongSeries
 from server.services.scheduling.long_series import SPLITS
@@ -31,7 +32,7 @@ from server.settings.model import Settings
 from server.storage import Storage
 from server.storage.access import Access
 from server.storage.incoming_mail import IncomingMail
-from server.storage.jobs import HANDOVERS, MEMBERSHIPS, TakenJob
+from server.storage.jobs import HANDOVERS, MEMBERSHIPS, ROOM_CARDS, TakenJob
 from server.storage.mails import MAIL, MAIL_OUTCOMES, NOTICE
 from storage_plugins.postgres.changes import handover_jobs
 from storage_plugins.postgres.database import Database, DatabaseLimits
@@ -127,6 +128,15 @@ def room_clashes(clashes: Clashes) -> Kind:
         return Result(int(await clashes.decline(job.payload["home"], job.payload["object"])))
 
     return Kind(CLASHES, decline)
+
+
+def room_cards(book: DirectoryBook) -> Kind:
+    """The job that brings the cards of rooms up to date."""
+
+    async def handle(_: TakenJob) -> Result:
+        return Result(await book.follow())
+
+    return Kind(ROOM_CARDS, handle)
 
 
 def held_messages(mails: IncomingMails, incoming: IncomingMail) -> Kind:

@@ -22,6 +22,8 @@ HANDOVERS = "handovers"
 """Kind of the jobs that go on with handing over what a person had."""
 MEMBERSHIPS = "memberships"
 """Kind of the jobs that find the meetings of a group whose members have changed."""
+ROOM_CARDS = "room_cards"
+"""Kind of the jobs that bring the cards of rooms up to date."""
 MAINTENANCE = "maintenance"
 """Lock key of all jobs that change many rows. They run one at a time, so that requests are not slowed down."""
 

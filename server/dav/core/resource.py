@@ -302,7 +302,7 @@ def lacking(path: Path, privilege: Privilege) -> str:
 
 def delegates_of(principal: PrincipalResource) -> list[PrincipalResource]:
     """The groups of delegates of a principal that has a home."""
-    if principal.owner.kind == "group":
+    if principal.owner.kind in ("group", "directory"):
         return []
     return [replace(principal, kind=kind, href=f"{principal.href}{name}/") for kind, name in DELEGATE_NAMES.items()]
 
@@ -312,11 +312,16 @@ def collection_of(home: HomeResource, found: Found) -> CollectionResource:
     return collection_at(home.href + encode(found.name) + "/", found, home.by_uid)
 
 
+def _folder(principal: Principal) -> str:
+    """The folder of principals and homes by name; the directory, whose name is its id, has none."""
+    return KIND_FOLDERS.get(principal.kind, "__uids__")
+
+
 def principal_href(principal: Principal, by_uid: bool = True) -> str:
     """The principal's URL; by its stable id unless the other form is asked for."""
     if by_uid:
         return f"/principals/__uids__/{encode(principal.uid)}/"
-    return f"/principals/{KIND_FOLDERS[principal.kind]}/{encode(principal.name)}/"
+    return f"/principals/{KIND_FOLDERS.get(principal.kind, '__uids__')}/{encode(principal.name)}/"
 
 
 def delegates_href(principal: Principal, rights: DelegateRights, by_uid: bool = True) -> str:
@@ -330,4 +335,4 @@ def home_href(principal: Principal, kind: str, by_uid: bool = True) -> str:
     tree = HOME_TREES["calendar" if kind == "calendar" else "addressbook"]
     if by_uid:
         return f"/{tree}/__uids__/{encode(principal.uid)}/"
-    return f"/{tree}/{KIND_FOLDERS[principal.kind]}/{encode(principal.name)}/"
+    return f"/{tree}/{KIND_FOLDERS.get(principal.kind, '__uids__')}/{encode(principal.name)}/"

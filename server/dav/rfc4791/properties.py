@@ -106,7 +106,7 @@ def _collations(request: Request, resource: Resource) -> str:
 
 
 def _calendar_home_set(request: Request, resource: PrincipalResource) -> str | None:
-    if resource.owner.kind == "group":
+    if resource.owner.kind in ("group", "directory"):
         return None
     return names.href(request.url(home_href(resource.owner, "calendar")))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.contacts.partial import AddressDataSelection, select
+from server.contacts.room_cards import as_version_4, is_room_card
 from server.contacts.vcard import version_of
 from server.dav.core import xml
 from server.dav.core.errors import Refused
@@ -40,6 +41,8 @@ def asked_for(request: Request, root: xml.Element) -> tuple[list[str], MemberVal
         return wanted, MemberValue(("text",), escape)
 
     def render(text: str) -> str:
+        if version == "4.0" and is_room_card(text):
+            text = as_version_4(text)
         if version is not None and version_of(text) != version:
             raise Refused(415, carddav("supported-address-data-conversion"))
         return escape(select(text, selection) if selection.properties else text)

@@ -14,13 +14,13 @@ from server.auth import passwords
 from server.booking.policy import Mode
 from server.domain.errors import InvalidPrincipal
 from server.domain.grants import DelegateRights
-from server.domain.principals import CalendarPlace, ExpandableBy, Office, PrincipalKind, name_key
+from server.domain.principals import KINDS, CalendarPlace, ExpandableBy, Office, PrincipalKind, name_key
 from server.services.principals.changes import MAX_TEXT, addresses_of, name_of, roles_of, segment_of, text_of
 from server.services.rooms.attributes import RoomFields, read_attributes
 
 MODES: tuple[str, ...] = get_args(Mode)
 """How a person, a room or a piece of equipment answers invitations automatically."""
-_KINDS: tuple[str, ...] = get_args(PrincipalKind)
+_KINDS: tuple[str, ...] = KINDS
 _FIELDS = {
     "id": _KINDS,
     "kind": _KINDS,

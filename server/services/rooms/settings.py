@@ -36,6 +36,12 @@ class RoomSettings(Part):
         allowed='a list of texts, as ["projector", "video"] (in the environment: with commas between them), or empty',
     )
 
+    directory_in_home_set: bool = option(
+        False,
+        "Show the address book of rooms and equipment with everybody's own address books, for apps that know no "
+        "directories (CARDDAV:addressbook-home-set has two homes then, and some apps take one alone).",
+    )
+
     @field_validator("mail_domain")
     @classmethod
     def _fold_domain(cls, value: str) -> str:

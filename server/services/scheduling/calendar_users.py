@@ -17,6 +17,7 @@ CUTYPES: dict[PrincipalKind, str] = {
     "group": "GROUP",
     "room": "ROOM",
     "resource": "RESOURCE",
+    "directory": "UNKNOWN",
 }
 """CUTYPE of the kinds of principals (RFC 5545 §3.2.3)."""
 _URNS = ("urn:x-uid:", "urn:uuid:")

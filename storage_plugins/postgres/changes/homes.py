@@ -21,6 +21,7 @@ HOMES: dict[PrincipalKind, tuple[HomeKind, ...]] = {
     "group": (),
     "room": ("calendar",),
     "resource": ("calendar",),
+    "directory": ("addressbook",),
 }
 """The kinds of homes that each kind of principal has."""
 

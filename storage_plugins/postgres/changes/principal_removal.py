@@ -7,6 +7,7 @@ from server.domain.errors import NotFound
 from storage_plugins.postgres.changes import handover_jobs, held_addresses
 from storage_plugins.postgres.changes.fan_out import HOMES
 from storage_plugins.postgres.changes.principals import leave_trace, lock, membership_job
+from storage_plugins.postgres.changes.rooms import CARDS_JOB
 from storage_plugins.postgres.database import Connection, Database
 from storage_plugins.postgres.jobs import enqueue
 
@@ -42,12 +43,14 @@ async def hide(connection: Connection, principal_id: int, cause: Cause) -> None:
             credential_version = credential_version + 1,
             modified_at = now()
         where id = $1
-        returning id
+        returning kind
         """,
         principal_id,
     )
     if found is None:
         raise NotFound("There is no such principal.")
+    if found["kind"] in ("room", "resource"):
+        await enqueue(connection, CARDS_JOB)
     # Meetings that invite a group follow its members.
     groups = await connection.fetch("select group_id from membership where member_id = $1 order by 1", principal_id)
     for row in groups:

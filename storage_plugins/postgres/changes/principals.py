@@ -111,9 +111,11 @@ async def _write_one(connection: Connection, change: PrincipalChange, cause: Cau
         await create_homes(connection, principal_id, change.kind)
         if change.kind in ("room", "resource"):
             await rooms.create(connection, principal_id, change.kind, change.room)
+            await enqueue(connection, rooms.CARDS_JOB)
         await leave_trace(connection, "principal-created", principal_id, cause, {"kind": change.kind})
     else:
-        await rooms.change(connection, principal_id, change.room)
+        if await rooms.change(connection, principal_id, change.room):
+            await enqueue(connection, rooms.CARDS_JOB)
         fields = [name for name in _FIELDS if getattr(change, name) is not None]
         await leave_trace(connection, "principal-changed", principal_id, cause, {"fields": fields})
     return principal_id

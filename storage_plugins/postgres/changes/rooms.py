@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from server.domain.changes import UnchangedRoom
 from server.domain.errors import NotFound, WriteConflict
+from server.domain.jobs import Job
 from server.domain.principals import PrincipalKind, name_key
 from server.domain.rooms import Room, default_type, searched
+from server.storage.jobs import ROOM_CARDS
 from storage_plugins.postgres.database import Connection
 
 _COLUMNS = (
@@ -38,6 +40,10 @@ _CHANGED = """
 """
 
 
+CARDS_JOB = Job(ROOM_CARDS, lock_key=ROOM_CARDS, queueing_key=ROOM_CARDS)
+"""Stored with every change of a room: its card follows."""
+
+
 async def create(connection: Connection, principal_id: int, kind: PrincipalKind, wanted: Room | None) -> None:
     """Store the attributes of a new room or resource."""
     await connection.execute("insert into room (principal_id, type) values ($1, $2)", principal_id, default_type(kind))
@@ -45,17 +51,17 @@ async def create(connection: Connection, principal_id: int, kind: PrincipalKind,
         await _set(connection, principal_id, wanted, 1, 1)
 
 
-async def change(connection: Connection, principal_id: int, wanted: Room | None) -> None:
+async def change(connection: Connection, principal_id: int, wanted: Room | None) -> bool:
     """Store the attributes of a room or resource that is changed; None: they stay, and the version moves.
 
     The state that they replace has the version `wanted.version`. Raises `WriteConflict` if it has another, and
-    `NotFound` if there is no such room or parent.
+    `NotFound` if there is no such room or parent. Returns whether the principal is a room or resource.
     """
     kind = await connection.fetchval("select kind from principal where id = $1", principal_id)
     if kind not in ("room", "resource"):
         if wanted is not None:
             raise NotFound("There is no such room.")
-        return
+        return False
     there = await connection.fetchval("select version from room where principal_id = $1 for update", principal_id)
     if wanted is not None and wanted.version != (there or 0):
         raise WriteConflict
@@ -65,6 +71,7 @@ async def change(connection: Connection, principal_id: int, wanted: Room | None)
         await connection.execute("update room set version = version + 1 where principal_id = $1", principal_id)
     else:
         await _set(connection, principal_id, wanted, there, there + 1)
+    return True
 
 
 async def _set(connection: Connection, principal_id: int, wanted: Room, there: int, version: int) -> None:

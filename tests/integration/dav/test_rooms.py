@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import pytest_asyncio
 
 from server.domain.changes import Cause
+from server.domain.limits import Limits
 from server.domain.rooms import Position, Room
+from server.services.objects import Objects
+from server.services.rooms.directory_book import DirectoryBook
 from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.directory import PostgresDirectory
 from tests.integration.dav.conftest import Served
@@ -168,3 +172,100 @@ async def test_what_somebody_types_is_compared_with_attributes(
     )
     hrefs = (await person.http("REPORT", FOLDER, body, Depth="0")).multistatus.hrefs
     assert {name for name, href in rooms.items() if href in hrefs} == names
+
+
+BOOK = "/addressbooks/__uids__/koyomi-directory/addressbook/"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def book(served: Served, rooms: dict[str, str]) -> str:
+    """The URL of the address book of rooms, which is up to date."""
+    await _book(served).follow()
+    return BOOK
+
+
+def _book(served: Served) -> DirectoryBook:
+    storage = served.storage
+    return DirectoryBook(storage, PostgresDirectory(storage.database), Objects(storage, Limits()))
+
+
+async def test_apps_find_the_address_book_of_rooms(person: Person, book: str) -> None:
+    assert hrefs_in(await person.prop(person.principal, "A:directory-gateway")) == [book]
+    assert hrefs_in(await person.prop(person.principal, "A:addressbook-home-set")) == [person.books]
+    shown = await person.propfind("/addressbooks/__uids__/koyomi-directory/", "D:resourcetype", depth="1")
+    assert book in shown.hrefs
+    types = await person.prop(book, "A:supported-address-data")
+    assert types.index("3.0") < types.index("4.0")
+    listed = await person.propfind("/principals/groups/", "D:displayname", depth="1")
+    assert not [href for href in listed.hrefs if "directory" in href]
+
+
+async def test_cards_of_rooms_are_searched_and_read_in_both_versions(person: Person, book: str) -> None:
+    wanted = '<D:prop><D:getetag/><A:address-data content-type="text/vcard" version="{}"/></D:prop>'
+    query = '<A:filter><A:prop-filter name="FN"><A:text-match>gion</A:text-match></A:prop-filter></A:filter>'
+
+    async def cards(version: str) -> list[str]:
+        body = (
+            '<A:addressbook-query xmlns:D="DAV:" xmlns:A="urn:ietf:params:xml:ns:carddav">'
+            f"{wanted.format(version)}{query}</A:addressbook-query>"
+        )
+        reply = await person.http("REPORT", book, body, Depth="1")
+        assert reply.status == 207, reply.text
+        return [str(item.text) for item in reply.xml.iter("{urn:ietf:params:xml:ns:carddav}address-data")]
+
+    (card,) = await cards("3.0")
+    assert "FN:Gion Hall\r\n" in card
+    assert "X-ADDRESSBOOKSERVER-KIND:location\r\n" in card
+    (card,) = await cards("4.0")
+    assert "VERSION:4.0\r\n" in card
+    assert "KIND:location\r\n" in card
+
+
+async def test_the_address_book_of_rooms_is_synchronised(person: Person, book: str, served: Served) -> None:
+    async def changes(token: str) -> tuple[list[str], str]:
+        inner = f"<D:sync-token>{token}</D:sync-token><D:sync-level>1</D:sync-level><D:prop><D:getetag/></D:prop>"
+        body = f'<D:sync-collection xmlns:D="DAV:">{inner}</D:sync-collection>'
+        reply = await person.http("REPORT", book, body, Depth="0")
+        assert reply.status == 207, reply.text
+        return reply.multistatus.hrefs, str(reply.xml.findtext("{DAV:}sync-token"))
+
+    everything, token = await changes("")
+    assert len(everything) >= 3
+    assert await changes(token) == ([], token)
+    directory = PostgresDirectory(served.storage.database)
+    record = await directory.principal("plain")
+    assert record is not None
+    assert record.room is not None
+    room = replace(record.room, capacity=(record.room.capacity or 0) + 1)
+    await directory.write_principals([PrincipalChange(record.id, room=room)], CAUSE)
+    await _book(served).follow()
+    (changed,), later = await changes(token)
+    assert later != token
+    assert f"Capacity: {room.capacity}" in (await person.http("GET", changed)).text
+
+
+async def test_nobody_writes_the_address_book_of_rooms(person: Person, other: Person, book: str) -> None:
+    names = (await person.propfind(book, "D:getetag", depth="1")).hrefs
+    member = next(href for href in names if href != book)
+    card = "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:x\r\nFN:x\r\nN:x;;;;\r\nEND:VCARD\r\n"
+    for method, path, body in (
+        ("PUT", member, card),
+        ("PUT", f"{book}new.vcf", card),
+        ("DELETE", member, ""),
+        ("DELETE", book, ""),
+        ("MOVE", member, ""),
+        ("MKCOL", "/addressbooks/__uids__/koyomi-directory/more/", ""),
+    ):
+        headers = {"Destination": f"{person.book}stolen.vcf"} if method == "MOVE" else {}
+        reply = await person.http(method, path, body, **headers)
+        assert reply.status in (403, 405), (method, path, reply.status)
+    # A name is everybody's own, as in what others share; nothing else can be set.
+    await person.set(book, "<D:displayname>x</D:displayname>")
+    assert await other.prop(book, "D:displayname") != "x"
+    note = "<D:set><D:prop><X:note>x</X:note></D:prop></D:set>"
+    (await person.proppatch(book, note)).refused(403, "{DAV:}need-privileges")
+    copied = await person.http("COPY", member, "", Destination=f"{person.book}copied.vcf")
+    assert copied.status == 201
+    principal = "/principals/__uids__/koyomi-directory/"
+    for name in ("D:displayname", "C:calendar-user-address-set", "D:group-membership"):
+        assert (await person.propfind(principal, name)).only is not None

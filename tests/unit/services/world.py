@@ -28,6 +28,7 @@ from server.services.mail.transport import Mail
 from server.services.objects import Objects, Put
 from server.services.principals.people import People
 from server.services.reading import Reading
+from server.services.rooms.directory_book import DirectoryBook
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.dividing import LongSeries
 from server.services.scheduling.implicit import Scheduling
@@ -41,7 +42,7 @@ from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.splitting import Splitting
 from server.services.sharing import Sharing
 from server.storage.directory import PrincipalChange
-from server.storage.jobs import MEMBERSHIPS
+from server.storage.jobs import MEMBERSHIPS, ROOM_CARDS
 from server.storage.mails import NOTICE
 from tests.unit.services.memory_storage.storage import memory
 
@@ -115,6 +116,7 @@ class World:
         self.sharing = Sharing(self.storage, self.directory, self.access)
         self.granting = Granting(self.access)
         self.people = People(self.directory, self.access)
+        self.directory_book = DirectoryBook(self.storage, self.directory, self.objects)
         self.by_jobs = scheduling.direct_recipients == 0
         """Whether jobs deliver everything: then `invite` and `cancel` run them."""
         self.ids: dict[str, int] = {}
@@ -166,6 +168,8 @@ class World:
                 await self.removals.send(ids["home"], ids["collection"], cause)
             elif job.kind == SPLITS:
                 await self.long_series.split(job.payload["home"], job.payload["object"])
+            elif job.kind == ROOM_CARDS:
+                await self.directory_book.follow()
             elif job.kind == MEMBERSHIPS:
                 await self.memberships.plan(job.payload["group"])
             elif job.kind == MEMBERS:

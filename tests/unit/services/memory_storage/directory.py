@@ -14,7 +14,7 @@ from server.domain.objects import CollectionKind, HomeKind, NewCollection
 from server.domain.principals import Office, Principal, PrincipalKind, name_key
 from server.domain.rooms import Room, default_type
 from server.storage.directory import AppPassword, PrincipalChange, PrincipalRecord, RelationChange
-from server.storage.jobs import MEMBERSHIPS
+from server.storage.jobs import MEMBERSHIPS, ROOM_CARDS
 from tests.unit.services.memory_storage.access import MemoryAccess
 from tests.unit.services.memory_storage.collection_writes import add_collection
 from tests.unit.services.memory_storage.removal import Removal
@@ -35,6 +35,7 @@ _HOMES: dict[PrincipalKind, tuple[HomeKind, ...]] = {
     "group": (),
     "room": ("calendar",),
     "resource": ("calendar",),
+    "directory": ("addressbook",),
 }
 
 
@@ -176,6 +177,9 @@ class MemoryDirectory(Removal):
             if above == row.id or found is None or found.kind not in ("room", "resource") or found.deleted_at:
                 raise NotFound("There is no such room, of which it is to be a part.")
             above = tables.rooms[above].parent
+        job = Job(ROOM_CARDS, lock_key=ROOM_CARDS, queueing_key=ROOM_CARDS)
+        if job not in tables.jobs:
+            tables.jobs.append(job)
         tables.rooms[row.id] = replace(wanted, principal_id=row.id, version=there.version + 1)
 
     def _new(self, change: PrincipalChange) -> PrincipalRow:

@@ -1,0 +1,1 @@
+alter table principal validate constraint principal_kind_check;
