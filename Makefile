@@ -47,7 +47,7 @@ conformance: .venv/installed-test ## Run the conformance suite; SCOPE=scheduling
 	    $(if $(FEATURES),--features "$(FEATURES)") $(if $(EXCUSED),--excused "$(EXCUSED)") \
 	    $(if $(BASELINE),--baseline "$(BASELINE)") $(if $(RECORD),--record tests/conformance/passed.txt) $(ARGS)
 
-bench: .venv/installed-test ## Measure beside Cyrus, Radicale and Xandikos, scheduling beside Cyrus; ARGS="--repeat 3 --duration 3"
+bench: .venv/installed-test ## Measure beside Cyrus, Radicale and Xandikos, scheduling beside Cyrus, finding rooms; ARGS="--repeat 3 --duration 3"
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: .venv/installed ## Write the references of settings and policies and config/koyomi.toml from the code

@@ -15,6 +15,7 @@ COMMANDS = {
     "user": ("server.commands.user:user", "People: add, list, rename, delete; passwords and app passwords."),
     "principals": ("server.commands.principals:principals", "Load people, groups, rooms and equipment from a file."),
     "room": ("server.commands.room:room", "Rooms and equipment: add, set, list, import; booking policies."),
+    "rooms": ("server.commands.rooms:rooms", "Find rooms, suggest times for meetings, report how rooms are used."),
     "import": ("server.commands.import_:import_", "Import .ics and .vcf files, folders, and Radicale's data."),
     "export": ("server.commands.export:export", "Export calendars and contacts to files and folders."),
     "share": ("server.commands.share:share", "Share calendars and address books with people and groups."),

@@ -18,6 +18,7 @@ from enum import StrEnum
 
 from server.booking.free_time import STEP, Period, conflict, free_until, merged, next_free
 from server.booking.places import NOWHERE, Place, way
+from server.domain.rooms import RoomType
 
 EMPTY_SEAT = 1
 NEEDLESS_FEATURE = 2
@@ -33,8 +34,7 @@ class Candidate:
     """The stable id of its principal."""
     name: str
     """As people read it."""
-    type: str = "ROOM"
-    """ROOM, EQUIPMENT, PARKING or OTHER."""
+    type: RoomType = "ROOM"
     capacity: int | None = None
     features: frozenset[str] = frozenset()
     accessible: bool = False
@@ -64,7 +64,7 @@ class Needs:
     accessible: bool = False
     near: Place | None = None
     """An office; it only ranks the rooms."""
-    type: str = "ROOM"
+    type: RoomType = "ROOM"
 
 
 @dataclass(frozen=True, slots=True)

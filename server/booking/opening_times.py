@@ -14,6 +14,7 @@ from server.calendar.zones import Zone
 _DAY = timedelta(days=1)
 
 
+@lru_cache(maxsize=1024)
 def closed_times(opening_times: str, zone: Zone, start: datetime, end: datetime) -> Sequence[Period]:
     """When a room is closed in a window, merged and ascending; it may reach out of the window by a day.
 
@@ -24,7 +25,7 @@ def closed_times(opening_times: str, zone: Zone, start: datetime, end: datetime)
     """
     if not opening_times or start >= end:
         return ()
-    # Whole days, so that rooms and requests share what was computed.
+    # Whole days, so that requests share what was computed, as rooms do within one.
     first = start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     last = end.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
     return _closed(opening_times, zone, first, last)

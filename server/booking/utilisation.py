@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 
 from server.booking.free_time import Period
+from server.calendar.zones import Zone
 
 _HOUR = timedelta(hours=1)
 _NOTHING = timedelta(0)
@@ -24,7 +25,7 @@ class ReportedRoom:
 
     uid: str
     name: str
-    zone: tzinfo
+    zone: Zone
     """Of its hours of the day."""
     open: Sequence[Period]
     """Its opening times in the window, merged and ascending."""
@@ -43,8 +44,6 @@ class Booking:
     end: datetime
     people: int | None = None
     """Who were to come, as far as it is known."""
-    no_show: bool = False
-    """The room was released, since nobody checked in; `end` is when."""
 
 
 @dataclass(slots=True)
@@ -52,7 +51,6 @@ class Usage:
     """What was booked. A booking counts in each group that it touches, its time as far as it lies in the window."""
 
     bookings: int = 0
-    no_shows: int = 0
     open: timedelta = _NOTHING
     booked: timedelta = _NOTHING
     booked_open: timedelta = _NOTHING
@@ -73,11 +71,6 @@ class Usage:
     def seats_filled(self) -> float | None:
         """The part of the seats that were needed; None where no size is known."""
         return self.people / self.seats if self.seats else None
-
-    @property
-    def no_show_rate(self) -> float | None:
-        """The part of the bookings that nobody came to; None without bookings."""
-        return self.no_shows / self.bookings if self.bookings else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +128,7 @@ class _HoursOpen:
 
     def __init__(self, start: datetime, end: datetime) -> None:
         self._window = start, end
-        self._known: dict[tuple[tuple[Period, ...], tzinfo], Mapping[int, timedelta]] = {}
+        self._known: dict[tuple[tuple[Period, ...], Zone], Mapping[int, timedelta]] = {}
 
     def of(self, room: ReportedRoom) -> Mapping[int, timedelta]:
         key = tuple(room.open), room.zone
@@ -146,7 +139,6 @@ class _HoursOpen:
 
 def _count(usage: Usage, booking: Booking, room: ReportedRoom) -> None:
     usage.bookings += 1
-    usage.no_shows += booking.no_show
     if booking.people is not None and room.capacity is not None:
         usage.people += booking.people
         usage.seats += room.capacity
@@ -157,7 +149,7 @@ def _within(periods: Iterable[Period], start: datetime, end: datetime) -> list[P
     return [(max(first, start), min(last, end)) for first, last in periods if first < end and last > start]
 
 
-def _by_hour(periods: Iterable[Period], zone: tzinfo) -> dict[int, timedelta]:
+def _by_hour(periods: Iterable[Period], zone: Zone) -> dict[int, timedelta]:
     found: dict[int, timedelta] = {}
     for start, end in periods:
         for hour, length in _hours(start, end, zone):
@@ -165,10 +157,10 @@ def _by_hour(periods: Iterable[Period], zone: tzinfo) -> dict[int, timedelta]:
     return found
 
 
-def _hours(start: datetime, end: datetime, zone: tzinfo) -> Iterator[tuple[int, timedelta]]:
+def _hours(start: datetime, end: datetime, zone: Zone) -> Iterator[tuple[int, timedelta]]:
     """The parts of a period that lie in one hour each, by the clock of a zone."""
     while start < end:
-        local = start.astimezone(zone)
+        local = zone.to_local(start)
         left = _HOUR - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
         yield local.hour, min(left, end - start)
         start += left

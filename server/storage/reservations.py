@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from server.booking.free_time import Period
 from server.domain.objects import Target
-
-Period = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from server.booking.free_time import Period
 from server.domain.objects import Target
 from server.domain.rooms import ListedRoom, Room, RoomSearch
-from server.storage.reservations import Period, Unplaced
+from server.storage.reservations import Unplaced
+from server.storage.rooms import Booked
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, PRINCIPAL_WIDTH, principal
-from storage_plugins.postgres.reads.rooms import PARTS, ROOM, ROOMS, found, room
+from storage_plugins.postgres.reads.rooms import BOOKED, GUARDED, PARTS, ROOM, ROOMS, booked, found, room
 from storage_plugins.postgres.reads.taken_times import TAKEN_TIMES, UNPLACED, taken_times
 
 
@@ -42,6 +44,16 @@ class RoomStorage:
         for row in await self.database.fetch(PARTS, list(principal_ids)):
             parts[row[0]].append(row[1])
         return parts
+
+    async def guarded(self, principal_ids: Sequence[int]) -> frozenset[int]:
+        """Those of these principals whose scheduling inbox has an access control list."""
+        return frozenset(row[0] for row in await self.database.fetch(GUARDED, list(principal_ids)))
+
+    async def booked(
+        self, principal_id: int, start: datetime, end: datetime, *, after: tuple[int, int] = (0, 0), limit: int = 100
+    ) -> list[Booked]:
+        """See `server.storage.rooms`."""
+        return [booked(row) for row in await self.database.fetch(BOOKED, principal_id, start, end, *after, limit)]
 
     async def taken_times(
         self, rooms: Sequence[int], start: datetime, end: datetime, *, besides: int | None = None

@@ -106,6 +106,47 @@ class BusyTimes:
         events = await self._events(actor, request, recipients, asked) if request.extended else {}
         return await computed(_answers, request, recipients, people, asked, events, self._clock())
 
+    async def of_people(
+        self, actor: Actor, people: Sequence[Principal], start: datetime, end: datetime
+    ) -> dict[int, list[BusyPeriod] | None]:
+        """The merged busy periods of people in a window, by id, as far as the actor may ask for them.
+
+        None: the actor may not, or they cannot be computed with bounded work. Raises `TooManyInstances` if the window
+        is too long.
+        """
+        asker = actor.principal
+        by_id = {each.id: each for each in people}
+        busy: dict[int, list[BusyPeriod] | None] = dict.fromkeys(by_id)
+        ids = list(by_id)
+        for at in range(0, len(ids), _PEOPLE_AT_ONCE):
+            page = ids[at : at + _PEOPLE_AT_ONCE]
+            found = await self._mailboxes(0 if asker is None else asker.id, page, None)
+            allowed = [each for each in found if asker is None or self._may_ask(asker, by_id[each.principal_id], each)]
+            busy |= await self._periods(actor, allowed, start, end)
+        return busy
+
+    async def _periods(
+        self,
+        actor: Actor,
+        allowed: Sequence[Mailbox],
+        start: datetime,
+        end: datetime,
+        masked: Iterable[tuple[int, int]] = (),
+    ) -> dict[int, list[BusyPeriod] | None]:
+        """The merged busy periods of the owners of inboxes, by id."""
+        ids = [mailbox.principal_id for mailbox in allowed]
+        periods = await busy_people(
+            self._storage,
+            self._lookup,
+            ids,
+            start,
+            end,
+            actor.origin,
+            availability=_availability(allowed),
+            masked=masked,
+        )
+        return dict(zip(ids, periods, strict=True))
+
     async def _events(
         self, actor: Actor, request: FreeBusyRequest, recipients: Iterable[Principal | None], asked: _Asked
     ) -> dict[int, str]:
@@ -140,7 +181,7 @@ class BusyTimes:
         ids = list(people)
         for at in range(0, len(ids), _PEOPLE_AT_ONCE):
             page = ids[at : at + _PEOPLE_AT_ONCE]
-            mailboxes = await self._mailboxes(asker, page, request.masked_uid)
+            mailboxes = await self._mailboxes(asker.id, page, request.masked_uid)
             masked = await computed(_masked, mailboxes, page, directory, asker.id) if request.masked_uid else []
             allowed = []
             for mailbox in mailboxes:
@@ -151,31 +192,21 @@ class BusyTimes:
                     allowed.append(mailbox)
                 else:
                     asked.denied.add(person.id)
-            periods = await busy_people(
-                self._storage,
-                self._lookup,
-                [mailbox.principal_id for mailbox in allowed],
-                request.start,
-                request.end,
-                actor.origin,
-                availability=_availability(allowed),
-                masked=masked,
-            )
             asked.masked += masked
-            asked.busy |= {mailbox.principal_id: busy for mailbox, busy in zip(allowed, periods, strict=True)}
+            asked.busy |= await self._periods(actor, allowed, request.start, request.end, masked)
         return asked
 
-    async def _mailboxes(self, asker: Principal, people: Sequence[int], masked_uid: str | None) -> Sequence[Mailbox]:
+    async def _mailboxes(self, asker: int, people: Sequence[int], masked_uid: str | None) -> Sequence[Mailbox]:
         """The inboxes of people, and of their calendars what the answer needs."""
         if masked_uid:
             # An event of the asker counts for others to whom their calendar is shown, so their own home is read, too.
-            return await self._storage.mailboxes(asker.id, list({*people, asker.id}), masked_uid)
-        found = await self._storage.inboxes(asker.id, people)
+            return await self._storage.mailboxes(asker, list({*people, asker}), masked_uid)
+        found = await self._storage.inboxes(asker, people)
         available = [each.principal_id for each in found if each.inbox and AVAILABILITY in each.inbox.properties]
         if not available:
             return found
         # A calendar gives floating times of the availability their zone.
-        whole = {each.principal_id: each for each in await self._storage.mailboxes(asker.id, available, "")}
+        whole = {each.principal_id: each for each in await self._storage.mailboxes(asker, available, "")}
         return [whole.get(each.principal_id, each) for each in found]
 
     def _may_ask(self, asker: Principal, person: Principal, mailbox: Mailbox) -> bool:

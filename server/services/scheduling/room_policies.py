@@ -55,10 +55,10 @@ async def policy_for(
     external = not organizer.is_here
     policy = own_policy(mailbox)
     if policy is not None:
-        return policy, Requester(await _matches(storage, policy.named, sender), external)
+        return policy, Requester(await matches(storage, policy.named, sender), external)
     settings = mailbox.auto_schedule or {}
     group = settings.get("auto_accept_group")
-    is_auto_accepted = bool(group) and group in await _matches(storage, [str(group)], sender)
+    is_auto_accepted = bool(group) and group in await matches(storage, [str(group)], sender)
     return policy_of_mode("automatic" if is_auto_accepted else mode_of(settings)), Requester(external=external)
 
 
@@ -106,7 +106,7 @@ def discreet_message(mailbox: Mailbox, message: Message) -> Message:
     return message if made is message.object else replace(message, object=made)
 
 
-async def _matches(storage: Storage, named: Iterable[str], sender: Principal | None) -> frozenset[str]:
+async def matches(storage: Storage, named: Iterable[str], sender: Principal | None) -> frozenset[str]:
     """Those of some names and ids of people and groups that are an organizer's, or of groups they belong to."""
     wanted = frozenset(named)
     if not wanted or sender is None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from server.domain.principals import name_key
 from server.domain.rooms import Position, Room, RoomSearch, default_type
+from server.storage.rooms import Booked
+from storage_plugins.postgres.reads.text_pages import fits
 
 ROOM = (
     "p.id, p.kind, r.type, r.site, r.building, r.floor, r.number, r.capacity, r.features, r.accessibility, r.latitude, "
@@ -24,6 +26,48 @@ PARTS = """
     select r.parent_id, r.principal_id from room r join principal p on p.id = r.principal_id and p.deleted_at is null
     where r.parent_id = any($1::bigint[]) order by 1, 2
 """
+
+GUARDED = """
+    select distinct h.principal_id from home h
+    join collection c on c.home_id = h.id and c.kind = 'inbox'
+    join ace a on a.home_id = c.home_id and a.collection_id = c.id
+    where h.principal_id = any($1::bigint[]) and h.kind = 'calendar'
+"""
+"""Argument: principals. Those whose inbox has an access control list."""
+BOOKED = f"""
+    with booked as (
+        select r.home_id, r.object_id from reservation r
+        where (r.resource_id = $1 or r.home_id = (
+                  select h.id from home h where h.principal_id = $1 and h.kind = 'calendar'
+              ))
+          and r.during && tstzrange($2, $3) and r.starts_at < $3 and r.ends_at > $2
+          and (r.home_id, r.object_id) > ($4, $5)
+        group by 1, 2 order by 1, 2 limit $6
+    ), sized as (
+        select o.home_id, o.id, {fits("o.size", "o.home_id, o.id")} as fits
+        from booked b join object o on o.home_id = b.home_id and o.id = b.object_id
+    )
+    select s.home_id, s.id, case when s.fits then o.text end, t.starts, t.ends, t.recurrence_ids
+    from sized s
+    join object o on o.home_id = s.home_id and o.id = s.id
+    cross join lateral (
+        select array_agg(i.starts_at order by i.starts_at, i.recurrence_id) as starts,
+               array_agg(i.ends_at order by i.starts_at, i.recurrence_id) as ends,
+               array_agg(i.recurrence_id order by i.starts_at, i.recurrence_id) as recurrence_ids
+        from (
+            select distinct r.starts_at, r.ends_at, r.recurrence_id from reservation r
+            where r.home_id = s.home_id and r.object_id = s.id and r.starts_at < $3 and r.ends_at > $2
+        ) as i
+    ) as t
+    order by 1, 2
+"""  # noqa: S608
+"""Arguments: a room, a window, the ids of the home and the object after which the page begins, its length."""
+
+
+def booked(row: Any) -> Booked:
+    """An object that takes a room, from a row of `BOOKED`."""
+    home_id, object_id, text, starts, ends, recurrence_ids = row
+    return Booked((home_id, object_id), text, list(zip(starts, ends, recurrence_ids, strict=True)))
 
 
 def room(row: Any) -> Room:

@@ -10,12 +10,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from server.booking.occupancy import full_times
+from server.booking.free_time import crowded
 from server.domain.changes import ChangeSet, Delete, PropertyChanges, Put, StoredContent
 from server.domain.errors import AlreadyReserved, WriteConflict
+from server.domain.grants import Ace
 from server.domain.objects import NewCollection
+from server.domain.privileges import Privilege
 from server.domain.rooms import Room as Attributes
 from server.storage.directory import PrincipalChange
+from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.upkeep.check import check
 from storage_plugins.postgres.upkeep.deleted import deleted_collections, restore_collection
@@ -411,7 +414,7 @@ async def test_those_who_book_wholes_and_parts_at_once_do_not_deadlock(storage):
     taken = [await room.storage.database.fetch(ROWS, room.person.id) for room in (left, right)]
     assert [len(rows) for rows in taken] <= [1, 1]
     assert any(done)
-    assert full_times([(at(9), at(10))] * len(taken[0]), 2) == []
+    assert crowded([(at(9), at(10))] * len(taken[0]), 2) == []
 
 
 async def test_what_is_derived_anew_is_reserved_and_the_older_keeps_its_time(stored_room):
@@ -455,3 +458,43 @@ async def test_a_check_finds_reservations_without_object(storage, stored_room):
         "select koyomi_reserve_1($1, array(select id from object where home_id = $1))", home_id
     )
     await assert_consistent(storage)
+
+
+async def test_what_takes_a_room_is_read_page_by_page(room):
+    await room.puts("a", *times(9, 10), "RRULE:FREQ=DAILY;COUNT=3")
+    await room.puts("b", 11, 12)
+    await room.puts("c", *times(13, 14), "TRANSP:TRANSPARENT")
+    await room.become(buffer_before=timedelta(hours=1))
+
+    async def page(**more):
+        found = await room.storage.booked(room.person.id, at(9.5), at(9.5, day=6), **more)
+        return [(each.id, "UID:a" in each.text, each.times) for each in found]
+
+    first, second = await page()
+    days = ((at(9), at(10), "20500305T090000Z"), (at(9, day=6), at(10, day=6), "20500306T090000Z"))
+    assert first[1:] == (True, list(days))
+    assert second[1:] == (False, [(at(11), at(12), "")])
+    assert await page(limit=1) == [first]
+    assert await page(after=first[0], limit=1) == [second]
+    assert await page(after=second[0]) == []
+
+
+async def test_a_booking_of_the_whole_is_one_of_each_part(new_room):
+    hall = await new_room()
+    left = await make_room(hall.storage, hall.directory)
+    await left.become(parent=hall.person.id)
+    await hall.puts("whole", 9, 10)
+    await left.puts("part", 11, 12)
+    for room, expected in ((hall, [9]), (left, [9, 11])):
+        found = await room.storage.booked(room.person.id, at(0), at(24))
+        assert sorted(start.hour for each in found for start, _, _ in each.times) == expected
+
+
+async def test_inboxes_with_an_access_control_list_are_known(stored_room):
+    storage, id_ = stored_room.storage, stored_room.person.id
+    assert await storage.guarded([id_]) == frozenset()
+    (mailbox,) = await storage.inboxes(id_, [id_])
+    refused = Ace(mailbox.inbox.id, "all", grants=False, privileges=(Privilege.SCHEDULE_QUERY_FREE_BUSY,))
+    await PostgresAccess(storage).set_acl(mailbox.home, mailbox.inbox, [refused], CAUSE)
+    assert await storage.guarded([id_]) == {id_}
+    assert await storage.guarded([]) == frozenset()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server.booking.free_time import merged
 from server.booking.utilisation import Booking, ReportedRoom, Usage, utilisation
+from server.calendar.iana import named_zone
+from server.calendar.zones import UTC_ZONE
 
 DAY = datetime(2027, 3, 28, tzinfo=UTC)
 """The clocks of Berlin are put forward at 01:00 UTC."""
-BERLIN = ZoneInfo("Europe/Berlin")
+BERLIN, KATHMANDU = named_zone("Europe/Berlin"), named_zone("Asia/Kathmandu")
+assert BERLIN is not None
+assert KATHMANDU is not None
 
 
 def at(hour: float) -> datetime:
@@ -21,18 +24,18 @@ def at(hour: float) -> datetime:
 
 
 def test_a_room_that_was_booked_half_of_its_time() -> None:
-    room = ReportedRoom("a", "A", UTC, [(at(8), at(18))], "Main", 10)
+    room = ReportedRoom("a", "A", UTC_ZONE, [(at(8), at(18))], "Main", 10)
     bookings = [
         Booking("a", at(7), at(9), 4),
-        Booking("a", at(12), at(16), 5, no_show=True),
+        Booking("a", at(12), at(16), 5),
         Booking("a", at(20), at(21)),
         Booking("other", at(9), at(10)),
         Booking("a", at(23), at(30)),
     ]
     found = utilisation([room], bookings, at(0), at(24))
     usage = found.rooms["a"]
-    assert (usage.bookings, usage.no_shows, usage.sized) == (4, 1, 2)
-    assert (usage.utilisation, usage.seats_filled, usage.no_show_rate) == (0.5, 0.45, 0.25)
+    assert (usage.bookings, usage.sized) == (4, 2)
+    assert (usage.utilisation, usage.seats_filled) == (0.5, 0.45)
     assert usage.booked == timedelta(hours=8)
     assert found.hours[7].booked == timedelta(hours=1)
     assert found.hours[7].utilisation is None
@@ -42,7 +45,7 @@ def test_a_room_that_was_booked_half_of_its_time() -> None:
 
 
 def test_a_pool_is_open_for_each_of_its_pieces() -> None:
-    room = ReportedRoom("a", "A", UTC, [(at(8), at(10))], pieces=4)
+    room = ReportedRoom("a", "A", UTC_ZONE, [(at(8), at(10))], pieces=4)
     found = utilisation([room], [Booking("a", at(8), at(10))] * 3, at(0), at(24)).rooms["a"]
     assert found.utilisation == 0.75
 
@@ -54,7 +57,7 @@ ROOMS = st.lists(
         ReportedRoom,
         st.sampled_from("abc"),
         st.just("name"),
-        st.sampled_from([UTC, BERLIN, ZoneInfo("Asia/Kathmandu")]),
+        st.sampled_from([UTC_ZONE, BERLIN, KATHMANDU]),
         st.lists(PERIODS, max_size=3).map(merged),
         st.sampled_from(["", "Main"]),
         st.none() | st.integers(1, 9),
@@ -65,11 +68,10 @@ ROOMS = st.lists(
 )
 BOOKINGS = st.lists(
     st.builds(
-        lambda room, period, people, no_show: Booking(room, *period, people, no_show),
+        lambda room, period, people: Booking(room, *period, people),
         st.sampled_from("abcd"),
         PERIODS,
         st.none() | st.integers(0, 9),
-        st.booleans(),
     ),
     max_size=4,
 )
@@ -92,7 +94,7 @@ def test_the_report_is_a_count_of_minutes(
         while now < at(5):
             inside = window[0] <= now < window[1]
             opened = any(start <= now < end for start, end in room.open)
-            keys = (("room", room.uid), ("building", room.building), ("hour", now.astimezone(room.zone).hour), "total")
+            keys = (("room", room.uid), ("building", room.building), ("hour", room.zone.to_local(now).hour), "total")
             for key in keys:
                 usage(key)
                 if not inside:
@@ -106,7 +108,6 @@ def test_the_report_is_a_count_of_minutes(
                     if (key, number) not in counted:
                         counted.add((key, number))
                         usage(key).bookings += 1
-                        usage(key).no_shows += booking.no_show
                         if booking.people is not None and room.capacity is not None:
                             usage(key).people += booking.people
                             usage(key).seats += room.capacity

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from server.booking.occupancy import Period, full_times, joined
+from server.booking.free_time import Period, crowded, merged
 from server.calendar.clock import zone_named
 from server.domain.changes import Put, Write
 from server.domain.errors import AlreadyReserved
@@ -14,6 +14,7 @@ from server.domain.objects import Target
 from server.domain.occurrences import Busy, resolve
 from server.domain.rooms import Room
 from server.storage.reservations import Unplaced
+from server.storage.rooms import Booked
 from tests.unit.services.memory_storage.conditions import of_write
 from tests.unit.services.memory_storage.tables import ObjectRow, Tables
 
@@ -28,6 +29,7 @@ class Reserved:
     start: datetime
     end: datetime
     during: Period
+    recurrence_id: str
 
 
 class ReservationReads:
@@ -46,9 +48,9 @@ class ReservationReads:
                 at_once = self._most(part)
                 if at_once is not None:
                     here = [each.during for each in rows if each.resource == part]
-                    periods += full_times(here, at_once)
+                    periods += crowded(here, at_once)
             widened = [(first - room.buffer_after, last + room.buffer_before) for first, last in periods]
-            found[id_] = [each for each in joined(widened) if each[0] < end and each[1] > start]
+            found[id_] = [each for each in merged(widened) if each[0] < end and each[1] > start]
         return found
 
     async def unplaced(self, home_id: int, object_id: int) -> Unplaced | None:
@@ -69,6 +71,17 @@ class ReservationReads:
         target = Target(uid, "uid", "calendar", binding.name, row.name)
         return Unplaced(target, frozenset(instances)) if instances else None
 
+    async def booked(
+        self, principal_id: int, start: datetime, end: datetime, *, after: tuple[int, int] = (0, 0), limit: int = 100
+    ) -> Sequence[Booked]:
+        found: dict[tuple[int, int], set[tuple[datetime, datetime, str]]] = {}
+        for each in self.reserved():
+            place, owner = (each.home_id, each.object_id), self.tables.homes[each.home_id].principal_id
+            if principal_id in (each.resource, owner) and each.start < end and each.end > start and place > after:
+                found.setdefault(place, set()).add((each.start, each.end, each.recurrence_id))
+        texts = {row.id: row.content.text for row in self.tables.objects.values()}
+        return [Booked(place, texts[place[1]], sorted(times)) for place, times in sorted(found.items())[:limit]]
+
     def reserved(self) -> list[Reserved]:
         """All reservations."""
         return [each for row in self.tables.objects.values() for each in self._of(row)]
@@ -86,7 +99,7 @@ class ReservationReads:
                 if at_once is None or self._most(self.tables.homes[each.home_id].principal_id) is None:
                     continue
                 others = [one for one in rows if one.resource == each.resource and one.object_id != each.object_id]
-                full = full_times([one.during for one in others], at_once)
+                full = crowded([one.during for one in others], at_once)
                 if any(first < each.during[1] and last > each.during[0] for first, last in full):
                     met = [one for one in others if _meet(one.during, each.during)]
                     error = AlreadyReserved(min(one.start for one in met), min(one.end for one in met))
@@ -109,7 +122,7 @@ class ReservationReads:
                 continue
             during = each.start - room.buffer_before, each.end + room.buffer_after
             for part in self._parts(owner):
-                yield Reserved(row.home_id, row.id, part, each.start, each.end, during)
+                yield Reserved(row.home_id, row.id, part, each.start, each.end, during, each.recurrence_id)
 
     def _is_room(self, home_id: int) -> bool:
         home = self.tables.homes[home_id]

@@ -29,6 +29,13 @@ class RoomReads:
         rooms = sorted(self._living().items())
         return {whole: [id_ for id_, room in rooms if room.parent == whole] for whole in principal_ids}
 
+    async def guarded(self, principal_ids: Sequence[int]) -> frozenset[int]:
+        tables = self.tables
+        listed = {id_ for id_, aces in tables.aces.items() if aces}
+        homes = {row.home_id for row in tables.collections.values() if row.id in listed and row.kind == "inbox"}
+        owners = {home.principal_id for home in tables.homes.values() if home.id in homes}
+        return frozenset(owners.intersection(principal_ids))
+
     def _living(self) -> dict[int, Room]:
         tables = self.tables
         return {id_: room for id_, room in tables.rooms.items() if tables.principals[id_].deleted_at is None}
