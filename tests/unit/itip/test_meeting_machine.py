@@ -10,6 +10,7 @@ unless the attendee declined and removed it.
 from __future__ import annotations
 
 import os
+import random
 from collections import Counter
 
 import pytest
@@ -380,6 +381,28 @@ def test_all_copies_agree_whatever_happens_around_the_meeting(data: bytes) -> No
     machine = WiderWorld(data)
     machine.play()
     machine.check()
+
+
+def test_all_that_is_around_a_meeting_is_played() -> None:
+    """Delegates, groups, people elsewhere, new addresses, and people who leave or are deleted."""
+    seen: Counter[str] = Counter()
+    acts = (
+        "zoe acts for",
+        "invites the group",
+        "has a group of",
+        "to mailto:dora@",
+        "dora@example.com answers",
+        "has another address",
+        "ann leaves",
+        "carl is deleted",
+        "carl is erased",
+    )
+    for seed in range(200):
+        machine = WiderWorld(random.Random(seed).randbytes(80))
+        machine.play()
+        machine.check()
+        seen.update(act for act in acts if any(act in each for each in machine.history))
+    assert set(acts) == seen.keys()
 
 
 def test_conversations_are_varied() -> None:

@@ -1,5 +1,5 @@
 """The machine with what is around a meeting: delegates who act, a group whose members change, somebody elsewhere,
-addresses that change, and an organizer who leaves."""
+addresses that change, an organizer who leaves, and an attendee who is deleted and perhaps erased."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from server.calendar.attendance import address_key
 from server.domain.scheduling import SchedulingRole
 from server.itip.calendar_users import CalendarUser, Directory, here
 from server.itip.change import Change, InvitedGroups
+from server.itip.erasing import erased
 from server.itip.groups import Group, invited_groups, with_members
 from server.itip.handing_over import plan_hand_over
 from server.itip.lines import made
@@ -17,11 +18,11 @@ from server.itip.messages import Message, Plan
 from server.itip.participants import attendee_line, organizer
 from server.itip.planning import plan_change, scheduling_role
 from server.itip.receiving import receive
-from server.itip.reception import Received, after_change, with_answers, with_resets
+from server.itip.reception import Memory, Outcome, Received, Rows, after_change, with_answers, with_resets
 from server.itip.scheduling_component import SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject, read_object
 from tests.unit.itip.meeting_machine import ATTENDEES, MeetingMachine
-from tests.unit.itip.post_office import Letter, Person, PostOffice
+from tests.unit.itip.post_office import ELSEWHERE, Letter, Person, PostOffice
 
 HERE = ("ann", "bea", "carl")
 OUTSIDER = "dora"
@@ -58,6 +59,11 @@ class WiderOffice(PostOffice):
         self.invited = InvitedGroups()
         self.acting: CalendarUser | None = None
         """Who acts in the next change; None: the owner."""
+        self.lost = False
+        """Whether a mail has arrived for somebody who had handed the meeting over: its answer is lost."""
+        self.deleted: Person | None = None
+        self.forgotten: frozenset[str] = frozenset()
+        """The addresses of who is deleted, as they are compared."""
 
     def readdress(self, name: str, address: str) -> None:
         """Give somebody another address; the former ones still mean them."""
@@ -67,6 +73,18 @@ class WiderOffice(PostOffice):
         person.user = replace(person.user, address=address, addresses=(address, *known), former=former)
         others = [each for each in self.directory.users if each.key != person.user.key]
         self.directory = Directory([person.user, *others])
+
+    def delete(self, name: str, *, erase: bool) -> None:
+        """Delete somebody: the server does not know the addresses any more. `erase`: nor do the meetings of others."""
+        person = self.deleted = self.people[name]
+        known = person.user.addresses
+        for each in self.people.values() if erase else ():
+            if each is not person and each.value is not None and each.user.is_here:
+                each.value = erased(each.value, person.user, f"urn:x-uid:{name}", self.directory)
+        self.forgotten = person.user.former | {address_key(each) for each in known}
+        person.value, person.memory, person.rows = None, Memory(), Rows()
+        self.directory = Directory([each for each in self.directory.users if each.key != person.user.key])
+        self.members = tuple(each for each in self.members if each != name)
 
     def change(
         self, person: Person, new: SchedulingObject | None, now: datetime, *, etag: bool = False, tag: bool = False
@@ -117,6 +135,9 @@ class WiderOffice(PostOffice):
     def deliver(self, letter: Letter, now: datetime) -> tuple[Received, list[Letter]]:
         """As there. The outsider's server receives as ours does, but knows nobody else."""
         message = letter.message
+        if self.directory.key(message.recipient.address) in self.forgotten:
+            self._note_status(message, ELSEWHERE)
+            return Received(Outcome.REFUSED, ELSEWHERE), []
         if not message.recipient.is_here:
             person, outside = self.person(message.recipient), self._outside
             sent = replace(
@@ -131,6 +152,7 @@ class WiderOffice(PostOffice):
             person.rows = with_answers(person.rows, result.answers)
             self._note_status(message, MAILED)
             return result, []
+        self.lost |= not message.sender.is_here and self.person(message.recipient).value is None
         former = letter.former if isinstance(letter, HandedOver) else None
         if former is None:
             return super().deliver(letter, now)
@@ -182,19 +204,22 @@ class WiderWorld(MeetingMachine):
             return
         value = self.organizer.value
         assert value is not None
-        match self.choices.below(5):
+        match self.choices.below(6):
             case 0:
                 self._invite_the_group(value)
             case 1:
                 self._change_members(value)
             case 2:
-                name = self.choices.of(*HERE)
+                name = self.choices.of(*(each for each in HERE if self.person(each) is not self.office.deleted))
                 self.office.readdress(name, f"mailto:{name}{self.choices.below(3)}@example.net")
                 self.history.append(f"{name} has another address")
             case 3 if self._organizer == HERE[0] and not self._is_sending():
                 self._hand_over()
+            case 4 if self.office.deleted is None:
+                self._delete_person(value)
             case _:
                 self.office.acting = DELEGATE
+                self.history.append("zoe acts for")
                 try:
                     super()._step()
                 finally:
@@ -210,7 +235,8 @@ class WiderWorld(MeetingMachine):
 
     def _change_members(self, value: SchedulingObject) -> None:
         """Change the members, and let the job of the server follow."""
-        self.office.members = self.choices.of((), MEMBERS[:1], MEMBERS[1:], MEMBERS)
+        chosen = self.choices.of((), MEMBERS[:1], MEMBERS[1:], MEMBERS)
+        self.office.members = tuple(each for each in chosen if self.person(each) is not self.office.deleted)
         self._put(self.organizer, read_object(value.text), f"has a group of {self.office.members}", etag=True)
 
     def _hand_over(self) -> None:
@@ -225,6 +251,22 @@ class WiderWorld(MeetingMachine):
                 self.waiting.remove(letter)
                 self._send(self.office.deliver(letter, self.now)[1])
 
+    def _delete_person(self, value: SchedulingObject) -> None:
+        """Delete an attendee, whose messages go with the home, and let the job of the server follow the group."""
+        name = MEMBERS[1]
+        key = self.person(name).user.key
+        self.waiting = [
+            each for each in self.waiting if key not in (each.message.sender.key, each.message.recipient.key)
+        ]
+        erase = not self.waiting and bool(self.choices.below(2))
+        self.history.append(f"{name} is {'erased' if erase else 'deleted'}")
+        was_member = name in self.office.members
+        self.office.delete(name, erase=erase)
+        self.attendees = tuple(each for each in ATTENDEES if each != name)
+        value = self.organizer.value or value
+        if was_member and invited_groups(self.office.directory, value):
+            self._put(self.organizer, read_object(value.text), f"has a group of {self.office.members}", etag=True)
+
     def _is_sending(self) -> bool:
         """Whether messages of the organizer are on their way: then the meeting is not handed over."""
         return any(each.message.sender.key == self.organizer.user.key for each in self.waiting)
@@ -235,8 +277,8 @@ class WiderWorld(MeetingMachine):
 
     def check(self) -> None:
         """All copies here agree with the organizer's object, and that elsewhere in times and texts."""
-        for name in ATTENDEES:
-            if name != self._organizer:
+        for name in self.attendees:
+            if name != self._organizer and not (name == OUTSIDER and self.office.lost):
                 self._check_copy(name)
 
     def _check_copy(self, name: str) -> None:
@@ -248,4 +290,5 @@ class WiderWorld(MeetingMachine):
         if self._checked == OUTSIDER:
             return tuple(facts)  # others' answers are never mailed
         assert isinstance(answers, dict)
-        return (*facts, {key: each for key, each in answers.items() if key != TEAM.key})
+        unknown = {TEAM.key, *self.office.forgotten}
+        return (*facts, {key: each for key, each in answers.items() if key not in unknown})
