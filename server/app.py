@@ -31,6 +31,7 @@ from server.jobs.running import (
     room_clashes,
     running_jobs,
     scheduling,
+    sequencing,
     sharees,
 )
 from server.mail.folder import FolderTransport
@@ -71,6 +72,7 @@ from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.health import PostgresHealth
 from storage_plugins.postgres.incoming_mail import PostgresIncomingMail
 from storage_plugins.postgres.jobs import PostgresJobs
+from storage_plugins.postgres.journal import PostgresJournal
 from storage_plugins.postgres.storage import PostgresStorage
 
 log = structlog.get_logger()
@@ -91,6 +93,7 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
             async with (
                 maintenance_kinds(dsn, settings) as kinds,
                 running_jobs(dsn, parts.storage, [*parts.kinds, *kinds], metrics),
+                sequencing(dsn, parts.storage, metrics),
             ):
                 lmtp = LmtpServer(parts.mails, settings.mail.incoming.lmtp_clients)
                 yield Served(server, Connections(parts.monitoring.to_everyone(), metrics), lmtp)
@@ -107,6 +110,7 @@ async def application(settings: Settings, dsn: str) -> AsyncIterator[web.Server]
     async with (
         _parts(settings, dsn, metrics) as parts,
         running_jobs(dsn, parts.storage, parts.kinds, metrics),
+        sequencing(dsn, parts.storage, metrics),
     ):
         yield Connections(parts.dispatcher, metrics)
 
@@ -220,7 +224,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 storage, objects, settings.limits.values, settings.mail, transport(settings), counts=metrics.mails
             )
             kinds = (
-                sharees(access, storage),
+                sharees(access, PostgresJournal(storage.database), storage),
                 copies(site.collections, lookup),
                 *scheduling(queued, refreshing, removals, memberships, LongSeries(site.splitting, settings.scheduling)),
                 room_clashes(Clashes(site.scheduling)),

@@ -21,9 +21,9 @@ from storage_plugins.postgres.backup.restore import upgrade_postgresql
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.migrations import migrate, run_online_steps, schema_state
 from storage_plugins.postgres.upkeep import occurrence_jobs, rederivation
-from storage_plugins.postgres.upkeep.audit_chain import verify
 from storage_plugins.postgres.upkeep.check import check as differences
 from storage_plugins.postgres.upkeep.doubles import doubles
+from storage_plugins.postgres.upkeep.seals import verify
 
 _STATEMENT_TIMEOUT = 600.0
 """Seconds that one statement of a check may take."""
@@ -164,8 +164,8 @@ async def rederive(settings: Settings, dry_run: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Check all homes; reads every object once.")
 @with_settings()
 async def check(settings: Settings, homes: int, everything: bool) -> None:
-    """Compare what is derived (counts, sizes, ETags, revisions, views) with what it is derived from, and the audit with
-    its seals. Lists meetings that lie in a home twice: one takes part in scheduling, the others are plain objects.
+    """Compare what is derived (counts, sizes, ETags, revisions, views) with what it is derived from, and the journal
+    with its seals. Lists meetings that lie in a home twice: one takes part in scheduling, the others are plain objects.
 
     Changes nothing, and may run while the server does. Exits with 1 when something differs.
     """
@@ -190,7 +190,7 @@ async def check(settings: Settings, homes: int, everything: bool) -> None:
                 )
             async for broken in verify(database):
                 found += 1
-                click.echo(f"Audit rows {broken.after_id + 1} to {broken.last_id}: {broken.what}.")
+                click.echo(f"Journal, {broken.first} to {broken.last}: {broken.what}.")
         finally:
             await database.close()
     click.echo("Nothing differs." if not found else f"{found} values differ.")

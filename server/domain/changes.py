@@ -16,7 +16,7 @@ from server.domain.values import value
 
 @value
 class Cause:
-    """The actor and origin of a change, for `outbox` and `audit`."""
+    """The actor and origin of a change, for the journal."""
 
     principal_id: int | None
     origin: str

@@ -19,3 +19,6 @@ ANYTHING = Change(0, None, 0)
 
 JOBS = Change(-1, None, 0)
 """A notification that jobs may have become due."""
+
+JOURNAL = Change(-2, None, 0)
+"""A notification of new rows of the journal; `revision` is the number of the last one."""

@@ -1,4 +1,4 @@
-"""The periodic jobs of a server: pruning, sealing the audit, rolling occurrences ahead, completing the schema."""
+"""The periodic jobs of a server: pruning, sealing the journal, rolling occurrences ahead, completing the schema."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from server.events.seal_heads import line, write
+from server.events.seal_key import FILE, key_at
 from server.jobs.runner import Kind, Result
 from server.services.views import alarms_of, render
 from server.settings.model import Settings
@@ -17,10 +19,9 @@ from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.jobs import PostgresJobs
 from storage_plugins.postgres.migrations import run_online_steps
-from storage_plugins.postgres.upkeep.audit_chain import seal
+from storage_plugins.postgres.upkeep.journal_partitions import keep_partitions
 from storage_plugins.postgres.upkeep.next_alarms import move_alarms_on
 from storage_plugins.postgres.upkeep.occurrence_jobs import follow_zone_data, roll_horizon
-from storage_plugins.postgres.upkeep.outbox import prune_outbox
 from storage_plugins.postgres.upkeep.pruning import (
     forget_deleted,
     forget_dispatches,
@@ -29,14 +30,12 @@ from storage_plugins.postgres.upkeep.pruning import (
     prune_tombstones,
 )
 from storage_plugins.postgres.upkeep.rederivation import any_outdated, follow_owners, rederive
+from storage_plugins.postgres.upkeep.seals import seal
 
 INTERVAL = 600.0
 """Seconds between two runs of a job."""
-OUTBOX_AGE = timedelta(days=7)
-"""Minimum time for which rows of the outbox are kept."""
 CONSUMER_LAG = timedelta(days=30)
-"""Maximum time for which rows are kept for a consumer that does not read them. After that it starts again from the
-tables."""
+"""Age of an entry of the journal from which a consumer that has not read it starts again from the tables."""
 _MESSAGE_AGE = timedelta(days=366)
 """How long a home remembers the messages about an event that its owner has deleted, so that no old message restores
 it."""
@@ -68,7 +67,9 @@ def kinds(database: Database, dsn: str, settings: Settings) -> list[Kind]:
         "zone_data": lambda: follow_zone_data(database, datetime.now(UTC)),
         OWNERS: lambda: _follow_owners(database),
         "horizon": lambda: roll_horizon(database, datetime.now(UTC), seconds=_ROLLING),
-        "outbox": lambda: prune_outbox(database, OUTBOX_AGE, CONSUMER_LAG),
+        "journal": lambda: keep_partitions(
+            database, datetime.now(UTC), timedelta(days=settings.journal.echo_days), CONSUMER_LAG
+        ),
         "deleted": lambda: forget_deleted(database, restore),
         "shared": lambda: render_shared(database, render),
         "alarms": lambda: store_alarms(database, alarms_of),
@@ -79,7 +80,7 @@ def kinds(database: Database, dsn: str, settings: Settings) -> list[Kind]:
         "mails": lambda: forget_mails(database, _OUTCOME_AGE),
         "sign_in_failures": lambda: PostgresDirectory(database).forget_failures(settings.sign_in.window),
         "dropped_copies": lambda: drop_without_job(database),
-        "audit": lambda: _seal(database),
+        "seals": lambda: _seal(database, settings),
     }
     found = [Kind(name, _handler(job), every=INTERVAL, lock_key=MAINTENANCE) for name, job in jobs.items()]
     # These run beside the others: after an update some may take hours, and alarms do not wait.
@@ -112,11 +113,17 @@ async def _move_alarms_on(database: Database) -> int:
     return await move_alarms_on(database, datetime.now(UTC), seconds=_MOVING)
 
 
-async def _seal(database: Database) -> int:
-    made = await seal(database)
+async def _seal(database: Database, settings: Settings) -> int:
+    made = await seal(database, key_at(settings.journal.key or settings.storage.data / FILE))
+    heads = [
+        line(each.number, each.last_seq, each.digest, each.key_id, each.signature, each.sealed_at) for each in made
+    ]
+    if made and settings.journal.heads:
+        write(settings.journal.heads, heads)
     for each in made:
-        # A copy of the seal in another place proves that the whole chain was not replaced.
-        log.info("audit_sealed", last_id=each.last_id, rows=each.row_count, digest=each.digest.hex())
+        log.info(
+            "journal_sealed", seal=each.number, last_seq=each.last_seq, rows=each.row_count, digest=each.digest.hex()
+        )
     return len(made)
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from server.domain.actors import Actor
 from server.domain.changes import Cause
+from server.events.sequencing import Sequencing
 from server.events.sharees import keep_informed
 from server.jobs import maintenance
 from server.jobs.runner import Kind, Result, Runner
@@ -33,18 +34,21 @@ from server.storage import Storage
 from server.storage.access import Access
 from server.storage.incoming_mail import IncomingMail
 from server.storage.jobs import HANDOVERS, MEMBERSHIPS, ROOM_CARDS, TakenJob
+from server.storage.journal import Journal
 from server.storage.mails import MAIL, MAIL_OUTCOMES, NOTICE
 from storage_plugins.postgres.changes import handover_jobs
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.jobs import PostgresJobs
+from storage_plugins.postgres.journal import PostgresSequencer
 from storage_plugins.postgres.storage import PostgresStorage
 
 _QUEUE = DatabaseLimits(connections=1, acquire_timeout=10.0)
 """The queue uses a separate connection, so that neither requests nor handlers delay heartbeats."""
 _MAINTENANCE = DatabaseLimits(connections=2, acquire_timeout=60.0, connect_timeout=10.0, statement_timeout=300.0)
-CONNECTIONS = _QUEUE.connections + _MAINTENANCE.connections
-"""The most connections to the database that a worker's jobs hold, except one for online steps of a migration."""
+CONNECTIONS = _QUEUE.connections + _MAINTENANCE.connections + 1
+"""The most connections to the database that a worker's jobs and the sequencer hold, except one for online steps of a
+migration."""
 _ACTOR = Actor(None, "jobs")
 _TRIES = 36
 """Tries of a job that delivers, in about a day."""
@@ -54,14 +58,14 @@ _RETRY = 5.0
 """Seconds after which changes are passed on again at the latest, after a failure."""
 
 
-def sharees(access: Access, storage: Storage) -> Kind:
+def sharees(access: Access, journal: Journal, storage: Storage) -> Kind:
     """The job that passes changes of shared collections on to the sharees' homes. One worker runs it all the time."""
 
     async def handle(_: TakenJob) -> Result:
-        await keep_informed(access, storage)
+        await keep_informed(access, journal, storage)
         return Result(next_run=0.0)
 
-    return Kind("sharees", handle, every=_RETRY, stays=True)
+    return Kind("bindings", handle, every=_RETRY, stays=True)
 
 
 def copies(collections: Collections, lookup: Lookup) -> Kind:
@@ -222,3 +226,17 @@ async def running_jobs(
             storage.announce_jobs()
     finally:
         await queue.close()
+
+
+@contextlib.asynccontextmanager
+async def sequencing(dsn: str, storage: PostgresStorage, metrics: Metrics) -> AsyncIterator[None]:
+    """Move what is written into the journal within the context, when it is this worker's turn."""
+    running = Sequencing(PostgresSequencer(dsn), storage.announce_change, metrics)
+    unsubscribe = storage.subscribe(running.hear)
+    task = asyncio.create_task(running.run())
+    try:
+        yield
+    finally:
+        unsubscribe()
+        task.cancel()
+        await asyncio.wait([task])

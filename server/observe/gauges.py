@@ -23,11 +23,12 @@ def gauges(figures: Figures | None) -> list[Momentary]:
             "Shared collections with changes that not all sharees' homes show yet.",
             backlog.fan_out,
         ),
-        _gauge("koyomi_outbox_age_seconds", "Age of the oldest row of the outbox.", backlog.oldest),
-        _gauge(
-            "koyomi_outbox_unsettled_seconds",
-            "Age of the oldest row of the outbox that waits for an open transaction to end.",
-            backlog.unsettled,
+        _gauge("koyomi_outbox_age_seconds", "Age of the oldest row that waits for the sequencer.", backlog.oldest),
+        Momentary(
+            "koyomi_journal_lag_seconds",
+            "Age of the first entry of the journal that a consumer has not read.",
+            {(consumer,): lag for consumer, lag in backlog.lags.items()},
+            ("consumer",),
         ),
     ]
 

@@ -194,6 +194,13 @@ class Metrics:
             "koyomi_job_last_success_timestamp_seconds", "When a job of the kind last succeeded.", ("kind",),
             registry=own, multiprocess_mode="max",
         )  # fmt: skip
+        self.sequenced = Counter(
+            "koyomi_journal_entries", "Entries that this server added to the journal.", registry=own
+        )
+        self.sequencer_lag = Histogram(
+            "koyomi_sequencer_lag_seconds", "The longest time from a write to its entry in the journal, of each run.",
+            buckets=SECONDS, registry=own,
+        )  # fmt: skip
         self.scheduling = SchedulingCounts(own)
         self.incoming_mail = IncomingMailCounts(own)
         self.mails = MailCounts(own)

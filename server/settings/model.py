@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 
 from server.auth.settings import SignInSettings
+from server.events.settings import JournalSettings
 from server.http.settings import OutgoingSettings
 from server.jobs.settings import RetentionSettings
 from server.observe.settings import LogSettings, MonitoringSettings
@@ -45,6 +46,7 @@ class Settings(BaseModel):
     mail: MailSettings = MailSettings()
     outgoing: OutgoingSettings = OutgoingSettings()
     retention: RetentionSettings = RetentionSettings()
+    journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
 

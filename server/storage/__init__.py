@@ -6,8 +6,8 @@ in it. A *binding* is the name under which a home shows a collection, a *member*
 All methods raise the domain errors of `server.domain.errors`, and `Unavailable` if the database does not answer or is
 overloaded. Reads are single statements. Members are written by change sets (`Changes.apply`). Writes are
 compare-and-set: they carry the state that the caller's decision was based on, and raise `WriteConflict` if it has
-changed since; the caller then reads and decides again. Each write is one transaction, which writes rows of `outbox` and
-`audit` and takes the home's revision last.
+changed since; the caller then reads and decides again. Each write is one transaction, which writes rows of the outbox
+and takes the home's revision last.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from server.domain.grants import AccessList, Ace, DelegateRights, Delegation, Sh
 from server.domain.objects import Collection, Home
 from server.domain.principal_search import PrincipalSearch
 from server.domain.principals import Principal, PrincipalKind
+from server.storage.journal import Entry, Transaction
 from server.storage.reads import SharedObject
 
 
@@ -62,9 +63,12 @@ class Access(Protocol):
         As soon as it has begun, every write of an object in the calendar renders the object.
         """
 
-    async def plan_fan_out(self) -> bool:
-        """Read changes from the outbox, and store which shared collections have changed. Returns whether homes are to
-        be updated."""
+    async def plan_fan_out(self, transaction: Transaction, entries: Sequence[Entry]) -> None:
+        """Store, in a transaction, which shared collections changed by these entries of the journal: `fan_out` then
+        updates the homes that show them."""
+
+    async def plan_fan_out_anew(self, transaction: Transaction) -> None:
+        """Store, in a transaction, that any shared collection may have changed."""
 
     async def fan_out(self) -> bool:
         """Update the next batch of homes that show changed collections. Returns False if there was none.

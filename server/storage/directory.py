@@ -1,7 +1,7 @@
 """The protocol for principals, their members and delegates, and their app passwords.
 
 The rules of `server.storage` apply here, too: reads are single statements, each write is one transaction that writes
-rows of `outbox` and `audit`, errors are those of `server.domain.errors`.
+rows of the outbox, errors are those of `server.domain.errors`.
 
 Names are unique among principals of all kinds, and compared by `name_key`. An address belongs to one principal and is
 not the name of another one, so that a sign-in with it is unambiguous.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,9 +14,9 @@ class Backlog:
     fan_out: int
     """Shared collections with changes that not all sharees' homes show yet."""
     oldest: float
-    """Age of the oldest row of the outbox in seconds; 0 for none."""
-    unsettled: float
-    """Age of the oldest row of the outbox that waits for an open transaction to end, in seconds; 0 for none."""
+    """Age in seconds of the oldest row of the outbox, which waits for the sequencer; 0 for none."""
+    lags: Mapping[str, float]
+    """By consumer of the journal, the age in seconds of the first entry that it has not read; 0 for none."""
 
 
 class StorageHealth(Protocol):

@@ -33,7 +33,7 @@ class StorageSettings(Part):
     )
     pool_size: int = option(
         10,
-        "Connections to the database that each worker may hold for requests; it holds up to four beside them.",
+        "Connections to the database that each worker may hold for requests; it holds up to five beside them.",
         ge=2,
         le=500,
     )

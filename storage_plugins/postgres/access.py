@@ -13,6 +13,7 @@ from server.domain.principal_search import PrincipalSearch
 from server.domain.principals import Principal, PrincipalKind, name_key
 from server.domain.privileges import Privilege
 from server.observe.background import failed
+from server.storage.journal import Entry
 from server.storage.reads import SharedObject
 from storage_plugins.postgres.changes import fan_out
 from storage_plugins.postgres.changes.principals import leave_trace, lock
@@ -111,9 +112,13 @@ class PostgresAccess:
         """See `Access`."""
         return await render_all(self._database, home.id, collection.id, render)
 
-    async def plan_fan_out(self) -> bool:
+    async def plan_fan_out(self, transaction: Connection, entries: Sequence[Entry]) -> None:
         """See `Access`."""
-        return await fan_out.plan(self._database)
+        await fan_out.plan(transaction, entries)
+
+    async def plan_fan_out_anew(self, transaction: Connection) -> None:
+        """See `Access`."""
+        await fan_out.plan_anew(transaction)
 
     async def fan_out(self) -> bool:
         """See `Access`."""

@@ -29,9 +29,15 @@ class Lock(StrEnum):
     SHARING = "sharing"
     """Of the transaction that changes the sharing or the views of a collection; the key is the collection's id."""
     PLAN_FAN_OUT = "plan-fan-out"
+    """Of servers of the version before."""
     TOUCH_BINDINGS = "touch-bindings"
     ROOM_PARTS = "room-parts"
     """Of the transaction that reserves a room which is a part of others; the key is the principal's id."""
+    SEQUENCER = "sequencer"
+    """Of the transaction that moves rows of the outbox into the journal."""
+    SEQUENCER_TURN = "sequencer-turn"
+    """Of the session of the worker whose turn it is to do so. Others do it when this worker stops doing so."""
+    JOURNAL_PARTITIONS = "journal-partitions"
 
     @property
     def number(self) -> int:
@@ -93,6 +99,17 @@ async def session_lock(connection: Connection, what: Lock) -> None:
         if await try_session_lock(connection, what):
             return
         await asyncio.sleep(_POLL)
+
+
+async def end_idle_holders(connection: Connection, what: Lock) -> None:
+    """End the session that holds a lock of sessions while it runs no statement: its process may be stopped."""
+    await connection.execute(
+        "select pg_terminate_backend(l.pid) from pg_locks l join pg_stat_activity a on a.pid = l.pid "
+        "where l.locktype = 'advisory' and a.datname = current_database() and l.database = a.datid "
+        "and l.classid::bigint = $1 and l.objid = 0 and l.objsubid = 2 and l.granted and a.state = 'idle' "
+        "and l.pid <> pg_backend_pid()",
+        what.number,
+    )
 
 
 async def release(connection: Connection, what: Lock) -> None:

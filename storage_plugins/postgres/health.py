@@ -8,9 +8,15 @@ from storage_plugins.postgres.storage import PostgresStorage
 _BACKLOG = """
     select
         (select count(*) from (select distinct home_id, collection_id from fan_out) as waiting),
-        (select extract(epoch from clock_timestamp() - at) from outbox order by xid, id limit 1),
-        (select extract(epoch from clock_timestamp() - at) from outbox
-         where xid >= pg_snapshot_xmin(pg_current_snapshot()) order by xid, id limit 1)
+        (select extract(epoch from clock_timestamp() - at) from outbox order by id limit 1)
+"""
+# The time since the first entry that a consumer has not read; of entries it reads the latest months only.
+_LAGS = """
+    select p.consumer, coalesce(max((
+        select extract(epoch from clock_timestamp() - j.at) from journal j
+        where j.month >= p.month and j.seq > p.position order by j.seq limit 1
+    )), 0)
+    from journal_position p group by p.consumer
 """
 
 
@@ -30,5 +36,6 @@ class PostgresHealth:
 
     async def backlog(self) -> Backlog:
         """See `StorageHealth`."""
-        waiting, oldest, unsettled = (await self._storage.database.fetch(_BACKLOG))[0]
-        return Backlog(waiting, float(oldest or 0), float(unsettled or 0))
+        waiting, oldest = (await self._storage.database.fetch(_BACKLOG))[0]
+        lags = await self._storage.database.fetch(_LAGS)
+        return Backlog(waiting, float(oldest or 0), {row[0]: float(row[1]) for row in lags})

@@ -77,9 +77,9 @@ async def test_loading_twice_changes_nothing_the_second_time(
     assert room.delegates == {(bob.id, "read"), (anna.id, "write"), (board.id, "write")}
     assert room.auto_schedule == ROOM["auto_schedule"]
     assert room.place == ROOM["address"]
-    rows = await directory._database.fetchval("select count(*) from audit")
+    rows = await directory._database.fetchval("select count(*) from outbox")
     assert await load(directory, hasher, *ALL) == (0, 0, 5)
-    assert await directory._database.fetchval("select count(*) from audit") == rows
+    assert await directory._database.fetchval("select count(*) from outbox") == rows
 
 
 async def test_what_differs_is_changed_and_what_is_left_out_stays(

@@ -308,12 +308,12 @@ def test_the_lag_of_the_event_loops_is_measured(server: Monitored) -> None:
 
 
 def test_jobs_are_counted(server: Monitored) -> None:
-    until(lambda: server.value("koyomi_job_runs_total", kind="audit", outcome="succeeded") >= 1)
+    until(lambda: server.value("koyomi_job_runs_total", kind="seals", outcome="succeeded") >= 1)
     found = server.metrics()
     for state in ("queued", "running", "failed"):
-        assert ("koyomi_jobs", frozenset({("kind", "audit"), ("state", state)})) in found
-    audit = frozenset({("kind", "audit")})
-    assert found["koyomi_jobs_held", audit] == found["koyomi_jobs_failing", audit] == 0
-    assert found["koyomi_jobs_oldest_seconds", audit] < 60
-    assert found["koyomi_job_last_success_timestamp_seconds", audit] > 0
-    assert server.value("koyomi_job_duration_seconds_count", kind="audit") >= 1
+        assert ("koyomi_jobs", frozenset({("kind", "seals"), ("state", state)})) in found
+    seals = frozenset({("kind", "seals")})
+    assert found["koyomi_jobs_held", seals] == found["koyomi_jobs_failing", seals] == 0
+    assert found["koyomi_jobs_oldest_seconds", seals] < 60
+    assert found["koyomi_job_last_success_timestamp_seconds", seals] > 0
+    assert server.value("koyomi_job_duration_seconds_count", kind="seals") >= 1

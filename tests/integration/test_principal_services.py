@@ -140,7 +140,7 @@ class Desk:
     async def state(self) -> object:
         """What a refusal must leave as it is."""
         record = await self.directory.principal(self.uid)
-        written = await self.storage.database.fetchval("select count(*) from audit")
+        written = await self.storage.database.fetchval("select count(*) from outbox")
         return record, await self.directory.app_passwords(self.id), written
 
 

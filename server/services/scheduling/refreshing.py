@@ -97,7 +97,7 @@ class Refreshing:
         if not left or len(messages) > self._settings.max_refreshed:
             return None
         meeting = dispatches.meeting_of(directory.user(_organizer_of(stored)), uid)
-        cause = Cause(None, "jobs", acting_for=own.principal_id)
+        cause = Cause(None, "refresh", acting_for=own.principal_id)
         # The object may be deleted meanwhile, and made anew with a lower SEQUENCE.
         read = (UnchangedObject(own.home.id, ObjectState(own.object.id, own.object.revision)),)
         refresh = _Refresh(own, own.object, meeting, cause, now, directory, {key: messages[key] for key in left})

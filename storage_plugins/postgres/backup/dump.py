@@ -85,20 +85,14 @@ class _Statements:
 
 
 async def settle(dsn: str) -> None:
-    """Replace the transaction ids in a loaded database: those of another cluster mean nothing in this one.
-
-    Outbox rows that all consumers have read go. The rest becomes final, and consumers read it from its beginning.
-    Without this they would wait until the ids of the new cluster have passed those of the old one.
-    """
+    """Prepare a loaded database for use: rows of the outbox that are on their way keep apart by the transactions of
+    the cluster that they were written in, whose ids could occur in this one too."""
     session = await _session(dsn)
     try:
-        async with session.transaction():
-            await session.execute(
-                "delete from outbox where (xid, id) <= "
-                "(select p.xid, p.id from consumer_position p where not p.anew order by p.xid, p.id limit 1)"
-            )
-            await session.execute("update outbox set xid = '3'::xid8 where xid <> '3'::xid8")
-            await session.execute("update consumer_position set xid = '0'::xid8, id = 0")
+        await session.execute(
+            "update outbox o set change = m.id, xid = '3'::xid8 "
+            "from (select xid, min(id) as id from outbox group by xid) as m where m.xid = o.xid and o.change is null"
+        )
         await session.execute("analyze")
     finally:
         await session.close(timeout=5.0)

@@ -21,7 +21,7 @@ from storage_plugins.postgres.embedded.server import embedded
 from storage_plugins.postgres.migrations import migrate
 
 Tell = Callable[[str], None]
-_COUNTED = ("principal", "home", "collection", "object", "occurrence", "audit")
+_COUNTED = ("principal", "home", "collection", "object", "occurrence", "journal")
 """Tables whose rows are counted to see that a move lost none."""
 
 

@@ -5,12 +5,13 @@ Each function is one short transaction. Several processes may call them at once.
 
 from __future__ import annotations
 
-from server.domain.changes import Cause
-from storage_plugins.postgres.changes.writing import by, call, recorded
-from storage_plugins.postgres.database import Database
+from collections.abc import Sequence
 
-EVENTS = 500
-"""Rows of the outbox that one transaction reads."""
+from server.domain.changes import Cause
+from server.storage.journal import Entry
+from storage_plugins.postgres.changes.writing import by, call, recorded
+from storage_plugins.postgres.database import Connection, Database
+
 HOMES = 200
 """Homes that one transaction locks at most."""
 
@@ -25,13 +26,15 @@ _POSTPONE = """
 """
 
 
-async def plan(database: Database) -> bool:
-    """Read the next rows of the outbox and store the work that follows. Returns whether homes are to be updated."""
-    while True:
-        row = await database.fetchrow("select * from koyomi_plan_fan_out_1($1)", EVENTS)
-        assert row is not None
-        if row[0] < EVENTS:
-            return bool(row[1])
+async def plan(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Store the work that follows from entries of the journal, in the caller's transaction."""
+    columns = zip(*((e.kind, e.home_id, e.collection_id, e.subject_id) for e in entries), strict=True)
+    await connection.execute("select koyomi_plan_fan_out_2($1, $2, $3, $4)", *map(list, columns))
+
+
+async def plan_anew(connection: Connection) -> None:
+    """Store the work for all shared collections, in the caller's transaction."""
+    await connection.execute("select koyomi_plan_fan_out_anew_1()")
 
 
 async def touch(database: Database) -> list[int] | None:

@@ -353,17 +353,12 @@ async def _leave(connection: Connection, handover: Handover, cause: Cause) -> No
 async def _trace(
     connection: Connection, kind: str, action: str, revisions: Mapping[int, int], collection_id: int, cause: Cause
 ) -> None:
-    """Rows in `outbox` and `audit` for the homes that changed, by their revisions."""
+    """Rows of the outbox for the homes that changed, by their revisions."""
     await connection.execute(
         """
-        with changed as (
-            select home_id, revision from unnest($1::bigint[], $2::bigint[]) as c (home_id, revision) order by home_id
-        ), told as (
-            insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
-            select home_id, revision, $3, $5::bigint, $6::bigint, $7, $8 from changed
-        )
-        insert into audit (home_id, revision, action, collection_id, principal_id, origin, request_id)
-        select home_id, revision, $4, $5::bigint, $6::bigint, $7, $8 from changed
+        insert into outbox (home_id, revision, kind, action, collection_id, principal_id, origin, request_id)
+        select home_id, revision, $3, nullif($4, $3), $5::bigint, $6::bigint, $7, $8
+        from unnest($1::bigint[], $2::bigint[]) as c (home_id, revision) order by home_id
         """,
         list(revisions),
         list(revisions.values()),

@@ -1,4 +1,4 @@
-"""Writes of principals. Each function is part of the caller's transaction, and writes rows of `outbox` and `audit`.
+"""Writes of principals. Each function is part of the caller's transaction, and writes rows of the outbox.
 
 These writes are rare, and two of them must not give one name and one address to two principals: all take one lock.
 """
@@ -33,14 +33,11 @@ async def lock(connection: Connection) -> None:
 async def leave_trace(
     connection: Connection, action: str, subject_id: int, cause: Cause, details: Mapping[str, Any] | None = None
 ) -> None:
-    """Write rows of `outbox` and `audit`. `details` must not contain personal data."""
+    """Write a row of the outbox. `details` must not contain personal data."""
     await record(connection, cause)
     await connection.execute(
         """
-        with told as (
-            insert into outbox (kind, subject_id, principal_id, origin, request_id) values ($1, $2, $3, $4, $5)
-        )
-        insert into audit (action, subject_id, principal_id, origin, request_id, details)
+        insert into outbox (kind, subject_id, principal_id, origin, request_id, details)
         values ($1, $2, $3, $4, $5, $6::jsonb)
         """,
         action,

@@ -48,7 +48,7 @@ _RECORD = (
     "set_config('koyomi.acting_for', coalesce({acting_for}::bigint::text, ''), true), "
     "set_config('koyomi.trace', {trace}::text, true)"
 )
-"""Defaults of `outbox` and `audit` read these settings of the transaction. So functions need no parameters for them,
+"""Defaults of the outbox read these settings of the transaction. So functions need no parameters for them,
 and changes without a delegate cost nothing more."""
 _RECORD_FIRST = f"select {_RECORD.format(acting_for='$1', trace='$2')}"
 
@@ -81,6 +81,11 @@ class Writing:
         if self._notifier is not None:
             self._notifier.announce(Change(home_id, collection_id, revision))
         return int(revision)
+
+    def announce_change(self, change: Change) -> None:
+        """Notify all workers of what `server.domain.events` names."""
+        if self._notifier is not None:
+            self._notifier.announce(change)
 
     def announce_jobs(self) -> None:
         """Notify the runners of all workers that jobs may have become due."""

@@ -8,8 +8,8 @@ create or replace function koyomi_lock_1(
 ) returns boolean language plpgsql as $$
 declare
     v_class integer := array_position(
-        array['migrations', 'online-steps', 'principals', 'sharing', 'plan-fan-out', 'touch-bindings', 'room-parts'],
-        p_class
+        array['migrations', 'online-steps', 'principals', 'sharing', 'plan-fan-out', 'touch-bindings', 'room-parts',
+              'sequencer', 'sequencer-turn', 'journal-partitions'], p_class
     );
 begin
     if v_class is null then

@@ -101,6 +101,4 @@ begin
     update home set used_bytes = used_bytes - v_used, collection_count = collection_count - 1 where id = p_home_id;
     insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
     values (p_home_id, p_revision, 'collection-deleted', p_collection_id, p_principal_id, p_origin, p_request_id);
-    insert into audit (home_id, revision, action, collection_id, principal_id, origin, request_id)
-    values (p_home_id, p_revision, 'collection-deleted', p_collection_id, p_principal_id, p_origin, p_request_id);
 end $$;

@@ -391,11 +391,6 @@ begin
     from unnest(v_home_ids, v_revisions, v_acts, v_collection_ids, v_ids)
          as w (home_id, revision, act, collection_id, id)
     order by w.home_id, w.revision;
-    insert into audit (home_id, revision, action, collection_id, object_id, principal_id, origin, request_id)
-    select w.home_id, w.revision, w.act, w.collection_id, w.id, p_principal_id, p_origin, p_request_id
-    from unnest(v_home_ids, v_revisions, v_acts, v_collection_ids, v_ids)
-         as w (home_id, revision, act, collection_id, id)
-    order by w.home_id, w.revision;
     return query
         select w.n::integer - 1, w.revision, w.id, case when w.act <> 'deleted' then v_now end
         from unnest(v_revisions, v_ids, v_acts) with ordinality as w (revision, id, act, n) order by w.n;
@@ -504,10 +499,6 @@ begin
         raise exception using errcode = 'KY003', message = 'quota', detail = v_n;
     end if;
     insert into outbox (home_id, revision, kind, collection_id, object_id, principal_id, origin, request_id)
-    select w.home_id, w.revision, 'properties', w.collection_id, w.id, p_principal_id, p_origin, p_request_id
-    from unnest(v_home_ids, v_revisions, v_collection_ids, v_ids) as w (home_id, revision, collection_id, id)
-    order by w.home_id, w.revision;
-    insert into audit (home_id, revision, action, collection_id, object_id, principal_id, origin, request_id)
     select w.home_id, w.revision, 'properties', w.collection_id, w.id, p_principal_id, p_origin, p_request_id
     from unnest(v_home_ids, v_revisions, v_collection_ids, v_ids) as w (home_id, revision, collection_id, id)
     order by w.home_id, w.revision;

@@ -207,8 +207,6 @@ begin
     perform koyomi_require_space_2(p_home_id, p_quota_bytes, v_used, v_total);
     insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
     values (p_home_id, v_revision, 'collection-copied', p_id, p_principal_id, p_origin, p_request_id);
-    insert into audit (home_id, revision, action, collection_id, principal_id, origin, request_id)
-    values (p_home_id, v_revision, 'collection-copied', p_id, p_principal_id, p_origin, p_request_id);
     return v_revision;
 end $$;
 
@@ -367,9 +365,6 @@ begin
     update collection c set revision = v_revision, created_at = v_now, modified_at = v_now
     where c.home_id = p_home_id and c.id = p_target_id;
     insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
-    values (p_home_id, v_revision, 'collection-copied', p_target_id, v_copy.principal_id, v_copy.origin,
-            v_copy.request_id);
-    insert into audit (home_id, revision, action, collection_id, principal_id, origin, request_id)
     values (p_home_id, v_revision, 'collection-copied', p_target_id, v_copy.principal_id, v_copy.origin,
             v_copy.request_id);
     delete from collection_copy c where c.home_id = p_home_id and c.collection_id = p_target_id;

@@ -29,8 +29,6 @@ begin
     );
     insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
     values (p_home_id, v_revision, 'collection-created', v_id, p_principal_id, p_origin, p_request_id);
-    insert into audit (home_id, revision, action, collection_id, principal_id, origin, request_id)
-    values (p_home_id, v_revision, 'collection-created', v_id, p_principal_id, p_origin, p_request_id);
     select b.incarnation into incarnation from binding b where b.home_id = p_home_id and b.name = p_name;
     collection_id := v_id;
     revision := v_revision;
@@ -64,8 +62,6 @@ begin
             p_home_id, v_revision, v_now, p_replacement, p_kind, p_components, p_timezone, p_source, p_properties
         );
         insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
-        values (p_home_id, v_revision, 'collection-created', v_id, p_principal_id, p_origin, p_request_id);
-        insert into audit (home_id, revision, action, collection_id, principal_id, origin, request_id)
         values (p_home_id, v_revision, 'collection-created', v_id, p_principal_id, p_origin, p_request_id);
     elsif v_home_kind = 'addressbook' and p_home_id = p_collection_home_id then
         -- Two deletions that each found another address book must not both succeed.
@@ -125,8 +121,6 @@ begin
     );
     insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
     values (p_home_id, v_revision, 'collection-moved', p_collection_id, p_principal_id, p_origin, p_request_id);
-    insert into audit (home_id, revision, action, collection_id, principal_id, origin, request_id)
-    values (p_home_id, v_revision, 'collection-moved', p_collection_id, p_principal_id, p_origin, p_request_id);
     return v_revision;
 end $$;
 
@@ -143,8 +137,6 @@ begin
         source = nullif(coalesce(p_source, c.source), '')
     where c.home_id = p_home_id and c.id = p_collection_id and c.deleted_at is null;
     insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
-    values (p_home_id, p_revision, 'collection-properties', p_collection_id, p_principal_id, p_origin, p_request_id);
-    insert into audit (home_id, revision, action, collection_id, principal_id, origin, request_id)
     values (p_home_id, p_revision, 'collection-properties', p_collection_id, p_principal_id, p_origin, p_request_id);
 end $$;
 
@@ -197,9 +189,6 @@ begin
         set revision = case when v_own then v_revision else w.revision end,
             properties = nullif((coalesce(w.properties, '{}') || p_view_set) - p_view_removed, '{}');
         insert into outbox (home_id, revision, kind, collection_id, subject_id, principal_id, origin, request_id)
-        values (p_home_id, v_revision, 'collection-view', p_collection_id, p_viewer_id, p_principal_id, p_origin,
-                p_request_id);
-        insert into audit (home_id, revision, action, collection_id, subject_id, principal_id, origin, request_id)
         values (p_home_id, v_revision, 'collection-view', p_collection_id, p_viewer_id, p_principal_id, p_origin,
                 p_request_id);
     end if;

@@ -224,10 +224,6 @@ begin
     select w.home_id, w.revision, 'created', w.collection_id, w.id, p_principal_id, p_origin, p_request_id
     from unnest(v_home_ids, v_revisions, v_collection_ids, v_ids) as w (home_id, revision, collection_id, id)
     order by w.home_id, w.revision;
-    insert into audit (home_id, revision, action, collection_id, object_id, principal_id, origin, request_id)
-    select w.home_id, w.revision, 'created', w.collection_id, w.id, p_principal_id, p_origin, p_request_id
-    from unnest(v_home_ids, v_revisions, v_collection_ids, v_ids) as w (home_id, revision, collection_id, id)
-    order by w.home_id, w.revision;
     return query
         select w.n::integer - 1, w.revision, w.id, v_now
         from unnest(v_revisions, v_ids) with ordinality as w (revision, id, n) order by w.n;

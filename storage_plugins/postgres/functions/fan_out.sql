@@ -1,74 +1,47 @@
 -- Passing changes of shared collections and of groups on to other homes.
 
--- Read the next final rows of the outbox, and store the work that follows. `waiting`: there is work. Reads nothing while
--- another session reads.
-create or replace function koyomi_plan_fan_out_1(
-    p_limit integer, out rows_read integer, out waiting boolean
-) language plpgsql as $$
-declare
-    v_from consumer_position%rowtype;
-    v_xid xid8;
-    v_id bigint;
+-- Store the work that follows from rows of the journal, given as one element of each array for each of them.
+create or replace function koyomi_plan_fan_out_2(
+    p_kinds text[], p_home_ids bigint[], p_collection_ids bigint[], p_subject_ids bigint[]
+) returns void language plpgsql as $$
 begin
-    rows_read := 0;
-    if koyomi_lock_1('plan-fan-out', p_wait => false) then
-        select * into v_from from consumer_position p where p.name = 'bindings';
-        if v_from.anew then
-            select o.xid, o.id into v_xid, v_id from outbox o
-            where o.xid < pg_snapshot_xmin(pg_current_snapshot())
-            order by o.xid desc, o.id desc limit 1;
-            insert into fan_out as f (home_id, collection_id, task)
-            select s.home_id, s.collection_id, t.task
-            from (select distinct home_id, collection_id from share) as s
-            cross join unnest(array['bind', 'check', 'touch']) as t (task)
-            order by 1, 2, 3
-            on conflict (home_id, collection_id, task) do update set requested = f.requested + 1;
-            update consumer_position p set anew = false, xid = coalesce(v_xid, '0'), id = coalesce(v_id, 0)
-            where p.name = 'bindings'
-            returning * into v_from;
-        end if;
-        select count(*), (array_agg(o.xid order by o.xid desc, o.id desc))[1],
-               (array_agg(o.id order by o.xid desc, o.id desc))[1]
-        into rows_read, v_xid, v_id
-        from (
-            select o.xid, o.id from outbox o
-            where (o.xid, o.id) > (v_from.xid, v_from.id) and o.xid < pg_snapshot_xmin(pg_current_snapshot())
-            order by o.xid, o.id limit p_limit
-        ) as o;
-        if rows_read > 0 then
-            insert into fan_out as f (home_id, collection_id, task)
-            select r.home_id, r.collection_id, r.task
-            from (
-                select o.home_id, o.collection_id, 'touch' as task from outbox o
-                where (o.xid, o.id) > (v_from.xid, v_from.id) and (o.xid, o.id) <= (v_xid, v_id)
-                  and o.kind not in ('binding', 'binding-touched')
-                  and exists (
-                      select from binding b
-                      where b.collection_home_id = o.home_id and b.collection_id = o.collection_id
-                        and b.home_id <> o.home_id and b.deleted_revision is null
-                  )
-                union
-                -- A collection that is restored is created, with its shares.
-                select o.home_id, o.collection_id, t.task from outbox o
-                cross join unnest(array['bind', 'check']) as t (task)
-                where (o.xid, o.id) > (v_from.xid, v_from.id) and (o.xid, o.id) <= (v_xid, v_id)
-                  and o.kind in ('collection-created', 'collection-deleted')
-                  and exists (select from share s where s.home_id = o.home_id and s.collection_id = o.collection_id)
-                union
-                select s.home_id, s.collection_id, t.task from outbox o
-                cross join unnest(koyomi_groups_of_1(o.subject_id) || o.subject_id) as g (id)
-                join share s on s.principal_id = g.id
-                cross join unnest(array['bind', 'check']) as t (task)
-                where (o.xid, o.id) > (v_from.xid, v_from.id) and (o.xid, o.id) <= (v_xid, v_id)
-                  and o.kind in ('principal-members', 'principal-deleted')
-            ) as r
-            order by 1, 2, 3
-            on conflict (home_id, collection_id, task) do update set requested = f.requested + 1;
-            update consumer_position p set xid = v_xid, id = v_id where p.name = 'bindings';
-        end if;
-    end if;
-    waiting := exists (select from fan_out);
+    insert into fan_out as f (home_id, collection_id, task)
+    select r.home_id, r.collection_id, r.task
+    from unnest(p_kinds, p_home_ids, p_collection_ids, p_subject_ids) as o (kind, home_id, collection_id, subject_id)
+    cross join lateral (
+        select o.home_id, o.collection_id, 'touch' as task
+        where o.kind not in ('binding', 'binding-touched')
+          and exists (
+              select from binding b
+              where b.collection_home_id = o.home_id and b.collection_id = o.collection_id
+                and b.home_id <> o.home_id and b.deleted_revision is null
+          )
+        union
+        -- A collection that is restored is created, with its shares.
+        select o.home_id, o.collection_id, t.task from unnest(array['bind', 'check']) as t (task)
+        where o.kind in ('collection-created', 'collection-deleted')
+          and exists (select from share s where s.home_id = o.home_id and s.collection_id = o.collection_id)
+        union
+        select s.home_id, s.collection_id, t.task
+        from unnest(koyomi_groups_of_1(o.subject_id) || o.subject_id) as g (id)
+        join share s on s.principal_id = g.id
+        cross join unnest(array['bind', 'check']) as t (task)
+        where o.kind in ('principal-members', 'principal-deleted')
+    ) as r
+    group by 1, 2, 3
+    order by 1, 2, 3
+    on conflict (home_id, collection_id, task) do update set requested = f.requested + 1;
 end $$;
+
+-- Store the work for all shared collections: a consumer that starts anew does not know which of them changed.
+create or replace function koyomi_plan_fan_out_anew_1() returns void language sql as $$
+    insert into fan_out as f (home_id, collection_id, task)
+    select s.home_id, s.collection_id, t.task
+    from (select distinct home_id, collection_id from share) as s
+    cross join unnest(array['bind', 'check', 'touch']) as t (task)
+    order by 1, 2, 3
+    on conflict (home_id, collection_id, task) do update set requested = f.requested + 1
+$$;
 
 -- Touch the next bindings, at most p_limit: the homes take a new revision and their syncs report the collections.
 -- Returns the homes; null where nothing waits, or another session is at it.

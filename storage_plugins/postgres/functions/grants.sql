@@ -69,9 +69,7 @@ begin
     from unnest(p_principals, p_classes, p_grants) with ordinality as a (principal_id, class, grants, n);
     update collection c set revision = v_revision, modified_at = v_now
     where c.home_id = p_home_id and c.id = p_collection_id;
-    insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
-    values (p_home_id, v_revision, 'collection-acl', p_collection_id, p_principal_id, p_origin, p_request_id);
-    insert into audit (home_id, revision, action, collection_id, principal_id, origin, request_id, details)
+    insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id, details)
     values (p_home_id, v_revision, 'collection-acl', p_collection_id, p_principal_id, p_origin, p_request_id,
             jsonb_build_object('principals', p_principals, 'classes', p_classes, 'grants', p_grants,
                                'privileges', p_privileges));

@@ -49,8 +49,6 @@ begin
     end if;
     insert into outbox (home_id, revision, kind, principal_id, origin, request_id)
     values (p_home_id, v_revision, 'home-properties', p_principal_id, p_origin, p_request_id);
-    insert into audit (home_id, revision, action, principal_id, origin, request_id)
-    values (p_home_id, v_revision, 'home-properties', p_principal_id, p_origin, p_request_id);
     return v_revision;
 end $$;
 

@@ -72,8 +72,6 @@ begin
     end if;
     insert into outbox (home_id, revision, kind, collection_id, object_id, principal_id, origin, request_id)
     values (p_home_id, v_revision, 'deleted', p_collection_id, p_expected_id, p_principal_id, p_origin, p_request_id);
-    insert into audit (home_id, revision, action, collection_id, object_id, principal_id, origin, request_id)
-    values (p_home_id, v_revision, 'deleted', p_collection_id, p_expected_id, p_principal_id, p_origin, p_request_id);
     return v_revision;
 end $$;
 
@@ -105,9 +103,6 @@ begin
         properties = nullif((coalesce(o.properties, '{}') || p_set) - p_removed, '{}')
     where o.home_id = p_home_id and o.id = p_expected_id;
     insert into outbox (home_id, revision, kind, collection_id, object_id, principal_id, origin, request_id)
-    values (p_home_id, v_revision, 'properties', p_collection_id, p_expected_id, p_principal_id, p_origin,
-            p_request_id);
-    insert into audit (home_id, revision, action, collection_id, object_id, principal_id, origin, request_id)
     values (p_home_id, v_revision, 'properties', p_collection_id, p_expected_id, p_principal_id, p_origin,
             p_request_id);
     return v_revision;

@@ -149,9 +149,6 @@ begin
     -- Only this person's home changes.
     insert into outbox (home_id, revision, kind, collection_id, object_id, principal_id, origin, request_id)
     values (v_sharee, v_sharee_revision, 'view', p_collection_id, p_expected_id, p_principal_id, p_origin, p_request_id);
-    insert into audit (home_id, revision, action, collection_id, object_id, subject_id, principal_id, origin, request_id)
-    values (p_home_id, v_revision, 'view', p_collection_id, p_expected_id, p_viewer_id, p_principal_id, p_origin,
-            p_request_id);
     revision := v_revision;
     object_id := p_expected_id;
     modified_at := v_now;

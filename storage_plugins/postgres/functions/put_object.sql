@@ -201,9 +201,6 @@ begin
     insert into outbox (home_id, revision, kind, collection_id, object_id, principal_id, origin, request_id)
     values (p_home_id, v_revision, case when p_expected_id is null then 'created' else 'updated' end,
             p_collection_id, v_id, p_principal_id, p_origin, p_request_id);
-    insert into audit (home_id, revision, action, collection_id, object_id, principal_id, origin, request_id)
-    values (p_home_id, v_revision, case when p_expected_id is null then 'created' else 'updated' end,
-            p_collection_id, v_id, p_principal_id, p_origin, p_request_id);
     revision := v_revision;
     object_id := v_id;
     modified_at := v_now;

@@ -40,10 +40,9 @@ begin
     ) values (
         p_home_id, p_name, p_home_id, p_collection_id, v_incarnation, v_revision, v_revision
     );
-    insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
-    values (p_home_id, v_revision, 'collection-created', p_collection_id, p_principal_id, p_origin, p_request_id);
-    insert into audit (home_id, revision, action, collection_id, principal_id, origin, request_id)
-    values (p_home_id, v_revision, 'collection-restored', p_collection_id, p_principal_id, p_origin, p_request_id);
+    insert into outbox (home_id, revision, kind, action, collection_id, principal_id, origin, request_id)
+    values (p_home_id, v_revision, 'collection-created', 'collection-restored', p_collection_id, p_principal_id,
+            p_origin, p_request_id);
     return v_revision;
 end $$;
 

@@ -39,9 +39,9 @@ begin
     -- Somebody with whom it is shared anew has not declined.
     delete from share_declined d
     where d.home_id = p_home_id and d.collection_id = p_collection_id and d.principal_id = p_subject_id;
-    insert into outbox (home_id, kind, collection_id, subject_id, principal_id, origin, request_id)
-    values (p_home_id, 'shared', p_collection_id, p_subject_id, p_principal_id, p_origin, p_request_id);
-    insert into audit (home_id, action, collection_id, subject_id, principal_id, origin, request_id, details)
+    -- The id of a row of the outbox is drawn while its home is held.
+    perform 1 from home h where h.id = p_home_id for no key update;
+    insert into outbox (home_id, kind, collection_id, subject_id, principal_id, origin, request_id, details)
     values (p_home_id, 'shared', p_collection_id, p_subject_id, p_principal_id, p_origin, p_request_id,
             jsonb_build_object('rights', p_rights, 'may_invite', p_may_invite));
     insert into fan_out as f (home_id, collection_id, task)
@@ -207,9 +207,7 @@ begin
                 deleted_revision = null, deleted_at = null
             where b.home_id = v_row.home_id and b.name = v_row.name;
         end if;
-        insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id)
-        values (v_row.home_id, v_revision, 'binding', p_collection_id, p_principal_id, p_origin, p_request_id);
-        insert into audit (home_id, revision, action, collection_id, principal_id, origin, request_id, details)
+        insert into outbox (home_id, revision, kind, collection_id, principal_id, origin, request_id, details)
         values (v_row.home_id, v_revision, 'binding', p_collection_id, p_principal_id, p_origin, p_request_id,
                 jsonb_build_object('rights', v_row.wanted));
         homes := homes || v_row.home_id;

@@ -99,9 +99,6 @@ begin
         insert into outbox (home_id, revision, kind, collection_id, object_id, principal_id, origin, request_id)
         values (p_source_home_id, v_source_revision, 'moved-out', p_source_collection_id, p_source_id, p_principal_id,
                 p_origin, p_request_id);
-        insert into audit (home_id, revision, action, collection_id, object_id, principal_id, origin, request_id)
-        values (p_source_home_id, v_source_revision, 'moved-out', p_source_collection_id, p_source_id, p_principal_id,
-                p_origin, p_request_id);
     end if;
 
     v_delta := v_source.size - coalesce(v_replaced.size, 0);
@@ -186,9 +183,6 @@ begin
         from alarm a where a.home_id = p_source_home_id and a.object_id = p_source_id and a.viewer_id = 0;
     end if;
     insert into outbox (home_id, revision, kind, collection_id, object_id, principal_id, origin, request_id)
-    values (p_home_id, v_revision, case when p_move then 'moved-in' else 'created' end, p_collection_id, v_id,
-            p_principal_id, p_origin, p_request_id);
-    insert into audit (home_id, revision, action, collection_id, object_id, principal_id, origin, request_id)
     values (p_home_id, v_revision, case when p_move then 'moved-in' else 'created' end, p_collection_id, v_id,
             p_principal_id, p_origin, p_request_id);
     revision := v_revision;

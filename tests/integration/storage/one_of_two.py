@@ -24,6 +24,7 @@ from server.domain.grants import Ace
 from server.domain.limits import Limits
 from server.domain.objects import Collection, HomeKind, NewCollection, Target
 from server.domain.privileges import Privilege
+from server.events.sharees import plan
 from server.services.collections import Collections
 from server.services.granting import Granting
 from server.services.lookup import Found, Lookup
@@ -34,9 +35,10 @@ from server.services.sharing import Sharing
 from server.storage import Storage
 from server.storage.access import Access
 from server.storage.directory import Directory, PrincipalChange, RelationChange
+from server.storage.journal import Journal
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.integration.storage.alike import by_id
-from tests.integration.storage.outbox import all_final
+from tests.integration.storage.sequenced import sequence
 
 PEOPLE = ("anna", "ben", "cleo")
 GROUP = "team"
@@ -93,6 +95,7 @@ class Database:
     storage: Storage
     access: Access
     directory: Directory
+    journal: Journal
     ids: dict[str, int] = field(default_factory=dict)
     uids: dict[str, str] = field(default_factory=dict)
 
@@ -282,12 +285,12 @@ class Database:
 
     async def pass_on(self) -> object:
         """Pass all changes of shared collections on."""
-        if isinstance(self.storage, PostgresStorage):
-            await all_final(self.storage.database)
-        while await self.access.plan_fan_out():
-            while await self.access.fan_out():
-                pass
-        return None
+        while True:
+            if isinstance(self.storage, PostgresStorage):
+                await sequence(self.storage.database)
+            await plan(self.access, self.journal)
+            if not await self.access.fan_out():
+                return None
 
     async def hand_over(self, who: str, whom: str) -> object:
         told: list[object] = []

@@ -19,10 +19,11 @@ from server.storage.directory import PrincipalChange, RelationChange
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.jobs import PostgresJobs
+from storage_plugins.postgres.journal import PostgresJournal
 from tests.integration.storage.conftest import assert_consistent, make_person
 from tests.integration.storage.member_storage import MemberStorage
-from tests.integration.storage.outbox import pass_on
 from tests.integration.storage.periodic import SOON, run_all
+from tests.integration.storage.sequenced import pass_on, sequence
 from tests.integration.storage.test_fan_out import bound, share, write
 from tests.integration.storage.test_maintenance import age
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
@@ -59,11 +60,11 @@ async def test_a_job_that_raises_stops_no_other_and_runs_again(storage, database
         done = await run_all(database, metrics)
     assert failed_jobs(lines) == [("shared", "ValueError")]
     assert background.failures["shared"] == before + 1
-    assert {"zone_data", "horizon", "outbox", "deleted", "views", "tombstones", "audit"} <= done.keys()
+    assert {"zone_data", "horizon", "journal", "deleted", "views", "tombstones", "seals"} <= done.keys()
     assert "shared" not in done
     assert (runs(metrics, "shared", "failed"), runs(metrics, "shared", "succeeded")) == (1, 0)
-    assert runs(metrics, "audit", "succeeded") == 1
-    assert last_success(metrics, "audit") > 0 == last_success(metrics, "shared")
+    assert runs(metrics, "seals", "succeeded") == 1
+    assert last_success(metrics, "seals") > 0 == last_success(metrics, "shared")
     row = await storage.database.fetchrow("select state, attempts, error from job where kind = 'shared'")
     assert tuple(row) == ("queued", 1, "ValueError")
     assert "shared" in await run_all(database, metrics)
@@ -84,7 +85,7 @@ async def test_a_job_that_violates_a_check_stops_no_other(storage, database):
     with capture_logs() as lines:
         done = await run_all(database, metrics)
     assert failed_jobs(lines) == [("deleted", "CheckViolationError")]
-    assert {"outbox", "audit", "tombstones"} <= done.keys()
+    assert {"journal", "seals", "tombstones"} <= done.keys()
     await storage.database.fetch("alter table object drop constraint keeps_text")
     assert (await run_all(database, metrics))["deleted"] == 1
     assert (runs(metrics, "deleted", "failed"), runs(metrics, "deleted", "succeeded")) == (1, 1)
@@ -113,19 +114,26 @@ async def test_a_home_that_cannot_be_changed_keeps_nobody_else_uninformed(storag
     first, second = await ada.collection(), await bea.collection()
     before = background.failures["sharees"]
     with capture_logs() as lines:
-        runner = Runner(PostgresJobs(storage.database), [sharees(access, storage)], Metrics(), timing=SOON)
+        runner = Runner(
+            PostgresJobs(storage.database),
+            [sharees(access, PostgresJournal(storage.database), storage)],
+            Metrics(),
+            timing=SOON,
+        )
         async with running(runner.run()):
             # The count of Cem's home would become negative, which a check of the database refuses.
             await storage.database.fetch(
                 "update home set collection_count = 0 where principal_id = $1 and kind = 'calendar'", cem.id
             )
             await directory.write_relations([RelationChange(group, members=frozenset())], CAUSE)
+            await sequence(storage.database)
             async with asyncio.timeout(30):
                 while background.failures["sharees"] == before:
                     await asyncio.sleep(0.05)
             assert await bound(storage, first)
             seen = await bound(storage, second)
             await write(storage, bea, "a")
+            await sequence(storage.database)
             async with asyncio.timeout(30):
                 while await bound(storage, second) == seen:
                     await asyncio.sleep(0.05)

@@ -21,10 +21,10 @@ from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.changes import collection_copies
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
-from storage_plugins.postgres.upkeep import audit_chain
 from storage_plugins.postgres.upkeep.deleted import deleted_collections, restore_collection
 from tests.integration.storage.conftest import Person, make_person
 from tests.integration.storage.member_storage import MemberStorage
+from tests.integration.storage.sequenced import sequence
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -63,14 +63,11 @@ def neutral(stored: SharedObject) -> Views:
     return Views(etag_of(stored.text.encode()), None, None)
 
 
-async def rows(storage: PostgresStorage, request_id: str) -> list[tuple[str, int | None, str | None]]:
-    """Which table a request left rows in, and what they say."""
+async def rows(storage: PostgresStorage, request_id: str) -> list[tuple[int | None, str | None]]:
+    """What the entries of a request say."""
+    await sequence(storage.database)
     found = await storage.database.fetch(
-        """
-        select 'outbox', acting_for, trace from outbox where request_id = $1
-        union select 'audit', acting_for, trace from audit where request_id = $1 order by 1
-        """,
-        request_id,
+        "select distinct acting_for, trace from journal where request_id = $1", request_id
     )
     return [tuple(row) for row in found]
 
@@ -174,8 +171,9 @@ async def set_acl(scene: Scene) -> None:
 
 async def share(scene: Scene) -> None:
     await scene.share(scene.cause)
+    await sequence(scene.storage.database)
     (row,) = await scene.storage.database.fetch(
-        "select acting_for, trace from outbox where request_id = $1 and kind = 'binding'", scene.cause.request_id
+        "select acting_for, trace from journal where request_id = $1 and kind = 'binding'", scene.cause.request_id
     )
     assert tuple(row) == (WHOM, TRACE)
 
@@ -241,7 +239,7 @@ async def scene(storage, person, new_person) -> Scene:
 async def test_every_change_is_recorded_with_its_cause(scene: Scene, change: Callable[[Scene], Awaitable[None]]):
     await change(scene)
     request_id = scene.cause.request_id
-    assert await rows(scene.storage, request_id) == [("audit", WHOM, TRACE), ("outbox", WHOM, TRACE)]
+    assert await rows(scene.storage, request_id) == [(WHOM, TRACE)]
 
 
 async def test_a_copy_set_by_set_is_recorded_with_its_cause(scene: Scene, monkeypatch: pytest.MonkeyPatch):
@@ -251,7 +249,7 @@ async def test_a_copy_set_by_set_is_recorded_with_its_cause(scene: Scene, monkey
     for number in range(5):
         await scene.put(calendar, f"{number}")
     await scene.storage.copy_collection(home, calendar, "copy", None, LIMITS, scene.cause, with_members=True)
-    assert await rows(scene.storage, scene.cause.request_id) == [("audit", WHOM, TRACE), ("outbox", WHOM, TRACE)]
+    assert await rows(scene.storage, scene.cause.request_id) == [(WHOM, TRACE)]
 
 
 async def test_the_next_change_on_a_connection_is_recorded_by_itself(scene: Scene):
@@ -261,38 +259,7 @@ async def test_the_next_change_on_a_connection_is_recorded_by_itself(scene: Scen
         await put(scene)
     plain = replace(CAUSE, request_id=f"{scene.cause.request_id}-plain")
     await scene.put(await scene.person.collection(), "plain", plain)
-    assert await rows(scene.storage, plain.request_id) == [("audit", None, None), ("outbox", None, None)]
+    assert await rows(scene.storage, plain.request_id) == [(None, None)]
     half = replace(scene.cause, request_id=f"{scene.cause.request_id}-half", trace="")
     await scene.put(await scene.person.collection(), "half", half)
-    assert await rows(scene.storage, half.request_id) == [("audit", WHOM, None), ("outbox", WHOM, None)]
-
-
-@pytest.mark.parametrize("column", ["acting_for", "trace"])
-async def test_seals_cover_the_cause(database: str, column: str):
-    """Rows from before these columns have the digest that they were sealed with."""
-    async with MemberStorage(database, notify=False) as storage:
-        person = await make_person(storage)
-        calendar = await person.collection()
-        await storage.put_object(calendar, "a", content("a"), None, LIMITS, CAUSE)
-        last = await storage.database.fetchval("select max(id) from audit")
-        assert await storage.database.fetchval("select digest from koyomi_audit_digest_1(0, $1)", last) == (
-            await storage.database.fetchval(BEFORE, last)
-        )
-        cause = replace(CAUSE, acting_for=WHOM, trace=TRACE)
-        await storage.put_object(calendar, "b", content("b"), None, LIMITS, cause)
-        await audit_chain.seal(storage.database, settling=0)
-        assert [each async for each in audit_chain.verify(storage.database)] == []
-        async with storage.database.transaction() as connection:
-            await connection.execute("alter table audit disable trigger user")
-            await connection.execute(f"update audit set {column} = null where {column} is not null")
-            await connection.execute("alter table audit enable trigger user")
-        assert len([each async for each in audit_chain.verify(storage.database)]) == 1
-
-
-BEFORE = """
-    select sha256(coalesce(string_agg(sha256(convert_to(jsonb_build_array(
-        a.home_id, a.id, (extract(epoch from a.at) * 1000000)::bigint, a.action, a.revision, a.collection_id,
-        a.object_id, a.subject_id, a.principal_id, a.origin, a.request_id, a.details
-    )::text, 'UTF8')), '' order by a.id), ''))
-    from audit a where a.id <= $1
-"""
+    assert await rows(scene.storage, half.request_id) == [(WHOM, None)]

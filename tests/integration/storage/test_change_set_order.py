@@ -30,9 +30,11 @@ from server.domain.changes import (
 from server.domain.contents import ObjectView
 from server.domain.errors import Unavailable, WriteConflict
 from server.domain.objects import NewCollection
+from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.database import DatabaseLimits
 from tests.integration.storage.conftest import assert_consistent, deadlocks, make_person
 from tests.integration.storage.member_storage import MemberStorage
+from tests.integration.storage.test_fan_out import share
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
 
 HELD = """
@@ -308,6 +310,7 @@ async def test_every_kind_of_write_draws_its_ids_while_it_holds_the_home(storage
     await storage.copy_collection(home, calendar, "copy", None, LIMITS, CAUSE, with_members=True)
     await storage.move_collection(home, await person.collection("new"), "newer", None, CAUSE)
     await storage.delete_collection(home, await person.collection("newer"), CAUSE)
+    await share(PostgresAccess(storage), person, other.id, "free-busy")
     with pytest.raises(Exception, match="without the row"):
         await storage.database.fetch(
             "insert into outbox (home_id, revision, kind, origin) values ($1, 1, 'updated', 'caldav')", home.id

@@ -229,7 +229,6 @@ STORED = {
     "object_view": f"array[{NAME}, o.principal_id::text]",
     "trash": "null",
     "outbox": "null",
-    "audit": "null",
 }
 """Tables, and what names a row where its ids do."""
 

@@ -504,7 +504,7 @@ async def test_workers_that_are_killed_lose_nothing_and_show_no_half(storage, pe
     await asyncio.gather(*beside)
     shown = {name for name in await names(storage, person) if name.startswith("copy")}
     begun = await storage.database.fetchval(
-        "select count(*) from audit where home_id = $1 and action = 'collection-copied'", calendar.home_id
+        "select count(*) from outbox where home_id = $1 and kind = 'collection-copied'", calendar.home_id
     )
     assert len(shown) == begun > 0
     assert await left(storage) == [0, 0]

@@ -22,9 +22,10 @@ from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.changes import fan_out, principal_removal
 from storage_plugins.postgres.changes.homes import HOMES
 from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.journal import PostgresJournal
 from tests.integration.storage.conftest import Person, assert_consistent, deadlocks, make_person
 from tests.integration.storage.member_storage import MemberStorage
-from tests.integration.storage.outbox import all_final, pass_on
+from tests.integration.storage.sequenced import pass_on, planned, sequence
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of
 
 MANY = 50_000
@@ -202,13 +203,14 @@ async def test_what_is_passed_on_twice_changes_nothing_more(storage, access, dir
     group = await make_group(storage, directory, [sharee.id])
     await share(access, owner, group, "write")
     await pass_on(access)
-    audited = await storage.database.fetchval("select count(*) from audit")
+    acts = await storage.database.fetchval("select count(*) from journal where act")
     before = await sharee.collection((await shown(storage, sharee))[0])
-    await storage.database.fetch("update consumer_position set anew = true")
+    await storage.database.fetch("update journal_position set anew = true")
     await pass_on(access)
     after = await sharee.collection(before.name)
     assert (after.incarnation, after.rights) == (before.incarnation, before.rights)
-    assert await storage.database.fetchval("select count(*) from audit") == audited
+    await sequence(storage.database)
+    assert await storage.database.fetchval("select count(*) from journal where act") == acts
 
 
 async def shown(storage, person: Person) -> list[str]:
@@ -228,8 +230,8 @@ async def test_a_change_during_a_pass_reaches_the_homes_that_were_visited_before
     await pass_on(access)
     calendar = await owner.collection()
     await write(storage, owner, "a")
-    await all_final(storage.database)
-    assert await access.plan_fan_out()
+    await sequence(storage.database)
+    assert await planned(access)
     assert await access.fan_out()
     visited = await bound(storage, calendar)
     await write(storage, owner, "b")
@@ -246,16 +248,16 @@ async def test_large_calendars_do_not_hold_up_small_ones(storage, access, direct
     await share(access, small, sharee.id, "read")
     await pass_on(access)
     await write(storage, large, "a")
-    await all_final(storage.database)
-    await access.plan_fan_out()
+    await sequence(storage.database)
+    await planned(access)
     await write(storage, small, "a")
-    await all_final(storage.database)
+    await sequence(storage.database)
     before = await bound(storage, await small.collection())
     for _ in range(3):
-        await access.plan_fan_out()
+        await planned(access)
         await access.fan_out()
     assert (await bound(storage, await small.collection())).items() != before.items()
-    assert await access.plan_fan_out(), "the large one is not done yet"
+    assert await planned(access), "the large one is not done yet"
     await pass_on(access)
 
 
@@ -301,11 +303,11 @@ async def test_a_change_behind_an_open_transaction_is_read_when_that_has_ended(s
         await transaction.start()
         await other.fetch("select pg_current_xact_id()")
         await write(storage, owner, "a")
-        await inform(access)
+        await inform(access, PostgresJournal(storage.database))
         assert await bound(storage, calendar) == before, "the row of the outbox is not final yet"
         await transaction.commit()
     finally:
         await other.close()
-    await all_final(storage.database)
-    await inform(access)
+    await sequence(storage.database)
+    await inform(access, PostgresJournal(storage.database))
     assert await bound(storage, calendar) != before

@@ -6,20 +6,15 @@ from datetime import timedelta
 
 import pytest
 import pytest_asyncio
-from structlog.testing import capture_logs
 
 from server.domain.errors import NotFound
 from server.domain.objects import NewCollection
-from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.upkeep import pruning as maintenance
 from storage_plugins.postgres.upkeep.check import check
 from storage_plugins.postgres.upkeep.deleted import deleted_collections, deleted_objects, restore_collection
-from storage_plugins.postgres.upkeep.outbox import prune_outbox
 from storage_plugins.postgres.upkeep.pruning import forget_deleted, prune_tombstones
 from tests.integration.storage.conftest import assert_consistent, make_person
 from tests.integration.storage.member_storage import MemberStorage
-from tests.integration.storage.outbox import all_final, pass_on
-from tests.integration.storage.test_fan_out import bound, share, write
 from tests.integration.storage.values import CAUSE, LIMITS, content, etag_of, state
 
 DAY = timedelta(days=1)
@@ -36,57 +31,10 @@ async def age(storage, days):
     """Let everything that was deleted have been deleted earlier."""
     for table in ("object", "trash", "binding", "collection"):
         await storage.database.fetch(f"update {table} set deleted_at = deleted_at - $1::interval", days * DAY)
-    await storage.database.fetch("update outbox set at = at - $1::interval", days * DAY)
 
 
 async def count(storage, table):
     return await storage.database.fetchval(f"select count(*) from {table}")
-
-
-async def test_the_outbox_is_pruned_by_age_behind_its_consumers(storage):
-    access = PostgresAccess(storage)
-    person = await make_person(storage)
-    calendar = await person.collection()
-    assert not await access.plan_fan_out()
-    for number in range(5):
-        await storage.put_object(calendar, f"{number}", content(f"{number}"), None, LIMITS, CAUSE)
-    await age(storage, 2)
-    assert await prune_outbox(storage.database, DAY, 30 * DAY) == 0, "nobody has read them"
-    await all_final(storage.database)
-    assert not await access.plan_fan_out()
-    await storage.put_object(calendar, "new", content("new"), None, LIMITS, CAUSE)
-    await all_final(storage.database)
-    assert await prune_outbox(storage.database, 3 * DAY, 30 * DAY) == 0
-    assert await prune_outbox(storage.database, DAY, 30 * DAY, batch=2) == 5
-    assert await count(storage, "outbox") == 1
-    assert await count(storage, "audit") == 6
-
-
-async def test_a_consumer_that_lags_too_far_starts_anew(storage):
-    access = PostgresAccess(storage)
-    owner, sharee = await make_person(storage), await make_person(storage)
-    await share(access, owner, sharee.id, "read")
-    await pass_on(access)
-    calendar = await owner.collection()
-    before = await bound(storage, calendar)
-    await write(storage, owner, "a")
-    await age(storage, 31)
-    await write(storage, owner, "b")
-    await all_final(storage.database)
-    with capture_logs() as lines:
-        assert await prune_outbox(storage.database, DAY, 30 * DAY) > 0
-        assert await prune_outbox(storage.database, DAY, 30 * DAY) == 0
-    assert [(line["event"], line["consumer"]) for line in lines] == [("consumer_starts_anew", "bindings")]
-    assert await count(storage, "outbox") == 1
-    await pass_on(access)
-    assert await bound(storage, calendar) != before
-    # From then on it is waited for.
-    await write(storage, owner, "c")
-    await age(storage, 2)
-    await prune_outbox(storage.database, DAY, 30 * DAY)
-    after = await bound(storage, calendar)
-    await pass_on(access)
-    assert await bound(storage, calendar) != after
 
 
 async def test_a_collection_is_offered_whole_or_not_at_all(storage):

@@ -14,6 +14,7 @@ from server.domain.privileges import Privilege
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.embedded.server import Cluster
+from storage_plugins.postgres.journal import PostgresJournal
 from storage_plugins.postgres.storage import PostgresStorage
 from tests.fixtures.postgres import create_database, drop_database
 from tests.integration.storage.alike import Alike
@@ -125,8 +126,8 @@ async def stored(cluster: Cluster, migrated_template: str) -> AsyncIterator[Post
 async def _two(stored: PostgresStorage) -> tuple[Database, Database, Alike]:
     """The databases, with the same people."""
     found = memory()
-    one = Database(stored, PostgresAccess(stored), PostgresDirectory(stored.database))
-    other = Database(found.storage, found.access, found.directory)
+    one = Database(stored, PostgresAccess(stored), PostgresDirectory(stored.database), PostgresJournal(stored.database))
+    other = Database(found.storage, found.access, found.directory, found.journal)
     prefix = uuid4().hex[:8]
     for database in (one, other):
         await database.fill(prefix)

@@ -30,8 +30,8 @@ from storage_plugins.postgres.upkeep.occurrence_jobs import (
 from storage_plugins.postgres.upkeep.rederivation import follow_owners, outdated, rederive
 from tests.integration.storage.conftest import assert_consistent, make_person
 from tests.integration.storage.member_storage import MemberStorage
-from tests.integration.storage.outbox import all_final
 from tests.integration.storage.periodic import run_all
+from tests.integration.storage.sequenced import sequence
 from tests.integration.storage.values import CAUSE, LIMITS, NOW, content, event_text, read, state
 
 YEAR = timedelta(days=366)
@@ -380,13 +380,12 @@ async def test_a_server_maintains(storage, database):
     calendar = await person.collection()
     await follow_owners(storage.database)
     await put_series(storage, calendar, "a", "FREQ=DAILY")
-    await storage.database.fetch("update outbox set at = at - interval '8 days'")
     await storage.database.fetch("update object set expanded_until = now() + interval '1 day'")
     await put_series(storage, calendar, "b", "FREQ=DAILY;COUNT=9")
     await storage.database.fetch("update object set derived = 0 where name = 'b'")
-    await all_final(storage.database)
+    await sequence(storage.database)
     done = await run_all(database)
-    assert (done["outbox"], done["horizon"], done["derived"]) == (1, 1, 1)
+    assert (done["seals"], done["horizon"], done["derived"]) == (1, 1, 1)
     assert not any((await run_all(database)).values())
 
 

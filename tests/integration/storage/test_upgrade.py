@@ -50,11 +50,21 @@ KEPT = {
     "occurrence": "home_id, object_id, ordinal, component, kind, busy, start_at, end_at, recurrence_id",
     "alarm": "home_id, object_id, viewer_id, component, alarm, at, days, seconds, from_end, repeat, interval_seconds",
     "principal": "id, uid, kind, name, display_name, credential_version",
-    "outbox": "home_id, id, at, revision, kind, collection_id, object_id, principal_id, origin, request_id",
-    "audit": "home_id, id, at, revision, action, collection_id, object_id, principal_id, origin, request_id, details",
     "installation": "id, incarnation",
 }
 """Columns that stay as they are: texts and ETags, revisions and what sync tokens are made of, usage, occurrences."""
+
+RECORDED = {
+    "audit": (
+        "select home_id, id, at, coalesce(revision, 0), action, collection_id, object_id, subject_id, principal_id, "
+        "origin, request_id, details from audit"
+    ),
+    "journal": (
+        "select home_id, carried, at, revision, kind, collection_id, object_id, subject_id, principal_id, origin, "
+        "request_id, details from journal where carried is not null"
+    ),
+}
+"""What is recorded, before and after."""
 
 
 async def make_one_person(dsn: str) -> None:
@@ -86,7 +96,12 @@ async def columns(connection, table):
     return [row[0] for row in rows]
 
 
-NO_LONGER = {("occurrence", "local_start"): "start_at at time zone 'UTC'"}
+SOURCES = {"audit": "outbox"}
+"""Tables of the version before whose rows this version writes to another one."""
+NO_LONGER = {
+    ("occurrence", "local_start"): "start_at at time zone 'UTC'",
+    ("audit", "action"): "coalesce(t.action, t.kind)",
+}
 """What the version before stored in columns that this version does not fill, where they must have a value."""
 
 
@@ -99,19 +114,20 @@ def of_another(table: str, column: str) -> str:
     return NO_LONGER.get((table, column), f"t.{column}")
 
 
-async def multiply(origin: str, target: str, folder: Path) -> None:
+async def multiply(first: str, target: str, folder: Path) -> None:
     """Copy the person of one database into another of the version before, many times."""
-    source, destination = await connect(origin), await connect(target)
+    source, destination = await connect(first), await connect(target)
     try:
         # Neither counts anew what has been counted, nor looks up each reference.
         await destination.execute("set session_replication_role = replica")
         for table in TABLES:
-            known = set(await columns(source, table))
+            origin = SOURCES.get(table, table)
+            known = set(await columns(source, origin))
             known |= {column for of, column in NO_LONGER if of == table}
             shared = [column for column in await columns(destination, table) if column in known]
             values = ", ".join(of_another(table, column) for column in shared)
             people = f"generate_series(0, {PEOPLE - 1}) n"
-            await source.copy_from_query(f"select {values} from {table} t, {people}", output=folder / table)
+            await source.copy_from_query(f"select {values} from {origin} t, {people}", output=folder / table)
             await destination.copy_to_table(table, source=folder / table, columns=shared)
         await destination.execute("analyze")
     finally:
@@ -135,12 +151,27 @@ async def kept(dsn: str) -> dict[str, tuple[int, str]]:
         await connection.close()
 
 
+async def recorded(dsn: str, table: str) -> tuple[int, str]:
+    """Rows and digest of what is recorded."""
+    connection = await connect(dsn)
+    try:
+        digests = f"select md5(row(t.*)::text) as digest from ({RECORDED[table]}) as t"
+        row = await connection.fetchrow(
+            f"select count(*), md5(string_agg(digest, '' order by digest)) from ({digests}) t"
+        )
+        return row[0], row[1]
+    finally:
+        await connection.close()
+
+
 @pytest.mark.parametrize("finish", [False, True], ids=["beside", "stopped"])
 async def test_an_upgrade_loses_nothing(empty_database, database, tmp_path, finish):
     await migrate(empty_database, known=migrations()[: DEPLOYMENTS[-1]])
     await make_one_person(database)
     await multiply(database, empty_database, tmp_path)
     before = await kept(empty_database)
+    acts = await recorded(empty_database, "audit")
+    assert acts[0] > PEOPLE * OBJECTS
     assert before["object"][0] == PEOPLE * OBJECTS
     assert before["occurrence"][0] > before["object"][0]
 
@@ -154,6 +185,7 @@ async def test_an_upgrade_loses_nothing(empty_database, database, tmp_path, fini
     print(f"\n{before['object'][0]} objects in {time.monotonic() - began:.1f} s:\n{result.output}")
     assert result.exit_code == 0, result.output
     assert await kept(empty_database) == before
+    assert await recorded(empty_database, "journal") == acts
 
     upgraded = Database(empty_database)
     await upgraded.open()

@@ -10,6 +10,7 @@ from server.domain.errors import AccessDenied, BadRequest, NotFound
 from server.domain.grants import Ace
 from server.domain.principal_search import PrincipalSearch, Term
 from server.domain.privileges import Privilege
+from server.events.sharees import plan
 from server.storage.directory import RelationChange
 from tests.unit.services.world import ALARM, CONTACTS, INSTALLATION, World, event
 
@@ -20,8 +21,10 @@ async def gather(world: World, *members: str) -> None:
 
 
 async def pass_on(world: World) -> None:
-    while await world.access.plan_fan_out():
-        await world.access.fan_out()
+    while True:
+        await plan(world.access, world.memory.journal)
+        if not await world.access.fan_out():
+            return
 
 
 async def test_a_shared_calendar_appears_in_the_home(world: World) -> None:

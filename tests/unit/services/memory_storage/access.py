@@ -24,11 +24,20 @@ from server.domain.objects import Collection, Home, Rights
 from server.domain.principal_search import PrincipalSearch, Term
 from server.domain.principals import Principal, PrincipalKind, name_key
 from server.domain.rooms import Room, searched
+from server.storage.journal import Entry
 from server.storage.reads import SharedObject
 from tests.unit.services.memory_storage import seen
 from tests.unit.services.memory_storage.conditions import require_collection, require_unchanged
 from tests.unit.services.memory_storage.reads import MemoryReads
-from tests.unit.services.memory_storage.tables import BindingRow, CopyRow, Event, HomeRow, OwnProperties, PrincipalRow
+from tests.unit.services.memory_storage.tables import (
+    BindingRow,
+    CopyRow,
+    Event,
+    HomeRow,
+    OwnProperties,
+    PrincipalRow,
+    Tables,
+)
 
 _TRANSPARENT = "{urn:ietf:params:xml:ns:caldav}schedule-calendar-transp"
 _DISPLAYNAME = "{DAV:}displayname"
@@ -149,22 +158,24 @@ class MemoryAccess:
                 done += 1
             return done
 
-    async def plan_fan_out(self) -> bool:
-        tables = self.tables
-        async with tables.transaction():
-            events, tables.outbox = tables.outbox, []
-            for event in events:
-                id_ = event.collection_id
-                shown = [] if id_ is None else tables.bindings_of(id_)
-                if id_ is not None and any(row.collection_home_id == event.home_id != row.home_id for row in shown):
-                    tables.to_touch.add(id_)
-                lies_there = id_ in tables.collections and tables.collections[id_].home_id == event.home_id
-                if id_ is not None and lies_there and event.kind in ("collection-created", "collection-deleted"):
-                    tables.to_bind.update({id_} & {shared for shared, _ in tables.shares})
-                if event.kind in ("principal-members", "principal-deleted") and event.subject_id is not None:
-                    concerned = tables.groups_of(event.subject_id) | {event.subject_id}
-                    tables.to_bind.update(shared for shared, whom in tables.shares if whom in concerned)
-        return bool(tables.to_bind or tables.to_touch)
+    async def plan_fan_out(self, transaction: Tables, entries: Sequence[Entry]) -> None:
+        tables = transaction
+        for event in entries:
+            id_ = event.collection_id
+            shown = [] if id_ is None else tables.bindings_of(id_)
+            if id_ is not None and any(row.collection_home_id == event.home_id != row.home_id for row in shown):
+                tables.to_touch.add(id_)
+            lies_there = id_ in tables.collections and tables.collections[id_].home_id == event.home_id
+            if id_ is not None and lies_there and event.kind in ("collection-created", "collection-deleted"):
+                tables.to_bind.update({id_} & {shared for shared, _ in tables.shares})
+            if event.kind in ("principal-members", "principal-deleted") and event.subject_id is not None:
+                concerned = tables.groups_of(event.subject_id) | {event.subject_id}
+                tables.to_bind.update(shared for shared, whom in tables.shares if whom in concerned)
+
+    async def plan_fan_out_anew(self, transaction: Tables) -> None:
+        shared = {collection_id for collection_id, _ in transaction.shares}
+        transaction.to_bind |= shared
+        transaction.to_touch |= shared
 
     async def fan_out(self) -> bool:
         tables = self.tables

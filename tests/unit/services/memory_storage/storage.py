@@ -13,10 +13,12 @@ from server.services.scheduling.patient_locks import held
 from server.storage import Storage
 from server.storage.access import Access
 from server.storage.directory import Directory
+from server.storage.journal import Journal
 from server.storage.queues import Queue
 from tests.unit.services.memory_storage.access import MemoryAccess
 from tests.unit.services.memory_storage.collection_writes import CollectionWrites
 from tests.unit.services.memory_storage.directory import MemoryDirectory
+from tests.unit.services.memory_storage.journal import MemoryJournal
 from tests.unit.services.memory_storage.mails import MailStorage
 from tests.unit.services.memory_storage.member_sets import MemberSets
 from tests.unit.services.memory_storage.reads import MemoryReads
@@ -57,6 +59,7 @@ class Memory:
     storage: Storage
     access: Access
     directory: Directory
+    journal: Journal
     tables: Tables
 
 
@@ -65,4 +68,4 @@ def memory(clock: Callable[[], datetime] = now) -> Memory:
     tables = Tables(clock)
     storage = MemoryStorage(tables)
     access = MemoryAccess(storage)
-    return Memory(storage, access, MemoryDirectory(access), tables)
+    return Memory(storage, access, MemoryDirectory(access), MemoryJournal(tables), tables)

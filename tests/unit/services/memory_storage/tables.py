@@ -21,6 +21,7 @@ from server.domain.occurrences import Busy
 from server.domain.principals import CalendarPlace, ExpandableBy, Office, PrincipalKind, name_key
 from server.domain.rooms import Room
 from server.domain.scheduling import SchedulingRole
+from server.storage.journal import Position
 from server.storage.queues import Queue
 
 SCHEDULING_OBJECTS = (SchedulingRole.ORGANIZER, SchedulingRole.ATTENDEE)
@@ -226,7 +227,7 @@ class TrashRow:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A row of the outbox, as far as sharees' homes follow it."""
+    """An entry of the journal, as far as sharees' homes follow it."""
 
     kind: str
     home_id: int | None = None
@@ -288,6 +289,7 @@ class Tables:
     """Addresses that were given up and that meetings name: whose they were, and until when nobody else gets them."""
     trash: list[TrashRow] = field(default_factory=list)
     outbox: list[Event] = field(default_factory=list)
+    positions: dict[tuple[str, int], Position] = field(default_factory=dict)
     """Those that no consumer has read."""
     to_bind: set[int] = field(default_factory=set)
     """Collections whose bindings may not be those that their shares ask for."""

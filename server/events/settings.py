@@ -1,0 +1,41 @@
+"""Settings of the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import field_validator
+
+from server.events.seal_heads import SYSLOG
+from server.settings.option import Part, option
+
+
+class JournalSettings(Part):
+    """Journal."""
+
+    echo_days: int = option(
+        90,
+        "How long the journal keeps what follows from changes: refreshes and touches.",
+        unit="days",
+        ge=7,
+        le=3650,
+    )
+    key: Path | None = option(
+        None,
+        "File with the key (Ed25519, PEM) that signs the seals of the journal; it is made if it is missing. Servers on "
+        "one database need the same key. If empty, journal-key.pem in storage.data.",
+        allowed="the path of a file, or empty",
+    )
+    heads: str = option(
+        "",
+        "Second place for the seals of the journal, so that a chain that was cut or made anew is found: a file to "
+        "which lines are added, or syslog.",
+        allowed="an absolute path, syslog, or empty",
+    )
+
+    @field_validator("heads")
+    @classmethod
+    def _check_heads(cls, value: str) -> str:
+        if value not in ("", SYSLOG) and not Path(value).is_absolute():
+            raise ValueError("neither an absolute path nor syslog")
+        return value

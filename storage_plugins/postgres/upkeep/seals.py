@@ -1,0 +1,235 @@
+"""Seals of the journal: a job adds digests of new acts to a chain, in which each seal contains the one before.
+
+Writers take no part in it, and so need no common lock. A row that is changed, removed or inserted among sealed rows
+does not match its seal. Who changes the seal, too, needs the key of its signature, which is not in the database; and
+who cuts off the end of the chain contradicts the heads that were written to a second place.
+
+A seal covers acts of one month, so that a month can leave the database as a file. What versions before recorded is
+sealed when all of it has been carried over; their own seals (`audit_seal`) are verified as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from storage_plugins.postgres.database import Connection, Database
+
+BATCH = 10_000
+"""Entries, echoes included, that one seal covers at most."""
+_BEGIN = b""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_LATEST = "select number, digest from journal_seal order by number desc limit 1"
+_BEFORE = "select digest from audit_seal order by last_id desc limit 1"
+# Where the seals of entries before and after number 0 end, and where the journal does.
+_ENDS = """
+    select coalesce((select max(last_seq) from journal_seal where last_seq > 0), 0),
+           (select max(seq) from journal),
+           coalesce((select max(last_seq) from journal_seal where last_seq <= 0), (select min(seq) - 1 from journal))
+"""
+_RANGE = """
+    select min(n.seq), max(n.seq)
+    from (
+        select j.seq, j.month, first_value(j.month) over (order by j.seq) as first
+        from journal j where j.seq > $1 and j.seq <= $2 order by j.seq limit $3
+    ) as n where n.month = n.first
+"""
+_ADD = """
+    insert into journal_seal (
+        number, first_seq, last_seq, row_count, rows_digest, previous, digest, sealed_at, key_id, signature
+    ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+_SEALS = """
+    select number, first_seq, last_seq, row_count, rows_digest, previous, digest, sealed_at, key_id, signature
+    from journal_seal where number > $1 order by number limit 1
+"""
+_OLD_SEALS = """
+    select s.last_id, s.row_count, s.digest, s.previous, d.row_count as rows,
+           koyomi_seal_digest_1(s.previous, s.last_id, d.row_count, d.digest) as computed
+    from (select * from audit_seal where last_id > $1 order by last_id limit 1) s,
+         koyomi_carried_digest_1($1, s.last_id) d
+"""
+
+
+class Signer(Protocol):
+    """Signs seals."""
+
+    @property
+    def key_id(self) -> str:
+        """Which key it is."""
+
+    def sign(self, digest: bytes) -> bytes:
+        """The signature of the digest of a seal."""
+
+
+class Verifier(Protocol):
+    """Checks signatures."""
+
+    def matches(self, key_id: str, signature: bytes, digest: bytes) -> bool | None:
+        """Whether the signature is that of the key; None: the key is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A link of the chain, for the acts of [first_seq, last_seq]."""
+
+    number: int
+    first_seq: int
+    last_seq: int
+    row_count: int
+    rows_digest: bytes
+    previous: bytes
+    digest: bytes
+    sealed_at: datetime
+    key_id: str
+    signature: bytes
+
+    def computed(self) -> bytes:
+        """The digest that it should have."""
+        return seal_digest(
+            self.number,
+            self.first_seq,
+            self.last_seq,
+            self.row_count,
+            self.rows_digest,
+            self.previous,
+            self.sealed_at,
+        )
+
+
+def seal_digest(
+    number: int, first_seq: int, last_seq: int, row_count: int, rows: bytes, previous: bytes, sealed_at: datetime
+) -> bytes:
+    """SHA-256 of what a seal says, numbers as 8 bytes each, with the digest of the seal before and of its rows."""
+    at = (sealed_at - _EPOCH) // timedelta(microseconds=1)
+    said = b"".join(each.to_bytes(8, "big", signed=True) for each in (number, first_seq, last_seq, row_count, at))
+    return hashlib.sha256(previous + said + rows).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """What contradicts the seals."""
+
+    first: int
+    """The first number that is concerned; of versions before, the id that the row had in the audit."""
+    last: int
+    what: str
+
+
+async def seal(database: Database, signer: Signer, *, batch: int = BATCH) -> list[Seal]:
+    """Seal all acts that have no seal. Returns the new seals, oldest first. One process at a time may do so: of two
+    that continue the chain at one place, one fails."""
+    made: list[Seal] = []
+    while True:
+        sealed, end, carried = await _ends(database)
+        after, until = sealed, end
+        if carried is not None and carried < 0 and await _is_carried_over(database):
+            after, until = carried, 0
+        row = await database.fetchrow(_RANGE, after, until, batch)
+        if row is None or row[0] is None:
+            return made
+        made.append(await _add(database, signer, row[0], row[1]))
+
+
+async def _ends(database: Database) -> tuple[int, int, int | None]:
+    row = await database.fetchrow(_ENDS)
+    assert row is not None
+    return row[0], row[1] or 0, row[2]
+
+
+async def _add(database: Database, signer: Signer, first: int, last: int) -> Seal:
+    latest = await database.fetchrow(_LATEST)
+    if latest is None:
+        number, previous = 1, await database.fetchval(_BEFORE) or _BEGIN
+    else:
+        number, previous = latest[0] + 1, latest[1]
+    rows, digest = await rows_between(database, first, last)
+    at = datetime.now(UTC)
+    chained = seal_digest(number, first, last, rows, digest, previous, at)
+    made = Seal(number, first, last, rows, digest, previous, chained, at, signer.key_id, signer.sign(chained))
+    await database.fetch(_ADD, *(getattr(made, name) for name in Seal.__slots__))
+    return made
+
+
+async def rows_between(database: Database | Connection, first: int, last: int) -> tuple[int, bytes]:
+    """The number of the acts of [first, last], and their digest."""
+    row = await database.fetchrow("select * from koyomi_journal_digest_1($1, $2)", first, last)
+    assert row is not None
+    return row[0], row[1]
+
+
+async def verify(
+    database: Database, verifier: Verifier | None = None, heads: Mapping[int, str] | None = None
+) -> AsyncIterator[Broken]:
+    """Yield what contradicts the seals. May run while the server writes.
+
+    Without `verifier` no signatures are checked. `heads` are digests (hexadecimal) of seals by their numbers, as they
+    were written to a second place.
+    """
+    async for old in _verify_old(database):
+        yield old
+    digest: bytes = await database.fetchval(_BEFORE) or _BEGIN
+    number = 0
+    ends: dict[bool, int | None] = {True: 0, False: None}
+    left = dict(heads or {})
+    while (row := await database.fetchrow(_SEALS, number)) is not None:
+        found = Seal(*row)
+        async for each in _verify_one(database, found, number, digest, ends[found.first_seq > 0], verifier):
+            yield each
+        if left.pop(found.number, found.digest.hex()) != found.digest.hex():
+            yield Broken(found.first_seq, found.last_seq, "the seal is not the one that its head was written of")
+        number, digest = found.number, found.digest
+        ends[found.first_seq > 0] = found.last_seq
+    for missing in sorted(left):
+        yield Broken(0, 0, f"seal {missing} is missing, whose head was written")
+
+
+async def _verify_one(
+    database: Database, found: Seal, before: int, digest: bytes, end: int | None, verifier: Verifier | None
+) -> AsyncIterator[Broken]:
+    first, last = found.first_seq, found.last_seq
+    if found.number != before + 1 or found.previous != digest or (end is not None and first != end + 1):
+        yield Broken(first, last, "the seal before it was changed or removed")
+    if found.computed() != found.digest:
+        yield Broken(first, last, "the seal was changed")
+    elif verifier is not None:
+        matches = verifier.matches(found.key_id, found.signature, found.digest)
+        if matches is None:
+            yield Broken(first, last, f"the seal is signed with a key that is not known ({found.key_id})")
+        elif not matches:
+            yield Broken(first, last, "the signature is not one of the seal")
+    rows, computed = await rows_between(database, first, last)
+    if rows != found.row_count:
+        yield Broken(first, last, f"there are {rows} rows; {found.row_count} were sealed")
+    elif computed != found.rows_digest:
+        yield Broken(first, last, "rows were changed since they were sealed")
+
+
+async def _verify_old(database: Database) -> AsyncIterator[Broken]:
+    """The seals of versions before, if what they cover has been carried over."""
+    if not await _is_carried_over(database):
+        return
+    last, digest = 0, _BEGIN
+    while (row := await database.fetchrow(_OLD_SEALS, last)) is not None:
+        if row["previous"] != digest:
+            yield Broken(last + 1, row["last_id"], "the audit's seal before it was changed or removed")
+        if row["rows"] != row["row_count"]:
+            yield Broken(
+                last + 1, row["last_id"], f"there are {row['rows']} rows of the audit; {row['row_count']} were sealed"
+            )
+        elif row["computed"] != row["digest"]:
+            yield Broken(last + 1, row["last_id"], "rows of the audit were changed since they were sealed")
+        last, digest = row["last_id"], row["digest"]
+
+
+async def _is_carried_over(database: Database) -> bool:
+    """Whether everything that versions before recorded is in the journal."""
+    if await database.fetchval("select to_regclass('audit') is null"):
+        return True
+    return not await database.fetchval(
+        "select exists (select from audit a, journal_carry c where a.id < c.audit_id limit 1)"
+    )
