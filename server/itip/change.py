@@ -54,6 +54,9 @@ class Change:
     acting: CalendarUser | None = None
     """Who acts for the owner (`server.itip.acting`); None: the owner."""
 
+    rooms_in_location: bool = False
+    """LOCATION of what the owner organizes names the rooms (`server.itip.room_locations`)."""
+
     @property
     def dtstamp(self) -> str:
         """DTSTAMP of the messages."""

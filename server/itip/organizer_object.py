@@ -26,6 +26,7 @@ from server.itip.participants import (
     partstat,
     schedule_agent,
 )
+from server.itip.room_locations import with_rooms_in_location
 from server.itip.scheduling_component import MASTER, SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 
@@ -55,6 +56,8 @@ def prepare(change: Change, organizer: CalendarUser) -> Prepared:
     assert change.new is not None
     new = _from_present_address(with_organizer(change.new), organizer)
     old = change.old
+    if change.rooms_in_location:
+        new = with_rooms_in_location(old, new, change.directory)
     # What is stored was described when it was written.
     stored = {} if old is None else old.by_instance
     new = new.map_components(

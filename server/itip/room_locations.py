@@ -1,4 +1,9 @@
-"""The names of invited rooms in LOCATION."""
+"""The names of invited rooms in LOCATION.
+
+The organizer's object keeps what the server wrote there beside it (X-KOYOMI-ROOM-LOCATION). An app may drop that line:
+the stored object still has it when the app's text arrives. What differs from it was written by somebody else, and
+stays.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,8 @@ from server.itip.scheduling_object import SchedulingObject
 
 SEPARATOR = "; "
 """Between the names of several rooms."""
+WRITTEN = "X-KOYOMI-ROOM-LOCATION"
+"""The LOCATION that the server wrote."""
 
 
 def invited_rooms(component: SchedulingComponent, directory: Directory) -> list[CalendarUser]:
@@ -24,6 +31,40 @@ def invited_rooms(component: SchedulingComponent, directory: Directory) -> list[
         if key == user.key and user.cutype in ("ROOM", "RESOURCE") and partstat(line) != DECLINED:
             found.append(user)
     return found
+
+
+def with_rooms_in_location(
+    old: SchedulingObject | None, new: SchedulingObject, directory: Directory
+) -> SchedulingObject:
+    """An organizer's object whose LOCATION names the rooms that are invited, where nobody wrote another.
+
+    :param old: what is stored; None: the object is new.
+    """
+
+    def located(component: SchedulingComponent) -> SchedulingComponent:
+        names = [user.cn for user in invited_rooms(component, directory) if user.cutype == "ROOM" and user.cn]
+        written = {_text(each, WRITTEN) for each in (_stored(old, component), component) if each is not None} - {""}
+        there = _text(component, "LOCATION")
+        if there and there not in written:
+            return component.without(WRITTEN)
+        if not names:
+            return component.without("LOCATION", WRITTEN) if there else component.without(WRITTEN)
+        text = escape_text(SEPARATOR.join(names))
+        if there != SEPARATOR.join(names):
+            component = component.with_value("LOCATION", text)
+        return component.with_value(WRITTEN, text)
+
+    return new.map_components(located)
+
+
+def _stored(old: SchedulingObject | None, component: SchedulingComponent) -> SchedulingComponent | None:
+    """What is stored of a component; of a new override, its series."""
+    return None if old is None else old.by_instance.get(component.instance) or old.master
+
+
+def _text(component: SchedulingComponent, name: str) -> str:
+    line = component.first(name)
+    return "" if line is None else unescape_text(line.value).strip()
 
 
 def naming_rooms_without_address(value: SchedulingObject, directory: Directory) -> SchedulingObject:

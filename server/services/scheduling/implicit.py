@@ -325,6 +325,7 @@ class Scheduling:
             reply=sent.reply,
             sequence_floor=sequence_floor,
             acting=acting,
+            rooms_in_location=self.settings.rooms_in_location,
         )
         large = max(len(each.text) for each in (old, new) if each is not None) >= LARGE
         change = await with_groups(self.storage, change, collection.home_id, self.max_attendees, large=large)

@@ -81,3 +81,9 @@ class SchedulingSettings(Part):
         if self.split_kept_days >= self.split_past_days:
             raise ValueError("scheduling.split_past_days must be greater than scheduling.split_kept_days")
         return self
+
+    rooms_in_location: bool = option(
+        False,
+        "Write the names of the rooms that a meeting invites into LOCATION, with semicolons between them, where the "
+        "organizer wrote nothing there. It follows the rooms; what somebody else writes there stays.",
+    )

@@ -1,0 +1,57 @@
+"""LOCATION of meetings follows the rooms, where the setting says so."""
+
+from __future__ import annotations
+
+from server.itip.room_locations import WRITTEN
+from server.services.scheduling.settings import SchedulingSettings
+from tests.unit.services.test_implicit_scheduling import ANNA, BEN, meeting, unfolded
+from tests.unit.services.world import World
+
+HALL, DEN = "urn:x-uid:id-hall", "urn:x-uid:id-den"
+PLACE = "anna/calendar/m.ics"
+
+
+async def office(*, on: bool) -> World:
+    world = World(scheduling=SchedulingSettings(rooms_in_location=on))
+    await world.add("anna", addresses=("anna@example.com",))
+    await world.add("ben", addresses=("ben@example.com",))
+    for name in ("hall", "den"):
+        await world.add(name, kind="room", display_name=name.title(), auto_schedule={"mode": "automatic"})
+    return world
+
+
+def locations(text: str | None) -> list[str]:
+    return [line.partition(":")[2] for line in unfolded(text).split("\r\n") if line.startswith("LOCATION")]
+
+
+async def copies_of(world: World, who: str) -> list[str]:
+    names = await world.names(f"{who}/calendar")
+    return [str(await world.text(who if who == "ben" else "cli", f"{who}/calendar/{name}")) for name in names]
+
+
+async def test_it_is_off_unless_it_is_set() -> None:
+    world = await office(on=False)
+    await world.invite("anna", PLACE, meeting(BEN, HALL))
+    assert locations(await world.text("anna", PLACE)) == []
+
+
+async def test_rooms_are_named_in_all_copies_and_the_mark_in_the_organizers_alone() -> None:
+    world = await office(on=True)
+    put = await world.invite("anna", PLACE, meeting(BEN, HALL, DEN))
+    assert not put.as_sent
+    stored = str(await world.text("anna", PLACE))
+    assert locations(stored) == ["Hall\\; Den"]
+    for who in ("ben", "hall"):
+        (copy,) = await copies_of(world, who)
+        assert locations(copy) == ["Hall\\; Den"]
+        assert WRITTEN not in copy
+    # The app sends what it has, without the line that it does not know, and without a room.
+    edited = meeting(BEN, DEN).replace("SUMMARY", "LOCATION:Hall\\; Den\r\nSUMMARY", 1)
+    await world.invite("anna", PLACE, edited)
+    assert locations(await world.text("anna", PLACE)) == ["Den"]
+    (copy,) = await copies_of(world, "ben")
+    assert locations(copy) == ["Den"]
+    own = meeting(BEN, HALL).replace("SUMMARY", "LOCATION:Lyon\r\nSUMMARY", 1)
+    await world.invite("anna", PLACE, own)
+    assert locations(await world.text("anna", PLACE)) == ["Lyon"]
+    assert ANNA in own
