@@ -85,8 +85,8 @@ def _tell(settings: Settings, written: Counter[str], passwords: dict[str, str]) 
     url = settings.network.external_url or f"http://{settings.network.host}:{settings.network.port}"
     name = PEOPLE[0].name
     click.echo(
-        f"The demo organisation is ready: {len(PEOPLE)} people, {len(ROOMS)} rooms, {written['calendar']} events, "
-        f"{written['tasks']} tasks, {written['addressbook']} contacts.\n\n  {url}/\n"
+        f"The demo organisation is ready: {len(PEOPLE)} people, {len(ROOMS)} rooms and equipment, "
+        f"{written['calendar']} events, {written['tasks']} tasks, {written['addressbook']} contacts.\n\n  {url}/\n"
     )
     rows = [(person.name, passwords[person.name], person.display_name) for person in PEOPLE]
     click.echo(_indented(table(("USER NAME", "PASSWORD", "WHO"), rows)))

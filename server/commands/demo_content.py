@@ -63,7 +63,38 @@ PEOPLE = (
     Person("frieda", "Frieda", "Sørensen", "Plants and nursery", "+49 30 5550 104"),
     Person("jun", "Jun", "Satō", "Bookkeeping", "+49 30 5550 105"),
 )
-ROOMS = {"meadow": "Meadow (8 seats)", "greenhouse": "Greenhouse (20 seats)"}
+ROOMS = {
+    "meadow": "Meadow (8 seats)",
+    "greenhouse": "Greenhouse (20 seats)",
+    "orchard": "Orchard (40 seats)",
+    "arbour": "Arbour (4 seats)",
+    "beamer": "Beamer",
+    "transporter": "Transporter",
+}
+"""Rooms and equipment, as apps show them."""
+_ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "meadow": {"floor": "1", "number": "1.04", "capacity": 8, "features": ["screen", "whiteboard"]},
+    "greenhouse": {"floor": "0", "number": "0.01", "capacity": 20, "features": ["projector", "video"]},
+    "orchard": {
+        "floor": "0",
+        "number": "0.02",
+        "capacity": 40,
+        "features": ["projector", "video", "microphone"],
+        "accessibility": "wheelchair",
+        "buffer_after_minutes": 15,
+        "policy": {"max_duration_minutes": 480, "capacity": "enforce"},
+    },
+    "arbour": {"floor": "1", "number": "1.05", "capacity": 4, "policy": {"max_duration_minutes": 60}},
+    "beamer": {"type": "EQUIPMENT", "features": ["projector"], "pieces": 2},
+    "transporter": {"type": "PARKING", "number": "P 1", "capacity": 3},
+}
+_HOUSE = {
+    "site": "Berlin",
+    "building": "Gardeners' House",
+    "position": "52.5163,13.3777",
+    "time_zone": ZONE,
+    "contact": f"mailto:jun@{DOMAIN}",
+}
 GROUP = "everyone"
 _CONTACTS = (
     Person("", "Anneke", "de Vries", "Sales", "+31 20 555 0141", "Tulpen & Zonen", "anneke@tulpen.example"),
@@ -102,11 +133,25 @@ class Member:
 def principals() -> dict[str, Any]:
     """The document to be loaded."""
     people = [
-        {"kind": "individual", "name": each.name, "display_name": each.display_name, "emails": [each.email]}
+        {
+            "kind": "individual",
+            "name": each.name,
+            "display_name": each.display_name,
+            "emails": [each.email],
+            "office": {"building": _HOUSE["building"], "floor": "1"},
+        }
         for each in PEOPLE
     ]
     rooms = [
-        {"kind": "room", "name": name, "display_name": text, "auto_schedule": {"mode": "automatic"}}
+        {
+            "kind": "resource" if "type" in _ATTRIBUTES[name] else "room",
+            "name": name,
+            "display_name": text,
+            "emails": [f"{name}@{DOMAIN}"],
+            "auto_schedule": {"mode": "automatic"},
+            "groups": ["rooms"],
+            "room": {**_HOUSE, **_ATTRIBUTES[name]},
+        }
         for name, text in ROOMS.items()
     ]
     group = {
@@ -116,7 +161,8 @@ def principals() -> dict[str, Any]:
         "emails": [f"{GROUP}@{DOMAIN}"],
         "members": [each.name for each in PEOPLE],
     }
-    return {"principals": [*people, *rooms, group]}
+    all_rooms = {"kind": "group", "name": "rooms", "display_name": "Rooms and equipment"}
+    return {"principals": [*people, *rooms, group, all_rooms]}
 
 
 def members(today: date) -> list[Member]:

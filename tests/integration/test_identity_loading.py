@@ -267,7 +267,7 @@ def test_loading_from_a_file(koyomi: Koyomi, tmp_path: Path) -> None:
 
 def test_the_demo_organisation(koyomi: Koyomi) -> None:
     told = koyomi("demo", "--port", "8080").stdout
-    assert "5 people, 2 rooms" in told
+    assert "5 people, 6 rooms and equipment" in told
     assert "http://127.0.0.1:8080/" in told
     for client in ("Apple", "Thunderbird", "DAVx", "Evolution", "Outlook", "curl"):
         assert client in told

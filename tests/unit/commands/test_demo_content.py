@@ -38,5 +38,5 @@ def test_every_text_is_valid_and_every_name_is_used_once(today: date) -> None:
 def test_the_document_can_be_loaded() -> None:
     entries, refusals = read(principals())
     assert not refusals
-    assert Counter(entry.kind for entry in entries) == {"individual": 5, "room": 2, "group": 1}
+    assert Counter(entry.kind for entry in entries) == {"individual": 5, "room": 4, "resource": 2, "group": 2}
     assert all(entry.password is None for entry in entries)
