@@ -9,13 +9,14 @@ What a person has answered in the recipient's calendar, such as a delegate of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
 from server.calendar.component_times import Moment, component_times
 from server.calendar.contentline import escape_text
+from server.calendar.recurrence_set import Instance
 from server.calendar.zones import Zone
 from server.domain.errors import InvalidData, TooManyInstances
 from server.domain.occurrences import Kind
@@ -103,7 +104,7 @@ def asked(
 
     :param copy: with the messages.
     :param zone: of floating times and dates.
-    :param until: behind it instances of a series are not looked at.
+    :param until: behind it instances of a series are not looked at, but for the first where the series begins later.
     :param before: the copy without the messages.
     """
     transparency: dict[str, tuple[Line, ...]] = {}
@@ -122,7 +123,8 @@ def asked(
             continue
         people = _people(component, directory)
         if _is_series(copy, component):
-            series += (replace(each, people=people) for each in _of_series(copy, zone, now, until))
+            found = _of_series(copy, zone, now, until) or _first_behind(copy, zone, until)
+            series += (replace(each, people=people) for each in found)
         else:
             single += (replace(each, people=people) for each in _of_component(copy, component, zone))
     given = {} if before is None else _given(before, user, directory, zone, now, until)
@@ -135,12 +137,27 @@ def goes_on(copy: SchedulingObject, until: datetime) -> bool:
     if copy.series is None or not copy.series.recurs:
         return False
     try:
-        behind = (each for each in copy.series.instances(until, _END_OF_TIME) if each.start_utc > until)
-        return next(behind, None) is not None
+        return next(_behind(copy, until), None) is not None
     except InvalidData:
         return False
     except TooManyInstances:
         return True
+
+
+def _behind(copy: SchedulingObject, until: datetime) -> Iterator[Instance]:
+    """The instances of a series behind a time. Raises `InvalidData`, `TooManyInstances`."""
+    if copy.series is None:
+        return iter(())
+    return (each for each in copy.series.instances(until, _END_OF_TIME) if each.start_utc > until)
+
+
+def _first_behind(copy: SchedulingObject, zone: Zone, until: datetime) -> list[Times]:
+    """The first instance of a series behind a time that has no component, if there is one."""
+    try:
+        each = next((each for each in _behind(copy, until) if each.recurrence_id not in copy.by_instance), None)
+    except (InvalidData, TooManyInstances):
+        return []
+    return [] if each is None else [_placed(each.recurrence_id, each.start, each.start_utc, each.end_utc, zone)]
 
 
 def _is_series(copy: SchedulingObject, component: SchedulingComponent) -> bool:

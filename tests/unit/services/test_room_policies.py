@@ -202,6 +202,9 @@ async def test_a_series_is_booked_as_far_as_the_window_reaches(world: World) -> 
     assert await said(world) == [
         "The series is booked until Thursday, 30 April 2026. Later instances are booked as their time comes nearer."
     ]
+    late = "20260601T090000Z"
+    assert await ask(world, "RRULE:FREQ=WEEKLY;COUNT=9", start=late, who="cleo") == ["DECLINED"]
+    assert await said(world, "cleo") == ["It can be booked until Thursday, 30 April 2026."]
     await world.cancel("anna", MEETING)
     await hall(world, booking_window_days=60, beyond_window="decline")
     assert await ask(world, "RRULE:FREQ=WEEKLY") == ["DECLINED"]
