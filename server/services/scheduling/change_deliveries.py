@@ -9,7 +9,7 @@ from server.domain.changes import (
 )
 from server.domain.jobs import Job
 from server.domain.principals import Principal
-from server.itip.calendar_users import Directory, addresses
+from server.itip.calendar_users import CalendarUser, Directory, addresses
 from server.itip.change import utc_stamp
 from server.itip.messages import Message, Method
 from server.itip.participants import with_schedule_statuses
@@ -24,6 +24,7 @@ from server.services.scheduling.delivery import (
     Letter,
     by_recipient,
     deliver,
+    knows,
     not_delivered,
     put_object,
 )
@@ -111,6 +112,21 @@ class ChangeDeliveries:
         if any(write.expected in gone for write in delivered.writes):
             return not_delivered(NOT_DELIVERED)  # what they have of the meeting is moved away
         return delivered
+
+    def _knows(
+        self,
+        delivered: Delivered,
+        recipient: CalendarUser,
+        mailboxes: Mapping[int, Mailbox],
+        known: memory.Known,
+        afterwards: Sequence[Message],
+    ) -> bool:
+        """Whether quiet messages tell a recipient, for whom the server has answered, nothing new."""
+        mailbox = mailboxes.get(recipient.principal_id or 0)
+        letter = Letter(
+            self._owner, (), self._change.now, resets_of(known.rows.resets, recipient), afterwards=afterwards
+        )
+        return mailbox is not None and knows(delivered, mailbox, letter, self._change.directory)
 
     async def _follow_up(
         self, made: SharedSet[str], delivered: Mapping[str, Delivered], mailboxes: Mapping[int, Mailbox]

@@ -211,6 +211,15 @@ def _told_afterwards(
     return after, known
 
 
+def knows(delivered: Delivered, mailbox: Mailbox, letter: Letter, directory: Directory) -> bool:
+    """Whether the quiet messages of a letter tell a recipient, for whom the server has answered, nothing new.
+
+    :param delivered: the delivery of the letter without them.
+    """
+    after, known = _told_afterwards(letter, delivered.object, delivered.known, directory)
+    return as_kept(mailbox, delivered.object, after) is delivered.object and known == delivered.known
+
+
 def _sender(letters: Sequence[Letter]) -> Principal | None:
     """In whose name the last letter of an organizer was sent."""
     return next((letter.sender for letter in reversed(letters) if letter.sender is not None), None)

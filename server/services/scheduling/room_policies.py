@@ -11,7 +11,7 @@ from server.booking.deciding import RoomRules
 from server.booking.opening_times import closed_times
 from server.booking.policy import Mode, Policy, Requester, parse_policy, policy_of_mode
 from server.calendar.iana import iana_zone
-from server.calendar.zones import Zone
+from server.calendar.zones import UTC_ZONE, Zone
 from server.domain.errors import InvalidData, InvalidPrincipal, TooManyInstances
 from server.domain.principals import Principal, name_key
 from server.itip.calendar_users import CalendarUser
@@ -68,7 +68,7 @@ async def zone_for(mailbox: Mailbox) -> Zone:
     if named is not None:
         return named
     calendar = mailbox.collection or next(iter(mailbox.calendars), None)
-    return await zone_or_utc("" if calendar is None else calendar.timezone or "")
+    return UTC_ZONE if calendar is None or not calendar.timezone else await zone_or_utc(calendar.timezone)
 
 
 def rules_of(mailbox: Mailbox, policy: Policy, zone: Zone, start: datetime, end: datetime) -> RoomRules | None:

@@ -256,6 +256,8 @@ class Sending(ChangeDeliveries):
             for key in {reply.sender.key for reply in replies}:
                 # Once more, now that all answers are known.
                 more = told.get(key, ())
+                if self._knows(delivered[key], messages[key][0].recipient, mailboxes, known, more):
+                    continue
                 delivered[key] = await self._deliver(
                     self._owner, messages[key], mailboxes, change.directory, known, afterwards=more
                 )
