@@ -10,25 +10,21 @@ from server.auth import policy as rights
 from server.booking.finding import Candidate, Needs, lacking
 from server.booking.opening_times import closed_times
 from server.booking.places import Place
-from server.booking.policy import Policy, Requester, parse_policy, policy_of_mode
+from server.booking.policy import Policy, Requester, policy_of_mode
 from server.calendar.iana import iana_zone
 from server.calendar.zones import UTC_ZONE, Zone
 from server.domain.actors import Actor
-from server.domain.errors import InvalidData, InvalidPrincipal
+from server.domain.errors import InvalidData
 from server.domain.principals import Principal, name_key
 from server.domain.rooms import ListedRoom, Room, RoomSearch
 from server.services.lookup import Lookup
-from server.services.scheduling.room_policies import matches
+from server.services.scheduling.room_policies import matches, policy_of
 from server.services.time.time_ranges import zone_or_utc
 from server.storage import Storage
 
 _PAGE = 1000
-_KEPT = 10_000
-"""Rooms whose policies are kept parsed."""
 _NO_RULES = policy_of_mode("automatic")
 """Of rooms without a policy."""
-_LEFT_TO_PEOPLE = Policy(automation="none")
-_policies: dict[tuple[int, int], Policy] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,9 @@ async def bookable_rooms(storage: Storage, search: RoomSearch) -> list[BookableR
         page = await storage.rooms_found(search, after=after, limit=_PAGE)
         enabled = [each for each in page if not each.principal.disabled]
         zones = await _zones(storage, [each.room for each in enabled])
-        found += [BookableRoom(each, _policy(each.room), zones[each.room.principal_id]) for each in enabled]
+        found += [
+            BookableRoom(each, policy_of(each.room) or _NO_RULES, zones[each.room.principal_id]) for each in enabled
+        ]
         if len(page) < _PAGE:
             return found
         after = name_key(page[-1].principal.name)
@@ -166,24 +164,6 @@ def place_of(room: Room) -> Place:
 
 def _named(name: str) -> Zone:
     return (iana_zone(name) if name else None) or UTC_ZONE
-
-
-def _policy(room: Room) -> Policy:
-    """The policy of a room; parsed once for each version of it."""
-    if not room.policy:
-        return _NO_RULES
-    key = room.principal_id, room.version
-    found = _policies.get(key)
-    if found is None:
-        try:
-            found = parse_policy(dict(room.policy))
-        except InvalidPrincipal:
-            # A newer version has stored what this one does not know: people answer.
-            found = _LEFT_TO_PEOPLE
-        while len(_policies) >= _KEPT:
-            del _policies[next(iter(_policies))]
-        _policies[key] = found
-    return found
 
 
 def _minutes(number: int | None) -> timedelta | None:

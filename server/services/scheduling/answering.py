@@ -25,6 +25,7 @@ from server.booking.deciding import (
 from server.booking.free_time import Period
 from server.booking.policy import Policy
 from server.calendar.zones import Zone
+from server.domain.actors import Actor
 from server.domain.errors import InvalidData, TooManyInstances
 from server.domain.principals import Principal
 from server.domain.scheduling import SchedulingRole
@@ -39,6 +40,7 @@ from server.itip.reception import after_change, memory_of
 from server.itip.room_copies import without_cancelled
 from server.itip.scheduling_object import SchedulingObject
 from server.services.lookup import Lookup
+from server.services.rooms.alternatives import room_like
 from server.services.scheduling import memory
 from server.services.scheduling.room_policies import ROOMS, own_policy, policy_for, rules_of, zone_for
 from server.services.time.free_busy import busy_people
@@ -123,7 +125,7 @@ async def given_answer(
     if read.busy is None:
         policy = replace(policy, automation="update")
     decision = decide(policy, read.busy or (), request, who, read.rules)
-    says = _said(mailbox, policy, decision, read, language, zone, now)
+    says = await _said(storage, mailbox, sender, policy, decision, read, language, zone, now)
     stamp = utc_stamp(now)
     answered, reply = with_given_answers(
         left, wanted, decision.partstats, decision.of_series, user, directory, stamp, says
@@ -174,8 +176,10 @@ def _explains(mailbox: Mailbox, policy: Policy) -> bool:
     return policy.response_details and own_policy(mailbox) is not None
 
 
-def _said(
+async def _said(
+    storage: Storage,
     mailbox: Mailbox,
+    sender: Principal | None,
     policy: Policy,
     decision: Decision,
     read: _Read,
@@ -190,5 +194,18 @@ def _said(
     instead = None
     if declined is not None:
         slot = free_instead(policy, read.busy or (), decision, declined, now, read.until, read.rules)
-        instead = Instead(declined.instance, slot, "")
+        like = await _room_like(storage, mailbox, sender, declined, now)
+        instead = Instead(declined.instance, slot, like)
     return comments(decision, policy, read.rules or RoomRules(), language, zone, instead)
+
+
+async def _room_like(storage: Storage, mailbox: Mailbox, sender: Principal | None, slot: Slot, now: datetime) -> str:
+    """The name of a free room like one that declines a single meeting; empty without one.
+
+    Organizers elsewhere are not told of other rooms.
+    """
+    if sender is None or mailbox.room is None or slot.in_series:
+        return ""
+    actor, period = Actor(sender, "scheduling"), (slot.start, slot.end)
+    found = await room_like(storage, Lookup(storage), actor, mailbox.room, period, slot.people, now)
+    return "" if found is None else found.name

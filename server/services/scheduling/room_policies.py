@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, get_args
 
 from server.booking.deciding import RoomRules
@@ -14,6 +16,7 @@ from server.calendar.iana import iana_zone
 from server.calendar.zones import UTC_ZONE, Zone
 from server.domain.errors import InvalidData, InvalidPrincipal, TooManyInstances
 from server.domain.principals import Principal, name_key
+from server.domain.rooms import Room
 from server.itip.calendar_users import CalendarUser
 from server.itip.messages import Message
 from server.itip.room_copies import discreet
@@ -36,10 +39,18 @@ def mode_of(settings: Mapping[str, Any] | None) -> Mode:
 
 def own_policy(mailbox: Mailbox) -> Policy | None:
     """The policy of a room; None for one without a policy, and for people."""
-    if mailbox.room is None or not mailbox.room.policy:
-        return None
+    return None if mailbox.room is None else policy_of(mailbox.room)
+
+
+def policy_of(room: Room) -> Policy | None:
+    """The policy of a room; None for one without a policy."""
+    return _policy(json.dumps(room.policy, sort_keys=True)) if room.policy else None
+
+
+@lru_cache(maxsize=10_000)
+def _policy(text: str) -> Policy:
     try:
-        return parse_policy(dict(mailbox.room.policy))
+        return parse_policy(json.loads(text))
     except InvalidPrincipal:
         # A newer version has stored what this one does not know.
         return _LEFT_TO_PEOPLE

@@ -381,3 +381,23 @@ async def test_transparency_follows_the_answer(world: World) -> None:
     text = unfolded(await world.text("cli", f"hall/calendar/{name}"))
     await world.invite("cleo", f"hall/calendar/{name}", text.replace("SUMMARY", "TRANSP:TRANSPARENT\r\nSUMMARY"))
     assert answers(await room_copy(world)) == ["ACCEPTED"]
+
+
+async def test_a_decline_names_a_free_room_like_it_that_the_organizer_may_book(world: World) -> None:
+    there = {"building": "North", "capacity": 8, "features": frozenset({"video"})}
+    for name, room in {
+        "attic": {**there, "policy": {"automation": "accept", "book_in_policy": ["ben"]}},
+        "barn": {**there, "capacity": 10},
+        "cave": {**there, "building": "South"},
+        "den": {**there, "features": frozenset()},
+    }.items():
+        await world.add(name, kind="room", display_name=name.title(), room=Room(0, **room))
+    await hall(world, room=there)
+    await block(world)
+    assert await ask(world) == ["DECLINED"]
+    assert (await said(world))[0].endswith("Free at this time: Barn.")
+    assert await ask(world, who="ben") == ["DECLINED"]
+    assert (await said(world, "ben"))[0].endswith("Free at this time: Attic.")
+    await world.put("cli", "barn/calendar/b.ics", event("b", start=APRIL))
+    assert await ask(world, who="cleo") == ["DECLINED"]
+    assert "Free at" not in (await said(world, "cleo"))[0]
