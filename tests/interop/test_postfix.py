@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -26,33 +26,44 @@ MEETING = "/calendars/users/anna/calendar/m.ics"
 FORGED = f"{HERE}; dmarc=pass header.from=contoso.example"
 
 
+def files_of_the_document() -> dict[str, str]:
+    """The files that the document prints, by their names without folders."""
+    blocks = re.findall(r"^```text\n# (\S+)\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    return {Path(name).name: text for name, text in blocks}
+
+
 def documented(port: int) -> tuple[str, dict[str, str]]:
     """The lines of main.cf and the tables, as the document has them, for another port of Koyomi."""
-    blocks = re.findall(r"^```text\n# (\S+)\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
-    files = {Path(name).name: text for name, text in blocks}
-    settings = files.pop("main.cf")
+    files = files_of_the_document()
+    settings = files["main.cf"]
     assert settings.count("127.0.0.1:2424") == 2
-    return settings.replace("2424", str(port)), files
+    return settings.replace("2424", str(port)), {name: files[name] for name in files if name.startswith("koyomi_")}
+
+
+def server_of_anna(folder: Path, lmtp: int, more: Mapping[str, object]) -> ServerProcess:
+    """A server, not yet running, of anna's, which receives mail at a port and believes the mail server `HERE`."""
+    people = folder / "people.json"
+    anna = {"kind": "individual", "name": "anna", "password": "secret", "emails": [ANNA]}
+    people.write_text(json.dumps({"principals": [anna]}))
+    settings = {
+        "network.workers": 1,
+        "monitoring.port": free_port(),
+        "mail.address": "calendar@example.org",
+        "mail.incoming.authserv_id": HERE,
+        "mail.incoming.lmtp_listen": f"127.0.0.1:{lmtp}",
+        **more,
+    }
+    server = ServerProcess(folder / "data", folder / "log", settings)
+    server.command("principals", "load", str(people))
+    return server
 
 
 @pytest.fixture(scope="module")
 def both(
     tmp_path_factory: pytest.TempPathFactory, settings_of_a_database: dict[str, object]
 ) -> Iterator[tuple[ServerProcess, Postfix]]:
-    folder, port = tmp_path_factory.mktemp("postfix"), free_port()
-    people = folder / "people.json"
-    anna = {"kind": "individual", "name": "anna", "password": "secret", "emails": [ANNA]}
-    people.write_text(json.dumps({"principals": [anna]}))
-    settings = {
-        **settings_of_a_database,
-        "network.workers": 1,
-        "monitoring.port": free_port(),
-        "mail.address": "calendar@example.org",
-        "mail.incoming.authserv_id": HERE,
-        "mail.incoming.lmtp_listen": f"127.0.0.1:{port}",
-    }
-    server = ServerProcess(folder / "data", folder / "log", settings)
-    server.command("principals", "load", str(people))
+    port = free_port()
+    server = server_of_anna(tmp_path_factory.mktemp("postfix"), port, settings_of_a_database)
     with running(server), milter(HERE) as checks, postfix(*documented(port), checks) as relay:
         yield server, relay
 
