@@ -128,7 +128,7 @@ async def import_file(settings: Settings, file: IO[bytes]) -> None:
                 ACTOR, _rooms(session, settings), text.splitlines(keepends=True), progress=lambda n, total: done(n)
             )
     if groups:
-        click.echo(f"{groups} groups made")
+        click.echo(f"Groups made: {groups}")
     report(loaded)
 
 

@@ -17,7 +17,9 @@ from server.domain.rooms import Position, Room, RoomSearch
 from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.changes.homes import create_homes
+from storage_plugins.postgres.database import connect
 from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.migrations import migrate, migrations
 from tests.integration.storage.conftest import Person
 from tests.integration.storage.values import CAUSE, LIMITS, content
 from tests.unit.services.memory_storage.storage import memory
@@ -261,3 +263,17 @@ async def test_rooms_are_searched_by_every_attribute(rooms, term, expected):
     mine = Term("name", rooms.run, "starts-with")
     found = await rooms.access.search(PrincipalSearch(((mine,), (term,)), ("room", "resource", "individual")), 100)
     assert {each.name.removeprefix(f"{rooms.run}-") for each in found} == expected
+
+
+async def test_rooms_that_were_there_before_get_attributes_and_cards(empty_database):
+    before = [each for each in migrations() if each.number < 62]
+    await migrate(empty_database, finish=True, known=before)
+    connection = await connect(empty_database)
+    make = "insert into principal (uid, kind, name, name_key) values ($1, $2, $1, $1)"
+    for name, kind in (("hall", "room"), ("van", "resource"), ("ann", "individual")):
+        await connection.execute(make, name, kind)
+    await migrate(empty_database)
+    types = "select p.name, r.type from room r join principal p on p.id = r.principal_id order by 1"
+    assert list(map(tuple, await connection.fetch(types))) == [("hall", "ROOM"), ("van", "EQUIPMENT")]
+    assert await connection.fetchval("select count(*) from job where kind = 'room_cards'") == 1
+    await connection.close()

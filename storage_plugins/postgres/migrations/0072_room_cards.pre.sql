@@ -1,0 +1,3 @@
+-- Rooms that are there already get their cards, too.
+insert into job (kind, lock_key, queueing_key)
+select 'room_cards', 'room_cards', 'room_cards' where exists (select from room);
