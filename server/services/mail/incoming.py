@@ -11,7 +11,7 @@ the consent of the recipient (`server.services.mail.senders`).
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -31,6 +31,7 @@ from server.domain.scheduling import SCHEDULED
 from server.domain.values import value
 from server.imip.authentication_results import is_authentic
 from server.imip.bounces import failure_in
+from server.imip.group_members import Through, members_of, with_member
 from server.imip.mail import Mail, read_mail
 from server.imip.parsing import messages_in, with_organizer
 from server.imip.parties import attendee_of, is_delegate, lines_of, tagged_attendee, with_parties
@@ -51,6 +52,7 @@ from server.services.mail.incoming_settings import IncomingMailSettings
 from server.services.mail.senders import ACTS_FOR_OTHERS, senders_in
 from server.services.mail.settings import MailSettings
 from server.services.scheduling.calendar_users import address_of, directory_of
+from server.services.scheduling.groups import groups_of, people_in
 from server.services.scheduling.intent import Services
 from server.services.scheduling.single_messages import Post, post
 from server.storage.incoming_mail import IncomingMail
@@ -72,7 +74,8 @@ class Outcome(StrEnum):
     FULL = "full"
     """It was to be held, but too many are, or the home has no space."""
     REFUSED = "refused"
-    """The recipient's calendar does not take it: the UID belongs to another organizer or to an event of their own."""
+    """The recipient does not take it: the UID belongs to another organizer or to an event of their own; or it is a
+    group that the organizer may not expand, or that has too many members."""
     NO_CALENDAR = "no_calendar"
     """The mail has no scheduling message."""
     UNREADABLE = "unreadable"
@@ -235,34 +238,51 @@ class IncomingMails:
             return [Outcome.LOCAL]
         invited = {key: user for key, user in all_attendees(found, directory).items() if user.is_here}
         named = {user.key for user in map(directory.user, source.recipients) if user.is_here}
-        recipients = [user for key, user in invited.items() if not named or key in named]
-        if not recipients:
-            return [Outcome.NOT_CONCERNED]
-        return [
-            await self._invited(read_message(found.text, own, each, directory), source, directory)
-            for each in recipients
-        ]
+        people = {key: user for key, user in invited.items() if not user.is_group and (not named or key in named)}
+        members: Through | None = {}
+        groups = [user for user in invited.values() if user.is_group]
+        if groups:
+            known = groups_of((await self._services.storage.group_members(sorted(map(_id, groups)), 0, ""))[0])
+            directory = Directory([*directory.users, *people_in(known)])
+            members = members_of([each.key for each in groups], known, own, self._services.max_attendees)
+        outcomes = [await self._invited(found, own, each, (), source, directory) for each in people.values()]
+        for key, (user, through) in (members or {}).items():
+            # Mail servers may have put the members in the place of the group.
+            if key not in invited and (not named or key in named or not named.isdisjoint(through)):
+                outcomes.append(await self._invited(found, own, user, through, source, directory))
+        return outcomes or [Outcome.NOT_CONCERNED if members is not None else Outcome.REFUSED]
 
-    async def _invited(self, message: Message, source: _Source, directory: Directory) -> Outcome:
-        recipient = message.recipient
+    async def _invited(
+        self,
+        found: SchedulingObject,
+        own: CalendarUser,
+        recipient: CalendarUser,
+        groups: Collection[str],
+        source: _Source,
+        directory: Directory,
+    ) -> Outcome:
+        """A message of an organizer, to a recipient, whom it may name by groups alone."""
 
         async def decide(mailbox: Mailbox | None) -> Outcome:
             if mailbox is None or mailbox.inbox is None:
                 return Outcome.NOT_CONCERNED
-            if not self._is_from(message.sender, lines_of(message.object, "ORGANIZER"), source, mailbox, directory):
+            stored = None if mailbox.object is None else mailbox.object.text or ""
+            copy = None if stored is None else self._services.objects.scheduling_object(stored)
+            text = (with_member(found, recipient, groups, copy, directory) if groups else found).text
+            message = read_message(text, own, recipient, directory)
+            if not self._is_from(own, lines_of(found, "ORGANIZER"), source, mailbox, directory):
                 return await self._hold(source, mailbox, message, Reason.UNTRUSTED)
-            if mailbox.object is not None:
-                copy = self._services.objects.scheduling_object(mailbox.object.text or "")
+            if copy is not None:
                 organizes = organizer(copy, directory)
-                if organizes is None or organizes.key != message.sender.key:
+                if organizes is None or organizes.key != own.key:
                     return Outcome.REFUSED
-            elif not await self._is_welcome(message.sender, mailbox):
+            elif not await self._is_welcome(own, mailbox):
                 if message.method not in (Method.REQUEST, Method.ADD):
                     return Outcome.NOT_CONCERNED
                 return await self._hold(source, mailbox, message, Reason.UNKNOWN_SENDER)
             return await self._post(message, source, directory)
 
-        return await change(partial(self._mailbox, recipient, message.uid), decide)
+        return await change(partial(self._mailbox, recipient, found.uid), decide)
 
     async def _is_welcome(self, sender: CalendarUser, mailbox: Mailbox) -> bool:
         """Whether the invitations of an organizer elsewhere are put into the recipient's calendar."""
@@ -375,6 +395,11 @@ class IncomingMails:
     async def _directory(self, found: SchedulingObject, source: _Source, more: Iterable[str] = ()) -> Directory:
         named = {*addresses(found), *source.recipients, source.address, *more} - {""}
         return await directory_of(self._services.storage, named)
+
+
+def _id(user: CalendarUser) -> int:
+    assert user.principal_id is not None
+    return user.principal_id
 
 
 async def receiving(

@@ -36,6 +36,7 @@ class Services(Protocol):
     counts: SchedulingCounts
     mails: OutgoingMails
     turns: Turns
+    max_attendees: int
 
 
 @value
