@@ -100,6 +100,8 @@ class Importer:
         self._progress = progress
         self._objects = Objects(storage, limits)
         self._scheduling = scheduling
+        self._has_groups: bool | None = None
+        """Whether there are groups, which meetings may invite; None: nobody has asked yet."""
         self._places = Places(storage, directory, hasher, limits, actor)
         self.result = Imported(self._places.made)
 
@@ -300,7 +302,7 @@ class Importer:
         """Put a content. Nothing is sent; a meeting that invites groups follows their members from now on."""
         remembered: tuple[Remember, ...] = ()
         collection = collection_of(found)
-        if found.owner is not None and collection.home_id == home_of(found).id:
+        if found.owner is not None and collection.home_id == home_of(found).id and await self._are_there_groups():
             remembered = await remembered_groups(self._storage, found.owner, collection.home_id, content)
         if not remembered:
             await self._objects.store(self._actor, found, content)
@@ -313,6 +315,11 @@ class Importer:
                 await self._storage.apply(ChangeSet((put,), limits, self._actor.cause, remembered=remembered))
             except NotFound:
                 raise WriteConflict from None
+
+    async def _are_there_groups(self) -> bool:
+        if self._has_groups is None:
+            self._has_groups = bool(await self._directory.principals(["group"], limit=1))
+        return self._has_groups
 
     async def _takes_over(self, found: Found, content: ObjectContent, holder: str) -> bool:
         """Whether a meeting becomes the scheduling object of its UID in place of one in the calendar `holder`: of
