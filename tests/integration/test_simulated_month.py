@@ -1,0 +1,388 @@
+"""A month of 50 rooms and 500 people, against a naive model.
+
+People book rooms for single meetings and series, move them, change their room and cancel them, while policies change
+and the clock goes on from March to April, over the begin of summer time. All goes through the services on PostgreSQL.
+After each step the answers in the organizer's object are those of the model; every third day the reservations are, and
+what is found free. `KOYOMI_TEST_MONTH_SEED` repeats a month, `KOYOMI_TEST_MONTH_STEPS` sets how much happens in it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from server.booking.finding import Needs, Wanted
+from server.domain.actors import Actor
+from server.domain.limits import Limits
+from server.domain.objects import Target
+from server.domain.privileges import Privilege
+from server.domain.rooms import Room, RoomSearch
+from server.itip.participants import partstat
+from server.itip.scheduling_component import MASTER
+from server.itip.scheduling_object import read_object
+from server.services.lookup import Lookup
+from server.services.objects import Objects
+from server.services.rooms.finding import RoomFinding
+from server.services.rooms.policies import set_policy
+from server.services.rooms.reporting import report
+from server.services.scheduling.implicit import Scheduling
+from server.services.scheduling.sent import Sent
+from server.storage.directory import PrincipalChange, RelationChange
+from storage_plugins.postgres.access import PostgresAccess
+from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.storage import PostgresStorage
+
+ROOMS, PEOPLE, CREW = 50, 500, 50
+STEPS = int(os.environ.get("KOYOMI_TEST_MONTH_STEPS", "900"))
+BERLIN = ZoneInfo("Europe/Berlin")
+BEGIN = datetime(2027, 3, 8, 7, tzinfo=UTC)
+"""Summer time begins on 28 March."""
+MONTH = timedelta(days=31)
+FAR = BEGIN + timedelta(days=400)
+QUARTER, NOTHING = timedelta(minutes=15), timedelta(0)
+CLI = Actor(None, "test")
+Period = tuple[datetime, datetime]
+
+
+@dataclass
+class Rules:
+    """What a room has, and its policy."""
+
+    pieces: int = 1
+    before: timedelta = NOTHING
+    after: timedelta = NOTHING
+    crew_only: bool = False
+    longest: timedelta = timedelta(days=1)
+    window: timedelta = timedelta(days=180)
+    recurring: bool = True
+    tolerated: tuple[int | None, int | None] = (0, 0)
+    """Conflicts of a series: per cent, and number."""
+
+    @property
+    def gap(self) -> timedelta:
+        return self.before + self.after
+
+    def parameters(self) -> dict[str, str]:
+        """The policy as the command takes it."""
+        percentage, most = ("null" if each is None else str(each) for each in self.tolerated)
+        return {
+            "automation": "accept",
+            "beyond_window": "decline",
+            "book_in_policy": "crew" if self.crew_only else "everyone",
+            "max_duration_minutes": str(self.longest // timedelta(minutes=1)),
+            "booking_window_days": str(self.window.days),
+            "allow_recurring": str(self.recurring).lower(),
+            "conflict_percentage_allowed": percentage,
+            "max_conflict_instances": most,
+        }
+
+
+@dataclass
+class Meeting:
+    """A meeting, as its organizer wants it."""
+
+    uid: str
+    organizer: int
+    guest: int
+    room: int
+    start: datetime
+    """The local time of its first instance."""
+    length: timedelta
+    weeks: int
+    sequence: int = 0
+    left_out: frozenset[int] = frozenset()
+    """The weeks in which it does not take place."""
+
+    def instances(self) -> dict[str, Period]:
+        """Start and end in UTC, by the identifier of the instance."""
+        found = {}
+        for week in range(self.weeks):
+            if week in self.left_out:
+                continue
+            start = (self.start + week * timedelta(days=7)).replace(tzinfo=BERLIN).astimezone(UTC)
+            name = MASTER if self.weeks == 1 else f"{start:%Y%m%dT%H%M%SZ}"
+            found[name] = start, start + self.length
+        return found
+
+    def text(self) -> str:
+        rule = () if self.weeks == 1 else (f"RRULE:FREQ=WEEKLY;COUNT={self.weeks}",)
+        for week in sorted(self.left_out):
+            rule += (f"EXDATE;TZID=Europe/Berlin:{self.start + week * timedelta(days=7):%Y%m%dT%H%M%S}",)
+        lines = (
+            *("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Test//EN", "BEGIN:VEVENT", f"UID:{self.uid}"),
+            *("DTSTAMP:20270101T000000Z", f"DTSTART;TZID=Europe/Berlin:{self.start:%Y%m%dT%H%M%S}"),
+            *(f"DURATION:PT{self.length // timedelta(minutes=1)}M", *rule, f"SEQUENCE:{self.sequence}"),
+            f"ORGANIZER:mailto:p{self.organizer}@example.com",
+            f"ATTENDEE;PARTSTAT=ACCEPTED:mailto:p{self.organizer}@example.com",
+            f"ATTENDEE;PARTSTAT=NEEDS-ACTION:mailto:p{self.guest}@example.com",
+            f"ATTENDEE;CUTYPE=ROOM;PARTSTAT=NEEDS-ACTION:{address(self.room)}",
+            *("END:VEVENT", "END:VCALENDAR", ""),
+        )
+        return "\r\n".join(lines)
+
+
+def address(room: int) -> str:
+    return f"urn:x-uid:id-room{room}"
+
+
+@dataclass
+class Model:
+    """What the rooms have accepted, by searching through all of it."""
+
+    rules: list[Rules]
+    accepted: list[dict[str, dict[str, Period]]] = field(default_factory=lambda: [{} for _ in range(ROOMS)])
+    """By room, UID and instance."""
+
+    def all(self) -> list[Period]:
+        """Every instance that a room has accepted."""
+        return [each for room in self.accepted for instances in room.values() for each in instances.values()]
+
+    def conflicts(self, room: int, period: Period, besides: str = "") -> bool:
+        """Whether the room takes nothing more at some time of a period."""
+        rules = self.rules[room]
+        start, end = period
+        others = [
+            each
+            for uid, instances in self.accepted[room].items()
+            if uid != besides
+            for each in instances.values()
+            if each[0] < end + rules.gap and each[1] + rules.gap > start
+        ]
+        if rules.pieces == 1:
+            return bool(others)
+        while start < end:
+            if sum(first <= start < last for first, last in others) >= rules.pieces:
+                return True
+            start += QUARTER
+        return False
+
+    def decide(self, meeting: Meeting, now: datetime) -> dict[str, str]:
+        """The answers of the room, and what it has accepted then."""
+        rules, instances = self.rules[meeting.room], meeting.instances()
+        series = meeting.weeks > 1
+        refused = (
+            (rules.crew_only and meeting.organizer >= CREW)
+            or meeting.length > rules.longest
+            or (series and not rules.recurring)
+            or any(start > now + rules.window for start, _ in instances.values())
+        )
+        clashing = {name for name, each in instances.items() if self.conflicts(meeting.room, each, meeting.uid)}
+        percentage, most = rules.tolerated
+        if series and clashing:
+            refused |= most is not None and len(clashing) > most
+            refused |= percentage is not None and len(clashing) * 100 > percentage * len(instances)
+        fits = {} if refused else {name: each for name, each in instances.items() if name not in clashing}
+        self.accepted[meeting.room][meeting.uid] = fits
+        return {name: "ACCEPTED" if name in fits else "DECLINED" for name in instances}
+
+    def free(self, meeting: Meeting, now: datetime) -> set[int]:
+        """The rooms that are found free for a single meeting."""
+        (period,) = meeting.instances().values()
+        return {
+            room
+            for room, rules in enumerate(self.rules)
+            if not self.conflicts(room, period)
+            and not (rules.crew_only and meeting.organizer >= CREW)
+            and meeting.length <= rules.longest
+            and period[0] <= now + rules.window
+        }
+
+
+class Month:
+    """The installation, its model, and the clock of both."""
+
+    def __init__(self, storage: PostgresStorage, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.storage = storage
+        self.directory = PostgresDirectory(storage.database)
+        self.now = BEGIN
+        self.lookup, limits = Lookup(storage), Limits()
+        self.scheduling = Scheduling(storage, Objects(storage, limits, self.clock), limits, now=self.clock)
+        self.finding = RoomFinding(storage, PostgresAccess(storage), self.lookup, limits, self.clock)
+        self.model = Model([Rules() for _ in range(ROOMS)])
+        self.meetings: dict[str, Meeting] = {}
+        self.given: dict[str, dict[str, str]] = {}
+        """The answers of the rooms, by UID and instance."""
+        self.people: list[Actor] = []
+        self.rooms: list[int] = []
+        self.made = 0
+
+    def clock(self) -> datetime:
+        return self.now
+
+    async def open(self) -> None:
+        """The rooms, some with buffers or pieces, and the people, some of them in the crew."""
+        for rules in self.model.rules:
+            if self.chance.random() < 0.2:
+                rules.before, rules.after = QUARTER, self.chance.choice((NOTHING, QUARTER))
+            elif self.chance.random() < 0.2:
+                rules.pieces = 2
+        rooms = [
+            PrincipalChange(
+                uid=f"id-room{number}",
+                kind="room",
+                name=f"room{number}",
+                room=Room(0, pieces=rules.pieces, buffer_before=rules.before, buffer_after=rules.after),
+            )
+            for number, rules in enumerate(self.model.rules)
+        ]
+        people = [
+            PrincipalChange(kind="individual", name=f"p{number}", addresses=(f"p{number}@example.com",))
+            for number in range(PEOPLE)
+        ]
+        crew = PrincipalChange(kind="group", name="crew")
+        ids = await self.directory.write_principals([*rooms, *people, crew], CLI.cause)
+        self.rooms, persons = ids[:ROOMS], ids[ROOMS:-1]
+        await self.directory.write_relations([RelationChange(ids[-1], members=frozenset(persons[:CREW]))], CLI.cause)
+        self.people = [Actor((await self.storage.resolve(id_, None)).viewer, "test") for id_ in persons]
+        for room in range(ROOMS):
+            await self.set_policy(room)
+
+    # what people do
+
+    async def step(self) -> None:
+        """Something happens."""
+        ahead = [each for each in self.meetings.values() if min(each.instances().values())[0] > self.now]
+        (act,) = self.chance.choices(
+            ("book", "move", "change_room", "leave_out", "cancel", "policy"), (50, 18, 8, 5, 12, 7)
+        )
+        if act == "policy":
+            await self.set_policy(self.chance.randrange(ROOMS), anew=True)
+        elif act == "book" or not ahead:
+            await self.ask(self.meeting(f"m{self.made}"))
+        elif act == "cancel":
+            await self.cancel(self.chance.choice(ahead))
+        else:
+            meeting = self.chance.choice(ahead)
+            if act == "leave_out" and len(meeting.instances()) > 1:
+                await self.leave_out(meeting)
+                return
+            if act != "change_room":
+                start, length = self.time()
+                changed = replace(meeting, start=start, length=length)
+            else:
+                changed = replace(meeting, room=(meeting.room + self.chance.randrange(1, ROOMS)) % ROOMS)
+            await self.ask(replace(changed, sequence=meeting.sequence + 1))
+
+    def a_room(self) -> int:
+        # Few rooms get most meetings.
+        return min(self.chance.randrange(ROOMS), self.chance.randrange(ROOMS), self.chance.randrange(ROOMS))
+
+    def time(self) -> tuple[datetime, timedelta]:
+        """A local time that is to come, in working hours, and a length."""
+        day = self.now.replace(tzinfo=None) + timedelta(days=self.chance.choice((1, 1, 2, 2, 3, 7, 20)))
+        start = day.replace(hour=self.chance.randrange(8, 18), minute=self.chance.choice((0, 15, 30)), second=0)
+        return start, self.chance.choice((2, 3, 4, 4, 6, 8)) * QUARTER
+
+    def meeting(self, uid: str) -> Meeting:
+        self.made += 1
+        organizer, guest = self.chance.sample(range(PEOPLE), 2)
+        weeks = self.chance.choice((1, 1, 1, 2, 4))
+        return Meeting(uid, organizer, guest, self.a_room(), *self.time(), weeks)
+
+    async def ask(self, meeting: Meeting) -> None:
+        """Put a meeting, new or at another time or in another room, and compare the answers."""
+        before = self.meetings.get(meeting.uid)
+        if before is not None and before.room != meeting.room:
+            del self.model.accepted[before.room][meeting.uid]
+        await self.put(meeting, self.model.decide(meeting, self.now))
+
+    async def leave_out(self, meeting: Meeting) -> None:
+        """Take an instance out of a series. Nothing is decided about the others, whatever the policy is by now."""
+        week = self.chance.choice(sorted(set(range(meeting.weeks)) - meeting.left_out))
+        changed = replace(meeting, left_out=meeting.left_out | {week}, sequence=meeting.sequence + 1)
+        left = changed.instances().keys()
+        held = self.model.accepted[meeting.room]
+        held[meeting.uid] = {name: each for name, each in held[meeting.uid].items() if name in left}
+        await self.put(changed, {name: each for name, each in self.given[meeting.uid].items() if name in left})
+
+    async def put(self, meeting: Meeting, expected: dict[str, str]) -> None:
+        actor = self.people[meeting.organizer]
+        found = await self.lookup.find(actor, self.place(meeting), Privilege.READ)
+        await self.scheduling.put(actor, found, meeting.text().encode(), Sent())
+        self.meetings[meeting.uid], self.given[meeting.uid] = meeting, expected
+        assert await self.answers(meeting) == expected, f"{meeting} {self.model.rules[meeting.room]} at {self.now}"
+
+    async def cancel(self, meeting: Meeting) -> None:
+        actor = self.people[meeting.organizer]
+        found = await self.lookup.find(actor, self.place(meeting), Privilege.READ)
+        await self.scheduling.delete(actor, found, Sent())
+        del self.meetings[meeting.uid], self.model.accepted[meeting.room][meeting.uid]
+
+    async def set_policy(self, room: int, *, anew: bool = False) -> None:
+        rules = self.model.rules[room]
+        if anew:
+            rules.crew_only = self.chance.random() < 0.2
+            rules.longest = self.chance.choice((4, 6, 96)) * QUARTER
+            rules.window = timedelta(days=self.chance.choice((3, 30, 180)))
+            rules.recurring = self.chance.random() < 0.8
+            rules.tolerated = self.chance.choice(((0, 0), (None, None), (50, None), (None, 1)))
+        await set_policy(CLI, self.directory, f"room{room}", rules.parameters())
+
+    # what there is
+
+    def place(self, meeting: Meeting) -> Target:
+        return Target(f"p{meeting.organizer}", "individual", "calendar", "calendar", f"{meeting.uid}.ics")
+
+    async def answers(self, meeting: Meeting) -> Mapping[str, str]:
+        """PARTSTAT of the room in the organizer's object, by instance."""
+        place = self.place(meeting)
+        member = (await self.lookup.find(self.people[meeting.organizer], place, Privilege.READ, text=True)).object
+        assert member is not None
+        assert member.text is not None
+        components = read_object(member.text).by_instance
+        found = {}
+        for name in meeting.instances():
+            component = components.get(name) or components[MASTER]
+            (line,) = [each for each in component.all("ATTENDEE") if each.value == address(meeting.room)]
+            found[name] = partstat(line)
+        return found
+
+    async def compare(self) -> None:
+        """The reservations are those of the model, and so are the rooms that are found free."""
+        for number, id_ in enumerate(self.rooms):
+            held = self.model.accepted[number].values()
+            expected = sorted(each for instances in held for each in instances.values())
+            rows = await self.storage.booked(id_, BEGIN, FAR, limit=10_000)
+            assert sorted((start, end) for row in rows for start, end, _ in row.times) == expected, number
+        for _ in range(3):
+            meeting = replace(self.meeting("search"), weeks=1)
+            ((start, end),) = meeting.instances().values()
+            wanted = Wanted(start, end - start, end, Needs())
+            found = await self.finding.find(self.people[meeting.organizer], wanted, UTC, ROOMS)
+            assert {int(each.room.name.removeprefix("room")) for each in found.rooms} == self.model.free(
+                meeting, self.now
+            ), meeting
+
+    async def compare_report(self) -> None:
+        """The report counts what the model holds."""
+        _, found = await report(self.storage, CLI, RoomSearch(), BEGIN, FAR)
+        for number in range(ROOMS):
+            usage = found.rooms[f"id-room{number}"]
+            held = [each for instances in self.model.accepted[number].values() for each in instances.values()]
+            assert usage.bookings == len(held)
+            assert usage.booked == sum((end - start for start, end in held), NOTHING)
+            # A room without a known capacity has no size; its pieces are open all the time.
+            assert usage.open == (FAR - BEGIN) * self.model.rules[number].pieces
+
+
+async def test_a_month_of_bookings_is_that_of_a_naive_model(database: str) -> None:
+    seed = int(os.environ.get("KOYOMI_TEST_MONTH_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"KOYOMI_TEST_MONTH_SEED={seed}")
+    async with PostgresStorage(database, notify=False) as storage:
+        month = Month(storage, seed)
+        await month.open()
+        compared = BEGIN
+        for _ in range(STEPS):
+            month.now += MONTH / STEPS
+            await month.step()
+            if month.now >= compared + timedelta(days=3):
+                compared = month.now
+                await month.compare()
+        await month.compare()
+        await month.compare_report()
+        assert len(month.model.all()) > STEPS / 10
