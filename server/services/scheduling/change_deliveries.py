@@ -163,16 +163,16 @@ class ChangeDeliveries:
     def _send_back(
         self, made: SharedSet[str], key: str, delivered: Delivered, mailboxes: Mapping[int, Mailbox]
     ) -> None:
-        """Leave to a job what a recipient answers again, since the change writes the organizer's object itself.
+        """Leave to a job what a recipient sends back to those whose objects the change writes itself.
 
         :param key: the recipient's.
         """
-        sent = (message for result in delivered.received for message in result.messages)
-        crossed = [each for each in sent if each.quiet and each.method is Method.REPLY]
+        sent = (message for result in delivered.received for message in result.messages if message.quiet)
+        back = [each for each in sent if each.method is Method.REPLY or each.recipient.key == self._change.owner.key]
         mailbox = _mailbox_of(key, mailboxes)
-        if crossed and mailbox is not None:
-            now, known = self._change.now, memory.Known()
-            sending = sending_of(by_recipient(crossed), known, self._actor.cause, now, {}, is_new=False)
+        if back and mailbox is not None:
+            now = self._change.now
+            sending = sending_of(by_recipient(back), delivered.known, self._actor.cause, now, {}, is_new=False)
             made.dispatches.append(new_dispatch(mailbox.home.id, self._uid, self._meeting, sending))
 
     async def _invite(

@@ -217,6 +217,27 @@ async def test_an_answer_that_never_arrived_comes_after_the_next_change(monkeypa
         assert "PARTSTAT=ACCEPTED" in line_of(text, "ATTENDEE", address("ben"))
 
 
+async def test_a_change_that_never_arrived_comes_after_the_next_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await small()
+    await world.invite("anna", "anna/calendar/m.ics", meeting(address("ben"), address("cleo")))
+    row = world.memory.tables.principals[world.ids["ben"]]
+    world.memory.tables.principals[row.id] = replace(row, quota_bytes=0)
+    moved = meeting(address("ben"), address("cleo")).replace("T090000Z", "T080000Z")
+    await world.invite("anna", "anna/calendar/m.ics", moved)
+    monkeypatch.setattr(world.queued, "_now", lambda: NOW + timedelta(hours=24))
+    await world.run_jobs(retries=True)
+    world.memory.tables.principals[row.id] = replace(row, quota_bytes=None)
+    (copy,) = await copies(world, "ben")
+    assert "T090000Z" in copy
+    await answer(world, "ben", address("ben"), "ACCEPTED")
+    await world.run_jobs()
+    (copy,) = await copies(world, "ben")
+    own = await world.text("anna", "anna/calendar/m.ics")
+    for text in (own, copy):
+        assert "T080000Z" in text
+        assert "PARTSTAT=ACCEPTED" not in line_of(text, "ATTENDEE", address("ben"))
+
+
 async def test_an_old_message_that_comes_late_restores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new meeting could not be delivered; a change of it could, before the first message is tried again."""
     world = await small()
