@@ -30,7 +30,10 @@ from server.itip.scheduling_object import SchedulingObject
 def receive_cancel(
     message: Message, copy: SchedulingObject | None, directory: Directory, memory: Memory | None = None
 ) -> Received:
-    """What a CANCEL does. Of an object that the recipient does not have, only the version is remembered."""
+    """What a CANCEL does. Of an object that the recipient does not have, only the version is remembered.
+
+    An instance that they have removed stays away; the message lies in the inbox all the same.
+    """
     if copy is not None and not has_same_organizer(copy, message, directory):
         return Received(Outcome.REFUSED, UID_TAKEN)
     if copy is not None and not is_followed(copy, message.recipient, directory):
@@ -46,14 +49,21 @@ def receive_cancel(
         for component in cancelled:
             new = _with_cancelled(new, component, memory)
         new = without_ended_event(new)
-    if new is None or new is copy:
+    if copy is None or (new is copy and not any(_is_news(each, copy, memory) for each in cancelled)):
         return Received(Outcome.IGNORED, memory=after)
-    return Received(Outcome.APPLIED, object=new, item=not message.quiet, memory=after)
+    return Received(Outcome.APPLIED, object=None if new is copy else new, item=not message.quiet, memory=after)
 
 
 def _is_current(component: SchedulingComponent, memory: Memory) -> bool:
     latest = memory.latest(component.instance)
     return latest is None or version_of(component) >= latest
+
+
+def _is_news(component: SchedulingComponent, copy: SchedulingObject, memory: Memory) -> bool:
+    """Whether the recipient, who has removed an instance from their copy, does not know that it is cancelled."""
+    latest = memory.latest(component.instance)
+    is_later = latest is None or version_of(component) > latest
+    return is_later and component.instance in memory.removed and _has_instance(copy, component.instance)
 
 
 def _with_cancelled(copy: SchedulingObject, component: SchedulingComponent, memory: Memory) -> SchedulingObject:
