@@ -18,6 +18,7 @@ from server.itip.participants import all_attendees
 from server.itip.receiving import receive
 from server.itip.reception import with_answers
 from server.itip.refreshing import refreshes
+from server.itip.room_locations import with_rooms_in_location
 from server.itip.scheduling_object import SchedulingObject
 from server.services.scheduling import memory
 from server.services.scheduling.delivery import Delivered, Item, by_recipient, item_of
@@ -67,9 +68,15 @@ def replies_in(delivered: Mapping[str, Delivered], organizer: CalendarUser) -> l
 
 
 def merged_answers(
-    value: SchedulingObject, replies: Sequence[Message], known: memory.Known, directory: Directory, now: datetime
+    value: SchedulingObject,
+    replies: Sequence[Message],
+    known: memory.Known,
+    directory: Directory,
+    now: datetime,
+    *,
+    rooms_in_location: bool = False,
 ) -> Merged:
-    """An organizer's object with answers."""
+    """An organizer's object with answers. `rooms_in_location` is as in `Change`."""
     items: list[Item] = []
     changed: set[str] = set()
     for reply in replies:
@@ -79,4 +86,7 @@ def merged_answers(
             items.append(item_of(reply, before, value, directory, now))
         changed |= result.changed
         known = replace(known, rows=with_answers(known.rows, result.answers))
+    if rooms_in_location:
+        # Rooms that have declined are not where it takes place.
+        value = with_rooms_in_location(value, value, directory)
     return Merged(value, known, tuple(items), frozenset(changed), frozenset(each.sender.key for each in replies))

@@ -17,6 +17,7 @@ from server.domain.changes import (
 )
 from server.domain.errors import WriteConflict
 from server.domain.scheduling import SchedulingRole
+from server.itip.calendar_users import Directory
 from server.itip.messages import Message
 from server.itip.reception import PENDING
 from server.itip.scheduling_object import SchedulingObject
@@ -38,7 +39,7 @@ from server.services.scheduling.dispatches import (
 )
 from server.services.scheduling.intent import Intent, Services
 from server.services.scheduling.long_series import split_jobs_after
-from server.services.scheduling.merging_answers import ANSWERED, merged_answers, replies_in
+from server.services.scheduling.merging_answers import ANSWERED, Merged, merged_answers, replies_in
 from server.services.scheduling.moving import demand_not_held, moving_writes
 from server.services.scheduling.planned import (
     answered_stamp,
@@ -202,7 +203,7 @@ class Sending(ChangeDeliveries):
         answered = {reply.sender.key: ANSWERED for reply in replies}
         stored = self._plan.with_statuses({**statuses, **answered}, directory)
         if replies and stored is not None and mailbox is not None:
-            merged = merged_answers(stored, replies, known, directory, self._change.now)
+            merged = self._merged(stored, replies, known, directory)
             stored = merged.object
             made.remembered[: len(remembered)] = remembered_with(merged.known, stored, self._uid, mailbox)
             items = await item_writes(self._storage, self._objects, mailbox, merged.items)
@@ -251,7 +252,7 @@ class Sending(ChangeDeliveries):
         if not replies:
             return {}, ()
         for _ in range(_MOST_DECIDED):
-            merged = merged_answers(value, replies, known, change.directory, change.now)
+            merged = self._merged(value, replies, known, change.directory)
             told = merged.refreshes(change.owner, change.directory, change.now)
             for key in {reply.sender.key for reply in replies}:
                 # Once more, now that all answers are known.
@@ -266,6 +267,12 @@ class Sending(ChangeDeliveries):
                 return told, replies
             # Others have booked a room, or have released it, between the two.
         raise WriteConflict
+
+    def _merged(
+        self, value: SchedulingObject, replies: Sequence[Message], known: memory.Known, directory: Directory
+    ) -> Merged:
+        located = self._change.rooms_in_location
+        return merged_answers(value, replies, known, directory, self._change.now, rooms_in_location=located)
 
     async def _own(
         self, stored: SchedulingObject | None, known: frozenset[str] | None

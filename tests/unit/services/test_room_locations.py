@@ -5,10 +5,11 @@ from __future__ import annotations
 from server.itip.room_locations import WRITTEN
 from server.services.scheduling.settings import SchedulingSettings
 from tests.unit.services.test_implicit_scheduling import ANNA, BEN, meeting, unfolded
-from tests.unit.services.world import World
+from tests.unit.services.world import World, event
 
 HALL, DEN = "urn:x-uid:id-hall", "urn:x-uid:id-den"
 PLACE = "anna/calendar/m.ics"
+APRIL = "20260401T090000Z"
 
 
 async def office(*, on: bool) -> World:
@@ -55,3 +56,24 @@ async def test_rooms_are_named_in_all_copies_and_the_mark_in_the_organizers_alon
     await world.invite("anna", PLACE, own)
     assert locations(await world.text("anna", PLACE)) == ["Lyon"]
     assert ANNA in own
+
+
+async def test_a_room_that_is_taken_is_not_named_in_any_copy() -> None:
+    world = await office(on=True)
+    await world.put("cli", "hall/calendar/block.ics", event("block", start=APRIL))
+    await world.invite("anna", PLACE, meeting(BEN, HALL, DEN, start=APRIL))
+    assert locations(await world.text("anna", PLACE)) == ["Den"]
+    (copy,) = await copies_of(world, "ben")
+    assert locations(copy) == ["Den"]
+    await world.invite("anna", "anna/calendar/n.ics", meeting(HALL, uid="n", start=APRIL))
+    assert locations(await world.text("anna", "anna/calendar/n.ics")) == []
+
+
+async def test_instances_whose_room_is_taken_do_not_name_it() -> None:
+    world = await office(on=True)
+    await world.put("cli", "hall/calendar/block.ics", event("block", start="20260402T090000Z"))
+    series = meeting(BEN, HALL, DEN, start=APRIL).replace("SUMMARY", "RRULE:FREQ=DAILY;COUNT=3\r\nSUMMARY")
+    await world.invite("anna", PLACE, series)
+    for who in ("anna", "ben"):
+        text = await world.text("anna", PLACE) if who == "anna" else (await copies_of(world, who))[0]
+        assert sorted(locations(text)) == ["Den", "Hall\\; Den"], who
