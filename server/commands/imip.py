@@ -18,7 +18,7 @@ from server.domain.changes import PropertyChanges
 from server.domain.errors import KoyomiError, NotFound
 from server.domain.objects import Target
 from server.domain.privileges import Privilege
-from server.imip.addresses import is_mail_address
+from server.imip.addresses import is_international, is_mail_address
 from server.imip.mail import MAX_SIZE, read_mail
 from server.observe import log as logs
 from server.services.collections import Collections
@@ -145,7 +145,7 @@ async def allow(settings: Settings, name: str, addresses: tuple[str, ...], remov
     Such are assistants who send invitations of others (SENT-BY), and services that send mails in their own name.
     """
     for each in addresses:
-        if not is_mail_address(each):
+        if not (is_mail_address(each) or is_international(each)):
             raise click.ClickException(f"{each} is no mail address.")
     async with open_storage(settings) as session:
         record = await session.directory.principal(name)

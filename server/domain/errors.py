@@ -329,6 +329,10 @@ class MailRefused(KoyomiError):
     """The mail server does not take this mail, also not later."""
 
 
+class AddressNotSupported(MailRefused):
+    """The mail server takes no addresses that are not ASCII, and the mail has one (RFC 6531 §3.2)."""
+
+
 class MailDelayed(KoyomiError):
     """The mail server does not take the mail now; try again later."""
 

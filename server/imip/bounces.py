@@ -16,7 +16,7 @@ _MAX_LENGTH = 65536
 NOT_DELIVERED = "5.1"
 """SCHEDULE-STATUS: the mail was not delivered."""
 NO_SUCH_ADDRESS = "5.2"
-"""SCHEDULE-STATUS: the mail was not delivered, since there is no such address."""
+"""SCHEDULE-STATUS: the mail was not delivered, since there is no such address, or it is not ASCII (RFC 6531 §3.5)."""
 
 
 def failure_in(mail: Mail) -> tuple[str, str] | None:
@@ -33,5 +33,5 @@ def failure_in(mail: Mail) -> tuple[str, str] | None:
             if fields.get("action", "").lower() == "failed":
                 written = fields.get("status", "")
                 status = written if _STATUS.fullmatch(written) else "5.0.0"
-                return (NO_SUCH_ADDRESS if status.startswith("5.1.") else NOT_DELIVERED), status
+                return (NO_SUCH_ADDRESS if status.startswith(("5.1.", "5.6.7")) else NOT_DELIVERED), status
     return None

@@ -29,7 +29,7 @@ from server.calendar.zone_definition import definition
 from server.calendar.zones import UTC_ZONE, Zone
 from server.domain.errors import InvalidCalendarData, InvalidData
 from server.domain.occurrences import Kind
-from server.imip.addresses import mail_address
+from server.imip.addresses import mail_address, mailto, own_address
 from server.imip.rules import written_rule
 from server.itip.audience import SHARED_X_PROPERTIES
 from server.itip.calendar_users import Directory
@@ -233,20 +233,19 @@ class Writer:
             if name in _ADDRESSES:
                 found = [each for each in map(self._address, values) if each is not None]
                 if found:
-                    params[name] = [f"mailto:{each}" for each in found]
+                    params[name] = list(map(mailto, found))
             elif name == "CN" and values:
                 params[name] = [_name(values[0])]
             elif name in ("CUTYPE", "ROLE", "PARTSTAT", "RSVP", "LANGUAGE") and values and _TOKEN.fullmatch(values[0]):
                 params[name] = [values[0].upper() if name != "LANGUAGE" else values[0]]
-        return content_line(line.name, params, f"mailto:{address}")
+        return content_line(line.name, params, mailto(address))
 
     def _address(self, address: str) -> str | None:
         """The mail address of a calendar user address; None where there is none."""
-        found = mail_address(address)
-        if found is not None:
+        found, user = mail_address(address), self.directory.user(address)
+        if found is not None and (found.isascii() or not user.is_here):
             return found
-        user = self.directory.user(address)
-        return next((each for each in map(mail_address, (user.address, *user.addresses)) if each is not None), None)
+        return own_address((address, user.address, *user.addresses))
 
 
 def _name(value: str) -> str:

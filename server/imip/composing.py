@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage, MIMEPart
-from email.policy import SMTP
+from email.policy import SMTP, SMTPUTF8, EmailPolicy
 from email.utils import format_datetime
 from html import escape
 
@@ -39,7 +39,7 @@ class Person:
     """A sender or recipient."""
 
     address: str
-    """The mail address, in ASCII."""
+    """The mail address."""
     name: str = ""
 
 
@@ -82,7 +82,7 @@ def compose(draft: Draft) -> bytes:
         draft.method, draft.message, draft.before, draft.directory.user(f"mailto:{draft.sender.address}")
     )
     content = _content(draft, occasion, texts, describer)
-    mail = EmailMessage(SMTP)
+    mail = EmailMessage(policy_for(draft.sender, draft.recipient))
     mail["From"] = mailbox_of(draft.sender)
     mail["To"] = mailbox_of(draft.recipient)
     if draft.reply_to is not None:
@@ -181,9 +181,19 @@ def _main(message: SchedulingObject) -> SchedulingComponent | None:
     return message.master or (message.components[0] if message.components else None)
 
 
-def mailbox_of(person: Person) -> Address:
+def policy_for(*people: Person) -> EmailPolicy[EmailMessage]:
+    """How a mail to and from some people is written: in ASCII, unless an address is not (RFC 6532)."""
+    return SMTP if all(each.address.isascii() for each in people) else SMTPUTF8
+
+
+def mailbox_of(person: Person) -> Address | str:
     """A name and address for a header."""
-    return Address(plain_words(shortened(shown(person.name), 100)), addr_spec=person.address)
+    name = plain_words(shortened(shown(person.name), 100))
+    if person.address.isascii():
+        return Address(name, addr_spec=person.address)
+    # `Address` takes no other local parts than those in ASCII.
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}" <{person.address}>' if name else person.address
 
 
 def plain_words(text: str) -> str:

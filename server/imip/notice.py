@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
 
 from server.imip.catalogue import CATALOGUE, Language
-from server.imip.composing import MAX_SUBJECT, Person, mailbox_of, plain_words, zone_of
+from server.imip.composing import MAX_SUBJECT, Person, mailbox_of, plain_words, policy_for, zone_of
 from server.imip.description import Describer, Zones, shortened, shown
 from server.imip.occasion import occasion_of
 from server.itip.calendar_users import CalendarUser, Directory
@@ -56,7 +55,7 @@ def compose_notice(notice: Notice) -> bytes:
     lines += [f"{each.label}{texts.colon}{each.value}" for each in facts]
     if description:
         lines += ["", description]
-    mail = EmailMessage(SMTP)
+    mail = EmailMessage(policy_for(notice.sender, notice.recipient))
     mail["From"] = mailbox_of(notice.sender)
     mail["To"] = mailbox_of(notice.recipient)
     mail["Subject"] = plain_words(shortened(subject, MAX_SUBJECT))

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, time
 
 from server.calendar.contentline import content_line, escape_text
 from server.domain.errors import InvalidCalendarData
-from server.imip.addresses import is_mail_address
+from server.imip.addresses import mail_address, mailto
 from server.imip.html_text import text_of_html
 from server.imip.mail import decoded
 from server.imip.mapi import Key, Named, Properties, Tag
@@ -329,15 +329,14 @@ def _address(properties: Properties, smtp: Key, kind: Key, other: Key) -> str | 
     written = properties.text(smtp)
     if not written and properties.text(kind).upper() in ("", "SMTP"):
         written = properties.text(other)
-    written = written.strip()
-    return written if is_mail_address(written) else None
+    return mail_address(written)
 
 
 def _person(property_name: str, name: str, address: str, parameters: dict[str, list[str]]) -> str:
     if not address:
         raise InvalidCalendarData("A meeting's message has no sender.")
     named = {"CN": [name]} if name and name != address else {}
-    return content_line(property_name, {**named, **parameters}, f"mailto:{address}")
+    return content_line(property_name, {**named, **parameters}, mailto(address))
 
 
 def _clean(text: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 
-from server.domain.errors import KoyomiError, MailDelayed, MailRefused
+from server.domain.errors import AddressNotSupported, KoyomiError, MailDelayed, MailRefused
 from server.mail.folder import FolderTransport
 from server.mail.smtp import MailServer, SmtpTransport
 from server.services.mail.transport import Mail
@@ -58,10 +58,18 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
 
 
 @contextlib.asynccontextmanager
-async def serving(handler: Handler, context: ssl.SSLContext | None = None, *, tls: bool = False) -> AsyncIterator[int]:
+async def serving(
+    handler: Handler, context: ssl.SSLContext | None = None, *, tls: bool = False, international: bool = False
+) -> AsyncIterator[int]:
     def protocol() -> SMTP:
         starttls = None if tls else context
-        return SMTP(handler, tls_context=starttls, authenticator=signed_in, auth_require_tls=not tls and bool(starttls))
+        return SMTP(
+            handler,
+            tls_context=starttls,
+            authenticator=signed_in,
+            auth_require_tls=not tls and bool(starttls),
+            enable_SMTPUTF8=international,
+        )
 
     listener = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0, ssl=context if tls else None)
     try:
@@ -119,6 +127,23 @@ async def test_what_answers_mean(command: str, answer: str, error: type[KoyomiEr
     async with serving(Handler({command: answer})) as port:
         with pytest.raises(error, match=answer[:3]):
             await SmtpTransport(MailServer("127.0.0.1", port, "none", 30)).send(MAIL)
+
+
+async def test_an_address_that_is_not_ascii_needs_smtputf8() -> None:
+    mail = Mail("7-43", MAIL.sender, "дора@elsewhere.example", "To: дора@elsewhere.example\r\n\r\nx\r\n".encode(), True)
+    handler = Handler()
+    async with serving(handler, international=True) as port:
+        await SmtpTransport(MailServer("127.0.0.1", port, "none", 30)).send(mail)
+    (envelope,) = handler.taken
+    assert (envelope.rcpt_tos, envelope.smtp_utf8) == ([mail.recipient], True)
+    assert envelope.content == mail.message
+    async with serving(handler) as port:
+        with pytest.raises(AddressNotSupported, match="SMTPUTF8"):
+            await SmtpTransport(MailServer("127.0.0.1", port, "none", 30)).send(mail)
+    assert len(handler.taken) == 1
+    async with serving(Handler({"RCPT": "553 5.6.7 Not here"}), international=True) as port:
+        with pytest.raises(AddressNotSupported, match="553"):
+            await SmtpTransport(MailServer("127.0.0.1", port, "none", 30)).send(mail)
 
 
 async def test_a_mail_server_that_is_away() -> None:

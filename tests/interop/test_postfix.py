@@ -133,11 +133,12 @@ def test_mail_waits_while_koyomi_is_away(both: tuple[ServerProcess, Postfix]) ->
 ELSEWHERE = """
 virtual_mailbox_domains = example.org, elsewhere.example
 virtual_mailbox_maps = inline:{ { anna@example.org = anna/ }, { calendar@example.org = calendar/ },
-    { zoe@elsewhere.example = zoe/ } }
+    { zoe@elsewhere.example = zoe/ }, { дора@elsewhere.example = dora/ } }
 smtpd_reject_unlisted_recipient = no
 """
 """People elsewhere, whose mail server takes mails for anybody and returns those that nobody gets."""
 ZOE, NOBODY = "mailto:zoe@elsewhere.example", "mailto:nobody@elsewhere.example"
+INTERNATIONAL = "mailto:дора@elsewhere.example"
 
 
 def attendee(server: ServerProcess, path: str, address: str) -> str:
@@ -165,11 +166,15 @@ def test_mails_leave_by_a_real_mail_server_and_come_back_to_it(
     with milter(HERE) as checks, postfix(lines + ELSEWHERE, tables, checks, smtp) as relay, running(server):
         assert "are to be sent" in server.command("mail", "release"), "another public URL held them"
         text = meeting("zoe@elsewhere.example", by=ANNA, uid="out").replace("20260301T", "20990301T")
-        text = text.replace("END:VEVENT", f"ATTENDEE:{NOBODY}\r\nEND:VEVENT", 1).replace("\r\n ", "")
+        others = f"ATTENDEE:{NOBODY}\r\nATTENDEE:{INTERNATIONAL}\r\n"
+        text = text.replace("END:VEVENT", f"{others}END:VEVENT", 1).replace("\r\n ", "")
         assert ask(server, "PUT", path, text)[0] == 201
         until(lambda: len(relay.mailbox("zoe")) == 1)
         until(lambda: "SCHEDULE-STATUS=1.1" in attendee(server, path, ZOE))
         until(lambda: "SCHEDULE-STATUS=5." in attendee(server, path, NOBODY))
+        until(lambda: "SCHEDULE-STATUS=1.1" in attendee(server, path, INTERNATIONAL))
+        until(lambda: len(relay.mailbox("dora")) == 1)
+        assert "To: дора@elsewhere.example\n" in relay.mailbox("dora")[0].decode()
         invitation = message_from_bytes(relay.mailbox("zoe")[0], policy=policy.default)
         assert invitation["From"].addresses[0].addr_spec == ANNA
         assert "<calendar+" in invitation["Return-Path"]

@@ -21,7 +21,7 @@ from server.domain.limits import Limits
 from server.domain.objects import Target
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
-from server.imip.addresses import mail_address
+from server.imip.addresses import own_address
 from server.imip.composing import Person
 from server.imip.notice import Notice, compose_notice
 from server.imip.tags import Tags
@@ -96,7 +96,7 @@ class Notices:
         found = await self._item(principal_id, recipient_id, item)
         if found is None or found.object is None or found.owner is None or found.viewer is None or found.home is None:
             return False
-        address = next((each for each in map(mail_address, _mails(found.viewer)) if each), None)
+        address = own_address(_mails(found.viewer))
         if address is None or not self._settings.allows(address):
             return False
         place = found.home.id, found.object.id, recipient_id
@@ -158,7 +158,7 @@ class Notices:
         """The notice; None where there is no address to send it from."""
         assert found.object is not None
         assert found.viewer is not None
-        own = next((each for each in map(mail_address, _mails(owner)) if each), None)
+        own = own_address(_mails(owner))
         sender = self._settings.address or own
         if sender is None:
             return None
@@ -179,7 +179,8 @@ class Notices:
             language=self._settings.language,
             timezone=timezone,
         )
-        return Mail(name, sender, to.address, await computed(compose_notice, notice))
+        international = not f"{sender}{to.address}".isascii()
+        return Mail(name, sender, to.address, await computed(compose_notice, notice), international)
 
 
 def _wish(found: Found) -> str:

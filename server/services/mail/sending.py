@@ -14,9 +14,17 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from server.domain.changes import Cause, ChangeSet
-from server.domain.errors import InvalidData, MailDelayed, MailRefused, NotFound, TooManyInstances, WriteConflict
+from server.domain.errors import (
+    AddressNotSupported,
+    InvalidData,
+    MailDelayed,
+    MailRefused,
+    NotFound,
+    TooManyInstances,
+    WriteConflict,
+)
 from server.domain.limits import Limits
-from server.imip.addresses import mail_address
+from server.imip.addresses import mail_address, own_address
 from server.imip.composing import Draft, Person, compose
 from server.imip.tags import Tags
 from server.itip.calendar_users import Directory, addresses
@@ -81,6 +89,10 @@ class MailJobs:
             return
         try:
             await self._transport.send(made)
+        except AddressNotSupported as error:
+            self._counts.count("refused")
+            log.warning("mail_refused", home=home_id, mail=mail_id)
+            await self._storage.mail_failed(home_id, mail_id, NO_WAY, error.message)
         except MailRefused as error:
             self._counts.count("refused")
             log.warning("mail_refused", home=home_id, mail=mail_id)
@@ -129,7 +141,7 @@ class MailJobs:
         large = len(mail.text) + len(mail.before or "") >= LARGE
         composed = await computed(compose, draft) if large else compose(draft)
         envelope = tags.bounce_address(mail.home_id, mail.id) if self._settings.address else by
-        return Mail(f"{mail.home_id}-{mail.id}", envelope, mail.address, composed)
+        return Mail(f"{mail.home_id}-{mail.id}", envelope, mail.address, composed, not f"{by}{mail.address}".isascii())
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
@@ -162,16 +174,20 @@ class MailJobs:
 
 
 def _address(mail: OutgoingMail, message: SchedulingObject, directory: Directory) -> str | None:
-    """The mail address in whose name a mail is sent: the one in the message if the sender still has it."""
+    """The mail address in whose name a mail is sent: the one in the message if the sender still has it.
+
+    One that only SMTPUTF8 takes is used where there is no other.
+    """
     own = directory.key(address_of(mail.sender))
     emails = [address for address in map(mail_address, mail.sender.emails) if address is not None]
+    known = {each.lower() for each in emails}
     for component in message.components:
         for line in component.lines:
             if line.name in ("ORGANIZER", "ATTENDEE") and directory.key(line.value) == own:
                 address = mail_address(line.value)
-                if address is not None and address.lower() in [each.lower() for each in emails]:
+                if address is not None and address.isascii() and address.lower() in known:
                     return address
-    return emails[0] if emails else None
+    return own_address(emails)
 
 
 def _name(message: SchedulingObject, recipient: str, directory: Directory) -> str:

@@ -18,10 +18,12 @@ class Mail:
     recipient: str
     message: bytes
     """As it is sent (RFC 5322), with CRLF."""
+    international: bool = False
+    """Whether its envelope or its header has an address that is not ASCII: only SMTPUTF8 takes it (RFC 6531)."""
 
 
 class Transport(Protocol):
     """Sends mails."""
 
     async def send(self, mail: Mail) -> None:
-        """Hand a mail over. Raises `MailRefused` and `MailDelayed`."""
+        """Hand a mail over. Raises `MailRefused`, of which `AddressNotSupported` is one, and `MailDelayed`."""

@@ -115,7 +115,7 @@ def test_every_calendar_user_address_gives_a_mail_address_or_none(value: str) ->
         ("ann@bücher.example", "ann@xn--bcher-kva.example"),
         ("mailto:ann@example.org,ben@example.org", None),
         ("mailto:ann@example.org\r\nBcc:x", None),
-        ("mailto:jörg@example.org", None),
+        ("mailto:jörg@example.org", "jörg@example.org"),
         ("urn:uuid:1", None),
         ("mailto:", None),
     ],

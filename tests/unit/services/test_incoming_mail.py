@@ -367,9 +367,15 @@ async def test_a_bounce_says_what_became_of_a_mail(world: MailWorld) -> None:
         ]
     )
     address = TAGS.bounce_address(1, 7)
-    for action, status in (("failed", "5.1.1"), ("failed", "5.2.2"), ("Failed", "odd"), ("delayed", "4.4.1")):
+    for action, status in (
+        ("failed", "5.1.1"),
+        ("failed", "5.2.2"),
+        ("failed", "5.6.7"),
+        ("Failed", "odd"),
+        ("delayed", "4.4.1"),
+    ):
         await world.deliver(report.format(action=action, status=status).encode(), address, sender="")
-    assert world.bounces == [("5.2", "5.1.1"), ("5.1", "5.2.2"), ("5.1", "5.0.0")]
+    assert world.bounces == [("5.2", "5.1.1"), ("5.1", "5.2.2"), ("5.2", "5.6.7"), ("5.1", "5.0.0")]
     assert await world.deliver(report.encode(), address[:-20] + "x" + address[-19:], sender="") == (
         Outcome.NULL_SENDER,
     )

@@ -9,7 +9,7 @@ from email.policy import default
 
 import pytest
 
-from server.domain.errors import KoyomiError, MailDelayed, MailRefused
+from server.domain.errors import AddressNotSupported, KoyomiError, MailDelayed, MailRefused
 from server.services.mail.outgoing import CLIENT_SENDS
 from server.services.mail.sending import MailJobs
 from server.services.mail.settings import MailSettings
@@ -19,6 +19,7 @@ from tests.unit.services.world import NOW, World, calendar
 
 PATH = "anna/calendar/m.ics"
 ANNA, BEN = "mailto:anna@example.org", "mailto:ben@example.org"
+DORA = "mailto:дора@пример.example"
 ZOE, YAN = "mailto:zoe@elsewhere.example", "mailto:yan@elsewhere.example"
 
 
@@ -180,6 +181,32 @@ async def test_5_2_where_no_mail_may_go(world: Posted) -> None:
     assert await allowing.status(ZOE) == "1.0"
     assert await allowing.status("mailto:yan@other.example") == "1.0"
     assert await allowing.status("mailto:max@other.example") == "5.2"
+
+
+async def test_an_address_that_is_not_ascii_goes_by_smtputf8_or_gets_5_2(world: Posted) -> None:
+    await world.invite("anna", PATH, meeting(ANNA, ZOE, DORA))
+    assert await world.status(DORA) == "1.0"
+    await world.send()
+    by_recipient = {mail.recipient: mail for mail in world.carrier.mails}
+    plain, international = by_recipient["zoe@elsewhere.example"], by_recipient["дора@xn--e1afmkfd.example"]
+    assert (plain.international, international.international) == (False, True)
+    assert plain.message.isascii(), "with her address in its calendar, escaped"
+    header = international.message.partition(b"\r\n\r\n")[0].decode()
+    assert "To: дора@xn--e1afmkfd.example\r\n" in header
+    assert await world.status(DORA) == "1.1"
+    world.carrier.error = AddressNotSupported("no SMTPUTF8")
+    await world.invite("anna", PATH, meeting(ANNA, DORA, start="20260402T090000Z"))
+    await world.send()
+    assert await world.status(DORA) == "5.2"
+
+
+async def test_whose_only_address_is_not_ascii_sends_from_it(world: Posted) -> None:
+    await world.add("cleo", addresses=("клео@example.org",))
+    await world.invite("cleo", "cleo/calendar/m.ics", meeting("mailto:клео@example.org", ZOE))
+    await world.send()
+    (mail,) = world.carrier.mails
+    assert mail.international
+    assert str(headers(mail)["From"]) == "cleo <клео@example.org>"
 
 
 async def test_5_2_without_an_address_to_send_from(world: Posted) -> None:
