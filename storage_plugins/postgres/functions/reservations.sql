@@ -55,17 +55,20 @@ declare
     v_limits integer[];
     v_missing record;
     v_found reservation[];
+    v_clock_is_missing boolean;
 begin
     select h.principal_id as id, coalesce(r.buffer_before, interval '0') as before,
            coalesce(r.buffer_after, interval '0') as after, coalesce(r.time_zone, '') as zone,
-           koyomi_taken_at_once_1(h.principal_id) as at_once
+           koyomi_taken_at_once_1(h.principal_id) as at_once,
+           exists (select from room s where s.parent_id = h.principal_id) as has_parts
     into v_room
     from home h left join room r on r.principal_id = h.principal_id
     where h.id = p_home_id;
-    v_parts := koyomi_taken_with_1(v_room.id);
-    if v_parts = array[v_room.id] then
+    if not v_room.has_parts then
+        v_parts := array[v_room.id];
         v_limits := array[v_room.at_once];
     else
+        v_parts := koyomi_taken_with_1(v_room.id);
         v_limits := array(
             select koyomi_taken_at_once_1(p.id) from unnest(v_parts) with ordinality as p (id, n) order by p.n
         );
@@ -73,29 +76,13 @@ begin
             v_limits := array_fill(null::integer, array[cardinality(v_parts)]);
         end if;
     end if;
-    select c.id, koyomi_clock_zone_1(v_room.zone, c.timezone) as zone into v_missing
-    from unnest(p_object_ids) as w (id)
-    join object o on o.home_id = p_home_id and o.id = w.id and o.deleted_revision is null and o.component = 'VEVENT'
-    join collection c on c.home_id = p_home_id and c.id = o.collection_id and c.kind = 'calendar'
-    where exists (
-        select from occurrence e
-        where e.home_id = p_home_id and e.object_id = o.id and e.kind <> 0 and e.busy > 0 and e.component >= 0
-    ) and not exists (
-        select from calendar_clock k
-        where k.home_id = p_home_id and k.collection_id = c.id
-          and k.zone = koyomi_clock_zone_1(v_room.zone, c.timezone)
-    )
-    limit 1;
-    if found then
-        raise exception using errcode = 'KY010', message = 'no clock',
-            detail = json_build_object('home', p_home_id, 'collection', v_missing.id, 'zone', v_missing.zone);
-    end if;
     select array_agg(
         row(p_home_id, null, p.id, e.collection_id, e.object_id, e.recurrence_id,
             tstzrange(e.starts_at - v_room.before, e.ends_at + v_room.after), e.starts_at, e.ends_at,
             case when p.at_once = 1 then 1 end)::reservation
         order by e.created_at, e.object_id, e.starts_at
-    ) into v_found
+    ), bool_or(e.starts_at is null)
+    into v_found, v_clock_is_missing
     from (
         select o.created_at, e.collection_id, e.object_id, e.recurrence_id,
                case when e.kind = 0 then e.start_at else koyomi_clock_utc_1(e.start_at, k.starts, k.offsets) end
@@ -108,7 +95,9 @@ begin
             on c.home_id = p_home_id and c.id = o.collection_id and c.kind = 'calendar' and c.deleted_at is null
         join occurrence e
             on e.home_id = p_home_id and e.object_id = o.id and e.busy > 0 and e.component >= 0
-        left join calendar_clock k on k.home_id = p_home_id and k.collection_id = c.id and e.kind <> 0
+        left join calendar_clock k
+            on e.kind <> 0 and k.home_id = p_home_id and k.collection_id = c.id
+            and k.zone = koyomi_clock_zone_1(v_room.zone, c.timezone)
         -- What is copied or handed over takes the room when its calendar appears.
         where exists (
             select from binding b
@@ -117,7 +106,23 @@ begin
         )
     ) as e
     cross join unnest(v_parts, v_limits) as p (id, at_once)
-    where e.starts_at < e.ends_at;
+    where e.starts_at < e.ends_at or e.starts_at is null;
+    if v_clock_is_missing then
+        select c.id, koyomi_clock_zone_1(v_room.zone, c.timezone) as zone into v_missing
+        from unnest(p_object_ids) as w (id)
+        join object o on o.home_id = p_home_id and o.id = w.id
+        join collection c on c.home_id = p_home_id and c.id = o.collection_id
+        where exists (
+            select from occurrence e where e.home_id = p_home_id and e.object_id = o.id and e.kind <> 0 and e.busy > 0
+        ) and not exists (
+            select from calendar_clock k
+            where k.home_id = p_home_id and k.collection_id = c.id
+              and k.zone = koyomi_clock_zone_1(v_room.zone, c.timezone)
+        )
+        limit 1;
+        raise exception using errcode = 'KY010', message = 'no clock',
+            detail = json_build_object('home', p_home_id, 'collection', v_missing.id, 'zone', v_missing.zone);
+    end if;
     return v_found;
 end $$;
 
@@ -243,18 +248,20 @@ returns void language plpgsql as $$
 #variable_conflict use_column
 declare
     v_principal_id bigint;
-    v_parts bigint[];
     v_wanted reservation[];
     v_new reservation[];
     v_inserted integer;
     v_row reservation;
     v_losers bigint[] := '{}';
 begin
-    select h.principal_id into v_principal_id from home h where h.id = p_home_id;
-    v_parts := koyomi_taken_with_1(v_principal_id);
-    if v_parts <> array[v_principal_id]
-       or exists (select from room r where r.principal_id = v_principal_id and r.parent_id is not null) then
-        perform koyomi_lock_taken_1(v_parts);
+    select h.principal_id into v_principal_id
+    from home h
+    where h.id = p_home_id and exists (
+        select from room r
+        where r.parent_id = h.principal_id or (r.principal_id = h.principal_id and r.parent_id is not null)
+    );
+    if found then
+        perform koyomi_lock_taken_1(koyomi_taken_with_1(v_principal_id));
     end if;
     v_wanted := koyomi_wanted_reservations_1(p_home_id, p_object_ids);
 
