@@ -20,6 +20,7 @@ _STORE = """
     on conflict (home_id, collection_id)
     do update set zone = excluded.zone, starts = excluded.starts, offsets = excluded.offsets
 """
+_CLOCKS = "select home_id, collection_id, zone, starts, offsets from calendar_clock order by home_id, collection_id"
 _TRIES = 5
 """Calendars of one change whose clocks are missing, at most."""
 
@@ -62,3 +63,19 @@ def supplies_clocks(
         return await supplied(self.database, lambda: method(self, *args, **kwargs))
 
     return made
+
+
+async def follow_zone_data(database: Database) -> int:
+    """Compute the clocks again after an update of the zone data, and derive the reservations anew of the rooms whose
+    clock has changed, in the same transaction. Returns the number of these clocks."""
+    changed = 0
+    for home_id, collection_id, zone, starts, offsets in await database.fetch(_CLOCKS):
+        found = await asyncio.to_thread(_clock_of, zone)
+        if (list(found.starts), list(found.offsets)) == (starts, offsets):
+            continue
+        async with database.transaction() as connection:
+            await connection.execute("select from home where id = $1 for no key update", home_id)
+            await connection.execute(_STORE, home_id, collection_id, zone, list(found.starts), list(found.offsets))
+            await connection.execute("select koyomi_reserve_anew_1($1)", home_id)
+        changed += 1
+    return changed

@@ -26,7 +26,7 @@ from server.calendar.roles import message, scheduling
 from server.domain.errors import DatabaseError, SchedulingObjectExists
 from server.domain.occurrences import Materialised
 from server.domain.scheduling import Scheduling
-from storage_plugins.postgres.changes import occurrence_rows
+from storage_plugins.postgres.changes import clocks, occurrence_rows
 from storage_plugins.postgres.changes.clocks import supplied
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads import owners
@@ -209,6 +209,7 @@ async def follow_zone_data(database: Database, now: datetime) -> int:
     if found.current or found.newest > iana.version():
         return 0
     done = await reexpand(database, now, found.changed)
+    await clocks.follow_zone_data(database)
     await database.fetch(
         "update installation set tz_version = $1, tz_digests = $2 where tz_newest = $1", iana.version(), iana.digests()
     )

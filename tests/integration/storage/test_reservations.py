@@ -19,10 +19,13 @@ from server.domain.privileges import Privilege
 from server.domain.rooms import Room as Attributes
 from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.access import PostgresAccess
+from storage_plugins.postgres.changes.clocks import follow_zone_data
 from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.migrations import migrations
 from storage_plugins.postgres.upkeep.check import check
 from storage_plugins.postgres.upkeep.deleted import deleted_collections, restore_collection
 from storage_plugins.postgres.upkeep.occurrence_jobs import reexpand
+from storage_plugins.postgres.upkeep.rederivation import rederive
 from tests.integration.storage.conftest import Person, assert_consistent, deadlocks
 from tests.integration.storage.values import CAUSE, LIMITS, NOW, etag_of, event_text, read, state
 from tests.unit.services.memory_storage.storage import MemoryStorage, memory
@@ -357,6 +360,50 @@ async def test_the_zone_of_a_calendar_moves_what_is_local(stored_room):
         home, calendar, PropertyChanges(timezone="Asia/Tokyo"), stored_room.person.id, LIMITS, CAUSE
     )
     await stored_room.has(("a", 0, 1))
+
+
+async def test_new_zone_data_moves_local_times(stored_room):
+    room, database = stored_room, stored_room.storage.database
+    await room.become(time_zone="Europe/Berlin")
+    await room.puts("a", "DTSTART:20500305T090000", "DTEND:20500305T100000")
+    await room.has(("a", 8, 9))
+    assert await follow_zone_data(database) == 0
+    # as older data had it
+    await database.fetch("update calendar_clock set offsets = array_fill(7200, array[cardinality(starts)])")
+    await room.puts("b", "DTSTART:20500305T110000", "DTEND:20500305T120000")
+    later = await room.puts("c", 10, 11)
+    await room.has(("a", 8, 9), ("b", 9, 10), ("c", 10, 11))
+    assert await follow_zone_data(database) >= 1
+    await room.has(("a", 8, 9), ("b", 10, 11))
+    jobs = [row[0]["object"] for row in await database.fetch("select payload from job where kind = 'rooms.clash'")]
+    assert later.id in jobs
+    await database.fetch("delete from job where kind = 'rooms.clash'")
+    await room.apply(room.delete("c", later))
+
+
+async def test_what_was_there_before_gets_reservations_and_the_older_the_time(stored_room):
+    room, database = stored_room, stored_room.storage.database
+    home_id = room.calendar.home_id
+    first = await room.puts("a", 9, 11)
+    await room.apply(room.delete("a", first))
+    await database.fetch("update home set reserves = false where id = $1", home_id)
+    await room.puts("a", 9, 11)
+    second = await room.puts("b", 10, 12)
+    await room.puts("local", "DTSTART:20500305T130000", "DTEND:20500305T140000")
+    me = f"ATTENDEE:urn:x-uid:{room.person.uid}"
+    open_ = await room.puts("open", *times(15, 16), "ORGANIZER:mailto:o@example.com", me)
+    # older versions took what was not answered for busy
+    await database.fetch("update occurrence set busy = 1 where home_id = $1 and object_id = $2", home_id, open_.id)
+    await room.has()
+    (step,) = [each for each in migrations() if each.name == "reservations" and each.step == "online"]
+    await database.fetch(step.sql)
+    await room.has(("a", 9, 11), ("open", 15, 16))
+    assert await rederive(database, NOW) >= 4
+    await room.has(("a", 9, 11), ("local", 13, 14))
+    assert [each.subject async for each in check(database, etag_of)] == [f"object {second.id}"]
+    await refused(room.puts("c", 10, 11))
+    await room.apply(room.delete("b", second))
+    await database.fetch("delete from job where kind = 'rooms.clash'")
 
 
 async def test_a_change_of_the_room_derives_its_bookings_anew(storage):
