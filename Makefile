@@ -29,8 +29,9 @@ install: .venv/installed ## Make .venv and install Koyomi's core
 test: .venv/installed-test ## Run all tests against a real PostgreSQL; ARGS="-k name"
 	$(BIN)/python -m pytest $(ARGS)
 
-soak: .venv/installed-test ## Play a million scheduling conversations, and meetings while workers are killed; ARGS="--conversations 10000 --first 5"
+soak: .venv/installed-test ## Play a million scheduling conversations, meetings while workers are killed, the journal beside an open snapshot; ARGS="--conversations 10000 --first 5"
 	KOYOMI_MEETING_SECONDS=60 $(BIN)/python -m pytest -q tests/e2e/test_meetings_of_killed_workers.py
+	$(BIN)/python -m benchmarks.sequencer_lag
 	$(BIN)/python -m tests.unit.itip.soak $(ARGS)
 
 lint: .venv/installed-test .venv/installed-lint ## Check style, types, imports and documents

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import field_validator
 
 from server.events.seal_heads import SYSLOG
+from server.events.seal_key import FILE
 from server.settings.option import Part, option
 
 
@@ -19,6 +20,18 @@ class JournalSettings(Part):
         unit="days",
         ge=7,
         le=3650,
+    )
+    act_days: int = option(
+        2557,
+        "How long the database keeps what somebody did. Older months become sealed files in journal.folder.",
+        unit="days",
+        ge=30,
+        le=36500,
+    )
+    folder: Path | None = option(
+        None,
+        "Folder for these files. If empty, the folder journal in storage.data.",
+        allowed="the path of a folder, or empty",
     )
     key: Path | None = option(
         None,
@@ -39,3 +52,11 @@ class JournalSettings(Part):
         if value not in ("", SYSLOG) and not Path(value).is_absolute():
             raise ValueError("neither an absolute path nor syslog")
         return value
+
+    def key_in(self, data: Path) -> Path:
+        """The file of the key; `data` is the data folder."""
+        return self.key or data / FILE
+
+    def folder_in(self, data: Path) -> Path:
+        """The folder for months that leave the database."""
+        return self.folder or data / "journal"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from server.events.seal_heads import line, write
-from server.events.seal_key import FILE, key_at
+from server.events.seal_key import key_at
 from server.jobs.runner import Kind, Result
 from server.services.views import alarms_of, render
 from server.settings.model import Settings
@@ -19,6 +19,7 @@ from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.jobs import PostgresJobs
 from storage_plugins.postgres.migrations import run_online_steps
+from storage_plugins.postgres.upkeep.journal_files import detach
 from storage_plugins.postgres.upkeep.journal_partitions import keep_partitions
 from storage_plugins.postgres.upkeep.next_alarms import move_alarms_on
 from storage_plugins.postgres.upkeep.occurrence_jobs import follow_zone_data, roll_horizon
@@ -67,9 +68,7 @@ def kinds(database: Database, dsn: str, settings: Settings) -> list[Kind]:
         "zone_data": lambda: follow_zone_data(database, datetime.now(UTC)),
         OWNERS: lambda: _follow_owners(database),
         "horizon": lambda: roll_horizon(database, datetime.now(UTC), seconds=_ROLLING),
-        "journal": lambda: keep_partitions(
-            database, datetime.now(UTC), timedelta(days=settings.journal.echo_days), CONSUMER_LAG
-        ),
+        "journal": lambda: _keep_journal(database, settings),
         "deleted": lambda: forget_deleted(database, restore),
         "shared": lambda: render_shared(database, render),
         "alarms": lambda: store_alarms(database, alarms_of),
@@ -113,8 +112,18 @@ async def _move_alarms_on(database: Database) -> int:
     return await move_alarms_on(database, datetime.now(UTC), seconds=_MOVING)
 
 
+async def _keep_journal(database: Database, settings: Settings) -> int:
+    now, journal = datetime.now(UTC), settings.journal
+    dropped = await keep_partitions(database, now, timedelta(days=journal.echo_days), CONSUMER_LAG)
+    key, folder = journal.key_in(settings.storage.data), journal.folder_in(settings.storage.data)
+    files = await detach(database, key_at(key), folder, now - timedelta(days=journal.act_days))
+    for file in files:
+        log.info("journal_partition_detached", file=str(file))
+    return dropped + len(files)
+
+
 async def _seal(database: Database, settings: Settings) -> int:
-    made = await seal(database, key_at(settings.journal.key or settings.storage.data / FILE))
+    made = await seal(database, key_at(settings.journal.key_in(settings.storage.data)))
     heads = [
         line(each.number, each.last_seq, each.digest, each.key_id, each.signature, each.sealed_at) for each in made
     ]

@@ -22,6 +22,10 @@ _BEGIN = re.compile(r"^create or replace function ([a-z_]+_[0-9]+)\(", re.MULTIL
 _STATEMENT = re.compile(r"^(?:create|alter|drop)\b.*$", re.MULTILINE | re.IGNORECASE)
 # PostgreSQL cannot replace a constraint trigger.
 _TRIGGER = re.compile(r"(?:create or replace|create constraint|drop) trigger\b")
+_TABLE_OF_TRIGGER = re.compile(r"^create or replace trigger [^;]*?\bon ([a-z_]+)\b", re.MULTILINE)
+_LOCKED_FIRST = ("home", "collection", "object")
+"""Tables that every write changes, in its order. A trigger on one of them locks it; in another order that and a write
+under way would be a deadlock, again and again while many write."""
 _COMMENTS_AT_END = re.compile(r"(?:^--.*\n|^\n)*\Z", re.MULTILINE)
 _TABLE = (
     'create table if not exists schema_function (name text collate "C" not null, checksum text collate "C" not null, '
@@ -93,6 +97,10 @@ async def apply(connection: Connection, known: Sequence[Function]) -> int:
     async with connection.transaction():
         await connection.execute(_TABLE)
         todo = await missing(connection, known)
+        triggered = {table for function in todo for table in _TABLE_OF_TRIGGER.findall(function.sql)}
+        for table in _LOCKED_FIRST:
+            if table in triggered:
+                await connection.execute(f"lock table {table} in share row exclusive mode")
         for function in todo:
             await connection.execute(function.sql)
             await connection.execute(_RECORD, function.name, function.checksum)

@@ -13,6 +13,8 @@ create or replace trigger journal_echo_append_only before update or delete or tr
     for each statement execute function koyomi_refuse_change_1();
 create or replace trigger journal_seal_append_only before update or delete or truncate on journal_seal
     for each statement execute function koyomi_refuse_change_1();
+create or replace trigger journal_detached_append_only before update or delete or truncate on journal_detached
+    for each statement execute function koyomi_refuse_change_1();
 
 -- Make the partitions of one month, if they are missing, and the triggers that keep the rows of every partition. Attaching
 -- a partition does not wait for a dump, unlike making it as one.

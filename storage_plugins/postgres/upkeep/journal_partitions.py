@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 import structlog
 
-from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.database import Connection, Database
 from storage_plugins.postgres.journal import make_partitions
 
 LOCK_WAIT = 2000
@@ -81,8 +81,13 @@ async def unread(database: Database, partition: Partition) -> bool:
 async def drop(database: Database, partition: Partition) -> None:
     """Take a partition away. Raises `DatabaseError` if others, as a dump, use the journal for longer than some
     seconds."""
-    parent = "journal_act" if partition.acts else "journal_echo"
     async with database.transaction() as connection:
-        await connection.execute(f"set local lock_timeout = {LOCK_WAIT}")
-        await connection.execute(f"alter table {parent} detach partition {partition.table}")
-        await connection.execute(f"drop table {partition.table}")
+        await drop_in(connection, partition)
+
+
+async def drop_in(connection: Connection, partition: Partition) -> None:
+    """As `drop`, in the caller's transaction."""
+    parent = "journal_act" if partition.acts else "journal_echo"
+    await connection.execute(f"set local lock_timeout = {LOCK_WAIT}")
+    await connection.execute(f"alter table {parent} detach partition {partition.table}")
+    await connection.execute(f"drop table {partition.table}")

@@ -32,7 +32,7 @@ _ENDS = """
            coalesce((select max(last_seq) from journal_seal where last_seq <= 0), (select min(seq) - 1 from journal))
 """
 _RANGE = """
-    select min(n.seq), max(n.seq)
+    select max(n.seq)
     from (
         select j.seq, j.month, first_value(j.month) over (order by j.seq) as first
         from journal j where j.seq > $1 and j.seq <= $2 order by j.seq limit $3
@@ -47,6 +47,8 @@ _SEALS = """
     select number, first_seq, last_seq, row_count, rows_digest, previous, digest, sealed_at, key_id, signature
     from journal_seal where number > $1 order by number limit 1
 """
+_LEFT_DATABASE = "select first_seq, last_seq from journal_detached order by 1"
+_CARRIED_LEFT = "select exists (select from journal_detached where first_seq <= 0)"
 _OLD_SEALS = """
     select s.last_id, s.row_count, s.digest, s.previous, d.row_count as rows,
            koyomi_seal_digest_1(s.previous, s.last_id, d.row_count, d.digest) as computed
@@ -132,7 +134,7 @@ async def seal(database: Database, signer: Signer, *, batch: int = BATCH) -> lis
         row = await database.fetchrow(_RANGE, after, until, batch)
         if row is None or row[0] is None:
             return made
-        made.append(await _add(database, signer, row[0], row[1]))
+        made.append(await _add(database, signer, after + 1, row[0]))
 
 
 async def _ends(database: Database) -> tuple[int, int, int | None]:
@@ -163,13 +165,18 @@ async def rows_between(database: Database | Connection, first: int, last: int) -
 
 
 async def verify(
-    database: Database, verifier: Verifier | None = None, heads: Mapping[int, str] | None = None
+    database: Database,
+    verifier: Verifier | None = None,
+    heads: Mapping[int, str] | None = None,
+    outside: Mapping[tuple[int, int], tuple[int, bytes]] | None = None,
 ) -> AsyncIterator[Broken]:
     """Yield what contradicts the seals. May run while the server writes.
 
     Without `verifier` no signatures are checked. `heads` are digests (hexadecimal) of seals by their numbers, as they
-    were written to a second place.
+    were written to a second place. `outside` has the numbers and digests of acts that have left the database, by the
+    first and the last number of their seals; without it these acts are not compared.
     """
+    left_database = [tuple(row) for row in await database.fetch(_LEFT_DATABASE)]
     async for old in _verify_old(database):
         yield old
     digest: bytes = await database.fetchval(_BEFORE) or _BEGIN
@@ -178,8 +185,19 @@ async def verify(
     left = dict(heads or {})
     while (row := await database.fetchrow(_SEALS, number)) is not None:
         found = Seal(*row)
-        async for each in _verify_one(database, found, number, digest, ends[found.first_seq > 0], verifier):
+        async for each in _verify_one(found, number, digest, ends[found.first_seq > 0], verifier):
             yield each
+        first, last = found.first_seq, found.last_seq
+        if not any(begin <= first and last <= end for begin, end in left_database):
+            rows = await rows_between(database, first, last)
+        elif outside is not None:
+            rows = outside.get((first, last), (0, b""))
+        else:
+            rows = found.row_count, found.rows_digest
+        if rows[0] != found.row_count:
+            yield Broken(first, last, f"there are {rows[0]} rows; {found.row_count} were sealed")
+        elif rows[1] != found.rows_digest:
+            yield Broken(first, last, "rows were changed since they were sealed")
         if left.pop(found.number, found.digest.hex()) != found.digest.hex():
             yield Broken(found.first_seq, found.last_seq, "the seal is not the one that its head was written of")
         number, digest = found.number, found.digest
@@ -189,7 +207,7 @@ async def verify(
 
 
 async def _verify_one(
-    database: Database, found: Seal, before: int, digest: bytes, end: int | None, verifier: Verifier | None
+    found: Seal, before: int, digest: bytes, end: int | None, verifier: Verifier | None
 ) -> AsyncIterator[Broken]:
     first, last = found.first_seq, found.last_seq
     if found.number != before + 1 or found.previous != digest or (end is not None and first != end + 1):
@@ -202,16 +220,11 @@ async def _verify_one(
             yield Broken(first, last, f"the seal is signed with a key that is not known ({found.key_id})")
         elif not matches:
             yield Broken(first, last, "the signature is not one of the seal")
-    rows, computed = await rows_between(database, first, last)
-    if rows != found.row_count:
-        yield Broken(first, last, f"there are {rows} rows; {found.row_count} were sealed")
-    elif computed != found.rows_digest:
-        yield Broken(first, last, "rows were changed since they were sealed")
 
 
 async def _verify_old(database: Database) -> AsyncIterator[Broken]:
-    """The seals of versions before, if what they cover has been carried over."""
-    if not await _is_carried_over(database):
+    """The seals of versions before, if what they cover has been carried over, and is in the database still."""
+    if not await _is_carried_over(database) or await database.fetchval(_CARRIED_LEFT):
         return
     last, digest = 0, _BEGIN
     while (row := await database.fetchrow(_OLD_SEALS, last)) is not None:

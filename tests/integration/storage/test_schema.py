@@ -32,6 +32,7 @@ GLOBAL = {
     "job",
     "job_hold",
     "journal_carry",
+    "journal_detached",
     "journal_position",
     "journal_seal",
     "journal_text",
