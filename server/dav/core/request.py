@@ -192,10 +192,15 @@ class Request:
 
     @contextlib.contextmanager
     def denied_at(self, href: str) -> Iterator[None]:
-        """Adds the URL of the resource to what a service denies, for services know no URLs."""
+        """Adds the URL of the resource to what a service denies, for services know no URLs.
+
+        Not to a denial to send in somebody's name: `server.dav.rfc6638_implicit.sending` names their outbox.
+        """
         try:
             yield
         except AccessDenied as error:
+            if error.sender is not None:
+                raise
             raise AccessDenied(href, error.privilege) from None
 
     def require(self, resource: Resource, privilege: Privilege) -> None:

@@ -6,6 +6,7 @@ from tests.integration.dav.client import Reply
 from tests.integration.dav.conftest import NewPerson, Served
 from tests.integration.dav.multistatus import caldav, dav
 from tests.integration.dav.person import Person, xml
+from tests.integration.dav.sharing import Share, shown
 from tests.integration.dav.test_implicit_scheduling import line, meeting, settled, text_of
 
 GRANT = "<D:ace><D:principal><D:href>{}</D:href></D:principal><D:grant>{}</D:grant></D:ace>"
@@ -102,3 +103,26 @@ async def test_a_move_to_another_participant(served: Served, person: Person, new
     assert await ben.names(ben.calendar) == [f"{ben.calendar}m.ics"]
     (other,) = await cleo.names(cleo.calendar)
     assert "STATUS:CANCELLED" in await text_of(cleo, other)
+
+
+async def test_a_sharee_moves_a_meeting_away_if_they_may_invite(
+    person: Person, other: Person, new_person: NewPerson, share: Share
+) -> None:
+    guest = await new_person()
+    await person.has(f"{person.calendar}m.ics", meeting(person, guest))
+    await share(person, other, "write")
+    (calendar,) = await shown(other)
+    target = {"Destination": f"{other.calendar}m.ics"}
+    refused = await other.http("MOVE", f"{calendar}m.ics", **target)
+    assert (refused.status, "need-privileges" in refused.text) == (403, True)
+    await share(person, other, "write", may_invite=True)
+    assert (await other.http("MOVE", f"{calendar}m.ics", **target)).status == 201
+    assert await person.names(person.calendar) == []
+    inbox = [await text_of(guest, each) for each in await guest.names(f"{guest.home}inbox/")]
+    assert sorted("METHOD:CANCEL" in each for each in inbox) == [False, True]
+    back = {"Destination": f"{calendar}m.ics"}
+    (copy,) = await guest.names(guest.calendar)
+    assert (await guest.http("DELETE", copy)).status == 204
+    assert (await other.http("MOVE", f"{other.calendar}m.ics", **back)).status == 201
+    assert await person.names(person.calendar) == [f"{person.calendar}m.ics"]
+    assert "SCHEDULE-STATUS=1.2" in (await person.http("GET", f"{person.calendar}m.ics")).text.replace("\r\n ", "")

@@ -11,6 +11,7 @@ from tests.integration.dav.client import Client, Reply
 from tests.integration.dav.conftest import NewPerson
 from tests.integration.dav.multistatus import caldav, calendarserver, dav
 from tests.integration.dav.person import Person, event
+from tests.integration.dav.sharing import Share, shown
 
 DAILY = "RRULE:FREQ=DAILY;COUNT=20"
 MIDDLE = "rid=20260610T000000Z"
@@ -199,3 +200,28 @@ async def test_the_token(person: Person) -> None:
     for path in (person.principal, person.home, person.calendar):
         classes = (await person.http("OPTIONS", path)).headers["DAV"].split(", ")
         assert "calendarserver-recurrence-split" in classes
+
+
+async def test_a_sharee_divides_a_meeting_if_they_may_invite(
+    person: Person, other: Person, new_person: NewPerson, share: Share
+) -> None:
+    guest = await new_person()
+    await person.has(series(person), meeting(person, guest))
+    await share(person, other, "write")
+    (calendar,) = await shown(other)
+    path = f"{calendar}s.ics"
+    refused = await split(other, path=path)
+    assert refused.status == 403
+    assert "need-privileges" in refused.text
+    assert f"{person.home}outbox/" in refused.text
+    assert await person.names(person.calendar) == [series(person)]
+    await share(person, other, "write", may_invite=True)
+    done = await split(other, path=path)
+    assert done.status == 204
+    assert done.headers["Split-Component-URL"].startswith(calendar)
+    for owner, home in ((person, person.calendar), (guest, guest.calendar), (other, calendar)):
+        texts = [await lines(owner, each) for each in await owner.names(home)]
+        assert sorted(text >= LATER for text in texts) == [False, True]
+        for text in texts:
+            (organizer,) = {line for line in text if line.startswith("ORGANIZER")}
+            assert f'SENT-BY="{mail(other)}"' in organizer
