@@ -113,16 +113,13 @@ class _Writer:
         yield "BEGIN:VEVENT\r\n"
         yield from self._common()
         if series is not None:
-            start = series.start
-            yield self._written("DTSTART", start, all_day=self._all_day)
-            yield self._written("DTEND", start + series.duration, all_day=self._all_day)
+            yield from self._span(series.start, series.start + series.duration, all_day=self._all_day)
             yield from self._recurrence(series)
         else:
             instance = self._instance()
             if instance is not None:
                 yield self._written("RECURRENCE-ID", instance, all_day=self._all_day and instance.time() == time())
-            yield self._written("DTSTART", self._start, all_day=self._all_day)
-            yield self._written("DTEND", self._end, all_day=self._all_day)
+            yield from self._span(self._start, self._end, all_day=self._all_day)
         properties = self._properties
         yield from self._words(self._subject(), properties.text(Named.LOCATION) or properties.text(Named.WHERE))
         yield from self._description()
@@ -138,8 +135,7 @@ class _Writer:
         yield "BEGIN:VEVENT\r\n"
         yield from self._common()
         yield self._written("RECURRENCE-ID", original, all_day=self._all_day)
-        yield self._written("DTSTART", instance.start, all_day=all_day)
-        yield self._written("DTEND", instance.end, all_day=all_day)
+        yield from self._span(instance.start, instance.end, all_day=all_day)
         subject = self._subject() if instance.subject is None else instance.subject
         place = properties.text(Named.LOCATION) if instance.location is None else instance.location
         yield from self._words(subject, place)
@@ -240,6 +236,12 @@ class _Writer:
         yield f"RRULE:{rule}\r\n"
         for each in series.deleted:
             yield self._written("EXDATE", each, all_day=self._all_day)
+
+    def _span(self, start: datetime, end: datetime, *, all_day: bool) -> Iterator[str]:
+        yield self._written("DTSTART", start, all_day=all_day)
+        # DTEND is later than DTSTART (RFC 5545 §3.8.2.2).
+        if start.date() != end.date() if all_day else start != end:
+            yield self._written("DTEND", end, all_day=all_day)
 
     def _written(self, name: str, local: datetime, *, all_day: bool) -> str:
         if all_day:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from enum import IntEnum
 
 from server.domain.errors import InvalidCalendarData, ResourceTooLarge
 from server.imip.mail import decoded
@@ -18,8 +19,22 @@ MAX_DATES = 5_000
 MAX_MODIFIED = 500
 """Modified instances."""
 
-_DAILY, _WEEKLY, _MONTHLY, _YEARLY = 0x200A, 0x200B, 0x200C, 0x200D
-_BY_DAY, _BY_WEEK, _BY_MONTH, _BY_NTH, _BY_MONTH_END = range(5)
+
+class _Frequency(IntEnum):
+    DAILY = 0x200A
+    WEEKLY = 0x200B
+    MONTHLY = 0x200C
+    YEARLY = 0x200D
+
+
+class _Pattern(IntEnum):
+    DAY = 0
+    WEEK = 1
+    MONTH = 2
+    NTH = 3
+    MONTH_END = 4
+
+
 _GREGORIAN = (0, 1)
 """CalendarType: by default, and Gregorian. Others count by the moon, for which RFC 5545 has no rules."""
 _ENDS_BY_DATE, _ENDS_BY_COUNT, _NEVER_ENDS = 0x2021, 0x2022, (0x2023, 0xFFFFFFFF)
@@ -70,7 +85,11 @@ def read_recurrence(data: bytes, charset: str) -> Recurrence:
     """
     source = Octets(data)
     source.take(4)  # versions
-    frequency, pattern, calendar = source.u16s(3)
+    written, kind, calendar = source.u16s(3)
+    try:
+        frequency, pattern = _Frequency(written), _Pattern(kind)
+    except ValueError:
+        raise InvalidCalendarData(f"There is no recurrence {written:#06x} with the pattern {kind:#06x}.") from None
     source.u32()  # FirstDateTime: how the periods are counted, which StartDate says, too
     period, _sliding = source.u32s(2)
     if calendar not in _GREGORIAN:
@@ -104,43 +123,45 @@ def _at_midnight(day: date) -> datetime:
     return datetime.combine(day, time())
 
 
-def _specific(source: Octets, pattern: int) -> tuple[int, int]:
+def _specific(source: Octets, pattern: _Pattern) -> tuple[int, int]:
     """PatternTypeSpecific (§2.2.1.44.1.3): the days of the week as bits, and a day of the month or its week."""
     match pattern:
-        case 0:
+        case _Pattern.DAY:
             return 0, 0
-        case 1:
+        case _Pattern.WEEK:
             return source.u32(), 0
-        case 2 | 4:
+        case _Pattern.MONTH | _Pattern.MONTH_END:
             return 0, source.u32()
-        case 3:
+        case _Pattern.NTH:
             return source.u32(), source.u32()
-    raise InvalidCalendarData(f"There is no pattern of a recurrence {pattern:#06x}.")
 
 
-def _rule(frequency: int, pattern: int, period: int, mask: int, number: int, start: date, first_weekday: int) -> str:
+def _rule(
+    frequency: _Frequency, pattern: _Pattern, period: int, mask: int, number: int, start: date, first_weekday: int
+) -> str:
     """RRULE by [MS-OXCICAL] §2.1.3.2.2, without its end."""
     days = ",".join(day for bit, day in enumerate(_DAYS) if mask >> bit & 1)
-    if pattern in (_BY_WEEK, _BY_NTH) and not days:
+    if pattern in (_Pattern.WEEK, _Pattern.NTH) and not days:
         raise InvalidCalendarData("A recurrence by weekdays names none.")
     interval = period
     match frequency, pattern:
-        case 0x200A, 0:
+        case _Frequency.DAILY, _Pattern.DAY:
             interval, rest = divmod(period, _DAY_MINUTES)
             if rest:
                 raise InvalidCalendarData("A daily recurrence is one of whole days.")
             parts = "FREQ=DAILY"
-        case ((0x200A | 0x200B), 1):
+        case ((_Frequency.DAILY | _Frequency.WEEKLY), _Pattern.WEEK):
             # A daily one by weekdays is that of every working day.
-            interval = period if frequency == _WEEKLY else 1
+            interval = period if frequency is _Frequency.WEEKLY else 1
             parts = f"FREQ=WEEKLY;BYDAY={days}"
             if interval > 1:
                 parts += f";WKST={_DAYS[first_weekday % 7]}"
-        case ((0x200C | 0x200D), (2 | 3 | 4)):
-            by = (
-                _by_weekday(days, number) if pattern == _BY_NTH else _by_day(31 if pattern == _BY_MONTH_END else number)
-            )
-            if frequency == _MONTHLY:
+        case ((_Frequency.MONTHLY | _Frequency.YEARLY), (_Pattern.MONTH | _Pattern.NTH | _Pattern.MONTH_END)):
+            if pattern is _Pattern.NTH:
+                by = _by_weekday(days, number)
+            else:
+                by = _by_day(31 if pattern is _Pattern.MONTH_END else number)
+            if frequency is _Frequency.MONTHLY:
                 parts = f"FREQ=MONTHLY;{by}"
             else:
                 interval, rest = divmod(period, 12)

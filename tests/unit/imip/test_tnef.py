@@ -40,7 +40,7 @@ from tests.unit.imip.tnef_kinds import (
     recurring,
     request,
 )
-from tests.unit.imip.tnef_writer import BERLIN, Old, global_id, properties, series, stream, zone_definition
+from tests.unit.imip.tnef_writer import BERLIN, Changed, Old, global_id, properties, series, stream, zone_definition
 
 CLARA = Directory().user("mailto:clara@example.com")
 FROM_DORA = Addressed("dora@contoso.example", (("Clara", "clara@example.com"),))
@@ -300,6 +300,15 @@ def test_a_field_with_many_addresses(written: str, found: tuple[tuple[str, str],
 @pytest.mark.parametrize("piece", ['"', "(", "<", ",", "a,", "=?", '\\"', '"\\'])
 def test_long_fields_of_addresses_are_read_in_no_time(piece: str) -> None:
     assert addresses_in(piece * 100_000) == ()
+
+
+@pytest.mark.parametrize("all_day", [True, False])
+def test_an_instance_that_takes_no_time_has_no_end(all_day: bool) -> None:
+    moved = Changed(at(3), at(4, 0), at(4, 0), all_day=all_day)
+    blob = series(at(2), at(2, 11), 0x200A, 0, 1440, count=5, changed=[moved])
+    text = calendar(recurring(blob)).text
+    assert text.count("DTEND") == 1, "of the series alone"
+    read_calendar_object(text.replace("METHOD:REQUEST\r\n", "").encode(), Limits())
 
 
 # -- the calendar beside it ----------------------------------------------------------------------------------------
