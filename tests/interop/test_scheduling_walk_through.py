@@ -1,4 +1,4 @@
-"""The walk-throughs of docs/scheduling.md and docs/delegation.md, as printed, on the demo organisation."""
+"""The walk-throughs of docs/scheduling.md, delegation.md and rooms.md, as printed, on the demo organisation."""
 
 from __future__ import annotations
 
@@ -39,3 +39,16 @@ def test_the_walk_through_of_delegation(demo: tuple[ServerProcess, dict[str, str
         f'koyomi() {{ {COMMAND} "$@" --data {server.data}; }}'
     )
     perform("delegation.md", printed, given)
+
+
+def test_the_walk_through_of_rooms(demo: tuple[ServerProcess, dict[str, str]]) -> None:
+    server, people = demo
+    printed = (
+        "URL=http://127.0.0.1:5232 CLARA=clara:PASSWORD BEN=ben:PASSWORD JUN=jun:PASSWORD\n"
+        'koyomi() { .venv/bin/koyomi "$@" --data var; }'
+    )
+    given = (
+        f"URL={server.url} CLARA={people['clara']} BEN={people['ben']} JUN={people['jun']}\n"
+        f'koyomi() {{ {COMMAND} "$@" --data {server.data}; }}'
+    )
+    perform("rooms.md", printed, given)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-WALK_THROUGHS = ("scheduling.md", "delegation.md")
+WALK_THROUGHS = ("scheduling.md", "delegation.md", "rooms.md")
 """The documents that have one."""
 _END = "-- end of the block --"
 
