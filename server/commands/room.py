@@ -20,7 +20,7 @@ from server.domain.principals import name_key
 from server.domain.rooms import Room, RoomSearch, RoomType
 from server.services.rooms import policies
 from server.services.rooms.attributes import feature_of, shown_attributes
-from server.services.rooms.rooms import Rooms, add_room, find_room, import_rooms, set_room
+from server.services.rooms.rooms import Rooms, add_room, delete_room, find_room, import_rooms, rename_room, set_room
 from server.settings.model import Settings
 
 _PAGE = 1000
@@ -130,6 +130,32 @@ async def import_file(settings: Settings, file: IO[bytes]) -> None:
     if groups:
         click.echo(f"Groups made: {groups}")
     report(loaded)
+
+
+@room.command
+@click.argument("name")
+@click.argument("new_name")
+@click.option("--display-name", metavar="TEXT", help="How apps show it.  [as before]")
+@with_settings()
+async def rename(settings: Settings, name: str, new_name: str, display_name: str | None) -> None:
+    """Give a room another name. Its URLs, mail addresses and bookings stay."""
+    async with open_storage(settings) as session:
+        found = await rename_room(ACTOR, _rooms(session, settings), name, new_name, display_name=display_name)
+    click.echo(f"{found.name} is {new_name} now.")
+
+
+@room.command
+@click.argument("name")
+@click.option("--purge", is_flag=True, help="Delete its calendar too; it cannot be brought back.")
+@with_settings()
+async def delete(settings: Settings, name: str, purge: bool) -> None:
+    """Delete a room. Its calendar is kept, out of reach, until it goes by the room's id with --purge."""
+    async with open_storage(settings) as session:
+        found = await delete_room(ACTOR, _rooms(session, settings), name, purge=purge)
+    if purge:
+        click.echo(f"Deleted {found.name} and its calendar.")
+    else:
+        click.echo(f"Deleted {found.name}. To delete its calendar: koyomi room delete --purge {found.uid}")
 
 
 @room.command

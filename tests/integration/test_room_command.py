@@ -87,3 +87,12 @@ async def test_a_document_with_rooms_is_loaded_under_the_settings(database: str,
     assert result.exit_code == 1
     assert "1 created, 0 changed, 0 unchanged, 1 refused" in result.output
     assert "bike-1@r.example" in "\n".join(await told(database, "room", "list", "--feature", "bell"))
+
+
+async def test_a_room_is_renamed_and_deleted(database: str) -> None:
+    await told(database, "room", "add", "Larch")
+    assert await told(database, "room", "rename", "Larch", "Cedar") == ["Larch is Cedar now."]
+    (deleted,) = await told(database, "room", "delete", "Cedar")
+    uid = deleted.rpartition(" ")[2]
+    assert await told(database, "room", "delete", uid, "--purge") == ["Deleted Cedar and its calendar."]
+    assert (await koyomi(database, "room", "delete", uid)).exit_code

@@ -10,7 +10,7 @@ from server.domain.actors import Actor
 from server.domain.errors import InvalidPrincipal, NameTaken, NotFound
 from server.domain.principals import name_key
 from server.domain.rooms import Room
-from server.services.principals.changes import find
+from server.services.principals import changes
 from server.services.principals.document import Entry, Refusal, read_entries, read_entry
 from server.services.principals.loading import Loaded, load_entries
 from server.services.rooms.rows import item_of, read_sheet
@@ -46,10 +46,32 @@ async def set_room(actor: Actor, rooms: Rooms, name: str, given: Mapping[str, st
     """
     record, _ = await find_room(actor, rooms.directory, name)
     if "name" in given or "kind" in given:
-        raise InvalidPrincipal("The kind stays, and koyomi user rename gives another name.")
+        raise InvalidPrincipal("The kind stays, and koyomi room rename gives another name.")
     item = {**item_of(given), "id": record.uid, "name": record.name, "kind": record.kind}
     loaded = await _load_one(actor, rooms, read_entry(item, rooms.settings.features))
     return bool(loaded.changed)
+
+
+async def rename_room(
+    actor: Actor, rooms: Rooms, name: str, new_name: str, *, display_name: str | None = None
+) -> PrincipalRecord:
+    """Give a room another name, and another display name; returns the record of before. URLs and addresses stay.
+
+    A display name that was the name follows it. Raises `NotFound`, `NameTaken`, `InvalidPrincipal`, `AccessDenied`.
+    """
+    record, _ = await find_room(actor, rooms.directory, name)
+    if display_name is None and record.display_name == record.name:
+        display_name = new_name
+    return await changes.rename(actor, rooms.directory, record.uid, new_name, display_name=display_name)
+
+
+async def delete_room(actor: Actor, rooms: Rooms, name: str, *, purge: bool) -> PrincipalRecord:
+    """Delete a room, and with `purge` its calendar, too. Without `purge` that stays until a second call with the id.
+
+    Raises `NotFound`, `AccessDenied`.
+    """
+    record, _ = await find_room(actor, rooms.directory, name, deleted=True)
+    return await changes.delete(actor, rooms.directory, record.uid, purge=purge)
 
 
 async def import_rooms(
@@ -72,9 +94,14 @@ async def import_rooms(
     return loaded, made
 
 
-async def find_room(actor: Actor, directory: Directory, name: str) -> tuple[PrincipalRecord, Room]:
-    """A room or a piece of equipment by its name, e-mail address or id. Raises `NotFound`, `AccessDenied`."""
-    record = await find(actor, directory, name)
+async def find_room(
+    actor: Actor, directory: Directory, name: str, *, deleted: bool = False
+) -> tuple[PrincipalRecord, Room]:
+    """A room or a piece of equipment by its name, e-mail address or id. `deleted`: also one whose data is kept.
+
+    Raises `NotFound`, `AccessDenied`.
+    """
+    record = await changes.find(actor, directory, name, deleted=deleted)
     if record.room is None:
         raise NotFound(f"{record.name} is neither a room nor equipment.")
     return record, record.room

@@ -28,6 +28,7 @@ _ADDRESSES = """
     select address_key from principal_address where principal_id = $1
     union all select address_key from former_address where principal_id = $1
 """
+_RELEASE_PARTS = "update room set parent_id = null, version = version + 1 where parent_id = $1"
 _REMOVE_COPIES = "select koyomi_remove_copies_1($1, $2)"
 
 
@@ -50,6 +51,7 @@ async def hide(connection: Connection, principal_id: int, cause: Cause) -> None:
     if found is None:
         raise NotFound("There is no such principal.")
     if found["kind"] in ("room", "resource"):
+        await connection.execute(_RELEASE_PARTS, principal_id)
         await enqueue(connection, CARDS_JOB)
     # Meetings that invite a group follow its members.
     groups = await connection.fetch("select group_id from membership where member_id = $1 order by 1", principal_id)

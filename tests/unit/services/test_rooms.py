@@ -14,7 +14,7 @@ from server.domain.errors import AccessDenied, InvalidPrincipal, NameTaken, NotF
 from server.domain.rooms import Position, Room
 from server.services.principals.loading import Loaded, load_principals
 from server.services.rooms import policies
-from server.services.rooms.rooms import Rooms, add_room, import_rooms, set_room
+from server.services.rooms.rooms import Rooms, add_room, delete_room, import_rooms, rename_room, set_room
 from server.services.rooms.rows import COLUMNS, read_sheet
 from server.services.rooms.settings import RoomSettings
 from tests.unit.auth.directory_in_memory import CountingHasher
@@ -280,3 +280,32 @@ async def test_a_policy_is_set_by_texts_shown_and_removed() -> None:
     removed = await policies.remove_policy(INSTALLATION, office.rooms.directory, "Blue")
     assert removed.policy == {}
     assert (await office.room("Blue")).policy == {}
+
+
+async def test_a_room_is_renamed_and_deleted() -> None:
+    office = Office(mail_domain="example.com")
+    made = await office.add("Blue")
+    await office.add("Red", display_name="The red one")
+    await office.world.add("ann")
+    rooms = office.rooms
+    assert (await rename_room(INSTALLATION, rooms, "Blue", "Green")).uid == made.uid
+    renamed = await rooms.directory.principal("Green")
+    assert renamed is not None
+    assert (renamed.display_name, renamed.addresses) == ("Green", ("blue@example.com",))
+    await rename_room(INSTALLATION, rooms, "Red", "Ruby")
+    red = await rooms.directory.principal("Ruby")
+    assert red is not None
+    assert red.display_name == "The red one"
+    for call in (rename_room(INSTALLATION, rooms, "ann", "x"), delete_room(INSTALLATION, rooms, "ann", purge=True)):
+        with pytest.raises(NotFound):
+            await call
+    with pytest.raises(NameTaken):
+        await rename_room(INSTALLATION, rooms, "Green", "Ruby")
+    await delete_room(INSTALLATION, rooms, "Green", purge=False)
+    assert await rooms.directory.principal("Green") is None
+    await delete_room(INSTALLATION, rooms, made.uid, purge=True)
+    assert await rooms.directory.principal(made.uid) is None
+    ann = await office.world.actor("ann")
+    for denied in (rename_room(ann, rooms, "Ruby", "x"), delete_room(ann, rooms, "Ruby", purge=True)):
+        with pytest.raises(AccessDenied):
+            await denied

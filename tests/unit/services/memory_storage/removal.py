@@ -40,6 +40,9 @@ class Removal:
                 former_addresses=(),
                 password_hash=None,
             )
+            for id_, room in list(tables.rooms.items()):
+                if room.parent == row.id:
+                    tables.rooms[id_] = replace(room, parent=None, version=room.version + 1)
             tables.app_passwords = {
                 id_: each for id_, each in tables.app_passwords.items() if each.principal_id != row.id
             }
