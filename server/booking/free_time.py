@@ -44,11 +44,6 @@ def crowded(periods: Iterable[Period], count: int) -> list[Period]:
     return merged(found)
 
 
-def is_free(taken: Sequence[Period], start: datetime, end: datetime) -> bool:
-    """Whether none of the merged periods overlaps a period. Touching is no overlap."""
-    return conflict(taken, start, end) is None
-
-
 def conflict(taken: Sequence[Period], start: datetime, end: datetime) -> Period | None:
     """The first of the merged periods that overlaps a period."""
     at = _first_ending_after(taken, start)

@@ -1,16 +1,17 @@
 """A month of 50 rooms and 500 people, against a naive model.
 
-People book rooms for single meetings and series, move them, change their room and cancel them, while policies change
-and the clock goes on from March to April, over the begin of summer time. All goes through the services on PostgreSQL.
-After each step the answers in the organizer's object are those of the model; every third day the reservations are, and
-what is found free. `KOYOMI_TEST_MONTH_SEED` repeats a month, `KOYOMI_TEST_MONTH_STEPS` sets how much happens in it.
+People book rooms for single meetings and series, move them or an instance, change their room, and cancel them or an
+instance, while policies change and the clock goes on from March to April, over the begin of summer time. All goes
+through the services on PostgreSQL. After each step the answers in the organizer's object are those of the model; every
+third day the reservations are, and what is found free. `KOYOMI_TEST_MONTH_SEED` repeats a month,
+`KOYOMI_TEST_MONTH_STEPS` sets how much happens in it.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -37,7 +38,7 @@ from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.storage import PostgresStorage
 
 ROOMS, PEOPLE, CREW = 50, 500, 50
-STEPS = int(os.environ.get("KOYOMI_TEST_MONTH_STEPS", "900"))
+STEPS = int(os.environ.get("KOYOMI_TEST_MONTH_STEPS", "600"))
 BERLIN = ZoneInfo("Europe/Berlin")
 BEGIN = datetime(2027, 3, 8, 7, tzinfo=UTC)
 """Summer time begins on 28 March."""
@@ -96,6 +97,8 @@ class Meeting:
     sequence: int = 0
     left_out: frozenset[int] = frozenset()
     """The weeks in which it does not take place."""
+    moved: Mapping[int, datetime] = field(default_factory=dict)
+    """The local times of instances that are moved, by their weeks."""
 
     def instances(self) -> dict[str, Period]:
         """Start and end in UTC, by the identifier of the instance."""
@@ -103,26 +106,45 @@ class Meeting:
         for week in range(self.weeks):
             if week in self.left_out:
                 continue
-            start = (self.start + week * timedelta(days=7)).replace(tzinfo=BERLIN).astimezone(UTC)
-            name = MASTER if self.weeks == 1 else f"{start:%Y%m%dT%H%M%SZ}"
-            found[name] = start, start + self.length
+            start = utc(self.moved.get(week, self.usual(week)))
+            found[self.name(week)] = start, start + self.length
         return found
+
+    def usual(self, week: int) -> datetime:
+        """The local time of an instance that is not moved."""
+        return self.start + week * timedelta(days=7)
+
+    def name(self, week: int) -> str:
+        """The identifier of an instance."""
+        return MASTER if self.weeks == 1 else f"{utc(self.usual(week)):%Y%m%dT%H%M%SZ}"
 
     def text(self) -> str:
         rule = () if self.weeks == 1 else (f"RRULE:FREQ=WEEKLY;COUNT={self.weeks}",)
-        for week in sorted(self.left_out):
-            rule += (f"EXDATE;TZID=Europe/Berlin:{self.start + week * timedelta(days=7):%Y%m%dT%H%M%S}",)
-        lines = (
-            *("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Test//EN", "BEGIN:VEVENT", f"UID:{self.uid}"),
-            *("DTSTAMP:20270101T000000Z", f"DTSTART;TZID=Europe/Berlin:{self.start:%Y%m%dT%H%M%S}"),
-            *(f"DURATION:PT{self.length // timedelta(minutes=1)}M", *rule, f"SEQUENCE:{self.sequence}"),
+        left_out = (f"EXDATE;{local(self.usual(week))}" for week in sorted(self.left_out))
+        events = self.event(self.start, *rule, *left_out)
+        for week, start in self.moved.items():
+            events += self.event(start, f"RECURRENCE-ID;{local(self.usual(week))}")
+        return "\r\n".join(("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Test//EN", *events, "END:VCALENDAR", ""))
+
+    def event(self, start: datetime, *lines: str) -> tuple[str, ...]:
+        return (
+            *("BEGIN:VEVENT", f"UID:{self.uid}", "DTSTAMP:20270101T000000Z", f"DTSTART;{local(start)}"),
+            *(f"DURATION:PT{self.length // timedelta(minutes=1)}M", *lines, f"SEQUENCE:{self.sequence}"),
             f"ORGANIZER:mailto:p{self.organizer}@example.com",
             f"ATTENDEE;PARTSTAT=ACCEPTED:mailto:p{self.organizer}@example.com",
             f"ATTENDEE;PARTSTAT=NEEDS-ACTION:mailto:p{self.guest}@example.com",
             f"ATTENDEE;CUTYPE=ROOM;PARTSTAT=NEEDS-ACTION:{address(self.room)}",
-            *("END:VEVENT", "END:VCALENDAR", ""),
+            "END:VEVENT",
         )
-        return "\r\n".join(lines)
+
+
+def utc(local: datetime) -> datetime:
+    return local.replace(tzinfo=BERLIN).astimezone(UTC)
+
+
+def local(time: datetime) -> str:
+    """The end of a line that has a local time."""
+    return f"TZID=Europe/Berlin:{time:%Y%m%dT%H%M%S}"
 
 
 def address(room: int) -> str:
@@ -164,12 +186,7 @@ class Model:
         """The answers of the room, and what it has accepted then."""
         rules, instances = self.rules[meeting.room], meeting.instances()
         series = meeting.weeks > 1
-        refused = (
-            (rules.crew_only and meeting.organizer >= CREW)
-            or meeting.length > rules.longest
-            or (series and not rules.recurring)
-            or any(start > now + rules.window for start, _ in instances.values())
-        )
+        refused = self.refuses(meeting, now, list(instances.values())) or (series and not rules.recurring)
         clashing = {name for name, each in instances.items() if self.conflicts(meeting.room, each, meeting.uid)}
         percentage, most = rules.tolerated
         if series and clashing:
@@ -178,6 +195,25 @@ class Model:
         fits = {} if refused else {name: each for name, each in instances.items() if name not in clashing}
         self.accepted[meeting.room][meeting.uid] = fits
         return {name: "ACCEPTED" if name in fits else "DECLINED" for name in instances}
+
+    def decide_one(self, meeting: Meeting, now: datetime, name: str) -> str:
+        """The answer about one instance of a series, and whether it is accepted then; the others stay as they are."""
+        period = meeting.instances()[name]
+        held = self.accepted[meeting.room][meeting.uid]
+        held.pop(name, None)
+        if self.refuses(meeting, now, [period]) or self.conflicts(meeting.room, period, meeting.uid):
+            return "DECLINED"
+        held[name] = period
+        return "ACCEPTED"
+
+    def refuses(self, meeting: Meeting, now: datetime, periods: Sequence[Period]) -> bool:
+        """Whether a rule that has nothing to do with other meetings is broken."""
+        rules = self.rules[meeting.room]
+        return (
+            (rules.crew_only and meeting.organizer >= CREW)
+            or meeting.length > rules.longest
+            or any(start > now + rules.window for start, _ in periods)
+        )
 
     def free(self, meeting: Meeting, now: datetime) -> set[int]:
         """The rooms that are found free for a single meeting."""
@@ -261,11 +297,15 @@ class Month:
             if act == "leave_out" and len(meeting.instances()) > 1:
                 await self.leave_out(meeting)
                 return
+            if act == "move_one" and meeting.weeks > 1:
+                await self.move_one(meeting)
+                return
             if act != "change_room":
                 start, length = self.time()
-                changed = replace(meeting, start=start, length=length)
+                changed = replace(meeting, start=start, length=length, moved={})
             else:
-                changed = replace(meeting, room=(meeting.room + self.chance.randrange(1, ROOMS)) % ROOMS)
+                room = (meeting.room + self.chance.randrange(1, ROOMS)) % ROOMS
+                changed = replace(meeting, room=room, moved={})
             await self.ask(replace(changed, sequence=meeting.sequence + 1))
 
     def a_room(self) -> int:
@@ -275,7 +315,9 @@ class Month:
     def time(self) -> tuple[datetime, timedelta]:
         """A local time that is to come, in working hours, and a length."""
         day = self.now.replace(tzinfo=None) + timedelta(days=self.chance.choice((1, 1, 2, 2, 3, 7, 20)))
-        start = day.replace(hour=self.chance.randrange(8, 18), minute=self.chance.choice((0, 15, 30)), second=0)
+        start = day.replace(
+            hour=self.chance.randrange(8, 18), minute=self.chance.choice((0, 15, 30)), second=0, microsecond=0
+        )
         return start, self.chance.choice((2, 3, 4, 4, 6, 8)) * QUARTER
 
     def meeting(self, uid: str) -> Meeting:
@@ -293,12 +335,27 @@ class Month:
 
     async def leave_out(self, meeting: Meeting) -> None:
         """Take an instance out of a series. Nothing is decided about the others, whatever the policy is by now."""
-        week = self.chance.choice(sorted(set(range(meeting.weeks)) - meeting.left_out))
-        changed = replace(meeting, left_out=meeting.left_out | {week}, sequence=meeting.sequence + 1)
+        week = self.a_week(meeting)
+        moved = {each: start for each, start in meeting.moved.items() if each != week}
+        changed = replace(meeting, left_out=meeting.left_out | {week}, moved=moved, sequence=meeting.sequence + 1)
         left = changed.instances().keys()
         held = self.model.accepted[meeting.room]
         held[meeting.uid] = {name: each for name, each in held[meeting.uid].items() if name in left}
         await self.put(changed, {name: each for name, each in self.given[meeting.uid].items() if name in left})
+
+    async def move_one(self, meeting: Meeting) -> None:
+        """Move an instance of a series by some hours. The room decides about this one."""
+        week = self.a_week(meeting)
+        start = meeting.usual(week).replace(hour=self.chance.randrange(8, 18))
+        changed = replace(meeting, moved={**meeting.moved, week: start}, sequence=meeting.sequence + 1)
+        name = meeting.name(week)
+        if changed.instances() == meeting.instances():
+            return
+        await self.put(changed, self.given[meeting.uid] | {name: self.model.decide_one(changed, self.now, name)})
+
+    def a_week(self, meeting: Meeting) -> int:
+        """One of those in which a series takes place."""
+        return self.chance.choice(sorted(set(range(meeting.weeks)) - meeting.left_out))
 
     async def put(self, meeting: Meeting, expected: dict[str, str]) -> None:
         actor = self.people[meeting.organizer]

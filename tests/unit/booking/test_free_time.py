@@ -13,7 +13,6 @@ from server.booking.free_time import (
     conflict,
     crowded,
     free_until,
-    is_free,
     merged,
     next_free,
 )
@@ -70,7 +69,6 @@ def test_a_conflict_is_the_first_run_of_taken_minutes(pairs: list[tuple[int, int
     clashes = [run for run in runs([running(pairs, minute) > 0 for minute in range(121)]) if run[1] > at(start)]
     expected = clashes[0] if clashes and clashes[0][0] < at(start + length) else None
     assert conflict(taken, at(start), at(start + length)) == expected
-    assert is_free(taken, at(start), at(start + length)) == (expected is None)
     assert free_until(taken, at(start)) == (max(clashes[0][0], at(start)) if clashes else None)
 
 
