@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.domain.errors import (
+    AlreadyReserved,
     BadRequest,
     InvalidData,
     InvalidPrincipal,
@@ -18,6 +19,7 @@ from server.services.transfer.places import Place, Places
 from server.services.transfer.sources import Source, SourceFile
 
 NOT_TAKEN = (
+    AlreadyReserved,
     InvalidData,
     InvalidPrincipal,
     BadRequest,

@@ -24,7 +24,7 @@ from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.migrations import migrations
 from storage_plugins.postgres.upkeep.check import check
 from storage_plugins.postgres.upkeep.deleted import deleted_collections, restore_collection
-from storage_plugins.postgres.upkeep.occurrence_jobs import reexpand
+from storage_plugins.postgres.upkeep.occurrence_jobs import reexpand, roll_horizon
 from storage_plugins.postgres.upkeep.rederivation import rederive
 from tests.integration.storage.conftest import Person, assert_consistent, deadlocks
 from tests.integration.storage.values import CAUSE, LIMITS, NOW, etag_of, event_text, read, state
@@ -379,6 +379,26 @@ async def test_new_zone_data_moves_local_times(stored_room):
     assert later.id in jobs
     await database.fetch("delete from job where kind = 'rooms.clash'")
     await room.apply(room.delete("c", later))
+
+
+async def test_an_endless_series_is_booked_on_as_time_passes(stored_room):
+    room, database = stored_room, stored_room.storage.database
+    first, far = NOW + timedelta(days=1), NOW + timedelta(days=1000)
+    await room.puts("a", f"DTSTART:{first:%Y%m%dT090000Z}", f"DTEND:{first:%Y%m%dT100000Z}", "RRULE:FREQ=DAILY")
+    before = await room.reserved()
+    assert 700 < len(before) < 800
+    # nobody has this time yet, so somebody else gets it
+    later = await room.puts("b", f"DTSTART:{far:%Y%m%dT090000Z}", f"DTEND:{far:%Y%m%dT093000Z}")
+    await roll_horizon(database, NOW + timedelta(days=500))
+    after = await room.reserved()
+    assert len(after) > len(before) + 300
+    # the older keeps the time, and what is over stays
+    assert ("b", 9, 9) not in after
+    assert after[: len(before)] == before
+    jobs = [row[0]["object"] for row in await database.fetch("select payload from job where kind = 'rooms.clash'")]
+    assert later.id in jobs
+    await room.apply(room.delete("b", later))
+    await database.fetch("delete from job where kind = 'rooms.clash'")
 
 
 async def test_what_was_there_before_gets_reservations_and_the_older_the_time(stored_room):

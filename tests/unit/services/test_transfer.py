@@ -77,6 +77,17 @@ async def test_what_is_not_taken_is_told_and_the_rest_is_taken(world: World, tmp
         await Import(world).run(bad, owner=None)
 
 
+async def test_what_a_room_has_no_time_for_is_not_taken(world: World, tmp_path: Path) -> None:
+    await world.add("hall", kind="room")
+    bodies = (
+        event(uid, start=f"20300105T{hour}0000Z").splitlines()[3:-1] for uid, hour in (("a", 10), ("b", 10), ("c", 11))
+    )
+    events = file(tmp_path, "hall.ics", calendar(*(line for body in bodies for line in body)))
+    run = Import(world)
+    assert counts(await run.run(events, owner="hall")) == (2, 0, 0, 1)
+    assert "taken at this time" in run.refused[0].reason
+
+
 async def test_an_object_is_found_by_its_uid(world: World, tmp_path: Path) -> None:
     await world.put("anna", "anna/calendar/mine.ics", event("a"))
     changed = file(tmp_path, "a.ics", event("a", "SUMMARY:new"))
