@@ -265,26 +265,31 @@ begin
     end if;
     v_wanted := koyomi_wanted_reservations_1(p_home_id, p_object_ids);
 
-    -- What lies before the occurrences that are stored is over and stays, as long as its object lives.
-    delete from reservation r using object o
-    where r.home_id = p_home_id and r.object_id = any(p_object_ids)
-      and o.home_id = p_home_id and o.id = r.object_id
-      and not exists (
-          select from unnest(v_wanted) as w
-          where w.object_id = r.object_id and w.resource_id = r.resource_id and w.recurrence_id = r.recurrence_id
-            and w.during = r.during and w.starts_at = r.starts_at and w.sole is not distinct from r.sole
-            and w.collection_id = r.collection_id
-      )
-      and (o.deleted_revision is not null or o.collection_id <> r.collection_id or o.expanded_from is null
-           or upper(r.during) > o.expanded_from);
-    v_new := array(
-        select w from unnest(v_wanted) as w
-        where not exists (
-            select from reservation r
-            where r.home_id = p_home_id and r.object_id = w.object_id and r.resource_id = w.resource_id
-              and r.recurrence_id = w.recurrence_id and r.during = w.during
-        )
-    );
+    perform 1 from reservation r where r.home_id = p_home_id and r.object_id = any(p_object_ids) limit 1;
+    if not found then
+        v_new := v_wanted;
+    else
+        -- What lies before the occurrences that are stored is over and stays, as long as its object lives.
+        delete from reservation r using object o
+        where r.home_id = p_home_id and r.object_id = any(p_object_ids)
+          and o.home_id = p_home_id and o.id = r.object_id
+          and not exists (
+              select from unnest(v_wanted) as w
+              where w.object_id = r.object_id and w.resource_id = r.resource_id and w.recurrence_id = r.recurrence_id
+                and w.during = r.during and w.starts_at = r.starts_at and w.sole is not distinct from r.sole
+                and w.collection_id = r.collection_id
+          )
+          and (o.deleted_revision is not null or o.collection_id <> r.collection_id or o.expanded_from is null
+               or upper(r.during) > o.expanded_from);
+        v_new := array(
+            select w from unnest(v_wanted) as w
+            where not exists (
+                select from reservation r
+                where r.home_id = p_home_id and r.object_id = w.object_id and r.resource_id = w.resource_id
+                  and r.recurrence_id = w.recurrence_id and r.during = w.during
+            )
+        );
+    end if;
     if cardinality(v_new) > 0 then
         insert into reservation (
             home_id, resource_id, collection_id, object_id, recurrence_id, during, starts_at, ends_at, sole
