@@ -32,7 +32,7 @@ from server.domain.errors import SignInDelayed, SignInRequired
 from server.domain.principals import Principal, name_key
 from server.http.client_address import ClientAddresses, failure_key
 from server.http.sign_in import SignIn
-from server.storage.sign_in import SignInMaterial, SignIns, ThrottleRules
+from server.storage.sign_in import SignInAttempt, SignInMaterial, SignIns, ThrottleRules
 
 __all__ = ["Authenticator", "SignIn"]
 
@@ -40,6 +40,10 @@ MAX_LOGIN = 512
 """Characters of a name that is looked up."""
 _KNOWN_WRONG = 10_000
 """Wrong credentials that are remembered."""
+_RECORDED = 10_000
+"""Sign-ins that are remembered as recorded."""
+_RECORDED_FOR = 3600.0
+"""Seconds in which a sign-in is recorded once: of one person, with one kind of password, from one address."""
 _log = structlog.get_logger(__name__)
 _State = tuple[int | None, int, int]
 """The state for which credentials were found wrong: principal id, credential version, version of the htpasswd file."""
@@ -96,6 +100,8 @@ class Authenticator:
         self._slow_lanes = throttle.SlowLanes(rules.delay)
         self._under_way: dict[bytes, asyncio.Task[SignIn]] = {}
         self._known_wrong: dict[bytes, _State] = {}
+        self._recorded: dict[tuple[int, str, int | None, str], float] = {}
+        """The sign-ins that were recorded, and when."""
         self._failures = 0
 
     @classmethod
@@ -244,6 +250,7 @@ class Authenticator:
             raise SignInRequired
         if material.throttle.pair_failures:
             await self._directory.clear_failures(attempt.address_key, account_key)
+        await self._record(sign_in, attempt.client)
         return self._cache.put(attempt.key, sign_in, expires_at)
 
     async def _verify(
@@ -278,9 +285,22 @@ class Authenticator:
                 return sign_in, None
         return None, None
 
+    async def _record(self, sign_in: SignIn, client: str) -> None:
+        key = sign_in.principal_id, sign_in.method, sign_in.app_password_id, client
+        now = time.monotonic()
+        if now - self._recorded.get(key, -math.inf) < _RECORDED_FOR:
+            return
+        attempt = SignInAttempt(True, sign_in.principal_id, sign_in.method, sign_in.app_password_id, client)
+        await self._directory.record_sign_in(attempt)
+        self._recorded.pop(key, None)
+        while len(self._recorded) >= _RECORDED:
+            del self._recorded[next(iter(self._recorded))]
+        self._recorded[key] = now
+
     async def _count_failure(self, attempt: _Attempt, state: _State, account_key: str | None) -> None:
         _log.info("sign_in_failed", client_address=attempt.client, principal_id=state[0])
         await self._directory.record_failure(attempt.address_key, account_key, self._rules)
+        await self._directory.record_sign_in(SignInAttempt(False, state[0], "password", None, attempt.client))
         while len(self._known_wrong) >= _KNOWN_WRONG:
             del self._known_wrong[next(iter(self._known_wrong))]
         self._known_wrong[attempt.key] = state

@@ -15,12 +15,13 @@ import click
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from server.commands.options import with_settings
-from server.commands.session import Session, open_storage
+from server.commands.session import ACTOR, Session, open_storage
 from server.commands.table import table
 from server.domain.errors import KoyomiError, NotFound
 from server.events.seal_heads import SYSLOG, read
 from server.events.seal_key import PublicKeys, key_at, public_key_at
 from server.settings.model import Settings
+from storage_plugins.postgres.changes.security_events import record
 from storage_plugins.postgres.reads.record import Recorded, Selection, recorded
 from storage_plugins.postgres.upkeep.journal_files import detach as detach_months
 from storage_plugins.postgres.upkeep.journal_files import outside, problems
@@ -31,7 +32,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters for which a spreadsheet would compute a cell."""
 _COLUMNS = (
     "seq", "at", "what", "kind", "who", "principal", "acting_for", "acting_for_principal", "whose", "home", "subject",
-    "collection_name", "collection", "object", "revision", "origin", "request", "change", "trace", "details", "act",
+    "collection_name", "collection", "object", "revision", "origin", "request", "change", "trace", "details", "text",
+    "act",
 )  # fmt: skip
 
 
@@ -120,7 +122,7 @@ async def list_(settings: Settings, limit: int, **filters: Any) -> None:
     async with open_storage(settings) as session:
         selection = await _selection(session, _asked(filters))
         found = [each async for each in recorded(session.storage.database, selection, newest_first=True, limit=limit)]
-    heads = ("SEQ", "AT", "WHO", "FOR", "WHAT", "WHOSE", "COLLECTION", "OBJECT", "ORIGIN", "REQUEST", "DETAILS")
+    heads = ("SEQ", "AT", "WHO", "FOR", "WHAT", "WHOSE", "COLLECTION", "OBJECT", "ORIGIN", "REQUEST", "DETAILS", "TEXT")
     click.echo(table(heads, [_row(each) for each in found]))
     if len(found) == limit:
         click.echo(f"Only the latest {limit} are listed.")
@@ -140,6 +142,7 @@ def _row(each: Recorded) -> tuple[str, ...]:
         entry.origin,
         entry.request_id,
         "" if entry.details is None else json.dumps(entry.details, ensure_ascii=False),
+        each.text,
     )
 
 
@@ -154,6 +157,8 @@ async def export(settings: Settings, form: str, file: Path | None, **filters: An
     """Write what was done to FILE, or to the output, in the order in which it happened."""
     async with open_storage(settings) as session:
         selection = await _selection(session, _asked(filters))
+        # Before anything is given out.
+        await record(session.storage.database, "exported", ACTOR.cause, details={"what": "journal"})
         entries = recorded(session.storage.database, selection)
         if file is None:
             count = await _write(entries, form, sys.stdout)
@@ -184,7 +189,7 @@ def _values(each: Recorded) -> tuple[Any, ...]:
     return (
         e.seq, e.at.astimezone(UTC).isoformat(), each.action, e.kind, each.who, e.principal_id, each.acting_for,
         e.acting_for, each.owner, e.home_id or None, e.subject_id, each.collection, e.collection_id, e.object_id,
-        e.revision or None, e.origin, e.request_id, e.change, e.trace, e.details, e.act,
+        e.revision or None, e.origin, e.request_id, e.change, e.trace, e.details, each.text, e.act,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from server.services.principals import changes as principals
 from server.services.transfer.exporting import Exporter
 from server.services.transfer.sources import SUFFIXES
 from server.settings.model import Settings
+from storage_plugins.postgres.changes.security_events import record
 
 
 @click.command
@@ -49,6 +50,10 @@ async def export(
             people = [record async for record in exporter.everybody()]
         else:
             people = [await principals.find(ACTOR, session.directory, owner)]
+        for one in [None] if everything else [people[0].id]:
+            # Before anything is given out.
+            details = {"what": "everything" if everything else "person" if collection is None else "collection"}
+            await record(session.storage.database, "exported", ACTOR.cause, subject_id=one, details=details)
         chosen = [] if collection is None else await exporter.named(people[0], collection, kind)
         if len(chosen) > 1:
             raise click.UsageError(f"{collection} is a calendar and an address book: export to a .ics or .vcf file.")

@@ -28,6 +28,13 @@ class JournalSettings(Part):
         ge=30,
         le=36500,
     )
+    text_days: int = option(
+        180,
+        "How long the addresses of clients are kept that belong to sign-ins and refusals in the journal.",
+        unit="days",
+        ge=1,
+        le=36500,
+    )
     folder: Path | None = option(
         None,
         "Folder for these files. If empty, the folder journal in storage.data.",

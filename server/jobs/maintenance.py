@@ -26,6 +26,7 @@ from storage_plugins.postgres.upkeep.occurrence_jobs import follow_zone_data, ro
 from storage_plugins.postgres.upkeep.pruning import (
     forget_deleted,
     forget_dispatches,
+    forget_journal_texts,
     forget_mails,
     forget_messages,
     prune_tombstones,
@@ -114,6 +115,7 @@ async def _move_alarms_on(database: Database) -> int:
 
 async def _keep_journal(database: Database, settings: Settings) -> int:
     now, journal = datetime.now(UTC), settings.journal
+    await forget_journal_texts(database, timedelta(days=journal.text_days))
     dropped = await keep_partitions(database, now, timedelta(days=journal.echo_days), CONSUMER_LAG)
     key, folder = journal.key_in(settings.storage.data), journal.folder_in(settings.storage.data)
     files = await detach(database, key_at(key), folder, now - timedelta(days=journal.act_days))

@@ -107,6 +107,19 @@ class ThrottleRules:
         return [*waits, self.max_delay if step else 0.0]
 
 
+@dataclass(frozen=True, slots=True)
+class SignInAttempt:
+    """An attempt to sign in whose credentials were verified, for the journal."""
+
+    succeeded: bool
+    principal_id: int | None
+    """None: nobody has the name."""
+    method: str
+    app_password_id: int | None
+    address: str
+    """The client's address."""
+
+
 @runtime_checkable
 class SignIns(Protocol):
     """Reads and writes for signing in."""
@@ -125,6 +138,9 @@ class SignIns(Protocol):
 
         Concurrent attempts are all counted.
         """
+
+    async def record_sign_in(self, attempt: SignInAttempt) -> None:
+        """Record an attempt in the journal."""
 
     async def clear_failures(self, address_key: str, account_key: str) -> None:
         """Delete the failures on an account from one address, after its owner has signed in from there."""

@@ -11,9 +11,9 @@ from server.domain.changes import Cause
 from server.domain.errors import AlreadyExists, NotFound
 from server.domain.principals import Office, Principal, PrincipalKind, name_key
 from server.storage.directory import AppPassword, Handover, PrincipalChange, PrincipalRecord, RelationChange
-from server.storage.sign_in import AppPasswordHash, FailureScope, SignInMaterial, Throttle, ThrottleRules
+from server.storage.sign_in import AppPasswordHash, FailureScope, SignInAttempt, SignInMaterial, Throttle, ThrottleRules
 from storage_plugins.postgres.changes import handover as handing_over
-from storage_plugins.postgres.changes import handover_jobs, principal_removal
+from storage_plugins.postgres.changes import handover_jobs, principal_removal, security_events
 from storage_plugins.postgres.changes import principals as principal_writes
 from storage_plugins.postgres.changes.principals import leave_trace
 from storage_plugins.postgres.database import Database
@@ -123,6 +123,10 @@ class PostgresDirectory:
                 rules.window,
                 rules.waits(scope),
             )
+
+    async def record_sign_in(self, attempt: SignInAttempt) -> None:
+        """See `SignIns`."""
+        await security_events.record_sign_in(self._database, attempt)
 
     async def clear_failures(self, address_key: str, account_key: str) -> None:
         """See `SignIns`."""

@@ -88,6 +88,7 @@ async def purge(database: Database, principal_id: int, cause: Cause) -> None:
     async with database.transaction() as connection:
         await _remove_homes(connection, homes)
         await connection.execute("delete from principal where id = $1", principal_id)
+        await connection.execute("delete from journal_text where principal_ids @> array[$1::bigint]", principal_id)
         await handover_jobs.end(connection, principal_id)
         await leave_trace(connection, "principal-purged", principal_id, cause)
 

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import asyncpg
+
 from server.storage.journal import Entry
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.journal import first_of_month
@@ -14,7 +16,7 @@ PAGE = 1000
 """Entries that one statement reads."""
 _COLUMNS = (
     "seq, act, month, at, kind, home_id, revision, collection_id, object_id, subject_id, principal_id, acting_for, "
-    "origin, request_id, change, trace, details"
+    "origin, request_id, change, trace, details, action, text_id, text_digest"
 )
 _CONDITIONS = """
     (act or $1) and ($2::bigint[] is null or principal_id = any($2)) and ($3::bigint[] is null or acting_for = any($3))
@@ -25,11 +27,12 @@ _CONDITIONS = """
 """
 # With a literal the partitions of earlier months are not opened: an entry is never of an earlier month than its change.
 _PAGES = {
-    True: f"select {_COLUMNS}, action from journal where month >= '{{month}}' and seq < $12 and {_CONDITIONS} "  # noqa: S608
+    True: f"select {_COLUMNS} from journal where month >= '{{month}}' and seq < $12 and {_CONDITIONS} "  # noqa: S608
     "order by seq desc limit $13",
-    False: f"select {_COLUMNS}, action from journal where month >= '{{month}}' and seq > $12 and {_CONDITIONS} "  # noqa: S608
+    False: f"select {_COLUMNS} from journal where month >= '{{month}}' and seq > $12 and {_CONDITIONS} "  # noqa: S608
     "order by seq limit $13",
 }
+_TEXTS = "select id, body, sha256(salt || convert_to(body, 'UTF8')) from journal_text where id = any($1::bigint[])"
 _NAMES = "select id, name from principal where id = any($1::bigint[])"
 _OWNERS = "select h.id, p.name from home h join principal p on p.id = h.principal_id where h.id = any($1::bigint[])"
 _COLLECTIONS = (
@@ -70,6 +73,8 @@ class Recorded:
     owner: str
     """Whose home it is, or whom it concerns."""
     collection: str
+    text: str
+    """What was written beside it, as the address of a client, until it is erased."""
 
 
 async def recorded(
@@ -99,7 +104,9 @@ async def recorded(
     while left is None or left > 0:
         size = PAGE if left is None else min(PAGE, left)
         rows = await database.fetch(sql, *arguments, place, size)
-        for each in await _named(database, [(Entry(*row[:-1]), row[-1] or row["kind"]) for row in rows]):
+        texts = await _texts(database, rows)
+        found = [(Entry(*row[:-3]), row["action"] or row["kind"], texts.get(row["text_id"], "")) for row in rows]
+        for each in await _named(database, found):
             yield each
         if len(rows) < size:
             return
@@ -107,8 +114,16 @@ async def recorded(
         left = None if left is None else left - len(rows)
 
 
-async def _named(database: Database, found: Sequence[tuple[Entry, str]]) -> list[Recorded]:
-    entries = [entry for entry, _ in found]
+async def _texts(database: Database, rows: Sequence[asyncpg.Record]) -> dict[int | None, str]:
+    sealed = {row["text_id"]: row["text_digest"] for row in rows if row["text_id"] is not None}
+    if not sealed:
+        return {}
+    found = await database.fetch(_TEXTS, list(sealed))
+    return {row[0]: row[1] if row[2] == sealed[row[0]] else f"{row[1]} (changed since)" for row in found}
+
+
+async def _named(database: Database, found: Sequence[tuple[Entry, str, str]]) -> list[Recorded]:
+    entries = [entry for entry, *_ in found]
     ids = {id_ for e in entries for id_ in (e.principal_id, e.acting_for, e.subject_id) if id_ is not None}
     homes = {entry.home_id for entry in entries if entry.home_id}
     collections = {entry.collection_id for entry in entries if entry.collection_id is not None}
@@ -127,6 +142,7 @@ async def _named(database: Database, found: Sequence[tuple[Entry, str]]) -> list
             name(entry.acting_for),
             owners.get(entry.home_id, f"#{entry.home_id}") if entry.home_id else name(entry.subject_id),
             "" if entry.collection_id is None else shown.get(entry.collection_id, f"#{entry.collection_id}"),
+            text,
         )
-        for entry, action in found
+        for entry, action, text in found
     ]

@@ -191,6 +191,11 @@ _FORGET_DISPATCHES = """
     )
 """
 """Arguments: how old, at most how many."""
+_FORGET_JOURNAL_TEXTS = """
+    delete from journal_text where id in (
+        select id from journal_text where at < now() - $1::interval order by at limit $2
+    )
+"""
 _FORGET_MAILS = """
     delete from outgoing_mail_batch b
     where (b.home_id, b.id) in (
@@ -233,6 +238,11 @@ async def forget_messages(database: Database, age: timedelta, *, batch: int = 50
 async def forget_dispatches(database: Database, age: timedelta, *, batch: int = 500) -> int:
     """Remove what became of deliveries by jobs that ended more than `age` ago. Returns the number of changes."""
     return await repeat(database, _FORGET_DISPATCHES, age, batch)
+
+
+async def forget_journal_texts(database: Database, age: timedelta, *, batch: int = 500) -> int:
+    """Erase the texts of entries of the journal that are older than `age`. Returns their number."""
+    return await repeat(database, _FORGET_JOURNAL_TEXTS, age, batch)
 
 
 async def forget_mails(database: Database, age: timedelta, *, batch: int = 500) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server.auth.passwords import PasswordHasher, Verification
-from server.storage.sign_in import AppPasswordHash, SignInMaterial, Throttle, ThrottleRules
+from server.storage.sign_in import AppPasswordHash, SignInAttempt, SignInMaterial, Throttle, ThrottleRules
 
 
 @dataclass
@@ -28,6 +28,7 @@ class DirectoryInMemory:
         self.slow = False
         self.reads = 0
         self.used: list[int] = []
+        self.recorded: list[SignInAttempt] = []
 
     async def sign_in_material(
         self, login_key: str, selector: str | None, address_key: str, unknown_account_key: str
@@ -48,6 +49,9 @@ class DirectoryInMemory:
         if account_key is not None:
             self.failures["account", account_key] += 1
             self.failures["pair", f"{account_key} {address_key}"] += 1
+
+    async def record_sign_in(self, attempt: SignInAttempt) -> None:
+        self.recorded.append(attempt)
 
     async def clear_failures(self, address_key: str, account_key: str) -> None:
         del self.failures["pair", f"{account_key} {address_key}"]

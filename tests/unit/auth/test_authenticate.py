@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict
 
-from server.auth import app_passwords, htpasswd, throttle
+from server.auth import app_passwords, authenticate, htpasswd, throttle
 from server.auth.authenticate import Authenticator
 from server.auth.credential_cache import CredentialCache
 from server.auth.passwords import PasswordHasher
 from server.domain.errors import SignInDelayed, SignInRequired, Unavailable
 from server.domain.principals import Principal
 from server.http.client_address import ClientAddresses
-from server.storage.sign_in import AppPasswordHash, ThrottleRules
+from server.storage.sign_in import AppPasswordHash, SignInAttempt, ThrottleRules
 from tests.unit.auth.directory_in_memory import CountingHasher, DirectoryInMemory, Person
 
 LOCAL = "127.0.0.1"
@@ -395,3 +395,30 @@ async def test_attempts_during_a_reload_of_the_htpasswd_file_wait_for_it(
     assert (await first).method == "htpasswd"
     with pytest.raises(SignInRequired):
         await second
+
+
+async def test_a_sign_in_is_recorded_once_for_an_hour_and_each_wrong_password_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    directory = DirectoryInMemory(anna())
+    authenticator, _ = make(directory, basic_insecure=True)
+    right, elsewhere = basic("anna", "anna's password"), "192.0.2.7"
+
+    async def again(address: str) -> None:
+        authenticator.forget(await authenticator.authenticate(right, address))
+
+    for address in (LOCAL, LOCAL, elsewhere, LOCAL):
+        await again(address)
+    own = SignInAttempt(True, 7, "password", None, LOCAL)
+    assert directory.recorded == [own, replace(own, address=elsewhere)]
+    monkeypatch.setattr(authenticate, "_RECORDED_FOR", 0.0)
+    monkeypatch.setattr(authenticate, "_RECORDED", 1)
+    await again(LOCAL)
+    assert directory.recorded[2:] == [own]
+    assert len(authenticator._recorded) == 1, "it is bounded"
+    directory.recorded.clear()
+    for login, password in (("anna", "wrong"), ("anna", "wrong"), ("anna", "wronger"), ("nobody", "wrong")):
+        with pytest.raises(SignInRequired):
+            await authenticator.authenticate(basic(login, password), LOCAL)
+    refused = SignInAttempt(False, 7, "password", None, LOCAL)
+    assert directory.recorded == [refused, refused, replace(refused, principal_id=None)]
