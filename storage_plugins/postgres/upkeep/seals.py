@@ -47,6 +47,7 @@ _SEALS = """
     select number, first_seq, last_seq, row_count, rows_digest, previous, digest, sealed_at, key_id, signature
     from journal_seal where number > $1 order by number limit 1
 """
+_IS_OLD_SEAL = "select exists (select from audit_seal where digest = $1)"
 _LEFT_DATABASE = "select first_seq, last_seq from journal_detached order by 1"
 _CARRIED_LEFT = "select exists (select from journal_detached where first_seq <= 0)"
 _OLD_SEALS = """
@@ -179,12 +180,16 @@ async def verify(
     left_database = [tuple(row) for row in await database.fetch(_LEFT_DATABASE)]
     async for old in _verify_old(database):
         yield old
-    digest: bytes = await database.fetchval(_BEFORE) or _BEGIN
+    digest = _BEGIN
     number = 0
     ends: dict[bool, int | None] = {True: 0, False: None}
     left = dict(heads or {})
     while (row := await database.fetchrow(_SEALS, number)) is not None:
         found = Seal(*row)
+        if number == 0 and await database.fetchval(_IS_OLD_SEAL, found.previous):
+            # The first seal follows the one that was the last of the audit then; servers of the version before may
+            # have gone on sealing.
+            digest = found.previous
         async for each in _verify_one(found, number, digest, ends[found.first_seq > 0], verifier):
             yield each
         first, last = found.first_seq, found.last_seq

@@ -87,6 +87,10 @@ async def test_everything_is_carried_over_once(empty_database: str, tmp_path: Pa
         assert await sequence(database) == 5
         key = key_at(tmp_path / "key.pem")
         assert [each.row_count for each in await seal(database, key)] == [5], "what is carried over is not complete"
+        # It seals, too: what it has written itself is not there.
+        last, digest = await connection.fetchrow("select last_id, digest from audit_seal order by last_id desc limit 1")
+        await connection.fetchval(SEAL, ROWS + 20, ROWS + 5_000, digest)
+        assert last == ROWS + 20
         await run_online_steps(empty_database)
         assert await acts(connection) == before
         lowest, count = await connection.fetchrow("select min(seq), count(*) from journal where seq <= 0")
