@@ -48,7 +48,7 @@ class Reason(StrEnum):
     PENDING = "pending"
     """It waits for approval."""
     LATER = "later"
-    """It lies beyond the booking window, in a series that is booked as far as the window reaches."""
+    """It is free and lies beyond the booking window, in a series whose instances within the window decide."""
     BUSY = "busy"
     SERIES_CONFLICTS = "series-conflicts"
     """Other instances of the series conflict, more than the policy tolerates."""
@@ -157,16 +157,21 @@ def decide(
     later, beyond = _beyond(policy, request, slots, limit)
     taken, closed = merged(busy), merged(rules.closed if policy.opening_hours_only else ())
     answers = dict[str, Answer]()
+    apart = dict[str, Answer]()
     held_until: datetime | None = None
     for slot in slots:
-        if slot.instance in later:
-            continue
         broken = _broken(policy, slot, who, rules, closed, is_room=room is not None, is_beyond=slot.instance in beyond)
         clash = None if policy.allow_conflicts else conflict(taken, slot.start, slot.end)
         if clash is None and room is not None and held_until is not None and not policy.allow_conflicts:
             # Instances of the request itself may overlap.
             clash = (slot.start, held_until) if slot.start < held_until else None
         kept = None if slot.given is None else Answer(slot.given, (Reason.KEPT,))
+        if slot.instance in later:
+            if kept is not None or clash is not None:
+                apart[slot.instance] = kept or Answer(DECLINED, (Reason.BUSY,), clash)
+            else:
+                held_until = max(held_until or slot.end, slot.end + rules.gap)
+            continue
         answer = answers[slot.instance] = kept or _answer(policy, who, broken, clash)
         if answer.partstat in (ACCEPTED, TENTATIVE):
             held_until = max(held_until or slot.end, slot.end + rules.gap)
@@ -174,7 +179,8 @@ def decide(
         answers = _within_limits(policy, answers, by_instance)
     given = [answers[each.instance] for each in slots if each.in_series and each.instance in answers]
     of_series = commonest(given) if given else OPEN
-    answers |= {instance: Answer(of_series, (Reason.LATER,)) for instance in later}
+    followed = Answer(of_series, (Reason.LATER,))
+    answers |= {each.instance: apart.get(each.instance, followed) for each in slots if each.instance in later}
     reaches_beyond = bool(later) or (request.goes_on and policy.beyond_window == "truncate")
     booked_until = limit if reaches_beyond and of_series in (ACCEPTED, TENTATIVE) else None
     crowded = frozenset(each.instance for each in slots if _is_crowded(policy, each, rules))

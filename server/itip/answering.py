@@ -144,6 +144,18 @@ def goes_on(copy: SchedulingObject, until: datetime) -> bool:
         return True
 
 
+def series_end(copy: SchedulingObject, otherwise: datetime) -> datetime:
+    """When a series ends; another time for one that is endless or too dense, and for what is no series."""
+    series = copy.series
+    if series is None or not series.recurs:
+        return otherwise
+    try:
+        last = None if series.endless else series.last()
+    except (InvalidData, TooManyInstances):
+        return otherwise
+    return otherwise if last is None else min(max(last, otherwise), _END_OF_TIME)
+
+
 def _behind(copy: SchedulingObject, until: datetime) -> Iterator[Instance]:
     """The instances of a series behind a time. Raises `InvalidData`, `TooManyInstances`."""
     if copy.series is None:

@@ -32,7 +32,7 @@ from server.domain.scheduling import SchedulingRole
 from server.domain.values import value
 from server.imip.catalogue import Language
 from server.imip.room_answers import Instead, comments, first_declined
-from server.itip.answering import Asked, Times, asked, asks, goes_on, with_given_answers
+from server.itip.answering import Asked, Times, asked, asks, goes_on, series_end, with_given_answers
 from server.itip.calendar_users import Directory
 from server.itip.change import utc_stamp
 from server.itip.messages import Message, Plan
@@ -47,8 +47,8 @@ from server.services.time.free_busy import busy_people
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
 
-HORIZON = timedelta(days=2 * 365)
-"""How far ahead the instances of a series are looked at, without a booking window."""
+HORIZON = timedelta(days=2 * 366)
+"""How far ahead the instances of an endless series are looked at: no fewer than are stored."""
 OFFERED = timedelta(days=14)
 """How far behind a declined instance a free time is looked for."""
 
@@ -116,11 +116,19 @@ async def given_answer(
         return Given(left, known, None, leaves_items=not is_room)
     zone = await zone_for(mailbox)
     days = policy.booking_window_days
-    until = now + (HORIZON if days is None else timedelta(days=days))
+    limit = None if days is None else now + timedelta(days=days)
+    until = now + HORIZON
+    if limit is not None and policy.beyond_window == "decline":
+        until = limit
+    elif is_room:
+        # All instances that are stored take the room, also those beyond the booking window.
+        until = series_end(left, max(until, limit or until))
     wanted = asked(left, messages, user, directory, zone, now, until, recipient.before)
     if not wanted.all:
         return Given(left, known, None, leaves_items=False)
-    request = Request(_slots(wanted, left), now, bool(wanted.series), days is not None and goes_on(left, until))
+    request = Request(
+        _slots(wanted, left), now, bool(wanted.series), limit is not None and goes_on(left, max(limit, now))
+    )
     read = await _read(storage, mailbox, policy, request, zone)
     if read.busy is None:
         policy = replace(policy, automation="update")
@@ -156,7 +164,10 @@ async def _read(storage: Storage, mailbox: Mailbox, policy: Policy, request: Req
     end = max(end, start + timedelta(seconds=1))
     if _explains(mailbox, policy):
         end = max(end, start + OFFERED)
-    rules = rules_of(mailbox, policy, zone, start, end)
+    days = policy.booking_window_days
+    # The rules count within the booking window.
+    ruled = end if days is None else min(end, request.now + timedelta(days=days) + OFFERED)
+    rules = rules_of(mailbox, policy, zone, start, ruled)
     if not policy.asks_for_busy_times:
         return _Read(rules, (), end)
     person, held = mailbox.principal_id, mailbox.object

@@ -240,6 +240,8 @@ def test_a_series_beyond_the_window_is_truncated_or_declined() -> None:
     found = decide(Policy(booking_window_days=2), (), request, ANYBODY, ROOM)
     assert [each.reasons[0] for each in found.answers.values()] == [Reason.FREE] * 2 + [Reason.LATER] * 2
     assert (set(found.partstats.values()), found.of_series, found.booked_until) == ({A}, A, limit)
+    found = decide(Policy(booking_window_days=2), [(at(58), at(59))], request, ANYBODY, ROOM)
+    assert list(found.partstats.values()) == [A, A, D, A], "what conflicts later is declined alone"
     found = decide(Policy(booking_window_days=2, beyond_window="decline"), (), request, ANYBODY, ROOM)
     assert {each.reasons for each in found.answers.values()} == {(Reason.BEYOND_WINDOW,)}
     assert (found.of_series, found.booked_until) == (D, None)

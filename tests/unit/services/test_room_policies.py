@@ -200,7 +200,7 @@ async def test_a_series_is_booked_as_far_as_the_window_reaches(world: World) -> 
     await hall(world, booking_window_days=60)
     assert await ask(world, "RRULE:FREQ=WEEKLY") == ["ACCEPTED"]
     assert await said(world) == [
-        "The series is booked until Thursday, 30 April 2026. Later instances are booked as their time comes nearer."
+        "The series is booked until Thursday, 30 April 2026. Later instances may still be declined."
     ]
     late = "20260601T090000Z"
     assert await ask(world, "RRULE:FREQ=WEEKLY;COUNT=9", start=late, who="cleo") == ["DECLINED"]
@@ -401,3 +401,13 @@ async def test_a_decline_names_a_free_room_like_it_that_the_organizer_may_book(w
     await world.put("cli", "barn/calendar/b.ics", event("b", start=APRIL))
     assert await ask(world, who="cleo") == ["DECLINED"]
     assert "Free at" not in (await said(world, "cleo"))[0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "day"), [("RRULE:FREQ=WEEKLY", "20260603"), ("RRULE:FREQ=YEARLY;COUNT=9", "20310401")]
+)
+async def test_what_is_taken_far_ahead_is_declined_alone(world: World, rule: str, day: str) -> None:
+    await hall(world, booking_window_days=60)
+    await block(world, f"{day}T093000Z")
+    assert await ask(world, rule) == ["ACCEPTED", "DECLINED"]
+    assert f"RECURRENCE-ID:{day}T090000Z" in unfolded(await world.text("anna", MEETING))
