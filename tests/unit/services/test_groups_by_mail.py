@@ -95,6 +95,16 @@ async def test_what_is_not_trusted_or_of_somebody_unknown_is_held_for_each_membe
     assert await world.copies("cleo") == []
 
 
+async def test_what_was_held_for_a_member_can_be_accepted(world: MailWorld) -> None:
+    await world.deliver(mail(request(TEAM), results=""), TEAM)
+    items = await world.incoming.held_items((0, 0))
+    assert [item.owner.name for item in items] == ["ben", "cleo"]
+    await world.mails.held.accept(INSTALLATION.cause, items[0])
+    (copy,) = await world.copies("ben")
+    assert f'MEMBER="mailto:{TEAM}"' in line_of(copy, BEN)
+    assert await world.copies("cleo") == []
+
+
 async def test_an_answer_stays_until_the_meeting_has_a_new_sequence(world: MailWorld) -> None:
     await world.deliver(mail(request(TEAM)), TEAM)
     (name,) = await world.names("ben/calendar")
