@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from server.calendar.attendance import address_key
 from server.domain.errors import InvalidData
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.instances import excluded, master_instance, recurs
 from server.itip.lines import Line, spelled
 from server.itip.messages import Message
-from server.itip.participants import SERVER, attendee_line, organizer, schedule_agent
+from server.itip.participants import SERVER, attendee_line, organized_by, organizer, schedule_agent
 from server.itip.scheduling_component import MASTER, SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 
@@ -106,14 +105,7 @@ def with_organizer_of(
     """The components of a copy with the ORGANIZER of a message: what stays as it was may have a former one of a meeting
     that was handed over, or a former address. A scheduling object has one in all components (RFC 6638 §3.1)."""
     line = next((found for each in message.components if (found := each.first("ORGANIZER")) is not None), None)
-    if line is None:
-        return [*components]
-    key = address_key(line.value)
-
-    def organized(each: Line) -> Line:
-        return line if each.name == "ORGANIZER" and address_key(each.value) != key else each
-
-    return [each.map_lines(organized) for each in components]
+    return [*components] if line is None else [organized_by(line, each) for each in components]
 
 
 def with_timezones_of(value: SchedulingObject, other: SchedulingObject) -> SchedulingObject:

@@ -23,6 +23,7 @@ from server.itip.participants import (
     attendees,
     force_send,
     map_attendees,
+    organized_by,
     partstat,
     schedule_agent,
 )
@@ -84,14 +85,7 @@ def with_organizer(value: SchedulingObject) -> SchedulingObject:
     known = next((line for line in lines if line is not None), None)
     if known is None or all(line is not None and line.value == known.value for line in lines):
         return value
-    key = address_key(known.value)
-
-    def organized(component: SchedulingComponent) -> SchedulingComponent:
-        line = component.first("ORGANIZER")
-        is_same = line is not None and address_key(line.value) == key
-        return component if is_same else component.with_lines("ORGANIZER", [known])
-
-    return value.map_components(organized)
+    return value.map_components(lambda component: organized_by(known, component))
 
 
 def _from_present_address(value: SchedulingObject, organizer: CalendarUser) -> SchedulingObject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from server.calendar.attendance import address_key
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.lines import Line
 from server.itip.scheduling_component import SchedulingComponent
@@ -64,6 +65,13 @@ def organizer(value: SchedulingObject, directory: Directory) -> CalendarUser | N
         if line is not None:
             return directory.user(line.value)
     return None
+
+
+def organized_by(line: Line, component: SchedulingComponent) -> SchedulingComponent:
+    """A component with this ORGANIZER; itself where it has one of the same address."""
+    own = component.first("ORGANIZER")
+    is_same = own is not None and address_key(own.value) == address_key(line.value)
+    return component if is_same else component.with_lines("ORGANIZER", [line])
 
 
 def is_organizer(value: SchedulingObject, user: CalendarUser, directory: Directory) -> bool:
