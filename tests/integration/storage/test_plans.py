@@ -121,6 +121,7 @@ EXPECTED = {
         "collection_view_pkey",
         "object_uid",
         "scheduling_dispatch_waiting",
+        "room_pkey",
         "scheduling_memory_pkey",
         None,
     },
