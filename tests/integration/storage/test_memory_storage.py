@@ -149,6 +149,21 @@ async def test_the_same_steps_leave_the_same(
             alike.require(await one.perform(step), await other.perform(step), repr(step))
 
 
+async def test_a_share_leaves_the_bindings_of_others_to_the_consumer(stored: PostgresStorage) -> None:
+    """Somebody has left a group with which the calendar is shared."""
+    one, other, alike = await _two(stored)
+    left: list[tuple[object, ...]] = [
+        ("gather", ("cleo",)),
+        ("share", "anna", "calendar", GROUP, "read"),
+        ("gather", ()),
+        ("share", "anna", "calendar", "ben", "write"),
+        ("pass_on",),
+    ]
+    for step in left:
+        alike.require(await one.perform(step), await other.perform(step), repr(step))
+    await require_same_reads(one, other, alike)
+
+
 @pytest.mark.parametrize(
     "ends",
     [

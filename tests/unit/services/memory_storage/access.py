@@ -31,6 +31,7 @@ from tests.unit.services.memory_storage.conditions import require_collection, re
 from tests.unit.services.memory_storage.reads import MemoryReads
 from tests.unit.services.memory_storage.tables import (
     BindingRow,
+    BindingTask,
     CopyRow,
     Event,
     HomeRow,
@@ -130,7 +131,7 @@ class MemoryAccess:
                 tables.inviting.add((row.id, principal_id))
             tables.declined.discard((row.id, principal_id))
             tables.outbox.append(Event("shared", home.id, row.id, principal_id))
-            tables.to_bind.add(row.id)
+            tables.to_bind.add((row.id, "bind" if rights in ("read", "write") else "check"))
         await self._bind(collection.id)
 
     async def render_views(self, home: Home, collection: Collection, render: Callable[[SharedObject], Views]) -> int:
@@ -167,14 +168,14 @@ class MemoryAccess:
                 tables.to_touch.add(id_)
             lies_there = id_ in tables.collections and tables.collections[id_].home_id == event.home_id
             if id_ is not None and lies_there and event.kind in ("collection-created", "collection-deleted"):
-                tables.to_bind.update({id_} & {shared for shared, _ in tables.shares})
+                tables.bind_all({id_} & {shared for shared, _ in tables.shares})
             if event.kind in ("principal-members", "principal-deleted") and event.subject_id is not None:
                 concerned = tables.groups_of(event.subject_id) | {event.subject_id}
-                tables.to_bind.update(shared for shared, whom in tables.shares if whom in concerned)
+                tables.bind_all({shared for shared, whom in tables.shares if whom in concerned})
 
     async def plan_fan_out_anew(self, transaction: Tables) -> None:
         shared = {collection_id for collection_id, _ in transaction.shares}
-        transaction.to_bind |= shared
+        transaction.bind_all(shared)
         transaction.to_touch |= shared
 
     async def fan_out(self) -> bool:
@@ -188,15 +189,16 @@ class MemoryAccess:
                     if binding.home_id == home_id:
                         tables.bindings[home_id, binding.name] = replace(binding, revision=revision)
             tables.to_touch = set()
-        for id_ in sorted(tables.to_bind):
+        for id_ in sorted({id_ for id_, _ in tables.to_bind}):
             await self._bind(id_)
         return waited
 
     async def _bind(self, collection_id: int) -> None:
-        """Make the bindings of a collection those that its shares ask for."""
+        """Make the bindings of a collection those that its shares ask for, where it waits for that."""
         tables = self.tables
         async with tables.transaction():
-            tables.to_bind.discard(collection_id)
+            tasks = {task for id_, task in tables.to_bind if id_ == collection_id}
+            tables.to_bind = {each for each in tables.to_bind if each[0] != collection_id}
             collection = tables.collections[collection_id]
             own_home = tables.homes[collection.home_id]
             owner = tables.principals[own_home.principal_id]
@@ -204,12 +206,23 @@ class MemoryAccess:
             for home in sorted(tables.homes.values(), key=lambda home: home.id):
                 if home.id == own_home.id or home.kind != own_home.kind:
                     continue
+                if not self._is_concerned(collection_id, home, tasks):
+                    continue
                 wanted = self._wanted(collection_id, home) if alive else None
                 self._bind_in(home, collection_id, wanted, owner)
             shared = any(id_ == collection_id and rights != "free-busy" for (id_, _), rights in tables.shares.items())
             shown = any(not binding.is_own for binding in tables.bindings_of(collection_id))
             if not shared and not shown:
                 tables.collections[collection_id] = replace(collection, views=False)
+
+    def _is_concerned(self, collection_id: int, home: HomeRow, tasks: set[BindingTask]) -> bool:
+        """Whether a task looks at a home: `bind` at those of all sharees, `check` at those that show the collection."""
+        tables = self.tables
+        groups = tables.groups_of(home.principal_id)
+        shares = {whom: rights for (id_, whom), rights in tables.shares.items() if id_ == collection_id}
+        shared = home.principal_id in shares or any(shares.get(group, "free-busy") != "free-busy" for group in groups)
+        shown = any(binding.home_id == home.id for binding in tables.bindings_of(collection_id))
+        return ("bind" in tasks and shared) or ("check" in tasks and shown)
 
     def _wanted(self, collection_id: int, home: HomeRow) -> Rights | None:
         """The rights with which a home is to show a collection."""

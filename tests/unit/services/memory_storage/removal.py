@@ -87,7 +87,7 @@ class Removal:
             del tables.collections[id_]
         for id_ in homes:
             del tables.homes[id_]
-        tables.to_bind -= collections
+        tables.to_bind = {each for each in tables.to_bind if each[0] not in collections}
         tables.to_touch -= collections
         tables.rooms.pop(principal_id, None)
         del tables.principals[principal_id]

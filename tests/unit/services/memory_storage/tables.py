@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 from server.domain.changes import SetDispatch
 from server.domain.contents import ObjectContent, ObjectView
@@ -24,6 +24,9 @@ from server.domain.scheduling import SchedulingRole
 from server.storage.journal import Position
 from server.storage.queues import Queue
 
+BindingTask = Literal["bind", "check"]
+"""`bind` looks at the homes of all sharees, `check` at those that show the collection."""
+BINDING_TASKS: tuple[BindingTask, ...] = get_args(BindingTask)
 SCHEDULING_OBJECTS = (SchedulingRole.ORGANIZER, SchedulingRole.ATTENDEE)
 """Roles that one object of a UID in a home has (RFC 6638 §3.2.4.1)."""
 
@@ -289,10 +292,11 @@ class Tables:
     """Addresses that were given up and that meetings name: whose they were, and until when nobody else gets them."""
     trash: list[TrashRow] = field(default_factory=list)
     outbox: list[Event] = field(default_factory=list)
+    """What has changed, oldest first."""
     positions: dict[tuple[str, int], Position] = field(default_factory=dict)
-    """Those that no consumer has read."""
-    to_bind: set[int] = field(default_factory=set)
-    """Collections whose bindings may not be those that their shares ask for."""
+    """How far each consumer has read, by its name and partition."""
+    to_bind: set[tuple[int, BindingTask]] = field(default_factory=set)
+    """Collections whose bindings may not be those that their shares ask for, and which of them."""
     to_touch: set[int] = field(default_factory=set)
     """Collections whose changes are to be passed on to the homes that show them."""
     rivals: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
@@ -350,6 +354,10 @@ class Tables:
         """The bindings of a home, by name."""
         found = [row for row in self.bindings.values() if row.home_id == home_id and row.deleted_revision is None]
         return sorted(found, key=lambda row: row.name)
+
+    def bind_all(self, collection_ids: Iterable[int]) -> None:
+        """Let all bindings of collections wait for a comparison with their shares."""
+        self.to_bind.update((id_, task) for id_ in collection_ids for task in BINDING_TASKS)
 
     def bindings_of(self, collection_id: int) -> list[BindingRow]:
         """Where a collection is shown, in the order of the homes' ids."""
