@@ -88,7 +88,9 @@ class _Reply:
         counted = [each for each in components if self._take(each)]
         for each in components:
             self._follow(self._value.instance_of(each.first("RECURRENCE-ID")))
-        told = self._told_again() if self._is_out_of_order or (counted and self._message.quiet) else ()
+        # One that is sent again and changes nothing says what the object said: the exchange ends.
+        is_news = self._message.quiet and self._value is not self._before
+        told = self._told_again() if self._is_out_of_order or is_news or self._asked else ()
         if not counted:
             return replace(IGNORED, messages=told)
         return Received(
@@ -105,8 +107,8 @@ class _Reply:
     def _told_again(self) -> tuple[Message, ...]:
         """A quiet REQUEST with all answers of the sender as they are now.
 
-        It follows a REPLY that came out of order, since it crossed a change of the organizer or a later answer, and one
-        that was sent again (`server.itip.crossed_answers`).
+        It follows a REPLY that came out of order, since it crossed a change of the organizer or a later answer; one
+        that was sent again and changed something (`server.itip.crossed_answers`); a delegation that invites somebody.
         """
         if not self._user.is_here:
             return ()

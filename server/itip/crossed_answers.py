@@ -14,8 +14,8 @@ So each side is right about its own part. As long as they disagree, a message is
 1. A change of the organizer is a message to the attendee, an answer is one to the organizer.
 2. A REQUEST that says another answer than the copy, which stays, is followed by a REPLY with the answer of the copy.
    That is newer than all REPLYs before.
-3. A REPLY that came out of order, or was sent again (2), is followed by a quiet REQUEST with all that the organizer's
-   object says to the attendee then, about instances that the REPLY did not name, too.
+3. A REPLY that came out of order, or was sent again (2) and changed something, is followed by a quiet REQUEST with all
+   that the organizer's object says to the attendee then, about instances that the REPLY did not name, too.
 
 The exchange ends with a REQUEST that says what the copy says. It does end: a REPLY that was sent again counts, unless
 the attendee was asked anew or has answered again meanwhile, which the REQUEST of (3) says.

@@ -10,7 +10,8 @@ and the attendees' side follow them alike:
 * Delegates here hear from an organizer here alone, since a REQUEST of the delegator may say what no longer holds. Where
   one of the two is elsewhere, the delegator sends the REQUEST.
 * A delegation that does not count invites nobody.
-* The delegator's copy is refreshed, too, after a delegation that does not count: it has the delegate.
+* The delegator's copy is refreshed, too, after a delegation that invites somebody or does not count: a message that was
+  sent before may have taken the delegate out of it, or may not.
 * An answer of somebody here whom nobody has invited yet waits: their server sends it again when the organizer invites
   them (RFC 5546 §5.2.2).
 * A reset asks the delegator anew, and the delegate, who stays invited.

@@ -343,6 +343,18 @@ def test_all_copies_agree_after_all_edits(data: bytes) -> None:
     machine.check()
 
 
+ENDLESS = {5034925: RangeEdits, 5116756: AllEdits, 5117910: AllEdits}
+"""Seeds of conversations in which an answer about a range was sent again for ever."""
+
+
+@pytest.mark.parametrize(("seed", "edits"), ENDLESS.items())
+def test_answers_about_ranges_are_not_sent_again_for_ever(seed: int, edits: type[MeetingMachine]) -> None:
+    source = random.Random(seed)
+    machine = edits(source.randbytes(source.randint(1, 80)))
+    machine.play()
+    machine.check()
+
+
 RANGES = {
     "somebody is not invited to a range that describes all instances": "00000100000000000002",
     "the range that does not invite somebody describes its first instance only": (
