@@ -176,7 +176,7 @@ def test_behind_a_proxy_with_a_prefix(server: ServerProcess, wrong: dict[str, ob
         ({"network.external_url": "https://cal.example"}, "external_url is https, but no proxy is trusted"),
         ({"network.trusted_proxies": "0.0.0.0/0"}, "everyone may claim any address"),
         ({"sign_in.basic_auth_insecure": "true"}, "WARNING settings: sign_in.basic_auth_insecure"),
-        ({"network.workers": 40}, "connections, and 575 may be wanted"),
+        ({"network.workers": 40}, "connections, and 615 may be wanted"),
         (
             {"storage.database": "postgresql://nobody@127.0.0.1:1/none"},
             "PROBLEM database: The database does not answer",

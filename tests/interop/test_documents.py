@@ -38,9 +38,10 @@ ELSEWHERE = (
     ".venv/bin/python -m tests.e2e.hostile.many_requests 1000000 --seed 1",
     "koyomi mail status",
     "koyomi meetings list --organizer NAME",
+    "koyomi audit list --who anna --since 2026-11-01            # what Anna did, the latest first",
 )
 """First lines of blocks that other modules run: `test_readme`, `test_backup_of_own_postgres`, `test_hostile_requests`,
-`test_held_mail`, `test_meetings_command`."""
+`test_held_mail`, `test_meetings_command`, `test_audit_command`."""
 
 
 @dataclass(frozen=True, slots=True)
