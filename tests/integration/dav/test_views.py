@@ -492,11 +492,19 @@ def function_of(migration: int, name: str) -> str:
     return found[0]
 
 
+def audit_table() -> str:
+    """The definition of the table into which these functions write."""
+    found = re.search(r"^create table audit \(.*?^\);", migrations()[1].sql, re.M | re.S)
+    assert found is not None
+    return found[0]
+
+
 async def test_calendars_that_were_shared_before_there_were_views(
     person: Person, other: Person, served: Served
 ) -> None:
     await person.has(f"{person.calendar}1.ics", event("1", "Meeting", *ALARM))
     database = served.storage.database
+    await database.fetch(audit_table())
     await database.fetch(function_of(15, "koyomi_bind_shared_1"))
     await database.fetch(function_of(10, "koyomi_share_1"))
     await database.fetch(
@@ -508,6 +516,7 @@ async def test_calendars_that_were_shared_before_there_were_views(
         person.id,
         other.id,
     )
+    await database.fetch("drop table audit")
     (place,) = await shown(other)
     assert (await other.http("GET", f"{place}1.ics")).text == event("1", "Meeting", *ALARM)
     assert await render_shared(database, render) >= 1
