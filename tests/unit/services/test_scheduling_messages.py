@@ -272,6 +272,7 @@ async def test_an_attendee_delegates(world: World) -> None:
         assert "DELEGATED-TO" in line_of(copy, "ATTENDEE", BEN), who
         assert "DELEGATED-FROM" in line_of(copy, "ATTENDEE", CLEO), who
     assert await items(world, "cleo") == ["REQUEST"]
+    await world.run_jobs()  # what the delegator's copy is told once more
     await answer(world, "cleo", CLEO, "ACCEPTED")
     for who in ("anna", "ben"):
         (copy,) = await copies(world, who)
@@ -332,6 +333,7 @@ async def test_a_cancelled_meeting_is_not_delegated(world: World) -> None:
 async def test_a_delegate_is_cancelled_with_the_meeting(world: World) -> None:
     await world.invite("anna", MEETING, meeting(BEN))
     await delegate(world)
+    await world.run_jobs()
     text = unfolded(await world.text("anna", MEETING))
     await world.invite("anna", MEETING, text.replace("SUMMARY:Plan", "SUMMARY:Other"))
     (copy,) = await copies(world, "cleo")
