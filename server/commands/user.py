@@ -166,7 +166,7 @@ async def calendar(settings: Settings, name: str, place: CalendarPlace) -> None:
 @click.argument("wish", metavar="[owner|delegates|both]", required=False, type=click.Choice(get_args(InvitationsTo)))
 @with_settings()
 async def invitations(settings: Settings, name: str, wish: InvitationsTo | None) -> None:
-    """Say who is told of the invitations that NAME gets: the owner by their apps; delegates, or both, by mail.
+    """Say who learns of invitations to NAME: the owner from their apps, the delegates by mail, or both by mail.
 
     Without a word, show what holds.
     """

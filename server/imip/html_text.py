@@ -19,7 +19,7 @@ _LINE_END = "\x00"
 
 
 def text_of_html(html: str) -> str:
-    """The text that a browser would show, by lines; a form of its own, such as a table, is not kept."""
+    """The text that a browser would show, line by line. Tables and other layout are lost."""
     shown = "".join(_pieces(html[:MAX_LENGTH].replace(_LINE_END, "")))
     lines = [_SPACE.sub(" ", line).strip() for line in shown.split(_LINE_END)]
     return _EMPTY_LINES.sub("\n\n", "\n".join(lines)).strip()

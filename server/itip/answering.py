@@ -104,7 +104,7 @@ def asked(
 
     :param copy: with the messages.
     :param zone: of floating times and dates.
-    :param until: behind it instances of a series are not looked at, but for the first where the series begins later.
+    :param until: instances of a series that begin later are not asked about. If all do, the first one is.
     :param before: the copy without the messages.
     """
     transparency: dict[str, tuple[Line, ...]] = {}

@@ -73,7 +73,7 @@ def _inner(error: errors.KoyomiError, collection_href: str, prefix: str) -> str:
 
 
 def _taken(error: errors.AlreadyReserved) -> str:
-    """When another booking has the room. Nothing else of it is told."""
+    """When another booking has the room. The answer contains nothing else about that booking."""
     if error.start is None or error.end is None:
         return ""
     times = (("start", error.start), ("end", error.end))
