@@ -230,6 +230,8 @@ class _Reply:
     def _first_alone(self, target: SchedulingComponent) -> SchedulingComponent:
         """The override of the first instance of a range (THISANDFUTURE), which begins with the next one from now on."""
         first = with_range(target, None)
+        # The copy does not know of a range that begins here.
+        self._is_out_of_order = True
         self._value = self._value.with_components([*without_first(self._value, target).components, first])
         self._changed.add(target.instance)
         return first

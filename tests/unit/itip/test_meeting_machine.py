@@ -337,6 +337,12 @@ def test_all_copies_agree_after_delegations(data: bytes) -> None:
         "0000010100000000000100000005030005000003000100000000000000000302000001010003000103020101040000030201010201"
     )
 )
+# The first instance of a range is excluded by one attendee, while another answers the next one.
+@example(
+    bytes.fromhex(
+        "068ca75d02db54d8ee2db984af26bd73db291f49212eb8e58add46d9ce9cde2ac826a9c52f40a5530b448150de24169c4cfcb9a69a99"
+    )
+)
 def test_all_copies_agree_after_all_edits(data: bytes) -> None:
     machine = AllEdits(data)
     machine.play()
