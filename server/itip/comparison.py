@@ -234,6 +234,18 @@ def adds_instances(old: SchedulingObject, new: SchedulingObject) -> bool:
     return False
 
 
+def only_instance(value: SchedulingObject) -> str | None:
+    """The identifier that the instance of a meeting would have in a series; None for a series, and for broken times."""
+    if value.master is None:
+        return None
+    try:
+        found = _set(value)
+        single = None if found.recurs else found.single()
+    except (InvalidData, TooManyInstances):
+        return None
+    return None if single is None else instance_id(single.start_utc, single.start)
+
+
 def _set(value: SchedulingObject) -> RecurrenceSet:
     assert value.master is not None
     return recurrence_set([(0, value.master.component)], value.zones, Work())

@@ -12,9 +12,9 @@ from server.calendar.attendance import address_key
 from server.domain.errors import AttendeeCommentRefused
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.change import Change
-from server.itip.comparison import adds_instances, difference, same_rules, same_times
+from server.itip.comparison import adds_instances, difference, only_instance, same_rules, same_times
 from server.itip.delegation import delegates
-from server.itip.instances import derived, describing, excluded, master_instance
+from server.itip.instances import derived, describing, excluded, master_instance, recurs
 from server.itip.lines import Line
 from server.itip.participants import (
     ATTENDEE_COMMENT,
@@ -180,9 +180,22 @@ class _Preparation:
             return True
         if component.instance != MASTER:
             return False
+        if recurs(before) and not recurs(component) and self._had_override(old):
+            return True
         if same_rules(old, before, self._new, component) and not set(excluded(old)) - set(excluded(self._new)):
             return False
         return adds_instances(old, self._new)
+
+    def _had_override(self, old: SchedulingObject) -> bool:
+        """Whether the only instance that is left of a series had other times or answers than the series."""
+        override = old.by_instance.get(only_instance(self._new) or MASTER)
+        if override is None or override.instance == MASTER:
+            return False
+        original = derived(old.without_instances(override.instance), override.instance)
+        if original is None:
+            return True
+        found = difference(old, original, old, override, self._directory)
+        return found.times or found.participation
 
     def _answered(
         self, component: SchedulingComponent, before: SchedulingComponent | None, rescheduled: bool

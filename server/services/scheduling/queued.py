@@ -49,6 +49,7 @@ from server.services.scheduling.delivery import (
 )
 from server.services.scheduling.dispatches import Recipient, Sending, refresh_job
 from server.services.scheduling.long_series import split_jobs_after
+from server.services.scheduling.room_turns import Booking
 from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
 from server.services.scheduling.stating import stated
@@ -130,9 +131,11 @@ class QueuedDeliveries:
             make = partial(self._set, posts, settles)
             try:
                 async with self._turns.rooms.of() as booking:
-                    made, _ = await apply_shared(
-                        self._storage, make, self._limits, _cause(posts), taken=booking.conflicted
-                    )
+
+                    async def taken(room: int, _: LeftOut[int], booking: Booking = booking) -> None:
+                        await booking.conflicted(room)
+
+                    made, _ = await apply_shared(self._storage, make, self._limits, _cause(posts), taken=taken)
             except WriteConflict as error:
                 self.counts.waits.inc()
                 self._turns.repeat_in_turn(error, posts[0].dispatch.meeting)

@@ -47,7 +47,7 @@ class Booking:
         self._queues, self._in_worker = queues, in_worker
         self._rooms = set(rooms)
         self._queued: frozenset[int] = frozenset()
-        """The rooms that it has queued for among all workers."""
+        """The rooms of which it has the turn among all workers."""
         self._turns = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -60,15 +60,20 @@ class Booking:
         await self._turns.aclose()
 
     async def conflicted(self, room: int) -> None:
-        """Others took the time of a room: queue among all workers, or wait a moment where it has queued already."""
+        """Others took the time of a room: queue among all workers, or wait a moment where it has the turn already."""
         self._rooms.add(room)
         if room in self._queued:
             await asyncio.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
             return
         await self._turns.aclose()  # the room may come before those whose turns it has
+        self._queued = frozenset()
         await self._queue_in_worker()
-        self._queued = frozenset(self._rooms)
-        await self._turns.enter_async_context(self._queues.turn(Queue.ROOM, tuple(sorted(self._rooms)), AMONG_WORKERS))
+        turn = self._queues.turn(Queue.ROOM, tuple(sorted(self._rooms)), AMONG_WORKERS)
+        if await self._turns.enter_async_context(turn):
+            self._queued = frozenset(self._rooms)
+        else:
+            # Where too many of this worker queue, the refusal comes at once.
+            await asyncio.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
 
     async def _queue_in_worker(self) -> None:
         for room in sorted(self._rooms):

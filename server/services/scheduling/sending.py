@@ -59,6 +59,8 @@ PAUSE = 0.02
 
 
 _NOTHING = Written(0, 0, None)
+_MOST_TAKEN = 10
+"""How often a request decides again because others took the time of a room. Then a job decides."""
 _MOST_DECIDED = 5
 """How often the server decides about the answers of one set that others change meanwhile."""
 
@@ -130,9 +132,11 @@ class Sending(ChangeDeliveries):
         elif not await self._queue():
             await asyncio.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
 
-    async def _taken(self, key: str) -> None:
-        """Others took the time of a room."""
-        if key in self._rooms:
+    async def _taken(self, key: str, left: LeftOut[str]) -> None:
+        """Others took the time of a room: decide again, or leave the room to jobs, which have more time."""
+        if left.taken[key] > _MOST_TAKEN:
+            left.busy.add(key)
+        elif key in self._rooms:
             await self._booking.conflicted(self._rooms[key])
 
     async def _queue(self) -> bool:

@@ -137,7 +137,7 @@ async def apply_shared(
     cause: Cause,
     unchanged: Sequence[Unchanged | UnchangedObject] = (),
     conflicted: Callable[[Key, LeftOut[Key]], Awaitable[None]] | None = None,
-    taken: Callable[[Key], Awaitable[None]] | None = None,
+    taken: Callable[[Key, LeftOut[Key]], Awaitable[None]] | None = None,
 ) -> tuple[Made, Sequence[Written]]:
     """Apply the set that `make` gives. It is made anew without each recipient whose home refuses it.
 
@@ -146,7 +146,8 @@ async def apply_shared(
     :param make: reads and decides, and leaves recipients out.
     :param conflicted: is called where a recipient's object has changed since `make` has read it, before the set is made
         anew; it may leave the recipient out.
-    :param taken: is called where others took the time of a room since `make` has decided, before the set is made anew.
+    :param taken: is called where others took the time of a room since `make` has decided, before the set is made anew;
+        it may leave the room out.
     :raises WriteConflict: if something else has changed; without `conflicted` also a recipient's object.
 
     Raises, too, what the home of the person refuses who makes the change: `QuotaExceeded`, `TooManyMembers`,
@@ -174,6 +175,6 @@ async def apply_shared(
             elif isinstance(error, AlreadyReserved) and left.taken.get(key, 0) < MOST_TAKEN:
                 left.taken[key] = left.taken.get(key, 0) + 1
                 if taken is not None:
-                    await taken(key)
+                    await taken(key, left)
             else:
                 left.failed.add(key)

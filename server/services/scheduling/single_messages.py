@@ -74,7 +74,7 @@ async def post(
     room = sent.message.recipient.principal_id
     async with services.turns.rooms.of() as booking:
 
-        async def taken(_: str) -> None:
+        async def taken(_: str, __: LeftOut[str]) -> None:
             if room is not None:
                 await booking.conflicted(room)
 

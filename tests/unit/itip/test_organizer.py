@@ -328,6 +328,25 @@ def test_fewer_instances_ask_nobody(before: str, after: str) -> None:
     assert made.resets == ()
 
 
+@pytest.mark.parametrize(
+    ("first", "asks"),
+    [
+        (override(4, people=(*PEOPLE[:2], attendee(2, "DECLINED"), PEOPLE[3])), True),
+        (override(4, hour=14), True),
+        (override(4, "LOCATION:There"), False),
+    ],
+)
+def test_a_series_that_becomes_its_first_instance_asks_anew_where_that_had_other_answers_or_times(
+    first: str, asks: bool
+) -> None:
+    old = meeting(DAILY, overrides=(first,))
+    made = plan(old, meeting())
+    assert sent(made) == BOTH_ALL
+    expected = "NEEDS-ACTION!" if asks else "ACCEPTED"
+    assert partstats(stored(made), person(2)) == {MASTER: expected}
+    assert made.resets == ((Reset(MASTER, 1, BOTH),) if asks else ())
+
+
 def test_who_knows_a_lost_instance_alone_gets_a_cancel() -> None:
     """recur2 "Organizer truncate" 6."""
     more = override(8, people=(*PEOPLE, attendee(4, "ACCEPTED")))

@@ -6,13 +6,17 @@ import asyncio
 
 import pytest
 
+from server.booking.policy import as_json, parse_policy
 from server.domain.errors import AlreadyReserved
+from server.domain.rooms import Room
 from server.services.scheduling.room_turns import AMONG_WORKERS, RoomTurns
 from server.storage.queues import Queue
 from tests.unit.services.test_auto_schedule import ROOM, answers, copies
 from tests.unit.services.test_implicit_scheduling import ANNA, meeting
 from tests.unit.services.world import World, event
 
+TOLERANT = {"conflict_percentage_allowed": 100, "max_conflict_instances": 20}
+"""A policy that declines single instances of a series."""
 PEOPLE = [f"p{number}" for number in range(12)]
 
 
@@ -95,6 +99,35 @@ async def test_rooms_are_queued_for_in_one_order(world: World) -> None:
     async with asyncio.timeout(AMONG_WORKERS):
         await asyncio.gather(book("a", 1, 2), book("b", 2, 1))
     assert order in (["a", "a", "b", "b"], ["b", "b", "a", "a"])
+
+
+async def test_who_got_no_turn_queues_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.services.scheduling.room_turns.AMONG_WORKERS", 0.01)
+    async with RoomTurns(world.storage).of([1]) as booking:
+        async with world.storage.turn(Queue.ROOM, 1, 0.0):
+            await booking.conflicted(1)
+        assert not world.memory.tables.queues[Queue.ROOM, 1].locked()
+        await booking.conflicted(1)
+        assert world.memory.tables.queues[Queue.ROOM, 1].locked()
+
+
+async def test_a_request_leaves_a_room_to_jobs_whose_times_others_take_all_the_time(world: World) -> None:
+    await world.add("tent", kind="room", room=Room(0, policy=as_json(parse_policy(TOLERANT))))
+    taken = iter(range(1, 12))
+
+    async def rival() -> None:
+        hour = next(taken)
+        await world.put("cli", f"tent/calendar/{hour}.ics", event(f"t{hour}", start=f"20260401T{hour:02}0000Z"))
+        if hour < 11:
+            world.memory.tables.rivals.append(rival)
+
+    world.memory.tables.rivals.append(rival)
+    tent = "urn:x-uid:id-tent"
+    text = meeting(tent, start="20260401T010000Z").replace("SUMMARY", "RRULE:FREQ=HOURLY;COUNT=20\r\nSUMMARY")
+    await world.invite("anna", "anna/calendar/m.ics", text)
+    assert answers(await world.text("anna", "anna/calendar/m.ics"), tent) == [""]
+    await world.run_jobs()
+    assert sorted(answers(await world.text("anna", "anna/calendar/m.ics"), tent)) == [*["ACCEPTED"] * 9, "DECLINED"]
 
 
 async def test_who_queued_already_only_waits_a_moment(world: World) -> None:
