@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
@@ -20,6 +19,7 @@ from server.booking.working_hours import working_hours
 from server.commands.options import with_settings
 from server.commands.session import ACTOR, Session, open_storage
 from server.commands.table import table
+from server.commands.times import Zone, moment
 from server.domain.actors import Actor
 from server.domain.rooms import RoomSearch
 from server.services.lookup import Lookup
@@ -33,20 +33,6 @@ from storage_plugins.postgres.access import PostgresAccess
 _USE = ("BOOKINGS", "HOURS OPEN", "HOURS BOOKED", "BOOKED PERCENT", "PEOPLE", "SEATS FILLED PERCENT")
 _DAY = timedelta(days=1)
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-class _Zone(click.ParamType[tzinfo]):
-    """The name of a time zone."""
-
-    name = "zone"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tzinfo:
-        if isinstance(value, tzinfo):
-            return value
-        try:
-            return ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            self.fail(f"There is no time zone named {value}.", param, ctx)
 
 
 class _Hours(click.ParamType[tuple[time, time]]):
@@ -78,15 +64,6 @@ class _Days(click.ParamType[frozenset[int]]):
         return frozenset(map(_WEEKDAYS.index, words))
 
 
-def _moment(text: str, zone: tzinfo) -> datetime:
-    """A time as `2027-01-31T09:00` or `2027-01-31 09:00`, in a zone unless it names an offset."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"{text} is not as 2027-01-31T09:00.") from None
-    return (found if found.tzinfo is not None else found.replace(tzinfo=zone)).astimezone(UTC)
-
-
 def _needs_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--minutes", type=click.IntRange(1), default=60, show_default=True, help="How long it takes."),
@@ -104,7 +81,7 @@ def _needs_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
         ),
         click.option("--for", "organizer", metavar="NAME", help="Who organizes it: finds what this person may book."),
-        click.option("--zone", type=_Zone(), default="UTC", show_default=True, help="The time zone of all times."),
+        click.option("--zone", type=Zone(), default="UTC", show_default=True, help="The time zone of all times."),
         click.option("--limit", metavar="N", type=click.IntRange(1, 1000), default=10, show_default=True),
     )
     for option in reversed(options):
@@ -126,8 +103,8 @@ async def find_rooms(
     settings: Settings, at: str, until: str | None, minutes: int, zone: tzinfo, limit: int, **needs: Any
 ) -> None:
     """Find rooms for a meeting: those that are free come first, then those that are free soonest."""
-    start = _moment(at, zone)
-    end = start + 7 * _DAY if until is None else _moment(until, zone)
+    start = moment(at, zone)
+    end = start + 7 * _DAY if until is None else moment(until, zone)
     async with open_storage(settings) as session:
         actor, asked, where = await _asked(session, **needs)
         wanted = Wanted(start, timedelta(minutes=minutes), end, asked)
@@ -165,8 +142,8 @@ async def suggest_times(
 
     Their busy times and availability, and the rooms' bookings, opening times and policies are looked at.
     """
-    start = datetime.now(UTC) if first is None else _moment(first, zone)
-    end = start + 14 * _DAY if until is None else _moment(until, zone)
+    start = datetime.now(UTC) if first is None else moment(first, zone)
+    end = start + 14 * _DAY if until is None else moment(until, zone)
     async with open_storage(settings) as session:
         actor, asked, where = await _asked(session, **needs)
         wanted = WantedTimes(
@@ -190,7 +167,7 @@ async def suggest_times(
 )
 @click.option("--site", metavar="NAME", default="", help="Only on this site.")
 @click.option("--building", metavar="NAME", default="", help="Only in this building.")
-@click.option("--zone", type=_Zone(), default="UTC", show_default=True, help="The time zone of --from and --until.")
+@click.option("--zone", type=Zone(), default="UTC", show_default=True, help="The time zone of --from and --until.")
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV.")
 @with_settings()
 async def report_use(
@@ -199,7 +176,7 @@ async def report_use(
     """Report how rooms were used: booked hours against opening times, people against seats."""
     search = RoomSearch(site=site or None, building=building or None)
     async with open_storage(settings) as session:
-        reported, found = await report(session.storage, ACTOR, search, _moment(first, zone), _moment(until, zone))
+        reported, found = await report(session.storage, ACTOR, search, moment(first, zone), moment(until, zone))
     names = {
         each.uid: (each.name, each.building, "" if each.capacity is None else str(each.capacity)) for each in reported
     }
