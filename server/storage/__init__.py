@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 
 from server.domain.events import Change
 from server.storage.changes import Changes
+from server.storage.check_ins import CheckIns
 from server.storage.mails import Mails
 from server.storage.queues import Queues
 from server.storage.reads import Reads
@@ -26,7 +27,7 @@ from server.storage.scheduling import Scheduling
 
 
 @runtime_checkable
-class Storage(Reads, Changes, Scheduling, Mails, Queues, Rooms, Reservations, Protocol):
+class Storage(Reads, Changes, Scheduling, Mails, Queues, Rooms, Reservations, CheckIns, Protocol):
     """What services need of a database."""
 
     def subscribe(self, listener: Callable[[Change], Awaitable[None] | None]) -> Callable[[], None]:

@@ -18,7 +18,12 @@ MAIL = "mail"
 """Kind of the jobs that send a mail."""
 NOTICE = "notice"
 """Kind of the jobs that send a notice to one person (`server.services.mail.notices`)."""
-SENDING = (MAIL, NOTICE)
+CHECK_IN_LINKS = "rooms.check_in_link"
+"""Kind of the jobs that send an organizer a link to check in. The payload has the room's home, and the event there by
+its id, or by its name where it is new."""
+RELEASED = "rooms.released"
+"""Kind of the jobs that tell an organizer of a released booking; `Storage.miss` stores them."""
+SENDING = (MAIL, NOTICE, CHECK_IN_LINKS, RELEASED)
 """The kinds that are held and released together: they send mails."""
 MAIL_OUTCOMES = "mail_outcomes"
 """Kind of the jobs that write what became of mails into the sender's object."""

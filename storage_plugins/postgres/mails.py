@@ -134,7 +134,7 @@ _DISCARD = """
     ), unqueued as (
         delete from job j using dropped d where j.id = d.id and j.state <> 'running'
     ), untold as (
-        delete from job where kind = $1 and state <> 'running' returning id
+        delete from job where kind = any($1::text[]) and state <> 'running' returning id
     )
     select (select count(*) from dropped) + (select count(*) from untold)
 """
@@ -221,4 +221,4 @@ class MailStorage(Writing):
 
     async def discard_mails(self) -> int:
         """See `Mails`."""
-        return int(await self.database.fetchval(_DISCARD, NOTICE))
+        return int(await self.database.fetchval(_DISCARD, [each for each in SENDING if each != MAIL]))

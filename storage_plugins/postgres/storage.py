@@ -32,6 +32,7 @@ from server.storage.reminders import AlarmPlace
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.changes.collection_copies import CopyWrites
 from storage_plugins.postgres.changes.collections import CollectionWrites
+from storage_plugins.postgres.check_ins import CheckInStorage
 from storage_plugins.postgres.database import DEFAULT_LIMITS, Database, DatabaseLimits
 from storage_plugins.postgres.mails import MailStorage
 from storage_plugins.postgres.migrations import schema_state
@@ -62,7 +63,7 @@ _HOME_CHANGES = (
 )
 
 
-class PostgresStorage(CopyWrites, CollectionWrites, MailStorage, RoomStorage, SchedulingReads):
+class PostgresStorage(CopyWrites, CollectionWrites, MailStorage, RoomStorage, CheckInStorage, SchedulingReads):
     """The storage of one worker; use between `open` and `close`, or as an asynchronous context manager."""
 
     def __init__(

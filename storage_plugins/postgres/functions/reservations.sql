@@ -79,7 +79,7 @@ begin
     select array_agg(
         row(p_home_id, null, p.id, e.collection_id, e.object_id, e.recurrence_id,
             tstzrange(e.starts_at - v_room.before, e.ends_at + v_room.after), e.starts_at, e.ends_at,
-            case when p.at_once = 1 then 1 end)::reservation
+            case when p.at_once = 1 then 1 end, now())::reservation
         order by e.created_at, e.object_id, e.starts_at
     ), bool_or(e.starts_at is null)
     into v_found, v_clock_is_missing

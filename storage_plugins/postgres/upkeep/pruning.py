@@ -218,6 +218,23 @@ _FORGET_NOTICES = """
 """
 """Arguments: how old, at most how many."""
 
+_FORGET_CHECK_INS = """
+    delete from check_in c
+    where (c.home_id, c.object_id, c.recurrence_id, c.starts_at, c.ends_at) in (
+        select f.home_id, f.object_id, f.recurrence_id, f.starts_at, f.ends_at from check_in f
+        where f.starts_at < now() - $1::interval order by f.starts_at limit $2
+    )
+"""
+"""Arguments: how old, at most how many."""
+_FORGET_CHECK_IN_LINKS = """
+    delete from check_in_link l
+    where (l.home_id, l.object_id) in (
+        select f.home_id, f.object_id from check_in_link f
+        where f.expires_at < now() - $1::interval order by f.expires_at limit $2
+    )
+"""
+"""Arguments: how old, at most how many."""
+
 
 async def forget_deleted(database: Database, restore: timedelta, *, batch: int = 500) -> int:
     """Remove texts and members that were deleted more than `restore` ago. Returns their number."""
@@ -252,6 +269,13 @@ async def forget_mails(database: Database, age: timedelta, *, batch: int = 500) 
     """
     forgotten = await repeat(database, _FORGET_MAILS, age, batch)
     return forgotten + await repeat(database, _FORGET_NOTICES, age, batch)
+
+
+async def forget_check_ins(database: Database, age: timedelta, *, batch: int = 500) -> int:
+    """Remove what became of bookings that began more than `age` ago, and links to check in. Returns the number of
+    both."""
+    forgotten = await repeat(database, _FORGET_CHECK_INS, age, batch)
+    return forgotten + await repeat(database, _FORGET_CHECK_IN_LINKS, age, batch)
 
 
 async def prune_tombstones(database: Database, retention: timedelta, *, batch: int = 500) -> int:

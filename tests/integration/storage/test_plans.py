@@ -10,7 +10,7 @@ import pytest
 from server.calendar.filter_plan import UidSearch
 from server.domain.changes import ObjectState, PropertyChanges
 from server.domain.objects import NewCollection, Target
-from storage_plugins.postgres import incoming_mail, mails
+from storage_plugins.postgres import check_ins, incoming_mail, mails
 from storage_plugins.postgres import storage as statements
 from storage_plugins.postgres.changes import views
 from storage_plugins.postgres.database import DatabaseLimits
@@ -67,6 +67,16 @@ STATEMENTS = {
     "held item": (incoming_mail.HELD_ITEM, 1),
     "count of messages by mail": (incoming_mail.COUNT, 3),
     "mail that is sent": (mails.BEGIN, 4),
+    "running bookings": (check_ins.RUNNING, 5),
+    "bookings to check in": (check_ins.TO_CHECK_IN, 4),
+    "booked object": (check_ins.BOOKED_BY_ID, 2),
+    "booked object by name": (check_ins.BOOKED_BY_NAME, 2),
+    "check in": (check_ins.CHECK_IN, 7),
+    "miss": (check_ins.MISS, 7),
+    "state of a check-in": (check_ins.STATE, 5),
+    "misses": (check_ins.MISSES, 2),
+    "missed": (check_ins.MISSED, 3),
+    "link that was sent": (check_ins.LINK_SENT, 4),
     "mail outcomes": (mails.OUTCOMES, 2),
     "mailed since": (mails.MAILED_SINCE, 3),
     "oldest members": (OLDEST_MEMBERS, 3),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from server.domain.mails import NewMails
-from server.storage.mails import NOTICE, MailLimits, MailOutcome, MailState, OutgoingMail
+from server.storage.mails import MAIL, NOTICE, SENDING, MailLimits, MailOutcome, MailState, OutgoingMail
 from tests.unit.services.memory_storage import seen
 from tests.unit.services.memory_storage.tables import MailRow, NoticeRow, Tables
 
@@ -164,7 +164,7 @@ class MailStorage:
         left = [id_ for id_, row in self.tables.mails.items() if row.status in LEFT]
         for id_ in left:
             self.tables.mails[id_] = replace(self.tables.mails[id_], status="dropped")
-        notices = [job for job in self.tables.jobs if job.kind == NOTICE]
+        notices = [job for job in self.tables.jobs if job.kind in SENDING and job.kind != MAIL]
         for job in notices:
             self.tables.jobs.remove(job)
         return len(left) + len(notices)

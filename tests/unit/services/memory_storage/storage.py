@@ -16,6 +16,7 @@ from server.storage.directory import Directory
 from server.storage.journal import Journal
 from server.storage.queues import Queue
 from tests.unit.services.memory_storage.access import MemoryAccess
+from tests.unit.services.memory_storage.check_ins import CheckInStorage
 from tests.unit.services.memory_storage.collection_writes import CollectionWrites
 from tests.unit.services.memory_storage.directory import MemoryDirectory
 from tests.unit.services.memory_storage.journal import MemoryJournal
@@ -26,7 +27,7 @@ from tests.unit.services.memory_storage.rooms import RoomReads
 from tests.unit.services.memory_storage.tables import Tables, now
 
 
-class MemoryStorage(MemoryReads, MemberSets, CollectionWrites, MailStorage, RoomReads):
+class MemoryStorage(MemoryReads, MemberSets, CollectionWrites, MailStorage, RoomReads, CheckInStorage):
     """A `server.storage.Storage` in memory.
 
     It decides as the storage on PostgreSQL does: `tests/integration/storage/test_memory_storage.py` plays the same

@@ -21,6 +21,7 @@ from server.domain.occurrences import Busy
 from server.domain.principals import CalendarPlace, ExpandableBy, Office, PrincipalKind, name_key
 from server.domain.rooms import Room
 from server.domain.scheduling import SchedulingRole
+from server.storage.check_ins import BookingId, CheckInState
 from server.storage.journal import Position
 from server.storage.queues import Queue
 
@@ -287,6 +288,9 @@ class Tables:
     mail_url: str | None = None
     restored_at: datetime | None = None
     jobs: list[Job] = field(default_factory=list)
+    check_ins: dict[BookingId, CheckInState] = field(default_factory=dict)
+    check_in_links: dict[tuple[int, int], tuple[datetime, datetime]] = field(default_factory=dict)
+    """When the last link was sent, and when it expires; by home and object."""
     """Those that wait, in their order; of one kind and queueing key there is one."""
     held: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     """Addresses that were given up and that meetings name: whose they were, and until when nobody else gets them."""
