@@ -46,6 +46,15 @@ class Booking:
     """Who were to come, as far as it is known."""
 
 
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """An instance that nobody checked in."""
+
+    room: str
+    """`ReportedRoom.uid`."""
+    start: datetime
+
+
 @dataclass(slots=True)
 class Usage:
     """What was booked. A booking counts in each group that it touches, its time as far as it lies in the window."""
@@ -61,6 +70,8 @@ class Usage:
     """The capacity, for each of these bookings."""
     sized: int = 0
     """How many these bookings are."""
+    no_shows: int = 0
+    """Bookings that nobody checked in, in the group in which each begins."""
 
     @property
     def utilisation(self) -> float | None:
@@ -87,9 +98,16 @@ class Utilisation:
 
 
 def utilisation(
-    rooms: Iterable[ReportedRoom], bookings: Iterable[Booking], start: datetime, end: datetime
+    rooms: Iterable[ReportedRoom],
+    bookings: Iterable[Booking],
+    start: datetime,
+    end: datetime,
+    missed: Iterable[Missed] = (),
 ) -> Utilisation:
-    """How the rooms were used in a window. Bookings of other rooms, and outside of the window, are left out."""
+    """How the rooms were used in a window. Bookings of other rooms, and outside of the window, are left out.
+
+    :param missed: those that nobody checked in; `bookings` has them, too, up to their release.
+    """
     known = {room.uid: room for room in rooms}
     of_rooms = {uid: Usage() for uid in known}
     of_buildings = {name: Usage() for name in sorted({room.building for room in known.values()})}
@@ -120,6 +138,12 @@ def utilisation(
             _count(usage, booking, room_)
             usage.booked += length
             usage.booked_open += open_hours.get(hour, _NOTHING)
+    for each in missed:
+        room_ = known.get(each.room)
+        if room_ is not None and start <= each.start < end:
+            hour = room_.zone.to_local(each.start).hour
+            for usage in (of_rooms[each.room], of_buildings[room_.building], of_hours[hour], total):
+                usage.no_shows += 1
     return Utilisation(of_rooms, of_buildings, of_hours, total)
 
 

@@ -30,7 +30,7 @@ from server.services.rooms.reporting import report
 from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
 
-_USE = ("BOOKINGS", "HOURS OPEN", "HOURS BOOKED", "BOOKED PERCENT", "PEOPLE", "SEATS FILLED PERCENT")
+_USE = ("BOOKINGS", "HOURS OPEN", "HOURS BOOKED", "BOOKED PERCENT", "PEOPLE", "SEATS FILLED PERCENT", "NO-SHOWS")
 _DAY = timedelta(days=1)
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -194,7 +194,7 @@ async def report_use(
         click.echo(table(head, rows))
         return
     writer = csv.writer(sys.stdout)
-    writer.writerow([name.lower().replace(" ", "_") for name in head])
+    writer.writerow([name.lower().replace(" ", "_").replace("-", "_") for name in head])
     writer.writerows([_as_text(cell) for cell in row] for row in rows)
 
 
@@ -206,6 +206,7 @@ def _use(usage: Usage) -> tuple[str, ...]:
         _percent(usage.utilisation),
         f"{usage.people / usage.sized:.1f}" if usage.sized else "",
         _percent(usage.seats_filled),
+        str(usage.no_shows),
     )
 
 

@@ -62,14 +62,14 @@ async def test_rooms_and_times_are_found_and_counted(database: str, tmp_path: Pa
     result = await koyomi(database, *report)
     rows_by_name = {row["room"]: row for row in csv.DictReader(io.StringIO(result.output))}
     assert list(rows_by_name) == ["Hall", "Hut", "Nook", "ALL"]
-    assert list(rows_by_name["Hall"].values()) == ["Hall", "Main", "40", "2", "48.00", "2.00", "4.2", "2.0", "5.0"]
+    assert list(rows_by_name["Hall"].values()) == ["Hall", "Main", "40", "2", "48.00", "2.00", "4.2", "2.0", "5.0", "0"]
     assert rows_by_name["Nook"]["hours_open"] == "20.00"
     # No spreadsheet takes a name for a formula.
     await lines_of(database, "room", "add", "formula", "display_name==1+1")
     assert "\n'=1+1," in (await koyomi(database, *report)).output.replace("\r", "")
     await lines_of(database, "room", "delete", "formula", "--purge")
     by_hour = (await lines_of(database, *report[:-1], "--by", "hour"))[10]
-    assert by_hour.split() == ["09:00", "2", "6.00", "2.00", "33.3", "2.0", "5.0"]
+    assert by_hour.split() == ["09:00", "2", "6.00", "2.00", "33.3", "2.0", "5.0", "0"]
     assert (await lines_of(database, *report[:-1], "--by", "building"))[2].split()[:3] == ["Main", "2", "68.00"]
 
 

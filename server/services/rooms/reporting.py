@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from server.auth import policy
 from server.booking.opening_times import open_times
-from server.booking.utilisation import Booking, ReportedRoom, Utilisation, utilisation
+from server.booking.utilisation import Booking, Missed, ReportedRoom, Utilisation, utilisation
 from server.domain.actors import Actor
 from server.domain.errors import AccessDenied, BadRequest, InvalidData
 from server.domain.privileges import Privilege
@@ -40,11 +40,13 @@ async def report(
     found = await bookable_rooms(storage, search)
     rooms = [_reported(each, start, end) for each in found]
     bookings: list[Booking] = []
+    missed: list[Missed] = []
     for each in found:
         principal = each.listed.principal
+        missed += [Missed(principal.uid, one.start) for one in await storage.missed(principal.id, start, end)]
         async for page in _pages(storage, principal.id, start, end):
             bookings += await computed(_bookings, principal.uid, page)
-    return rooms, await computed(utilisation, rooms, bookings, start, end)
+    return rooms, await computed(utilisation, rooms, bookings, start, end, missed)
 
 
 def _reported(room: BookableRoom, start: datetime, end: datetime) -> ReportedRoom:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.booking.free_time import merged
-from server.booking.utilisation import Booking, ReportedRoom, Usage, utilisation
+from server.booking.utilisation import Booking, Missed, ReportedRoom, Usage, utilisation
 from server.calendar.iana import named_zone
 from server.calendar.zones import UTC_ZONE
 
@@ -42,6 +42,15 @@ def test_a_room_that_was_booked_half_of_its_time() -> None:
     assert found.hours[8].utilisation == 1
     assert found.buildings == {"Main": usage}
     assert found.total == usage
+
+
+def test_no_shows_count_where_they_begin() -> None:
+    rooms = [ReportedRoom("a", "A", BERLIN, [], "Main"), ReportedRoom("b", "B", UTC_ZONE, [], "Main")]
+    missed = [Missed("a", at(9)), Missed("b", at(9)), Missed("b", at(24)), Missed("b", at(-1)), Missed("c", at(9))]
+    found = utilisation(rooms, [], at(0), at(24), missed)
+    assert {uid: usage.no_shows for uid, usage in found.rooms.items()} == {"a": 1, "b": 1}
+    assert found.buildings["Main"].no_shows == found.total.no_shows == 2
+    assert {hour: usage.no_shows for hour, usage in found.hours.items() if usage.no_shows} == {9: 1, 11: 1}
 
 
 def test_a_pool_is_open_for_each_of_its_pieces() -> None:
