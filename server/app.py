@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from server.auth.authenticate import Authenticator
+from server.check_in.pages import CheckInPages
 from server.dav.core.front_end import DavFrontEnd, not_offered
 from server.dav.core.names import split
 from server.dav.core.registry import build
@@ -25,6 +26,7 @@ from server.jobs.running import (
     copies,
     held_messages,
     maintenance_kinds,
+    no_shows,
     notices,
     outgoing_mails,
     room_cards,
@@ -54,8 +56,11 @@ from server.services.mail.transport import Transport
 from server.services.objects import Objects
 from server.services.principals.people import People
 from server.services.reading import Reading
+from server.services.rooms.check_in_mails import CheckInMails
+from server.services.rooms.checking_in import CheckingIn
 from server.services.rooms.clashes import Clashes
 from server.services.rooms.directory_book import DirectoryBook
+from server.services.rooms.no_shows import NoShows
 from server.services.rooms.reading import RoomReading
 from server.services.scheduling.busy_times import BusyTimes
 from server.services.scheduling.dividing import LongSeries
@@ -205,8 +210,9 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 slow=settings.log.slow_request,
                 tracing=tracing,
             )
+            check_in = CheckInPages(CheckingIn(storage, settings.rooms), settings.mail.language)
             dispatcher = Dispatcher(
-                [monitoring, DavFrontEnd(site)],
+                [monitoring, check_in, DavFrontEnd(site)],
                 authenticator,
                 requests,
                 prefix=site.prefix,
@@ -228,6 +234,17 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 copies(site.collections, lookup),
                 *scheduling(queued, refreshing, removals, memberships, LongSeries(site.splitting, settings.scheduling)),
                 room_clashes(Clashes(site.scheduling)),
+                *no_shows(
+                    NoShows(site.scheduling, settings.rooms, settings.mail.language),
+                    CheckInMails(
+                        storage,
+                        settings.mail,
+                        settings.rooms,
+                        settings.network.external_url,
+                        transport(settings),
+                        counts=metrics.mails,
+                    ),
+                ),
                 room_cards(DirectoryBook(storage, directory, objects)),
                 held_messages(mails, incoming),
                 *outgoing_mails(mail_jobs),

@@ -17,6 +17,7 @@ from server.booking.policy_values import (
     Automation,
     BeyondWindow,
     Capacity,
+    CheckInBy,
     Choice,
     Flag,
     Kind,
@@ -223,6 +224,37 @@ class Policy:
         "A text that every answer contains.",
         exchange="AddAdditionalResponse, AdditionalResponse",
     )
+    check_in: CheckInBy = _rule(
+        "off",
+        Choice(("off", "link", "panel")),
+        "How people say that they use a booking: not at all; by a `link` in a mail to the organizer; or by a `panel` "
+        "at the room, which calls the service. `koyomi room check-in` does it, too.",
+    )
+    release_no_shows: bool = _rule(
+        False,
+        Flag(),
+        "Whether a booking that nobody checks in is released. Needs `check_in`.",
+    )
+    no_show_spares_from_minutes: int | None = _rule(
+        480,
+        Number(1, 1_000_000),
+        "Meetings that last at least so long are not released, nor are whole days.",
+    )
+    no_show_notice_minutes: int | None = _rule(
+        120,
+        Number(0, 100_000),
+        "What was booked less than so long before its start counts as checked in; null: nothing does.",
+    )
+    no_show_exempt: Audience = _rule(
+        NOBODY,
+        Who(),
+        "Whose bookings are not released.",
+    )
+    no_shows_in_series: int | None = _rule(
+        3,
+        Number(1, 1000),
+        "After so many instances in a row that nobody checked in, the room leaves a series; null: never.",
+    )
     conflicts_stay_open: bool = False
     """What conflicts is left to people: no parameter, but what the mode accept-if-free does."""
 
@@ -285,6 +317,8 @@ def parse_policy(value: object) -> Policy:
     low, high = found.min_duration_minutes, found.max_duration_minutes
     if low is not None and high is not None and low > high:
         raise InvalidPrincipal("policy.min_duration_minutes may not exceed policy.max_duration_minutes.")
+    if found.release_no_shows and found.check_in == "off":
+        raise InvalidPrincipal("policy.release_no_shows needs policy.check_in link or panel: else nobody can check in.")
     return found
 
 

@@ -145,6 +145,7 @@ def to_json(value: object) -> object:
 Automation = Literal["none", "update", "accept"]
 BeyondWindow = Literal["truncate", "decline"]
 Capacity = Literal["off", "warn", "enforce"]
+CheckInBy = Literal["off", "link", "panel"]
 
 
 def known_only(values: Mapping[str, object], names: Mapping[str, object], what: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from pathlib import Path
 from typing import IO, cast, get_args
 
@@ -15,15 +16,22 @@ from server.commands.principals import report
 from server.commands.progress import progress_bar
 from server.commands.session import ACTOR, Session, open_storage
 from server.commands.table import table
+from server.commands.times import Zone, moment
 from server.domain.errors import InvalidPrincipal
 from server.domain.principals import name_key
 from server.domain.rooms import Room, RoomSearch, RoomType
 from server.services.rooms import policies
 from server.services.rooms.attributes import feature_of, shown_attributes
+from server.services.rooms.checking_in import CheckingIn, State
 from server.services.rooms.rooms import Rooms, add_room, delete_room, find_room, import_rooms, rename_room, set_room
 from server.settings.model import Settings
 
 _PAGE = 1000
+_NOT_CHECKED_IN: Mapping[State, str] = {
+    "nothing": "{room} has no booking to check in now.",
+    "too_early": "It is too early to check in {room}.",
+    "no_show": "Nobody has checked in, and {room} was released.",
+}
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -173,7 +181,8 @@ async def policy(settings: Settings, name: str, what: str, parameters: Sequence[
         raise click.UsageError("KEY=VALUE follows set.")
     async with open_storage(settings) as session:
         if what == "set":
-            found = await policies.set_policy(ACTOR, session.directory, name, given)
+            has_links = bool(settings.network.external_url)
+            found = await policies.set_policy(ACTOR, session.directory, name, given, has_links=has_links)
         elif what == "remove":
             found = await policies.remove_policy(ACTOR, session.directory, name)
         else:
@@ -182,6 +191,26 @@ async def policy(settings: Settings, name: str, what: str, parameters: Sequence[
         click.echo(f"{name} has no policy.")
         return
     click.echo(table(("PARAMETER", "VALUE", "DEFAULT", "WHAT IT TAKES"), _parameters(found)))
+
+
+@room.command("check-in")
+@click.argument("name")
+@click.option("--at", metavar="TIME", help="Only the booking that begins then, as 2027-01-31T09:00.")
+@click.option("--zone", type=Zone(), default="UTC", show_default=True, help="The time zone of all times.")
+@with_settings()
+async def check_in(settings: Settings, name: str, at: str | None, zone: tzinfo) -> None:
+    """Check in the booking of a room that lasts or is next, as a panel at the room does.
+
+    The room's policy needs check_in. Exits with 1 when there is nothing to check in.
+    """
+    start = None if at is None else moment(at, zone)
+    async with open_storage(settings) as session:
+        checking_in = CheckingIn(session.storage, settings.rooms)
+        found = await checking_in.check_in_room(ACTOR, session.directory, name, start)
+    if found.state != "checked_in" or found.times is None:
+        raise click.ClickException(_NOT_CHECKED_IN[found.state].format(room=found.room))
+    begins, ends = (each.astimezone(zone) for each in found.times)
+    click.echo(f"{found.room}: the booking from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} is checked in.")
 
 
 def _parameters(found: Room) -> list[tuple[str, str, str, str]]:

@@ -24,6 +24,7 @@ from storage_plugins.postgres.upkeep.journal_partitions import keep_partitions
 from storage_plugins.postgres.upkeep.next_alarms import move_alarms_on
 from storage_plugins.postgres.upkeep.occurrence_jobs import follow_zone_data, roll_horizon
 from storage_plugins.postgres.upkeep.pruning import (
+    forget_check_ins,
     forget_deleted,
     forget_dispatches,
     forget_journal_texts,
@@ -43,6 +44,8 @@ _MESSAGE_AGE = timedelta(days=366)
 it."""
 _OUTCOME_AGE = timedelta(days=30)
 """How long it is kept what became of scheduling messages that jobs delivered, or sent by mail."""
+_CHECK_IN_AGE = timedelta(days=800)
+"""How long it is kept which bookings of rooms were checked in: twice the longest time of a report."""
 _MARKING = 30.0
 """Seconds of a run in which events of people with other addresses are marked, to be computed again."""
 _REDERIVING = 60.0
@@ -78,6 +81,7 @@ def kinds(database: Database, dsn: str, settings: Settings) -> list[Kind]:
         "messages": lambda: forget_messages(database, _MESSAGE_AGE),
         "dispatches": lambda: forget_dispatches(database, _OUTCOME_AGE),
         "mails": lambda: forget_mails(database, _OUTCOME_AGE),
+        "check_ins": lambda: forget_check_ins(database, _CHECK_IN_AGE),
         "sign_in_failures": lambda: PostgresDirectory(database).forget_failures(settings.sign_in.window),
         "dropped_copies": lambda: drop_without_job(database),
         "seals": lambda: _seal(database, settings),

@@ -20,8 +20,10 @@ from server.services.mail.invitations_to import NOTICES
 from server.services.mail.notices import Notices
 from server.services.mail.sending import MailJobs
 from server.services.principals import changes as principals
+from server.services.rooms.check_in_mails import CheckInMails
 from server.services.rooms.clashes import CLASHES, Clashes
 from server.services.rooms.directory_book import DirectoryBook
+from server.services.rooms.no_shows import NO_SHOWS, NoShows
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.dividing import LongSeries
 from server.services.scheduling.long_series import SPLITS
@@ -35,7 +37,7 @@ from server.storage.access import Access
 from server.storage.incoming_mail import IncomingMail
 from server.storage.jobs import HANDOVERS, MEMBERSHIPS, ROOM_CARDS, TakenJob
 from server.storage.journal import Journal
-from server.storage.mails import MAIL, MAIL_OUTCOMES, NOTICE
+from server.storage.mails import CHECK_IN_LINKS, MAIL, MAIL_OUTCOMES, NOTICE, RELEASED
 from storage_plugins.postgres.changes import handover_jobs
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
@@ -54,6 +56,8 @@ _TRIES = 36
 """Tries of a job that delivers, in about a day."""
 _MAIL_TRIES = 200
 """Tries of a job that sends a mail: more than `server.services.mail.sending.TRIED_FOR` takes."""
+_RELEASING = 30.0
+"""Seconds between two runs in which bookings that nobody checks in are released."""
 _RETRY = 5.0
 """Seconds after which changes are passed on again at the latest, after a failure."""
 
@@ -132,6 +136,27 @@ def room_clashes(clashes: Clashes) -> Kind:
         return Result(int(await clashes.decline(job.payload["home"], job.payload["object"])))
 
     return Kind(CLASHES, decline)
+
+
+def no_shows(found: NoShows, mails: CheckInMails) -> tuple[Kind, ...]:
+    """The jobs that release what nobody checks in, and send organizers links to check in and news of releases."""
+
+    async def release(_: TakenJob) -> Result:
+        return Result(await found.release_due())
+
+    async def link(job: TakenJob) -> Result:
+        ids = job.payload
+        return Result(int(await mails.send_link(ids["home"], ids["object"], ids.get("name", 0), job.id)))
+
+    async def tell(job: TakenJob) -> Result:
+        ids = job.payload
+        return Result(int(await mails.tell_released(ids["home"], ids["object"], ids["start"], ids["end"], job.id)))
+
+    return (
+        Kind(NO_SHOWS, release, every=_RELEASING),
+        Kind(CHECK_IN_LINKS, link, tries=_TRIES),
+        Kind(RELEASED, tell, tries=_TRIES),
+    )
 
 
 def room_cards(book: DirectoryBook) -> Kind:

@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from click.testing import CliRunner, Result
 
 from server.cli import main
+from server.domain.actors import Actor
+from server.domain.limits import Limits
+from server.domain.objects import Target
+from server.domain.privileges import Privilege
+from server.services.lookup import Lookup
+from server.services.objects import Objects
+from storage_plugins.postgres.storage import PostgresStorage
+from tests.unit.services.world import event
 
 
 async def koyomi(dsn: str, *words: str, **settings: str) -> Result:
@@ -96,3 +105,31 @@ async def test_a_room_is_renamed_and_deleted(database: str) -> None:
     uid = deleted.rpartition(" ")[2]
     assert await told(database, "room", "delete", uid, "--purge") == ["Deleted Cedar and its calendar."]
     assert (await koyomi(database, "room", "delete", uid)).exit_code
+
+
+async def test_a_booking_is_checked_in(database: str) -> None:
+    await told(database, "room", "add", "Yew")
+    refused = await koyomi(database, "room", "policy", "Yew", "set", "release_no_shows=yes")
+    assert "policy.release_no_shows needs policy.check_in" in refused.output
+    links = "room", "policy", "Yew", "set", "release_no_shows=yes", "check_in=link"
+    assert "needs network.external_url" in (await koyomi(database, *links)).output
+    assert await told(database, *links, KOYOMI_NETWORK_EXTERNAL_URL="https://cal.example")
+    await told(database, "room", "policy", "Yew", "set", "release_no_shows=", "check_in=")
+    refused = await koyomi(database, "room", "check-in", "Yew")
+    assert (refused.exit_code, "The policy of Yew has no check_in." in refused.output) == (1, True)
+    await told(database, "room", "policy", "Yew", "set", "release_no_shows=yes", "check_in=panel")
+    assert "Yew has no booking to check in now." in (await koyomi(database, "room", "check-in", "Yew")).output
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=30)
+    async with PostgresStorage(database, notify=False) as storage:
+        calendar = Target("Yew", "room", "calendar", "calendar", "a.ics")
+        found = await Lookup(storage).find(Actor(None, "test"), calendar, Privilege.READ)
+        await Objects(storage, Limits()).put(
+            Actor(None, "test"), found, event("a", start=f"{start:%Y%m%dT%H%M%SZ}").encode()
+        )
+    other = start + timedelta(hours=1)
+    words = ("room", "check-in", "Yew", "--at", f"{other:%Y-%m-%dT%H:%M:%S}")
+    assert "has no booking to check in now" in (await koyomi(database, *words)).output
+    for _ in range(2):
+        assert await told(database, "room", "check-in", "Yew", "--at", f"{start:%Y-%m-%dT%H:%M:%S}") == [
+            f"Yew: the booking from {start:%Y-%m-%d %H:%M} to {other:%Y-%m-%d %H:%M} is checked in."
+        ]

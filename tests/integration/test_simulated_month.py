@@ -1,10 +1,10 @@
 """A month of 50 rooms and 500 people, against a naive model.
 
 People book rooms for single meetings and series, move them or an instance, change their room, and cancel them or an
-instance, while policies change and the clock goes on from March to April, over the begin of summer time. All goes
-through the services on PostgreSQL. After each step the answers in the organizer's object are those of the model; every
-third day the reservations are, and what is found free. `KOYOMI_TEST_MONTH_SEED` repeats a month,
-`KOYOMI_TEST_MONTH_STEPS` sets how much happens in it.
+instance, and come or do not, while policies change and the clock goes on from March to April, over the begin of
+summer time. All goes through the services on PostgreSQL. After each step the answers in the organizer's object are
+those of the model; every third day the reservations are, and what is found free. `KOYOMI_TEST_MONTH_SEED` repeats a
+month, `KOYOMI_TEST_MONTH_STEPS` sets how much happens in it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,12 @@ from server.itip.scheduling_component import MASTER
 from server.itip.scheduling_object import read_object
 from server.services.lookup import Lookup
 from server.services.objects import Objects
+from server.services.rooms.checking_in import CheckingIn
 from server.services.rooms.finding import RoomFinding
+from server.services.rooms.no_shows import NoShows
 from server.services.rooms.policies import set_policy
 from server.services.rooms.reporting import report
+from server.services.rooms.settings import RoomSettings
 from server.services.scheduling.implicit import Scheduling
 from server.services.scheduling.sent import Sent
 from server.storage.directory import PrincipalChange, RelationChange
@@ -44,6 +47,8 @@ BEGIN = datetime(2027, 3, 8, 7, tzinfo=UTC)
 """Summer time begins on 28 March."""
 MONTH = timedelta(days=31)
 FAR = BEGIN + timedelta(days=400)
+MISSES = 2
+"""Instances in a row that nobody checks in, after which a room leaves a series."""
 QUARTER, NOTHING = timedelta(minutes=15), timedelta(0)
 CLI = Actor(None, "test")
 Period = tuple[datetime, datetime]
@@ -62,6 +67,8 @@ class Rules:
     recurring: bool = True
     tolerated: tuple[int | None, int | None] = (0, 0)
     """Conflicts of a series: per cent, and number."""
+    releases: bool = False
+    """Whether it releases what nobody checks in: not what lasts two hours, and not what the crew organizes."""
 
     @property
     def gap(self) -> timedelta:
@@ -79,6 +86,11 @@ class Rules:
             "allow_recurring": str(self.recurring).lower(),
             "conflict_percentage_allowed": percentage,
             "max_conflict_instances": most,
+            "check_in": "panel",
+            "release_no_shows": str(self.releases).lower(),
+            "no_show_spares_from_minutes": "120",
+            "no_show_exempt": "crew",
+            "no_shows_in_series": str(MISSES),
         }
 
 
@@ -159,6 +171,31 @@ class Model:
     accepted: list[dict[str, dict[str, Period]]] = field(default_factory=lambda: [{} for _ in range(ROOMS)])
     """By room, UID and instance."""
 
+    missed: list[dict[str, list[bool]]] = field(default_factory=lambda: [{} for _ in range(ROOMS)])
+    """By room and UID: for each instance that waited for its check-in, in their order, whether nobody came."""
+
+    def begins(self, after: datetime, until: datetime) -> list[tuple[datetime, int, str, str]]:
+        """What begins in a time in rooms that release it: start, room, UID and instance."""
+        return [
+            (start, room, uid, name)
+            for room, meetings in enumerate(self.accepted)
+            if self.rules[room].releases
+            for uid, instances in meetings.items()
+            for name, (start, end) in instances.items()
+            if after < start <= until and end - start > QUARTER
+        ]
+
+    def come_or_miss(self, room: int, uid: str, name: str, *, comes: bool) -> None:
+        """An instance was checked in, or is released."""
+        missed, instances = self.missed[room].setdefault(uid, []), self.accepted[room][uid]
+        missed.append(not comes)
+        if comes:
+            return
+        start, _ = instances[name]
+        instances[name] = start, start + QUARTER
+        if len(instances) > 1 and len(missed) >= MISSES and all(missed[-MISSES:]):
+            self.accepted[room][uid] = {each: times for each, times in instances.items() if times[0] <= start}
+
     def all(self) -> list[Period]:
         """Every instance that a room has accepted."""
         return [each for room in self.accepted for instances in room.values() for each in instances.values()]
@@ -238,6 +275,8 @@ class Month:
         self.now = BEGIN
         self.lookup, limits = Lookup(storage), Limits()
         self.scheduling = Scheduling(storage, Objects(storage, limits, self.clock), limits, now=self.clock)
+        self.no_shows = NoShows(self.scheduling, RoomSettings(), now=self.clock)
+        self.checking_in = CheckingIn(storage, RoomSettings(), self.clock)
         self.finding = RoomFinding(storage, PostgresAccess(storage), self.lookup, limits, self.clock)
         self.model = Model([Rules() for _ in range(ROOMS)])
         self.meetings: dict[str, Meeting] = {}
@@ -257,6 +296,7 @@ class Month:
                 rules.before, rules.after = QUARTER, self.chance.choice((NOTHING, QUARTER))
             elif self.chance.random() < 0.2:
                 rules.pieces = 2
+            rules.releases = rules.pieces == 1 and self.chance.random() < 0.4
         rooms = [
             PrincipalChange(
                 uid=f"id-room{number}",
@@ -279,6 +319,28 @@ class Month:
             await self.set_policy(room)
 
     # what people do
+
+    async def go_on(self, length: timedelta) -> None:
+        """Time passes. Some people check in when their meeting begins, and the others' bookings are released."""
+        before, end = self.now, self.now + length
+        begins = self.model.begins(before - QUARTER, end - QUARTER)
+        for start in sorted({start for start, *_ in begins}):
+            due = 0
+            for _, room, uid, name in sorted(each for each in begins if each[0] == start):
+                if name not in self.model.accepted[room][uid]:
+                    continue  # the room has left the series
+                meeting, comes = self.meetings[uid], self.chance.random() < 0.4
+                if comes:
+                    self.now = start
+                    view = await self.checking_in.check_in_room(CLI, self.directory, f"room{room}", start)
+                    assert (view.state, view.times) == ("checked_in", self.model.accepted[room][uid][name])
+                spared = meeting.organizer < CREW or meeting.length >= timedelta(hours=2)
+                due += not comes and not spared
+                if comes or not spared:
+                    self.model.come_or_miss(room, uid, name, comes=comes)
+            self.now = start + QUARTER
+            assert await self.no_shows.release_due() == due, f"at {self.now}"
+        self.now = end
 
     async def step(self) -> None:
         """Something happens."""
@@ -422,6 +484,7 @@ class Month:
             usage = found.rooms[f"id-room{number}"]
             held = [each for instances in self.model.accepted[number].values() for each in instances.values()]
             assert usage.bookings == len(held)
+            assert usage.no_shows == sum(sum(each) for each in self.model.missed[number].values())
             assert usage.booked == sum((end - start for start, end in held), NOTHING)
             # A room without a known capacity has no size; its pieces are open all the time.
             assert usage.open == (FAR - BEGIN) * self.model.rules[number].pieces
@@ -435,7 +498,7 @@ async def test_a_month_of_bookings_is_that_of_a_naive_model(database: str) -> No
         await month.open()
         compared = BEGIN
         for _ in range(STEPS):
-            month.now += MONTH / STEPS
+            await month.go_on(MONTH / STEPS)
             await month.step()
             if month.now >= compared + timedelta(days=3):
                 compared = month.now
@@ -443,3 +506,4 @@ async def test_a_month_of_bookings_is_that_of_a_naive_model(database: str) -> No
         await month.compare()
         await month.compare_report()
         assert len(month.model.all()) > STEPS / 10
+        assert any(any(each) for room in month.model.missed for each in room.values())

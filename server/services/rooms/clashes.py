@@ -74,11 +74,12 @@ def with_declined(
         if component is None and instance == MASTER:
             component = copy.components[0]
         if component is not None:
-            declined = declined.with_component(_declined(component, user, directory))
+            declined = declined.with_component(declined_by(component, user, directory))
     return declined
 
 
-def _declined(component: SchedulingComponent, user: CalendarUser, directory: Directory) -> SchedulingComponent:
+def declined_by(component: SchedulingComponent, user: CalendarUser, directory: Directory) -> SchedulingComponent:
+    """A component that an attendee declines."""
     answered = map_attendee(
         component, user, directory, lambda line: line.with_parameters({"PARTSTAT": DECLINED, "RSVP": None})
     )

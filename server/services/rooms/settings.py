@@ -42,6 +42,17 @@ class RoomSettings(Part):
         "directories (CARDDAV:addressbook-home-set has two homes then, and some apps take one alone).",
     )
 
+    check_in_minutes: int = option(
+        15,
+        "How long after its start a booking waits for its check-in, in rooms that release what nobody checks in.",
+        unit="minutes",
+        ge=1,
+        le=1440,
+    )
+    check_in_opens_minutes: int = option(
+        120, "How long before its start a booking can be checked in.", unit="minutes", ge=0, le=1440
+    )
+
     @field_validator("mail_domain")
     @classmethod
     def _fold_domain(cls, value: str) -> str:

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from server.booking.deciding import (
+    ACCEPTED,
     OPEN,
+    TENTATIVE,
     Decision,
     PartStat,
     Reason,
@@ -65,6 +67,8 @@ class Given:
     """Whether the messages lie in the inbox."""
     forwards: bool = False
     """Whether delegates are told of the messages, since they approve."""
+    sends_link: bool = False
+    """Whether the organizer gets a link to check in."""
 
 
 @value
@@ -145,7 +149,9 @@ async def given_answer(
     pending = any(Reason.PENDING in answer.reasons for answer in decision.answers.values())
     leaves_items = pending or OPEN in decision.partstats.values()
     forwards = pending and policy.forward_to_delegates
-    return Given(answered, known, reply, leaves_items, forwards)
+    booked = not {ACCEPTED, TENTATIVE}.isdisjoint(decision.partstats.values())
+    sends_link = policy.check_in == "link" and sender is not None and reply is not None and booked
+    return Given(answered, known, reply, leaves_items, forwards, sends_link)
 
 
 def _slots(wanted: Asked, copy: SchedulingObject) -> tuple[Slot, ...]:

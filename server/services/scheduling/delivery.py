@@ -39,6 +39,7 @@ from server.services.mail.invitations_to import APPROVAL, notice_jobs
 from server.services.objects import Objects
 from server.services.scheduling import memory
 from server.services.scheduling.answering import Recipient, given_answer
+from server.services.scheduling.check_in_links import link_jobs
 from server.services.scheduling.default_calendar import Scheduled, default_calendar, make_default_calendar
 from server.services.scheduling.originator import properties_of
 from server.services.scheduling.room_policies import as_kept, discreet_message
@@ -191,6 +192,8 @@ async def deliver(
     if state != mailbox.state and received:
         remembered = Remember(mailbox.home.id, messages[0].uid, state, mailbox.version)
     jobs = _notices(mailbox, inbox, writes, items) if any(each.sender is not None for each in letters) else ()
+    if given is not None and given.sends_link:
+        jobs += link_jobs(mailbox, writes)
     return Delivered(tuple(statuses), writes, remembered, after, tuple(received), known, jobs)
 
 

@@ -20,6 +20,7 @@ from server.domain.rooms import Room
 from server.itip.calendar_users import CalendarUser
 from server.itip.messages import Message
 from server.itip.room_copies import discreet
+from server.itip.room_releases import with_releases
 from server.itip.scheduling_object import SchedulingObject
 from server.services.scheduling.groups import groups_of
 from server.services.time.time_ranges import zone_or_utc
@@ -99,12 +100,16 @@ def rules_of(mailbox: Mailbox, policy: Policy, zone: Zone, start: datetime, end:
 def as_kept(
     mailbox: Mailbox, before: SchedulingObject | None, after: SchedulingObject | None
 ) -> SchedulingObject | None:
-    """A recipient's object as it is stored: that of a room without what its policy strips.
+    """A recipient's object as it is stored: that of a room without what its policy strips, and with what was released.
 
     :param before: the stored object, which comes back where the two are alike.
     """
+    if after is None or after is before:
+        return after
+    if before is not None and mailbox.kind in ROOMS:
+        after = with_releases(before, after)
     policy = own_policy(mailbox)
-    if policy is None or after is None or after is before:
+    if policy is None:
         return after
     made = discreet(after, policy)
     return before if before is not None and made is not after and made.text == before.text else made

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from docs.policy_reference import REFERENCE, document
@@ -21,11 +21,11 @@ WHO = st.sampled_from(["everyone", "nobody"]) | st.lists(
 
 def _values(name: str) -> st.SearchStrategy[Any]:
     default = RULES[name].default
-    if name.startswith(("book_in", "request_")):
+    if name.startswith(("book_in", "request_")) or name == "no_show_exempt":
         return WHO
     if isinstance(default, bool):
         return st.booleans()
-    if name in ("automation", "beyond_window", "capacity"):
+    if name in ("automation", "beyond_window", "capacity", "check_in"):
         return st.sampled_from(RULES[name].kind.words.replace(" or ", ", ").split(", "))
     if name == "additional_response":
         return st.sampled_from(["", "Thank you.", "Two\nlines"])
@@ -38,6 +38,7 @@ def _values(name: str) -> st.SearchStrategy[Any]:
 
 @given(st.fixed_dictionaries({}, optional={name: _values(name) for name in RULES}))
 def test_what_is_read_is_written_again_without_defaults(values: dict[str, Any]) -> None:
+    assume(not values.get("release_no_shows") or values.get("check_in", "off") != "off")
     policy = parse_policy(values)
     written = as_json(policy)
     differing = {name: value for name, value in values.items() if value != RULES[name].default}
@@ -73,6 +74,9 @@ def test_an_empty_policy_has_the_defaults() -> None:
         ),
         ({"min_duration_minutes": 60, "max_duration_minutes": 30}, "policy.min_duration_minutes may not exceed"),
         ({"min_duration_minutes": 1441}, "policy.min_duration_minutes may not exceed"),
+        ({"release_no_shows": True}, "policy.release_no_shows needs policy.check_in link or panel"),
+        ({"release_no_shows": True, "check_in": "off"}, "policy.release_no_shows needs policy.check_in"),
+        ({"check_in": "door"}, "policy.check_in must be off, link or panel."),
         ({"book_in_policy": "anna"}, "policy.book_in_policy must be everyone, nobody, or a list"),
         ({"book_in_policy": [1]}, "Each of policy.book_in_policy must be a name"),
         ({"book_in_policy": [""]}, "Each of policy.book_in_policy must be a name"),

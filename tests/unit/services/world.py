@@ -28,7 +28,9 @@ from server.services.mail.transport import Mail
 from server.services.objects import Objects, Put
 from server.services.principals.people import People
 from server.services.reading import Reading
+from server.services.rooms.check_in_mails import CheckInMails
 from server.services.rooms.directory_book import DirectoryBook
+from server.services.rooms.settings import RoomSettings
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.dividing import LongSeries
 from server.services.scheduling.implicit import Scheduling
@@ -43,7 +45,7 @@ from server.services.scheduling.splitting import Splitting
 from server.services.sharing import Sharing
 from server.storage.directory import PrincipalChange
 from server.storage.jobs import MEMBERSHIPS, ROOM_CARDS
-from server.storage.mails import NOTICE
+from server.storage.mails import CHECK_IN_LINKS, NOTICE, RELEASED
 from tests.unit.services.memory_storage.storage import memory
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -107,8 +109,11 @@ class World:
         )
         self.removals = Removals(self.storage, self.limits, lambda: NOW, self.outgoing)
         self.mails: list[Mail] = []
-        """Those that were sent, of notices."""
+        """Those that were sent, of notices and check-ins."""
         self.notices = Notices(self.storage, self.access, self.limits, mail, _Transport(self.mails), lambda: NOW)
+        self.check_in_mails = CheckInMails(
+            self.storage, mail, RoomSettings(), "https://cal.example/koyomi", _Transport(self.mails), lambda: NOW
+        )
         self.long_series = LongSeries(self.splitting, scheduling, lambda: NOW)
         self.memberships = Memberships(self.scheduling, timedelta(minutes=10), lambda: NOW)
         self.collections = Collections(self.storage, self.limits, scheduling)
@@ -179,6 +184,12 @@ class World:
             elif job.kind == NOTICE:
                 ids = job.payload
                 await self.notices.send(ids["principal"], ids["item"], ids["recipient"])
+            elif job.kind == CHECK_IN_LINKS:
+                ids = job.payload
+                await self.check_in_mails.send_link(ids["home"], ids["object"], ids.get("name", 0), 1)
+            elif job.kind == RELEASED:
+                ids = job.payload
+                await self.check_in_mails.tell_released(ids["home"], ids["object"], ids["start"], ids["end"], 2)
             elif job.kind == REFRESHES:
                 await self.refreshing.refresh(job.payload["home"], job.payload["object"])
             else:

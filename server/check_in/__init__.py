@@ -1,0 +1,1 @@
+"""The page behind the links of mails, on which organizers check in."""
