@@ -239,15 +239,17 @@ class _Reply:
     def _version(self, component: SchedulingComponent, instance: str) -> Version:
         """The version of an answer, without DTSTAMP from now.
 
-        Without SEQUENCE it is 0 (RFC 5546 §3.2.3), from elsewhere the present one: some programs leave it out.
+        Without SEQUENCE it is 0 (RFC 5546 §3.2.3), from elsewhere the present one: some programs leave it out. Where
+        the attendee has answered later, it is that of the later answer: DTSTAMP alone tells which came first.
         No answer is one to what the organizer has not sent yet, nor from the future: later ones would not count.
         """
-        sequence = component.sequence
+        sequence, stamp = component.sequence, stamp_of(component) or self._dtstamp
         if component.first("SEQUENCE") is None and not self._user.is_here:
             present = describing(self._value, instance)
             last = self._last.get(instance)
-            sequence = max(0 if present is None else present.sequence, 0 if last is None else last.sequence)
-        stamp = stamp_of(component) or self._dtstamp
+            known = 0 if last is None else last.sequence
+            is_older = last is not None and stamp < last.dtstamp
+            sequence = known if is_older else max(known, 0 if present is None else present.sequence)
         sent = max([self._value.sequence, *self._resets.values()])
         return Version(min(sequence, sent), min(stamp, self._dtstamp))
 

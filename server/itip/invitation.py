@@ -3,6 +3,7 @@
 * A message with the series replaces the copy, except overrides that a later message brought. One with overrides alone
   changes these alone.
 * What is the attendee's own stays (`server.itip.own_parts`). Their answer stays unless the message asks them anew.
+* What somebody has cancelled gives way to the meeting of another organizer here, who has taken the UID over.
 * What they declined and removed stays away until they are asked anew: the whole object, or instances, which EXDATE
   excludes.
 """
@@ -20,6 +21,7 @@ from server.itip.instances import covering, derived, describing, excluded, with_
 from server.itip.lines import Line
 from server.itip.merging import (
     as_override,
+    gives_way,
     has_instance,
     has_same_organizer,
     is_followed,
@@ -70,9 +72,10 @@ def receive_request(
     :param dtstamp: the time now, as a UTC value.
     """
     user = message.recipient
-    if copy is not None and not has_same_organizer(copy, message, directory):
+    is_others = copy is not None and not has_same_organizer(copy, message, directory)
+    if copy is not None and is_others and not (message.sender.is_here and gives_way(copy, user, directory)):
         return Received(Outcome.REFUSED, UID_TAKEN)
-    if copy is not None and not is_followed(copy, user, directory):
+    if copy is not None and (is_others or not is_followed(copy, user, directory)):
         memory, base = Memory(), None
     else:
         memory, base = memory_of(copy) if memory is None else memory, copy

@@ -29,6 +29,13 @@ def is_followed(copy: SchedulingObject, user: CalendarUser, directory: Directory
     return any(attendee_line(component, user, directory) is not None for component in copy.components)
 
 
+def gives_way(copy: SchedulingObject, user: CalendarUser, directory: Directory) -> bool:
+    """Whether a copy of its owner is of a meeting that somebody else has cancelled altogether."""
+    own = organizer(copy, directory)
+    cancelled = all(component.token("STATUS") == "CANCELLED" for component in copy.components)
+    return own is not None and own.key != user.key and cancelled
+
+
 def same_object(one: SchedulingObject, other: SchedulingObject) -> bool:
     """Whether two objects say the same; DTSTAMP and the order of lines do not count."""
     # Attendees may be many: they are compared only where all else is the same.

@@ -149,6 +149,16 @@ def test_without_sequence_an_answer_from_elsewhere_counts_by_its_arrival(number:
     assert (result.object is not None) is counts
 
 
+def test_without_sequence_an_earlier_answer_from_elsewhere_does_not_count_after_a_later_one() -> None:
+    """The organizer has changed the meeting between the two."""
+    line = "ATTENDEE;PARTSTAT=TENTATIVE:mailto:xeno@example.org"
+    people = (*PEOPLE, "ATTENDEE;PARTSTAT=DECLINED:mailto:xeno@example.org")
+    sent = message("REPLY", meeting(people=(organizer(), line)), sender=ELSEWHERE, recipient=ORGANIZER)
+    rows = Rows((Answered(ELSEWHERE.key, MASTER, 1, "20261201T235959Z"),))
+    result = received(sent, stored(meeting(people=people, sequence=3)), rows=rows)
+    assert (result.outcome, result.object) == (Outcome.IGNORED, None)
+
+
 def test_an_answer_that_comes_twice_leaves_one_item() -> None:
     first = reply(says("ACCEPTED"))
     assert first.object is not None

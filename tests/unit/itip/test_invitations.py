@@ -83,6 +83,21 @@ def test_a_uid_that_another_object_has_is_not_delivered(people: tuple[str, ...],
     assert (result.object, result.item) == (None, False)
 
 
+def test_what_another_organizer_has_cancelled_gives_way() -> None:
+    """Somebody has taken the meeting over and invites a person again who had been removed."""
+    cancelled = stored(meeting("STATUS:CANCELLED", people=OTHER, sequence=4))
+    result = received(message("REQUEST", meeting("SUMMARY:Again", sequence=5, stamp=LATER)), cancelled)
+    assert (result.outcome, result.item) == (Outcome.APPLIED, True)
+    assert result.object is not None
+    assert {"SUMMARY:Again", "SEQUENCE:5"} <= set(lines_of(result.object))
+    assert answer_of(result.object) == "NEEDS-ACTION"
+
+
+def test_what_one_has_cancelled_oneself_stays() -> None:
+    result = received(message("REQUEST", meeting(sequence=5)), stored(meeting("STATUS:CANCELLED", people=MINE)))
+    assert (result.outcome, result.status, result.object) == (Outcome.REFUSED, "5.3", None)
+
+
 @pytest.mark.parametrize(
     "people",
     [

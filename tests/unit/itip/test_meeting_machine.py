@@ -401,6 +401,20 @@ def test_all_copies_agree_whatever_happens_around_the_meeting(data: bytes) -> No
     machine.check()
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(319319, id="two answers from elsewhere overtake each other"),
+        pytest.param(6003442, id="somebody whom a former organizer removed is invited again"),
+    ],
+)
+def test_all_copies_agree_around_a_meeting_where(seed: int) -> None:
+    source = random.Random(seed)
+    machine = WiderWorld(source.randbytes(source.randint(1, 80)))
+    machine.play()
+    machine.check()
+
+
 def test_all_that_is_around_a_meeting_is_played() -> None:
     """Delegates, groups, people elsewhere, new addresses, and people who leave or are deleted."""
     seen: Counter[str] = Counter()
