@@ -11,10 +11,11 @@ from typing import Protocol, runtime_checkable
 from server.domain.changes import Cause, Unchanged
 from server.domain.contents import Views
 from server.domain.grants import AccessList, Ace, DelegateRights, Delegation, ShareRights
+from server.domain.messages import Message
 from server.domain.objects import Collection, Home
 from server.domain.principal_search import PrincipalSearch
 from server.domain.principals import Principal, PrincipalKind
-from server.storage.journal import Entry, Transaction
+from server.storage.journal import Transaction
 from server.storage.reads import SharedObject
 
 
@@ -63,7 +64,7 @@ class Access(Protocol):
         As soon as it has begun, every write of an object in the calendar renders the object.
         """
 
-    async def plan_fan_out(self, transaction: Transaction, entries: Sequence[Entry]) -> None:
+    async def plan_fan_out(self, transaction: Transaction, messages: Sequence[Message]) -> None:
         """Store, in a transaction, which shared collections changed by these entries of the journal: `fan_out` then
         updates the homes that show them."""
 

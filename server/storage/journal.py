@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Protocol
 
+from server.domain.messages import Message
 from server.domain.values import value
 
 Transaction = Any
@@ -24,29 +25,9 @@ Effect = Callable[[Transaction], Awaitable[None]]
 
 
 @value
-class Entry:
-    """A row of the journal: ids and codes, never texts, names or addresses."""
+class Entry(Message):
+    """A row of the journal: a message, and what only the journal has."""
 
-    seq: int
-    act: bool
-    """Whether somebody did it; if not, it follows from an act: a refresh, a touch, a new derivation."""
-    month: date
-    at: datetime
-    kind: str
-    home_id: int
-    """0: it concerns no home."""
-    revision: int
-    collection_id: int | None
-    object_id: int | None
-    subject_id: int | None
-    """The principal that it concerns, where it is not one of a home."""
-    principal_id: int | None
-    acting_for: int | None
-    origin: str
-    request_id: str
-    change: int | None
-    """Equal for all rows of one transaction."""
-    trace: str | None
     details: Mapping[str, Any] | None
 
 

@@ -8,12 +8,12 @@ from server.domain.changes import Cause, Unchanged
 from server.domain.contents import Views
 from server.domain.errors import NotFound
 from server.domain.grants import AccessList, Ace, AclEntry, DelegateRights, Delegation, Share, ShareRights
+from server.domain.messages import Message
 from server.domain.objects import Collection, Home
 from server.domain.principal_search import PrincipalSearch
 from server.domain.principals import Principal, PrincipalKind, name_key
 from server.domain.privileges import Privilege
 from server.observe.background import failed
-from server.storage.journal import Entry
 from server.storage.reads import SharedObject
 from storage_plugins.postgres.changes import fan_out
 from storage_plugins.postgres.changes.principals import leave_trace, lock
@@ -112,9 +112,9 @@ class PostgresAccess:
         """See `Access`."""
         return await render_all(self._database, home.id, collection.id, render)
 
-    async def plan_fan_out(self, transaction: Connection, entries: Sequence[Entry]) -> None:
+    async def plan_fan_out(self, transaction: Connection, messages: Sequence[Message]) -> None:
         """See `Access`."""
-        await fan_out.plan(transaction, entries)
+        await fan_out.plan(transaction, messages)
 
     async def plan_fan_out_anew(self, transaction: Connection) -> None:
         """See `Access`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.domain.changes import Cause
-from server.storage.journal import Entry
+from server.domain.messages import Message
 from storage_plugins.postgres.changes.writing import by, call, recorded
 from storage_plugins.postgres.database import Connection, Database
 
@@ -26,9 +26,9 @@ _POSTPONE = """
 """
 
 
-async def plan(connection: Connection, entries: Sequence[Entry]) -> None:
-    """Store the work that follows from entries of the journal, in the caller's transaction."""
-    columns = zip(*((e.kind, e.home_id, e.collection_id, e.subject_id) for e in entries), strict=True)
+async def plan(connection: Connection, messages: Sequence[Message]) -> None:
+    """Store the work that follows from messages, in the caller's transaction."""
+    columns = zip(*((e.kind, e.home_id, e.collection_id, e.subject_id) for e in messages), strict=True)
     await connection.execute("select koyomi_plan_fan_out_2($1, $2, $3, $4)", *map(list, columns))
 
 

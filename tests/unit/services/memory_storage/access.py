@@ -20,11 +20,11 @@ from server.domain.grants import (
     Share,
     ShareRights,
 )
+from server.domain.messages import Message
 from server.domain.objects import Collection, Home, Rights
 from server.domain.principal_search import PrincipalSearch, Term
 from server.domain.principals import Principal, PrincipalKind, name_key
 from server.domain.rooms import Room, searched
-from server.storage.journal import Entry
 from server.storage.reads import SharedObject
 from tests.unit.services.memory_storage import seen
 from tests.unit.services.memory_storage.conditions import require_collection, require_unchanged
@@ -159,9 +159,9 @@ class MemoryAccess:
                 done += 1
             return done
 
-    async def plan_fan_out(self, transaction: Tables, entries: Sequence[Entry]) -> None:
+    async def plan_fan_out(self, transaction: Tables, messages: Sequence[Message]) -> None:
         tables = transaction
-        for event in entries:
+        for event in messages:
             id_ = event.collection_id
             shown = [] if id_ is None else tables.bindings_of(id_)
             if id_ is not None and any(row.collection_home_id == event.home_id != row.home_id for row in shown):
