@@ -21,6 +21,7 @@ from server.dav.standards import standards
 from server.http.client_address import ClientAddresses
 from server.http.dispatch import Dispatcher
 from server.http.request_log import RequestLog
+from server.jobs.buses import bus_of
 from server.jobs.runner import Kind
 from server.jobs.running import (
     copies,
@@ -29,6 +30,7 @@ from server.jobs.running import (
     no_shows,
     notices,
     outgoing_mails,
+    relaying,
     room_cards,
     room_clashes,
     running_jobs,
@@ -77,7 +79,6 @@ from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.health import PostgresHealth
 from storage_plugins.postgres.incoming_mail import PostgresIncomingMail
 from storage_plugins.postgres.jobs import PostgresJobs
-from storage_plugins.postgres.journal import PostgresJournal
 from storage_plugins.postgres.storage import PostgresStorage
 
 log = structlog.get_logger()
@@ -99,6 +100,7 @@ async def served(post: Post, settings: Settings, dsn: str) -> AsyncIterator[Serv
                 maintenance_kinds(dsn, settings) as kinds,
                 running_jobs(dsn, parts.storage, [*parts.kinds, *kinds], metrics),
                 sequencing(dsn, parts.storage, metrics),
+                relaying(dsn, parts.storage, settings, metrics),
             ):
                 lmtp = LmtpServer(parts.mails, settings.mail.incoming.lmtp_clients)
                 yield Served(server, Connections(parts.monitoring.to_everyone(), metrics), lmtp)
@@ -116,6 +118,7 @@ async def application(settings: Settings, dsn: str) -> AsyncIterator[web.Server]
         _parts(settings, dsn, metrics) as parts,
         running_jobs(dsn, parts.storage, parts.kinds, metrics),
         sequencing(dsn, parts.storage, metrics),
+        relaying(dsn, parts.storage, settings, metrics),
     ):
         yield Connections(parts.dispatcher, metrics)
 
@@ -230,7 +233,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 storage, objects, settings.limits.values, settings.mail, transport(settings), counts=metrics.mails
             )
             kinds = (
-                sharees(access, PostgresJournal(storage.database), storage),
+                sharees(access, bus_of(settings, storage)),
                 copies(site.collections, lookup),
                 *scheduling(queued, refreshing, removals, memberships, LongSeries(site.splitting, settings.scheduling)),
                 room_clashes(Clashes(site.scheduling)),

@@ -333,6 +333,10 @@ class AddressNotSupported(MailRefused):
     """The mail server takes no addresses that are not ASCII, and the mail has one (RFC 6531 §3.2)."""
 
 
+class BusUnavailable(KoyomiError):
+    """The event bus does not answer."""
+
+
 class MailDelayed(KoyomiError):
     """The mail server does not take the mail now; try again later."""
 

@@ -1,4 +1,4 @@
-"""Durable consumers of the journal: each has one position, and its effects become visible together with the position.
+"""Durable consumers: their positions are rows of the database, and effects become visible together with a position.
 
 A consumer is a name and two functions that do their work in the transaction that moves the position (`Consumer`).
 Whoever else runs the same consumer at the same time conflicts, and changes nothing.
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from server.storage.journal import Effect, Entry, Journal, Transaction
+from server.domain.messages import Message
+from server.storage.journal import Effect, Journal, Position, Transaction
 
 BATCH = 500
 """Entries that one transaction takes in."""
@@ -24,24 +25,44 @@ class Consumer:
     """A consumer whose effects lie in the database."""
 
     name: str
-    handle: Callable[[Transaction, Sequence[Entry]], Awaitable[None]]
-    """Does what follows from entries, as a part of a `Transaction`. An entry is a hint: the handler reads the truth."""
+    handle: Callable[[Transaction, Sequence[Message]], Awaitable[None]]
+    """Does what follows from messages, as a part of a `Transaction`. They are hints: the handler reads the truth."""
     begin_anew: Effect
     """Does what could follow from any entry: the consumer does not know what it has missed."""
 
 
 async def consume(journal: Journal, consumer: Consumer, *, batch: int = BATCH) -> int:
-    """Take in the next entries. Returns their number; less than `batch` means that there are no more.
+    """Take in the next entries of the journal. Returns their number; less than `batch` means that there are no more.
 
     Raises `WriteConflict`, without effect, if somebody else runs the consumer, and what the handler raises.
     """
     position = await journal.position(consumer.name)
     if position.anew:
-        log.warning("consumer_starts_anew", consumer=consumer.name, position=position.seq)
-        # What happens meanwhile has numbers above the end that is read before.
-        position = await journal.move(position, *await journal.end(), consumer.begin_anew)
+        position = await start_anew(journal, consumer, position)
     entries = await journal.entries(position, batch)
-    if entries:
-        last = entries[-1]
-        await journal.move(position, last.seq, last.month, lambda transaction: consumer.handle(transaction, entries))
+    await take_in(journal, consumer, position, entries)
     return len(entries)
+
+
+async def start_anew(journal: Journal, consumer: Consumer, position: Position) -> Position:
+    """Do what could follow from any message, and go on behind the end of the journal. Raises `WriteConflict`."""
+    log.warning("consumer_starts_anew", consumer=consumer.name, partition=position.partition, position=position.seq)
+    # What happens meanwhile has numbers above the end that is read before.
+    return await journal.move(position, *await journal.end(), consumer.begin_anew)
+
+
+async def take_in(journal: Journal, consumer: Consumer, position: Position, messages: Sequence[Message]) -> Position:
+    """Take in those of some messages, in their order, that are above a position. Returns the position behind them.
+
+    Raises `WriteConflict`, without effect, if the position is not as given any more, and what the handler raises.
+    """
+    new, reached = [], position.seq
+    for message in messages:
+        # What was sent again comes a second time.
+        if message.seq > reached:
+            new.append(message)
+            reached = message.seq
+    if not new:
+        return position
+    last = new[-1]
+    return await journal.move(position, last.seq, last.month, lambda transaction: consumer.handle(transaction, new))

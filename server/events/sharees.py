@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from server.domain.events import ANYTHING, JOURNAL, Change
+from server.events.bus import Bus, Reading
 from server.events.consuming import BATCH, Consumer, consume
-from server.storage import Storage
 from server.storage.access import Access
 from server.storage.journal import Journal
 
@@ -24,28 +23,20 @@ def bindings(access: Access) -> Consumer:
     return Consumer("bindings", access.plan_fan_out, access.plan_fan_out_anew)
 
 
-async def keep_informed(access: Access, journal: Journal, storage: Storage) -> None:
+async def keep_informed(access: Access, bus: Bus) -> None:
     """Pass changes on for `STAY` seconds. One process at a time does so."""
-    changed = asyncio.Event()
-
-    def hear(change: Change) -> None:
-        if change.home_id in (JOURNAL.home_id, ANYTHING.home_id):
-            changed.set()
-
     end = time.monotonic() + STAY
-    unsubscribe = storage.subscribe(hear)
-    try:
+    async with bus.reading(bindings(access)) as reading:
         while time.monotonic() < end:
-            changed.clear()
-            if not await inform(access, journal):
-                await _wait(changed)
-    finally:
-        unsubscribe()
+            if not await inform(access, reading):
+                await reading.wait(POLL)
+                await asyncio.sleep(PAUSE)
 
 
-async def inform(access: Access, journal: Journal) -> bool:
+async def inform(access: Access, reading: Reading) -> bool:
     """Read what has changed and pass it on for `PAUSE` seconds; returns whether there is more to do."""
-    await plan(access, journal)
+    while await reading.take_in():
+        pass
     until = time.monotonic() + PAUSE
     while await access.fan_out():
         if time.monotonic() > until:
@@ -57,12 +48,3 @@ async def plan(access: Access, journal: Journal) -> None:
     """Store which homes are to be updated after all changes that are in the journal."""
     while await consume(journal, bindings(access)) == BATCH:
         pass
-
-
-async def _wait(changed: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(POLL):
-            await changed.wait()
-    except TimeoutError:
-        return
-    await asyncio.sleep(PAUSE)

@@ -161,6 +161,7 @@ TABLE: dict[type[KoyomiError], Row] = {
     errors.OutgoingTooLarge: Row(502, "outgoing-too-large", "OutgoingTooLarge"),
     errors.MailRefused: Row(502, "mail-refused", "MailRefused"),
     errors.AddressNotSupported: Row(502, "address-not-supported", "AddressNotSupported"),
+    errors.BusUnavailable: Row(503, "bus-unavailable", "BusUnavailable"),
     errors.MailDelayed: Row(502, "mail-delayed", "MailDelayed"),
     errors.ConfigurationError: Row(500, "configuration-error", "ConfigurationError"),
     errors.DatabaseError: Row(500, "database-error", "DatabaseError"),

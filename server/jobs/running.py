@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 
 from server.domain.actors import Actor
 from server.domain.changes import Cause
+from server.events.bus import Bus
+from server.events.relay import Relay
 from server.events.sequencing import Sequencing
 from server.events.sharees import keep_informed
 from server.jobs import maintenance
+from server.jobs.buses import publisher_of
 from server.jobs.runner import Kind, Result, Runner
 from server.observe.metrics import Metrics
 from server.services.collections import Collections
@@ -32,25 +35,25 @@ from server.services.scheduling.queued import QueuedDeliveries
 from server.services.scheduling.refreshing import Refreshing
 from server.services.scheduling.removals import REMOVALS, Removals
 from server.settings.model import Settings
-from server.storage import Storage
 from server.storage.access import Access
 from server.storage.incoming_mail import IncomingMail
 from server.storage.jobs import HANDOVERS, MEMBERSHIPS, ROOM_CARDS, TakenJob
-from server.storage.journal import Journal
 from server.storage.mails import CHECK_IN_LINKS, MAIL, MAIL_OUTCOMES, NOTICE, RELEASED
+from storage_plugins.postgres.advisory_locks import TurnLock
 from storage_plugins.postgres.changes import handover_jobs
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.jobs import PostgresJobs
-from storage_plugins.postgres.journal import PostgresSequencer
+from storage_plugins.postgres.journal import PostgresJournal, PostgresSequencer
 from storage_plugins.postgres.storage import PostgresStorage
+from storage_plugins.postgres.turns import PostgresTurn
 
 _QUEUE = DatabaseLimits(connections=1, acquire_timeout=10.0)
 """The queue uses a separate connection, so that neither requests nor handlers delay heartbeats."""
 _MAINTENANCE = DatabaseLimits(connections=2, acquire_timeout=60.0, connect_timeout=10.0, statement_timeout=300.0)
-CONNECTIONS = _QUEUE.connections + _MAINTENANCE.connections + 1
-"""The most connections to the database that a worker's jobs and the sequencer hold, except one for online steps of a
-migration."""
+CONNECTIONS = _QUEUE.connections + _MAINTENANCE.connections + 2
+"""The most connections to the database that a worker's jobs, the sequencer and the relay hold, except one for online
+steps of a migration."""
 _ACTOR = Actor(None, "jobs")
 _TRIES = 36
 """Tries of a job that delivers, in about a day."""
@@ -62,11 +65,11 @@ _RETRY = 5.0
 """Seconds after which changes are passed on again at the latest, after a failure."""
 
 
-def sharees(access: Access, journal: Journal, storage: Storage) -> Kind:
+def sharees(access: Access, bus: Bus) -> Kind:
     """The job that passes changes of shared collections on to the sharees' homes. One worker runs it all the time."""
 
     async def handle(_: TakenJob) -> Result:
-        await keep_informed(access, journal, storage)
+        await keep_informed(access, bus)
         return Result(next_run=0.0)
 
     return Kind("bindings", handle, every=_RETRY, stays=True)
@@ -257,6 +260,25 @@ async def running_jobs(
 async def sequencing(dsn: str, storage: PostgresStorage, metrics: Metrics) -> AsyncIterator[None]:
     """Move what is written into the journal within the context, when it is this worker's turn."""
     running = Sequencing(PostgresSequencer(dsn), storage.announce_change, metrics)
+    unsubscribe = storage.subscribe(running.hear)
+    task = asyncio.create_task(running.run())
+    try:
+        yield
+    finally:
+        unsubscribe()
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@contextlib.asynccontextmanager
+async def relaying(dsn: str, storage: PostgresStorage, settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
+    """Bring the journal to the bus of the settings within the context, when it is this worker's turn."""
+    publisher = await publisher_of(settings, storage)
+    if publisher is None:
+        yield
+        return
+    journal = PostgresJournal(storage.database)
+    running = Relay(journal, publisher, PostgresTurn(dsn, TurnLock.RELAY), metrics)
     unsubscribe = storage.subscribe(running.hear)
     task = asyncio.create_task(running.run())
     try:

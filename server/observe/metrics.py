@@ -201,6 +201,9 @@ class Metrics:
             "koyomi_sequencer_lag_seconds", "The longest time from a write to its entry in the journal, of each run.",
             buckets=SECONDS, registry=own,
         )  # fmt: skip
+        self.relayed = Counter(
+            "koyomi_relayed_messages", "Messages that this server brought from the journal to the bus.", registry=own
+        )
         self.scheduling = SchedulingCounts(own)
         self.incoming_mail = IncomingMailCounts(own)
         self.mails = MailCounts(own)

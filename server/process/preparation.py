@@ -16,6 +16,8 @@ async def prepare(dsn: str, settings: Settings) -> None:
     """Bring a database to this version. Raises `ConfigurationError`, `DatabaseError`, `Unavailable`."""
     if settings.log.traces and find_spec("opentelemetry.sdk") is None:
         raise ConfigurationError("log.traces needs OpenTelemetry; install it: pip install 'koyomi-server[otel]'")
+    if settings.events.bus == "kafka" and find_spec("aiokafka") is None:
+        raise ConfigurationError("events.bus = kafka needs aiokafka; install it: pip install 'koyomi-server[kafka]'")
     if not settings.storage.unsafe:
         await _demand_durability(dsn)
     await migrate(dsn)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 
 from server.auth.settings import SignInSettings
+from server.events.bus_settings import EventSettings
 from server.events.settings import JournalSettings
 from server.http.settings import OutgoingSettings
 from server.jobs.settings import RetentionSettings
@@ -47,6 +48,7 @@ class Settings(BaseModel):
     outgoing: OutgoingSettings = OutgoingSettings()
     retention: RetentionSettings = RetentionSettings()
     journal: JournalSettings = JournalSettings()
+    events: EventSettings = EventSettings()
     log: LogSettings = LogSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
 

@@ -76,11 +76,30 @@ class Sequencer(Protocol):
         """Give up the turn."""
 
 
+class Turn(Protocol):
+    """What one worker of all servers does at a time. When it dies or is stopped, another one takes the turn."""
+
+    async def take(self) -> bool:
+        """Whether this worker has the turn now, or could take it. Raises `Unavailable`, `DatabaseError`."""
+
+    async def give_up(self) -> None:
+        """Let another worker take the turn."""
+
+
 class Journal(Protocol):
-    """The journal, for consumers."""
+    """The journal, for consumers.
+
+    Partition 0 of a consumer is the journal itself; those above are partitions of another bus, from 1.
+    """
 
     async def position(self, consumer: str, partition: int = 0) -> Position:
         """The position of a consumer. One that has none yet gets the beginning of the journal."""
+
+    async def keep_partitions(self, consumer: str, partitions: Sequence[int]) -> None:
+        """Keep the positions of a consumer in these partitions, and drop its others. New ones start anew."""
+
+    async def start_anew_behind(self, transaction: Transaction) -> None:
+        """Let all consumers start anew that read another bus than the journal, as a part of a transaction."""
 
     async def take_over(self, position: Position) -> Position:
         """Begin a new generation of a position: earlier owners cannot move it any more. Raises `WriteConflict`."""

@@ -15,6 +15,7 @@ _POLL = 0.1
 """Seconds between two tries to get a lock of a session."""
 _FIRST_CLASS = 0x6B6F0000
 _FIRST_QUEUE = 0x6B6F0100
+_FIRST_TURN = 0x6B6F0200
 
 
 class Lock(StrEnum):
@@ -59,6 +60,19 @@ class QueueLock(StrEnum):
         return _FIRST_QUEUE + list(QueueLock).index(self) + 1
 
 
+class TurnLock(StrEnum):
+    """The classes of locks of sessions, in the order of their numbers, that one worker of all holds. Only this module
+    takes them."""
+
+    RELAY = "relay"
+    """Of the worker that brings the journal to the bus."""
+
+    @property
+    def number(self) -> int:
+        """The first of the two numbers."""
+        return _FIRST_TURN + list(TurnLock).index(self) + 1
+
+
 async def lock(connection: Connection, what: Lock, key: int = 0) -> None:
     """Wait for a lock, and hold it until the end of the transaction."""
     await connection.execute("select koyomi_lock_1($1, $2)", what.value, key)
@@ -81,7 +95,7 @@ def held(what: QueueLock, key: str) -> str:
     return f"coalesce((select not pg_try_advisory_xact_lock_shared({what.number}, hashint8({key}))), false)"
 
 
-async def try_session_lock(connection: Connection, what: Lock) -> bool:
+async def try_session_lock(connection: Connection, what: Lock | TurnLock) -> bool:
     """Take a lock until the session ends or releases it; False if another session holds it.
 
     The functions of the database need not exist yet.
@@ -101,14 +115,16 @@ async def session_lock(connection: Connection, what: Lock) -> None:
         await asyncio.sleep(_POLL)
 
 
-async def end_idle_holders(connection: Connection, what: Lock) -> None:
-    """End the session that holds a lock of sessions while it runs no statement: its process may be stopped."""
+async def end_idle_holders(connection: Connection, what: Lock | TurnLock, seconds: float = 0.0) -> None:
+    """End the session that holds a lock of sessions while it runs no statement, and has run none for as long as this:
+    its process may be stopped."""
     await connection.execute(
         "select pg_terminate_backend(l.pid) from pg_locks l join pg_stat_activity a on a.pid = l.pid "
         "where l.locktype = 'advisory' and a.datname = current_database() and l.database = a.datid "
         "and l.classid::bigint = $1 and l.objid = 0 and l.objsubid = 2 and l.granted and a.state = 'idle' "
-        "and l.pid <> pg_backend_pid()",
+        "and a.state_change <= clock_timestamp() - make_interval(secs => $2) and l.pid <> pg_backend_pid()",
         what.number,
+        seconds,
     )
 
 

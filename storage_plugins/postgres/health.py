@@ -16,7 +16,7 @@ _LAGS = """
         select extract(epoch from clock_timestamp() - j.at) from journal j
         where j.month >= p.month and j.seq > p.position order by j.seq limit 1
     )), 0)
-    from journal_position p group by p.consumer
+    from journal_position p where p.partition = 0 group by p.consumer
 """
 
 

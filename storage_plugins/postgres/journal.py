@@ -47,6 +47,12 @@ _MOVE = """
     update journal_position set position = $5, month = $6, anew = false, moved_at = clock_timestamp()
     where consumer = $1 and partition = $2 and generation = $3 and position = $4 and anew = $7
 """
+_KEEP_PARTITIONS = """
+    with dropped as (delete from journal_position where consumer = $1 and partition <> all($2::integer[]))
+    insert into journal_position (consumer, partition, anew)
+    select $1, unnest($2::integer[]), true on conflict do nothing
+"""
+_START_ANEW_BEHIND = "update journal_position set anew = true where partition > 0 and not anew"
 _END = "select seq, month from journal {where} order by seq desc limit 1"
 
 
@@ -63,6 +69,14 @@ class PostgresJournal:
             if row is not None:
                 return Position(consumer, partition, *row)
             await self._database.fetch(_BEGIN, consumer, partition)
+
+    async def keep_partitions(self, consumer: str, partitions: Sequence[int]) -> None:
+        """See `Journal`."""
+        await self._database.fetch(_KEEP_PARTITIONS, consumer, list(partitions))
+
+    async def start_anew_behind(self, transaction: Connection) -> None:
+        """See `Journal`."""
+        await transaction.execute(_START_ANEW_BEHIND)
 
     async def take_over(self, position: Position) -> Position:
         """See `Journal`."""

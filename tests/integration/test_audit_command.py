@@ -61,7 +61,8 @@ async def people(storage: MemberStorage) -> tuple[Person, Person]:
     await storage.put_object(calendar, "b", content("b"), None, LIMITS, Cause(second.id, "caldav", "=2+3", first.id))
     await storage.delete_object(calendar, "a", state(made), Cause(first.id, "cli", "three"))
     await storage.database.fetch(
-        "insert into outbox (home_id, revision, kind, origin) values ($1, 9, 'binding-touched', 'sharing')",
+        "insert into outbox (home_id, revision, collection_id, kind, origin) "
+        "values ($1, 9, 1, 'binding-touched', 'sharing')",
         calendar.home_id,
     )
     await sequence(storage.database)

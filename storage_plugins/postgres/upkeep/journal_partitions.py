@@ -1,7 +1,7 @@
 """Partitions of the journal: made ahead, and dropped when their rows are old and every consumer has read them.
 
 A consumer that has not read an entry for long is marked (`anew`): it derives its work from the tables, and then reads
-the journal from its end.
+the journal from its end. Positions on another bus (partitions above 0) do not count here: its relay's does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PARTITIONS = """
 """
 _MARK_LAGGING = """
     update journal_position p set anew = true
-    where not p.anew and (
+    where not p.anew and p.partition = 0 and (
         select j.at from journal j where j.month >= p.month and j.seq > p.position order by j.seq limit 1
     ) < clock_timestamp() - $1::interval
     returning p.consumer
@@ -33,7 +33,7 @@ _MARK_LAGGING = """
 _UNREAD = """
     select exists (
         select from journal_position p
-        where not p.anew and p.position < (select max(j.seq) from {partition} j)
+        where not p.anew and p.partition = 0 and p.position < (select max(j.seq) from {partition} j)
     )
 """
 

@@ -313,5 +313,7 @@ async def test_every_kind_of_write_draws_its_ids_while_it_holds_the_home(storage
     await share(PostgresAccess(storage), person, other.id, "free-busy")
     with pytest.raises(Exception, match="without the row"):
         await storage.database.fetch(
-            "insert into outbox (home_id, revision, kind, origin) values ($1, 1, 'updated', 'caldav')", home.id
+            "insert into outbox (home_id, revision, collection_id, object_id, kind, origin) "
+            "values ($1, 1, 1, 1, 'updated', 'caldav')",
+            home.id,
         )

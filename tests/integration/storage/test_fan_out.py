@@ -15,7 +15,7 @@ import pytest_asyncio
 from server.domain.contents import Views
 from server.domain.errors import NotFound
 from server.domain.objects import Collection
-from server.events.sharees import inform
+from server.events.sharees import plan
 from server.storage.access import Access
 from server.storage.directory import PrincipalChange, RelationChange
 from storage_plugins.postgres.access import PostgresAccess
@@ -303,11 +303,12 @@ async def test_a_change_behind_an_open_transaction_is_read_when_that_has_ended(s
         await transaction.start()
         await other.fetch("select pg_current_xact_id()")
         await write(storage, owner, "a")
-        await inform(access, PostgresJournal(storage.database))
+        await plan(access, PostgresJournal(storage.database))
+        assert not await access.fan_out()
         assert await bound(storage, calendar) == before, "the row of the outbox is not final yet"
         await transaction.commit()
     finally:
         await other.close()
     await sequence(storage.database)
-    await inform(access, PostgresJournal(storage.database))
+    await pass_on(access)
     assert await bound(storage, calendar) != before

@@ -149,12 +149,17 @@ async def test_an_entry_says_what_its_row_said(storage: MemberStorage, journal: 
     cause = Cause(person.id, "caldav", "request", 17, trace)
     made = await storage.put_object(calendar, "a", content("a"), None, LIMITS, cause)
     await storage.database.fetch(
-        "insert into outbox (home_id, revision, kind, origin) values ($1, 99, 'binding-touched', 'x')",
+        "insert into outbox (home_id, revision, kind, collection_id, origin) "
+        "values ($1, 99, 'binding-touched', $2, 'x')",
         calendar.home_id,
+        calendar.id,
     )
     await storage.database.fetch(
-        "insert into outbox (home_id, revision, kind, origin) values ($1, 100, 'updated', 'refresh')",
+        "insert into outbox (home_id, revision, kind, collection_id, object_id, origin) "
+        "values ($1, 100, 'updated', $2, $3, 'refresh')",
         calendar.home_id,
+        calendar.id,
+        made.id,
     )
     assert await sequence(storage.database) == 3
     first, *echoes = await everything(journal)
@@ -315,7 +320,9 @@ async def test_the_low_bound_passes_no_row_that_may_appear(
         await transaction.start()
         await other.fetch("update home set revision = revision + 1 where id = $1", slow.home_id)
         await other.fetch(
-            "insert into outbox (home_id, revision, kind, origin) values ($1, 1, 'updated', 'slow')", slow.home_id
+            "insert into outbox (home_id, revision, collection_id, object_id, kind, origin) "
+            "values ($1, 1, 1, 1, 'updated', 'slow')",
+            slow.home_id,
         )
         for number in range(5):
             await storage.put_object(quick, f"{number}", content(f"{number}"), None, LIMITS, CAUSE)
@@ -540,7 +547,11 @@ async def test_echoes_go_with_their_month_when_all_have_read_them(
     connection = await connect(database)
     try:
         for kind in ("binding-touched", "updated"):
-            await connection.execute("insert into outbox (kind, origin) values ($1, 'test')", kind)
+            await connection.execute(
+                "insert into outbox (home_id, revision, collection_id, object_id, kind, origin) "
+                "values (1, 1, 1, 1, $1, 'test')",
+                kind,
+            )
     finally:
         await connection.close()
     await sequence(storage.database)

@@ -91,7 +91,10 @@ async def test_everything_is_sealed_once(storage: MemberStorage, key: SealKey) -
 
 async def test_echoes_may_go(storage: MemberStorage, key: SealKey) -> None:
     await write(storage, 2)
-    await storage.database.fetch("insert into outbox (kind, origin) values ('binding-touched', 'test')")
+    await storage.database.fetch(
+        "insert into outbox (home_id, revision, collection_id, kind, origin) "
+        "values (1, 1, 1, 'binding-touched', 'test')"
+    )
     await write(storage, 1)
     assert [each.row_count for each in await seal(storage.database, key)] == [3]
     await tamper(storage, "delete from journal where not act")

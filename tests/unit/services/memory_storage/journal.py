@@ -24,6 +24,18 @@ class MemoryJournal:
         start = Position(consumer, partition, 1, 0, date.min, anew=False)
         return self._tables.positions.setdefault((consumer, partition), start)
 
+    async def keep_partitions(self, consumer: str, partitions: Sequence[int]) -> None:
+        kept = self._tables.positions
+        for key in [key for key in kept if key[0] == consumer and key[1] not in partitions]:
+            del kept[key]
+        for partition in partitions:
+            kept.setdefault((consumer, partition), Position(consumer, partition, 1, 0, date.min, anew=True))
+
+    async def start_anew_behind(self, transaction: Tables) -> None:
+        for key, position in transaction.positions.items():
+            if position.partition > 0:
+                transaction.positions[key] = replace(position, anew=True)
+
     async def take_over(self, position: Position) -> Position:
         self._require(position)
         taken = replace(position, generation=position.generation + 1)

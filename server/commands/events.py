@@ -1,0 +1,91 @@
+"""`koyomi events`: what consumers hear of, and how far they have come."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import click
+
+from server.commands.options import with_settings
+from server.commands.session import open_storage
+from server.commands.table import table
+from server.domain.errors import NotFound
+from server.domain.messages import encode
+from server.settings.model import Settings
+from server.storage.journal import Position
+from storage_plugins.postgres.journal import PostgresJournal
+from storage_plugins.postgres.reads.positions import StoredPosition, positions, start_anew
+
+_PAGE = 500
+"""Messages that are read at once."""
+_POLL = 1.0
+"""Seconds between two looks for new ones."""
+
+
+@click.group
+def events() -> None:
+    """Events: what consumers of changes hear of, and how far they have come."""
+
+
+@events.command
+@click.option("--last", type=click.IntRange(0, 100_000), default=20, help="How many of the last messages.  [20]")
+@click.option("--follow", is_flag=True, help="Go on with those that come, until this command is stopped.")
+@with_settings()
+async def tail(settings: Settings, last: int, follow: bool) -> None:
+    """Print the last messages, one a line, as they are on the bus (CloudEvents in JSON)."""
+    async with open_storage(settings) as session:
+        journal = PostgresJournal(session.storage.database)
+        source = f"/installations/{await session.storage.installation()}"
+        seq, month = await journal.end()
+        # Numbers have no gaps, except where old echoes were dropped.
+        position = Position("tail", 0, 0, max(seq - last, 0), month.min, anew=False)
+        while True:
+            messages = await journal.entries(position, _PAGE)
+            for message in messages:
+                click.echo(encode(message, source))
+            if messages:
+                position = replace(position, seq=messages[-1].seq, month=messages[-1].month)
+            if len(messages) < _PAGE:
+                if not follow:
+                    return
+                await asyncio.sleep(_POLL)
+
+
+@events.command("positions")
+@with_settings()
+async def positions_(settings: Settings) -> None:
+    """List how far each consumer has come, and how many entries of the journal it has not read. Times are in UTC.
+
+    On Kafka, each partition has a position; `relay` is what brings the journal there.
+    """
+    async with open_storage(settings) as session:
+        found = await positions(session.storage.database)
+    heads = ("CONSUMER", "READS", "GENERATION", "POSITION", "BEHIND", "MOVED", "")
+    click.echo(table(heads, [_row(each) for each in found]))
+
+
+def _row(each: StoredPosition) -> tuple[str, ...]:
+    return (
+        each.consumer,
+        "journal" if each.partition == 0 else f"partition {each.partition - 1}",
+        str(each.generation),
+        str(each.seq),
+        "" if each.behind is None else str(each.behind),
+        f"{each.moved_at:%Y-%m-%d %H:%M:%S}",
+        "starts anew" if each.anew else "",
+    )
+
+
+@events.command
+@click.argument("consumer")
+@with_settings()
+async def replay(settings: Settings, consumer: str) -> None:
+    """Let CONSUMER do again what could follow from any change, and then go on with later ones.
+
+    `relay` goes on at the end of the journal, and all consumers on Kafka start anew.
+    """
+    async with open_storage(settings) as session:
+        if not await start_anew(session.storage.database, consumer):
+            raise NotFound(f"There is no consumer {consumer}.")
+    click.echo(f"{consumer} starts anew.")

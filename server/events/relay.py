@@ -1,0 +1,117 @@
+"""Brings the messages of the journal to the bus: one worker at a time, at least once, in the order of the journal.
+
+The next batch is read when the bus has stored the one before, so that a slow bus takes no memory: what waits lies in
+the journal. The relay's position moves after that. So when a relay dies, the next one sends its last batch again; one
+that was stopped and goes on sends old messages. Consumers drop both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from server.domain.errors import KoyomiError
+from server.domain.events import ANYTHING, JOURNAL, Change
+from server.events.bus import Publisher
+from server.observe.background import failed
+from server.observe.metrics import Metrics
+from server.storage.journal import Journal, Position, Transaction, Turn
+
+RELAY = "relay"
+"""The relay's name among the consumers of the journal."""
+BATCH = 2000
+"""Messages that are sent at once."""
+POLL = 1.0
+"""Seconds after which the journal is read, and the turn tried, even if nothing was announced."""
+FIRST_PAUSE = 0.5
+"""Seconds until the next try after a failure."""
+LONGEST_PAUSE = 5.0
+"""Seconds until the next try after many."""
+
+log = structlog.get_logger()
+
+
+class Relay:
+    """The relay of one worker, while `run` lasts."""
+
+    def __init__(self, journal: Journal, publisher: Publisher, turn: Turn, metrics: Metrics) -> None:
+        self._journal = journal
+        self._publisher = publisher
+        self._turn = turn
+        self._metrics = metrics
+        self._position: Position | None = None
+        """As it was when this worker moved it last; None: it has to be taken over first."""
+        self._wake = asyncio.Event()
+
+    def hear(self, change: Change) -> None:
+        """Look for messages; a listener for `server.storage.Storage.subscribe`."""
+        if change.home_id in (JOURNAL.home_id, ANYTHING.home_id):
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Send messages until cancelled."""
+        pause = FIRST_PAUSE
+        try:
+            while True:
+                try:
+                    self._wake.clear()
+                    sent = await self.step()
+                    pause = FIRST_PAUSE
+                except KoyomiError as error:
+                    failed("relay", error)
+                    self._position = None
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                    continue
+                if sent is None:
+                    await asyncio.sleep(POLL)
+                elif sent < BATCH:
+                    await self._rest()
+        finally:
+            await self.close()
+
+    async def step(self) -> int | None:
+        """Send the next messages. Returns their number; None: another worker has the turn.
+
+        Raises `BusUnavailable`, `WriteConflict` if another worker has taken the turn meanwhile, and what the database
+        raises.
+        """
+        if not await self._turn.take():
+            self._position = None
+            return None
+        position = self._position or await self._take_over()
+        messages = await self._journal.entries(position, BATCH)
+        if messages:
+            await self._publisher.publish(messages)
+            last = messages[-1]
+            position = await self._journal.move(position, last.seq, last.month, _nothing)
+            self._metrics.relayed.inc(len(messages))
+        self._position = position
+        return len(messages)
+
+    async def close(self) -> None:
+        """Let another worker go on."""
+        self._position = None
+        await self._turn.give_up()
+        await self._publisher.close()
+
+    async def _take_over(self) -> Position:
+        await self._journal.keep_partitions(RELAY, (0,))
+        position = await self._journal.take_over(await self._journal.position(RELAY))
+        if position.anew:
+            # The bus gets only what happens from now on.
+            log.warning("relay_starts_anew", position=position.seq)
+            position = await self._journal.move(position, *await self._journal.end(), self._journal.start_anew_behind)
+        return position
+
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(POLL):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+
+async def _nothing(_: Transaction) -> None:
+    """The effect lies on the bus."""

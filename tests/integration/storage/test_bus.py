@@ -1,0 +1,510 @@
+"""The same promises on both buses: every message comes, effects happen once, in the order of each home."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from server.domain.errors import BusUnavailable, WriteConflict
+from server.domain.messages import Message
+from server.events import relay as relay_module
+from server.events.bus import Bus, Reading
+from server.events.bus_settings import KafkaSettings
+from server.events.consuming import Consumer
+from server.events.in_process import JournalBus
+from server.events.kafka_bus import KafkaBus
+from server.events.kafka_cluster import KafkaCluster
+from server.events.kafka_publishing import KafkaPublisher
+from server.events.relay import RELAY, Relay
+from server.observe.metrics import Metrics
+from storage_plugins.postgres import turns
+from storage_plugins.postgres.advisory_locks import TurnLock
+from storage_plugins.postgres.database import Connection, DatabaseLimits
+from storage_plugins.postgres.journal import PostgresJournal
+from storage_plugins.postgres.turns import PostgresTurn
+from tests.fixtures.kafka import MISSING, Kafka, kafka
+from tests.fixtures.messages import SOURCE
+from tests.integration.storage.conftest import make_person
+from tests.integration.storage.member_storage import MemberStorage
+from tests.integration.storage.sequenced import sequence
+from tests.integration.storage.values import CAUSE, LIMITS, content
+
+PARTITIONS = 3
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Kafka]:
+    if MISSING:
+        pytest.skip(MISSING)
+    with kafka() as running:
+        yield running
+
+
+@dataclass
+class World:
+    """A database and a bus."""
+
+    storage: MemberStorage
+    dsn: str
+    bus: Bus
+    cluster: KafkaCluster | None = None
+    relays: list[Relay] = field(default_factory=list)
+
+    @property
+    def journal(self) -> PostgresJournal:
+        return PostgresJournal(self.storage.database)
+
+    def relay(self) -> Relay:
+        """A relay of a worker of its own."""
+        assert self.cluster is not None
+        publisher = KafkaPublisher(self.cluster, SOURCE)
+        made = Relay(self.journal, publisher, PostgresTurn(self.dsn, TurnLock.RELAY), Metrics())
+        self.relays.append(made)
+        return made
+
+    async def bring(self) -> None:
+        """Bring what was written to the bus."""
+        await sequence(self.storage.database)
+        if self.cluster is not None:
+            relay = self.relays[0] if self.relays else self.relay()
+            while await relay.step():
+                pass
+
+    async def write(self, collection: Any, names: Sequence[str]) -> None:
+        for name in names:
+            await self.storage.put_object(collection, name, content(name), None, LIMITS, CAUSE)
+
+    async def taken(self) -> list[tuple[int, int]]:
+        """What the consumer has counted: homes and numbers, in the order in which they came."""
+        rows = await self.storage.database.fetch("select home_id, seq from counted order by came")
+        return [(row[0], row[1]) for row in rows]
+
+    async def written(self) -> list[tuple[int, int]]:
+        rows = await self.storage.database.fetch("select home_id, seq from journal where seq > 0 order by seq")
+        return [(row[0], row[1]) for row in rows]
+
+    async def anew(self) -> int:
+        return int(await self.storage.database.fetchval("select count(*) from anew"))
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=["in-process", "kafka"])
+async def world(request: pytest.FixtureRequest, database: str) -> AsyncIterator[World]:
+    async with opened(request.param, database, request) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def kafka_world(request: pytest.FixtureRequest, database: str) -> AsyncIterator[World]:
+    async with opened("kafka", database, request) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def opened(kind: str, dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    async with MemberStorage(dsn, DatabaseLimits(connections=8), notify=False) as storage:
+        await storage.database.fetch("create table counted (came bigserial, home_id bigint, seq bigint)")
+        await storage.database.fetch("create table anew (came bigserial)")
+        journal = PostgresJournal(storage.database)
+        if kind == "in-process":
+            made = World(storage, dsn, JournalBus(journal, storage.subscribe))
+        else:
+            broker: Kafka = request.getfixturevalue("broker")
+            # A topic of its own for each test.
+            prefix = f"{dsn.rpartition('/')[2].partition('?')[0]}."
+            settings = KafkaSettings(
+                servers=broker.servers, prefix=prefix, partitions=PARTITIONS, replication=1, min_in_sync=1, timeout=5
+            )
+            cluster = KafkaCluster.from_settings(settings)
+            made = World(storage, dsn, KafkaBus(cluster, journal), cluster)
+        try:
+            yield made
+        finally:
+            for relay in made.relays:
+                await relay.close()
+
+
+async def count(transaction: Connection, messages: Sequence[Message]) -> None:
+    rows = [(message.home_id, message.seq) for message in messages]
+    await transaction.executemany("insert into counted (home_id, seq) values ($1, $2)", rows)
+
+
+async def count_anew(transaction: Connection) -> None:
+    await transaction.execute("insert into anew default values")
+
+
+COUNTING = Consumer("counting", count, count_anew)
+
+
+async def drain(reading: Reading, world: World, upto: int) -> None:
+    """Take messages in until this many have been counted, and no more come."""
+    deadline = time.monotonic() + PATIENCE
+    while len(await world.taken()) < upto:
+        assert time.monotonic() < deadline, (len(await world.taken()), upto)
+        await reading.wait(0.2)
+        while await reading.take_in():
+            pass
+
+
+async def begun(world: World) -> None:
+    """Let the consumer and the relay take their first positions."""
+    await world.bring()
+    async with world.bus.reading(COUNTING) as reading:
+        while await reading.take_in():
+            pass
+    await world.storage.database.fetch("truncate counted, anew")
+
+
+def assert_in_order_once(taken: Sequence[tuple[int, int]], written: Sequence[tuple[int, int]]) -> None:
+    homes: dict[int, list[int]] = defaultdict(list)
+    for home_id, seq in taken:
+        homes[home_id].append(seq)
+    wanted: dict[int, list[int]] = defaultdict(list)
+    for home_id, seq in written:
+        wanted[home_id].append(seq)
+    assert homes == wanted
+
+
+async def test_every_change_comes_once_and_in_the_order_of_its_home(world: World) -> None:
+    await begun(world)
+    before = await world.written()
+    calendars = [await (await make_person(world.storage)).collection() for _ in range(4)]
+    for number in range(5):
+        await asyncio.gather(*(world.write(calendar, [f"{number}"]) for calendar in calendars))
+    await world.bring()
+    written = (await world.written())[len(before) :]
+    assert len(written) >= 20
+    async with world.bus.reading(COUNTING) as reading:
+        await drain(reading, world, len(written))
+    assert_in_order_once(await world.taken(), written)
+    assert await world.anew() == 0
+
+
+async def test_a_consumer_that_is_new_starts_anew_and_then_hears_of_what_follows(world: World) -> None:
+    calendar = await (await make_person(world.storage)).collection()
+    await world.write(calendar, ["a", "b"])
+    await world.bring()
+    async with world.bus.reading(COUNTING) as reading:
+        while await reading.take_in():
+            pass
+        assert await world.anew() >= 1
+        assert await world.taken() == []
+        before = await world.written()
+        await world.write(calendar, ["c"])
+        await world.bring()
+        await drain(reading, world, 1)
+    assert await world.taken() == (await world.written())[len(before) :]
+
+
+async def test_a_failure_has_no_effect_and_the_messages_come_again(world: World) -> None:
+    await begun(world)
+    before = await world.written()
+    calendar = await (await make_person(world.storage)).collection()
+    await world.write(calendar, ["a", "b", "c"])
+    await world.bring()
+
+    async def fail(transaction: Connection, messages: Sequence[Message]) -> None:
+        await count(transaction, messages)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        async with world.bus.reading(Consumer("counting", fail, count_anew)) as reading:
+            while True:
+                await reading.wait(PATIENCE)
+                await reading.take_in()
+    assert await world.taken() == []
+    written = (await world.written())[len(before) :]
+    async with world.bus.reading(COUNTING) as reading:
+        await drain(reading, world, len(written))
+    assert_in_order_once(await world.taken(), written)
+
+
+async def test_a_consumer_that_was_stopped_and_goes_on_changes_nothing(world: World) -> None:
+    """It has read messages, another process has taken them in meanwhile, and then its handler goes on."""
+    await begun(world)
+    before = await world.written()
+    stopped, go_on = asyncio.Event(), asyncio.Event()
+
+    async def stop(journal_move: Any, *arguments: Any) -> Any:
+        stopped.set()
+        await go_on.wait()
+        return await journal_move(*arguments)
+
+    journal = PostgresJournal(world.storage.database)
+    move = journal.move
+    journal.move = lambda *arguments: stop(move, *arguments)  # type: ignore[method-assign, assignment]
+    other = JournalBus(journal, world.storage.subscribe) if world.cluster is None else KafkaBus(world.cluster, journal)
+
+    async def zombie() -> None:
+        async with other.reading(COUNTING) as reading:
+            while not await reading.take_in():
+                await reading.wait(0.2)
+
+    calendar = await (await make_person(world.storage)).collection()
+    task = asyncio.create_task(zombie())
+    await asyncio.sleep(0)
+    await world.write(calendar, ["a", "b", "c"])
+    await world.bring()
+    async with asyncio.timeout(PATIENCE):
+        await stopped.wait()
+    written = (await world.written())[len(before) :]
+    async with world.bus.reading(COUNTING) as reading:
+        await drain(reading, world, len(written))
+    go_on.set()
+    with pytest.raises(WriteConflict):
+        await task
+    assert_in_order_once(await world.taken(), written)
+
+
+async def test_consumers_that_end_at_random_leave_the_state_of_the_journal(world: World) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    await begun(world)
+    before = await world.written()
+    calendars = [await (await make_person(world.storage)).collection() for _ in range(3)]
+
+    async def unlucky(transaction: Connection, messages: Sequence[Message]) -> None:
+        await count(transaction, messages)
+        if chance.random() < 0.4:
+            raise ZeroDivisionError
+
+    for number in range(12):
+        await world.write(chance.choice(calendars), [f"{number}", f"{number}-more"])
+        await world.bring()
+        with contextlib.suppress(ZeroDivisionError):
+            async with world.bus.reading(Consumer("counting", unlucky, count_anew)) as reading:
+                for _ in range(chance.randrange(4)):
+                    await reading.wait(0.1)
+                    await reading.take_in()
+    written = (await world.written())[len(before) :]
+    async with world.bus.reading(COUNTING) as reading:
+        await drain(reading, world, len(written))
+    assert_in_order_once(await world.taken(), written)
+    assert await world.anew() == 0
+
+
+# -- the relay --------------------------------------------------------------------------------------------------------
+
+
+async def test_what_a_relay_sends_again_is_dropped(kafka_world: World) -> None:
+    world = kafka_world
+    await begun(world)
+    before = await world.written()
+    start = await world.storage.database.fetchval("select position from journal_position where consumer = $1", RELAY)
+    calendar = await (await make_person(world.storage)).collection()
+    await world.write(calendar, ["a", "b"])
+    await world.bring()
+    # It died after sending, before its position moved.
+    await world.storage.database.fetch("update journal_position set position = $2 where consumer = $1", RELAY, start)
+    await world.write(calendar, ["c"])
+    await sequence(world.storage.database)
+    await world.relays[0].close()
+    while await world.relays[0].step():
+        pass
+    written = (await world.written())[len(before) :]
+    async with world.bus.reading(COUNTING) as reading:
+        await drain(reading, world, len(written))
+        await reading.wait(0.5)
+        await reading.take_in()
+    assert_in_order_once(await world.taken(), written)
+
+
+async def test_a_relay_that_was_stopped_and_goes_on_moves_nothing(kafka_world: World) -> None:
+    world = kafka_world
+    await begun(world)
+    before = await world.written()
+    calendar = await (await make_person(world.storage)).collection()
+    await world.write(calendar, ["a", "b"])
+    await sequence(world.storage.database)
+    stopped = world.relays[0]
+    publish, reached, go_on = stopped._publisher.publish, asyncio.Event(), asyncio.Event()
+
+    async def slow(messages: Sequence[Message]) -> None:
+        reached.set()
+        await go_on.wait()
+        await publish(messages)
+
+    stopped._publisher.publish = slow  # type: ignore[method-assign]
+    task = asyncio.create_task(stopped.step())
+    await reached.wait()
+    await end_turn(world)
+    other = world.relay()
+    while await other.step() is None:
+        await asyncio.sleep(0.05)
+    await world.write(calendar, ["c"])
+    await sequence(world.storage.database)
+    while await other.step():
+        pass
+    go_on.set()
+    with pytest.raises(WriteConflict):
+        await task
+    written = (await world.written())[len(before) :]
+    async with world.bus.reading(COUNTING) as reading:
+        await drain(reading, world, len(written))
+        await reading.wait(0.5)
+        await reading.take_in()
+    assert_in_order_once(await world.taken(), written)
+
+
+async def end_turn(world: World) -> None:
+    """End the session that has the turn, as PostgreSQL does when its worker has died."""
+    connection = await asyncpg.connect(world.dsn)
+    try:
+        await connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and application_name = 'koyomi turn'"
+        )
+    finally:
+        await connection.close()
+
+
+async def test_one_relay_has_the_turn_and_another_takes_it_from_one_that_is_silent(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (PostgresTurn(database, TurnLock.RELAY) for _ in range(2))
+    try:
+        assert await first.take()
+        assert await first.take()
+        assert not await second.take()
+        monkeypatch.setattr(turns, "SILENCE", 0.2)
+        monkeypatch.setattr(turns, "BEAT", 0.02)
+        assert first._beating is not None
+        first._beating.cancel()
+        async with asyncio.timeout(PATIENCE):
+            while not await second.take():
+                await asyncio.sleep(0.05)
+        assert not await first.take()
+    finally:
+        await first.give_up()
+        await second.give_up()
+
+
+async def test_a_relay_that_starts_anew_lets_the_consumers_start_anew(kafka_world: World) -> None:
+    world = kafka_world
+    await begun(world)
+    calendar = await (await make_person(world.storage)).collection()
+    await world.write(calendar, ["a"])
+    await world.storage.database.fetch("update journal_position set anew = true where consumer = $1", RELAY)
+    await world.relays[0].close()
+    await world.bring()
+    async with world.bus.reading(COUNTING) as reading:
+        await reading.take_in()
+        assert await world.anew() == PARTITIONS
+        await world.write(calendar, ["b"])
+        await world.bring()
+        await drain(reading, world, 1)
+    assert await world.taken() == (await world.written())[-1:]
+
+
+async def test_the_relay_waits_while_kafka_is_away_and_loses_nothing(
+    kafka_world: World, broker: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = kafka_world
+    monkeypatch.setattr(relay_module, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(relay_module, "BATCH", 5)
+    await begun(world)
+    before = await world.written()
+    relay = world.relays[0]
+    running = asyncio.create_task(relay.run())
+    try:
+        calendar = await (await make_person(world.storage)).collection()
+        await world.write(calendar, [f"before-{number}" for number in range(10)])
+        await sequence(world.storage.database)
+        broker.kill()
+        # Nobody who writes waits for the bus.
+        await world.write(calendar, [f"while-{number}" for number in range(10)])
+        await sequence(world.storage.database)
+        with pytest.raises(BusUnavailable):
+            async with world.bus.reading(COUNTING):
+                pass
+        assert not running.done()
+        await asyncio.to_thread(broker.start)
+        await world.write(calendar, ["after"])
+        await sequence(world.storage.database)
+        written = (await world.written())[len(before) :]
+        async with world.bus.reading(COUNTING) as reading:
+            await drain(reading, world, len(written))
+        assert_in_order_once(await world.taken(), written)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        if broker.process is None:
+            await asyncio.to_thread(broker.start)
+
+
+# -- Kafka itself -----------------------------------------------------------------------------------------------------
+
+
+async def with_admin(world: World, use: Callable[[AIOKafkaAdminClient], Awaitable[Any]]) -> Any:
+    assert world.cluster is not None
+    admin = AIOKafkaAdminClient(bootstrap_servers=world.cluster.settings.servers)
+    await admin.start()
+    try:
+        return await use(admin)
+    finally:
+        await admin.close()
+
+
+async def test_the_topic_is_made_as_the_settings_have_it(kafka_world: World) -> None:
+    world = kafka_world
+    assert world.cluster is not None
+    assert await world.cluster.partitions() == PARTITIONS
+    asked = [ConfigResource(ConfigResourceType.TOPIC, world.cluster.topic)]
+    (answer,) = await with_admin(world, lambda admin: admin.describe_configs(asked))
+    configured = {entry[0]: entry[1] for entry in answer.resources[0][4]}
+    assert configured["min.insync.replicas"] == "1"
+    assert configured["retention.ms"] == str(7 * 86_400_000)
+    assert await world.cluster.partitions() == PARTITIONS
+
+
+async def test_what_others_put_into_the_topic_is_left_out(kafka_world: World) -> None:
+    world = kafka_world
+    assert world.cluster is not None
+    await begun(world)
+    before = await world.written()
+    producer = AIOKafkaProducer(bootstrap_servers=world.cluster.settings.servers)
+    await producer.start()
+    try:
+        for text in (b"", b"{}", b'{"specversion":"1.0","type":"x"}', None):
+            for partition in range(PARTITIONS):
+                await producer.send_and_wait(world.cluster.topic, text, key=b"1", partition=partition)
+    finally:
+        await producer.stop()
+    calendar = await (await make_person(world.storage)).collection()
+    await world.write(calendar, ["a"])
+    await world.bring()
+    written = (await world.written())[len(before) :]
+    async with world.bus.reading(COUNTING) as reading:
+        await drain(reading, world, len(written))
+    assert_in_order_once(await world.taken(), written)
+
+
+async def test_a_consumer_whose_messages_are_lost_starts_anew(kafka_world: World) -> None:
+    world = kafka_world
+    assert world.cluster is not None
+    await begun(world)
+    calendar = await (await make_person(world.storage)).collection()
+    await world.write(calendar, ["a", "b"])
+    await world.bring()
+    topic = world.cluster.topic
+    await with_admin(world, lambda admin: admin.delete_topics([topic]))
+    async with asyncio.timeout(PATIENCE):
+        while topic in await with_admin(world, lambda admin: admin.list_topics()):
+            await asyncio.sleep(0.1)
+    async with world.bus.reading(COUNTING) as reading:
+        await reading.take_in()
+    assert await world.anew() >= 1
