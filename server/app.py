@@ -18,6 +18,7 @@ from server.dav.core.names import split
 from server.dav.core.registry import build
 from server.dav.core.request import Site
 from server.dav.standards import standards
+from server.domain.errors import MailDelayed
 from server.http.client_address import ClientAddresses
 from server.http.dispatch import Dispatcher
 from server.http.request_log import RequestLog
@@ -146,14 +147,12 @@ class _Parts:
         metrics.rise(metrics.sign_in_failures, self.authenticator.failures)
 
 
-def transport(settings: Settings) -> Transport:
+def transport(settings: Settings, metrics: Metrics) -> Transport:
     """What sends mails: the mail server of the settings, or a folder."""
     mail = settings.mail
     if not mail.smtp_host:
         return FolderTransport(mail.folder or settings.storage.data / "mail")
-    password = mail.smtp_password.get_secret_value()
-    server = MailServer(mail.smtp_host, mail.smtp_port, mail.smtp_security, mail.smtp_timeout, mail.smtp_user, password)
-    return SmtpTransport(server)
+    return SmtpTransport(MailServer.from_settings(mail), metrics.breaker("smtp", MailDelayed))
 
 
 @asynccontextmanager
@@ -229,9 +228,8 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             incoming = PostgresIncomingMail(storage.database)
             mails = await receiving(site.scheduling, incoming, settings.mail, counts=metrics.incoming_mail)
             memberships = Memberships(site.scheduling, timedelta(seconds=settings.scheduling.membership_delay))
-            mail_jobs = MailJobs(
-                storage, objects, settings.limits.values, settings.mail, transport(settings), counts=metrics.mails
-            )
+            sender = transport(settings, metrics)
+            mail_jobs = MailJobs(storage, objects, settings.limits.values, settings.mail, sender, counts=metrics.mails)
             kinds = (
                 sharees(access, bus_of(settings, storage)),
                 copies(site.collections, lookup),
@@ -257,7 +255,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                         access,
                         settings.limits.values,
                         settings.mail,
-                        transport(settings),
+                        sender,
                         counts=metrics.mails,
                     )
                 ),

@@ -12,6 +12,7 @@ from server.commands.passwords import read_password
 from server.commands.session import open_database
 from server.diagnosis import discovery, installation
 from server.diagnosis.findings import Finding, problem
+from server.diagnosis.services import look_at_services
 from server.domain.errors import KoyomiError
 from server.settings.model import Settings
 
@@ -26,7 +27,7 @@ _SIGNS = {"ok": "ok     ", "warning": "WARNING", "problem": "PROBLEM"}
 @click.option("--password-stdin", is_flag=True, help="Read the person's password from the standard input.")
 @with_settings()
 async def doctor(settings: Settings, url: str | None, name: str | None, password_stdin: bool) -> None:
-    """Look at settings, database, certificates, clocks and zone data, and find the way as a client does.
+    """Look at settings, database, services, certificates, clocks and zone data, and find the way as a client does.
 
     The server should be running: --url is asked through whatever proxy stands before it. Changes nothing. Exits with 1
     when there is a problem.
@@ -37,6 +38,7 @@ async def doctor(settings: Settings, url: str | None, name: str | None, password
         *installation.look_at_certificate(settings),
         *installation.look_at_data_folder(settings),
         *await _database(settings),
+        *await look_at_services(settings),
         *await asyncio.to_thread(lambda: list(discovery.look(url or _address(settings), login))),
     ]
     for each in found:

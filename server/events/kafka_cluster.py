@@ -90,6 +90,19 @@ class KafkaCluster:
             finally:
                 await admin.close()
 
+    async def existing_partitions(self) -> int | None:
+        """How many partitions the topic has; None if there is no topic. Raises `BusUnavailable`."""
+        with bus_errors():
+            admin = AIOKafkaAdminClient(**self.options)
+            try:
+                await admin.start()
+                if self.topic not in await admin.list_topics():
+                    return None
+                (described,) = await admin.describe_topics([self.topic])
+                return len(described["partitions"])
+            finally:
+                await admin.close()
+
     async def _make(self, admin: AIOKafkaAdminClient) -> None:
         settings = self.settings
         configured = {

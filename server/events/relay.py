@@ -11,7 +11,7 @@ import asyncio
 
 import structlog
 
-from server.domain.errors import KoyomiError
+from server.domain.errors import BusUnavailable, KoyomiError
 from server.domain.events import ANYTHING, JOURNAL, Change
 from server.events.bus import Publisher
 from server.observe.background import failed
@@ -36,10 +36,12 @@ class Relay:
     """The relay of one worker, while `run` lasts."""
 
     def __init__(self, journal: Journal, publisher: Publisher, turn: Turn, metrics: Metrics) -> None:
+        """`publisher` is left alone for a while after repeated failures."""
         self._journal = journal
         self._publisher = publisher
         self._turn = turn
         self._metrics = metrics
+        self._breaker = metrics.breaker("kafka", BusUnavailable)
         self._position: Position | None = None
         """As it was when this worker moved it last; None: it has to be taken over first."""
         self._wake = asyncio.Event()
@@ -83,7 +85,8 @@ class Relay:
         position = self._position or await self._take_over()
         messages = await self._journal.entries(position, BATCH)
         if messages:
-            await self._publisher.publish(messages)
+            with self._breaker.call(BusUnavailable):
+                await self._publisher.publish(messages)
             last = messages[-1]
             position = await self._journal.move(position, last.seq, last.month, _nothing)
             self._metrics.relayed.inc(len(messages))

@@ -4,13 +4,22 @@ mails with addresses that are not ASCII."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import aiosmtplib
 
 from server.domain.errors import AddressNotSupported, MailDelayed, MailRefused
+from server.observe.breakers import Breaker
+from server.services.mail.settings import MailSettings
 from server.services.mail.transport import Mail
 
+_NO_ANSWER = (
+    aiosmtplib.SMTPConnectError,
+    aiosmtplib.SMTPTimeoutError,
+    aiosmtplib.SMTPServerDisconnected,
+    OSError,
+)
+"""Errors of a mail server that does not answer; others are what it answers."""
 _INTERNATIONAL = ("SMTPUTF8", "BODY=8BITMIME")
 """What MAIL says of a mail with addresses that are not ASCII (RFC 6531 §3.4)."""
 _NOT_INTERNATIONAL = "5.6.7"
@@ -30,30 +39,53 @@ class MailServer:
     """Empty: nobody signs in."""
     password: str = field(default="", repr=False)
 
+    @classmethod
+    def from_settings(cls, mail: MailSettings) -> MailServer:
+        """The mail server of the settings."""
+        password = mail.smtp_password.get_secret_value()
+        return cls(mail.smtp_host, mail.smtp_port, mail.smtp_security, mail.smtp_timeout, mail.smtp_user, password)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of a client."""
+        return {
+            "hostname": self.host,
+            "port": self.port,
+            "username": self.user or None,
+            "password": self.password if self.user else None,
+            "use_tls": self.security == "tls",
+            "start_tls": self.security == "starttls",
+            "timeout": self.timeout,
+        }
+
+    async def greet(self) -> None:
+        """Connect and sign in, and send nothing. Raises `MailDelayed`."""
+        try:
+            async with aiosmtplib.SMTP(**self.options):
+                pass
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise MailDelayed(f"{type(error).__name__}: {error}"[:500]) from error
+
 
 class SmtpTransport:
     """Sends each mail by a connection of its own."""
 
-    def __init__(self, server: MailServer) -> None:
+    def __init__(self, server: MailServer, breaker: Breaker) -> None:
         self._server = server
+        self._breaker = breaker
 
     async def send(self, mail: Mail) -> None:
         """See `Transport`."""
         server = self._server
         try:
-            await aiosmtplib.send(
-                mail.message,
-                sender=mail.sender,
-                recipients=[mail.recipient],
-                mail_options=_INTERNATIONAL if mail.international else (),
-                hostname=server.host,
-                port=server.port,
-                username=server.user or None,
-                password=server.password if server.user else None,
-                use_tls=server.security == "tls",
-                start_tls=server.security == "starttls",
-                timeout=server.timeout,
-            )
+            with self._breaker.call(*_NO_ANSWER):
+                await aiosmtplib.send(
+                    mail.message,
+                    sender=mail.sender,
+                    recipients=[mail.recipient],
+                    mail_options=_INTERNATIONAL if mail.international else (),
+                    **server.options,
+                )
         except aiosmtplib.SMTPNotSupported as error:
             if not mail.international:
                 raise MailDelayed(f"{type(error).__name__}: {error}"[:500]) from error

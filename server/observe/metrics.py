@@ -18,12 +18,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from server.observe import background
+from server.observe.breakers import Breaker
 from server.observe.incoming_mail_counts import IncomingMailCounts
 from server.observe.mail_counts import MailCounts
 from server.observe.scheduling_counts import SchedulingCounts
@@ -48,6 +49,8 @@ WRITTEN_EVERY = 1.0
 """Seconds."""
 WATCHED_EVERY = 0.05
 """Seconds between measurements of the event loop's lag."""
+
+T = TypeVar("T")
 
 Key = tuple[str, str, str]
 """Method, report and family of clients."""
@@ -204,6 +207,10 @@ class Metrics:
         self.relayed = Counter(
             "koyomi_relayed_messages", "Messages that this server brought from the journal to the bus.", registry=own
         )
+        self.service_available = Gauge(
+            "koyomi_service_available", "Whether a service that Koyomi calls answers: 0 after repeated failures.",
+            ("service",), registry=own, multiprocess_mode="min",
+        )  # fmt: skip
         self.scheduling = SchedulingCounts(own)
         self.incoming_mail = IncomingMailCounts(own)
         self.mails = MailCounts(own)
@@ -249,6 +256,17 @@ class Metrics:
         self.job_seconds.labels(kind).observe(seconds)
         if succeeded:
             self.job_success.labels(kind).set(time.time())
+
+    def breaker(self, service: str, open_error: Callable[[str], Exception]) -> Breaker:
+        """A breaker whose state is shown as that of a service."""
+        return Breaker(service, self.service_available.labels(service), open_error)
+
+    async def unavailable(self) -> list[str]:
+        """The services that do not answer some worker of this server."""
+        _write()
+        found = await asyncio.to_thread(self._read, lambda registry: list(registry.collect()))
+        samples = [sample for each in found if each.name == "koyomi_service_available" for sample in each.samples]
+        return sorted(sample.labels["service"] for sample in samples if not sample.value)
 
     async def keep_written(self, sample: Callable[[], None]) -> None:
         """Call `sample` and write the counts to the files, repeatedly until cancelled."""
@@ -297,14 +315,18 @@ class Metrics:
         return lasting + generate_latest(momentary)
 
     def _lasting(self) -> bytes:
+        return self._read(generate_latest)
+
+    def _read(self, read: Callable[[CollectorRegistry], T]) -> T:
+        """Read the counters of all workers."""
         if self._folder is None:
-            return generate_latest(self.registry)
+            return read(self.registry)
         registry = CollectorRegistry()
         MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
         for _ in range(READ_TRIES - 1):
             try:
-                return generate_latest(registry)
+                return read(registry)
             except struct.error:
                 # A file that another worker has just created is empty for a moment.
                 time.sleep(READ_PAUSE)
-        return generate_latest(registry)
+        return read(registry)

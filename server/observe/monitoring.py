@@ -93,6 +93,10 @@ class Monitoring:
         if href == "/readyz":
             obstacle = await self._health.obstacle()
             if obstacle is None:
+                # Requests are answered as always: what these services are for waits for them.
+                unavailable = await self._metrics.unavailable()
+                if unavailable:
+                    return _json(200, {"status": "degraded", "unavailable": unavailable})
                 return _json(200, {"status": "ready"})
             return _json(503, {"status": "not ready", "reasons": [obstacle]})
         if href == "/metrics":

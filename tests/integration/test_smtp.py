@@ -16,8 +16,15 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 from server.domain.errors import AddressNotSupported, KoyomiError, MailDelayed, MailRefused
 from server.mail.folder import FolderTransport
 from server.mail.smtp import MailServer, SmtpTransport
+from server.observe.breakers import FAILURES, Breaker
+from server.observe.metrics import Metrics
 from server.services.mail.transport import Mail
 from tests.server_process import free_port
+
+
+def breaker() -> Breaker:
+    return Metrics().breaker("smtp", MailDelayed)
+
 
 MAIL = Mail("7-42", "calendar+tag@example.org", "zoe@elsewhere.example", "Subject: é\r\n\r\nHello\r\n".encode())
 
@@ -89,7 +96,7 @@ async def test_tls_and_signing_in(authority: trustme.CA, security: str) -> None:
     handler = Handler()
     async with serving(handler, context_of(authority), tls=security == "tls") as port:
         server = MailServer("127.0.0.1", port, security, 30, "koyomi", "secret")  # type: ignore[arg-type]
-        await SmtpTransport(server).send(MAIL)
+        await SmtpTransport(server, breaker()).send(MAIL)
     (envelope,) = handler.taken
     assert (envelope.mail_from, envelope.rcpt_tos) == (MAIL.sender, [MAIL.recipient])
     assert envelope.content == MAIL.message
@@ -99,7 +106,7 @@ async def test_tls_and_signing_in(authority: trustme.CA, security: str) -> None:
 async def test_a_wrong_password_is_a_matter_of_the_administrator(authority: trustme.CA) -> None:
     async with serving(Handler(), context_of(authority)) as port:
         with pytest.raises(MailDelayed, match="sign-in"):
-            await SmtpTransport(MailServer("127.0.0.1", port, "starttls", 30, "koyomi", "wrong")).send(MAIL)
+            await SmtpTransport(MailServer("127.0.0.1", port, "starttls", 30, "koyomi", "wrong"), breaker()).send(MAIL)
 
 
 @pytest.mark.parametrize("name", ["other.example", ""])
@@ -108,7 +115,7 @@ async def test_nothing_is_sent_to_another_server_or_without_tls(authority: trust
     handler = Handler()
     async with serving(handler, context_of(authority, name) if name else None) as port:
         with pytest.raises(MailDelayed):
-            await SmtpTransport(MailServer("127.0.0.1", port, "starttls", 30)).send(MAIL)
+            await SmtpTransport(MailServer("127.0.0.1", port, "starttls", 30), breaker()).send(MAIL)
     assert handler.taken == []
 
 
@@ -126,29 +133,29 @@ async def test_nothing_is_sent_to_another_server_or_without_tls(authority: trust
 async def test_what_answers_mean(command: str, answer: str, error: type[KoyomiError]) -> None:
     async with serving(Handler({command: answer})) as port:
         with pytest.raises(error, match=answer[:3]):
-            await SmtpTransport(MailServer("127.0.0.1", port, "none", 30)).send(MAIL)
+            await SmtpTransport(MailServer("127.0.0.1", port, "none", 30), breaker()).send(MAIL)
 
 
 async def test_an_address_that_is_not_ascii_needs_smtputf8() -> None:
     mail = Mail("7-43", MAIL.sender, "дора@elsewhere.example", "To: дора@elsewhere.example\r\n\r\nx\r\n".encode(), True)
     handler = Handler()
     async with serving(handler, international=True) as port:
-        await SmtpTransport(MailServer("127.0.0.1", port, "none", 30)).send(mail)
+        await SmtpTransport(MailServer("127.0.0.1", port, "none", 30), breaker()).send(mail)
     (envelope,) = handler.taken
     assert (envelope.rcpt_tos, envelope.smtp_utf8) == ([mail.recipient], True)
     assert envelope.content == mail.message
     async with serving(handler) as port:
         with pytest.raises(AddressNotSupported, match="SMTPUTF8"):
-            await SmtpTransport(MailServer("127.0.0.1", port, "none", 30)).send(mail)
+            await SmtpTransport(MailServer("127.0.0.1", port, "none", 30), breaker()).send(mail)
     assert len(handler.taken) == 1
     async with serving(Handler({"RCPT": "553 5.6.7 Not here"}), international=True) as port:
         with pytest.raises(AddressNotSupported, match="553"):
-            await SmtpTransport(MailServer("127.0.0.1", port, "none", 30)).send(mail)
+            await SmtpTransport(MailServer("127.0.0.1", port, "none", 30), breaker()).send(mail)
 
 
 async def test_a_mail_server_that_is_away() -> None:
     with pytest.raises(MailDelayed):
-        await SmtpTransport(MailServer("127.0.0.1", free_port(), "none", 30)).send(MAIL)
+        await SmtpTransport(MailServer("127.0.0.1", free_port(), "none", 30), breaker()).send(MAIL)
 
 
 async def test_a_folder_has_a_file_for_each_mail(tmp_path: Path) -> None:
@@ -164,3 +171,26 @@ async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "mail").write_text("")
     with pytest.raises(MailDelayed):
         await FolderTransport(tmp_path / "mail").send(MAIL)
+
+
+async def test_a_mail_server_that_does_not_answer_is_left_alone_and_shown_as_unavailable() -> None:
+    metrics = Metrics()
+    server = MailServer("127.0.0.1", free_port(), "none", 30)
+    transport = SmtpTransport(server, metrics.breaker("smtp", MailDelayed))
+    assert await metrics.unavailable() == []
+    for _ in range(FAILURES):
+        with pytest.raises(MailDelayed, match="Connect"):
+            await transport.send(MAIL)
+    with pytest.raises(MailDelayed, match="not asked"):
+        await transport.send(MAIL)
+    assert await metrics.unavailable() == ["smtp"]
+
+
+async def test_a_mail_server_that_refuses_mails_answers() -> None:
+    metrics = Metrics()
+    async with serving(Handler({"RCPT": "451 Later"})) as port:
+        transport = SmtpTransport(MailServer("127.0.0.1", port, "none", 30), metrics.breaker("smtp", MailDelayed))
+        for _ in range(FAILURES + 1):
+            with pytest.raises(MailDelayed, match="451"):
+                await transport.send(MAIL)
+    assert await metrics.unavailable() == []

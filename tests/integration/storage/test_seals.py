@@ -102,6 +102,7 @@ async def test_echoes_may_go(storage: MemberStorage, key: SealKey) -> None:
 
 
 @pytest.mark.parametrize("change", COLUMNS)
+@pytest.mark.forges
 async def test_a_change_of_any_column_is_found(storage: MemberStorage, key: SealKey, change: str) -> None:
     await write(storage, 25)
     await seal(storage.database, key, batch=10)
@@ -138,6 +139,7 @@ FORGED = """
         ),
     ],
 )
+@pytest.mark.forges
 async def test_whatever_is_changed_is_found(
     storage: MemberStorage, key: SealKey, sql: str, found: list[tuple[int, int]]
 ) -> None:
