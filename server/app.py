@@ -242,7 +242,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                         settings.mail,
                         settings.rooms,
                         settings.network.external_url,
-                        transport(settings),
+                        sender,
                         counts=metrics.mails,
                     ),
                 ),

@@ -26,7 +26,7 @@ COMMANDS = {
     "schedule": ("server.commands.schedule:schedule", "Scheduling: who got what of a meeting, when, and why not."),
     "meetings": ("server.commands.meetings:meetings", "Meetings that somebody organizes: list, cancel, hand over."),
     "imip": ("server.commands.imip:imip", "Scheduling messages by mail: deliver, accept or drop what is held."),
-    "events": ("server.commands.events:events", "Events: print messages, how far consumers are, let one start anew."),
+    "events": ("server.commands.events:events", "Events: print messages, what consumers have read, replay."),
     "audit": ("server.commands.audit:audit", "Who did what: list, export, verify; move old months to files."),
     "db": ("server.commands.db:db", "Bring the database to this version, check it."),
     "doctor": ("server.commands.doctor:doctor", "Look for what is wrong, and say what mends it."),

@@ -10,12 +10,13 @@ import click
 from server.commands.options import with_settings
 from server.commands.session import open_storage
 from server.commands.table import table
-from server.domain.errors import NotFound
+from server.domain.errors import ConfigurationError, NotFound
 from server.domain.messages import encode
+from server.events.relay import RELAY
 from server.settings.model import Settings
 from server.storage.journal import Position
 from storage_plugins.postgres.journal import PostgresJournal
-from storage_plugins.postgres.reads.positions import StoredPosition, positions, start_anew
+from storage_plugins.postgres.reads.positions import StoredPosition, dead_messages, positions, start_anew
 
 _PAGE = 500
 """Messages that are read at once."""
@@ -78,14 +79,52 @@ def _row(each: StoredPosition) -> tuple[str, ...]:
 
 
 @events.command
+@with_settings()
+async def dead(settings: Settings) -> None:
+    """List the messages that consumers could not take in: several tries failed, and they went on behind them.
+
+    Times are in UTC. The log has each failure with its traceback (`background_task_failed`).
+    """
+    async with open_storage(settings) as session:
+        found = await dead_messages(session.storage.database, _PAGE)
+    heads = ("CONSUMER", "SEQ", "HOME", "KIND", "ERROR", "AT")
+    rows = [
+        (each.consumer, str(each.seq), str(each.home_id), each.kind, each.error, f"{each.at:%Y-%m-%d %H:%M:%S}")
+        for each in found
+    ]
+    click.echo(table(heads, rows))
+    if len(found) == _PAGE:
+        click.echo(f"Only the first {_PAGE} are listed.")
+
+
+@events.command
 @click.argument("consumer")
 @with_settings()
 async def replay(settings: Settings, consumer: str) -> None:
     """Let CONSUMER do again what could follow from any change, and then go on with later ones.
 
+    Messages that it could not take in are forgotten, as what follows from them is done, too.
     `relay` goes on at the end of the journal, and all consumers on Kafka start anew.
     """
     async with open_storage(settings) as session:
         if not await start_anew(session.storage.database, consumer):
             raise NotFound(f"There is no consumer {consumer}.")
     click.echo(f"{consumer} starts anew.")
+
+
+@events.command
+@click.argument("partitions", type=click.IntRange(1, 1000))
+@with_settings()
+async def repartition(settings: Settings, partitions: int) -> None:
+    """Give the topic on Kafka more partitions, PARTITIONS in all, while servers run.
+
+    All consumers start anew, as homes get other partitions. Set events.kafka.partitions to the same number.
+    """
+    if settings.events.bus != "kafka":
+        raise ConfigurationError("events.bus is not kafka: there are no partitions.")
+    from server.events.kafka_cluster import KafkaCluster
+
+    async with open_storage(settings) as session:
+        await KafkaCluster.from_settings(settings.events.kafka).add_partitions(partitions)
+        await start_anew(session.storage.database, RELAY)
+    click.echo(f"{partitions} partitions; all consumers start anew.")

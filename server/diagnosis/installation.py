@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from server.calendar import iana
 from server.diagnosis.findings import Finding, ok, problem, warning
 from server.domain.errors import KoyomiError
-from server.jobs.running import CONNECTIONS
+from server.jobs.running import CONNECTIONS, RELAY_CONNECTIONS
 from server.process.supervisor import tls_files
 from server.process.tls import validity
 from server.settings.model import Settings
@@ -160,7 +160,10 @@ async def look_at_database(settings: Settings, dsn: str) -> list[Finding]:
         encoding, connections, clock = row
         if encoding != "UTF8":
             found.append(problem(subject, f"its encoding is {encoding}", "make one with ENCODING 'UTF8'"))
-        needed = settings.network.workers * (settings.storage.pool_size + _NOTIFICATIONS + CONNECTIONS) + _BESIDE
+        relay = 0 if settings.events.bus == "in-process" else RELAY_CONNECTIONS
+        needed = (
+            settings.network.workers * (settings.storage.pool_size + _NOTIFICATIONS + CONNECTIONS + relay) + _BESIDE
+        )
         if connections < needed:
             found.append(
                 warning(

@@ -6,16 +6,24 @@ Whoever else runs the same consumer at the same time conflicts, and changes noth
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
+from server.domain.errors import Unavailable, WriteConflict
 from server.domain.messages import Message
+from server.observe.background import failed
 from server.storage.journal import Effect, Journal, Position, Transaction
 
 BATCH = 500
 """Entries that one transaction takes in."""
+
+PAUSES = (0.1, 1.0)
+"""Seconds before each further try with a message that could not be taken in."""
+TRANSIENT = (Unavailable, WriteConflict)
+"""Errors that say nothing about a message."""
 
 log = structlog.get_logger()
 
@@ -54,7 +62,10 @@ async def start_anew(journal: Journal, consumer: Consumer, position: Position) -
 async def take_in(journal: Journal, consumer: Consumer, position: Position, messages: Sequence[Message]) -> Position:
     """Take in those of some messages, in their order, that are above a position. Returns the position behind them.
 
-    Raises `WriteConflict`, without effect, if the position is not as given any more, and what the handler raises.
+    A message that the handler fails with again and again is buried: the consumer goes on behind it.
+
+    Raises `WriteConflict`, without effect, if the position is not as given any more, `Unavailable`, and what the
+    handler raises when there are too many buried messages.
     """
     new, reached = [], position.seq
     for message in messages:
@@ -64,5 +75,50 @@ async def take_in(journal: Journal, consumer: Consumer, position: Position, mess
             reached = message.seq
     if not new:
         return position
-    last = new[-1]
-    return await journal.move(position, last.seq, last.month, lambda transaction: consumer.handle(transaction, new))
+    try:
+        return await _handle(journal, consumer, position, new)
+    except TRANSIENT:
+        raise
+    except Exception:
+        if len(new) > 1:
+            # One of them may keep the others from being taken in.
+            for message in new:
+                position = await take_in(journal, consumer, position, [message])
+            return position
+    return await _insist(journal, consumer, position, new[0])
+
+
+async def _handle(journal: Journal, consumer: Consumer, position: Position, messages: Sequence[Message]) -> Position:
+    last = messages[-1]
+    return await journal.move(
+        position, last.seq, last.month, lambda transaction: consumer.handle(transaction, messages)
+    )
+
+
+async def _insist(journal: Journal, consumer: Consumer, position: Position, message: Message) -> Position:
+    """Try again with a message that could not be taken in; then bury it."""
+    pauses = list(PAUSES)
+    while True:
+        await asyncio.sleep(pauses.pop(0))
+        try:
+            return await _handle(journal, consumer, position, [message])
+        except TRANSIENT:
+            raise
+        except Exception as error:
+            failed("consumer", error)
+            if not pauses:
+                return await _bury(journal, consumer, position, message, error)
+
+
+async def _bury(
+    journal: Journal, consumer: Consumer, position: Position, message: Message, error: Exception
+) -> Position:
+    name = type(error).__name__
+
+    async def effect(transaction: Transaction) -> None:
+        if not await journal.bury(transaction, consumer.name, message, name):
+            raise error
+
+    position = await journal.move(position, message.seq, message.month, effect)
+    log.error("message_buried", consumer=consumer.name, seq=message.seq, reason=name)
+    return position

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from server.domain.errors import BusUnavailable, ConfigurationError
@@ -100,6 +100,16 @@ class KafkaCluster:
                     return None
                 (described,) = await admin.describe_topics([self.topic])
                 return len(described["partitions"])
+            finally:
+                await admin.close()
+
+    async def add_partitions(self, count: int) -> None:
+        """Give the topic more partitions, `count` in all. The relay has to start anew then. Raises `BusUnavailable`."""
+        with bus_errors():
+            admin = AIOKafkaAdminClient(**self.options)
+            try:
+                await admin.start()
+                await admin.create_partitions({self.topic: NewPartitions(count)})
             finally:
                 await admin.close()
 

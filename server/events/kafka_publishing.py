@@ -79,11 +79,11 @@ class KafkaPublisher:
     async def close(self) -> None:
         """See `Publisher`."""
         producer, self._producer = self._producer, None
-        if producer is not None:
-            # What is not stored yet is sent again by whoever goes on.
+        if producer is None:
+            return
+        # What is not stored yet is sent again by whoever goes on. An idempotent producer would try to send it for ever,
+        # and `stop` would wait for that: so its sender is ended first.
+        for end in (producer._sender.close, producer.stop, producer.client.close):
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(CLOSING):
-                    await producer.stop()
-            with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(CLOSING):
-                    await producer.client.close()
+                    await end()

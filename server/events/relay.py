@@ -11,7 +11,7 @@ import asyncio
 
 import structlog
 
-from server.domain.errors import BusUnavailable, KoyomiError
+from server.domain.errors import BusUnavailable
 from server.domain.events import ANYTHING, JOURNAL, Change
 from server.events.bus import Publisher
 from server.observe.background import failed
@@ -60,9 +60,11 @@ class Relay:
                     self._wake.clear()
                     sent = await self.step()
                     pause = FIRST_PAUSE
-                except KoyomiError as error:
+                except Exception as error:
                     failed("relay", error)
                     self._position = None
+                    # The next connection finds out anew how many partitions there are.
+                    await self._publisher.close()
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
                     continue

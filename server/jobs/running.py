@@ -51,9 +51,11 @@ from storage_plugins.postgres.turns import PostgresTurn
 _QUEUE = DatabaseLimits(connections=1, acquire_timeout=10.0)
 """The queue uses a separate connection, so that neither requests nor handlers delay heartbeats."""
 _MAINTENANCE = DatabaseLimits(connections=2, acquire_timeout=60.0, connect_timeout=10.0, statement_timeout=300.0)
-CONNECTIONS = _QUEUE.connections + _MAINTENANCE.connections + 2
-"""The most connections to the database that a worker's jobs, the sequencer and the relay hold, except one for online
-steps of a migration."""
+CONNECTIONS = _QUEUE.connections + _MAINTENANCE.connections + 1
+"""The most connections to the database that a worker's jobs and the sequencer hold, except one for online steps of a
+migration."""
+RELAY_CONNECTIONS = 1
+"""Further ones, where the bus is not the journal itself."""
 _ACTOR = Actor(None, "jobs")
 _TRIES = 36
 """Tries of a job that delivers, in about a day."""

@@ -30,6 +30,12 @@ def gauges(figures: Figures | None) -> list[Momentary]:
             {(consumer,): lag for consumer, lag in backlog.lags.items()},
             ("consumer",),
         ),
+        Momentary(
+            "koyomi_dead_messages",
+            "Messages that a consumer could not take in.",
+            {(consumer,): float(count) for consumer, count in backlog.dead.items()},
+            ("consumer",),
+        ),
     ]
 
 

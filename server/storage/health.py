@@ -17,6 +17,8 @@ class Backlog:
     """Age in seconds of the oldest row of the outbox, which waits for the sequencer; 0 for none."""
     lags: Mapping[str, float]
     """By consumer of the journal, the age in seconds of the first entry that it has not read; 0 for none."""
+    dead: Mapping[str, int]
+    """By consumer, the messages that it could not take in; consumers without any are missing."""
 
 
 class StorageHealth(Protocol):

@@ -101,6 +101,10 @@ class Journal(Protocol):
     async def start_anew_behind(self, transaction: Transaction) -> None:
         """Let all consumers start anew that read another bus than the journal, as a part of a transaction."""
 
+    async def bury(self, transaction: Transaction, consumer: str, message: Message, error: str) -> bool:
+        """Keep a message as one that a consumer could not take in, as a part of a transaction; `error` is the class of
+        the error. False, without effect, if there are as many as may be."""
+
     async def take_over(self, position: Position) -> Position:
         """Begin a new generation of a position: earlier owners cannot move it any more. Raises `WriteConflict`."""
 

@@ -18,6 +18,7 @@ _LAGS = """
     )), 0)
     from journal_position p where p.partition = 0 group by p.consumer
 """
+_DEAD = "select consumer, count(*) from dead_message group by consumer"
 
 
 class PostgresHealth:
@@ -38,4 +39,7 @@ class PostgresHealth:
         """See `StorageHealth`."""
         waiting, oldest = (await self._storage.database.fetch(_BACKLOG))[0]
         lags = await self._storage.database.fetch(_LAGS)
-        return Backlog(waiting, float(oldest or 0), {row[0]: float(row[1]) for row in lags})
+        dead = await self._storage.database.fetch(_DEAD)
+        return Backlog(
+            waiting, float(oldest or 0), {row[0]: float(row[1]) for row in lags}, {row[0]: row[1] for row in dead}
+        )

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 import asyncpg
 
 from server.domain.errors import WriteConflict
+from server.domain.messages import Message
 from server.storage.journal import Effect, Entry, Position, Sequenced
 from storage_plugins.postgres import advisory_locks
 from storage_plugins.postgres.advisory_locks import Lock
@@ -27,6 +28,8 @@ SETTLING = 2.0
 """Seconds until an id that was drawn surely belongs to a transaction with an id of its own."""
 SWEEP = 60.0
 """Seconds after which a run looks at all rows of the outbox again."""
+MOST_DEAD = 100
+"""Messages that a consumer has not taken in at most; the next failure stops it."""
 AHEAD = 3
 """Months, after the present one, whose partitions are made ahead."""
 
@@ -53,6 +56,10 @@ _KEEP_PARTITIONS = """
     select $1, unnest($2::integer[]), true on conflict do nothing
 """
 _START_ANEW_BEHIND = "update journal_position set anew = true where partition > 0 and not anew"
+_BURY = """
+    insert into dead_message (consumer, seq, month, home_id, kind, error)
+    select $1, $2, $3, $4, $5, $6 where (select count(*) from dead_message where consumer = $1) < $7
+"""
 _END = "select seq, month from journal {where} order by seq desc limit 1"
 
 
@@ -77,6 +84,11 @@ class PostgresJournal:
     async def start_anew_behind(self, transaction: Connection) -> None:
         """See `Journal`."""
         await transaction.execute(_START_ANEW_BEHIND)
+
+    async def bury(self, transaction: Connection, consumer: str, message: Message, error: str) -> bool:
+        """See `Journal`."""
+        said = message.seq, message.month, message.home_id, message.kind, error
+        return bool(await transaction.execute(_BURY, consumer, *said, MOST_DEAD) == "INSERT 0 1")
 
     async def take_over(self, position: Position) -> Position:
         """See `Journal`."""

@@ -13,6 +13,8 @@ import pytest_asyncio
 from click.testing import CliRunner, Result
 
 from server.cli import main
+from server.events import consuming
+from server.events.consuming import Consumer, consume
 from server.events.sharees import plan
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.journal import PostgresJournal
@@ -55,6 +57,34 @@ async def test_tail_prints_the_last_messages_as_they_are_on_the_bus(storage: Mem
         validator("created").validate(message)
         assert message["source"] == f"/installations/{await storage.installation()}"
     assert (await run("tail", "--last", "0")).stdout == ""
+
+
+async def test_dead_lists_what_a_consumer_could_not_take_in(
+    storage: MemberStorage, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming, "PAUSES", (0.0,))
+    calendar = await (await make_person(storage)).collection()
+    access, journal = PostgresAccess(storage), PostgresJournal(storage.database)
+    await sequence(storage.database)
+    await plan(access, journal)
+    await storage.put_object(calendar, "a", content("a"), None, LIMITS, CAUSE)
+    await sequence(storage.database)
+
+    async def choke(transaction: object, messages: object) -> None:
+        raise ZeroDivisionError
+
+    await consume(journal, Consumer("bindings", choke, access.plan_fan_out_anew))
+    end, _ = await journal.end()
+    (row,) = (await run("dead")).stdout.splitlines()[1:]
+    assert row.split()[:5] == ["bindings", str(end), str(calendar.home_id), "created", "ZeroDivisionError"]
+    await run("replay", "bindings")
+    assert (await run("dead")).stdout.splitlines()[1:] == []
+
+
+async def test_there_are_no_partitions_without_kafka(run: Run) -> None:
+    refused = await run("repartition", "24")
+    assert refused.exit_code == 1
+    assert "events.bus is not kafka" in refused.output
 
 
 async def test_positions_and_replay(storage: MemberStorage, run: Run) -> None:

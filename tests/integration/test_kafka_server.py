@@ -98,6 +98,15 @@ def test_sharees_hear_of_changes_by_kafka_and_its_absence_stops_nobody(server: S
     put(server, "by-kafka")
     until(lambda: home_of_bob(server) != before)
 
+    # The servers run, and take the new partitions up.
+    before = home_of_bob(server)
+    assert "5 partitions" in server.command("events", "repartition", "5")
+    until(lambda: "partition 4" in server.command("events", "positions"))
+    put(server, "with-more-partitions")
+    until(lambda: home_of_bob(server) != before)
+    with pytest.raises(RuntimeError, match="Could not create partitions for calendar.events"):
+        server.command("events", "repartition", "5")
+
     broker.kill()
     before = home_of_bob(server)
     for number in range(5):

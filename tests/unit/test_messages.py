@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docs.event_schemas import documents
+from docs.event_schemas import FOLDER, documents
 from server.domain.messages import KINDS, Message, decode, encode, schema
 from tests.fixtures.messages import SOURCE, check, validator
 
@@ -150,6 +151,12 @@ def test_ids_that_are_none_are_refused(field: str, value: object) -> None:
 def test_octets_that_are_no_message_are_refused(text: bytes) -> None:
     with pytest.raises(ValueError):
         decode(text)
+
+
+def test_the_example_in_the_documents_is_a_message() -> None:
+    (text,) = re.findall(r"```json\n(.*?)```", (FOLDER.parent / "events.md").read_text(), re.DOTALL)
+    validator("updated").validate(json.loads(text))
+    check(decode(text.encode()))
 
 
 def test_each_kind_has_a_schema_in_the_documents() -> None:

@@ -105,6 +105,8 @@ async def begin_incarnation(dsn: str) -> None:
         await session.execute("select koyomi_begin_incarnation_1()")
         await session.execute("update job set heartbeat_at = '-infinity' where state = 'running'")
         await session.execute("update installation set restored_at = clock_timestamp()")
+        # Numbers of the journal are given again, and another bus still has the messages that had them.
+        await session.execute("update journal_position set anew = true where partition > 0 or consumer = 'relay'")
     finally:
         await session.close(timeout=5.0)
 

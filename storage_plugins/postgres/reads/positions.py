@@ -14,7 +14,9 @@ _POSITIONS = """
     cross join (select greatest(coalesce(max(seq), 0), 0) as last from journal) as l
     order by p.consumer, p.partition
 """
+_DEAD = "select consumer, seq, home_id, kind, error, at from dead_message order by id limit $1"
 _START_ANEW = """
+    with forgotten as (delete from dead_message where consumer = $1)
     update journal_position set anew = true, generation = generation + 1 where consumer = $1 returning partition
 """
 
@@ -40,6 +42,27 @@ async def positions(database: Database) -> list[StoredPosition]:
     return [StoredPosition(*row) for row in await database.fetch(_POSITIONS)]
 
 
+@dataclass(frozen=True, slots=True)
+class DeadMessage:
+    """A message that a consumer could not take in."""
+
+    consumer: str
+    seq: int
+    home_id: int
+    kind: str
+    error: str
+    """The class of the error."""
+    at: datetime
+
+
+async def dead_messages(database: Database, limit: int) -> list[DeadMessage]:
+    """Messages that consumers could not take in, the oldest first."""
+    return [DeadMessage(*row) for row in await database.fetch(_DEAD, limit)]
+
+
 async def start_anew(database: Database, consumer: str) -> int:
-    """Let a consumer start anew. Who runs it now conflicts, and begins again. Returns the number of its partitions."""
+    """Let a consumer start anew, and forget the messages that it could not take in.
+
+    Returns the number of its partitions. Who runs it now conflicts, and begins again.
+    """
     return len(await database.fetch(_START_ANEW, consumer))

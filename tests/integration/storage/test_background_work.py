@@ -10,6 +10,7 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from server.events import sharees as consumer
+from server.events.in_process import JournalBus
 from server.jobs import maintenance
 from server.jobs.runner import Runner
 from server.jobs.running import sharees
@@ -116,7 +117,7 @@ async def test_a_home_that_cannot_be_changed_keeps_nobody_else_uninformed(storag
     with capture_logs() as lines:
         runner = Runner(
             PostgresJobs(storage.database),
-            [sharees(access, PostgresJournal(storage.database), storage)],
+            [sharees(access, JournalBus(PostgresJournal(storage.database), storage.subscribe))],
             Metrics(),
             timing=SOON,
         )

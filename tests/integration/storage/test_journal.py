@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from server.domain.changes import Cause, ChangeSet, Put
-from server.domain.errors import KoyomiError, WriteConflict
+from server.domain.errors import KoyomiError, Unavailable, WriteConflict
 from server.domain.events import JOURNAL, Change
 from server.events import sequencing
 from server.events.consuming import Consumer, consume
@@ -442,7 +442,7 @@ class Sums:
         for entry in entries:
             await transaction.execute("insert into only_for_tests.sums values ($1)", entry.seq)
         if self.broken:
-            raise ValueError("in the middle")
+            raise Unavailable("in the middle")
 
     async def begin(self, transaction) -> None:
         await transaction.execute("delete from only_for_tests.sums")
@@ -465,7 +465,7 @@ async def test_position_and_effect_are_one(storage: MemberStorage, journal: Post
     await sequence(storage.database)
     assert await consume(journal, sums.consumer, batch=4) == 4
     sums.broken = True
-    with pytest.raises(ValueError, match="middle"):
+    with pytest.raises(Unavailable, match="middle"):
         await consume(journal, sums.consumer, batch=4)
     sums.broken = False
     assert [await consume(journal, sums.consumer, batch=4) for _ in range(3)] == [4, 2, 0]

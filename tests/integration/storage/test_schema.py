@@ -24,6 +24,7 @@ from tests.integration.storage.catalogue import describe
 GLOBAL = {
     "app_password",
     "audit_seal",
+    "dead_message",
     "delegate",
     "former_address",
     "held_address",

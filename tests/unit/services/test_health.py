@@ -11,7 +11,7 @@ from server.services.health import Figures, Health
 from server.storage.health import Backlog
 from server.storage.jobs import KindCounts
 
-BACKLOG = Backlog(3, 2.5, 0.0)
+BACKLOG = Backlog(3, 2.5, {}, {})
 
 
 class Database:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from server.domain.errors import WriteConflict
+from server.domain.messages import Message
 from server.storage.journal import Effect, Entry, Position
 from tests.unit.services.memory_storage.tables import Event, Tables
 
@@ -35,6 +36,10 @@ class MemoryJournal:
         for key, position in transaction.positions.items():
             if position.partition > 0:
                 transaction.positions[key] = replace(position, anew=True)
+
+    async def bury(self, transaction: Tables, consumer: str, message: Message, error: str) -> bool:
+        transaction.dead.append((consumer, message, error))
+        return True
 
     async def take_over(self, position: Position) -> Position:
         self._require(position)

@@ -16,6 +16,7 @@ from server.domain.contents import ObjectContent, ObjectView
 from server.domain.errors import NotFound
 from server.domain.grants import Ace, DelegateRights, ShareRights
 from server.domain.jobs import Job
+from server.domain.messages import Message
 from server.domain.objects import CollectionKind, HomeKind, Rights
 from server.domain.occurrences import Busy
 from server.domain.principals import CalendarPlace, ExpandableBy, Office, PrincipalKind, name_key
@@ -297,6 +298,8 @@ class Tables:
     trash: list[TrashRow] = field(default_factory=list)
     outbox: list[Event] = field(default_factory=list)
     """What has changed, oldest first."""
+    dead: list[tuple[str, Message, str]] = field(default_factory=list)
+    """Messages that a consumer could not take in, with its name and the class of the error."""
     positions: dict[tuple[str, int], Position] = field(default_factory=dict)
     """How far each consumer has read, by its name and partition."""
     to_bind: set[tuple[int, BindingTask]] = field(default_factory=set)
