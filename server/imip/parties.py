@@ -54,7 +54,15 @@ def with_parties(
         lines = component.all("ATTENDEE")
         if len(lines) == 1 and directory.key(lines[0].value) != attendee.key:
             component = component.with_lines("ATTENDEE", [lines[0].with_value(attendee.address)])
-        owners = component.all("ORGANIZER")
-        return component.with_lines("ORGANIZER", [each.with_value(organizer.address) for each in owners])
+        return component
 
-    return answer.map_components(rewritten)
+    return to_organizer(answer.map_components(rewritten), organizer)
+
+
+def to_organizer(answer: SchedulingObject, organizer: CalendarUser) -> SchedulingObject:
+    """An answer to an organizer, whomever it names."""
+    return answer.map_components(
+        lambda each: each.with_lines(
+            "ORGANIZER", [line.with_value(organizer.address) for line in each.all("ORGANIZER")]
+        )
+    )

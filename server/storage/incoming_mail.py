@@ -41,6 +41,13 @@ class IncomingMail(Protocol):
     async def owner_of_home(self, home_id: int) -> Principal | None:
         """The owner of a calendar home; None where it is gone."""
 
+    async def organizers_after(self, uid: str, home_id: int | None, addresses: Sequence[str]) -> Sequence[Principal]:
+        """Who may organize a meeting that somebody has handed over; at most 10, the latest first.
+
+        :param home_id: the calendar home of whoever handed it over, which may be gone; None: it is not known.
+        :param addresses: digests of addresses of theirs (`server.services.scheduling.former_organizers`).
+        """
+
     async def knows_sender(self, principal_id: int, address: str) -> bool:
         """Whether a person has a contact with a mail address, or a meeting that this address organizes or attends.
 

@@ -21,6 +21,19 @@ OWNER_OF_HOME = f"""
 """  # noqa: S608
 """Argument: the home."""
 
+ORGANIZERS_AFTER = f"""
+    with found as materialized (
+        select m.home_id, m.modified_at from scheduling_memory m
+        where m.uid = $1 and m.state ? 'former'
+          and (m.state #> '{{former,homes}}' @> to_jsonb($2::bigint) or m.state #> '{{former,addresses}}' ?| $3::text[])
+    )
+    select {PRINCIPAL}
+    from found f join home h on h.id = f.home_id join principal p on p.id = h.principal_id and p.deleted_at is null
+    order by f.modified_at desc, f.home_id limit 10
+"""  # noqa: S608
+"""Arguments: the UID, the home of a former organizer, digests of their addresses. Of all homes, since those of the
+former organizers may be gone."""
+
 KNOWS_SENDER = """
     select exists (
         select from home h
@@ -80,6 +93,11 @@ class PostgresIncomingMail:
         """The owner of a calendar home; None where it is gone."""
         row = await self._database.fetchrow(OWNER_OF_HOME, home_id)
         return None if row is None else principal(row)
+
+    async def organizers_after(self, uid: str, home_id: int | None, addresses: Sequence[str]) -> Sequence[Principal]:
+        """Who may organize a meeting that somebody has handed over."""
+        rows = await self._database.fetch(ORGANIZERS_AFTER, uid, home_id, [*addresses])
+        return [principal(row) for row in rows]
 
     async def knows_sender(self, principal_id: int, address: str) -> bool:
         """Whether a person has a contact with a mail address, or a meeting with it."""

@@ -8,6 +8,9 @@ import json
 import smtplib
 import subprocess
 from collections.abc import Iterator
+from email import message_from_bytes
+from email.message import Message
+from email.utils import getaddresses
 from pathlib import Path
 
 import pytest
@@ -17,8 +20,13 @@ from tests.integration.test_network import until
 from tests.server_process import COMMAND, ServerProcess, free_port, running
 from tests.unit.services.incoming_mail_world import ANNA, DORA, GUS, HERE, mail, meeting, reply, request
 
-PEOPLE = {"principals": [{"kind": "individual", "name": "anna", "password": "secret", "emails": [ANNA]}]}
-BASIC = "Basic " + base64.b64encode(b"anna:secret").decode()
+LEA = "lea@example.com"
+PEOPLE = {
+    "principals": [
+        {"kind": "individual", "name": name, "password": "secret", "emails": [address]}
+        for name, address in (("anna", ANNA), ("lea", LEA))
+    ]
+}
 INBOX = "/calendars/users/anna/inbox/"
 MEETING = "/calendars/users/anna/calendar/m.ics"
 
@@ -34,6 +42,7 @@ def server(
         **settings_of_a_database,
         "network.workers": 2,
         "monitoring.port": free_port(),
+        "mail.address": "calendar@example.com",
         "mail.incoming.authserv_id": HERE,
         "mail.incoming.lmtp_socket": folder / "lmtp",
         "mail.incoming.lmtp_listen": f"127.0.0.1:{free_port()}",
@@ -44,10 +53,11 @@ def server(
         yield made
 
 
-def ask(server: ServerProcess, method: str, path: str, body: str = "") -> tuple[int, str]:
+def ask(server: ServerProcess, method: str, path: str, body: str = "", who: str = "anna") -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     try:
-        headers = {"Authorization": BASIC, "Content-Type": "text/calendar"}
+        basic = base64.b64encode(f"{who}:secret".encode()).decode()
+        headers = {"Authorization": f"Basic {basic}", "Content-Type": "text/calendar"}
         connection.request(method, path, body.encode() or None, headers)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
@@ -126,3 +136,33 @@ def test_a_person_lets_others_act(server: ServerProcess) -> None:
     assert "by-gus" not in server.command("imip", "pending")
     with pytest.raises(RuntimeError, match="no mail address"):
         server.command("imip", "allow", "anna", "no address")
+
+
+def test_answers_to_somebody_who_has_left_reach_who_organizes_the_meeting_now(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    text = meeting(DORA, GUS, by=LEA, uid="left").replace("DTSTART:2026", "DTSTART:2099")
+    assert ask(server, "PUT", "/calendars/users/lea/calendar/left.ics", text, "lea")[0] == 201
+
+    def sent() -> dict[str, Message]:
+        mails = [message_from_bytes(path.read_bytes()) for path in (server.data / "mail").glob("*.eml")]
+        return {address: each for each in mails for _, address in getaddresses([str(each["To"])])}
+
+    until(lambda: {DORA, GUS} <= set(sent()))
+    (tagged,) = [address for _, address in getaddresses([str(sent()[DORA]["Reply-To"])])]
+    told = server.command("user", "delete", "lea", "--purge", "--hand-over-to", "anna", "--erase")
+    assert "Meetings handed over to anna: 1" in told
+    for answer, sender, to, results in (
+        # One answers to the tagged address, the other to the address of who has left.
+        (reply(organizer=LEA, uid="left"), "x@home.example", tagged, ""),
+        (reply(GUS, organizer=LEA, uid="left"), GUS, LEA, None),
+    ):
+        with smtplib.LMTP(str(server.settings["mail.incoming.lmtp_socket"]), timeout=30) as client:
+            client.sendmail(sender, [to], mail(answer, sender, results))
+    server.command("export", str(tmp_path), "--user", "anna")
+    (text,) = [found for path in tmp_path.rglob("*.ics") if "UID:left" in (found := path.read_bytes().decode())]
+    lines = text.replace("\r\n ", "").splitlines()
+    assert [line for line in lines if line.startswith("ORGANIZER")] == [f"ORGANIZER;CN=anna:mailto:{ANNA}"]
+    answers = [line for line in lines if line.startswith("ATTENDEE") and line.endswith((DORA, GUS))]
+    assert ["PARTSTAT=ACCEPTED" in line for line in answers] == [True, True]
+    assert "lea" not in text

@@ -20,6 +20,7 @@ from server.observe.scheduling_counts import SchedulingCounts
 from server.services.lookup import Found
 from server.services.mail.outgoing import OutgoingMails
 from server.services.objects import NO_PROPERTIES, Objects
+from server.services.scheduling.former_organizers import NOBODY, FormerOrganizers
 from server.services.scheduling.removals import Removal
 from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.turns import Turns
@@ -61,3 +62,5 @@ class Intent:
     """Dead properties of a new object."""
     view: ObjectView | None = None
     """What a sharee who acts sees of it."""
+    former: FormerOrganizers = NOBODY
+    """Who organized the meeting before the change hands it over."""

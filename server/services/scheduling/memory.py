@@ -3,7 +3,8 @@
 The JSON object of an attendee's home has the keys `versions` (instance to SEQUENCE and DTSTAMP), `removed` and
 `cancelled` (instances), and `answered` (instance to SEQUENCE). That of an organizer's home has `answers` (attendee,
 instance, SEQUENCE, DTSTAMP), `resets` (instance, SEQUENCE, attendees), `since` (a UTC value), `groups` (the ids of the
-groups that the object invites, by which the meetings of a group are found) and `left_out` (instance, attendee).
+groups that the object invites, by which the meetings of a group are found), `left_out` (instance, attendee) and
+`former` (`homes` and `addresses` of `server.services.scheduling.former_organizers`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from server.itip.change import InvitedGroups
 from server.itip.messages import Answered, Reset
 from server.itip.reception import Memory, Rows, Version, memory_of
 from server.itip.scheduling_object import SchedulingObject
+from server.services.scheduling.former_organizers import NOBODY, FormerOrganizers
 
 State = Mapping[str, Any]
 
@@ -33,6 +35,8 @@ class Known:
     (`20260105T100000Z`). Messages of before are about another meeting. Empty where there was none."""
     groups: InvitedGroups = InvitedGroups()
     """Of an organizer: the groups that the object invites, without statuses."""
+    former: FormerOrganizers = NOBODY
+    """Of an organizer: who organized the meeting before it was handed over to them."""
 
 
 def read(state: State | None) -> Known:
@@ -50,7 +54,9 @@ def read(state: State | None) -> Known:
     )
     left_out = frozenset((instance, attendee) for instance, attendee in state.get("left_out", ()))
     groups = InvitedGroups(tuple(state.get("groups", ())), left_out)
-    return Known(memory, Rows(answers, resets), state.get("since", ""), groups)
+    former = state.get("former", {})
+    organized = FormerOrganizers(tuple(former.get("homes", ())), tuple(former.get("addresses", ())))
+    return Known(memory, Rows(answers, resets), state.get("since", ""), groups, organized)
 
 
 def write(known: Known, stored: SchedulingObject | None) -> State | None:
@@ -74,4 +80,6 @@ def write(known: Known, stored: SchedulingObject | None) -> State | None:
         state["groups"] = list(known.groups.ids)
     if known.groups.left_out:
         state["left_out"] = sorted(map(list, known.groups.left_out))
+    if known.former != NOBODY:
+        state["former"] = {"homes": list(known.former.homes), "addresses": list(known.former.addresses)}
     return state or None

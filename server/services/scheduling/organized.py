@@ -43,6 +43,7 @@ from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.default_calendar import Scheduled, default_calendar, make_default_calendar
 from server.services.scheduling.dispatches import meeting_of
+from server.services.scheduling.former_organizers import former_organizers
 from server.services.scheduling.implicit import Scheduling
 from server.services.scheduling.intent import Intent
 from server.services.scheduling.sending import Sending
@@ -133,15 +134,16 @@ class Organized:
         (home,) = await self._storage.mailboxes(own, [own], old.uid, meeting_of(former, old.uid))
         if home.queued:
             raise SchedulingRefused("Jobs are still delivering messages about it.")
-        resets = memory.read(home.state).rows.resets
-        plan = await computed(plan_hand_over, old, former, user, directory, resets, self._now)
+        known = memory.read(home.state)
+        plan = await computed(plan_hand_over, old, former, user, directory, known.rows.resets, self._now)
         assert plan.object is not None
         place = await self._place(to, plan.object)
         content = await self._objects.content(collection_of(place), plan.object.text.encode(), place.object)
         made = Change(old, plan.object, user, directory.with_former(former, user), self._now, former=former)
         gone = Delete(collection_of(found), member.name, ObjectState(member.id, member.revision))
         actor = replace(self._actor, acting_for=to.id)
-        await Sending(self._scheduling, Intent(actor, place, content, made, plan, also=(gone,))).apply()
+        before = known.former | former_organizers(home_id, former.addresses, await self._storage.mail_secret())
+        await Sending(self._scheduling, Intent(actor, place, content, made, plan, also=(gone,), former=before)).apply()
 
     async def _place(self, to: PrincipalRecord, new: SchedulingObject) -> Found:
         """The place of the object of the new organizer: that of their copy, else a new name in the default calendar.

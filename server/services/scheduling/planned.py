@@ -26,6 +26,7 @@ from server.itip.scheduling_object import SchedulingObject
 from server.services.lookup import Found, Lookup
 from server.services.permissions import collection_of
 from server.services.scheduling import memory
+from server.services.scheduling.former_organizers import NOBODY, FormerOrganizers
 from server.storage import Storage
 from server.storage.scheduling import Mailbox
 
@@ -63,9 +64,12 @@ async def _demand(storage: Storage, actor: Actor, found: Found, privileges: Set[
 
 
 def remembered_after(
-    change: Change, plan: Plan, uid: str, mailbox: Mailbox | None
+    change: Change, plan: Plan, uid: str, mailbox: Mailbox | None, former: FormerOrganizers = NOBODY
 ) -> tuple[tuple[Remember, ...], memory.Known]:
-    """What the owner's home knows after a change: if it is to be stored, and all of it."""
+    """What the owner's home knows after a change: if it is to be stored, and all of it.
+
+    :param former: who organized the meeting before the change hands it over to the owner.
+    """
     if mailbox is None:
         return (), memory.Known()
     known, old = memory.read(mailbox.state), change.old
@@ -75,9 +79,9 @@ def remembered_after(
     elif old is None or plan.object is None:
         # What was answered before is about another meeting.
         since = utc_stamp(change.now) if known.since or plan.object is None else ""
-        known = memory.Known(rows=with_resets(Rows(), plan.resets), since=since)
+        known = memory.Known(rows=with_resets(Rows(), plan.resets), since=since, former=known.former)
     else:
-        known = replace(known, rows=with_resets(known.rows, plan.resets))
+        known = replace(known, rows=with_resets(known.rows, plan.resets), former=known.former | former)
     if plan.role is SchedulingRole.ORGANIZER and plan.object is not None and change.groups is not None:
         known = replace(known, groups=replace(change.groups, statuses=()))
     return remembered_with(known, plan.object, uid, mailbox), known

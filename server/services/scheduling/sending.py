@@ -81,7 +81,7 @@ class Sending(ChangeDeliveries):
         self._limits, self._counts, self._turns = services.limits, services.counts, services.turns
         self._found, self._content, self._unchanged = intent.found, intent.content, intent.unchanged
         self._source, self._properties = intent.source, intent.properties
-        self._removal, self._view = intent.removal, intent.view
+        self._removal, self._view, self._former = intent.removal, intent.view, intent.former
         self._turn: bool | None = None
         """Whether it has a turn in the queue of all workers; None: it does not queue there."""
         self._is_late = intent.removal is not None
@@ -166,7 +166,7 @@ class Sending(ChangeDeliveries):
         await demand_sending(self._storage, self._actor, self._found, self._plan.messages)
         if self._source is None:
             demand_not_held(self._found, self._content, mailbox)
-        remembered, known = remembered_after(self._change, self._plan, self._uid, mailbox)
+        remembered, known = remembered_after(self._change, self._plan, self._uid, mailbox, self._former)
         made, directory = _Set(remembered=[*remembered]), self._change.directory
         if self._removal is not None:
             made.remembered += self._removal.remembered

@@ -20,7 +20,8 @@ from click.testing import CliRunner
 from server.cli import main
 from server.domain.limits import Limits
 from server.imip.tags import BounceTag, ReplyTag, Tags
-from server.services.mail.incoming import Arrived, Outcome, receiving
+from server.services.mail.incoming import Arrived, receiving
+from server.services.mail.incoming_effects import Outcome
 from server.services.mail.settings import MailSettings
 from server.services.objects import Objects
 from server.services.scheduling.implicit import Scheduling

@@ -11,7 +11,7 @@ from server.domain.actors import Actor
 from server.domain.objects import HomeKind, Target
 from server.domain.privileges import Privilege
 from server.services.lookup import Lookup
-from server.services.mail.incoming import Outcome
+from server.services.mail.incoming_effects import Outcome
 from server.services.mail.incoming_settings import IncomingMailSettings
 from server.services.objects import Objects
 from server.services.scheduling.implicit import Scheduling

@@ -61,6 +61,7 @@ STATEMENTS = {
     "uids of meetings": (meetings.UIDS, 3),
     "inboxes": (INBOXES, 2),
     "owner of a home": (incoming_mail.OWNER_OF_HOME, 1),
+    "organizers after a hand-over": (incoming_mail.ORGANIZERS_AFTER, 3),
     "knows a sender": (incoming_mail.KNOWS_SENDER, 2),
     "held in an inbox": (incoming_mail.HELD_IN, 2),
     "held items": (incoming_mail.HELD_ITEMS, 3),

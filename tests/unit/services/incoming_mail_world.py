@@ -6,7 +6,8 @@ import re
 
 from server.domain.changes import PropertyChanges
 from server.imip.tags import Tags
-from server.services.mail.incoming import Arrived, IncomingMails, Outcome
+from server.services.mail.incoming import Arrived, IncomingMails
+from server.services.mail.incoming_effects import Outcome
 from server.services.mail.incoming_settings import IncomingMailSettings
 from server.storage.incoming_mail import HELD
 from tests.unit.services.memory_storage.incoming_mail import MemoryIncomingMail

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from server.domain.principals import ExpandableBy
-from server.services.mail.incoming import Outcome
+from server.services.mail.incoming_effects import Outcome
 from server.services.mail.incoming_settings import IncomingMailSettings
 from server.storage.directory import PrincipalChange
 from tests.unit.services.incoming_mail_world import ANNA, BEN, DORA, HERE, MailWorld, mail, meeting, request

@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 import re
 
-from server.services.mail.incoming import Arrived, Outcome
+from server.services.mail.incoming import Arrived
+from server.services.mail.incoming_effects import Outcome
 from server.services.mail.incoming_settings import IncomingMailSettings
 from tests.unit.imip.test_parsing import FILES, mutated
 from tests.unit.services.incoming_mail_world import (

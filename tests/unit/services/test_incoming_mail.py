@@ -11,7 +11,7 @@ from lxml import etree
 
 from server.domain.errors import NotFound
 from server.services.mail.held import KEPT_FOR, MAX_HELD, Held, HeldMessages, Reason, read, written
-from server.services.mail.incoming import Outcome
+from server.services.mail.incoming_effects import Outcome
 from server.services.mail.incoming_settings import IncomingMailSettings
 from server.services.mail.senders import ACTS_FOR_OTHERS
 from server.storage.directory import PrincipalChange

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from server.services.mail.incoming import Arrived, IncomingMails, Outcome, receiving
+from server.services.mail.incoming import Arrived, IncomingMails, receiving
+from server.services.mail.incoming_effects import Outcome
 from server.services.mail.incoming_settings import IncomingMailSettings
 from server.services.mail.sending import MailJobs
 from server.services.mail.settings import MailSettings

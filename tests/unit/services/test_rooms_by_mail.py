@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.services.mail.incoming import Outcome
+from server.services.mail.incoming_effects import Outcome
 from tests.unit.services.incoming_mail_world import MailWorld, request
 from tests.unit.services.test_implicit_scheduling import line_of
 from tests.unit.services.test_room_policies import hall

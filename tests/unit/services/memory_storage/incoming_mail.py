@@ -26,6 +26,15 @@ class MemoryIncomingMail:
         row = self.tables.principals[home.principal_id]
         return None if row.deleted_at is not None else seen.principal(row)
 
+    async def organizers_after(self, uid: str, home_id: int | None, addresses: Sequence[str]) -> Sequence[Principal]:
+        found = []
+        for (home, known), (_, state) in self.tables.memory.items():
+            former = state.get("former", {"homes": [], "addresses": []})
+            if known == uid and (home_id in former["homes"] or not set(addresses).isdisjoint(former["addresses"])):
+                owner = await self.owner_of_home(home)
+                found += [] if owner is None else [owner]
+        return found[:10]
+
     async def knows_sender(self, principal_id: int, address: str) -> bool:
         homes = {each.id: each.kind for each in self.tables.homes.values() if each.principal_id == principal_id}
         for row in self.tables.objects.values():
