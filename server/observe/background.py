@@ -1,11 +1,14 @@
-"""Background tasks: an exception is logged and counted, and the step that raised it is tried again after a pause."""
+"""Background tasks: they belong to no request. An exception is logged and counted, and the step that raised it is
+tried again after a pause."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
+from typing import Any
 
 import structlog
 
@@ -20,6 +23,12 @@ failures: Counter[str] = Counter()
 """The number of failures of each task of this process, by its name; metrics are set from it."""
 
 log = structlog.get_logger()
+
+
+def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start a task that belongs to no request, also where a request starts it: neither the costs of its statements nor
+    its lines in the log are that request's."""
+    return Context().run(asyncio.create_task, work)
 
 
 async def run_forever(name: str, step: Callable[[], Awaitable[object]]) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ import asyncpg
 
 from server.domain.errors import Unavailable
 from server.observe import costs
-from server.observe.background import run_forever
+from server.observe.background import run_forever, start
 from storage_plugins.postgres.sqlstates import domain_error
 
 if TYPE_CHECKING:
@@ -335,8 +335,8 @@ class Database:
         while self._waiters:
             _give_up(self._waiters.popleft())
 
-    def _start(self, work: Any) -> None:
-        task: asyncio.Task[None] = self._loop.create_task(work)
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = start(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from server.observe.background import failed
+from server.observe.background import failed, start
 from storage_plugins.postgres.database import Database
 
 _FIRST_LOOK = 0.5
@@ -50,7 +50,7 @@ class Statistics:
         """Called after a write."""
         self._writes += 1
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._look())
+            self._task = start(self._look())
 
     async def close(self) -> None:
         """Stop checking."""

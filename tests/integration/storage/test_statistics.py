@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
+from server.observe import costs
+from server.observe.costs import Costs
 from storage_plugins.postgres.storage import PostgresStorage
 from storage_plugins.postgres.upkeep import statistics
 from storage_plugins.postgres.upkeep.statistics import Statistics
@@ -55,6 +57,23 @@ async def test_the_end_of_many_writes_is_not_waited_for_long(
         await asyncio.wait_for(looked.wait(), 30)
 
 
+async def test_looking_is_no_cost_of_the_request_that_wrote(
+    storage: PostgresStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "_FIRST_LOOK", 0.0)
+    account = Costs()
+    token = costs.current.set(account)
+    try:
+        async with looking(storage) as (written, looked):
+            written.written()
+            await asyncio.wait_for(looked.wait(), 30)
+            assert account.statements == 0
+            await storage.database.fetchval("select 1")
+            assert account.statements == 1
+    finally:
+        costs.current.reset(token)
+
+
 @asynccontextmanager
 async def looking(storage: PostgresStorage) -> AsyncIterator[tuple[Statistics, asyncio.Event]]:
     """Statistics, and an event that is set when the tables were looked at."""
@@ -62,8 +81,9 @@ async def looking(storage: PostgresStorage) -> AsyncIterator[tuple[Statistics, a
 
     class Looking(Statistics):
         async def refresh(self) -> list[str]:
+            found = await super().refresh()
             looked.set()
-            return await super().refresh()
+            return found
 
     made = Looking(storage.database)
     try:
