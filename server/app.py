@@ -73,8 +73,10 @@ from server.services.scheduling.queued import QueuedDeliveries
 from server.services.scheduling.refreshing import Refreshing
 from server.services.scheduling.removals import Removals
 from server.services.scheduling.splitting import Splitting
+from server.services.watching import Watching
 from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
+from storage_plugins.postgres.changes.security_events import PostgresActs
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.health import PostgresHealth
@@ -173,7 +175,8 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
         tracing = Tracing() if settings.log.traces else None
         access = PostgresAccess(storage)
         try:
-            lookup = Lookup(storage, asked_by_all=settings.scheduling.free_busy_for_everyone)
+            watching = Watching(PostgresActs(storage.database))
+            lookup = Lookup(storage, asked_by_all=settings.scheduling.free_busy_for_everyone, watching=watching)
             monitoring = Monitoring(Health(PostgresHealth(storage), PostgresJobs(storage.database)), metrics, lookup)
             objects = Objects(storage, settings.limits.values)
             outgoing = OutgoingMails(settings.mail, await storage.restored_at())
@@ -220,6 +223,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 prefix=site.prefix,
                 gzip=settings.network.gzip,
                 hsts_seconds=settings.network.hsts_seconds,
+                note_refusal=watching.refused,
             )
             jobs = storage, objects, settings.limits.values, settings.scheduling
             queued = QueuedDeliveries(*jobs, counts=metrics.scheduling, mails=outgoing, turns=site.scheduling.turns)

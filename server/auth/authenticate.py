@@ -30,6 +30,7 @@ from server.auth.passwords import PasswordHasher
 from server.auth.settings import SignInSettings
 from server.domain.errors import SignInDelayed, SignInRequired
 from server.domain.principals import Principal, name_key
+from server.domain.recent import Recent
 from server.http.client_address import ClientAddresses, failure_key
 from server.http.sign_in import SignIn
 from server.storage.sign_in import SignInAttempt, SignInMaterial, SignIns, ThrottleRules
@@ -43,7 +44,8 @@ _KNOWN_WRONG = 10_000
 _RECORDED = 10_000
 """Sign-ins that are remembered as recorded."""
 _RECORDED_FOR = 3600.0
-"""Seconds in which a sign-in is recorded once: of one person, with one kind of password, from one address."""
+"""Seconds in which a sign-in is recorded once: of one person, with one kind of password, from one address. So is the
+refusal of somebody whom a proxy names."""
 _log = structlog.get_logger(__name__)
 _State = tuple[int | None, int, int]
 """The state for which credentials were found wrong: principal id, credential version, version of the htpasswd file."""
@@ -100,8 +102,7 @@ class Authenticator:
         self._slow_lanes = throttle.SlowLanes(rules.delay)
         self._under_way: dict[bytes, asyncio.Task[SignIn]] = {}
         self._known_wrong: dict[bytes, _State] = {}
-        self._recorded: dict[tuple[int, str, int | None, str], float] = {}
-        """The sign-ins that were recorded, and when."""
+        self._recorded = Recent[SignInAttempt](_RECORDED_FOR, _RECORDED)
         self._failures = 0
 
     @classmethod
@@ -150,7 +151,7 @@ class Authenticator:
         if self._remote_user_header and self._addresses.is_trusted(peer):
             name = headers.get(self._remote_user_header)
             if name:
-                return await self._remote_user(name)
+                return await self._remote_user(name, self._addresses.client(headers, peer))
         header = headers.get("Authorization")
         if header is None or not self._offers_basic(headers, peer, tls):
             raise SignInRequired
@@ -193,7 +194,7 @@ class Authenticator:
             # All requests that waited may have ended; then no other code retrieves the exception.
             task.exception()
 
-    async def _remote_user(self, name: str) -> SignIn:
+    async def _remote_user(self, name: str, client: str) -> SignIn:
         key = self._cache.key(b"remote user", name)
         sign_in = self._cache.get(key)
         if sign_in is not None:
@@ -201,7 +202,9 @@ class Authenticator:
         login_key = _login_key(name)
         material = await self._directory.sign_in_material(login_key, None, "", "")
         if material.principal_id is None or not material.may_sign_in:
+            await self._record(SignInAttempt(False, material.principal_id, "remote-user", None, client))
             raise SignInRequired("The proxy signed in somebody who is not known here.")
+        await self._record(SignInAttempt(True, material.principal_id, "remote-user", None, client))
         return self._cache.put(key, SignIn(material.principal_id, material.credential_version, method="remote-user"))
 
     async def _decide(self, key: bytes, credentials: basic.Credentials, client: str) -> SignIn:
@@ -250,7 +253,8 @@ class Authenticator:
             raise SignInRequired
         if material.throttle.pair_failures:
             await self._directory.clear_failures(attempt.address_key, account_key)
-        await self._record(sign_in, attempt.client)
+        app = sign_in.app_password_id
+        await self._record(SignInAttempt(True, sign_in.principal_id, sign_in.method, app, attempt.client))
         return self._cache.put(attempt.key, sign_in, expires_at)
 
     async def _verify(
@@ -285,17 +289,14 @@ class Authenticator:
                 return sign_in, None
         return None, None
 
-    async def _record(self, sign_in: SignIn, client: str) -> None:
-        key = sign_in.principal_id, sign_in.method, sign_in.app_password_id, client
-        now = time.monotonic()
-        if now - self._recorded.get(key, -math.inf) < _RECORDED_FOR:
+    async def _record(self, attempt: SignInAttempt) -> None:
+        if not self._recorded.is_new(attempt):
             return
-        attempt = SignInAttempt(True, sign_in.principal_id, sign_in.method, sign_in.app_password_id, client)
-        await self._directory.record_sign_in(attempt)
-        self._recorded.pop(key, None)
-        while len(self._recorded) >= _RECORDED:
-            del self._recorded[next(iter(self._recorded))]
-        self._recorded[key] = now
+        try:
+            await self._directory.record_sign_in(attempt)
+        except BaseException:
+            self._recorded.forget(attempt)
+            raise
 
     async def _count_failure(self, attempt: _Attempt, state: _State, account_key: str | None) -> None:
         _log.info("sign_in_failed", client_address=attempt.client, principal_id=state[0])

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
 from aiohttp import web
 
-from server.domain.errors import KoyomiError, SignInDelayed, SignInRequired, Unavailable
+from server.domain.changes import Cause
+from server.domain.errors import AccessDenied, KoyomiError, SignInDelayed, SignInRequired, Unavailable
+from server.domain.privileges import Privilege
 from server.http import unread
 from server.http.answer import Answer
 from server.http.errors import Refused, translate
 from server.http.front_end import FrontEnd
 from server.http.paths import UrlPath
-from server.http.request_log import Entry, Logged, RequestLog
+from server.http.request_log import OTHER, Entry, Logged, RequestLog
 from server.http.sending import send
 from server.http.sign_in import Verifier
 from server.http.wire import Wire
 
 _log = structlog.get_logger(__name__)
+
+NoteRefusal = Callable[[Cause, int | None, Privilege, str], Awaitable[None]]
+"""Called when a person lacks a privilege, with the id of the principal whose resource it is, as far as it is known, and
+the method. Raises nothing."""
 
 
 class Dispatcher:
@@ -36,6 +42,7 @@ class Dispatcher:
         prefix: str = "",
         gzip: bool = True,
         hsts_seconds: int = 0,
+        note_refusal: NoteRefusal | None = None,
     ) -> None:
         """The first of `front_ends` that takes a path answers; the last one takes all, and what is no path.
 
@@ -47,6 +54,7 @@ class Dispatcher:
         self._log = log
         self._prefix = prefix
         self._gzip = gzip
+        self._note_refusal = note_refusal
         self._hsts = f"max-age={hsts_seconds}" if hsts_seconds else ""
 
     async def __call__(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -73,6 +81,8 @@ class Dispatcher:
                 answer = await _answer(front_end, wire, request)
             except KoyomiError as error:
                 self._log.refused(translate(error).label)
+                if isinstance(error, AccessDenied):
+                    await self._note(error, wire.method, entry.request)
                 answer = _refuse(front_end, wire, entry.request, error)
         except ConnectionError:
             # The client has gone, and what is answered reaches nobody. Raised, aiohttp logs it as a failure of ours.
@@ -92,6 +102,12 @@ class Dispatcher:
         if http.transport is not None and not http.transport.is_closing():
             entry.status, entry.sent = answer.status, response.body_length or len(answer.body)
         return response
+
+    async def _note(self, error: AccessDenied, method: str, request: Logged | None) -> None:
+        cause = None if request is None else request.cause
+        if self._note_refusal is not None and request is not None and cause is not None:
+            method = method if method in self._log.methods else OTHER
+            await self._note_refusal(cause, request.concerned, error.privilege, method)
 
 
 async def _answer(front_end: FrontEnd[Any], wire: Wire, request: Logged) -> Answer:

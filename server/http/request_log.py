@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import structlog
 from aiohttp import web
 
+from server.domain.changes import Cause
 from server.domain.principals import Principal
 from server.http.client_address import ClientAddresses
 from server.observe import costs
@@ -40,6 +41,14 @@ class Logged(Protocol):
     @property
     def acting_for(self) -> int | None:
         """The id of the principal for whom a delegate acts, as far as it is known yet."""
+
+    @property
+    def cause(self) -> Cause | None:
+        """Who acts, and from where, as the journal has it; None: it is not known yet."""
+
+    @property
+    def concerned(self) -> int | None:
+        """The id of the principal whose resource was looked for last, as far as it is known yet."""
 
     @property
     def operation(self) -> str:

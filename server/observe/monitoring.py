@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from server.domain.changes import Cause
 from server.domain.errors import AccessDenied, KoyomiError, NotFound
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
@@ -32,6 +33,7 @@ class MonitoringRequest:
     """A request under way."""
 
     acting_for: int | None = None
+    concerned: int | None = None
     operation = tree = ""
 
     def __init__(self, wire: Wire, href: str) -> None:
@@ -39,6 +41,12 @@ class MonitoringRequest:
         self.href = href
         self.viewer: Principal | None = None
         """Who is signed in, as far as it is known yet."""
+
+    @property
+    def cause(self) -> Cause | None:
+        """Who asks, as the journal has it, as far as it is known yet."""
+        viewer = self.viewer
+        return None if viewer is None else Cause(viewer.id, "monitoring", self.wire.request_id, trace=self.wire.trace)
 
 
 class Monitoring:

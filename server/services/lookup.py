@@ -13,6 +13,7 @@ from server.domain.principals import Principal
 from server.domain.privileges import NO_PRIVILEGES, Privilege, Privileges
 from server.domain.resolution import Resolution
 from server.domain.values import value
+from server.services.watching import SEEING, Watching
 from server.storage import Storage
 
 
@@ -112,10 +113,12 @@ class Lookup:
 
     :param asked_by_all: whether the installation lets everyone ask when people are busy
         (`server.auth.policy.for_everyone`).
+    :param watching: records that administrators read what is others'.
     """
 
-    def __init__(self, storage: Storage, *, asked_by_all: bool = True) -> None:
+    def __init__(self, storage: Storage, *, asked_by_all: bool = True, watching: Watching | None = None) -> None:
         self._storage = storage
+        self._watching = watching
         self.asked_by_all = asked_by_all
 
     async def resolve(self, principal_id: int, target: Target | None, *, text: bool) -> Resolution:
@@ -178,6 +181,11 @@ class Lookup:
             held = policy.on_collection(viewer, found.owner, found.collection, found.grants, asked_by_all=asked_by_all)
         if held.isdisjoint((Privilege.READ, need, or_need)):
             raise AccessDenied("", need)
+        if viewer is not None and viewer.is_admin and need in SEEING and self._watching is not None:
+            others = viewer.id != found.owner.id and found.owner.kind != "directory"
+            if others and found.home is not None:
+                # Before anything is given out.
+                await self._watching.reads(actor, viewer, found.owner, target.home)
         if (
             viewer is not None
             and found.collection is not None

@@ -15,6 +15,7 @@ from server.dav.core.registry import Registry
 from server.dav.core.resource import Resource, lacking, parent_of, resource_at
 from server.dav.core.xml import Element
 from server.domain.actors import Actor
+from server.domain.changes import Cause
 from server.domain.errors import AccessDenied, BadRequest, NotFound, ResourceTooLarge
 from server.domain.grants import NO_GRANTS
 from server.domain.objects import Target
@@ -82,6 +83,8 @@ class Request:
         """The lookup that confirmed the sign-in before the body was read, for the next `look_up` of the same target."""
         self.loaded: dict[tuple[str, str], str] = {}
         """Values of properties that needed more than the resource, by its href and the property's name."""
+        self.concerned: int | None = None
+        """The id of the principal whose resource was looked for last."""
         self.facts: dict[object, object] = {}
         """What loading a property found out, for those whose value differs from one listed resource to the next."""
         self._preferences: frozenset[str] | None = None
@@ -114,6 +117,11 @@ class Request:
     def acting_for(self) -> int | None:
         """The id of the principal for whom a delegate acts, as far as it is known yet."""
         return None if self._actor is None else self._actor.acting_for
+
+    @property
+    def cause(self) -> Cause | None:
+        """Who acts, as the journal has it, as far as it is known yet."""
+        return None if self._actor is None else self._actor.cause
 
     @property
     def tree(self) -> str:
@@ -154,6 +162,7 @@ class Request:
         found = await self.wire.confirmed(lambda id_: self.site.lookup.resolve(id_, target, text=text))
         if self._actor is None:
             self._actor = self._actor_of(found)
+        self.concerned = None if found.owner is None else found.owner.id
         return found
 
     def _actor_of(self, found: Resolution) -> Actor:

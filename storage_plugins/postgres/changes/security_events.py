@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from server.domain.changes import Cause
+from server.storage.acts import Act
 from server.storage.sign_in import SignInAttempt
 from storage_plugins.postgres.database import Database
 
@@ -20,9 +21,22 @@ _RECORD = """
         select array_remove(array[$2::bigint, $3::bigint], null), $7::bytea, $8::text where $8::text is not null
         returning id
     )
-    insert into outbox (kind, subject_id, principal_id, origin, request_id, details, text_id, text_digest)
-    values ($1, $2, $3, $4, $5, $6::jsonb, (select id from noted), $9::bytea)
+    insert into outbox (
+        kind, subject_id, principal_id, origin, request_id, details, acting_for, trace, text_id, text_digest
+    )
+    values ($1, $2, $3, $4, $5, $6::jsonb, $10, nullif($11, ''), (select id from noted), $9::bytea)
 """
+
+
+class PostgresActs:
+    """See `server.storage.acts.Acts`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, act: Act) -> None:
+        """See `Acts`."""
+        await record(self._database, act.kind, act.cause, subject_id=act.subject_id, details=act.details, text=act.text)
 
 
 async def record(
@@ -40,12 +54,13 @@ async def record(
     salt = os.urandom(_SALT)
     digest = None if body is None else hashlib.sha256(salt + body.encode()).digest()
     said = (kind, subject_id, cause.principal_id, cause.origin, cause.request_id, details)
-    await database.fetch(_RECORD, *said, salt, body, digest)
+    await database.fetch(_RECORD, *said, salt, body, digest, cause.acting_for, cause.trace)
 
 
 async def record_sign_in(database: Database, attempt: SignInAttempt) -> None:
     """Record a sign-in, or its refusal."""
-    details: dict[str, Any] = {"method": attempt.method} if attempt.succeeded else {}
+    told = attempt.succeeded or attempt.method == "remote-user"
+    details: dict[str, Any] = {"method": attempt.method} if told else {}
     if attempt.app_password_id is not None:
         details["app_password"] = attempt.app_password_id
     # Who was refused has not acted: somebody tried to be them.

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict
 
-from server.auth import app_passwords, authenticate, htpasswd, throttle
+from server.auth import app_passwords, htpasswd, throttle
 from server.auth.authenticate import Authenticator
 from server.auth.credential_cache import CredentialCache
 from server.auth.passwords import PasswordHasher
 from server.domain.errors import SignInDelayed, SignInRequired, Unavailable
 from server.domain.principals import Principal
+from server.domain.recent import Recent
 from server.http.client_address import ClientAddresses
 from server.storage.sign_in import AppPasswordHash, SignInAttempt, ThrottleRules
 from tests.unit.auth.directory_in_memory import CountingHasher, DirectoryInMemory, Person
@@ -333,6 +334,32 @@ async def test_the_remote_user_is_believed_from_trusted_proxies_alone() -> None:
     assert (await authenticator.authenticate(basic("anna", "anna's password"), "10.0.0.1")).method == "password"
 
 
+async def test_sign_ins_through_a_proxy_are_recorded_once() -> None:
+    directory = DirectoryInMemory(anna(), Person(8, "room", may=False))
+    authenticator, _ = make(
+        directory,
+        remote_user_header="Remote-User",
+        addresses=ClientAddresses([ip_network("10.0.0.1/32")]),
+        cache=CredentialCache(100, 0),
+    )
+
+    async def come(name: str, client: str) -> None:
+        await authenticator.authenticate(CIMultiDict({"Remote-User": name, "X-Forwarded-For": client}), "10.0.0.1")
+
+    for _ in range(3):
+        await come("anna", "192.0.2.1")
+        await come("ANNA", "192.0.2.2")
+        for name in ("room", "nobody", "somebody"):
+            with pytest.raises(SignInRequired):
+                await come(name, "192.0.2.3")
+    assert directory.recorded == [
+        SignInAttempt(True, 7, "remote-user", None, "192.0.2.1"),
+        SignInAttempt(True, 7, "remote-user", None, "192.0.2.2"),
+        SignInAttempt(False, 8, "remote-user", None, "192.0.2.3"),
+        SignInAttempt(False, None, "remote-user", None, "192.0.2.3"),
+    ]
+
+
 async def test_an_htpasswd_file_is_asked_after_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(htpasswd, "_INTERVAL", 0.0)
     path = tmp_path / "htpasswd"
@@ -397,9 +424,7 @@ async def test_attempts_during_a_reload_of_the_htpasswd_file_wait_for_it(
         await second
 
 
-async def test_a_sign_in_is_recorded_once_for_an_hour_and_each_wrong_password_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_sign_in_is_recorded_once_for_an_hour_and_each_wrong_password_once() -> None:
     directory = DirectoryInMemory(anna())
     authenticator, _ = make(directory, basic_insecure=True)
     right, elsewhere = basic("anna", "anna's password"), "192.0.2.7"
@@ -411,11 +436,9 @@ async def test_a_sign_in_is_recorded_once_for_an_hour_and_each_wrong_password_on
         await again(address)
     own = SignInAttempt(True, 7, "password", None, LOCAL)
     assert directory.recorded == [own, replace(own, address=elsewhere)]
-    monkeypatch.setattr(authenticate, "_RECORDED_FOR", 0.0)
-    monkeypatch.setattr(authenticate, "_RECORDED", 1)
+    authenticator._recorded = Recent(0.0, 1)
     await again(LOCAL)
     assert directory.recorded[2:] == [own]
-    assert len(authenticator._recorded) == 1, "it is bounded"
     directory.recorded.clear()
     for login, password in (("anna", "wrong"), ("anna", "wrong"), ("anna", "wronger"), ("nobody", "wrong")):
         with pytest.raises(SignInRequired):

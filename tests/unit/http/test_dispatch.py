@@ -12,8 +12,18 @@ from ipaddress import IPv4Network
 import pytest
 from aiohttp import web
 
-from server.domain.errors import KoyomiError, QuotaExceeded, SignInDelayed, SignInRequired, Unavailable, WriteConflict
+from server.domain.changes import Cause
+from server.domain.errors import (
+    AccessDenied,
+    KoyomiError,
+    QuotaExceeded,
+    SignInDelayed,
+    SignInRequired,
+    Unavailable,
+    WriteConflict,
+)
 from server.domain.principals import Principal
+from server.domain.privileges import Privilege
 from server.http.answer import Answer
 from server.http.client_address import ClientAddresses
 from server.http.dispatch import Dispatcher
@@ -73,11 +83,13 @@ class ToyRequest:
     acting_for = None
     operation = ""
     tree = "toys"
+    concerned = 17
 
     def __init__(self, wire: Wire, path: UrlPath) -> None:
         self.wire = wire
         self.path = path
         self.viewer: Principal | None = None
+        self.cause: Cause | None = None
 
 
 async def hello(request: ToyRequest) -> Answer:
@@ -87,6 +99,14 @@ async def hello(request: ToyRequest) -> Answer:
 async def echo(request: ToyRequest) -> Answer:
     await request.wire.confirmed(look_up)
     return Answer(200, await request.wire.read(100))
+
+
+async def denied(request: ToyRequest) -> Answer:
+    """Denies, and knows whom if somebody is signed in."""
+    if "Authorization" in request.wire.headers:
+        sign_in = await request.wire.sign_in()
+        request.cause = Cause(sign_in.principal_id, "toys", request.wire.request_id)
+    raise AccessDenied("/toys", Privilege.WRITE)
 
 
 async def rash(request: ToyRequest) -> Answer:
@@ -126,6 +146,7 @@ class Toys:
             Route("POST", frozenset({"echo"}), echo),
             Route("DELETE", frozenset({"closed"}), hello, takes_body=False),
             Route(ANY, frozenset({"busy"}), raising(lambda: Unavailable(retry_after=9)), open=True),
+            Route(ANY, frozenset({"denied"}), denied, open=True),
             Route(ANY, frozenset({"full"}), raising(QuotaExceeded), open=True),
             Route(ANY, frozenset({"conflict"}), raising(WriteConflict), open=True),
             Route(ANY, frozenset({"broken"}), raising(lambda: ZeroDivisionError("secret")), open=True),
@@ -214,6 +235,23 @@ async def test_the_first_front_end_that_takes_the_path_answers() -> None:
         assert (await ask("OPTIONS", "*")).body == b"hello /"
         for path in ("/a/../b", "/%ff", "/a%2Fb"):
             assert (await ask("GET", path)).body == b"refused by the rest"
+
+
+async def test_refusals_to_people_are_noted() -> None:
+    noted = []
+
+    async def note(cause: Cause, concerned: int | None, need: Privilege, method: str) -> None:
+        noted.append((cause.principal_id, cause.request_id, concerned, need, method))
+
+    async with serving(note_refusal=note) as running:
+        assert (await running.client("GET", "/toys/denied")).status == 403
+        assert (await running.client("GET", "/toys/full", Authorization="1")).status == 507
+        assert noted == []
+        reply = await running.client("GET", "/toys/denied", Authorization="1")
+        assert (await running.client("PATCH", "/toys/denied", Authorization="2")).status == 403
+    assert reply.status == 403
+    assert noted[0] == (1, reply.headers["X-Request-Id"], 17, Privilege.WRITE, "GET")
+    assert (noted[1][0], noted[1][4]) == (2, "other")
 
 
 async def test_only_open_routes_need_no_sign_in() -> None:
