@@ -1,15 +1,29 @@
-"""Preparation of a database before a server serves on it: tables, zone data, and a check of durability."""
+"""Preparation of a database before a server serves on it: tables, zone data, a check of durability, and a record of
+changed settings."""
 
 from __future__ import annotations
 
+import os
+import socket
 from importlib.util import find_spec
 
+from server.domain.changes import Cause
 from server.domain.errors import ConfigurationError
+from server.settings.digests import changed, digests
 from server.settings.model import Settings
 from storage_plugins.postgres.backup.durability import dangers
+from storage_plugins.postgres.changes.security_events import record
+from storage_plugins.postgres.changes.started_settings import (
+    StartedSettings,
+    started_settings,
+    store_started_settings,
+)
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.migrations import migrate
 from storage_plugins.postgres.upkeep.occurrence_jobs import use_zone_data
+
+_CAUSE = Cause(None, "serve")
+_SALT = 16
 
 
 async def prepare(dsn: str, settings: Settings) -> None:
@@ -25,8 +39,19 @@ async def prepare(dsn: str, settings: Settings) -> None:
     await database.open()
     try:
         await use_zone_data(database)
+        await note_settings(database, settings, socket.gethostname())
     finally:
         await database.close()
+
+
+async def note_settings(database: Database, settings: Settings, host: str) -> None:
+    """Record which settings have other values than when the server of this host was started last."""
+    before = await started_settings(database, host)
+    salt = os.urandom(_SALT) if before is None else before.salt
+    names = [] if before is None else changed(settings, before.digests, salt)
+    if names:
+        await record(database, "settings-changed", _CAUSE, details={"settings": names}, text=host)
+    await store_started_settings(database, host, StartedSettings(salt, digests(settings, salt)))
 
 
 async def _demand_durability(dsn: str) -> None:

@@ -46,6 +46,7 @@ GLOBAL = {
     "schema_function",
     "schema_migration",
     "signin_failure",
+    "started_settings",
 }
 """Tables whose rows belong to no home."""
 ORDERED = {"outbox", "journal", "journal_act", "journal_act_first", "journal_echo", "journal_echo_first"}
