@@ -7,9 +7,13 @@ from pathlib import Path
 import click
 
 from server.commands.options import with_settings
-from server.commands.session import open_database
+from server.commands.session import ACTOR, open_database
+from server.domain.errors import DatabaseError, KoyomiError
 from server.settings.model import Settings
-from storage_plugins.postgres.backup.cluster_copy import back_up
+from storage_plugins.postgres.backup.cluster_copy import Kind, back_up
+from storage_plugins.postgres.changes.security_events import record
+from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.migrations import schema_state
 
 
 @click.command
@@ -24,14 +28,36 @@ async def backup(settings: Settings, folder: Path, sql: bool, copy: bool) -> Non
     where the rights do not suffice for a copy, SQL. Everything is as of one moment, and writers are not held up.
     """
     embedded = not settings.storage.database.get_secret_value()
+    kind: Kind = "copy" if copy or (embedded and not sql) else "sql"
     async with open_database(settings) as dsn:
+        await note(dsn, kind)
         made = await back_up(
             dsn,
             folder,
-            kind="copy" if copy or (embedded and not sql) else "sql",
+            kind=kind,
             programs_setting=settings.storage.postgres_bin,
             tell=lambda line: click.echo(line, err=True),
         )
     size = sum(path.stat().st_size for path in folder.iterdir())  # noqa: ASYNC240
     what = "A copy of the cluster" if made.kind == "copy" else "SQL"
     click.echo(f"{what}, PostgreSQL {made.postgresql}, {size / (1 << 20):.1f} MiB in {folder}.")
+
+
+async def note(dsn: str, kind: Kind) -> None:
+    """Record the backup in the journal, before anything is given out.
+
+    A database that takes no record, as a standby or one of an older version, is backed up nevertheless.
+    """
+    try:
+        database = Database(dsn, application="koyomi command")
+        await database.open()
+        try:
+            async with database.transaction() as connection:
+                state = await schema_state(connection)
+            if not state.usable:
+                raise DatabaseError("its tables are of another version, or missing.")
+            await record(database, "exported", ACTOR.cause, details={"what": "backup", "kind": kind})
+        finally:
+            await database.close()
+    except KoyomiError as error:
+        click.echo(f"The journal has no record of this backup: {error.message}", err=True)

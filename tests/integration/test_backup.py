@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from server.commands import backup as backup_command
 from storage_plugins.postgres.embedded.client_programs import connection
 from storage_plugins.postgres.embedded.server import Cluster, embedded
 from tests.fixtures.postgres import create_database, drop_database
@@ -174,6 +175,8 @@ def test_a_backup_taken_while_the_server_runs_is_restored_elsewhere(
         assert all(path.stat().st_mode & 0o077 == 0 for path in (backup, *backup.iterdir()))
         with pytest.raises(RuntimeError, match="is not empty"):
             origin.command("backup", str(backup))
+        recorded = origin.command("audit", "list", "--what", "exported")
+        assert f'{{"kind": "{kind}", "what": "backup"}}' in recorded
         # What comes after the backup is lost with the machine.
         client.put("lost.ics")
         assert client.sync()[0] == 207
@@ -227,6 +230,13 @@ async def test_sharees_hear_of_changes_after_sql_was_restored(
     server.command("restore", "--from", str(backup))
     with running(server):
         demand_that_sharees_hear(server, tmp_path)
+
+
+async def test_a_database_without_tables_takes_no_record_of_a_backup(
+    empty_database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await backup_command.note(empty_database, "sql")
+    assert "no record of this backup: its tables are of another version" in capsys.readouterr().err
 
 
 def test_a_damaged_or_unfinished_backup_is_refused_and_nothing_changes(origin: ServerProcess, tmp_path: Path) -> None:
