@@ -206,6 +206,12 @@ _KEYS = click.option(
 )  # fmt: skip
 
 
+_UNWRITTEN = """
+    select count(*) from journal_seal s
+    where not exists (select from unnest($1::bigint[]) as w (number) where w.number = s.number)
+"""
+
+
 @audit.command
 @_KEYS
 @click.option(
@@ -227,6 +233,7 @@ async def verify(settings: Settings, keys: tuple[Path, ...], heads: Path | None,
     own = key_at(settings.journal.key_in(settings.storage.data))
     verifier = PublicKeys([own.public, *map(public_key_at, keys)])
     wrong: list[tuple[int, int, str]] = []
+    unwritten = 0
     if files:
         for path in files:
             found, inside = problems(path, verifier)
@@ -239,9 +246,13 @@ async def verify(settings: Settings, keys: tuple[Path, ...], heads: Path | None,
             rows, wrong = await outside(database, settings.journal.folder_in(settings.storage.data), verifier)
             place = heads or (Path(settings.journal.heads) if settings.journal.heads not in ("", SYSLOG) else None)
             written = None if place is None or (heads is None and not sealed) else read(place)
+            if written is not None:
+                unwritten = await database.fetchval(_UNWRITTEN, list(written))
             async for each in contradictions(database, verifier, written, rows):
                 wrong.append((each.first, each.last, each.what))
         click.echo(f"{sealed} acts are sealed.")
+        if unwritten:
+            click.echo(f"{unwritten} seals have no head in the second place; the server writes missing ones later.")
     for first, last, what in wrong:
         click.echo(f"{first} to {last}: {what}.")
     click.echo("Nothing contradicts the seals." if not wrong else f"{len(wrong)} contradictions.")

@@ -36,8 +36,11 @@ def write(place: str, lines: list[str]) -> None:
             syslog.syslog(syslog.LOG_NOTICE | syslog.LOG_AUTHPRIV, f"koyomi journal {each}")
         return
     try:
-        with Path(place).open("a", encoding="utf-8") as file:
-            file.writelines(f"{each}\n" for each in lines)
+        with Path(place).open("a+b") as file:
+            if file.tell() and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
+                # The line before has no end: the disk was full, or the server was killed.
+                file.write(b"\n")
+            file.writelines(f"{each}\n".encode() for each in lines)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -54,8 +57,8 @@ def read(path: Path) -> dict[int, str]:
         with path.open(encoding="utf-8") as file:
             for text in file:
                 begin = text.find('{"seal":')
-                if begin < 0:
-                    continue
+                if begin < 0 or not text.rstrip().endswith("}"):
+                    continue  # another line of the log, or one that could not be written to its end
                 said = json.loads(text[begin:])
                 if found.setdefault(said["seal"], said["digest"]) != said["digest"]:
                     raise ConfigurationError(f"{path} holds two heads of seal {said['seal']}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +34,7 @@ from storage_plugins.postgres.upkeep.pruning import (
     prune_tombstones,
 )
 from storage_plugins.postgres.upkeep.rederivation import any_outdated, follow_owners, rederive
-from storage_plugins.postgres.upkeep.seals import seal
+from storage_plugins.postgres.upkeep.seals import heads_due, heads_written, seal
 
 INTERVAL = 600.0
 """Seconds between two runs of a job."""
@@ -54,6 +55,9 @@ _DERIVED = "derived"
 """Kind of the job that computes objects again."""
 _ROLLING = 60.0
 """Seconds of a run in which stored occurrences are rolled ahead: a tenth of the time between two runs."""
+
+_HEADS = 1000
+"""Heads of seals that are written at a time."""
 
 _ALARMS = 60.0
 """Seconds between two runs in which alarms get the time of their next ring."""
@@ -130,16 +134,23 @@ async def _keep_journal(database: Database, settings: Settings) -> int:
 
 async def _seal(database: Database, settings: Settings) -> int:
     made = await seal(database, key_at(settings.journal.key_in(settings.storage.data)))
-    heads = [
-        line(each.number, each.last_seq, each.digest, each.key_id, each.signature, each.sealed_at) for each in made
-    ]
-    if made and settings.journal.heads:
-        write(settings.journal.heads, heads)
     for each in made:
         log.info(
             "journal_sealed", seal=each.number, last_seq=each.last_seq, rows=each.row_count, digest=each.digest.hex()
         )
+    if settings.journal.heads:
+        await write_heads(database, settings.journal.heads)
     return len(made)
+
+
+async def write_heads(database: Database, place: str) -> None:
+    """Write the heads of all seals that the second place does not have. Raises `ConfigurationError` if it takes none;
+    the next run writes them then."""
+    while due := await heads_due(database, place, _HEADS):
+        lines = [line(s.number, s.last_seq, s.digest, s.key_id, s.signature, s.sealed_at) for s in due]
+        await asyncio.to_thread(write, place, lines)
+        # After the lines: a crash in between writes them twice, and none never.
+        await heads_written(database, place, due[-1].number)
 
 
 async def _complete_schema(dsn: str) -> int:

@@ -47,6 +47,15 @@ _SEALS = """
     select number, first_seq, last_seq, row_count, rows_digest, previous, digest, sealed_at, key_id, signature
     from journal_seal where number > $1 order by number limit 1
 """
+_HEADS_DUE = """
+    select number, first_seq, last_seq, row_count, rows_digest, previous, digest, sealed_at, key_id, signature
+    from journal_seal
+    where number > coalesce((select h.number from journal_head h where h.place = $1), 0) order by number limit $2
+"""
+_HEADS_WRITTEN = """
+    insert into journal_head (place, number) values ($1, $2)
+    on conflict (place) do update set number = greatest(journal_head.number, excluded.number), written_at = default
+"""
 _IS_OLD_SEAL = "select exists (select from audit_seal where digest = $1)"
 _LEFT_DATABASE = "select first_seq, last_seq from journal_detached order by 1"
 _CARRIED_LEFT = "select exists (select from journal_detached where first_seq <= 0)"
@@ -156,6 +165,16 @@ async def _add(database: Database, signer: Signer, first: int, last: int) -> Sea
     made = Seal(number, first, last, rows, digest, previous, chained, at, signer.key_id, signer.sign(chained))
     await database.fetch(_ADD, *(getattr(made, name) for name in Seal.__slots__))
     return made
+
+
+async def heads_due(database: Database, place: str, limit: int) -> list[Seal]:
+    """The next seals whose heads have not been written to a second place, at most `limit`."""
+    return [Seal(*row) for row in await database.fetch(_HEADS_DUE, place, limit)]
+
+
+async def heads_written(database: Database, place: str, number: int) -> None:
+    """The heads of all seals up to this one have been written."""
+    await database.fetch(_HEADS_WRITTEN, place, number)
 
 
 async def rows_between(database: Database | Connection, first: int, last: int) -> tuple[int, bytes]:

@@ -34,6 +34,7 @@ GLOBAL = {
     "job_hold",
     "journal_carry",
     "journal_detached",
+    "journal_head",
     "journal_position",
     "journal_seal",
     "journal_text",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -12,6 +13,8 @@ import pytest_asyncio
 from server.domain.errors import ConfigurationError
 from server.events import seal_heads
 from server.events.seal_key import PublicKeys, SealKey, key_at
+from server.jobs import maintenance
+from server.settings.model import Settings
 from storage_plugins.postgres.backup.dump import settle
 from storage_plugins.postgres.upkeep import seals
 from storage_plugins.postgres.upkeep.seals import seal, verify
@@ -170,6 +173,44 @@ async def test_a_chain_that_was_cut_is_found_by_its_heads(storage: MemberStorage
     await seal(storage.database, key, batch=10)
     assert await broken(storage, key) == []
     assert await broken(storage, key, heads) == [(1, 10), (11, 20), (0, 0)]
+
+
+async def test_heads_that_could_not_be_written_are_written_later(
+    storage: MemberStorage, key: SealKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "_HEADS", 2)
+    place = tmp_path / "elsewhere" / "heads"
+    settings = Settings.model_validate(
+        {"storage": {"data": tmp_path / "data"}, "journal": {"key": tmp_path / "key.pem", "heads": str(place)}}
+    )
+    key = key_at(tmp_path / "key.pem")
+    await write(storage, 25)
+    with pytest.raises(ConfigurationError):
+        await maintenance._seal(storage.database, settings)
+    await write(storage, 1)
+    made = await seal(storage.database, key, batch=10)
+    place.parent.mkdir()
+    assert await maintenance._seal(storage.database, settings) == 0
+    assert len(place.read_text().splitlines()) == 2
+    assert seal_heads.read(place)[made[-1].number] == made[-1].digest.hex()
+    # They are written once; another place gets all of them.
+    await write(storage, 1)
+    assert await maintenance._seal(storage.database, settings) == 1
+    assert len(place.read_text().splitlines()) == 3
+    await maintenance.write_heads(storage.database, str(tmp_path / "another"))
+    assert seal_heads.read(tmp_path / "another") == seal_heads.read(place)
+    assert await broken(storage, key, seal_heads.read(place)) == []
+
+
+def test_a_head_without_an_end_spoils_no_other(tmp_path: Path) -> None:
+    place = tmp_path / "heads"
+    whole = [seal_heads.line(number, number, b"x", "key", b"y", datetime.now(UTC)) for number in (1, 2)]
+    seal_heads.write(str(place), whole[:1])
+    place.write_text(place.read_text() + whole[1][:40])
+    assert seal_heads.read(place) == {1: b"x".hex()}
+    seal_heads.write(str(place), whole[1:])
+    assert seal_heads.read(place) == {1: b"x".hex(), 2: b"x".hex()}
+    assert len(place.read_text().splitlines()) == 3
 
 
 async def test_another_key_is_told(storage: MemberStorage, key: SealKey, tmp_path: Path) -> None:
