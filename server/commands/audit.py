@@ -23,8 +23,8 @@ from server.events.seal_key import PublicKeys, key_at, public_key_at
 from server.settings.model import Settings
 from storage_plugins.postgres.changes.security_events import record
 from storage_plugins.postgres.reads.record import Recorded, Selection, recorded
+from storage_plugins.postgres.upkeep.journal_files import carried_files, carried_lines, outside, problems
 from storage_plugins.postgres.upkeep.journal_files import detach as detach_months
-from storage_plugins.postgres.upkeep.journal_files import outside, problems
 from storage_plugins.postgres.upkeep.seals import verify as contradictions
 
 _MOST = 100
@@ -243,12 +243,14 @@ async def verify(settings: Settings, keys: tuple[Path, ...], heads: Path | None,
         async with open_storage(settings) as session:
             database = session.storage.database
             sealed = await database.fetchval("select coalesce(sum(row_count), 0) from journal_seal")
-            rows, wrong = await outside(database, settings.journal.folder_in(settings.storage.data), verifier)
+            folder = settings.journal.folder_in(settings.storage.data)
+            rows, wrong = await outside(database, folder, verifier)
+            carried = None if wrong else carried_lines(await carried_files(database, folder))
             place = heads or (Path(settings.journal.heads) if settings.journal.heads not in ("", SYSLOG) else None)
             written = None if place is None or (heads is None and not sealed) else read(place)
             if written is not None:
                 unwritten = await database.fetchval(_UNWRITTEN, list(written))
-            async for each in contradictions(database, verifier, written, rows):
+            async for each in contradictions(database, verifier, written, rows, carried):
                 wrong.append((each.first, each.last, each.what))
         click.echo(f"{sealed} acts are sealed.")
         if unwritten:

@@ -11,7 +11,6 @@ import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import asyncpg
 import pytest
 import pytest_asyncio
 from click.testing import CliRunner, Result
@@ -23,6 +22,7 @@ from server.events.seal_key import FILE, key_at
 from storage_plugins.postgres.upkeep.seals import seal
 from tests.integration.storage.conftest import Person, make_person
 from tests.integration.storage.member_storage import MemberStorage
+from tests.integration.storage.old_months import make_old
 from tests.integration.storage.sequenced import sequence
 from tests.integration.storage.values import LIMITS, content, state
 
@@ -122,28 +122,11 @@ async def test_the_export_has_all_of_it(run: Run, people: tuple[Person, Person],
     assert rows[2]["what"] == "deleted"
 
 
-async def make_old(storage: MemberStorage, database: str) -> None:
-    """Let all that there is have happened a year ago, in a partition that ended then."""
-    connection = await asyncpg.connect(database)
-    try:
-        async with connection.transaction():
-            for kind in ("act", "echo"):
-                await connection.execute(f"alter table journal_{kind} detach partition journal_{kind}_first")
-                await connection.execute("set local session_replication_role = replica")
-                await connection.execute(f"update journal_{kind}_first set month = '2020-01-01'")
-                await connection.execute(
-                    f"alter table journal_{kind} attach partition journal_{kind}_first "
-                    "for values from (minvalue) to ('2020-02-01')"
-                )
-    finally:
-        await connection.close()
-
-
 async def test_a_month_becomes_a_file_that_is_verified(
     run: Run, people: tuple[Person, Person], storage: MemberStorage, database: str, tmp_path: Path
 ) -> None:
     heads = {"KOYOMI_JOURNAL_HEADS": str(tmp_path / "heads")}
-    await make_old(storage, database)
+    await make_old(database)
     unsealed = await run("detach", "--before", "2021-01")
     assert unsealed.exit_code == 0
     assert "0 months" in unsealed.output
@@ -154,6 +137,11 @@ async def test_a_month_becomes_a_file_that_is_verified(
         [seal_heads.line(s.number, s.last_seq, s.digest, s.key_id, s.signature, s.sealed_at) for s in made],
     )
     assert "Nothing contradicts" in (await run("verify", **heads)).output
+    assert "no head" not in (await run("verify", **heads)).output
+    (tmp_path / "one").write_text((tmp_path / "heads").read_text().splitlines()[0])
+    partly = await run("verify", "--heads", str(tmp_path / "one"))
+    assert f"{len(made) - 1} seals have no head" in partly.output
+    assert partly.exit_code == 0
     await storage.database.fetch("update journal_position set position = 0, anew = false")
     assert "0 months" in (await run("detach", "--before", "2021-01")).output, "a consumer has not read it"
     await storage.database.fetch("update journal_position set position = 9, anew = false")

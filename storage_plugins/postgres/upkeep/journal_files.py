@@ -34,6 +34,9 @@ _LINES = """
 """
 _RANGE = "select min(seq), max(seq), count(*) from {partition}"
 _OUTSIDE = "select first_seq, last_seq, row_count, file, digest, key_id, signature from journal_detached order by 1"
+_CARRIED = "select file from journal_detached where first_seq <= 0 order by first_seq"
+_CARRIED_COLUMN = 15
+"""Which part of a line is the id that the row had in the audit (koyomi_journal_line_1)."""
 _DETACHED = """
     insert into journal_detached (first_seq, last_seq, row_count, file, digest, key_id, signature)
     values ($1, $2, $3, $4, $5, $6, $7)
@@ -231,6 +234,26 @@ async def outside(
             wrong.append((first, last, f"{name} is not the file that was written"))
         rows |= found.rows
     return rows, wrong
+
+
+async def carried_files(database: Database, folder: Path) -> list[Path]:
+    """The files of a folder that hold acts which versions before the journal recorded, in order."""
+    return [folder / row[0] for row in await database.fetch(_CARRIED)]
+
+
+def carried_lines(files: Sequence[Path]) -> Iterator[list[str]]:
+    """The lines of these acts, in pages. The files must be whole (`problems`)."""
+    page: list[str] = []
+    for path in files:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("[") and json.loads(line)[_CARRIED_COLUMN] is not None:
+                    page.append(line)
+                if len(page) == _PAGE:
+                    yield page
+                    page = []
+    if page:
+        yield page
 
 
 def _sealed(seal: Seal) -> tuple[int, bytes]:

@@ -10,8 +10,9 @@ sealed when all of it has been carried over; their own seals (`audit_seal`) are 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -64,6 +65,17 @@ _OLD_SEALS = """
            koyomi_seal_digest_1(s.previous, s.last_id, d.row_count, d.digest) as computed
     from (select * from audit_seal where last_id > $1 order by last_id limit 1) s,
          koyomi_carried_digest_1($1, s.last_id) d
+"""
+_OLD_SEALS_ALONE = "select last_id, row_count, digest, previous from audit_seal order by last_id"
+# A line of a file has the columns of koyomi_journal_line_1; versions before sealed those of koyomi_carried_digest_1.
+_CARRIED_LINES = """
+    select (l ->> 15)::bigint, sha256(convert_to((jsonb_build_array(
+               l -> 3, l -> 15, l -> 1, l -> 17, nullif(l -> 4, '0'), l -> 5, l -> 6, l -> 7, l -> 8, l -> 10, l -> 11,
+               l -> 14
+           ) || case when l -> 9 = 'null' and l -> 13 = 'null' then '[]'
+                     else jsonb_build_array(l -> 9, l -> 13) end)::text, 'UTF8'))
+    from unnest($1::text[]) with ordinality as t (line, place), lateral (select t.line::jsonb as l) as parsed
+    order by t.place
 """
 
 
@@ -189,15 +201,17 @@ async def verify(
     verifier: Verifier | None = None,
     heads: Mapping[int, str] | None = None,
     outside: Mapping[tuple[int, int], tuple[int, bytes]] | None = None,
+    carried: Iterable[Sequence[str]] | None = None,
 ) -> AsyncIterator[Broken]:
     """Yield what contradicts the seals. May run while the server writes.
 
     Without `verifier` no signatures are checked. `heads` are digests (hexadecimal) of seals by their numbers, as they
     were written to a second place. `outside` has the numbers and digests of acts that have left the database, by the
-    first and the last number of their seals; without it these acts are not compared.
+    first and the last number of their seals; without it these acts are not compared. `carried` are the lines of acts
+    among them that versions before recorded, in order and in pages; without it the seals of these are not compared.
     """
     left_database = [tuple(row) for row in await database.fetch(_LEFT_DATABASE)]
-    async for old in _verify_old(database):
+    async for old in _verify_old(database, carried):
         yield old
     digest = _BEGIN
     number = 0
@@ -246,21 +260,70 @@ async def _verify_one(
             yield Broken(first, last, "the signature is not one of the seal")
 
 
-async def _verify_old(database: Database) -> AsyncIterator[Broken]:
-    """The seals of versions before, if what they cover has been carried over, and is in the database still."""
-    if not await _is_carried_over(database) or await database.fetchval(_CARRIED_LEFT):
+async def _verify_old(database: Database, carried: Iterable[Sequence[str]] | None) -> AsyncIterator[Broken]:
+    """The seals of versions before, if what they cover has been carried over."""
+    if not await _is_carried_over(database):
         return
+    if await database.fetchval(_CARRIED_LEFT):
+        if carried is None:
+            return
+        found = _old_seals_in_files(database, carried)
+    else:
+        found = _old_seals(database)
     last, digest = 0, _BEGIN
+    async for old in found:
+        if old.previous != digest:
+            yield Broken(last + 1, old.last_id, "the audit's seal before it was changed or removed")
+        if old.rows != old.row_count:
+            said = f"there are {old.rows} rows of the audit; {old.row_count} were sealed"
+            yield Broken(last + 1, old.last_id, said)
+        elif old.computed != old.digest:
+            yield Broken(last + 1, old.last_id, "rows of the audit were changed since they were sealed")
+        last, digest = old.last_id, old.digest
+
+
+@dataclass(frozen=True, slots=True)
+class _OldSeal:
+    """A seal of the versions before, for the rows of the audit up to an id."""
+
+    last_id: int
+    row_count: int
+    digest: bytes
+    previous: bytes
+    rows: int
+    """How many rows there are."""
+    computed: bytes
+    """The digest that it should have."""
+
+
+async def _old_seals(database: Database) -> AsyncIterator[_OldSeal]:
+    last = 0
     while (row := await database.fetchrow(_OLD_SEALS, last)) is not None:
-        if row["previous"] != digest:
-            yield Broken(last + 1, row["last_id"], "the audit's seal before it was changed or removed")
-        if row["rows"] != row["row_count"]:
-            yield Broken(
-                last + 1, row["last_id"], f"there are {row['rows']} rows of the audit; {row['row_count']} were sealed"
-            )
-        elif row["computed"] != row["digest"]:
-            yield Broken(last + 1, row["last_id"], "rows of the audit were changed since they were sealed")
-        last, digest = row["last_id"], row["digest"]
+        found = _OldSeal(*row)
+        yield found
+        last = found.last_id
+
+
+async def _old_seals_in_files(database: Database, carried: Iterable[Sequence[str]]) -> AsyncIterator[_OldSeal]:
+    lines = _digests(database, carried)
+    line = await anext(lines, None)
+    for last_id, row_count, digest, previous in await database.fetch(_OLD_SEALS_ALONE):
+        rows, hashed = 0, hashlib.sha256()
+        while line is not None and line[0] <= last_id:
+            hashed.update(line[1])
+            rows += 1
+            line = await anext(lines, None)
+        said = b"".join(each.to_bytes(8, "big", signed=True) for each in (last_id, rows))
+        computed = hashlib.sha256(previous + said + hashed.digest()).digest()
+        yield _OldSeal(last_id, row_count, digest, previous, rows, computed)
+
+
+async def _digests(database: Database, carried: Iterable[Sequence[str]]) -> AsyncIterator[tuple[int, bytes]]:
+    """The ids that lines had in the audit, and their digests as versions before sealed them."""
+    pages = iter(carried)
+    while (page := await asyncio.to_thread(next, pages, None)) is not None:
+        for row in await database.fetch(_CARRIED_LINES, page):
+            yield row[0], row[1]
 
 
 async def _is_carried_over(database: Database) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from server.events.seal_key import PublicKeys, key_at
+from server.events.seal_key import PublicKeys, SealKey, key_at
 from storage_plugins.postgres.database import Connection, Database, connect
 from storage_plugins.postgres.migrations import DEPLOYMENTS, migrate, migrations, run_online_steps
+from storage_plugins.postgres.upkeep.journal_files import carried_files, carried_lines, detach, outside
 from storage_plugins.postgres.upkeep.seals import seal, verify
+from tests.integration.storage.old_months import make_old
 from tests.integration.storage.sequenced import sequence
 
 ROWS = 12_000
@@ -28,6 +31,10 @@ SEAL = """
     select $2, d.row_count, $3::bytea, koyomi_seal_digest_1($3::bytea, $2, d.row_count, d.digest)
     from koyomi_audit_digest_1($1, $2) d returning digest
 """
+
+
+LATER = (10_001, ROWS + 20)
+"""The rows of the seal after two full ones."""
 
 
 async def write_as_before(connection: Connection, number: int, kind: str = "updated") -> None:
@@ -62,6 +69,14 @@ async def acts(connection: Connection) -> list[tuple[object, ...]]:
         "select carried, at, kind, revision, request_id, details from journal where seq <= 0 and act order by seq"
     )
     return [tuple(row) for row in rows]
+
+
+async def verified(database: Database, key: SealKey, folder: Path) -> list[tuple[int, int]]:
+    verifier = PublicKeys([key.public])
+    rows, wrong = await outside(database, folder, verifier)
+    assert wrong == []
+    carried = carried_lines(await carried_files(database, folder))
+    return [(each.first, each.last) async for each in verify(database, verifier, None, rows, carried)]
 
 
 @pytest.mark.parametrize("tampered", [False, True])
@@ -104,6 +119,19 @@ async def test_everything_is_carried_over_once(empty_database: str, tmp_path: Pa
         assert await seal(database, key) == []
         broken = [(each.first, each.last) async for each in verify(database, PublicKeys([key.public]))]
         assert broken == ([(1, 5_000)] if tampered else [])
+        # When its month has left the database, its seals of then still tell.
+        await make_old(empty_database)
+        await connection.execute("update journal_position set position = 5, month = '2020-01-01', anew = false")
+        (file,) = await detach(database, key, tmp_path, datetime(2021, 1, 1, tzinfo=UTC))
+        assert await connection.fetchval("select count(*) from journal where act") == 0
+        assert await carried_files(database, tmp_path) == [file]
+        assert await verified(database, key, tmp_path) == broken
+        for sql, found in (
+            ("update audit_seal set row_count = 1 where last_id = 10000", [(5_001, 10_000)]),
+            ("update audit_seal set row_count = 5000, digest = '' where last_id = 10000", [(5_001, 10_000), LATER]),
+        ):
+            await connection.execute(f"set session_replication_role = replica; {sql}; reset session_replication_role")
+            assert await verified(database, key, tmp_path) == [*broken, *found]
     finally:
         await database.close()
         await connection.close()
