@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 from server.calendar import iana
 from server.diagnosis.findings import Finding, ok, problem, warning
+from server.diagnosis.record import look_at_seals
 from server.domain.errors import KoyomiError
 from server.jobs.running import CONNECTIONS, RELAY_CONNECTIONS
 from server.process.supervisor import tls_files
@@ -126,7 +127,7 @@ def look_at_data_folder(settings: Settings) -> Iterator[Finding]:
 
 
 async def look_at_database(settings: Settings, dsn: str) -> list[Finding]:
-    """The database's version, tables, durability, room for connections, clock, and the zone data."""
+    """The database's version, tables, durability, room for connections, clock, zone data, seals, and jobs."""
     subject = "database"
     found: list[Finding] = []
     try:
@@ -179,6 +180,7 @@ async def look_at_database(settings: Settings, dsn: str) -> list[Finding]:
             )
         found.append(ok(subject, f"PostgreSQL {version.major}.{version.minor}, tables of this version"))
         found += await _zones(database)
+        found += await look_at_seals(settings, database)
         found += look_at_jobs(await PostgresJobs(database).counts())
     except KoyomiError as error:
         found.append(problem(subject, error.message))

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from server.diagnosis.record import look_at_seals
 from server.domain.errors import ConfigurationError
 from server.events import seal_heads
 from server.events.seal_key import PublicKeys, SealKey, key_at
@@ -200,6 +201,41 @@ async def test_heads_that_could_not_be_written_are_written_later(
     await maintenance.write_heads(storage.database, str(tmp_path / "another"))
     assert seal_heads.read(tmp_path / "another") == seal_heads.read(place)
     assert await broken(storage, key, seal_heads.read(place)) == []
+
+
+async def test_the_doctor_finds_another_key_and_missing_heads(storage: MemberStorage, tmp_path: Path) -> None:
+    def settings(name: str, heads: str = "") -> Settings:
+        return Settings.model_validate({"journal": {"key": tmp_path / name, "heads": heads}})
+
+    async def found(name: str, heads: str = "") -> list[tuple[str, str]]:
+        return [(each.level, each.said) for each in await look_at_seals(settings(name, heads), storage.database)]
+
+    assert [level for level, _ in await found("ours")] == ["ok"]
+    assert not (tmp_path / "ours").exists(), "looking makes no key"
+    ours, theirs = key_at(tmp_path / "ours"), key_at(tmp_path / "theirs")
+    assert [level for level, _ in await found("ours")] == ["ok"]
+    await write(storage, 1)
+    await seal(storage.database, ours)
+    assert await found("ours") == [("ok", f"the key of its seals is {ours.key_id}")]
+    ((level, said),) = await found("theirs")
+    assert level == "problem"
+    assert ours.key_id in said
+    assert theirs.key_id in said
+    ((level, said),) = await found("none")
+    assert (level, ours.key_id in said) == ("problem", True)
+    (tmp_path / "broken").write_text("no key")
+    assert [level for level, _ in await found("broken")] == ["problem"]
+    await write(storage, 1)
+    await seal(storage.database, theirs)
+    assert [level for level, _ in await found("theirs")] == ["warning"]
+    assert [level for level, _ in await found("ours")] == ["problem"]
+    # The second place lacks what was sealed long ago.
+    place = str(tmp_path / "heads")
+    assert len(await found("theirs", place)) == 1
+    await tamper(storage, "update journal_seal set sealed_at = sealed_at - interval '1 hour'")
+    assert "has no head of seal 1" in (await found("theirs", place))[1][1]
+    await maintenance.write_heads(storage.database, place)
+    assert len(await found("theirs", place)) == 1
 
 
 def test_a_head_without_an_end_spoils_no_other(tmp_path: Path) -> None:
