@@ -34,7 +34,7 @@ from storage_plugins.postgres.upkeep.pruning import (
     prune_tombstones,
 )
 from storage_plugins.postgres.upkeep.rederivation import any_outdated, follow_owners, rederive
-from storage_plugins.postgres.upkeep.seals import heads_due, heads_written, seal
+from storage_plugins.postgres.upkeep.seals import heads_due, heads_written, last_key, seal
 
 INTERVAL = 600.0
 """Seconds between two runs of a job."""
@@ -133,7 +133,11 @@ async def _keep_journal(database: Database, settings: Settings) -> int:
 
 
 async def _seal(database: Database, settings: Settings) -> int:
-    made = await seal(database, key_at(settings.journal.key_in(settings.storage.data)))
+    key = key_at(settings.journal.key_in(settings.storage.data))
+    before = await last_key(database)
+    made = await seal(database, key)
+    if made and before not in (None, key.key_id):
+        log.warning("journal_key_differs", key=key.key_id, before=before)
     for each in made:
         log.info(
             "journal_sealed", seal=each.number, last_seq=each.last_seq, rows=each.row_count, digest=each.digest.hex()

@@ -25,6 +25,7 @@ _BEGIN = b""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _LATEST = "select number, digest from journal_seal order by number desc limit 1"
+_LAST_KEY = "select key_id from journal_seal order by number desc limit 1"
 _BEFORE = "select digest from audit_seal order by last_id desc limit 1"
 # Where the seals of entries before and after number 0 end, and where the journal does.
 _ENDS = """
@@ -177,6 +178,12 @@ async def _add(database: Database, signer: Signer, first: int, last: int) -> Sea
     made = Seal(number, first, last, rows, digest, previous, chained, at, signer.key_id, signer.sign(chained))
     await database.fetch(_ADD, *(getattr(made, name) for name in Seal.__slots__))
     return made
+
+
+async def last_key(database: Database) -> str | None:
+    """Which key signed the last seal; None: there is no seal."""
+    found: str | None = await database.fetchval(_LAST_KEY)
+    return found
 
 
 async def heads_due(database: Database, place: str, limit: int) -> list[Seal]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from server.diagnosis.record import look_at_seals
 from server.domain.errors import ConfigurationError
@@ -236,6 +237,18 @@ async def test_the_doctor_finds_another_key_and_missing_heads(storage: MemberSto
     assert "has no head of seal 1" in (await found("theirs", place))[1][1]
     await maintenance.write_heads(storage.database, place)
     assert len(await found("theirs", place)) == 1
+
+
+async def test_a_server_that_seals_with_another_key_says_so(storage: MemberStorage, tmp_path: Path) -> None:
+    with capture_logs() as lines:
+        for name in ("ours", "ours", "theirs"):
+            await write(storage, 1)
+            await maintenance._seal(
+                storage.database, Settings.model_validate({"journal": {"key": tmp_path / name, "heads": ""}})
+            )
+    ours, theirs = key_at(tmp_path / "ours").key_id, key_at(tmp_path / "theirs").key_id
+    told = [(line["key"], line["before"]) for line in lines if line["event"] == "journal_key_differs"]
+    assert told == [(theirs, ours)]
 
 
 def test_a_head_without_an_end_spoils_no_other(tmp_path: Path) -> None:
