@@ -66,6 +66,8 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "access-refused": Kind("A person was refused something for want of a privilege."),
+    "administrator-read": Kind("An administrator read in the home of somebody else.", _PERSON),
     "app-password-added": Kind("A person got an app password.", _PERSON),
     "app-password-revoked": Kind("An app password of a person became invalid.", _PERSON),
     "binding": Kind("A shared collection appeared in a sharee's home, changed its rights there, or went.", _COLLECTION),
@@ -90,6 +92,7 @@ KINDS: Mapping[str, Kind] = {
     "principal-members": Kind("The members of a group changed.", _PERSON),
     "principal-purged": Kind("A principal and all its data went for good.", _PERSON),
     "properties": Kind("Properties of an object changed.", _OBJECT),
+    "settings-changed": Kind("A server was started with other settings than before."),
     "shared": Kind("A collection was shared with a principal, or is no longer.", ("home", "collection", "subject")),
     "sign-in-refused": Kind("Somebody tried to sign in, and was refused."),
     "signed-in": Kind("A person signed in.", _PERSON),
