@@ -15,11 +15,13 @@ from datetime import UTC, date, datetime, time
 from server.calendar.contentline import content_line, escape_text
 from server.domain.errors import InvalidCalendarData
 from server.imip.addresses import mail_address, mailto
+from server.imip.compressed_rtf import rtf_of
 from server.imip.html_text import text_of_html
 from server.imip.mail import decoded
 from server.imip.mapi import Key, Named, Properties, Tag
 from server.imip.outlook_recurrence import ModifiedInstance, Recurrence, read_recurrence
 from server.imip.outlook_zones import OutlookZone, zone_of_definition, zone_of_structure
+from server.imip.rtf_text import text_of_rtf
 from server.imip.tnef import TnefMessage
 
 _METHODS = {
@@ -171,6 +173,8 @@ class _Writer:
             properties = self._properties
             html = properties.octets(Tag.HTML)
             body = text_of_html(decoded(html, properties.charset) if html else properties.text(Tag.HTML))
+        if not body.strip():
+            body = _text_of_compressed_rtf(self._message.properties.octets(Tag.COMPRESSED_RTF))
         if body.strip():
             name = "COMMENT" if self._method in ("REPLY", "COUNTER") else "DESCRIPTION"
             yield content_line(name, {}, escape_text(_clean(body.strip())[:_MAX_TEXT]))
@@ -299,6 +303,14 @@ class _Writer:
         if subject:
             return subject
         return self._message.subject.removeprefix(self._properties.text(Tag.SUBJECT_PREFIX)).strip()
+
+
+def _text_of_compressed_rtf(data: bytes) -> str:
+    """The words of a text in compressed RTF; none of one that is damaged: the meeting counts without it."""
+    try:
+        return text_of_rtf(rtf_of(data)) if data else ""
+    except InvalidCalendarData:
+        return ""
 
 
 def _zone(properties: Properties) -> OutlookZone | None:

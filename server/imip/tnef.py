@@ -1,7 +1,7 @@
 """Reading TNEF (winmail.dat, [MS-OXTNEF]): the message that Outlook and Exchange put into a mail as one part.
 
-Only what a meeting needs is read: attributes of the message, its MAPI properties and its recipients. Attachments, and
-texts in compressed RTF, are passed over.
+Only what a meeting needs is read: attributes of the message, its MAPI properties and its recipients. Attachments are
+passed over.
 """
 
 from __future__ import annotations

@@ -120,6 +120,8 @@ class IncomingMails:
         if self._is_own(mail.message_id):
             return [Outcome.OWN]
         found = await computed(messages_in, mail) if len(arrived.data) >= LARGE else messages_in(mail)
+        for problem in found.problems:
+            log.info("mail_unreadable", message_id=mail.message_id[:200], reason=problem)
         if not found.messages:
             return [Outcome.UNREADABLE if found.problems else Outcome.NO_CALENDAR]
         fields = mail.header.all("authentication-results")

@@ -27,7 +27,9 @@ from tests.unit.imip.tnef_writer import (
     Several,
     Short,
     Value,
+    compressed_rtf,
     global_id,
+    rtf,
     series,
     stream,
     vcal_uid,
@@ -147,6 +149,26 @@ KINDS: dict[str, tuple[str, bytes]] = {
                 )
             }
         ),
+    ),
+    "tnef-compressed-rtf": (
+        "[MS-OXRTFCP] 2.2: the text as compressed RTF alone, as Outlook writes it; Thunderbird bug 77811",
+        request({0x1009: compressed_rtf(rtf("Agenda {draft}\nGrüße an Дора 😀\n\nBring plans, bring plans."))}),
+    ),
+    "tnef-html-in-rtf": (
+        "[MS-OXRTFEX] 2.1.3: compressed RTF that Outlook has made of HTML, with a font of another code page",
+        request(
+            {
+                0x1009: compressed_rtf(
+                    rb"{\rtf1\ansi\ansicpg1252\fromhtml1 \deff0{\fonttbl{\f0\fswiss Arial;}{\f1\fswiss\fcharset204 A;}}"
+                    rb"{\*\htmltag19 <html>}{\*\htmltag64 <p>}\htmlrtf {\htmlrtf0 Agenda: {\f1 \'cf\'eb\'e0\'ed}"
+                    rb"\htmlrtf\par}\htmlrtf0 {\*\htmltag72 </p>}{\*\htmltag27 </html>}}"
+                )
+            }
+        ),
+    ),
+    "tnef-damaged-rtf": (
+        "[MS-OXRTFCP] 2.1.3.2: the checksum of the text differs; the meeting counts without a description",
+        request({0x1009: compressed_rtf(rtf("Agenda"))[:-3] + b"xxx"}),
     ),
     "tnef-uid-of-another-program": (
         "[MS-OXCICAL] 2.1.3.1.1.20.26: vCal-Uid, the UID that another program gave",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -301,3 +302,61 @@ def series(
 def _narrow(text: str) -> bytes:
     data = text.encode("cp1252", "replace")
     return struct.pack("<HH", len(data) + 1, len(data)) + data
+
+
+_BEFORE = (
+    rb"{\rtf1\ansi\mac\deff0\deftab720{\fonttbl;}{\f0\fnil \froman \fswiss \fmodern \fscript \fdecor MS Sans Serif"
+    b"SymbolArialTimes New RomanCourier"
+    rb"{\colortbl\red0\green0\blue0"
+    b"\r\n"
+    rb"\par \pard\plain\f0\fs20\b\i\u\tab\tx"
+)
+"""What a program that reads compressed RTF knows before it begins ([MS-OXRTFCP] §2.1.2.1): 207 octets."""
+
+
+def compressed_rtf(rtf: bytes) -> bytes:
+    """RTF as PidTagRtfCompressed has it ([MS-OXRTFCP] §2.2): references of two to 17 octets, the longest first."""
+    known = _BEFORE + rtf
+    tokens: list[bytes] = []
+    place = len(_BEFORE)
+    while place < len(known):
+        begin, found, length = max(0, place - 4095), -1, 1
+        for wanted in range(2, min(17, len(known) - place) + 1):
+            at = known.find(known[place : place + wanted], begin, place + wanted - 1)
+            if at < 0:
+                break
+            found, length = at, wanted
+        if found < 0:
+            tokens.append(known[place : place + 1])
+        else:
+            tokens.append(struct.pack(">H", found % 4096 << 4 | length - 2))
+        place += length
+    tokens.append(struct.pack(">H", place % 4096 << 4))
+    content = b""
+    for first in range(0, len(tokens), 8):
+        run = tokens[first : first + 8]
+        content += bytes([sum(1 << bit for bit, each in enumerate(run) if len(each) == 2)]) + b"".join(run)
+    checksum = zlib.crc32(content, 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return struct.pack("<IIII", len(content) + 12, len(rtf), 0x75465A4C, checksum) + content
+
+
+def rtf(text: str, page: int = 1252) -> bytes:
+    """A text as RTF: characters of the code page as octets, others as `\\u` with a question mark."""
+    written = rf"{{\rtf1\ansi\ansicpg{page}\deff0{{\fonttbl{{\f0\fswiss Arial;}}}}\uc1 ".encode()
+    for each in text:
+        if each in "\\{}":
+            written += f"\\{each}".encode()
+        elif each in "\n\t":
+            written += b"\\par\r\n" if each == "\n" else b"\\tab "
+        elif " " <= each <= "~":
+            written += each.encode()
+        else:
+            octets = each.encode(f"cp{page}", "ignore")
+            octets = octets if octets.decode(f"cp{page}") == each else b""
+            units = struct.iter_unpack("<h", each.encode("utf-16-le"))
+            written += (
+                b"".join(b"\\'%02x" % octet for octet in octets)
+                if octets
+                else b"".join(b"\\u%d?" % unit for unit in units)
+            )
+    return written + b"}"
