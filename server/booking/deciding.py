@@ -63,6 +63,8 @@ class Reason(StrEnum):
     TOO_LONG = "too-long"
     CLOSED = "closed"
     TOO_MANY_PEOPLE = "too-many-people"
+    TOO_OFTEN = "too-often"
+    """The series has more instances than are stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,13 @@ class Request:
     """Whether a series is asked about, not only single instances of it: then the limits of conflicts count."""
     goes_on: bool = False
     """Whether the series has more instances behind the last slot."""
+    known_until: datetime | None = None
+    """Until when instances of the series take the room for now; None: all do, `now`: none does."""
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether the series has too many instances to take the room: others would get its times."""
+        return self.known_until is not None and self.known_until <= self.now
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,7 @@ class Decision:
     of_series: PartStat = OPEN
     """The commonest answer of the instances in a series, which is that of the series."""
     booked_until: datetime | None = None
-    """Until when a series is booked that reaches beyond the booking window."""
+    """Until when a series is booked that goes on behind the booking window, or endlessly."""
     window_ends: datetime | None = None
     """The end of the booking window."""
     crowded: frozenset[str] = frozenset()
@@ -161,6 +170,8 @@ def decide(
     held_until: datetime | None = None
     for slot in slots:
         broken = _broken(policy, slot, who, rules, closed, is_room=room is not None, is_beyond=slot.instance in beyond)
+        if slot.in_series and request.takes_nothing and not policy.allow_conflicts:
+            broken = (*broken, Reason.TOO_OFTEN)
         clash = None if policy.allow_conflicts else conflict(taken, slot.start, slot.end)
         if clash is None and room is not None and held_until is not None and not policy.allow_conflicts:
             # Instances of the request itself may overlap.
@@ -182,7 +193,8 @@ def decide(
     followed = Answer(of_series, (Reason.LATER,))
     answers |= {each.instance: apart.get(each.instance, followed) for each in slots if each.instance in later}
     reaches_beyond = bool(later) or (request.goes_on and policy.beyond_window == "truncate")
-    booked_until = limit if reaches_beyond and of_series in (ACCEPTED, TENTATIVE) else None
+    ends = [each for each in (limit if reaches_beyond else None, request.known_until) if each is not None]
+    booked_until = min(ends) if ends and of_series in (ACCEPTED, TENTATIVE) else None
     crowded = frozenset(each.instance for each in slots if _is_crowded(policy, each, rules))
     return Decision(answers, of_series, booked_until, limit, crowded, by_instance)
 
@@ -278,7 +290,7 @@ def _broken(
     return tuple(reason for reason, is_broken in broken.items() if is_broken)
 
 
-_NEVER_APPROVED = frozenset((Reason.EXTERNAL, Reason.NO_TIME))
+_NEVER_APPROVED = frozenset((Reason.EXTERNAL, Reason.NO_TIME, Reason.TOO_OFTEN))
 
 
 def _answer(policy: Policy, who: Requester, broken: tuple[Reason, ...], clash: Period | None) -> Answer:

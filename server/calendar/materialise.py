@@ -89,6 +89,24 @@ def materialise(calendar: Component, now: datetime, declined: frozenset[int] = f
     return _whole(name, rows, components, zones, now)
 
 
+def stored_until(recurrences: RecurrenceSet, now: datetime) -> datetime | None:
+    """Until when the instances of a series are stored; None if all are, and `now` if none is, or none will be when the
+    series has begun, since they are too many.
+
+    :param now: when it is stored; aware.
+    """
+    try:
+        recurrences.work.refill(_WORK)
+        if not recurrences.endless and len(list(islice(recurrences.instances(EARLIEST, LATEST), WHOLE + 1))) <= WHOLE:
+            return None
+        begins = recurrences.first() or now
+    except TooManyInstances:
+        return now
+    _, end, _ = _around(recurrences, now)
+    later_begin, later_end, _ = _around(recurrences, max(now, later(begins, _STRETCHES[-1][0])))
+    return end if later_begin < later_end else now
+
+
 def is_event_without_start(component: Component) -> bool:
     """Whether a component is an event of a scheduling message that says no start: it matches any window (RFC 6638
     §2.3)."""

@@ -263,7 +263,8 @@ def with_given_answers(
 
     :param answers: PARTSTAT by instance; all that were asked.
     :param of_series: PARTSTAT of the series, where it was asked.
-    :param comments: COMMENT of the REPLY, by instance; the copy does not have them.
+    :param comments: COMMENT of the REPLY, by instance; the copy does not have them. One that the copy has belongs to an
+        earlier answer.
     """
     told: list[SchedulingComponent] = []
     components = dict(copy.by_instance)
@@ -299,7 +300,8 @@ def with_given_answers(
 
 def _with_comment(component: SchedulingComponent, comments: Mapping[str, str]) -> SchedulingComponent:
     text = comments.get(component.instance)
-    return component if text is None else component.without("COMMENT").with_value("COMMENT", escape_text(text))
+    left = component.without("COMMENT")
+    return left if text is None else left.with_value("COMMENT", escape_text(text))
 
 
 def _answered(

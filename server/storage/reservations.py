@@ -15,6 +15,23 @@ from typing import Protocol, runtime_checkable
 from server.booking.free_time import Period
 from server.domain.objects import Target
 
+MAX_CLASHES = 200
+"""Clashes of an event that are told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """An instance without a reservation, and a booking that has its time."""
+
+    instance: str
+    """Of the event without a reservation, as in `Unplaced.instances`."""
+    time: Period
+    """When it is, without buffers, as `kept_time`."""
+    kept: Target
+    """The event that has the time, in the home of the room, or of one that has parts in common with it."""
+    kept_instance: str
+    kept_time: Period
+
 
 @dataclass(frozen=True, slots=True)
 class Unplaced:
@@ -24,6 +41,8 @@ class Unplaced:
     """In the room's home."""
     instances: frozenset[str]
     """Recurrence ids, as in `server.domain.occurrences.Occurrence`; one that is empty is the event itself."""
+    clashes: tuple[Clash, ...] = ()
+    """In order of time, at most `MAX_CLASHES`."""
 
 
 @runtime_checkable

@@ -15,6 +15,7 @@ from server.storage.sign_in import AppPasswordHash, FailureScope, SignInAttempt,
 from storage_plugins.postgres.changes import handover as handing_over
 from storage_plugins.postgres.changes import handover_jobs, principal_removal, security_events
 from storage_plugins.postgres.changes import principals as principal_writes
+from storage_plugins.postgres.changes.clocks import supplied
 from storage_plugins.postgres.changes.principals import leave_trace
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, principal
@@ -251,8 +252,13 @@ class PostgresDirectory:
         self, changes: Sequence[PrincipalChange], cause: Cause, *, take_over: bool = False
     ) -> list[int]:
         """See `Directory`."""
-        async with self._database.transaction() as connection:
-            return await principal_writes.write(connection, changes, cause, take_over=take_over)
+
+        async def write() -> list[int]:
+            async with self._database.transaction() as connection:
+                return await principal_writes.write(connection, changes, cause, take_over=take_over)
+
+        # Rooms may get another time zone.
+        return await supplied(self._database, write, more=len(changes))
 
     async def write_relations(self, changes: Sequence[RelationChange], cause: Cause) -> None:
         """See `Directory`."""

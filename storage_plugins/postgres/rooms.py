@@ -8,12 +8,12 @@ from datetime import datetime
 from server.booking.free_time import Period
 from server.domain.objects import Target
 from server.domain.rooms import ListedRoom, Room, RoomSearch
-from server.storage.reservations import Unplaced
+from server.storage.reservations import MAX_CLASHES, Unplaced
 from server.storage.rooms import Booked
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.reads.principal_rows import PRINCIPAL, PRINCIPAL_WIDTH, principal
 from storage_plugins.postgres.reads.rooms import BOOKED, GUARDED, PARTS, ROOM, ROOMS, booked, found, room
-from storage_plugins.postgres.reads.taken_times import TAKEN_TIMES, UNPLACED, taken_times
+from storage_plugins.postgres.reads.taken_times import CLASHES, TAKEN_TIMES, UNPLACED, clash, taken_times
 
 
 class RoomStorage:
@@ -64,4 +64,7 @@ class RoomStorage:
     async def unplaced(self, home_id: int, object_id: int) -> Unplaced | None:
         """See `server.storage.reservations`."""
         row = await self.database.fetchrow(UNPLACED, home_id, object_id)
-        return None if row is None else Unplaced(Target(row[0], "uid", "calendar", row[1], row[2]), frozenset(row[3]))
+        if row is None:
+            return None
+        rows = await self.database.fetch(CLASHES, home_id, object_id, MAX_CLASHES)
+        return Unplaced(Target(row[0], "uid", "calendar", row[1], row[2]), frozenset(row[3]), tuple(map(clash, rows)))

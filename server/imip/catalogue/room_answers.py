@@ -24,6 +24,8 @@ class RoomTexts:
     """With `{when}`."""
     other_room: str
     """With `{room}`."""
+    kept: str
+    """To the organizer of a booking that has the time of one that was moved to it, with `{when}` of that."""
 
 
 ENGLISH = RoomTexts(
@@ -40,12 +42,14 @@ ENGLISH = RoomTexts(
         Reason.TOO_LONG: "A booking lasts at most {minutes} minutes.",
         Reason.CLOSED: "It is not open at this time.",
         Reason.TOO_MANY_PEOPLE: "It is for {capacity} people; {people} are invited.",
+        Reason.TOO_OFTEN: "The series has too many instances.",
     },
     some_declined="{count} of {total} instances are declined: {days}.",
     booked_until="The series is booked until {day}. Later instances may still be declined.",
     crowded="It is for {capacity} people; {people} are invited.",
     next_free="Next free: {when}.",
     other_room="Free at this time: {room}.",
+    kept="Another booking overlaps this one now and is declined: {when}. This booking stays.",
 )
 GERMAN = RoomTexts(
     reasons={
@@ -61,12 +65,14 @@ GERMAN = RoomTexts(
         Reason.TOO_LONG: "Eine Buchung dauert höchstens {minutes} Minuten.",
         Reason.CLOSED: "Zu dieser Zeit geschlossen.",
         Reason.TOO_MANY_PEOPLE: "Für {capacity} Personen; {people} sind eingeladen.",
+        Reason.TOO_OFTEN: "Die Serie hat zu viele Termine.",
     },
     some_declined="{count} von {total} Terminen sind abgelehnt: {days}.",
     booked_until="Die Serie ist bis {day} gebucht. Spätere Termine können noch abgelehnt werden.",
     crowded="Für {capacity} Personen; {people} sind eingeladen.",
     next_free="Wieder frei: {when}.",
     other_room="Zu dieser Zeit frei: {room}.",
+    kept="Eine andere Buchung überschneidet sich jetzt mit dieser und wird abgelehnt: {when}. Diese Buchung bleibt.",
 )
 JAPANESE = RoomTexts(
     reasons={
@@ -82,12 +88,14 @@ JAPANESE = RoomTexts(
         Reason.TOO_LONG: "予約は{minutes}分以内です。",
         Reason.CLOSED: "この時間は利用できません。",
         Reason.TOO_MANY_PEOPLE: "定員は{capacity}人ですが、{people}人が招待されています。",
+        Reason.TOO_OFTEN: "繰り返しの回数が多すぎます。",
     },
     some_declined="{total}回のうち{count}回を辞退します: {days}。",
     booked_until="{day}までの回を予約しました。その後の回は辞退することがあります。",
     crowded="定員は{capacity}人ですが、{people}人が招待されています。",
     next_free="次に空く時間: {when}。",
     other_room="この時間に空いている部屋: {room}。",
+    kept="ほかの予約がこの予約と重なったため、そちらを辞退します: {when}。この予約はそのままです。",
 )
 ROOM_TEXTS: Mapping[str, RoomTexts] = {"de": GERMAN, "en": ENGLISH, "ja": JAPANESE}
 """By language, as `server.imip.catalogue.CATALOGUE`."""

@@ -26,6 +26,7 @@ from server.booking.deciding import (
 )
 from server.booking.free_time import Period
 from server.booking.policy import Policy
+from server.calendar.materialise import stored_until
 from server.calendar.zones import Zone
 from server.domain.actors import Actor
 from server.domain.errors import InvalidData, TooManyInstances
@@ -131,7 +132,11 @@ async def given_answer(
     if not wanted.all:
         return Given(left, known, None, leaves_items=False)
     request = Request(
-        _slots(wanted, left), now, bool(wanted.series), limit is not None and goes_on(left, max(limit, now))
+        _slots(wanted, left),
+        now,
+        bool(wanted.series),
+        limit is not None and goes_on(left, max(limit, now)),
+        stored_until(left.series, now) if is_room and wanted.series and left.series is not None else None,
     )
     read = await _read(storage, mailbox, policy, request, zone)
     if read.busy is None:

@@ -41,9 +41,12 @@ def _clock_of(zone: str) -> Clock:
     return clock(zone_named(zone))
 
 
-async def supplied(database: Database, act: Callable[[], Awaitable[Result]]) -> Result:
-    """Do what may need clocks, and supply those that are missing."""
-    for _ in range(_TRIES):
+async def supplied(database: Database, act: Callable[[], Awaitable[Result]], *, more: int = 0) -> Result:
+    """Do what may need clocks, and supply those that are missing.
+
+    :param more: further calendars whose clocks may be missing.
+    """
+    for _ in range(_TRIES + more):
         try:
             return await act()
         except ClockMissing as missing:

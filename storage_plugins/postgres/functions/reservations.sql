@@ -325,6 +325,58 @@ begin
     end if;
 end $$;
 
+-- Whether a wanted reservation takes no time that others have, however old their bookings are.
+create or replace function koyomi_fits_1(p_row reservation) returns boolean language sql stable as $$
+    select not exists (
+        select from (
+            select distinct greatest(lower(a.during), lower(p_row.during)) as at from reservation a
+            where a.resource_id = p_row.resource_id and a.during && p_row.during and a.object_id <> p_row.object_id
+        ) as t
+        where (
+            select count(distinct c.object_id) from reservation c
+            where c.resource_id = p_row.resource_id and c.object_id <> p_row.object_id
+              and c.during && tstzrange(t.at, t.at, '[]')
+        ) >= koyomi_taken_at_once_1(p_row.resource_id)
+    )
+$$;
+
+-- Derive the reservations of an object whose stored occurrences reach further now, as koyomi_reserve_1. Its new
+-- instances take no time from others, who have booked it meanwhile: a job declines those instances.
+create or replace function koyomi_reserve_on_1(p_home_id bigint, p_object_id bigint) returns void language plpgsql as $$
+declare
+    v_new reservation[];
+    v_left_out text[];
+begin
+    perform koyomi_lock_taken_1(koyomi_taken_with_1(h.principal_id)) from home h
+    where h.id = p_home_id and exists (
+        select from room r
+        where r.parent_id = h.principal_id or (r.principal_id = h.principal_id and r.parent_id is not null)
+    );
+    v_new := array(
+        select w from unnest(koyomi_wanted_reservations_1(p_home_id, array[p_object_id])) as w
+        where not exists (
+            select from reservation r
+            where r.home_id = p_home_id and r.object_id = p_object_id and r.resource_id = w.resource_id
+              and r.recurrence_id = w.recurrence_id and r.during = w.during
+        )
+    );
+    v_left_out := array(
+        select distinct w.recurrence_id from unnest(v_new) as w where w.ends_at > now() and not koyomi_fits_1(w)
+    );
+    if cardinality(v_left_out) = 0 then
+        perform koyomi_reserve_1(p_home_id, array[p_object_id], true);
+        return;
+    end if;
+    insert into reservation (
+        home_id, resource_id, collection_id, object_id, recurrence_id, during, starts_at, ends_at, sole
+    )
+    select w.home_id, w.resource_id, w.collection_id, w.object_id, w.recurrence_id, w.during, w.starts_at, w.ends_at,
+           w.sole
+    from unnest(v_new) as w where w.recurrence_id <> all(v_left_out)
+    on conflict do nothing;
+    perform koyomi_tell_of_clash_1(array[p_home_id, p_object_id]);
+end $$;
+
 -- What follows from a change of the home of a room: its revision covers all members that the transaction has written,
 -- and the bindings of calendars that appeared.
 create or replace function koyomi_reserve_changed_1() returns trigger language plpgsql as $$

@@ -81,6 +81,8 @@ _UPDATE = """
 _ROLE = "select koyomi_derived_role_1($1, $2, $3, $4, $5)"
 _GIVE_UP = "update object set time_key = $4, derived = $5 where home_id = $1 and id = $2 and revision = $3"
 _REPLACE = "select koyomi_store_occurrences_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+_RESERVE = "select koyomi_reserve_1($1, array[$2::bigint], true)"
+_RESERVE_ON = "select koyomi_reserve_on_1($1, $2)"
 _REMOVE_ALARMS = "delete from alarm where home_id = $1 and object_id = $2 and viewer_id = 0"
 # The next rings of alarms in personal copies are computed later, for the new occurrences.
 _RESET_ALARMS = """
@@ -115,7 +117,7 @@ async def roll_horizon(database: Database, now: datetime, *, seconds: float | No
     while True:
         rows = await database.fetch(_HORIZON, now, *place, PAGE)
         for group in groups(rows):
-            rolled += await compute(database, group, now, end)
+            rolled += await compute(database, group, now, end, grows=True)
             if end is not None and time.monotonic() >= end:
                 return rolled
         if len(rows) < PAGE:
@@ -246,8 +248,13 @@ def groups(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield group
 
 
-async def compute(database: Database, rows: Sequence[Any], now: datetime, end: float | None = None) -> int:
-    """Compute objects again, none after a time of `time.monotonic`; returns how many."""
+async def compute(
+    database: Database, rows: Sequence[Any], now: datetime, end: float | None = None, *, grows: bool = False
+) -> int:
+    """Compute objects again, none after a time of `time.monotonic`; returns how many.
+
+    `grows`: the stored part of series, which takes no time of a room from those who have it.
+    """
     done = 0
     for group in groups(rows):
         homes, ids = [row["home_id"] for row in group], [row["id"] for row in group]
@@ -266,7 +273,7 @@ async def compute(database: Database, rows: Sequence[Any], now: datetime, end: f
                 continue
             # Another object of the UID may become a scheduling object at the same moment: the next call finds that.
             with contextlib.suppress(SchedulingObjectExists):
-                done += await supplied(database, partial(_store, database, row, found))
+                done += await supplied(database, partial(_store, database, row, found, grows=grows))
     return done
 
 
@@ -289,7 +296,7 @@ def _derived(row: Any, now: datetime) -> _Derived:
     return _Derived(materialise(calendar, now, free), free, key, role)
 
 
-async def _store(database: Database, row: Any, found: _Derived) -> bool:
+async def _store(database: Database, row: Any, found: _Derived, *, grows: bool) -> bool:
     """Replace the stored occurrences. Returns False if the object has changed since it was read."""
     home_id, object_id = row["home_id"], row["id"]
     arguments = occurrence_rows.arguments(found.materialised)
@@ -313,5 +320,5 @@ async def _store(database: Database, row: Any, found: _Derived) -> bool:
                 await connection.execute(statement, home_id, object_id, components)
         if row["reserves"]:
             await connection.execute("select from home where id = $1 for no key update", home_id)
-            await connection.execute("select koyomi_reserve_1($1, array[$2::bigint], true)", home_id, object_id)
+            await connection.execute(_RESERVE_ON if grows else _RESERVE, home_id, object_id)
     return True

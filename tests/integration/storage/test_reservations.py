@@ -46,6 +46,11 @@ def times(start, end):
     return (f"DTSTART:{at(start):%Y%m%dT%H%M%SZ}", f"DTEND:{at(end):%Y%m%dT%H%M%SZ}")
 
 
+def daily(first, until=""):
+    """The lines of a series at nine."""
+    return (f"DTSTART:{first:%Y%m%dT090000Z}", f"DTEND:{first:%Y%m%dT100000Z}", f"RRULE:FREQ=DAILY{until}")
+
+
 def text(uid, *lines):
     return event_text(uid, *lines).replace("DURATION:PT1H\r\n", "")
 
@@ -125,6 +130,12 @@ async def room(new_room):
 @pytest_asyncio.fixture(loop_scope="session")
 async def stored_room(storage):
     return await make_room(storage, PostgresDirectory(storage.database))
+
+
+async def clash_jobs(database):
+    """The ids of the objects that jobs are to decline."""
+    rows = await database.fetch("select payload from job where kind = 'rooms.clash' order by id")
+    return [row[0]["object"] for row in rows]
 
 
 async def refused(writing):
@@ -362,6 +373,21 @@ async def test_the_zone_of_a_calendar_moves_what_is_local(stored_room):
     await stored_room.has(("a", 0, 1))
 
 
+async def test_another_zone_of_the_room_moves_what_is_local_and_the_older_keeps_its_time(stored_room):
+    room, database = stored_room, stored_room.storage.database
+    await room.become(time_zone="Europe/Berlin")
+    await room.puts("a", "DTSTART:20500305T090000", "DTEND:20500305T100000")
+    later = await room.puts("b", 0, 1)
+    await room.has(("b", 0, 1), ("a", 8, 9))
+    await room.become(time_zone="Asia/Tokyo")
+    await room.has(("a", 0, 1))
+    assert await clash_jobs(database) == [later.id]
+    found = await room.storage.unplaced(room.calendar.home_id, later.id)
+    assert [(each.kept.object, each.kept_time) for each in found.clashes] == [("a", (at(0), at(1)))]
+    await room.apply(room.delete("b", later))
+    await database.fetch("delete from job where kind = 'rooms.clash'")
+
+
 async def test_new_zone_data_moves_local_times(stored_room):
     room, database = stored_room, stored_room.storage.database
     await room.become(time_zone="Europe/Berlin")
@@ -384,7 +410,7 @@ async def test_new_zone_data_moves_local_times(stored_room):
 async def test_an_endless_series_is_booked_on_as_time_passes(stored_room):
     room, database = stored_room, stored_room.storage.database
     first, far = NOW + timedelta(days=1), NOW + timedelta(days=1000)
-    await room.puts("a", f"DTSTART:{first:%Y%m%dT090000Z}", f"DTEND:{first:%Y%m%dT100000Z}", "RRULE:FREQ=DAILY")
+    series = await room.puts("a", *daily(first))
     before = await room.reserved()
     assert 700 < len(before) < 800
     # nobody has this time yet, so somebody else gets it
@@ -392,12 +418,36 @@ async def test_an_endless_series_is_booked_on_as_time_passes(stored_room):
     await roll_horizon(database, NOW + timedelta(days=500))
     after = await room.reserved()
     assert len(after) > len(before) + 300
-    # the older keeps the time, and what is over stays
-    assert ("b", 9, 9) not in after
+    # what was booked keeps the time, and what is over stays
+    assert after.count(("b", 9, 9)) == 1
     assert after[: len(before)] == before
-    jobs = [row[0]["object"] for row in await database.fetch("select payload from job where kind = 'rooms.clash'")]
-    assert later.id in jobs
-    await room.apply(room.delete("b", later))
+    assert await clash_jobs(database) == [series.id]
+    found = await room.storage.unplaced(room.calendar.home_id, series.id)
+    assert found.instances == {f"{far:%Y%m%dT090000Z}"}
+    (clash,) = found.clashes
+    assert (clash.kept.object, clash.kept_instance) == ("b", "")
+    # the instance is there as long as its organizer is not told, and takes nothing
+    await roll_horizon(database, NOW + timedelta(days=900))
+    assert await clash_jobs(database) == [series.id]
+    assert (await room.reserved()).count(("b", 9, 9)) == 1
+    await room.apply(room.delete("b", later), room.delete("a", series))
+    await database.fetch("delete from job where kind = 'rooms.clash'")
+
+
+async def test_a_series_of_a_pool_goes_on_where_a_piece_is_left(stored_room):
+    room, database = stored_room, stored_room.storage.database
+    await room.become(pieces=2)
+    first = NOW + timedelta(days=1)
+    series = await room.puts("a", *daily(first))
+    days = [NOW + timedelta(days=each) for each in (1000, 1001)]
+    for name, (start, end) in {"b": days, "c": [days[0], days[0]]}.items():
+        await room.puts(name, *daily(start, f";UNTIL={end:%Y%m%dT090000Z}"))
+    await roll_horizon(database, NOW + timedelta(days=500))
+    assert await clash_jobs(database) == [series.id]
+    found = await room.storage.unplaced(room.calendar.home_id, series.id)
+    assert found.instances == {f"{days[0]:%Y%m%dT090000Z}"}
+    assert [each.kept.object for each in found.clashes] == ["b", "c"]
+    await room.apply(room.delete("a", series))
     await database.fetch("delete from job where kind = 'rooms.clash'")
 
 
@@ -424,6 +474,27 @@ async def test_what_was_there_before_gets_reservations_and_the_older_the_time(st
     await refused(room.puts("c", 10, 11))
     await room.apply(room.delete("b", second))
     await database.fetch("delete from job where kind = 'rooms.clash'")
+
+
+async def test_what_loses_its_time_is_found_with_what_has_it(room):
+    await room.become("accept-always")
+    made = {}
+    for name, *hours in (("a", 9, 11), ("b", 12, 14), ("c", 10, 13), ("d", 16, 17)):
+        made[name] = await room.puts(name, *hours)
+    await room.become("automatic")
+    home_id = room.calendar.home_id
+    for name in "abd":
+        assert await room.storage.unplaced(home_id, made[name].id) is None
+    found = await room.storage.unplaced(home_id, made["c"].id)
+    assert (found.target.object, found.instances) == ("c", {""})
+    assert {(each.instance, each.time, each.kept_instance) for each in found.clashes} == {("", (at(10), at(13)), "")}
+    assert [(each.kept.object, each.kept_time) for each in found.clashes] == [
+        ("a", (at(9), at(11))), ("b", (at(12), at(14))),
+    ]  # fmt: skip
+    if not isinstance(room.storage, MemoryStorage):
+        assert await clash_jobs(room.storage.database) == [made["c"].id]
+        await room.storage.database.fetch("delete from job where kind = 'rooms.clash'")
+    await room.apply(room.delete("c", made["c"]))
 
 
 async def test_a_change_of_the_room_derives_its_bookings_anew(storage):

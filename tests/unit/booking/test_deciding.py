@@ -250,8 +250,23 @@ def test_a_series_beyond_the_window_is_truncated_or_declined() -> None:
     assert (found.of_series, found.booked_until) == (A, limit)
     found = decide(Policy(booking_window_days=2, beyond_window="decline"), (), endless, ANYBODY, ROOM)
     assert found.of_series == D
+    known = replace(endless, known_until=DAY + timedelta(days=1))
+    for days in (2, None):
+        found = decide(Policy(booking_window_days=days), (), known, ANYBODY, ROOM)
+        assert (found.of_series, found.booked_until) == (A, known.known_until), "what is stored is booked"
     late = decide(Policy(booking_window_days=2), (), series(58, 82), ANYBODY, ROOM)
     assert {each.reasons for each in late.answers.values()} == {(Reason.BEYOND_WINDOW,)}
+
+
+def test_a_series_that_would_take_nothing_is_declined_whoever_asks() -> None:
+    """Others would get the times of what is not stored."""
+    dense = replace(series(10, 34), goes_on=True, known_until=DAY)
+    assert dense.takes_nothing
+    for policy in (Policy(), Policy(request_out_of_policy=EVERYONE), policy_of_mode("accept-if-free")):
+        found = decide(policy, (), dense, ANYBODY, ROOM)
+        assert {each.partstat for each in found.answers.values()} == {D}
+        assert all(Reason.TOO_OFTEN in each.reasons for each in found.answers.values())
+    assert decide(policy_of_mode("accept-always"), (), dense, ANYBODY, ROOM).of_series == A
 
 
 def test_one_meeting_does_not_take_a_room_twice_at_once() -> None:

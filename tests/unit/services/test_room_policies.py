@@ -211,6 +211,38 @@ async def test_a_series_is_booked_as_far_as_the_window_reaches(world: World) -> 
     assert await ask(world, "RRULE:FREQ=WEEKLY;COUNT=2", who="ben") == ["ACCEPTED"]
 
 
+@pytest.mark.parametrize(("days", "rule", "until"), [
+    (None, "RRULE:FREQ=WEEKLY", "Wednesday, 1 March 2028"),
+    (3650, "RRULE:FREQ=WEEKLY", "Wednesday, 1 March 2028"),
+    (3650, "RRULE:FREQ=DAILY;COUNT=1100", "Wednesday, 1 March 2028"),
+    (None, "RRULE:FREQ=HOURLY;INTERVAL=2", "Monday, 1 June 2026"),
+])  # fmt: skip
+async def test_what_is_not_stored_yet_is_not_said_to_be_booked(
+    world: World, days: int | None, rule: str, until: str
+) -> None:
+    await hall(world, booking_window_days=days)
+    assert await ask(world, rule) == ["ACCEPTED"]
+    (said_now,) = await said(world)
+    assert said_now == f"The series is booked until {until}. Later instances may still be declined."
+    tables = world.memory.tables
+    stored = [
+        row.content.materialised.expanded_until
+        for row in tables.objects.values()
+        if tables.homes[row.home_id].principal_id == world.ids["hall"] and row.content.materialised is not None
+    ]
+    assert [f"{each:%-d %B %Y}" for each in stored if each is not None] == [until.partition(", ")[2]]
+
+
+async def test_a_series_too_dense_to_be_stored_is_declined(world: World) -> None:
+    await hall(world)
+    start = meeting(ROOM, start=APRIL).replace("DURATION:PT1H", "DURATION:PT10M")
+    text = start.replace("SUMMARY", "RRULE:FREQ=MINUTELY;INTERVAL=20;COUNT=20000\r\nSUMMARY")
+    await world.invite("anna", MEETING, text)
+    assert answers(await world.text("anna", MEETING)) == ["DECLINED"]
+    assert await said(world) == ["The series has too many instances."]
+    assert await ask(world, who="ben") == ["ACCEPTED"]
+
+
 @pytest.mark.parametrize("tentative", [True, False])
 async def test_what_waits_for_approval_is_answered_by_a_delegate(world: World, tentative: bool) -> None:
     await hall(world, book_in_policy="nobody", request_in_policy="everyone", tentative_while_pending=tentative)

@@ -13,7 +13,7 @@ from server.domain.errors import AlreadyReserved
 from server.domain.objects import Target
 from server.domain.occurrences import Busy, resolve
 from server.domain.rooms import Room
-from server.storage.reservations import Unplaced
+from server.storage.reservations import Clash, Unplaced
 from server.storage.rooms import Booked
 from tests.unit.services.memory_storage.conditions import of_write
 from tests.unit.services.memory_storage.tables import ObjectRow, Tables
@@ -59,17 +59,23 @@ class ReservationReads:
         if row is None:
             return None
         older = [each for each in self.reserved() if each.object_id < object_id]
-        lost = {
-            each.start
+        clashes = {
+            Clash(
+                each.recurrence_id, (each.start, each.end),
+                self._target(tables.objects[one.object_id]), one.recurrence_id, (one.start, one.end),
+            )
             for each in self._of(row)
-            if any(each.resource == one.resource and _meet(each.during, one.during) for one in older)
-        }
-        made = row.content.materialised
-        instances = [] if made is None else [each.recurrence_id for each in made.occurrences if each.start in lost]
-        binding = next(each for each in tables.bindings.values() if each.collection_id == row.collection_id)
-        uid = tables.principals[tables.homes[home_id].principal_id].uid
-        target = Target(uid, "uid", "calendar", binding.name, row.name)
-        return Unplaced(target, frozenset(instances)) if instances else None
+            for one in older
+            if each.resource == one.resource and _meet(each.during, one.during)
+        }  # fmt: skip
+        in_order = sorted(clashes, key=lambda each: (each.time, each.kept_time, each.instance))
+        instances = frozenset(each.instance for each in in_order)
+        return Unplaced(self._target(row), instances, tuple(in_order)) if instances else None
+
+    def _target(self, row: ObjectRow) -> Target:
+        binding = next(each for each in self.tables.bindings.values() if each.collection_id == row.collection_id)
+        uid = self.tables.principals[self.tables.homes[row.home_id].principal_id].uid
+        return Target(uid, "uid", "calendar", binding.name, row.name)
 
     async def booked(
         self, principal_id: int, start: datetime, end: datetime, *, after: tuple[int, int] = (0, 0), limit: int = 100
