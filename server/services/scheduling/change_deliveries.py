@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from server.domain.changes import (
-    Delete,
-)
+from server.domain.changes import Delete
 from server.domain.jobs import Job
 from server.domain.principals import Principal
-from server.itip.calendar_users import CalendarUser, Directory, addresses
+from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
 from server.itip.messages import Message, Method
 from server.itip.participants import with_schedule_statuses
@@ -17,17 +15,7 @@ from server.itip.reception import DELIVERED, resets_of
 from server.itip.refreshing import refreshes
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import address_of, directory_of
-from server.services.scheduling.delivery import (
-    NO_CALENDAR_USER,
-    NOT_DELIVERED,
-    Delivered,
-    Letter,
-    by_recipient,
-    deliver,
-    knows,
-    not_delivered,
-    put_object,
-)
+from server.services.scheduling.delivery import Delivered, by_recipient, delivery_of, not_delivered, put_object
 from server.services.scheduling.dispatches import (
     meeting_of,
     new_dispatch,
@@ -36,6 +24,7 @@ from server.services.scheduling.dispatches import (
     sending_of,
 )
 from server.services.scheduling.intent import Intent, Services
+from server.services.scheduling.letters import NO_CALENDAR_USER, NOT_DELIVERED, Letter, Reception, reception_of
 from server.services.scheduling.planned import (
     answered_stamp,
     organizer_of,
@@ -86,47 +75,50 @@ class ChangeDeliveries:
         mailboxes: Mapping[int, Mailbox],
         directory: Directory,
         known: memory.Known,
-        afterwards: Sequence[Message] = (),
         *,
         invites: bool = False,
     ) -> Delivered:
-        """The delivery of messages to one recipient.
-
-        :param sender: whose messages the recipient must take; None for those that refresh a copy.
-        :param invites: whether they are an organizer's, for a delegate of the sender.
-        """
+        """The delivery of messages to one recipient. The parameters are as those of `_received`."""
         recipient = messages[0].recipient
         if recipient.key in self._left.failed:
             return not_delivered(NOT_DELIVERED)
         mailbox = None if recipient.principal_id is None else mailboxes.get(recipient.principal_id)
         if mailbox is None:
             return not_delivered(NO_CALENDAR_USER)
+        received = await self._received(sender, messages, mailbox, directory, known, invites=invites)
+        return await self._written(received)
+
+    async def _received(
+        self,
+        sender: Principal | None,
+        messages: Sequence[Message],
+        mailbox: Mailbox,
+        directory: Directory,
+        known: memory.Known,
+        *,
+        invites: bool = False,
+    ) -> Reception:
+        """What messages do in the home of one recipient, before anything is written.
+
+        :param sender: whose messages the recipient must take; None for those that refresh a copy.
+        :param known: what the home of the meeting's owner knows.
+        :param invites: whether they are an organizer's, for a delegate of the sender.
+        """
         is_own = sender is not None and not invites
         is_new = self._change.old is None and is_own
-        resets = resets_of(known.rows.resets, recipient)
+        resets = resets_of(known.rows.resets, messages[0].recipient)
         about = answered_stamp(self._change, self._plan, known) if is_own else ""
         now = self._change.now
-        letter = Letter(sender, messages, now, resets, is_new, known.since, about, afterwards=afterwards)
-        delivered = await deliver(self._storage, self._objects, mailbox, [letter], directory, self._mails.language)
+        letter = Letter(sender, messages, now, resets, is_new, known.since, about)
+        return await reception_of(self._storage, self._objects, mailbox, [letter], directory, self._mails.language)
+
+    async def _written(self, reception: Reception) -> Delivered:
+        """The delivery of what was received."""
+        delivered = await delivery_of(self._storage, self._objects, reception)
         gone = [write.expected for write in self._also if isinstance(write, Delete)]
         if any(write.expected in gone for write in delivered.writes):
             return not_delivered(NOT_DELIVERED)  # what they have of the meeting is moved away
         return delivered
-
-    def _knows(
-        self,
-        delivered: Delivered,
-        recipient: CalendarUser,
-        mailboxes: Mapping[int, Mailbox],
-        known: memory.Known,
-        afterwards: Sequence[Message],
-    ) -> bool:
-        """Whether quiet messages tell a recipient, for whom the server has answered, nothing new."""
-        mailbox = mailboxes.get(recipient.principal_id or 0)
-        letter = Letter(
-            self._owner, (), self._change.now, resets_of(known.rows.resets, recipient), afterwards=afterwards
-        )
-        return mailbox is not None and knows(delivered, mailbox, letter, self._change.directory)
 
     async def _follow_up(
         self, made: SharedSet[str], delivered: Mapping[str, Delivered], mailboxes: Mapping[int, Mailbox]

@@ -24,7 +24,7 @@ from server.itip.reception import PENDING
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import address_of
-from server.services.scheduling.delivery import NOT_DELIVERED
+from server.services.scheduling.letters import NOT_DELIVERED
 from server.storage.scheduling import Dispatch
 
 TRIED_FOR = timedelta(hours=24)

@@ -14,8 +14,8 @@ from server.itip.reception import DELIVERED, PENDING, UID_TAKEN
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.services.mail.outgoing import NO_WAY, SENT
 from server.services.scheduling import dispatches
-from server.services.scheduling.delivery import NO_AUTHORITY, NO_CALENDAR_USER, NOT_DELIVERED
 from server.services.scheduling.dispatches import TRIED_FOR, principal_key
+from server.services.scheduling.letters import NO_AUTHORITY, NO_CALENDAR_USER, NOT_DELIVERED
 from server.storage.scheduling import Dispatch, MeetingCopy
 
 REASONS = {

@@ -6,7 +6,7 @@ the same delivery.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -21,7 +21,8 @@ from server.itip.refreshing import refreshes
 from server.itip.room_locations import with_rooms_in_location
 from server.itip.scheduling_object import SchedulingObject
 from server.services.scheduling import memory
-from server.services.scheduling.delivery import Delivered, Item, by_recipient, item_of
+from server.services.scheduling.delivery import by_recipient
+from server.services.scheduling.letters import Item, Reception, item_of
 
 ANSWERED = "2.0"
 """SCHEDULE-STATUS of attendees who have answered (RFC 5546 §3.6.1)."""
@@ -40,6 +41,8 @@ class Merged:
     """The instances whose answers others do not know yet."""
     answered: frozenset[str]
     """The keys of those who answered."""
+    says_more: bool
+    """Whether it says more than each of those who answered knows by their own answer."""
 
     def refreshes(
         self, organizer: CalendarUser, directory: Directory, now: datetime
@@ -50,18 +53,20 @@ class Merged:
         """
         stamp, own = utc_stamp(now), frozenset((organizer.key,))
         told = refreshes(self.object, self.changed, directory, stamp, self.answered | own)
+        if not self.says_more:
+            return by_recipient(told)
         others = all_attendees(self.object, directory).keys() - self.answered
         instances = frozenset(self.object.by_instance)
         whole = refreshes(self.object, instances, directory, stamp, own | others)
         return by_recipient([*told, *whole])
 
 
-def replies_in(delivered: Mapping[str, Delivered], organizer: CalendarUser) -> list[Message]:
-    """The answers to an organizer that deliveries gave."""
+def replies_in(receptions: Iterable[Reception], organizer: CalendarUser) -> list[Message]:
+    """The answers to an organizer in what was received."""
     return [
         message
-        for done in delivered.values()
-        for result in done.received
+        for reception in receptions
+        for result in reception.received
         for message in result.messages
         if message.method is Method.REPLY and not message.quiet and message.recipient.key == organizer.key
     ]
@@ -79,6 +84,7 @@ def merged_answers(
     """An organizer's object with answers. `rooms_in_location` is as in `Change`."""
     items: list[Item] = []
     changed: set[str] = set()
+    named: set[str] = set()
     for reply in replies:
         result = receive(reply, value, directory, now, rows=known.rows)
         before, value = value, result.object or value
@@ -86,7 +92,10 @@ def merged_answers(
             items.append(item_of(reply, before, value, directory, now))
         changed |= result.changed
         known = replace(known, rows=with_answers(known.rows, result.answers))
+        named |= {value.instance_of(each.first("RECURRENCE-ID")) for each in reply.object.components}
     if rooms_in_location:
         # Rooms that have declined are not where it takes place.
         value = with_rooms_in_location(value, value, directory)
-    return Merged(value, known, tuple(items), frozenset(changed), frozenset(each.sender.key for each in replies))
+    answered = frozenset(each.sender.key for each in replies)
+    says_more = rooms_in_location or len(answered) > 1 or not changed <= named
+    return Merged(value, known, tuple(items), frozenset(changed), answered, says_more)

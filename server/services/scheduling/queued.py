@@ -38,16 +38,9 @@ from server.services.mail.outgoing import OutgoingMails
 from server.services.objects import Objects, write_limits
 from server.services.scheduling import dispatches, memory
 from server.services.scheduling.calendar_users import address_of, directory_of
-from server.services.scheduling.delivery import (
-    NO_CALENDAR_USER,
-    NOT_DELIVERED,
-    Delivered,
-    Letter,
-    by_recipient,
-    deliver,
-    not_delivered,
-)
+from server.services.scheduling.delivery import Delivered, by_recipient, deliver, not_delivered
 from server.services.scheduling.dispatches import Recipient, Sending, refresh_job
+from server.services.scheduling.letters import NO_CALENDAR_USER, NOT_DELIVERED, Letter
 from server.services.scheduling.long_series import split_jobs_after
 from server.services.scheduling.room_turns import Booking
 from server.services.scheduling.settings import SchedulingSettings

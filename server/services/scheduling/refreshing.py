@@ -25,8 +25,9 @@ from server.services.changing import change
 from server.services.objects import Objects, write_limits
 from server.services.scheduling import dispatches, memory
 from server.services.scheduling.calendar_users import directory_of
-from server.services.scheduling.delivery import Letter, by_recipient, deliver
+from server.services.scheduling.delivery import by_recipient, deliver
 from server.services.scheduling.dispatches import principal_key, refresh_job
+from server.services.scheduling.letters import Letter
 from server.services.scheduling.queued import MAX_RECIPIENTS
 from server.services.scheduling.settings import SchedulingSettings
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared

@@ -26,18 +26,14 @@ from server.services.objects import Put
 from server.services.permissions import collection_of, member_of
 from server.services.scheduling import memory
 from server.services.scheduling.change_deliveries import ChangeDeliveries
-from server.services.scheduling.delivery import (
-    NOT_DELIVERED,
-    Delivered,
-    by_recipient,
-    item_writes,
-)
+from server.services.scheduling.delivery import Delivered, by_recipient, item_writes
 from server.services.scheduling.dispatches import (
     new_dispatch,
     sending_of,
     stable_address,
 )
 from server.services.scheduling.intent import Intent, Services
+from server.services.scheduling.letters import NOT_DELIVERED, Reception, with_answers_of_others
 from server.services.scheduling.long_series import split_jobs_after
 from server.services.scheduling.merging_answers import ANSWERED, Merged, merged_answers, replies_in
 from server.services.scheduling.moving import demand_not_held, moving_writes
@@ -61,8 +57,6 @@ PAUSE = 0.02
 _NOTHING = Written(0, 0, None)
 _MOST_TAKEN = 10
 """How often a request decides again because others took the time of a room. Then a job decides."""
-_MOST_DECIDED = 5
-"""How often the server decides about the answers of one set that others change meanwhile."""
 
 
 @dataclass(slots=True)
@@ -179,7 +173,7 @@ class Sending(ChangeDeliveries):
         made.mails += mailed.mails
         here = {key: each for key, each in messages.items() if each[0].recipient.is_here}
         asked = {} if behind else {key: messages[key] for key in direct if key not in left.busy}
-        told, replies = await self._answered(delivered, asked, mailboxes, known)
+        told, merged = await self._answered(delivered, asked, mailboxes, known)
         for key, done in delivered.items():
             made.deliver(key, done)
         for key, each in here.items():
@@ -204,14 +198,14 @@ class Sending(ChangeDeliveries):
         statuses = {**{key: done.statuses[0] for key, done in delivered.items()}, **dict.fromkeys(queued, PENDING)}
         made.outcomes = [(message.method, statuses[key]) for key, each in here.items() for message in each]
         statuses |= mailed.statuses
-        answered = {reply.sender.key: ANSWERED for reply in replies}
-        stored = self._plan.with_statuses({**statuses, **answered}, directory)
-        if replies and stored is not None and mailbox is not None:
-            merged = self._merged(stored, replies, known, directory)
-            stored = merged.object
-            made.remembered[: len(remembered)] = remembered_with(merged.known, stored, self._uid, mailbox)
+        plan = self._plan
+        if merged is not None and mailbox is not None:
+            statuses |= dict.fromkeys(merged.answered, ANSWERED)
+            plan = replace(plan, object=merged.object)
+            made.remembered[: len(remembered)] = remembered_with(merged.known, merged.object, self._uid, mailbox)
             items = await item_writes(self._storage, self._objects, mailbox, merged.items)
             made.writes += [(None, write) for write in items]
+        stored = plan.with_statuses(statuses, directory)
         writes, made.result = await self._own(stored, None if mailbox is None else mailbox.addresses)
         made.writes[:0] = [(None, write) for write in writes]
         made.merges = sum(any(result.answers for result in done.received) for done in delivered.values())
@@ -240,37 +234,33 @@ class Sending(ChangeDeliveries):
         messages: Mapping[str, Sequence[Message]],
         mailboxes: Mapping[int, Mailbox],
         known: memory.Known,
-    ) -> tuple[Mapping[str, Sequence[Message]], Sequence[Message]]:
+    ) -> tuple[Mapping[str, Sequence[Message]], Merged | None]:
         """Deliver an organizer's messages to those for whom the server may answer.
 
-        Returns what all learn of the answers, by the key of the recipient, and the answers.
+        Returns what all learn of the answers, by the key of the recipient, and the organizer's object with them; None
+        without any.
         """
         change, value = self._change, self._plan.object
         if value is None or self._plan.role is not SchedulingRole.ORGANIZER:
-            return {}, ()
+            return {}, None
+        receptions: dict[str, Reception] = {}
         for key, each in messages.items():
             mailbox = mailboxes.get(each[0].recipient.principal_id or 0)
-            if mailbox is not None and mailbox.answers:
-                delivered[key] = await self._deliver(self._owner, each, mailboxes, change.directory, known)
-        replies = replies_in(delivered, change.owner)
-        if not replies:
-            return {}, ()
-        for _ in range(_MOST_DECIDED):
-            merged = self._merged(value, replies, known, change.directory)
-            told = merged.refreshes(change.owner, change.directory, change.now)
-            for key in {reply.sender.key for reply in replies}:
-                # Once more, now that all answers are known.
-                more = told.get(key, ())
-                if self._knows(delivered[key], messages[key][0].recipient, mailboxes, known, more):
-                    continue
-                delivered[key] = await self._deliver(
-                    self._owner, messages[key], mailboxes, change.directory, known, afterwards=more
-                )
-            decided, replies = replies, replies_in(delivered, change.owner)
-            if [each.object.text for each in decided] == [each.object.text for each in replies]:
-                return told, replies
-            # Others have booked a room, or have released it, between the two.
-        raise WriteConflict
+            if mailbox is not None and mailbox.answers and key not in self._left.failed:
+                receptions[key] = await self._received(self._owner, each, mailbox, change.directory, known)
+        while True:
+            replies = replies_in(receptions.values(), change.owner)
+            merged = self._merged(value, replies, known, change.directory) if replies else None
+            told = {} if merged is None else merged.refreshes(change.owner, change.directory, change.now)
+            for key, reception in receptions.items():
+                if merged is not None and key in merged.answered:
+                    reception = with_answers_of_others(reception, told.get(key, ()), change.directory)
+                delivered[key] = await self._written(reception)
+            # An answer counts if its copy can be stored.
+            refused = {reply.sender.key for reply in replies if not delivered[reply.sender.key].received}
+            if not refused:
+                return told, merged
+            receptions = {key: each for key, each in receptions.items() if key not in refused}
 
     def _merged(
         self, value: SchedulingObject, replies: Sequence[Message], known: memory.Known, directory: Directory

@@ -21,17 +21,10 @@ from server.itip.refreshing import refreshes
 from server.services.mail.outgoing import NO_WAY, NOTHING, Outgoing
 from server.services.scheduling import memory
 from server.services.scheduling.calendar_users import directory_of
-from server.services.scheduling.delivery import (
-    NO_CALENDAR_USER,
-    NOT_DELIVERED,
-    Delivered,
-    Letter,
-    by_recipient,
-    deliver,
-    not_delivered,
-)
+from server.services.scheduling.delivery import Delivered, by_recipient, deliver, not_delivered
 from server.services.scheduling.dispatches import meeting_of
 from server.services.scheduling.intent import Services
+from server.services.scheduling.letters import NO_CALENDAR_USER, NOT_DELIVERED, Letter
 from server.services.scheduling.long_series import split_jobs_after
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
 

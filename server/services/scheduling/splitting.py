@@ -53,8 +53,9 @@ from server.services.permissions import collection_of, demand_writable, member_o
 from server.services.scheduling import memory
 from server.services.scheduling.acting import acting_addresses, acting_user
 from server.services.scheduling.calendar_users import address_of, directory_of
-from server.services.scheduling.delivery import NO_CALENDAR_USER, NOT_ALLOWED, NOT_DELIVERED, put_object
+from server.services.scheduling.delivery import put_object
 from server.services.scheduling.dispatches import meeting_of, new_dispatch, sending_of
+from server.services.scheduling.letters import NO_CALENDAR_USER, NOT_ALLOWED, NOT_DELIVERED
 from server.services.scheduling.planned import demand_sending, owner_of
 from server.services.scheduling.queued import MAX_RECIPIENTS
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared

@@ -9,10 +9,12 @@ from server.services.scheduling.settings import SchedulingSettings
 from server.storage.directory import PrincipalChange
 from tests.unit.services.conftest import BOTH_WAYS
 from tests.unit.services.memory_storage.space import space_of
+from tests.unit.services.test_auto_schedule import answers
 from tests.unit.services.test_implicit_scheduling import BEN, CLEO, answer, copies, items, line_of, meeting, unfolded
 from tests.unit.services.world import INSTALLATION, World, event
 
 PATH = "anna/calendar/m.ics"
+HALL, YARD = "urn:x-uid:id-hall", "urn:x-uid:id-yard"
 
 
 async def status(world: World, whom: str) -> str:
@@ -107,3 +109,26 @@ async def test_a_former_address_means_the_person_who_had_it(world: World) -> Non
     await world.invite("anna", "anna/calendar/n.ics", meeting(old, uid="n"))
     assert len(await copies(world, "dora")) == 1
     assert len(await copies(world, "emil")) == 1
+
+
+@pytest.mark.parametrize("direct", [0, 50])
+async def test_an_answer_counts_only_with_a_copy_that_can_be_stored(direct: int) -> None:
+    world = World(Limits(max_resource_size=20_000), SchedulingSettings(direct_recipients=direct))
+    await world.add("anna")
+    await world.add("hall", "yard", kind="room", auto_schedule={"mode": "automatic"})
+    start = "20260401T090000Z"
+    await world.invite("anna", PATH, meeting(HALL, YARD, start=start))
+    (name,) = await world.names("hall/calendar")
+    path = f"hall/calendar/{name}"
+    own = f"X-OWN:{'x' * 15_000}\r\nEND:VEVENT"
+    await world.put("cli", path, unfolded(await world.text("cli", path)).replace("END:VEVENT", own))
+    moved = meeting(HALL, YARD, start="20260401T110000Z").replace("SUMMARY:Plan", f"SUMMARY:{'x' * 10_000}")
+    await world.invite("anna", PATH, moved)
+    text = await world.text("anna", PATH)
+    assert (answers(text, HALL), answers(text, YARD)) == (["NEEDS-ACTION"], ["ACCEPTED"])
+    assert "SCHEDULE-STATUS=5.3" in line_of(text, "ATTENDEE", HALL)
+    assert "SCHEDULE-STATUS=2.0" in line_of(text, "ATTENDEE", YARD)
+    (copy,) = await copies(world, "yard")
+    assert (answers(copy, HALL), answers(copy, YARD)) == (["NEEDS-ACTION"], ["ACCEPTED"])
+    (copy,) = await copies(world, "hall")
+    assert start in copy
