@@ -157,7 +157,8 @@ class Mails(Protocol):
         """The mails of all homes."""
 
     async def mailed_since(self, home_id: int, uid: str, since: datetime) -> bool:
-        """Whether a mail about a UID was stored since a time."""
+        """Whether a mail about a UID was stored since a time, which is not before the last restore. It does not matter
+        whether the mail itself was removed meanwhile."""
 
     async def restored_at(self) -> datetime | None:
         """When a backup was last restored; None: never."""

@@ -107,7 +107,10 @@ _STATE = """
         from notice where created_at > now() - interval '1 day'
     ) n
 """
-MAILED_SINCE = "select exists (select from outgoing_mail where home_id = $1 and uid = $2 and created_at >= $3)"
+MAILED_SINCE = """
+    select exists (select from outgoing_mail where home_id = $1 and uid = $2 and created_at >= $3)
+        or exists (select from mailed_meeting where home_id = $1 and uid = $2 and mailed_at >= $3)
+"""
 """Arguments: the home, the UID, the time."""
 _HOLD_IF_MOVED = """
     with known as (

@@ -197,17 +197,42 @@ _FORGET_JOURNAL_TEXTS = """
     )
 """
 _FORGET_MAILS = """
-    delete from outgoing_mail_batch b
-    where (b.home_id, b.id) in (
+    with old as materialized (
         select f.home_id, f.id from outgoing_mail_batch f
         where f.created_at < now() - $1::interval and not exists (
             select from outgoing_mail m
             where m.home_id = f.home_id and m.batch_id = f.id and m.status in ('waiting', 'sending')
         )
-        order by f.created_at limit $2
+        order by f.created_at limit $2 for update of f skip locked
+    ), kept as (
+        insert into mailed_meeting as k (home_id, uid, mailed_at)
+        select m.home_id, m.uid, max(m.created_at)
+        from old o join outgoing_mail m on m.home_id = o.home_id and m.batch_id = o.id
+        where m.created_at >= (select restored_at from installation)
+        group by m.home_id, m.uid order by m.home_id, m.uid
+        on conflict (home_id, uid) do update set mailed_at = greatest(k.mailed_at, excluded.mailed_at)
+    )
+    delete from outgoing_mail_batch b using old o where b.home_id = o.home_id and b.id = o.id
+"""
+"""Arguments: how old, at most how many. What was mailed about since the last restore is kept by its UID."""
+
+_FORGET_MAILED = """
+    delete from mailed_meeting k
+    where (k.home_id, k.uid) in (
+        select f.home_id, f.uid from mailed_meeting f
+        where f.mailed_at < now() - $1::interval and (
+            f.mailed_at < (select restored_at from installation)
+            or not exists (
+                select from object o
+                where o.home_id = f.home_id and o.uid = f.uid and o.scheduling in (1, 2) and o.deleted_revision is null
+            )
+        )
+        order by f.mailed_at limit $2
     )
 """
 """Arguments: how old, at most how many."""
+_MAILED_AGE = timedelta(days=366)
+"""How long it is remembered that a meeting which its organizer has deleted was mailed about."""
 
 _FORGET_NOTICES = """
     delete from notice n
@@ -268,6 +293,7 @@ async def forget_mails(database: Database, age: timedelta, *, batch: int = 500) 
     Returns the number of changes and of notices.
     """
     forgotten = await repeat(database, _FORGET_MAILS, age, batch)
+    await repeat(database, _FORGET_MAILED, _MAILED_AGE, batch)
     return forgotten + await repeat(database, _FORGET_NOTICES, age, batch)
 
 
