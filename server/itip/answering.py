@@ -90,6 +90,18 @@ def asks(messages: Iterable[Message], user: CalendarUser, directory: Directory) 
     )
 
 
+def waits(copy: SchedulingObject, user: CalendarUser, directory: Directory) -> bool:
+    """Whether an attendee's copy has what nobody has answered: also what is tentative until somebody approves it."""
+    for component in copy.components:
+        line = attendee_line(component, user, directory)
+        if line is None or component.token("STATUS") == "CANCELLED":
+            continue
+        given = partstat(line)
+        if given == NEEDS_ACTION or (given == TENTATIVE and not line.parameter(PARTSTAT_DTSTAMP)):
+            return True
+    return False
+
+
 def asked(
     copy: SchedulingObject,
     messages: Sequence[Message],

@@ -284,3 +284,6 @@ class Scheduling(Protocol):
 
     async def oldest_members(self, collection: Collection, count: int) -> Sequence[tuple[str, ObjectState]]:
         """Names and states of the members of a collection that were made first, at most `count`."""
+
+    async def inbox_items(self, inbox: Collection, uid: str) -> Sequence[tuple[str, ObjectState]]:
+        """Names and states of the items of an inbox about a UID, ascending by their ids."""

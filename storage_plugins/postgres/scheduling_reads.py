@@ -28,7 +28,7 @@ from storage_plugins.postgres.reads.addressed import ADDRESSED, addressed
 from storage_plugins.postgres.reads.busy_people import BUSY_PEOPLE, BUSY_PEOPLE_MASKED, busy_people
 from storage_plugins.postgres.reads.grants import grants
 from storage_plugins.postgres.reads.group_members import GROUP_MEMBERS, MEETINGS_OF_GROUP, group_members
-from storage_plugins.postgres.reads.mailboxes import INBOXES, MAILBOXES, OLDEST_MEMBERS, mailboxes
+from storage_plugins.postgres.reads.mailboxes import INBOX_ITEMS, INBOXES, MAILBOXES, OLDEST_MEMBERS, mailboxes
 
 
 class SchedulingReads:
@@ -137,4 +137,9 @@ class SchedulingReads:
     async def oldest_members(self, collection: Collection, count: int) -> Sequence[tuple[str, ObjectState]]:
         """The members of a collection that were made first."""
         rows = await self.database.fetch(OLDEST_MEMBERS, collection.home_id, collection.id, count)
+        return [(name, ObjectState(id_, revision)) for name, id_, revision in rows]
+
+    async def inbox_items(self, inbox: Collection, uid: str) -> Sequence[tuple[str, ObjectState]]:
+        """The items of an inbox about a UID."""
+        rows = await self.database.fetch(INBOX_ITEMS, inbox.home_id, inbox.id, uid)
         return [(name, ObjectState(id_, revision)) for name, id_, revision in rows]

@@ -1,7 +1,6 @@
 """Mails to the organizers of bookings: a link to check in at booking, and that a booking was released.
 
-Links go to people of the installation alone. A mail may be sent twice if a worker dies after it
-was handed over; both have the same Message-ID.
+A mail may be sent twice if a worker dies after it was handed over; both have the same Message-ID.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ class CheckInMails:
             return False
         if link is not None and policy.check_in != "link":
             return False
-        recipient = await self._organizer(copy, elsewhere=link is None)
+        recipient = await self._organizer(copy)
         own = own_address([f"mailto:{each}" for each in principal.emails])
         address = self._mail.address or own
         if recipient is None or address is None:
@@ -154,11 +153,8 @@ class CheckInMails:
         except (NotFound, InvalidData):
             return None
 
-    async def _organizer(self, copy: SchedulingObject, *, elsewhere: bool) -> Person | None:
-        """The organizer, with an address to which mails may go.
-
-        :param elsewhere: whether they may be none of the installation.
-        """
+    async def _organizer(self, copy: SchedulingObject) -> Person | None:
+        """The organizer, with an address to which mails may go."""
         line = copy.components[0].first("ORGANIZER")
         if line is None:
             return None
@@ -167,5 +163,5 @@ class CheckInMails:
             name = known[0].principal.display_name
             address = own_address([f"mailto:{email}" for email in known[0].principal.emails])
         else:
-            name, address = "", mail_address(line.value) if elsewhere else None
+            name, address = "", mail_address(line.value)
         return Person(address, name) if address is not None and self._mail.allows(address) else None

@@ -155,7 +155,7 @@ async def given_answer(
     leaves_items = pending or OPEN in decision.partstats.values()
     forwards = pending and policy.forward_to_delegates
     booked = not {ACCEPTED, TENTATIVE}.isdisjoint(decision.partstats.values())
-    sends_link = policy.check_in == "link" and sender is not None and reply is not None and booked
+    sends_link = policy.check_in == "link" and reply is not None and booked
     return Given(answered, known, reply, leaves_items, forwards, sends_link)
 
 

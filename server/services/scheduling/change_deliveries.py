@@ -110,7 +110,15 @@ class ChangeDeliveries:
         about = answered_stamp(self._change, self._plan, known) if is_own else ""
         now = self._change.now
         letter = Letter(sender, messages, now, resets, is_new, known.since, about)
-        return await reception_of(self._storage, self._objects, mailbox, [letter], directory, self._mails.language)
+        return await reception_of(
+            self._storage,
+            self._objects,
+            mailbox,
+            [letter],
+            directory,
+            self._mails.language,
+            rooms_in_location=self._settings.rooms_in_location,
+        )
 
     async def _written(self, reception: Reception) -> Delivered:
         """The delivery of what was received."""

@@ -7,14 +7,24 @@ from collections.abc import Sequence
 
 from server.domain.changes import Put, Write
 from server.domain.jobs import Job
+from server.services.scheduling.room_policies import own_policy
 from server.storage.mails import CHECK_IN_LINKS
 from server.storage.scheduling import Mailbox
 
 _NEW_NAME = re.compile(r"([0-9a-f]{32})\.ics")
 
 
-def link_jobs(mailbox: Mailbox, writes: Sequence[Write]) -> tuple[Job, ...]:
-    """The job about what a delivery writes into a room's calendar."""
+def sends_links(mailbox: Mailbox) -> bool:
+    """Whether the organizers of bookings of a recipient get links to check in."""
+    policy = own_policy(mailbox)
+    return policy is not None and policy.check_in == "link"
+
+
+def link_jobs(mailbox: Mailbox, writes: Sequence[Write] = ()) -> tuple[Job, ...]:
+    """The job about a booking in a room's calendar.
+
+    :param writes: those of a delivery that makes it.
+    """
     if mailbox.object is not None:
         return (Job(CHECK_IN_LINKS, {"home": mailbox.home.id, "object": mailbox.object.id}),)
     inbox = None if mailbox.inbox is None else mailbox.inbox.id

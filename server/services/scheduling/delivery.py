@@ -23,6 +23,7 @@ from server.itip.scheduling_object import SchedulingObject
 from server.services.mail.invitations_to import notice_jobs
 from server.services.objects import Objects
 from server.services.scheduling import memory
+from server.services.scheduling.answered_items import item_deletions
 from server.services.scheduling.check_in_links import link_jobs
 from server.services.scheduling.default_calendar import Scheduled, default_calendar, make_default_calendar
 from server.services.scheduling.letters import NOT_ALLOWED, NOT_DELIVERED, Item, Letter, Reception, reception_of
@@ -66,9 +67,13 @@ async def deliver(
     letters: Sequence[Letter],
     directory: Directory,
     language: Language = "en",
+    *,
+    rooms_in_location: bool = False,
 ) -> Delivered:
     """What is written in the home of a recipient for letters about one UID (`reception_of`, then `delivery_of`)."""
-    reception = await reception_of(storage, objects, mailbox, letters, directory, language)
+    reception = await reception_of(
+        storage, objects, mailbox, letters, directory, language, rooms_in_location=rooms_in_location
+    )
     return await delivery_of(storage, objects, reception)
 
 
@@ -86,14 +91,17 @@ async def delivery_of(storage: Storage, objects: Objects, reception: Reception) 
     after = as_kept(mailbox, before, reception.after)
     items = [replace(each, message=discreet_message(mailbox, each.message)) for each in reception.items]
     quiet = all(message.quiet or message.method is Method.REPLY for message in reception.messages)
+    keep_tag = quiet and not reception.is_located
     try:
-        writes = await _writes(storage, objects, mailbox, before, after, items, keep_tag=quiet)
+        writes = await _writes(storage, objects, mailbox, before, after, items, keep_tag=keep_tag)
         if writes is not None and own is not None and after is not None:
             writes = await _with_own(objects, held, own, writes)
     except InvalidData:
         return not_delivered(NOT_ALLOWED, len(letters))
     if writes is None:
         return not_delivered(NOT_DELIVERED, len(letters))
+    if reception.is_settled:
+        writes = (*writes, *await item_deletions(storage, mailbox, reception.messages[0].uid))
     remembered = None
     state = memory.write(reception.known, after)
     if state != mailbox.state and reception.received:

@@ -17,9 +17,9 @@ from server.domain.principals import Principal
 from server.domain.privileges import Privilege
 from server.domain.values import value
 from server.imip.catalogue import Language
-from server.itip.calendar_users import Directory
+from server.itip.calendar_users import Directory, addresses
 from server.itip.change import utc_stamp
-from server.itip.messages import FROM_ATTENDEES, Message
+from server.itip.messages import FROM_ATTENDEES, Message, Method
 from server.itip.receiving import receive
 from server.itip.reception import (
     DELIVERED,
@@ -31,12 +31,15 @@ from server.itip.reception import (
     with_answers,
     with_resets,
 )
+from server.itip.room_locations import with_rooms_in_location
 from server.itip.schedule_changes import schedule_changes
 from server.itip.scheduling_object import SchedulingObject
 from server.services.mail.invitations_to import APPROVAL
 from server.services.objects import Objects
 from server.services.scheduling import memory
+from server.services.scheduling.answered_items import is_settled
 from server.services.scheduling.answering import Recipient, given_answer
+from server.services.scheduling.calendar_users import directory_of
 from server.services.scheduling.originator import properties_of
 from server.services.scheduling.schedule_changes import SCHEDULE_CHANGES, as_property
 from server.storage import Storage
@@ -112,6 +115,10 @@ class Reception:
     """What the recipient's home knows afterwards."""
     sends_link: bool = False
     """Whether the organizer gets a link to check in."""
+    is_settled: bool = False
+    """Whether the server answers for a room, and nothing of the meeting waits for a delegate of it."""
+    is_located: bool = False
+    """Whether LOCATION of an organizer's meeting follows the answer of a room."""
 
     @property
     def mailbox(self) -> Mailbox:
@@ -126,10 +133,13 @@ async def reception_of(
     letters: Sequence[Letter],
     directory: Directory,
     language: Language = "en",
+    *,
+    rooms_in_location: bool = False,
 ) -> Reception:
     """What letters about one UID do in the home of a recipient, in the order in which they take effect.
 
     The server's answer is decided here, and nothing is written. `language` is that of what a room says with it.
+    `rooms_in_location` is as in `server.itip.change.Change`.
 
     No state of the recipient raises an error.
     """
@@ -161,7 +171,20 @@ async def reception_of(
         results += done
         items += left
     taken = Reception(mailbox, letters, tuple(statuses), messages, tuple(results), items, own, before, after, known)
+    if rooms_in_location:
+        taken = await _located(storage, taken)
     return await _with_answer(storage, taken, directory, language)
+
+
+async def _located(storage: Storage, taken: Reception) -> Reception:
+    """What letters do, with LOCATION of an organizer's object as answers of rooms have it."""
+    before, after = taken.before, taken.after
+    of_room = any(each.method is Method.REPLY and each.sender.cutype == "ROOM" for each in taken.messages)
+    if not of_room or after is None or after is before:
+        return taken
+    # The directory of the letters need not have those who answer nothing.
+    located = with_rooms_in_location(before, after, await directory_of(storage, addresses(after)))
+    return taken if located.text == after.text else replace(taken, after=located, is_located=True)
 
 
 async def _with_answer(storage: Storage, taken: Reception, directory: Directory, language: Language) -> Reception:
@@ -177,8 +200,15 @@ async def _with_answer(storage: Storage, taken: Reception, directory: Directory,
     results = taken.received
     if given.reply is not None:
         results = (*results, Received(Outcome.APPLIED, messages=(given.reply,)))
+    user = taken.messages[0].recipient
     return replace(
-        taken, received=results, items=items, after=given.object, known=given.known, sends_link=given.sends_link
+        taken,
+        received=results,
+        items=items,
+        after=given.object,
+        known=given.known,
+        sends_link=given.sends_link,
+        is_settled=not items and is_settled(taken.held, given.object, user, directory),
     )
 
 

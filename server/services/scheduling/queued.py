@@ -212,7 +212,10 @@ class QueuedDeliveries:
             at, is_new = post.sending.at, post.sending.is_new
             made = sender, messages, at, resets, is_new, post.sending.since, post.sending.about
             letters.append(Letter(*made, late=True, grants=granted))
-        return await deliver(self._storage, objects, mailbox, letters, directory, self._mails.language)
+        located = self._settings.rooms_in_location
+        return await deliver(
+            self._storage, objects, mailbox, letters, directory, self._mails.language, rooms_in_location=located
+        )
 
     async def _follow_up(
         self,

@@ -25,7 +25,9 @@ from server.services.mail.outgoing import NOTHING, Outgoing, withdrawing
 from server.services.objects import Put
 from server.services.permissions import collection_of, member_of
 from server.services.scheduling import memory
+from server.services.scheduling.answered_items import is_settled, item_deletions
 from server.services.scheduling.change_deliveries import ChangeDeliveries
+from server.services.scheduling.check_in_links import link_jobs, sends_links
 from server.services.scheduling.delivery import Delivered, by_recipient, item_writes
 from server.services.scheduling.dispatches import (
     new_dispatch,
@@ -44,6 +46,7 @@ from server.services.scheduling.planned import (
     remembered_after,
     remembered_with,
 )
+from server.services.scheduling.room_policies import ROOMS
 from server.services.scheduling.shared_sets import LeftOut, SharedSet, apply_shared
 from server.storage.scheduling import Mailbox
 
@@ -208,6 +211,8 @@ class Sending(ChangeDeliveries):
         stored = plan.with_statuses(statuses, directory)
         writes, made.result = await self._own(stored, None if mailbox is None else mailbox.addresses)
         made.writes[:0] = [(None, write) for write in writes]
+        if mailbox is not None and self._owner.kind in ROOMS and self._plan.role is SchedulingRole.ATTENDEE:
+            await self._answer_of_room(made, stored, mailbox)
         made.merges = sum(any(result.answers for result in done.received) for done in delivered.values())
         made.jobs += split_jobs_after(self._settings, delivered.values(), self._change.now)
         await self._follow_up(made, delivered, mailboxes)
@@ -215,6 +220,18 @@ class Sending(ChangeDeliveries):
             made, [each for key, of in told.items() if key not in messages for each in of], mailboxes, known
         )
         return made
+
+    async def _answer_of_room(self, made: _Set, stored: SchedulingObject | None, mailbox: Mailbox) -> None:
+        """Add to a set what follows where somebody answers for a room: its inbox has the request no more, and the
+        organizer gets a link to check in.
+
+        :param stored: the room's copy; None: it is deleted.
+        """
+        user, directory = self._change.owner, self._change.directory
+        if user.key not in self._left.busy | self._left.failed and is_settled(mailbox, stored, user, directory):
+            made.write(user.key, await item_deletions(self._storage, mailbox, self._uid))
+        if stored is not None and self._plan.messages and sends_links(mailbox):
+            made.jobs += link_jobs(mailbox)
 
     def _mailed(self, messages: Sequence[Message], mailbox: Mailbox | None) -> Outgoing:
         """What of messages in the owner's name is mailed."""

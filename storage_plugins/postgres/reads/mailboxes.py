@@ -66,6 +66,12 @@ OLDEST_MEMBERS = """
     order by o.id limit $3
 """
 """Arguments: home, collection, at most how many."""
+INBOX_ITEMS = """
+    select o.name, o.id, o.revision from object o
+    where o.home_id = $1 and o.collection_id = $2 and o.deleted_revision is null and o.uid = $3
+    order by o.id
+"""
+"""Arguments: home, inbox, UID. Reads the members of the inbox, of which there are few."""
 
 _ROOM_AT = 9
 _ADDRESSES_AT = _ROOM_AT + rooms.ROOM_WIDTH

@@ -19,7 +19,7 @@ from storage_plugins.postgres.reads import busy_times, dispatches, meetings, mem
 from storage_plugins.postgres.reads import occurrences as occurrence_reads
 from storage_plugins.postgres.reads.addressed import ADDRESSED
 from storage_plugins.postgres.reads.group_members import GROUP_MEMBERS, MEETINGS_OF_GROUP
-from storage_plugins.postgres.reads.mailboxes import INBOXES, MAILBOXES, OLDEST_MEMBERS
+from storage_plugins.postgres.reads.mailboxes import INBOX_ITEMS, INBOXES, MAILBOXES, OLDEST_MEMBERS
 from storage_plugins.postgres.upkeep import rederivation
 from tests.integration.storage.conftest import make_person
 from tests.integration.storage.member_storage import MemberStorage
@@ -81,6 +81,7 @@ STATEMENTS = {
     "mail outcomes": (mails.OUTCOMES, 2),
     "mailed since": (mails.MAILED_SINCE, 3),
     "oldest members": (OLDEST_MEMBERS, 3),
+    "items of a UID": (INBOX_ITEMS, 3),
     "outdated": (rederivation._OUTDATED, 2),
     "ringing": (alarm_reads.RINGING, 4),
     "ringing in view": (alarm_reads.RINGING_IN_VIEW, 5),

@@ -24,7 +24,7 @@ from server.storage.directory import PrincipalChange
 from tests.unit.services.conftest import BOTH_WAYS
 from tests.unit.services.test_auto_schedule import MEETING, ROOM, answers
 from tests.unit.services.test_implicit_scheduling import ANNA, BEN, copies, meeting, unfolded
-from tests.unit.services.test_room_policies import said
+from tests.unit.services.test_room_policies import approve, delegate, said
 from tests.unit.services.world import INSTALLATION, NOW, World, event
 
 DAY = datetime(2026, 4, 1, tzinfo=UTC)
@@ -290,16 +290,42 @@ async def test_a_link_is_sent_again_when_the_meeting_outlives_it(hall: Hall) -> 
     assert len(hall.world.mails) == 2
 
 
-async def test_organizers_elsewhere_are_told_of_a_release_and_get_no_link(hall: Hall) -> None:
+async def test_organizers_elsewhere_get_the_same_mails(hall: Hall) -> None:
     await hall.set(check_in="link")
     lines = "ORGANIZER:mailto:out@elsewhere.example", "ATTENDEE;PARTSTAT=ACCEPTED:mailto:hall@example.com"
     await hall.world.put("cli", "hall/calendar/m.ics", event("m", *lines, start="20260401T090000Z"))
     (booking,) = await hall.world.storage.bookings_to_check_in(hall.world.ids["hall"], NINE, NINE)
     place = booking.id.home_id, booking.id.object_id
-    assert not await hall.world.check_in_mails.send_link(*place, 0, 1)
+    assert await hall.world.check_in_mails.send_link(*place, 0, 1)
     times = int(booking.id.start.timestamp()), int(booking.id.end.timestamp())
     assert await hall.world.check_in_mails.tell_released(*place, *times, 2)
-    assert [mail.recipient for mail in hall.world.mails] == ["out@elsewhere.example"]
+    assert [mail.recipient for mail in hall.world.mails] == ["out@elsewhere.example"] * 2
+
+
+@pytest.mark.parametrize("tentative", [True, False])
+@BOTH_WAYS
+async def test_what_a_delegate_approves_has_a_link(hall: Hall, tentative: bool) -> None:
+    asks = {"book_in_policy": "nobody", "request_in_policy": "everyone", "tentative_while_pending": tentative}
+    await hall.set(check_in="link", forward_to_delegates=False, **asks)
+    await delegate(hall.world)
+    await hall.world.invite("anna", MEETING, meeting(ROOM, start="20260401T090000Z"))
+    await hall.world.run_jobs()
+    assert len(hall.world.mails) == tentative, "what is tentative has the time already"
+    await approve(hall.world, "ACCEPTED", room=HALL)
+    await hall.world.run_jobs()
+    assert [mail.recipient for mail in hall.world.mails] == ["anna@example.com"], "one mail is enough"
+    assert await hall.at(NINE + 20 * MINUTE) == 1, "nobody has used it"
+
+
+@BOTH_WAYS
+async def test_what_a_delegate_declines_has_no_link(hall: Hall) -> None:
+    asks = {"book_in_policy": "nobody", "request_in_policy": "everyone", "tentative_while_pending": False}
+    await hall.set(check_in="link", forward_to_delegates=False, **asks)
+    await delegate(hall.world)
+    await hall.world.invite("anna", MEETING, meeting(ROOM, start="20260401T090000Z"))
+    await approve(hall.world, "DECLINED", room=HALL)
+    await hall.world.run_jobs()
+    assert hall.world.mails == []
 
 
 async def test_check_in_by_name_needs_a_policy_and_an_administrator(hall: Hall) -> None:

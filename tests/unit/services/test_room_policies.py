@@ -84,12 +84,12 @@ async def delegate(world: World, name: str = "cleo") -> None:
     await world.directory.write_relations([rights], INSTALLATION.cause)
 
 
-async def approve(world: World, partstat: str, who: str = "cleo") -> None:
+async def approve(world: World, partstat: str, who: str = "cleo", room: str = ROOM) -> None:
     """A delegate answers in the room's calendar."""
     for name in await world.names("hall/calendar"):
         text = unfolded(await world.text("cli", f"hall/calendar/{name}"))
         if "UID:m\r\n" in text:
-            line = line_of(text, "ATTENDEE", ROOM)
+            line = line_of(text, "ATTENDEE", room)
             answered = re.sub(";(PARTSTAT|RSVP)=[A-Z-]+", "", line).replace("ATTENDEE", f"ATTENDEE;PARTSTAT={partstat}")
             await world.invite(who, f"hall/calendar/{name}", text.replace(line, answered))
 
@@ -262,6 +262,7 @@ async def test_what_waits_for_approval_is_answered_by_a_delegate(world: World, t
     if world.by_jobs:
         await world.run_jobs()
     assert answers(await world.text("anna", MEETING)) == ["ACCEPTED"]
+    assert await items(world, "hall") == [], "nothing waits any more"
     # Another title asks nothing; stale copies of apps and a repeated question change nothing; another time asks anew.
     assert await change(world, ("SUMMARY:Plan", "SUMMARY:Other")) == ["ACCEPTED"]
     asking = line_of(await world.text("anna", MEETING), "ATTENDEE", ROOM)
@@ -270,6 +271,66 @@ async def test_what_waits_for_approval_is_answered_by_a_delegate(world: World, t
         assert await change(world, (asking, again)) == ["ACCEPTED"]
         asking = line_of(await world.text("anna", MEETING), "ATTENDEE", ROOM)
     assert await change(world, (APRIL, "20260402T090000Z")) == [pending or "NEEDS-ACTION"]
+
+
+async def test_requests_stay_in_the_inbox_of_a_room_until_all_of_the_meeting_is_answered(world: World) -> None:
+    await hall(world, book_in_policy="nobody", request_in_policy="everyone")
+    await delegate(world)
+    override = meeting(ROOM, start="20260402T110000Z").partition("BEGIN:VEVENT")[2].partition("END:VEVENT")[0]
+    override = (
+        f"BEGIN:VEVENT{override}".replace("SUMMARY", "RECURRENCE-ID:20260402T090000Z\r\nSUMMARY") + "END:VEVENT\r\n"
+    )
+    series = meeting(ROOM, start=APRIL).replace("SUMMARY", f"{DAILY}\r\nSUMMARY", 1)
+    await world.invite("anna", MEETING, series.replace("END:VCALENDAR", f"{override}END:VCALENDAR"))
+    assert await ask(world, who="ben", start="20260408T090000Z") == ["TENTATIVE"]
+    assert await items(world, "hall") == ["REQUEST", "REQUEST"]
+    (name,) = [
+        each
+        for each in await world.names("hall/calendar")
+        if "UID:m\r\n" in (await world.text("cli", f"hall/calendar/{each}") or "")
+    ]
+
+    async def answer(component: int, partstat: str) -> None:
+        parts = unfolded(await world.text("cli", f"hall/calendar/{name}")).split("BEGIN:VEVENT")
+        line = line_of(parts[component], "ATTENDEE", ROOM)
+        parts[component] = parts[component].replace(line, f"ATTENDEE;PARTSTAT={partstat}:{ROOM}")
+        await world.invite("cleo", f"hall/calendar/{name}", "BEGIN:VEVENT".join(parts))
+
+    await answer(1, "ACCEPTED")
+    assert await items(world, "hall") == ["REQUEST", "REQUEST"], "an instance waits"
+    await answer(2, "DECLINED")
+    assert await items(world, "hall") == ["REQUEST"], "that of another meeting"
+
+
+async def test_what_nobody_has_to_answer_leaves_the_inbox_of_a_room(world: World) -> None:
+    await hall(world, book_in_policy=["ben"], request_in_policy="everyone")
+    await delegate(world)
+    assert await ask(world) == ["TENTATIVE"]
+    assert await ask(world, who="cleo", start="20260405T090000Z") == ["TENTATIVE"]
+    assert await ask(world, who="ben", start="20260408T090000Z") == ["ACCEPTED"]
+    assert await items(world, "hall") == ["REQUEST", "REQUEST"]
+    await world.cancel("anna", MEETING)
+    assert await items(world, "hall") == ["REQUEST"], "it is cancelled"
+    await hall(world, book_in_policy="everyone")
+    text = unfolded(await world.text("cleo", "cleo/calendar/m.ics")).replace("20260405T", "20260406T")
+    await world.invite("cleo", "cleo/calendar/m.ics", text)
+    assert answers(await world.text("cleo", "cleo/calendar/m.ics")) == ["ACCEPTED"]
+    assert await items(world, "hall") == []
+
+
+async def test_the_delegate_may_delete_the_request_at_the_same_time(world: World) -> None:
+    await hall(world, book_in_policy="nobody", request_in_policy="everyone")
+    await delegate(world)
+    assert await ask(world) == ["TENTATIVE"]
+    (name,) = await world.names("hall/inbox")
+
+    async def delete() -> None:
+        await world.delete("cli", f"hall/inbox/{name}")
+
+    world.meanwhile(delete)
+    await approve(world, "ACCEPTED")
+    assert answers(await world.text("anna", MEETING)) == ["ACCEPTED"]
+    assert await items(world, "hall") == []
 
 
 async def test_a_request_out_of_policy_waits_for_those_who_may_ask(world: World) -> None:

@@ -364,6 +364,10 @@ class MemoryReads(DispatchReads):
         found = sorted(self.tables.members(collection.id), key=lambda row: row.id)
         return [(row.name, ObjectState(row.id, row.revision)) for row in found[:count]]
 
+    async def inbox_items(self, inbox: Collection, uid: str) -> Sequence[tuple[str, ObjectState]]:
+        found = sorted(self.tables.members(inbox.id), key=lambda row: row.id)
+        return [(row.name, ObjectState(row.id, row.revision)) for row in found if row.content.uid == uid]
+
     # -- by time ------------------------------------------------------------------------------------------------------
 
     async def timings(
