@@ -78,9 +78,13 @@ async def _is_transferred_as_text(
 async def _transfer_text(
     objects: Objects, found: Found, target: Found, cause: Cause, keep: bool, unchanged: Sequence[Unchanged]
 ) -> Put:
-    """As `transfer`: puts the text in the actor's view as a new resource."""
-    source, member = collection_of(found), member_of(found)
-    put, as_seen = await put_of_text(objects, found, target)
+    """As `transfer`: puts the text as a new resource. A move between calendars of one owner keeps what each person has
+    for themselves; else it is the text in the actor's view."""
+    source, member, destination = collection_of(found), member_of(found), collection_of(target)
+    if keep or source.home_id != destination.home_id or not (source.views and destination.views):
+        put, as_seen = await put_of_text(objects, found, target)
+    else:
+        put, as_seen = await _put_with_views(objects, found, target)
     state = ObjectState(member.id, member.revision)
     if keep:
         read = UnchangedObject(source.home_id, state)
@@ -88,6 +92,23 @@ async def _transfer_text(
     else:
         written = await objects.apply((put, Delete(source, member.name, state)), cause, unchanged)
     return replace(as_seen, written=written)
+
+
+async def _put_with_views(objects: Objects, found: Found, target: Found) -> tuple[PutWrite, Put]:
+    """As `put_of_text`, with the text of the owner and the views of all others. The actor's view stays as it is."""
+    source, member, destination, replaced = collection_of(found), member_of(found), collection_of(target), target.object
+    stored, former = await objects.stored(source, member), await objects.stored(destination, replaced)
+    assert stored is not None
+    seen, viewer = await text_of(objects.storage, found), destination.view
+    view = None
+    if viewer is not None and viewer in stored.personal:
+        view = (await computed(views.decide, viewer, seen, stored, stored.owner)).view
+    based_on = (0, 0) if former is None else former.state
+    rendered = await computed(views.views_of, stored.text, stored.personal, based_on, view, stored.owner)
+    content = await objects.content(destination, stored.text.encode(), None)
+    put = PutWrite(destination, target.name, content, state_of(replaced), rendered, member.properties)
+    result = Put(replaced is None, etag_of(seen.encode()), True, Written(0, 0, None), content.schedule_tag)
+    return put, result
 
 
 async def put_of_text(objects: Objects, found: Found, target: Found) -> tuple[PutWrite, Put]:

@@ -236,17 +236,20 @@ class Objects(Contents):
         *,
         like: Object | None = None,
         view: ObjectView | None = None,
+        moved: SharedObject | None = None,
     ) -> PutWrite:
         """The write that puts a content in the view of the calendar's owner, with the views of others rendered.
 
         :param like: a member of the collection whose personal parts of others a new member takes over.
+        :param moved: what lay in another calendar of the owner, whose personal parts of others the member takes over.
         :param view: what somebody else sees of it: their personal parts are those of this view.
         :raises WriteConflict: if one of the members has changed since it was read.
         """
         rendered = None
         if collection.views:
             stored = await self.stored(collection, existing or like)
-            personal = {} if stored is None else stored.personal
+            parts = moved or stored
+            personal = {} if parts is None else parts.personal
             if view is not None:
                 personal = {**personal, view.principal_id: view.personal}
             based_on = (0, 0) if stored is None or existing is None else stored.state

@@ -84,7 +84,9 @@ async def moving_writes(objects: Objects, found: Found, source: Found, content: 
     assert state is not None
     deletion = Delete(origin, member.name, state)
     if (origin.views or target.views) and origin.id != target.id:
-        return await objects.put_of(target, found.name, content, found.object, member.properties), deletion
+        moved = await objects.stored(origin, member) if origin.views and target.views else None
+        put = await objects.put_of(target, found.name, content, found.object, member.properties, moved=moved)
+        return put, deletion
     put = await objects.put_of(target, found.name, content, member)
     stored = StoredContent(origin, member.name, state)
     return put, Put(target, found.name, stored, state_of(found.object), keep_id=True), deletion

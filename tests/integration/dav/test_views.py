@@ -435,6 +435,28 @@ async def test_moving_and_copying(three: Three) -> None:
     assert (await three.reader.http("GET", f"{three.readers}2.ics")).status == 404
 
 
+@pytest.mark.parametrize("mover", [0, 1])
+async def test_a_move_between_shared_calendars_of_one_owner_keeps_all_views(
+    three: Three, share: Share, served: Served, mover: int
+) -> None:
+    second = f"{three.owner.home}second/"
+    assert (await three.owner.http("MKCALENDAR", second)).status == 201
+    await share(three.owner, three.writer, "write", "second")
+    await share(three.owner, three.reader, "read", "second")
+    (writers,) = set(await shown(three.writer)) - {three.writers}
+    (readers,) = set(await shown(three.reader)) - {three.readers}
+    await three.writer.has(f"{three.writers}1.ics", event("1", "Meeting", *ALARM))
+    await three.reader.has(f"{three.readers}1.ics", event("1", "Meeting", *EARLY))
+    before = await three.texts()
+    assert len(set(before)) == 3
+    who, place = three.places[mover]
+    moved = await who.http("MOVE", f"{place}1.ics", Destination=f"{[second, writers][mover]}2.ics")
+    assert moved.status == 201
+    assert await replace(three, owners=second, writers=writers, readers=readers).texts("2.ics") == before
+    assert not await three.owner.exists(f"{three.owners}1.ics")
+    assert [each async for each in check(served.storage.database, etag_of, render)] == []
+
+
 async def test_a_calendar_that_a_sharee_copies(three: Three) -> None:
     await three.reader.has(f"{three.readers}1.ics", event("1", "Meeting", *EARLY))
     reply = await three.reader.http("COPY", three.readers, Destination=f"{three.reader.home}copy/")
