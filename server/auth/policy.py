@@ -14,7 +14,7 @@ from typing import Literal
 
 from server.domain import privileges
 from server.domain.grants import NO_GRANTS, Ace, Grants
-from server.domain.objects import Collection, CollectionKind, HomeKind
+from server.domain.objects import Collection, CollectionKind, HomeKind, Object
 from server.domain.principals import Principal
 from server.domain.privileges import (
     CONTAINED,
@@ -43,6 +43,7 @@ _AGGREGATES = (Privilege.SCHEDULE_DELIVER, Privilege.SCHEDULE_SEND, Privilege.WR
 _FREE_BUSY = frozenset({Privilege.READ_FREE_BUSY})
 _OWN_ACCOUNT = frozenset({Privilege.READ, Privilege.WRITE_CONTENT})
 _PLAIN_READING = READING - _FREE_BUSY
+_CHANGING = WRITING | {Privilege.ALL, Privilege.WRITE_ACL}
 
 
 def relation(viewer: Principal | None, owner: Principal | None) -> Relation:
@@ -200,6 +201,19 @@ def sees_as_sharee(viewer: Principal | None, owner: Principal | None, collection
         return False
     concerned = grants.groups | {viewer.id}
     return Privilege.READ in _by_sharing(concerned, grants, collection.id) and not _by_delegation(concerned, grants)
+
+
+def sees_part(collection: Collection, member: Object | None) -> bool:
+    """Whether a person to whom a collection shows a member sees a part of it only (`server.calendar.visibility`)."""
+    return member is not None and member.private and collection.view is not None
+
+
+def on_member(held: Privileges, collection: Collection, member: Object | None) -> Privileges:
+    """The privileges of a person on a member: who sees a part of it only may not change it.
+
+    An app that syncs would else put that part in place of the whole. `held` are the privileges on the collection.
+    """
+    return held - _CHANGING if sees_part(collection, member) else held
 
 
 def may_keep_own_parts(

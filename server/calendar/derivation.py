@@ -16,6 +16,7 @@ Versions:
 * 3: instances at local times that do not exist; UNTIL, RDATE and EXDATE of a series of dates at local midnight.
 * 4: a VTIMEZONE is believed by the kind of its name (`server.calendar.vtimezone`).
 * 5: whose scheduling object it is, organizer and sequence (`server.calendar.roles`); travel around events.
+* 6: whether others see a part of it at most (`server.calendar.visibility`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from hashlib import blake2b
 
-VERSION = 5
+VERSION = 6
 
 FIRST_WITH_RECURRENCE = 2
 """The version since which the recurrence of a series is stored."""

@@ -108,6 +108,8 @@ class Object:
     """The text that the client sent; None unless it was requested."""
     role: SchedulingRole = SchedulingRole.NONE
     """What it is in scheduling to the owner of its calendar."""
+    private: bool = False
+    """Whether some people see a part of it at most (`server.calendar.visibility`)."""
 
 
 @value

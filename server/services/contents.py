@@ -26,6 +26,7 @@ from server.services.derived_texts import DerivedTexts
 from server.services.etags import etag_of
 from server.services.lookup import Found
 from server.services.permissions import collection_of
+from server.services.views import others_of
 from server.storage import Storage
 
 LARGE = 16 * 1024
@@ -143,6 +144,9 @@ def _calendar_content(
         scheduling = roles.message(found.tree)
     else:
         scheduling = roles.scheduling(found.tree, owner) if found.scheduled else NO_SCHEDULING
+    others, summary = others_of(found.text, found.tree, owner), found.summary()
+    if others is not None:
+        summary["others"] = "part"
     return ObjectContent(
         uid=found.uid,
         component=found.component,
@@ -150,10 +154,11 @@ def _calendar_content(
         text=found.text,
         size=len(body),
         time_key=key,
-        summary=found.summary(),
+        summary=summary,
         materialised=None if now is None else materialise(found.tree, now, declined),
         scheduling=scheduling,
         schedule_tag=_schedule_tag(scheduling),
+        others=others,
     )
 
 

@@ -29,8 +29,8 @@ class Found:
     target: Target | None
     """The path that was resolved."""
     privileges: Privileges = NO_PRIVILEGES
-    """The actor's privileges on the collection and its members; without a collection, those on the home or the
-    principal."""
+    """The actor's privileges on the member, else on the collection and its members; without a collection, those on the
+    home or the principal."""
     owner: Principal | None = None
     home: Home | None = None
     collection: Collection | None = None
@@ -44,6 +44,11 @@ class Found:
         """The last name of the target: that of the member, the collection or the owner."""
         target = self.target
         return "" if target is None else target.object or target.collection or target.owner
+
+    @property
+    def sees_part(self) -> bool:
+        """Whether the actor sees a part of the member only."""
+        return self.collection is not None and policy.sees_part(self.collection, self.object)
 
     def require(self, *privileges: Privilege) -> None:
         """Raises `AccessDenied` for the first of these privileges that the actor lacks."""
@@ -69,6 +74,10 @@ class Found:
             if collection is not None:
                 held = policy.on_home(self.viewer, self.owner, target.home, self.grants)
             collection = name = None
+        elif collection is not None and self.sees_part:
+            held = policy.on_collection(
+                self.viewer, self.owner, collection, self.grants, asked_by_all=self.asked_by_all
+            )
         above = Target(target.owner, target.by, target.home, name)
         return replace(self, target=above, privileges=held, collection=collection, object=None)
 
@@ -81,6 +90,8 @@ class Found:
         assert known.collection is not None
         assert self.target is not None
         held = policy.on_collection(self.viewer, known.owner, known.collection, known.grants)
+        if self.collection is not None:
+            held = policy.on_member(held, self.collection, self.object)
         target = Target(known.owner.uid, "uid", self.target.home, known.collection.name, self.target.object)
         return Found(self.viewer, target, held, known.owner, known.home, known.collection, known.object, known.grants)
 
@@ -192,6 +203,8 @@ class Lookup:
             and policy.sees_as_sharee(viewer, found.owner, found.collection, found.grants)
         ):
             found = await self._storage.seen_by(found, viewer.id, text=text)
+        if found.collection is not None:
+            held = policy.on_member(held, found.collection, found.object)
         return Found(
             viewer,
             target,

@@ -17,6 +17,7 @@ from server.domain.changes import (
 )
 from server.domain.changes import Put as PutWrite
 from server.domain.errors import (
+    AccessDenied,
     SameResource,
     UidConflict,
     UnsupportedComponent,
@@ -127,6 +128,8 @@ async def put_of_text(objects: Objects, found: Found, target: Found) -> tuple[Pu
             decision = await computed(views.decide, destination.view, text, None, owner)
             view, text = decision.view, decision.owner_text or text
         rendered = await computed(views.views_of, text, personal, based_on, view, owner)
+        if view is not None:
+            seen = rendered.view_of(view.principal_id).text
     content = await objects.content(destination, text.encode(), None)
     put = PutWrite(destination, name, content, state_of(replaced), rendered, member.properties)
     result = Put(replaced is None, etag_of(seen.encode()), True, Written(0, 0, None), content.schedule_tag)
@@ -137,6 +140,8 @@ def demand_transferable(found: Found, target: Found, *, keep: bool) -> None:
     """Raises `AccessDenied`, `SameResource`, `UnsupportedComponent` or `UidConflict` if the found member may not be
     copied (`keep`) or moved to the target."""
     found.require(Privilege.READ if keep else Privilege.UNBIND)
+    if found.sees_part:
+        raise AccessDenied("", Privilege.READ)
     demand_receivable(target, keep=keep)
     source, member, destination, replaced = collection_of(found), member_of(found), collection_of(target), target.object
     if (source.id, member.name) == (destination.id, target.name):

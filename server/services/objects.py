@@ -184,14 +184,13 @@ class Objects(Contents):
             )
             return Put(existing is None, content.etag, True, written)
         decision = await computed(views.decide, collection.view, content.text, stored, owner)
-        view = decision.view
-        as_sent = view.text == content.text
+        view, sent = decision.view, content.text
         if decision.owner_text is None:
             assert existing is not None
             state = ObjectState(existing.id, existing.revision)
             write = SetPersonal(collection, name, state, view, existing.view_revision)
             written = await self.apply((write,), cause, unchanged)
-            return Put(False, view.etag, as_sent, written, existing.schedule_tag)
+            return Put(False, view.etag, view.text == sent, written, existing.schedule_tag)
         if personal_only:
             raise PersonalOnly
         if decision.owner_text != content.text:
@@ -200,7 +199,9 @@ class Objects(Contents):
         written = await self._write(
             collection, name, content, existing, cause, unchanged, rendered, properties, plain_if_taken
         )
-        return Put(existing is None, view.etag, as_sent, written)
+        # Of what they make private they see a part now.
+        view = rendered.view_of(view.principal_id)
+        return Put(existing is None, view.etag, view.text == sent, written)
 
     async def decision(self, found: Found, content: ObjectContent) -> views.Decision:
         """What follows from a content that is put in a sharee's view.

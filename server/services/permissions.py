@@ -33,6 +33,7 @@ def demand_writable(found: Found) -> bool:
         raise AccessDenied("", need)
     if (
         found.object is not None
+        and not found.sees_part
         and need not in found.privileges
         and policy.may_keep_own_parts(found.viewer, found.owner, collection, found.grants)
     ):

@@ -6,13 +6,14 @@ no personal parts (`server.calendar.personal`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from server.calendar.alarms import alarm_triggers
-from server.calendar.component import parse_calendar
+from server.calendar.component import Component, parse_calendar
 from server.calendar.personal import busy_types, compose, neutral, same_order, same_shared, split
-from server.domain.contents import ObjectView, Views
+from server.calendar.visibility import Sight, may_be_private, shown_to_others, sights
+from server.domain.contents import ObjectView, Others, Views
 from server.domain.errors import ResourceTooLarge
 from server.domain.occurrences import AlarmTrigger, Busy
 from server.services.etags import etag_of
@@ -47,10 +48,20 @@ def views_of(
     """The neutral text and all views that follow from the owner's text.
 
     `personal` are the personal parts of those who have views, by principal; `own` is a view that is rendered already;
-    `owner` are the addresses of the calendar's owner.
+    `owner` are the addresses of the calendar's owner. Of a private object the neutral text is what others see, and a
+    view, `own` too, is that with what is personal in the components that they see whole.
     """
     shared = neutral(owner_text)
     owner_busy = busy_types(owner_text, owner)
+    kinds = sights(parse_calendar(owner_text)) if may_be_private(owner_text) else None
+    if kinds is not None:
+        parts = personal if own is None else {**personal, own.principal_id: own.personal}
+        others = _others(owner_text, shared, kinds, owner_busy, owner)
+        views = [
+            _part_of(principal, owner_text, compose(shared, part), part, kinds, owner_busy, owner)
+            for principal, part in parts.items()
+        ]
+        return Views(others.etag, others.text, others.busy, tuple(views), based_on)
     views = [
         view_of(principal, shared, part, owner_busy, owner)
         for principal, part in personal.items()
@@ -66,6 +77,18 @@ def views_of(
         tuple(views),
         based_on,
     )
+
+
+def others_of(text: str, calendar: Component, owner: frozenset[str]) -> Others | None:
+    """What others see of an object, in a calendar with views or without; None: the whole.
+
+    :param calendar: the text, parsed.
+    :param owner: the addresses of the calendar's owner.
+    """
+    kinds = sights(calendar)
+    if kinds is None:
+        return None
+    return _others(text, neutral(text), kinds, busy_types(text, owner), owner)
 
 
 def view_of(
@@ -103,6 +126,39 @@ def _view(principal: int, text: str, personal: str, owner_busy: tuple[Busy, ...]
 def alarms_of(text: str) -> tuple[AlarmTrigger, ...]:
     """The triggers of the alarms in a text. Raises `InvalidCalendarData`."""
     return alarm_triggers(enumerate(parse_calendar(text).components)) if "VALARM" in text.upper() else ()
+
+
+def _others(
+    text: str, shared: str, kinds: Sequence[Sight], owner_busy: tuple[Busy, ...], owner: frozenset[str]
+) -> Others:
+    shown = shown_to_others(text, shared, kinds)
+    return Others(etag_of(shown.encode()), shown, _busy_to_others(shared, kinds, owner_busy, owner))
+
+
+def _part_of(
+    principal: int,
+    text: str,
+    whole: str,
+    personal: str,
+    kinds: Sequence[Sight],
+    owner_busy: tuple[Busy, ...],
+    owner: frozenset[str],
+) -> ObjectView:
+    """A view of a private object; `whole` has the components of it that others see whole."""
+    shown = shown_to_others(text, whole, kinds)
+    data, busy = shown.encode(), _busy_to_others(whole, kinds, owner_busy, owner)
+    return ObjectView(principal, etag_of(data), shown, len(data), personal, busy, alarms_of(shown))
+
+
+def _busy_to_others(
+    whole: str, kinds: Sequence[Sight], owner_busy: tuple[Busy, ...], owner: frozenset[str]
+) -> tuple[Busy, ...] | None:
+    """A block makes busy as the owner is: what they answered is not in it."""
+    own = busy_types(whole, owner)
+    busy = tuple(
+        mine if kind is Sight.WHOLE else theirs for kind, mine, theirs in zip(kinds, own, owner_busy, strict=True)
+    )
+    return None if busy == owner_busy else busy
 
 
 def _different(text: str, owner_busy: tuple[Busy, ...], owner: frozenset[str]) -> tuple[Busy, ...] | None:

@@ -121,7 +121,7 @@ class Move:
             return replace(result, written=removed.written)
         if destination.view is not None:
             assert put.views is not None
-            view = next(each for each in put.views.views if each.principal_id == destination.view)
+            view = put.views.view_of(destination.view)
             target = await self._in_owners_home(
                 target, Privilege.BIND if target.object is None else Privilege.WRITE_CONTENT
             )

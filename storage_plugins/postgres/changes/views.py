@@ -17,13 +17,20 @@ from storage_plugins.postgres.reads import owners
 from storage_plugins.postgres.reads.text_pages import fits
 from storage_plugins.postgres.upkeep.pruning import repeat_in_homes
 
+PRIVATE = "o.summary ? 'others'"
+"""Whether others see a part of the object `o` at most."""
 _VIEWED = {
     "etag": "coalesce(v.etag, o.neutral_etag, o.etag)",
     "size": "coalesce(v.size, octet_length(o.neutral_text), o.size)",
     "text": "coalesce(v.text, o.neutral_text, o.text)",
     "revision": "greatest(o.revision, v.revision)",
     "modified_at": "greatest(o.modified_at, v.modified_at)",
+    **{
+        column: f"case when not coalesce({PRIVATE}, false) then o.{column} end"
+        for column in ("schedule_tag", "properties", "organizer")
+    },
 }
+"""A block is no scheduling object, and what the owner keeps beside the text is not shown either."""
 _PERSONAL = (
     "array_agg(v.principal_id) filter (where v.principal_id is not null), "
     "array_agg(v.personal) filter (where v.principal_id is not null)"

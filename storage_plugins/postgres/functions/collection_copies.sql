@@ -143,6 +143,18 @@ begin
     return v_revision;
 end $$;
 
+-- Copies that somebody made of what they see a part of: keep nothing that is beside its text. Nothing shows them yet; the
+-- caller holds the home.
+create or replace function koyomi_forget_hidden_1(
+    p_home_id bigint, p_collection_id bigint,
+    -- Null: all members, which are those of a first set.
+    p_names text[]
+) returns void language sql as $$
+    update object o set properties = null, summary = null, organizer = null, sequence = 0
+    where o.home_id = p_home_id and o.collection_id = p_collection_id
+      and (p_names is null or o.name = any(p_names)) and o.deleted_revision is null and o.summary ? 'others'
+$$;
+
 -- Give copies of meetings texts without organizer and attendees, whose derived columns are computed anew later. Nothing
 -- shows them yet; the caller holds the home.
 create or replace function koyomi_make_plain_1(

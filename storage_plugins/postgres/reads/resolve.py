@@ -41,7 +41,7 @@ HOME = (
 
 OBJECT = (
     "o.id, o.name, o.uid, o.component, o.etag, o.schedule_tag, o.size, o.revision, o.created_at, o.modified_at, "
-    "o.time_key, o.properties, 0::bigint, o.scheduling"
+    "o.time_key, o.properties, 0::bigint, o.scheduling, false"
 )
 """Columns of an object `o`, as `member` reads them."""
 _HOME_AT = 4
@@ -199,9 +199,10 @@ def in_view(*, text: bool) -> str:
     """The statement that reads a member of another person's calendar in a view. Arguments: home, collection, name,
     viewer."""
     return (
-        f"select o.id, o.name, o.uid, o.component, {views.viewed('etag')}, o.schedule_tag, {views.viewed('size')}, "  # noqa: S608
-        f"o.revision, o.created_at, {views.viewed('modified_at')}, o.time_key, o.properties, coalesce(v.revision, 0), "
-        "o.scheduling"
+        f"select o.id, o.name, o.uid, o.component, {views.viewed('etag')}, {views.viewed('schedule_tag')}, "  # noqa: S608
+        f"{views.viewed('size')}, "
+        f"o.revision, o.created_at, {views.viewed('modified_at')}, o.time_key, {views.viewed('properties')}, "
+        f"coalesce(v.revision, 0), o.scheduling, coalesce({views.PRIVATE}, false)"
         f"{', ' + views.viewed('text') if text else ''} from object o{views.joined('$4')} "
         "where o.home_id = $1 and o.collection_id = $2 and o.name = $3 and o.deleted_revision is null"
     )
@@ -209,6 +210,6 @@ def in_view(*, text: bool) -> str:
 
 def member(row: Any) -> Object:
     """An object from the columns of `OBJECT` or `in_view`, and the text if it follows."""
-    text = row[14] if len(row) > 14 else None
-    values: list[Any] = [*row[:11], row[11] or {}, row[12], text, SchedulingRole(row[13])]
+    text = row[15] if len(row) > 15 else None
+    values: list[Any] = [*row[:11], row[11] or {}, row[12], text, SchedulingRole(row[13]), row[14]]
     return Object(*values)

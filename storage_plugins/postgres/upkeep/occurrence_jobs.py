@@ -23,6 +23,7 @@ from server.calendar.calendar_object import time_key
 from server.calendar.component import parse_calendar
 from server.calendar.materialise import materialise
 from server.calendar.roles import message, scheduling
+from server.calendar.visibility import sights
 from server.domain.errors import DatabaseError, SchedulingObjectExists
 from server.domain.occurrences import Materialised
 from server.domain.scheduling import Scheduling
@@ -85,6 +86,13 @@ _RESERVE = "select koyomi_reserve_1($1, array[$2::bigint], true)"
 _RESERVE_ON = "select koyomi_reserve_on_1($1, $2)"
 _REMOVE_ALARMS = "delete from alarm where home_id = $1 and object_id = $2 and viewer_id = 0"
 # The next rings of alarms in personal copies are computed later, for the new occurrences.
+# A row that no server of this version has written yet is marked, and rendered anew where others see it.
+_MARK_PRIVATE = """
+    update object o set summary = coalesce(o.summary, '{}') || '{"others": "part"}', neutral_etag = null
+    where o.home_id = $1 and o.id = $2 and not coalesce(o.summary ? 'others', false)
+    returning o.collection_id
+"""
+_RENDER_LATER = "update collection set views_rendered = false where home_id = $1 and id = $2 and views"
 _RESET_ALARMS = """
     update alarm set next_at = '-infinity', floating = false
     where home_id = $1 and object_id = $2 and viewer_id <> 0 and next_at is distinct from '-infinity'
@@ -285,6 +293,7 @@ class _Derived:
     declined: frozenset[int]
     time_key: str
     scheduling: Scheduling
+    private: bool
 
 
 def _derived(row: Any, now: datetime) -> _Derived:
@@ -293,7 +302,7 @@ def _derived(row: Any, now: datetime) -> _Derived:
     free = declined(calendar, owner)
     key = time_key(row["text"], calendar, free)
     role = message(calendar) if row["kind"] == "inbox" else scheduling(calendar, owner)
-    return _Derived(materialise(calendar, now, free), free, key, role)
+    return _Derived(materialise(calendar, now, free), free, key, role, sights(calendar) is not None)
 
 
 async def _store(database: Database, row: Any, found: _Derived, *, grows: bool) -> bool:
@@ -318,6 +327,9 @@ async def _store(database: Database, row: Any, found: _Derived, *, grows: bool) 
             components = [index + 1 for index in sorted(found.declined)]
             for statement in _FREE_FOR_OTHERS:
                 await connection.execute(statement, home_id, object_id, components)
+        if found.private and (marked := await connection.fetchval(_MARK_PRIVATE, home_id, object_id)) is not None:
+            await connection.execute("select from home where id = $1 for no key update", home_id)
+            await connection.execute(_RENDER_LATER, home_id, marked)
         if row["reserves"]:
             await connection.execute("select from home where id = $1 for no key update", home_id)
             await connection.execute(_RESERVE_ON if grows else _RESERVE, home_id, object_id)

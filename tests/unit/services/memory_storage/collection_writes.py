@@ -351,9 +351,12 @@ def _copied(tables: Tables, row: ObjectRow, home_id: int, collection_id: int, sh
         # A home has one scheduling object of a UID.
         scheduling=replace(content.scheduling, role=SchedulingRole.NONE),
         materialised=_as_seen(content, found),
+        others=None if found.is_part else content.others,
+        summary={} if found.is_part else content.summary,
     )
     return replace(
         row,
+        properties={} if found.is_part else row.properties,
         home_id=home_id,
         collection_id=collection_id,
         id=tables.new_id(),

@@ -152,6 +152,11 @@ class Member:
     by_sharee: bool = False
 
     @property
+    def is_part(self) -> bool:
+        """Whether this is what others see of a private object."""
+        return self.by_sharee and "others" in self.row.content.summary
+
+    @property
     def revision(self) -> int:
         """The latest revision of the member, or of what the sharee sees of it."""
         return self.row.revision if self.copy is None else max(self.row.revision, self.copy.revision)
@@ -184,16 +189,17 @@ def object_of(found: Member, *, text: bool, viewed: bool) -> Object:
         content.uid,
         content.component,
         found.etag,
-        content.schedule_tag,
+        None if found.is_part else content.schedule_tag,
         found.size,
         row.revision,
         row.created_at,
         found.modified_at,
         content.time_key,
-        row.properties,
+        {} if found.is_part else row.properties,
         found.copy.revision if viewed and found.copy is not None else 0,
         found.text if text else None,
         content.scheduling.role,
+        found.is_part,
     )
 
 
@@ -210,6 +216,8 @@ def rows(members: Sequence[Member], columns: Sequence[MemberColumn]) -> Sequence
 def _value(found: Member, column: MemberColumn, *, fits: bool) -> Any:
     row, content = found.row, found.row.content
     match column:
+        case "schedule_tag" | "organizer" | "properties" if found.is_part:
+            return None
         case "uid" | "component" | "schedule_tag":
             return getattr(content, column)
         case "scheduling":
