@@ -205,7 +205,23 @@ def sees_as_sharee(viewer: Principal | None, owner: Principal | None, collection
 
 def sees_part(collection: Collection, member: Object | None) -> bool:
     """Whether a person to whom a collection shows a member sees a part of it only (`server.calendar.visibility`)."""
-    return member is not None and member.private and collection.view is not None
+    return member is not None and member.private and (collection.blocks or collection.view is not None)
+
+
+def sees_private(viewer: Principal | None, owner: Principal | None, collection: Collection, grants: Grants) -> bool:
+    """Whether a person sees the whole of what is private in a collection that the home of `owner` shows.
+
+    Its owner does, and who writes as their delegate. Administrators do not: who serves an installation need not read
+    what its people hide.
+    """
+    if collection.kind not in ("calendar", "inbox") or viewer is None:
+        return True
+    if collection.rights != "owner" or owner is None:
+        return False
+    concerned = grants.groups | {viewer.id}
+    return owner.id == viewer.id or any(
+        rights == "write" and delegate in concerned for delegate, rights in grants.delegates
+    )
 
 
 def on_member(held: Privileges, collection: Collection, member: Object | None) -> Privileges:

@@ -14,6 +14,10 @@ from itertools import chain
 
 from server.calendar.component import Component, parse_calendar
 from server.calendar.contentline import Property
+from server.calendar.personal import busy_types, neutral
+from server.domain.contents import Others
+from server.domain.etags import etag_of
+from server.domain.occurrences import Busy
 
 ACCESS = "X-CALENDARSERVER-ACCESS"
 
@@ -98,6 +102,39 @@ def shown_to_others(text: str, whole: str, kinds: Sequence[Sight]) -> str:
             pieces += _block(text, component, kind)
     pieces.append("END:VCALENDAR\r\n")
     return "".join(pieces)
+
+
+def others_of(text: str, calendar: Component, owner: frozenset[str]) -> Others | None:
+    """What others see of an object, in a calendar with views or without; None: the whole.
+
+    :param calendar: the text, parsed.
+    :param owner: the addresses of the calendar's owner.
+    """
+    kinds = sights(calendar)
+    return None if kinds is None else part_of(text, neutral(text), kinds, busy_types(text, owner), owner)
+
+
+def part_of(
+    text: str, whole: str, kinds: Sequence[Sight], owner_busy: tuple[Busy, ...], owner: frozenset[str]
+) -> Others:
+    """As `others_of`; `whole` and `kinds` are as in `shown_to_others`, `owner_busy` the busy types of the owner's
+    components."""
+    shown = shown_to_others(text, whole, kinds)
+    return Others(etag_of(shown.encode()), shown, busy_to_others(whole, kinds, owner_busy, owner))
+
+
+def busy_to_others(
+    whole: str, kinds: Sequence[Sight], owner_busy: tuple[Busy, ...], owner: frozenset[str]
+) -> tuple[Busy, ...] | None:
+    """The busy types of the components for others; None: those of the owner.
+
+    A block makes busy as the owner is, whose answer is not in it.
+    """
+    own = busy_types(whole, owner)
+    busy = tuple(
+        mine if kind is Sight.WHOLE else theirs for kind, mine, theirs in zip(kinds, own, owner_busy, strict=True)
+    )
+    return None if busy == owner_busy else busy
 
 
 def _by_class(component: Component) -> Sight:

@@ -13,7 +13,7 @@ from server.commands.options import with_settings
 from server.commands.progress import progress_bar
 from server.commands.session import open_database
 from server.domain.errors import ConfigurationError, DatabaseError
-from server.services.etags import etag_of
+from server.domain.etags import etag_of
 from server.services.views import render
 from server.settings.model import Settings
 from storage_plugins.postgres.backup import dump

@@ -31,7 +31,7 @@ class Grants:
     """The grants in a home that may concern one viewer; the policy decides what follows from them.
 
     They are those on the requested collection, or on all collections of the home if the home was requested. Empty for
-    the owner and for administrators, for whom they are not read.
+    the owner, for whom they are not read.
     """
 
     groups: frozenset[int] = frozenset()

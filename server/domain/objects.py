@@ -79,6 +79,8 @@ class Collection:
     """Whether its objects have a neutral text and views, because it is shared."""
     view: int | None = None
     """The id of the principal in whose view the members are; None: the owner's texts."""
+    blocks: bool = False
+    """Whether private members are shown as others see them. In a view they always are."""
 
 
 @value

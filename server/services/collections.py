@@ -19,12 +19,12 @@ from server.domain.errors import (
     SameResource,
     SignInRequired,
 )
+from server.domain.etags import etag_of
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Home, NewCollection
 from server.domain.privileges import Privilege
 from server.itip.plain_event import plain_event
 from server.itip.scheduling_object import read_object
-from server.services.etags import etag_of
 from server.services.lookup import Found, Lookup
 from server.services.objects import write_limits
 from server.services.permissions import collection_of, demand_properties, home_of

@@ -12,21 +12,21 @@ from typing import Self
 from server.calendar import attendance, roles
 from server.calendar.calendar_object import CalendarObject, read_calendar_object, time_key
 from server.calendar.materialise import is_single, materialise
+from server.calendar.visibility import others_of
 from server.contacts.vcard import AddressObject, read_address_object
 from server.domain.contents import ObjectContent
 from server.domain.errors import (
     UnsupportedComponent,
 )
+from server.domain.etags import etag_of
 from server.domain.limits import Limits
 from server.domain.objects import Collection, Object
 from server.domain.scheduling import NO_SCHEDULING, SCHEDULING_OBJECTS, Scheduling
 from server.itip.scheduling_object import SchedulingObject, read_object
 from server.process.computing import computed
 from server.services.derived_texts import DerivedTexts
-from server.services.etags import etag_of
 from server.services.lookup import Found
 from server.services.permissions import collection_of
-from server.services.views import others_of
 from server.storage import Storage
 
 LARGE = 16 * 1024

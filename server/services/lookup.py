@@ -100,6 +100,8 @@ class Found:
         assert self.target is not None
         asked_by_all = self.asked_by_all
         held = policy.on_collection(self.viewer, self.owner, collection, self.grants, asked_by_all=asked_by_all)
+        if not policy.sees_private(self.viewer, self.owner, collection, self.grants):
+            collection = replace(collection, blocks=True)
         target = Target(self.target.owner, self.target.by, self.target.home, collection.name)
         return replace(self, target=target, privileges=held, collection=collection, object=None)
 
@@ -203,6 +205,12 @@ class Lookup:
             and policy.sees_as_sharee(viewer, found.owner, found.collection, found.grants)
         ):
             found = await self._storage.seen_by(found, viewer.id, text=text)
+        elif (
+            found.collection is not None
+            and found.collection.view is None
+            and not policy.sees_private(viewer, found.owner, found.collection, found.grants)
+        ):
+            found = await self._storage.with_blocks(found, text=text)
         if found.collection is not None:
             held = policy.on_member(held, found.collection, found.object)
         return Found(

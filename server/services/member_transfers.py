@@ -22,12 +22,12 @@ from server.domain.errors import (
     UidConflict,
     UnsupportedComponent,
 )
+from server.domain.etags import etag_of
 from server.domain.objects import Collection, Object
 from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
 from server.process.computing import computed
 from server.services import views
-from server.services.etags import etag_of
 from server.services.lookup import Found
 from server.services.objects import Objects, Put, state_of, text_of
 from server.services.permissions import collection_of, demand_receivable, member_of

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from server.calendar.alarms import alarm_triggers
-from server.calendar.component import Component, parse_calendar
+from server.calendar.component import parse_calendar
 from server.calendar.personal import busy_types, compose, neutral, same_order, same_shared, split
-from server.calendar.visibility import Sight, may_be_private, shown_to_others, sights
-from server.domain.contents import ObjectView, Others, Views
+from server.calendar.visibility import Sight, busy_to_others, may_be_private, part_of, shown_to_others, sights
+from server.domain.contents import ObjectView, Views
 from server.domain.errors import ResourceTooLarge
+from server.domain.etags import etag_of
 from server.domain.occurrences import AlarmTrigger, Busy
-from server.services.etags import etag_of
 from server.storage.reads import SharedObject
 
 MAX_PERSONAL = 256 * 1024
@@ -56,7 +56,7 @@ def views_of(
     kinds = sights(parse_calendar(owner_text)) if may_be_private(owner_text) else None
     if kinds is not None:
         parts = personal if own is None else {**personal, own.principal_id: own.personal}
-        others = _others(owner_text, shared, kinds, owner_busy, owner)
+        others = part_of(owner_text, shared, kinds, owner_busy, owner)
         views = [
             _part_of(principal, owner_text, compose(shared, part), part, kinds, owner_busy, owner)
             for principal, part in parts.items()
@@ -77,18 +77,6 @@ def views_of(
         tuple(views),
         based_on,
     )
-
-
-def others_of(text: str, calendar: Component, owner: frozenset[str]) -> Others | None:
-    """What others see of an object, in a calendar with views or without; None: the whole.
-
-    :param calendar: the text, parsed.
-    :param owner: the addresses of the calendar's owner.
-    """
-    kinds = sights(calendar)
-    if kinds is None:
-        return None
-    return _others(text, neutral(text), kinds, busy_types(text, owner), owner)
 
 
 def view_of(
@@ -128,13 +116,6 @@ def alarms_of(text: str) -> tuple[AlarmTrigger, ...]:
     return alarm_triggers(enumerate(parse_calendar(text).components)) if "VALARM" in text.upper() else ()
 
 
-def _others(
-    text: str, shared: str, kinds: Sequence[Sight], owner_busy: tuple[Busy, ...], owner: frozenset[str]
-) -> Others:
-    shown = shown_to_others(text, shared, kinds)
-    return Others(etag_of(shown.encode()), shown, _busy_to_others(shared, kinds, owner_busy, owner))
-
-
 def _part_of(
     principal: int,
     text: str,
@@ -146,19 +127,8 @@ def _part_of(
 ) -> ObjectView:
     """A view of a private object; `whole` has the components of it that others see whole."""
     shown = shown_to_others(text, whole, kinds)
-    data, busy = shown.encode(), _busy_to_others(whole, kinds, owner_busy, owner)
+    data, busy = shown.encode(), busy_to_others(whole, kinds, owner_busy, owner)
     return ObjectView(principal, etag_of(data), shown, len(data), personal, busy, alarms_of(shown))
-
-
-def _busy_to_others(
-    whole: str, kinds: Sequence[Sight], owner_busy: tuple[Busy, ...], owner: frozenset[str]
-) -> tuple[Busy, ...] | None:
-    """A block makes busy as the owner is: what they answered is not in it."""
-    own = busy_types(whole, owner)
-    busy = tuple(
-        mine if kind is Sight.WHOLE else theirs for kind, mine, theirs in zip(kinds, own, owner_busy, strict=True)
-    )
-    return None if busy == owner_busy else busy
 
 
 def _different(text: str, owner_busy: tuple[Busy, ...], owner: frozenset[str]) -> tuple[Busy, ...] | None:

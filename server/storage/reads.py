@@ -128,6 +128,12 @@ class Reads(Protocol):
     async def seen_by(self, found: Resolution, sharee: int, *, text: bool = False) -> Resolution:
         """The result of `resolve` in the home of a calendar's owner, in the view of a sharee."""
 
+    async def with_blocks(self, found: Resolution, *, text: bool = False) -> Resolution:
+        """The result of `resolve` for somebody who does not see the whole of private members (`Collection.blocks`).
+
+        Another statement only if the member is private.
+        """
+
     async def installation(self) -> UUID:
         """The id of this installation's data, from which resource ids are made."""
 

@@ -140,12 +140,22 @@ class PostgresStorage(CopyWrites, CollectionWrites, MailStorage, RoomStorage, Ch
         return await self._in_view(found, collection, text=text)
 
     async def _in_view(self, found: Resolution, collection: Collection, *, text: bool) -> Resolution:
-        """The result of a lookup in another person's calendar, with the object in the view of the collection."""
+        """The result of a lookup in another person's calendar, with the object as the collection shows it."""
         if found.object is None:
             return replace(found, collection=collection)
         place = collection.home_id, collection.id, found.object.name
-        row = await self.database.fetchrow(resolve.in_view(text=text), *place, collection.view)
+        sql = resolve.in_mode(views.mode_of(collection), text=text)
+        row = await self.database.fetchrow(sql, *place, *_viewer(collection))
         return replace(found, collection=collection, object=None if row is None else resolve.member(row))
+
+    async def with_blocks(self, found: Resolution, *, text: bool = False) -> Resolution:
+        """The result of `resolve` for somebody who does not see the whole of private members."""
+        if found.collection is None:
+            return found
+        collection = replace(found.collection, blocks=True)
+        if found.object is None or not found.object.private:
+            return replace(found, collection=collection)
+        return await self._in_view(found, collection, text=text)
 
     async def installation(self) -> UUID:
         """The id of this installation's data."""
@@ -189,7 +199,7 @@ class PostgresStorage(CopyWrites, CollectionWrites, MailStorage, RoomStorage, Ch
         components: Sequence[str] | None = None,
     ) -> Sequence[Row]:
         """A page of the members, in order of names, after the name `after`."""
-        sql = members.page(columns, viewed=collection.view is not None, of_components=components is not None)
+        sql = members.page(columns, views.mode_of(collection), of_components=components is not None)
         more = (*_viewer(collection), *_component_types(components))
         return await self._page(columns, sql, collection.home_id, collection.id, after or "", limit, *more)
 
@@ -197,25 +207,25 @@ class PostgresStorage(CopyWrites, CollectionWrites, MailStorage, RoomStorage, Ch
         self, named: Sequence[tuple[Collection, str]], columns: Sequence[MemberColumn]
     ) -> Mapping[tuple[int, str], Row]:
         """The members with these names that exist, by (collection id, name)."""
-        by_view: dict[int | None, list[tuple[Collection, str]]] = {}
+        by_view: dict[tuple[views.Mode, int | None], list[tuple[Collection, str]]] = {}
         for collection, name in named:
-            by_view.setdefault(collection.view, []).append((collection, name))
+            by_view.setdefault((views.mode_of(collection), collection.view), []).append((collection, name))
         rows: list[asyncpg.Record] = []
-        for view, asked in by_view.items():
-            rows += await self._named(asked, columns, view)
+        for (mode, _), asked in by_view.items():
+            rows += await self._named(asked, columns, mode)
         return {(row[0], row[1]): row[2:] for row in rows}
 
     async def _named(
-        self, asked: Sequence[tuple[Collection, str]], columns: Sequence[MemberColumn], view: int | None
+        self, asked: Sequence[tuple[Collection, str]], columns: Sequence[MemberColumn], mode: views.Mode
     ) -> Sequence[asyncpg.Record]:
         first = asked[0][0]
         names = [name for _, name in asked]
-        viewed, whose = view is not None, _viewer(first)
+        whose = _viewer(first)
         if all(collection.id == first.id for collection, _ in asked):
-            sql = members.named(columns, viewed=viewed)
+            sql = members.named(columns, mode)
             return await self.database.fetch(sql, first.home_id, first.id, names, *whose)
         return await self.database.fetch(
-            members.named_anywhere(columns, viewed=viewed),
+            members.named_anywhere(columns, mode),
             [collection.home_id for collection, _ in asked],
             [collection.id for collection, _ in asked],
             names,
@@ -226,7 +236,7 @@ class PostgresStorage(CopyWrites, CollectionWrites, MailStorage, RoomStorage, Ch
         self, collection: Collection, columns: Sequence[MemberColumn], *, after: int, up_to: int, limit: int
     ) -> Sequence[Row]:
         """Members with `after` < revision <= `up_to`, tombstones included, by revision."""
-        sql = members.changed(columns, viewed=collection.view is not None)
+        sql = members.changed(columns, views.mode_of(collection))
         whose = _viewer(collection)
         return await self._page(columns, sql, collection.home_id, collection.id, after, up_to, limit, *whose)
 
@@ -310,7 +320,7 @@ class PostgresStorage(CopyWrites, CollectionWrites, MailStorage, RoomStorage, Ch
         components: Sequence[str] | None = None,
     ) -> Sequence[Row]:
         """The members with these ids that still exist, in order of names."""
-        sql = members.by_id(columns, viewed=collection.view is not None, of_components=components is not None)
+        sql = members.by_id(columns, views.mode_of(collection), of_components=components is not None)
         more = (*_viewer(collection), *_component_types(components))
         return _rows(await self.database.fetch(sql, collection.home_id, collection.id, list(ids), *more))
 

@@ -19,10 +19,10 @@ from server.dav.core.resource import (
 from server.dav.rfc4918.listing import principal_listing
 from server.domain.changes import Unchanged
 from server.domain.errors import AccessDenied, BadRequest, NotFound, PreconditionFailed
+from server.domain.etags import etag_of
 from server.domain.objects import Collection, Home, Object
 from server.domain.privileges import Privilege
 from server.http import conditions
-from server.services.etags import etag_of
 
 MAX_CONDITIONS = 500
 """Conditions allowed in one If header."""

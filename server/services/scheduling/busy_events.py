@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from server.calendar.attendance import declined
@@ -66,7 +67,9 @@ async def busy_events(
     for shown in await storage.collections(home_of(home), person.id):
         if shown.kind != "calendar" or _TRANSPARENT.search(shown.properties.get(_TRANSPARENCY, "")):
             continue
-        found += await _in_calendar(storage, home.child(shown), window, masked, owner, names)
+        # Who asks is nobody there: of a private meeting in a room's calendar the block is in the answer.
+        calendar = home.child(replace(shown, blocks=shown.blocks or names is _OF_RESOURCES))
+        found += await _in_calendar(storage, calendar, window, masked, owner, names)
         if len(found) >= MAX_EVENTS:
             break
     return "".join(found[:MAX_EVENTS])

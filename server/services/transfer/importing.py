@@ -32,11 +32,11 @@ from server.domain.errors import (
     UidConflict,
     WriteConflict,
 )
+from server.domain.etags import etag_of
 from server.domain.limits import Limits
 from server.domain.objects import Object
 from server.domain.privileges import Privilege
 from server.services.changing import change
-from server.services.etags import etag_of
 from server.services.lookup import Found, Lookup
 from server.services.objects import Objects
 from server.services.permissions import collection_of, demand_writable, home_of

@@ -18,7 +18,7 @@ from server.domain.errors import NotFound, QuotaExceeded, TooManyCollections, Wr
 from server.domain.jobs import Job
 from server.domain.objects import Collection, Home, Target
 from storage_plugins.postgres.changes.clocks import supplies_clocks
-from storage_plugins.postgres.changes.members import COPY_LEASE, FORGET_HIDDEN, MemberWrites, make_plain
+from storage_plugins.postgres.changes.members import COPY_LEASE, MemberWrites, make_plain
 from storage_plugins.postgres.changes.writing import binding, by, call, record, require_unchanged
 from storage_plugins.postgres.database import Database
 from storage_plugins.postgres.jobs import enqueue
@@ -232,8 +232,6 @@ class CopyWrites(MemberWrites):
                 *by(cause),
             )
             await make_plain(connection, home.id, parts[0], plain)
-            if home.id != collection.home_id:
-                await connection.execute(FORGET_HIDDEN, home.id, parts[0], list(found.names))
             for job in jobs:
                 await enqueue(connection, job)
         return revision

@@ -91,7 +91,7 @@ def _put(put: Put, content: ObjectContent, changes: ChangeSet, restore_days: int
         restore_days,
         *by(changes.cause),
         *occurrence_rows.arguments(content.materialised),
-        *view_rows.arguments(put.views),
+        *view_rows.arguments(put.views, content.others),
     )
 
 

@@ -48,12 +48,6 @@ from storage_plugins.postgres.sqlstates import domain_error
 _LOCK_OBJECTS = "select koyomi_lock_objects_1($1, $2, $3)"
 _COPY_MEMBERS = call("koyomi_copy_members_1", 9)
 _MAKE_PLAIN = call("koyomi_make_plain_1", 6)
-FORGET_HIDDEN = "select koyomi_forget_hidden_1($1, $2, $3)"
-"""Arguments: home and id of a copy, names of members. Where it is a copy of another home's collection."""
-_FORGET_HIDDEN = f"""
-    {FORGET_HIDDEN} from collection_copy c
-    where c.home_id = $1 and c.collection_id = $2 and c.source_home_id <> $1
-"""
 COPY_LEASE = timedelta(seconds=20)
 """How long the job of a copy waits after each set for the next."""
 _REMEMBER = "select koyomi_remember_1($1, $2, $3, $4)"
@@ -137,7 +131,6 @@ class MemberWrites(Writing):
                 changes.limits.quota_bytes,
             )
             await make_plain(connection, copied.home_id, copied.collection_id, copied.plain)
-            await connection.execute(_FORGET_HIDDEN, copied.home_id, copied.collection_id, copied.names)
 
     def _steps(self, changes: ChangeSet) -> list[_Step]:
         """The statements of a set: those that only delete come first, then moves, for a put can follow its move."""

@@ -90,7 +90,7 @@ def statement(writes: Sequence[Put | Delete], changes: ChangeSet, restore_days: 
     for number, put, content in puts:
         rows[number] |= _content(put, content)
         texts[number] = content.text
-        neutral_texts[number] = None if put.views is None else put.views.neutral_text
+        neutral_texts[number] = _neutral_text(put, content)
     timed = [(number, content.materialised) for number, _, content in puts if content.materialised is not None]
     copies = [(number, view) for number, put, _ in puts if put.views is not None for view in put.views.views]
     return _APPLY, (
@@ -178,7 +178,15 @@ def _content(put: Put, content: ObjectContent) -> dict[str, Any]:
             "views_known": known,
             "views_revision": revision,
         }
+    elif (others := content.others) is not None:
+        row |= {"neutral_etag": others.etag, "neutral_busy": view_rows.busy_numbers(others.busy)}
     return row
+
+
+def _neutral_text(put: Put, content: ObjectContent) -> str | None:
+    if put.views is not None:
+        return put.views.neutral_text
+    return None if content.others is None else content.others.text
 
 
 def _time(value: datetime | None) -> str | None:

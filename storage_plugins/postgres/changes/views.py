@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
-from server.domain.contents import ObjectView, Views
+from server.domain.contents import ObjectView, Others, Views
 from server.domain.errors import InvalidCalendarData
+from server.domain.objects import Collection
 from server.domain.occurrences import AlarmTrigger, Busy
 from server.process.computing import computed
 from server.storage.reads import SharedObject, with_texts
@@ -17,20 +18,31 @@ from storage_plugins.postgres.reads import owners
 from storage_plugins.postgres.reads.text_pages import fits
 from storage_plugins.postgres.upkeep.pruning import repeat_in_homes
 
-PRIVATE = "o.summary ? 'others'"
+Mode = Literal["whole", "view", "part"]
+"""How members are read: the owner's texts, in a person's view, or the owner's texts with blocks for what is private."""
+PRIVATE = "coalesce(o.summary ? 'others', false)"
 """Whether others see a part of the object `o` at most."""
+SHOWN = f"(o.neutral_text is not null or not {PRIVATE})"
+"""Whether what others see of it has been rendered, as a condition of the mode `part`."""
+_BESIDE = {
+    column: f"case when not {PRIVATE} then o.{column} end" for column in ("schedule_tag", "properties", "organizer")
+}
+"""A block is no scheduling object, and what the owner keeps beside the text is not shown either."""
 _VIEWED = {
     "etag": "coalesce(v.etag, o.neutral_etag, o.etag)",
     "size": "coalesce(v.size, octet_length(o.neutral_text), o.size)",
     "text": "coalesce(v.text, o.neutral_text, o.text)",
     "revision": "greatest(o.revision, v.revision)",
     "modified_at": "greatest(o.modified_at, v.modified_at)",
-    **{
-        column: f"case when not coalesce({PRIVATE}, false) then o.{column} end"
-        for column in ("schedule_tag", "properties", "organizer")
-    },
+    **_BESIDE,
 }
-"""A block is no scheduling object, and what the owner keeps beside the text is not shown either."""
+_PART = {
+    "etag": f"case when {PRIVATE} then o.neutral_etag else o.etag end",
+    "size": f"case when {PRIVATE} then octet_length(o.neutral_text) else o.size end",
+    "text": f"case when {PRIVATE} then o.neutral_text else o.text end",
+    **_BESIDE,
+}
+_VALUES: Mapping[Mode, Mapping[str, str]] = {"whole": {}, "view": _VIEWED, "part": _PART}
 _PERSONAL = (
     "array_agg(v.principal_id) filter (where v.principal_id is not null), "
     "array_agg(v.personal) filter (where v.principal_id is not null)"
@@ -97,9 +109,14 @@ _WITHOUT_ALARMS = f"""
 _STORE_ALARMS = "select koyomi_store_view_alarms_1($1, $2, $3, $4, $5)"
 
 
-def viewed(column: str) -> str:
-    """The value of a column of the object `o` in the view `v`."""
-    return _VIEWED.get(column, f"o.{column}")
+def mode_of(collection: Collection) -> Mode:
+    """How the members of a collection are read."""
+    return "view" if collection.view is not None else "part" if collection.blocks else "whole"
+
+
+def value(column: str, mode: Mode) -> str:
+    """The value of a column of the object `o`; in a view, which is `v`."""
+    return _VALUES[mode].get(column, f"o.{column}")
 
 
 def joined(viewer: str) -> str:
@@ -118,11 +135,16 @@ def shared_object(row: Any) -> SharedObject:
     return SharedObject(id_, revision, text, neutral_text, known, views_revision, owners.addresses(*owner))
 
 
-def arguments(views: Views | None) -> tuple[Any, ...]:
-    """The last arguments of `koyomi_put_object_4`, from `p_views` on."""
-    if views is None:
+def arguments(views: Views | None, others: Others | None) -> tuple[Any, ...]:
+    """The last arguments of `koyomi_put_object_4`, from `p_views` on.
+
+    `others`: what others see, of a private object in a calendar without views.
+    """
+    if views is not None:
+        return True, *rendered(views)
+    if others is None:
         return _NONE
-    return True, *rendered(views)
+    return False, others.etag, others.text, busy_numbers(others.busy), *_NONE[4:]
 
 
 def rendered(views: Views) -> tuple[Any, ...]:

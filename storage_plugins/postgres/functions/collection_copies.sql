@@ -100,7 +100,7 @@ begin
     insert into object (
         home_id, collection_id, id, created_revision, revision, created_at, modified_at, size, endless, name, uid,
         component, etag, time_key, derived, span_start, span_end, expanded_from, expanded_until, tzids,
-        recurrence, summary, scheduling, organizer, sequence, properties, text
+        recurrence, summary, scheduling, organizer, sequence, properties, text, neutral_etag, neutral_text, neutral_busy
     )
     select p_home_id, p_target_id, n.new_id, v_revision + n.number, v_revision + n.number, v_now, v_now,
            octet_length(n.text), o.endless, o.name, o.uid, o.component, n.etag,
@@ -114,14 +114,21 @@ begin
                when p_home_id <> p_source_home_id and (o.component = 'VEVENT' or o.organizer is not null) then 0
                else o.derived
            end,
-           o.span_start, o.span_end, o.expanded_from, o.expanded_until, o.tzids, o.recurrence, o.summary,
+           o.span_start, o.span_end, o.expanded_from, o.expanded_until, o.tzids, o.recurrence,
+           case when n.part then null else o.summary end,
            -- A home has one scheduling object of a UID.
-           0, o.organizer, o.sequence,
-           o.properties, n.text
+           0, case when n.part then null else o.organizer end, case when n.part then 0 else o.sequence end,
+           case when n.part then null else o.properties end, n.text,
+           case when n.private then o.neutral_etag end, case when n.private then o.neutral_text end,
+           case when n.private then o.neutral_busy end
     from (
         select m.id, m.new_id, m.number,
                case when v_viewer is null then o.etag else coalesce(v.etag, o.neutral_etag, o.etag) end as etag,
-               case when v_viewer is null then o.text else coalesce(v.text, o.neutral_text, o.text) end as text
+               case when v_viewer is null then o.text else coalesce(v.text, o.neutral_text, o.text) end as text,
+               -- Of what somebody else sees a part of, nothing is copied that is not in this part. In the home of the
+               -- owner, what others see goes with it.
+               v_viewer is not null and coalesce(o.summary ? 'others', false) as part,
+               v_viewer is null and coalesce(o.summary ? 'others', false) as private
         from unnest(p_ids, p_new_ids) with ordinality as m (id, new_id, number)
         join object o on o.home_id = p_source_home_id and o.id = m.id
         left join object_view v on v.home_id = o.home_id and v.object_id = o.id and v.principal_id = v_viewer
@@ -142,18 +149,6 @@ begin
     where h.id = p_home_id;
     return v_revision;
 end $$;
-
--- Copies that somebody made of what they see a part of: keep nothing that is beside its text. Nothing shows them yet; the
--- caller holds the home.
-create or replace function koyomi_forget_hidden_1(
-    p_home_id bigint, p_collection_id bigint,
-    -- Null: all members, which are those of a first set.
-    p_names text[]
-) returns void language sql as $$
-    update object o set properties = null, summary = null, organizer = null, sequence = 0
-    where o.home_id = p_home_id and o.collection_id = p_collection_id
-      and (p_names is null or o.name = any(p_names)) and o.deleted_revision is null and o.summary ? 'others'
-$$;
 
 -- Give copies of meetings texts without organizer and attendees, whose derived columns are computed anew later. Nothing
 -- shows them yet; the caller holds the home.

@@ -190,7 +190,8 @@ begin
     insert into object (
         home_id, collection_id, id, created_revision, revision, created_at, modified_at, size, endless, name, uid,
         component, etag, schedule_tag, time_key, derived, span_start, span_end, expanded_from, expanded_until,
-        tzids, recurrence, summary, scheduling, organizer, sequence, properties, text
+        tzids, recurrence, summary, scheduling, organizer, sequence, properties, text, neutral_etag, neutral_text,
+        neutral_busy
     )
     select w.home_id, w.collection_id, w.id, w.revision, w.revision, v_now, v_now, o.size, o.endless, w.name, o.uid,
            o.component, o.etag, o.schedule_tag,
@@ -202,7 +203,9 @@ begin
                else o.derived
            end,
            o.span_start, o.span_end, o.expanded_from, o.expanded_until, o.tzids, o.recurrence, o.summary, 0,
-           o.organizer, o.sequence, o.properties, o.text
+           o.organizer, o.sequence, o.properties, o.text,
+           case when o.summary ? 'others' then o.neutral_etag end, case when o.summary ? 'others' then o.neutral_text end,
+           case when o.summary ? 'others' then o.neutral_busy end
     from unnest(v_home_ids, v_collection_ids, v_ids, v_revisions, v_names, v_source_home_ids, v_source_ids)
          as w (home_id, collection_id, id, revision, name, source_home_id, source_id)
     join object o on o.home_id = w.source_home_id and o.id = w.source_id;

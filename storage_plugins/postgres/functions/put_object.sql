@@ -24,7 +24,8 @@ create or replace function koyomi_put_object_4(
     p_components integer[], p_kinds smallint[], p_busy smallint[], p_matches boolean[],
     p_starts timestamptz[], p_ends timestamptz[], p_matches_from timestamptz[], p_matches_until timestamptz[],
     p_recurrence_ids text[], p_alarms jsonb,
-    -- Whether it was decided for a calendar that has views; if not, the rest is null.
+    -- Whether it was decided for a calendar that has views; if not, the rest is null, except the neutral text of a private
+    -- object.
     p_views boolean,
     p_neutral_etag text, p_neutral_text text, p_neutral_busy smallint[],
     -- How many views the caller knew, and their latest revision; and all of them as they are to be now.
@@ -107,7 +108,7 @@ begin
     if p_expected_id is not null then
         -- PostgreSQL prepares the condition of a trigger anew in each statement that names its columns: where there is
         -- no neutral text, none is named.
-        if p_views or v_neutral then
+        if p_views or v_neutral or p_neutral_etag is not null then
             update object o
             set revision = v_revision, modified_at = v_now, size = p_size, uid = p_uid, component = p_component,
                 etag = p_etag, schedule_tag = p_schedule_tag, time_key = p_time_key, derived = p_derived,

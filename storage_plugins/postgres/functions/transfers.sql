@@ -21,6 +21,8 @@ declare
     v_id bigint := case when p_move then p_source_id else nextval('object_id_seq') end;
     -- A new name in the same collection: personal copies stay.
     v_renamed boolean := p_move and p_source_home_id = p_home_id and p_source_collection_id = p_collection_id;
+    -- What others see of a private object goes with it.
+    v_neutral boolean;
     v_object record;
     v_source object%rowtype;
     v_replaced object%rowtype;
@@ -48,6 +50,7 @@ begin
         end if;
     end loop;
     select * into v_source from object o where o.home_id = p_source_home_id and o.id = p_source_id;
+    v_neutral := v_renamed or coalesce(v_source.summary ? 'others', false);
     if p_expected_id is not null then
         select * into v_replaced from object o where o.home_id = p_home_id and o.id = p_expected_id;
         delete from occurrence where home_id = p_home_id and object_id = p_expected_id;
@@ -155,8 +158,8 @@ begin
         end,
         v_source.organizer,
         v_source.sequence, v_source.properties, v_source.text,
-        case when v_renamed then v_source.neutral_etag end, case when v_renamed then v_source.neutral_text end,
-        case when v_renamed then v_source.neutral_busy end
+        case when v_neutral then v_source.neutral_etag end, case when v_neutral then v_source.neutral_text end,
+        case when v_neutral then v_source.neutral_busy end
     );
     if p_move then
         update occurrence o set home_id = p_home_id, collection_id = p_collection_id

@@ -9,11 +9,9 @@ from server.domain.privileges import Privilege
 
 
 def column(depth: int) -> str:
-    """The column, for a target of 2 home, 3 collection, 4 object. It is null for the owner and administrators."""
+    """The column, for a target of 2 home, 3 collection, 4 object. It is null for the owner."""
     collection = "null" if depth == 2 else "coalesce(c.id, 0)"
-    return (
-        f"case when v.id <> p.id and 'admin' <> all(v.roles) then koyomi_grants_2(v.id, p.id, h.id, {collection}) end"
-    )
+    return f"case when v.id <> p.id then koyomi_grants_2(v.id, p.id, h.id, {collection}) end"
 
 
 def grants(value: Any) -> Grants:

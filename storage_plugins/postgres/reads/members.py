@@ -10,14 +10,15 @@ from server.calendar.filter_plan import UidSearch
 from server.domain.collation import ascii_lower
 from server.domain.rows import MemberColumn
 from storage_plugins.postgres.changes import views
+from storage_plugins.postgres.changes.views import Mode
 from storage_plugins.postgres.reads.text_pages import fits
 
 _COLUMNS = frozenset(get_args(MemberColumn))
 
 
 @lru_cache(256)
-def member_columns(names: tuple[str, ...], *, viewed: bool = False, order: str = "o.name") -> str:
-    """Columns of the object `o` for a select list; with `viewed`, in the view `v`.
+def member_columns(names: tuple[str, ...], *, mode: Mode = "whole", order: str = "o.name") -> str:
+    """Columns of the object `o` for a select list; in the mode `view`, in the view `v`.
 
     The text is null if the texts before it, in this order, fill a page.
     """
@@ -26,17 +27,22 @@ def member_columns(names: tuple[str, ...], *, viewed: bool = False, order: str =
         raise ValueError(f"not columns of a member: {sorted(unknown)}")
 
     def column(name: str) -> str:
-        value = views.viewed(name) if viewed else f"o.{name}"
+        value = views.value(name, mode)
         if name == "text":
-            value = f"case when {fits(views.viewed('size') if viewed else 'o.size', order)} then {value} end"
+            value = f"case when {fits(views.value('size', mode), order)} then {value} end"
         return f"{value} as {name}"
 
     return ", ".join(map(column, names))
 
 
-def _object(viewer: str, *, viewed: bool) -> str:
+def _object(viewer: str, mode: Mode) -> str:
     """The FROM clause of a statement."""
-    return "object o" + (views.joined(viewer) if viewed else "")
+    return "object o" + (views.joined(viewer) if mode == "view" else "")
+
+
+def _shown(mode: Mode) -> str:
+    """A condition on what is shown."""
+    return f"and {views.SHOWN} " if mode == "part" else ""
 
 
 def _of_types(number: int, *, of_components: bool) -> str:
@@ -45,51 +51,51 @@ def _of_types(number: int, *, of_components: bool) -> str:
 
 
 @lru_cache(256)
-def _page(names: tuple[str, ...], *, viewed: bool, of_components: bool) -> str:
+def _page(names: tuple[str, ...], mode: Mode, *, of_components: bool) -> str:
     return (
-        f"select {member_columns(names, viewed=viewed)} from {_object('$5', viewed=viewed)} "  # noqa: S608
+        f"select {member_columns(names, mode=mode)} from {_object('$5', mode)} "  # noqa: S608
         "where o.home_id = $1 and o.collection_id = $2 and o.name > $3 and o.deleted_revision is null "
-        f"{_of_types(6 if viewed else 5, of_components=of_components)}order by o.name limit $4"
+        f"{_shown(mode)}{_of_types(6 if mode == 'view' else 5, of_components=of_components)}order by o.name limit $4"
     )
 
 
 @lru_cache(256)
-def _by_id(names: tuple[str, ...], *, viewed: bool, of_components: bool) -> str:
+def _by_id(names: tuple[str, ...], mode: Mode, *, of_components: bool) -> str:
     return (
-        f"select {member_columns(names, viewed=viewed)} from {_object('$4', viewed=viewed)} "  # noqa: S608
+        f"select {member_columns(names, mode=mode)} from {_object('$4', mode)} "  # noqa: S608
         "where o.home_id = $1 and o.id = any($3::bigint[]) and o.collection_id = $2 and o.deleted_revision is null "
-        f"{_of_types(5 if viewed else 4, of_components=of_components)}order by o.name"
+        f"{_shown(mode)}{_of_types(5 if mode == 'view' else 4, of_components=of_components)}order by o.name"
     )
 
 
 @lru_cache(256)
-def _named(names: tuple[str, ...], *, viewed: bool) -> str:
+def _named(names: tuple[str, ...], mode: Mode) -> str:
     return (
-        f"select o.collection_id, o.name, {member_columns(names, viewed=viewed)} "  # noqa: S608
-        f"from {_object('$4', viewed=viewed)} where o.home_id = $1 and o.collection_id = $2 "
-        "and o.name = any($3::text[]) and o.deleted_revision is null"
+        f"select o.collection_id, o.name, {member_columns(names, mode=mode)} "  # noqa: S608
+        f"from {_object('$4', mode)} where o.home_id = $1 and o.collection_id = $2 "
+        f"and o.name = any($3::text[]) and o.deleted_revision is null {_shown(mode)}"
     )
 
 
 @lru_cache(256)
-def _named_anywhere(names: tuple[str, ...], *, viewed: bool) -> str:
+def _named_anywhere(names: tuple[str, ...], mode: Mode) -> str:
     # The limit makes this a lookup for each name, even in a plan that was made while the tables were empty.
-    join = views.joined("$4") if viewed else ""
+    join = views.joined("$4") if mode == "view" else ""
     return (
-        f"select o.collection_id as its_collection, o.name as its_name, {member_columns(names, viewed=viewed)} "  # noqa: S608
+        f"select o.collection_id as its_collection, o.name as its_name, {member_columns(names, mode=mode)} "  # noqa: S608
         "from unnest($1::bigint[], $2::bigint[], $3::text[]) as m (home_id, collection_id, name) "
         "cross join lateral (select o.* from object o "
         "where o.home_id = m.home_id and o.collection_id = m.collection_id and o.name = m.name "
-        f"and o.deleted_revision is null limit 1) as o{join}"
+        f"and o.deleted_revision is null {_shown(mode)}limit 1) as o{join}"
     )
 
 
 @lru_cache(256)
-def _changed(names: tuple[str, ...]) -> str:
+def _changed(names: tuple[str, ...], mode: Mode) -> str:
     return (
-        f"select {member_columns(names, order='o.revision')} from object o "  # noqa: S608
+        f"select {member_columns(names, mode=mode, order='o.revision')} from object o "  # noqa: S608
         "where o.home_id = $1 and o.collection_id = $2 "
-        "and o.revision > $3 and o.revision <= $4 order by o.revision limit $5"
+        f"and o.revision > $3 and o.revision <= $4 {_shown(mode)}order by o.revision limit $5"
     )
 
 
@@ -98,7 +104,7 @@ def _changed_in_view(names: tuple[str, ...]) -> str:
     """Changes for everybody, and changes of one person's views, each by an index of its own."""
     join = views.joined("$6")
     return (
-        f"select {member_columns(names, viewed=True, order='c.at')} from ("  # noqa: S608
+        f"select {member_columns(names, mode='view', order='c.at')} from ("  # noqa: S608
         f"(select o.id, o.revision as at from object o{join} where o.home_id = $1 and o.collection_id = $2 "
         "and o.revision > $3 and o.revision <= $4 and coalesce(v.revision, 0) <= o.revision "
         "order by o.revision limit $5) union all "
@@ -139,15 +145,15 @@ HAS_MOVED = """
 _UIDS = "select o.id, o.uid from object o where o.home_id = $1 and o.collection_id = $2 and o.deleted_revision is null"
 
 
-def page(columns: Sequence[MemberColumn], *, viewed: bool = False, of_components: bool = False) -> str:
-    """Arguments: home, collection, name after which the page starts, limit; the viewer if `viewed`; component types if
+def page(columns: Sequence[MemberColumn], mode: Mode = "whole", *, of_components: bool = False) -> str:
+    """Arguments: home, collection, name after which the page starts, limit; the viewer of a view; component types if
     `of_components`."""
-    return _page(tuple(columns), viewed=viewed, of_components=of_components)
+    return _page(tuple(columns), mode, of_components=of_components)
 
 
-def by_id(columns: Sequence[MemberColumn], *, viewed: bool = False, of_components: bool = False) -> str:
+def by_id(columns: Sequence[MemberColumn], mode: Mode = "whole", *, of_components: bool = False) -> str:
     """Arguments: home, collection, ids of objects; then those of `page` after the limit."""
-    return _by_id(tuple(columns), viewed=viewed, of_components=of_components)
+    return _by_id(tuple(columns), mode, of_components=of_components)
 
 
 def uids(search: UidSearch | None, *, inbox: bool = False) -> tuple[str, tuple[str, ...]]:
@@ -163,18 +169,17 @@ def uids(search: UidSearch | None, *, inbox: bool = False) -> tuple[str, tuple[s
     return f"{_UIDS}{'' if inbox else ' and o.scheduling <> 3'} and {condition}", (text,)
 
 
-def named(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
-    """Arguments: home, collection, names; the viewer if `viewed`. Rows begin with collection and name."""
-    return _named(tuple(columns), viewed=viewed)
+def named(columns: Sequence[MemberColumn], mode: Mode = "whole") -> str:
+    """Arguments: home, collection, names; the viewer of a view. Rows begin with collection and name."""
+    return _named(tuple(columns), mode)
 
 
-def named_anywhere(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
-    """Arguments: arrays of homes, collections and names; the viewer if `viewed`. Rows begin with collection and
-    name."""
-    return _named_anywhere(tuple(columns), viewed=viewed)
+def named_anywhere(columns: Sequence[MemberColumn], mode: Mode = "whole") -> str:
+    """Arguments: arrays of homes, collections and names; the viewer of a view. Rows begin with collection and name."""
+    return _named_anywhere(tuple(columns), mode)
 
 
-def changed(columns: Sequence[MemberColumn], *, viewed: bool = False) -> str:
-    """Arguments: home, collection, revision after which the page starts, last revision, limit; the viewer if
-    `viewed`."""
-    return _changed_in_view(tuple(columns)) if viewed else _changed(tuple(columns))
+def changed(columns: Sequence[MemberColumn], mode: Mode = "whole") -> str:
+    """Arguments: home, collection, revision after which the page starts, last revision, limit; the viewer of a
+    view."""
+    return _changed_in_view(tuple(columns)) if mode == "view" else _changed(tuple(columns), mode)

@@ -15,6 +15,7 @@ from server.domain.principals import Principal, name_key
 from server.domain.resolution import Resolution
 from server.domain.scheduling import SchedulingRole
 from storage_plugins.postgres.changes import views
+from storage_plugins.postgres.changes.views import Mode
 from storage_plugins.postgres.reads import grants
 
 BINDING_REVISION = (
@@ -39,10 +40,21 @@ HOME = (
 )
 """Columns of the home `h` of a principal `p`, as `home` reads them."""
 
-OBJECT = (
-    "o.id, o.name, o.uid, o.component, o.etag, o.schedule_tag, o.size, o.revision, o.created_at, o.modified_at, "
-    "o.time_key, o.properties, 0::bigint, o.scheduling, false"
+_MEMBER = (
+    "id",
+    "name",
+    "uid",
+    "component",
+    "etag",
+    "schedule_tag",
+    "size",
+    "revision",
+    "created_at",
+    "modified_at",
+    "time_key",
+    "properties",
 )
+OBJECT = f"{', '.join(f'o.{name}' for name in _MEMBER)}, 0::bigint, o.scheduling, {views.PRIVATE}"
 """Columns of an object `o`, as `member` reads them."""
 _HOME_AT = 4
 _COLLECTION_AT = _HOME_AT + 12
@@ -195,21 +207,22 @@ VIEW_REVISION = (
 
 
 @cache
-def in_view(*, text: bool) -> str:
-    """The statement that reads a member of another person's calendar in a view. Arguments: home, collection, name,
-    viewer."""
+def in_mode(mode: Mode, *, text: bool) -> str:
+    """The statement that reads a member as others than its owner see it. Arguments: home, collection, name; in a view
+    the viewer."""
+    # A write is based on the revision of the object, and on that of the view.
+    columns = ", ".join("o.revision" if name == "revision" else views.value(name, mode) for name in _MEMBER)
+    view, join = ("coalesce(v.revision, 0)", views.joined("$4")) if mode == "view" else ("0::bigint", "")
     return (
-        f"select o.id, o.name, o.uid, o.component, {views.viewed('etag')}, {views.viewed('schedule_tag')}, "  # noqa: S608
-        f"{views.viewed('size')}, "
-        f"o.revision, o.created_at, {views.viewed('modified_at')}, o.time_key, {views.viewed('properties')}, "
-        f"coalesce(v.revision, 0), o.scheduling, coalesce({views.PRIVATE}, false)"
-        f"{', ' + views.viewed('text') if text else ''} from object o{views.joined('$4')} "
+        f"select {columns}, {view}, o.scheduling, {views.PRIVATE}"  # noqa: S608 - columns are a fixed list
+        f"{', ' + views.value('text', mode) if text else ''} from object o{join} "
         "where o.home_id = $1 and o.collection_id = $2 and o.name = $3 and o.deleted_revision is null"
+        f"{f' and {views.SHOWN}' if mode == 'part' else ''}"
     )
 
 
 def member(row: Any) -> Object:
-    """An object from the columns of `OBJECT` or `in_view`, and the text if it follows."""
+    """An object from the columns of `OBJECT` or `in_mode`, and the text if it follows."""
     text = row[15] if len(row) > 15 else None
     values: list[Any] = [*row[:11], row[11] or {}, row[12], text, SchedulingRole(row[13]), row[14]]
     return Object(*values)

@@ -23,13 +23,15 @@ from server.calendar.calendar_object import time_key
 from server.calendar.component import parse_calendar
 from server.calendar.materialise import materialise
 from server.calendar.roles import message, scheduling
-from server.calendar.visibility import sights
+from server.calendar.visibility import others_of
+from server.domain.contents import Others
 from server.domain.errors import DatabaseError, SchedulingObjectExists
 from server.domain.occurrences import Materialised
 from server.domain.scheduling import Scheduling
 from storage_plugins.postgres.changes import clocks, occurrence_rows
 from storage_plugins.postgres.changes.clocks import supplied
-from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.changes.views import busy_numbers
+from storage_plugins.postgres.database import Connection, Database
 from storage_plugins.postgres.reads import owners
 
 PAGE = 500
@@ -86,13 +88,19 @@ _RESERVE = "select koyomi_reserve_1($1, array[$2::bigint], true)"
 _RESERVE_ON = "select koyomi_reserve_on_1($1, $2)"
 _REMOVE_ALARMS = "delete from alarm where home_id = $1 and object_id = $2 and viewer_id = 0"
 # The next rings of alarms in personal copies are computed later, for the new occurrences.
-# A row that no server of this version has written yet is marked, and rendered anew where others see it.
-_MARK_PRIVATE = """
-    update object o set summary = coalesce(o.summary, '{}') || '{"others": "part"}', neutral_etag = null
-    where o.home_id = $1 and o.id = $2 and not coalesce(o.summary ? 'others', false)
-    returning o.collection_id
+# What others see of a private object. In a calendar with views it is rendered anew, with the views, where no server of
+# this version has written it.
+_SET_OTHERS = """
+    update object set summary = coalesce(summary, '{}') || '{"others": "part"}', neutral_etag = $3, neutral_text = $4,
+        neutral_busy = $5
+    where home_id = $1 and id = $2
 """
-_RENDER_LATER = "update collection set views_rendered = false where home_id = $1 and id = $2 and views"
+_MARK_PRIVATE = """
+    update object set summary = coalesce(summary, '{}') || '{"others": "part"}', neutral_etag = null
+    where home_id = $1 and id = $2 and not coalesce(summary ? 'others', false) returning id
+"""
+_HAS_VIEWS = "select views from collection where home_id = $1 and id = $2"
+_RENDER_LATER = "update collection set views_rendered = false where home_id = $1 and id = $2"
 _RESET_ALARMS = """
     update alarm set next_at = '-infinity', floating = false
     where home_id = $1 and object_id = $2 and viewer_id <> 0 and next_at is distinct from '-infinity'
@@ -293,7 +301,7 @@ class _Derived:
     declined: frozenset[int]
     time_key: str
     scheduling: Scheduling
-    private: bool
+    others: Others | None
 
 
 def _derived(row: Any, now: datetime) -> _Derived:
@@ -302,7 +310,8 @@ def _derived(row: Any, now: datetime) -> _Derived:
     free = declined(calendar, owner)
     key = time_key(row["text"], calendar, free)
     role = message(calendar) if row["kind"] == "inbox" else scheduling(calendar, owner)
-    return _Derived(materialise(calendar, now, free), free, key, role, sights(calendar) is not None)
+    others = others_of(row["text"], calendar, owner)
+    return _Derived(materialise(calendar, now, free), free, key, role, others)
 
 
 async def _store(database: Database, row: Any, found: _Derived, *, grows: bool) -> bool:
@@ -327,10 +336,21 @@ async def _store(database: Database, row: Any, found: _Derived, *, grows: bool) 
             components = [index + 1 for index in sorted(found.declined)]
             for statement in _FREE_FOR_OTHERS:
                 await connection.execute(statement, home_id, object_id, components)
-        if found.private and (marked := await connection.fetchval(_MARK_PRIVATE, home_id, object_id)) is not None:
-            await connection.execute("select from home where id = $1 for no key update", home_id)
-            await connection.execute(_RENDER_LATER, home_id, marked)
+        if found.others is not None:
+            await _set_others(connection, row, found.others)
         if row["reserves"]:
             await connection.execute("select from home where id = $1 for no key update", home_id)
             await connection.execute(_RESERVE_ON if grows else _RESERVE, home_id, object_id)
     return True
+
+
+async def _set_others(connection: Connection, row: Any, others: Others) -> None:
+    home_id, object_id = row["home_id"], row["id"]
+    # Texts beside that of the owner count in the home.
+    await connection.execute("select from home where id = $1 for no key update", home_id)
+    views = await connection.fetchval(_HAS_VIEWS, home_id, row["collection_id"])
+    if not views:
+        busy = busy_numbers(others.busy)
+        await connection.execute(_SET_OTHERS, home_id, object_id, others.etag, others.text, busy)
+    elif await connection.fetchval(_MARK_PRIVATE, home_id, object_id) is not None:
+        await connection.execute(_RENDER_LATER, home_id, row["collection_id"])

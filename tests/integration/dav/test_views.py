@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
-from server.services.etags import etag_of
+from server.domain.etags import etag_of
 from server.services.views import alarms_of, render
 from storage_plugins.postgres.changes.principal_removal import hide, purge
 from storage_plugins.postgres.changes.views import prune_views, render_shared, store_alarms

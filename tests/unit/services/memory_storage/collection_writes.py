@@ -362,9 +362,9 @@ def _copied(tables: Tables, row: ObjectRow, home_id: int, collection_id: int, sh
         id=tables.new_id(),
         content=content,
         underived=underived,
-        neutral_etag=None,
-        neutral_text=None,
-        neutral_busy=None,
+        neutral_etag=row.neutral_etag if sharee is None and row.private else None,
+        neutral_text=row.neutral_text if sharee is None and row.private else None,
+        neutral_busy=row.neutral_busy if sharee is None and row.private else None,
     )
 
 

@@ -10,6 +10,7 @@ from server.domain.changes import Delete, ObjectState, PropertyChanges, Put, Wri
 from server.domain.contents import ObjectContent
 from server.domain.errors import WriteConflict
 from server.domain.objects import Collection
+from server.domain.occurrences import Busy
 from server.domain.scheduling import SchedulingRole
 from tests.unit.services.memory_storage.conditions import of_write, require_state
 from tests.unit.services.memory_storage.tables import SCHEDULING_OBJECTS, CopyRow, Event, ObjectRow, Tables, TrashRow
@@ -65,12 +66,13 @@ class MemberRows:
             row = ObjectRow(collection.home_id, collection.id, tables.new_id(), write.name, content, revision, at, at)
         else:
             row = replace(replaced, content=content, underived=False, revision=revision, modified_at=at)
-        tables.objects[row.id] = replace(
-            row,
-            neutral_etag=None if views is None else views.neutral_etag,
-            neutral_text=None if views is None else views.neutral_text,
-            neutral_busy=None if views is None else views.neutral_busy,
-        )
+        others = content.others
+        neutral: tuple[str | None, str | None, tuple[Busy, ...] | None]
+        if views is not None:
+            neutral = views.neutral_etag, views.neutral_text, views.neutral_busy
+        else:
+            neutral = (None, None, None) if others is None else (others.etag, others.text, others.busy)
+        tables.objects[row.id] = replace(row, neutral_etag=neutral[0], neutral_text=neutral[1], neutral_busy=neutral[2])
         for view in () if views is None else views.views:
             tables.copies[row.id, view.principal_id] = CopyRow(collection.home_id, row.id, revision, at, view)
         self._change_collection(collection, revision, at)

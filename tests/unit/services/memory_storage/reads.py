@@ -80,6 +80,13 @@ class MemoryReads(DispatchReads):
         name = None if found.object is None else found.object.name
         return self._member(replace(found, collection=collection), collection, name, text=text)
 
+    async def with_blocks(self, found: Resolution, *, text: bool = False) -> Resolution:
+        if found.collection is None:
+            return found
+        collection = replace(found.collection, blocks=True)
+        name = None if found.object is None else found.object.name
+        return self._member(replace(found, collection=collection), collection, name, text=text)
+
     def _owner(self, target: Target) -> PrincipalRow | None:
         for row in self.tables.principals.values():
             if row.deleted_at is None and (
@@ -94,7 +101,7 @@ class MemoryReads(DispatchReads):
         row = None if name is None else self.tables.named(collection.id, name)
         if row is None or row.deleted_revision is not None:
             return replace(found, object=None)
-        as_seen = seen.member(self.tables, row, collection.view)
+        as_seen = seen.member(self.tables, row, collection.view, blocks=collection.blocks)
         return replace(found, object=seen.object_of(as_seen, text=text, viewed=collection.view is not None))
 
     async def installation(self) -> UUID:
@@ -132,7 +139,7 @@ class MemoryReads(DispatchReads):
 
     def _members(self, collection: Collection, components: Sequence[str] | None = None) -> list[seen.Member]:
         return [
-            seen.member(self.tables, row, collection.view)
+            seen.member(self.tables, row, collection.view, blocks=collection.blocks)
             for row in self.tables.members(collection.id)
             if components is None or row.content.component in components
         ]
@@ -178,7 +185,7 @@ class MemoryReads(DispatchReads):
         self, collection: Collection, columns: Sequence[MemberColumn], *, after: int, up_to: int, limit: int
     ) -> Sequence[Row]:
         found = [
-            seen.member(self.tables, row, collection.view)
+            seen.member(self.tables, row, collection.view, blocks=collection.blocks)
             for row in self.tables.objects.values()
             if row.collection_id == collection.id
         ]

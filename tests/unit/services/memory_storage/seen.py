@@ -102,7 +102,7 @@ def binding_revision(tables: Tables, binding: BindingRow, viewer: int | None) ->
 
 def grants(tables: Tables, viewer: Principal, home_row: HomeRow, collection_id: int | None) -> Grants:
     """What was granted in a home as it concerns a viewer; `collection_id` None: of all its collections."""
-    if viewer.id == home_row.principal_id or viewer.is_admin:
+    if viewer.id == home_row.principal_id:
         return NO_GRANTS
     groups = tables.groups_of(viewer.id)
     concerned = groups | {viewer.id}
@@ -150,11 +150,13 @@ class Member:
     alarms: Sequence[AlarmTrigger]
     modified_at: datetime
     by_sharee: bool = False
+    blocks: bool = False
+    """Whether this is for somebody who does not see the whole of private objects."""
 
     @property
     def is_part(self) -> bool:
         """Whether this is what others see of a private object."""
-        return self.by_sharee and "others" in self.row.content.summary
+        return (self.by_sharee or self.blocks) and self.row.private
 
     @property
     def revision(self) -> int:
@@ -162,10 +164,13 @@ class Member:
         return self.row.revision if self.copy is None else max(self.row.revision, self.copy.revision)
 
 
-def member(tables: Tables, row: ObjectRow, sharee: int | None) -> Member:
-    """A member as `sharee` sees it; None: as its owner does."""
+def member(tables: Tables, row: ObjectRow, sharee: int | None, *, blocks: bool = False) -> Member:
+    """A member as `sharee` sees it; None: as its owner does, or with `blocks` for what is private."""
     content = row.content
     text = content.text if row.restorable else None
+    if sharee is None and blocks and row.private and row.neutral_text is not None:
+        etag, size = row.neutral_etag or "", octets(row.neutral_text)
+        return Member(row, None, etag, row.neutral_text, size, None, (), row.modified_at, blocks=True)
     if sharee is None:
         alarms = content.materialised.alarms if content.materialised is not None else ()
         return Member(row, None, content.etag, text, content.size, None, alarms, row.modified_at)
@@ -199,7 +204,7 @@ def object_of(found: Member, *, text: bool, viewed: bool) -> Object:
         found.copy.revision if viewed and found.copy is not None else 0,
         found.text if text else None,
         content.scheduling.role,
-        found.is_part,
+        row.private,
     )
 
 

@@ -150,9 +150,9 @@ class SingleWrites(MemberRows):
             revision=revision,
             created_at=row.created_at if move else at,
             modified_at=at,
-            neutral_etag=row.neutral_etag if within else None,
-            neutral_text=row.neutral_text if within else None,
-            neutral_busy=row.neutral_busy if within else None,
+            neutral_etag=row.neutral_etag if within or row.private else None,
+            neutral_text=row.neutral_text if within or row.private else None,
+            neutral_busy=row.neutral_busy if within or row.private else None,
         )
         if move and not within:
             self._forget_copies(row.id)

@@ -179,6 +179,11 @@ class ObjectRow:
     neutral_busy: tuple[Busy, ...] | None = None
 
     @property
+    def private(self) -> bool:
+        """Whether others see a part of it at most."""
+        return "others" in self.content.summary
+
+    @property
     def is_scheduling_object(self) -> bool:
         """Whether this is the scheduling object of its UID in its home."""
         return self.deleted_revision is None and self.content.scheduling.role in SCHEDULING_OBJECTS
