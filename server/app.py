@@ -32,6 +32,7 @@ from server.jobs.running import (
     notices,
     outgoing_mails,
     relaying,
+    room_addresses,
     room_cards,
     room_clashes,
     running_jobs,
@@ -251,6 +252,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                     ),
                 ),
                 room_cards(DirectoryBook(storage, directory, objects)),
+                room_addresses(storage, directory, settings.rooms.mail_domain),
                 held_messages(mails, incoming),
                 *outgoing_mails(mail_jobs),
                 *notices(

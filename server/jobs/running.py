@@ -26,6 +26,7 @@ from server.services.principals import changes as principals
 from server.services.rooms.check_in_mails import CheckInMails
 from server.services.rooms.clashes import CLASHES, Clashes
 from server.services.rooms.directory_book import DirectoryBook
+from server.services.rooms.missing_addresses import give_addresses
 from server.services.rooms.no_shows import NO_SHOWS, NoShows
 from server.services.scheduling.dispatches import DELIVERIES, REDELIVERIES, REFRESHES
 from server.services.scheduling.dividing import LongSeries
@@ -35,9 +36,11 @@ from server.services.scheduling.queued import QueuedDeliveries
 from server.services.scheduling.refreshing import Refreshing
 from server.services.scheduling.removals import REMOVALS, Removals
 from server.settings.model import Settings
+from server.storage import Storage
 from server.storage.access import Access
+from server.storage.directory import Directory
 from server.storage.incoming_mail import IncomingMail
-from server.storage.jobs import HANDOVERS, MEMBERSHIPS, ROOM_CARDS, TakenJob
+from server.storage.jobs import HANDOVERS, MEMBERSHIPS, ROOM_ADDRESSES, ROOM_CARDS, TakenJob
 from server.storage.mails import CHECK_IN_LINKS, MAIL, MAIL_OUTCOMES, NOTICE, RELEASED
 from storage_plugins.postgres.advisory_locks import TurnLock
 from storage_plugins.postgres.changes import handover_jobs
@@ -171,6 +174,15 @@ def room_cards(book: DirectoryBook) -> Kind:
         return Result(await book.follow())
 
     return Kind(ROOM_CARDS, handle)
+
+
+def room_addresses(storage: Storage, directory: Directory, domain: str) -> Kind:
+    """The job that gives addresses to rooms that have none (`server.process.preparation` asks for it)."""
+
+    async def handle(_: TakenJob) -> Result:
+        return Result(await give_addresses(storage, directory, domain) if domain else 0)
+
+    return Kind(ROOM_ADDRESSES, handle)
 
 
 def held_messages(mails: IncomingMails, incoming: IncomingMail) -> Kind:

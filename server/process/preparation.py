@@ -9,8 +9,10 @@ from importlib.util import find_spec
 
 from server.domain.changes import Cause
 from server.domain.errors import ConfigurationError
+from server.domain.jobs import Job
 from server.settings.digests import changed, digests
 from server.settings.model import Settings
+from server.storage.jobs import ROOM_ADDRESSES
 from storage_plugins.postgres.backup.durability import dangers
 from storage_plugins.postgres.changes.security_events import record
 from storage_plugins.postgres.changes.started_settings import (
@@ -19,11 +21,13 @@ from storage_plugins.postgres.changes.started_settings import (
     store_started_settings,
 )
 from storage_plugins.postgres.database import Database
+from storage_plugins.postgres.jobs import enqueue
 from storage_plugins.postgres.migrations import migrate
 from storage_plugins.postgres.upkeep.occurrence_jobs import use_zone_data
 
 _CAUSE = Cause(None, "serve")
 _SALT = 16
+_MAIL_DOMAIN = "rooms.mail_domain"
 
 
 async def prepare(dsn: str, settings: Settings) -> None:
@@ -45,12 +49,16 @@ async def prepare(dsn: str, settings: Settings) -> None:
 
 
 async def note_settings(database: Database, settings: Settings, host: str) -> None:
-    """Record which settings have other values than when the server of this host was started last."""
+    """Record which settings have other values than when the server of this host was started last, and ask for the jobs
+    that follow."""
     before = await started_settings(database, host)
     salt = os.urandom(_SALT) if before is None else before.salt
     names = [] if before is None else changed(settings, before.digests, salt)
     if names:
         await record(database, "settings-changed", _CAUSE, details={"settings": names}, text=host)
+    if settings.rooms.mail_domain and (before is None or _MAIL_DOMAIN in names):
+        async with database.transaction() as connection:
+            await enqueue(connection, Job(ROOM_ADDRESSES))
     await store_started_settings(database, host, StartedSettings(salt, digests(settings, salt)))
 
 

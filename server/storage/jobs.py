@@ -24,6 +24,8 @@ MEMBERSHIPS = "memberships"
 """Kind of the jobs that find the meetings of a group whose members have changed."""
 ROOM_CARDS = "room_cards"
 """Kind of the jobs that bring the cards of rooms up to date."""
+ROOM_ADDRESSES = "rooms.addresses"
+"""Kind of the jobs that give rooms without a mail address one, after the setting `rooms.mail_domain` has changed."""
 MAINTENANCE = "maintenance"
 """Lock key of all jobs that change many rows. They run one at a time, so that requests are not slowed down."""
 

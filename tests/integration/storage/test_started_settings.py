@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest_asyncio
 
+from server.domain.changes import Cause
+from server.domain.rooms import Room
+from server.jobs.runner import Result
+from server.jobs.running import room_addresses
 from server.process.preparation import note_settings
 from server.settings.digests import changed, digests
 from server.settings.load import nested
 from server.settings.model import Settings, options
+from server.storage.directory import PrincipalChange
 from storage_plugins.postgres.changes import started_settings
+from storage_plugins.postgres.directory import PostgresDirectory
+from storage_plugins.postgres.jobs import PostgresJobs
 from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.test_security_events import acts
 
@@ -70,3 +78,30 @@ def test_an_option_that_is_new_had_its_default() -> None:
     del before["network.port"]
     assert changed(Settings(), before, salt) == []
     assert changed(made(network__port=8080), before, salt) == ["network.port"]
+
+
+async def test_another_domain_of_rooms_gives_addresses_to_those_that_are_there(storage: MemberStorage) -> None:
+    database, directory = storage.database, PostgresDirectory(storage.database)
+    rooms = [PrincipalChange(kind="room", name=name, room=Room(0)) for name in ("Blue Room", "Red", "会議室")]
+    rooms[1] = replace(rooms[1], addresses=("red@example.com",))
+    await directory.write_principals([*rooms, PrincipalChange(kind="individual", name="ann")], Cause(None, "test"))
+    count = "select count(*) from job where kind = 'rooms.addresses'"
+    await note_settings(database, made(), "one")
+    assert await database.fetchval(count) == 0, "no domain is set"
+    settings = made(rooms__mail_domain="rooms.example.com")
+    for _ in range(2):
+        await note_settings(database, settings, "one")
+    assert await database.fetchval(count) == 1, "at the start with another domain alone"
+    kind = room_addresses(storage, directory, settings.rooms.mail_domain)
+    jobs = PostgresJobs(database)
+    taken = await jobs.take([kind.name])
+    assert taken is not None
+    assert await kind.handler(taken) == Result(1)
+    found = {each.name: each.addresses for each in await directory.principals(("room", "individual"))}
+    assert found == {
+        "Blue Room": ("blue-room@rooms.example.com",),
+        "Red": ("red@example.com",),
+        "会議室": (),
+        "ann": (),
+    }
+    assert await kind.handler(taken) == Result(0)

@@ -14,6 +14,7 @@ from server.domain.errors import AccessDenied, InvalidPrincipal, NameTaken, NotF
 from server.domain.rooms import Position, Room
 from server.services.principals.loading import Loaded, load_principals
 from server.services.rooms import policies
+from server.services.rooms.missing_addresses import give_addresses
 from server.services.rooms.rooms import Rooms, add_room, delete_room, import_rooms, rename_room, set_room
 from server.services.rooms.rows import COLUMNS, read_sheet
 from server.services.rooms.settings import RoomSettings
@@ -129,6 +130,25 @@ async def test_rooms_that_were_there_get_addresses_when_they_are_loaded_again() 
     office.rooms = Rooms(office.rooms.directory, office.rooms.hasher, RoomSettings(mail_domain="example.com"))
     assert (await office.load("name\nBlue Room\n"))[0] == (0, 1, 0, 0)
     assert (await office.load("name\nBlue Room\n"))[0] == (0, 0, 1, 0)
+
+
+async def test_rooms_that_were_there_get_the_addresses_of_their_names_by_a_job() -> None:
+    office = Office()
+    for name in ("Blue Room", "Blue-Room", "会議室", "Red"):
+        await office.add(name, **({"email": "red@example.com"} if name == "Red" else {}))
+    await office.add("Van", kind="resource")
+    directory = office.rooms.directory
+    office.world.meanwhile(lambda: office.set("Van", email="grey@example.com"))
+    assert await give_addresses(office.world.storage, directory, "example.com") == 1
+    names = ("Blue Room", "Blue-Room", "会議室", "Red", "Van")
+    found = {name: record.addresses for name in names if (record := await directory.principal(name)) is not None}
+    assert found == {
+        "Blue Room": ("blue-room@example.com",),
+        "Blue-Room": (),
+        "会議室": (),
+        "Red": ("red@example.com",),
+        "Van": ("grey@example.com",),
+    }
 
 
 async def test_a_file_is_imported_and_a_second_run_changes_nothing() -> None:
