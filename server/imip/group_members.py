@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from server.itip.audience import message_object, told
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.groups import Groups, people_of
 from server.itip.instances import describing
 from server.itip.lines import Line, made
+from server.itip.messages import Method
 from server.itip.organizer_object import described
-from server.itip.participants import NEEDS_ACTION, attendee_line, partstat, role, token
+from server.itip.participants import (
+    ACCEPTED,
+    NEEDS_ACTION,
+    TENTATIVE,
+    attendee_line,
+    map_attendees,
+    partstat,
+    role,
+    token,
+)
+from server.itip.reception import version_of
 from server.itip.scheduling_component import SchedulingComponent
 from server.itip.scheduling_object import SchedulingObject
 
@@ -61,6 +73,38 @@ def with_member(
         return each.with_lines("ATTENDEE", [*lines, _line(member, through, _answer(each, member, copy, directory))])
 
     return found.map_components(component)
+
+
+def attends_as_member(copy: SchedulingObject, member: CalendarUser, directory: Directory) -> bool:
+    """Whether somebody is invited to all of what takes place of a copy as a member of groups, and not by name."""
+    held = [each for each in copy.components if each.token("STATUS") != "CANCELLED"]
+    lines = [attendee_line(each, member, directory) for each in held]
+    return bool(held) and all(line is not None and "MEMBER" in line.params for line in lines)
+
+
+def has_promised(copy: SchedulingObject, member: CalendarUser, directory: Directory) -> bool:
+    """Whether the organizer of a copy has an answer by which somebody may attend."""
+    lines = (attendee_line(each, member, directory) for each in copy.components)
+    return any(line is not None and partstat(line) in (ACCEPTED, TENTATIVE) for line in lines)
+
+
+def cancelled_for_member(
+    copy: SchedulingObject, member: CalendarUser, directory: Directory, dtstamp: str
+) -> SchedulingObject:
+    """A CANCEL of all of a copy, for somebody who is no longer invited to it. It has no STATUS, since the meeting takes
+    place (RFC 5546 §3.2.5).
+
+    :param dtstamp: that of the CANCEL, unless the copy has a later one.
+    """
+    sources = [each for each in copy.components if each.token("STATUS") != "CANCELLED"]
+    stamp = max(dtstamp, *(version_of(each).dtstamp for each in copy.components))
+    sequence = str(max(each.sequence for each in copy.components))
+
+    def cancelled(each: SchedulingComponent) -> SchedulingComponent:
+        alone = map_attendees(each, lambda line: line if directory.key(line.value) == member.key else None)
+        return told(alone.without("STATUS").with_value("SEQUENCE", sequence), stamp)
+
+    return message_object(copy, map(cancelled, sources), Method.CANCEL)
 
 
 def _answer(

@@ -53,11 +53,15 @@ class Held:
     """The address in From; empty where there is not exactly one."""
     party: str
     """The calendar user address of the organizer or attendee that the message names."""
+    groups: tuple[int, ...] = ()
+    """The ids of the groups through which an organizer invites the recipient."""
 
 
 def written(held: Held) -> str:
     """The property of a held item."""
     values = {"reason": str(held.reason), "sender": _printable(held.sender), "party": _printable(held.party)}
+    if held.groups:
+        values["groups"] = " ".join(map(str, held.groups))
     attributes = "".join(f" {name}={quoteattr(each, {chr(34): '&quot;'})}" for name, each in values.items())
     return f'<held xmlns="urn:koyomi:mail"{attributes}/>'
 
@@ -71,7 +75,9 @@ def read(text: str) -> Held:
     """What the property says."""
     found = {name: unescape(each, {"&quot;": '"'}) for name, each in _ATTRIBUTE.findall(text)}
     reasons = {each.value: each for each in Reason}
-    return Held(reasons.get(found.get("reason", ""), Reason.UNTRUSTED), found.get("sender", ""), found.get("party", ""))
+    reason, groups = reasons.get(found.get("reason", ""), Reason.UNTRUSTED), found.get("groups", "").split()
+    ids = tuple(int(each) for each in groups if each.isdecimal())
+    return Held(reason, found.get("sender", ""), found.get("party", ""), ids)
 
 
 class HeldMessages:
@@ -129,14 +135,15 @@ class HeldMessages:
 
     async def _accept(self, cause: Cause, item: HeldItem, inbox: Collection) -> str:
         text = read_object(item.text)
-        own, party = address_of(item.owner), read(item.held).party
+        own, held = address_of(item.owner), read(item.held)
+        party = held.party
         directory = await directory_of(self._services.storage, addresses(text) | {own, party})
         method = Method(text.method)
         sender = directory.user(party)
         if method not in FROM_ATTENDEES:
             sender = organizer(text, directory) or sender
         message = Message(method, sender, directory.user(own), text)
-        sent = Post(message, None, directory, self._now())
+        sent = Post(message, None, directory, self._now(), held.groups or None)
         return await post(self._services, cause, sent, also=(_deletion(inbox, item),))
 
     async def _apply(self, cause: Cause, write: Put | Delete) -> None:

@@ -101,15 +101,26 @@ class Effects:
         allowed = senders_in(mailbox.inbox.properties.get(ACTS_FOR_OTHERS, ""))
         return others <= {directory.key(f"mailto:{each}") for each in allowed}
 
-    async def hold(self, source: Source, mailbox: Mailbox, message: Message, reason: Reason) -> Outcome:
-        """Put a message into the recipient's inbox, marked."""
-        held = Held(reason, source.sender or "", message.sender.address)
+    async def hold(
+        self, source: Source, mailbox: Mailbox, message: Message, reason: Reason, groups: tuple[int, ...] = ()
+    ) -> Outcome:
+        """Put a message into the recipient's inbox, marked.
+
+        :param groups: the ids of those through which an organizer invites the recipient.
+        """
+        held = Held(reason, source.sender or "", message.sender.address, groups)
         done = await self.held.hold(source.cause, mailbox, message.text, held)
         return Outcome.HELD if done else Outcome.FULL
 
-    async def post(self, message: Message, source: Source, directory: Directory) -> Outcome:
-        """Let a message take effect. `directory` has the calendar users of both."""
-        status = await post(self.services, source.cause, Post(message, None, directory, self.now()))
+    async def post(
+        self, message: Message, source: Source, directory: Directory, groups: tuple[int, ...] | None = None
+    ) -> Outcome:
+        """Let a message take effect.
+
+        :param directory: the calendar users of both.
+        :param groups: as in `server.services.scheduling.letters.Letter`.
+        """
+        status = await post(self.services, source.cause, Post(message, None, directory, self.now(), groups))
         return Outcome.APPLIED if status == DELIVERED else Outcome.REFUSED
 
     async def mailbox(self, user: CalendarUser, uid: str) -> Mailbox | None:

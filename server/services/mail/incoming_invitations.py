@@ -55,6 +55,8 @@ async def _invited(
 ) -> Outcome:
     """A message of an organizer, to a recipient, whom it may name by groups alone."""
 
+    ids = tuple(sorted(_id(user) for user in directory.users if user.key in groups))
+
     async def decide(mailbox: Mailbox | None) -> Outcome:
         if mailbox is None or mailbox.inbox is None:
             return Outcome.NOT_CONCERNED
@@ -63,7 +65,7 @@ async def _invited(
         text = (with_member(found, recipient, groups, copy, directory) if groups else found).text
         message = read_message(text, own, recipient, directory)
         if not effects.is_from(own, lines_of(found, "ORGANIZER"), source, mailbox, directory):
-            return await effects.hold(source, mailbox, message, Reason.UNTRUSTED)
+            return await effects.hold(source, mailbox, message, Reason.UNTRUSTED, ids)
         if copy is not None:
             organizes = organizer(copy, directory)
             if organizes is None or organizes.key != own.key:
@@ -71,8 +73,8 @@ async def _invited(
         elif not await _is_welcome(effects, own, mailbox):
             if message.method not in (Method.REQUEST, Method.ADD):
                 return Outcome.NOT_CONCERNED
-            return await effects.hold(source, mailbox, message, Reason.UNKNOWN_SENDER)
-        return await effects.post(message, source, directory)
+            return await effects.hold(source, mailbox, message, Reason.UNKNOWN_SENDER, ids)
+        return await effects.post(message, source, directory, ids)
 
     return await change(partial(effects.mailbox, recipient, found.uid), decide)
 

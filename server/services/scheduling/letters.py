@@ -18,7 +18,7 @@ from server.domain.privileges import Privilege
 from server.domain.values import value
 from server.imip.catalogue import Language
 from server.itip.calendar_users import Directory, addresses
-from server.itip.change import utc_stamp
+from server.itip.change import InvitedGroups, utc_stamp
 from server.itip.messages import FROM_ATTENDEES, Message, Method
 from server.itip.receiving import receive
 from server.itip.reception import (
@@ -78,6 +78,9 @@ class Letter:
     meeting that the organizer has deleted; empty without one."""
     late: bool = False
     """Whether a job delivers it, so that later ones may have come before."""
+    groups: tuple[int, ...] | None = None
+    """The ids of the groups here through which an organizer elsewhere invites the recipient; None: it says nothing of
+    that."""
     grants: Grants | None = None
     """The grants on the recipient's inbox that may concern the sender; None: those of the mailbox."""
 
@@ -261,6 +264,8 @@ def _received(
         rows = with_answers(known.rows, result.answers) if result.answers else known.rows
         rows = with_resets(rows, result.resets) if result.resets else rows
         known = replace(known, memory=result.memory or known.memory, rows=rows)
+    if letter.groups is not None and any(each.object is not None for each in received):
+        known = replace(known, groups=InvitedGroups(letter.groups))
     return received, items, after, known
 
 

@@ -25,6 +25,7 @@ from server.domain.errors import (
 from server.domain.jobs import Job
 from server.domain.objects import Target
 from server.domain.privileges import Privilege
+from server.domain.scheduling import SchedulingRole
 from server.itip.calendar_users import addresses
 from server.itip.change import Change
 from server.itip.scheduling_object import read_object
@@ -32,10 +33,11 @@ from server.services.changing import change
 from server.services.contents import LARGE
 from server.services.lookup import Found, Lookup
 from server.services.objects import text_of
-from server.services.permissions import collection_of
+from server.services.permissions import collection_of, member_of
 from server.services.scheduling.calendar_users import address_of, directory_of
 from server.services.scheduling.groups import with_groups
 from server.services.scheduling.implicit import Scheduling
+from server.services.scheduling.leaving_groups import leave_groups
 from server.services.scheduling.planned import owner_of
 from server.services.scheduling.sent import Sent
 
@@ -72,7 +74,8 @@ class Memberships:
         return Job(MEMBERS, {"home": home_id, "object": object_id}, key, key, delay=self._delay)
 
     async def follow(self, home_id: int, object_id: int) -> bool:
-        """Let a meeting follow the membership of its groups, in the name of its organizer. Returns whether it changed.
+        """Let a meeting follow the membership of its groups, in the name of its organizer. The copy of a member whom an
+        organizer elsewhere has invited is cancelled where they have left. Returns whether it changed.
 
         The policy is asked again; what it denies, and what the organizer's home has no room for, is logged.
         """
@@ -84,6 +87,8 @@ class Memberships:
             if found is None or found.viewer is None:
                 return False
             text = await text_of(self._storage, found)
+            if member_of(found).role is SchedulingRole.ATTENDEE:
+                return await leave_groups(self._scheduling, found, text, self._now())
             if not await self._is_behind(found, text):
                 return False
             await self._scheduling.put(Actor(found.viewer, "jobs"), found, text.encode(), Sent(etag_matches=True))

@@ -1,7 +1,8 @@
 """What a home knows of the messages about a UID, as it is stored (`server.domain.changes.Remember.state`).
 
 The JSON object of an attendee's home has the keys `versions` (instance to SEQUENCE and DTSTAMP), `removed` and
-`cancelled` (instances), and `answered` (instance to SEQUENCE). That of an organizer's home has `answers` (attendee,
+`cancelled` (instances), `answered` (instance to SEQUENCE) and `groups` (the ids of the groups through which an
+organizer elsewhere invites them). That of an organizer's home has `answers` (attendee,
 instance, SEQUENCE, DTSTAMP), `resets` (instance, SEQUENCE, attendees), `since` (a UTC value), `groups` (the ids of the
 groups that the object invites, by which the meetings of a group are found), `left_out` (instance, attendee) and
 `former` (`homes` and `addresses` of `server.services.scheduling.former_organizers`).
@@ -34,7 +35,8 @@ class Known:
     """Of an organizer: when they deleted a meeting, then when they made another one with its UID, as a UTC value
     (`20260105T100000Z`). Messages of before are about another meeting. Empty where there was none."""
     groups: InvitedGroups = InvitedGroups()
-    """Of an organizer: the groups that the object invites, without statuses."""
+    """Of an organizer: the groups that the object invites, without statuses. Of an attendee: those through which an
+    organizer elsewhere invites them."""
     former: FormerOrganizers = NOBODY
     """Of an organizer: who organized the meeting before it was handed over to them."""
 

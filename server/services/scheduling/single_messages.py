@@ -40,22 +40,30 @@ class Post:
     """The calendar users of both."""
     now: datetime
     """When it is sent; aware."""
+    groups: tuple[int, ...] | None = None
+    """As in `Letter`."""
 
 
 async def post(
-    services: Services, cause: Cause, sent: Post, also: Sequence[Write] = (), unchanged: Sequence[Unchanged] = ()
+    services: Services,
+    cause: Cause,
+    sent: Post,
+    also: Sequence[Write] = (),
+    unchanged: Sequence[Unchanged] = (),
+    mails: Sequence[NewMails] = (),
 ) -> str:
     """Deliver a message; returns the SCHEDULE-STATUS of its recipient.
 
     No state of a recipient raises an error.
 
     :param also: other writes that are made with it, whatever becomes of it.
+    :param mails: what is mailed with it.
     :raises WriteConflict: if something has changed since it was read.
     """
 
     async def make(left: LeftOut[str]) -> SharedSet[str]:
-        delivered, mails = await _deliveries(services, sent, left.failed)
-        made: SharedSet[str] = SharedSet(writes=[(None, write) for write in also], mails=[*mails])
+        delivered, mailed = await _deliveries(services, sent, left.failed)
+        made: SharedSet[str] = SharedSet(writes=[(None, write) for write in also], mails=[*mails, *mailed])
         for key, each in delivered.items():
             made.deliver(key, each)
             made.merges += sum(bool(result.answers) for result in each.received)
@@ -140,5 +148,6 @@ async def _delivery(
     if not mailboxes:
         return not_delivered(NO_CALENDAR_USER)
     resets = resets_of(known.rows.resets, recipient)
-    letter = Letter(sender, messages, sent.now, resets or None, since=known.since)
+    groups = sent.groups if messages[0] is sent.message else None
+    letter = Letter(sender, messages, sent.now, resets or None, since=known.since, groups=groups)
     return await deliver(services.storage, services.objects, mailboxes[0], [letter], directory, services.mails.language)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,8 +17,9 @@ from server.services.mail.incoming_effects import Outcome
 from server.services.mail.incoming_settings import IncomingMailSettings
 from server.services.objects import Objects
 from server.services.scheduling.implicit import Scheduling
+from server.services.scheduling.memberships import Memberships
 from server.services.scheduling.sent import Sent
-from server.storage.directory import PrincipalChange
+from server.storage.directory import PrincipalChange, RelationChange
 from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.incoming_mail import PostgresIncomingMail
 from tests.integration.storage.conftest import make_person
@@ -147,3 +150,28 @@ async def test_an_answer_by_mail_is_merged(place: tuple[MailWorld, int, str]) ->
         "PARTSTAT=ACCEPTED"
         in [x for x in (mailbox.object.text or "").replace("\r\n ", "").splitlines() if x.endswith(DORA)][0]
     )
+
+
+async def test_who_leaves_a_group_of_an_organizer_elsewhere_has_a_cancelled_copy(storage: Any) -> None:
+    world, group, person = StoredWorld(storage), await make_person(storage, "group"), await make_person(storage)
+    directory, address = PostgresDirectory(storage.database), f"{group.name}@example.com"
+    await directory.write_principals([PrincipalChange(group.id, addresses=(address,))], CAUSE)
+    memberships = Memberships(world.scheduling, timedelta(minutes=10), lambda: NOW)
+
+    async def status() -> list[str]:
+        (mailbox,) = await storage.mailboxes(person.id, [person.id], f"{address}m")
+        assert mailbox.object is not None
+        return re.findall("STATUS:([A-Z]+)", mailbox.object.text or "")
+
+    await directory.write_relations([RelationChange(group.id, members=frozenset((person.id,)))], CAUSE)
+    await directory.write_principals([PrincipalChange(person.id, addresses=(f"{person.name}@example.com",))], CAUSE)
+    world.mails = world.receiver(IncomingMailSettings(authserv_id=HERE, invitations="all"))
+    text = request(address, uid=f"{address}m").replace("DTSTART:2026", "DTSTART:2099")
+    assert await world.deliver(mail(text), address) == (Outcome.APPLIED,)
+    ((home_id, object_id),) = await storage.meetings_of_group(group.id, after=(0, 0), limit=10)
+    assert not await memberships.follow(home_id, object_id)
+    assert await status() == []
+    await directory.write_relations([RelationChange(group.id, members=frozenset())], CAUSE)
+    assert await memberships.follow(home_id, object_id)
+    assert await status() == ["CANCELLED"]
+    assert not await memberships.follow(home_id, object_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -136,3 +137,129 @@ async def test_a_cancellation_reaches_the_members(world: MailWorld) -> None:
 async def test_an_organizer_elsewhere_who_forges_one_of_here_invites_nobody(world: MailWorld) -> None:
     assert await world.deliver(mail(request(TEAM, by=ANNA), sender=ANNA), TEAM) == (Outcome.LOCAL,)
     assert await world.items("ben") == []
+
+
+# -- who leaves --------------------------------------------------------------------------------------------------------
+
+LATER = {"dtstamp": "20260301T000000Z"}
+
+
+def invited(*attendees: str, **more: object) -> str:
+    """A request about a meeting that is not over."""
+    return request(*attendees, **{**LATER, **more}).replace("DTSTART:20260301T09", "DTSTART:20990301T09")  # type: ignore[arg-type]
+
+
+async def statuses(world: MailWorld, who: str) -> list[str]:
+    return [re.findall("STATUS:([A-Z]+)", each)[-1] if "STATUS:" in each else "" for each in await world.copies(who)]
+
+
+async def answer(world: MailWorld, who: str, address: str, partstat: str) -> None:
+    (name,) = await world.names(f"{who}/calendar")
+    text = (await world.copies(who))[0].replace("\r\n ", "")
+    own = line_of(text, address)
+    await world.put_by(who, f"{who}/calendar/{name}", text.replace(own, own.replace("NEEDS-ACTION", partstat)))
+
+
+def mailed(world: MailWorld) -> list[tuple[str, str, str]]:
+    """Address, METHOD and answer of the mails, in order."""
+    rows = [row for _, row in sorted(world.memory.tables.mails.items())]
+    found = [(row, re.search("PARTSTAT=([A-Z]+)", row.text.replace("\r\n ", ""))) for row in rows]
+    return [(row.address, row.method, "" if match is None else match[1]) for row, match in found]
+
+
+@pytest.mark.parametrize("partstat", ["", "ACCEPTED", "TENTATIVE", "DECLINED"])
+async def test_who_leaves_the_group_has_a_cancelled_copy(world: MailWorld, partstat: str) -> None:
+    await world.deliver(mail(invited(TEAM)), TEAM)
+    if partstat:
+        await answer(world, "ben", BEN, partstat)
+    told = [(DORA, "REPLY", partstat)] if partstat else []
+    assert mailed(world) == told
+    await team(world, "cleo")
+    await world.run_jobs()
+    assert [await statuses(world, who) for who in ("ben", "cleo")] == [["CANCELLED"], [""]]
+    assert await world.items("ben") == [("CANCEL", ""), ("REQUEST", "")]
+    assert await world.items("cleo") == [("REQUEST", "")]
+    # The organizer learns of it where they count on an answer.
+    promised = partstat in ("ACCEPTED", "TENTATIVE")
+    assert mailed(world) == told + ([(DORA, "REPLY", "DECLINED")] if promised else [])
+    # Nothing more happens, whatever changes.
+    await team(world)
+    await world.run_jobs()
+    assert await world.items("ben") == [("CANCEL", ""), ("REQUEST", "")]
+    assert await statuses(world, "cleo") == ["CANCELLED"]
+
+
+async def test_who_comes_back_gets_the_next_message(world: MailWorld) -> None:
+    await world.deliver(mail(invited(TEAM)), TEAM)
+    await team(world, "cleo")
+    await world.run_jobs()
+    await team(world, "ben", "cleo")
+    await world.run_jobs()
+    assert await statuses(world, "ben") == ["CANCELLED"]
+    changed = invited(TEAM, dtstamp="20260303T000000Z", more=("SEQUENCE:1",))
+    await world.deliver(mail(changed, message_id="<2@x>"), TEAM)
+    assert await statuses(world, "ben") == [""]
+    await team(world, "cleo")
+    await world.run_jobs()
+    assert await statuses(world, "ben") == ["CANCELLED"]
+
+
+async def test_who_leaves_a_group_in_the_group_has_a_cancelled_copy(world: MailWorld) -> None:
+    await team(world, "ben", name="inner")
+    await team(world, "inner", "cleo")
+    await world.deliver(mail(invited(TEAM)), TEAM)
+    await team(world, name="inner")
+    await world.run_jobs()
+    assert [await statuses(world, who) for who in ("ben", "cleo")] == [["CANCELLED"], [""]]
+
+
+async def test_who_is_invited_in_another_way_keeps_the_copy(world: MailWorld) -> None:
+    other = "others@example.com"
+    await world.add("others", kind="group", addresses=(other,))
+    await team(world, "cleo", name="others")
+    await world.deliver(mail(invited(TEAM, BEN, other)), TEAM, BEN, other)
+    await team(world)
+    await world.run_jobs()
+    assert [await statuses(world, who) for who in ("ben", "cleo")] == [[""], [""]]
+    # Later the organizer names somebody whom the group had led to.
+    named = invited(TEAM, CLEO, other, dtstamp="20260303T000000Z", more=("SEQUENCE:1",))
+    await world.deliver(mail(named, message_id="<2@x>"), other, CLEO)
+    await team(world, name="others")
+    await world.run_jobs()
+    assert await statuses(world, "cleo") == [""]
+
+
+async def test_a_policy_that_changes_and_meetings_that_are_over_take_nobody_out(world: MailWorld) -> None:
+    await world.deliver(mail(invited(TEAM)), TEAM)
+    past = request(TEAM, uid="past").replace("DTSTART:2026", "DTSTART:2025")
+    await world.deliver(mail(past, message_id="<2@x>"), TEAM)
+    await expandable(world, "nobody")
+    await team(world, "cleo")
+    await world.run_jobs()
+    assert await statuses(world, "ben") == ["", ""]
+    await expandable(world, "everyone")
+    await team(world, "cleo")
+    await world.run_jobs()
+    assert sorted(await statuses(world, "ben")) == ["", "CANCELLED"]
+
+
+async def test_a_held_invitation_that_was_accepted_follows_the_group(world: MailWorld) -> None:
+    await world.deliver(mail(invited(TEAM), results=""), TEAM)
+    for item in await world.incoming.held_items((0, 0)):
+        await world.mails.held.accept(INSTALLATION.cause, item)
+    await team(world, "cleo")
+    await world.run_jobs()
+    assert [await statuses(world, who) for who in ("ben", "cleo")] == [["CANCELLED"], [""]]
+
+
+async def test_a_series_is_cancelled_with_its_instances(world: MailWorld) -> None:
+    text = invited(TEAM, more=("RRULE:FREQ=DAILY;COUNT=3",))
+    body = text[text.index("BEGIN:VEVENT") : text.index("END:VEVENT")].replace("RRULE:FREQ=DAILY;COUNT=3\r\n", "")
+    moved = (
+        body.replace("DTSTART:20990301T09", "DTSTART:20990302T11") + "RECURRENCE-ID:20990302T090000Z\r\nSEQUENCE:1\r\n"
+    )
+    await world.deliver(mail(text.replace("END:VCALENDAR", f"{moved}END:VEVENT\r\nEND:VCALENDAR")), TEAM)
+    assert (await world.copies("ben"))[0].count("BEGIN:VEVENT") == 2
+    await team(world, "cleo")
+    await world.run_jobs()
+    assert (await world.copies("ben"))[0].count("STATUS:CANCELLED") == 2
