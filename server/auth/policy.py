@@ -224,6 +224,12 @@ def sees_private(viewer: Principal | None, owner: Principal | None, collection: 
     )
 
 
+def may_restrict(viewer: Principal | None, owner: Principal | None, collection: Collection) -> bool:
+    """Whether a person may set X-CALENDARSERVER-ACCESS of members: the owner may, so that nobody else hides from
+    themselves what they could not show again."""
+    return viewer is None or (owner is not None and owner.id == viewer.id and collection.rights == "owner")
+
+
 def on_member(held: Privileges, collection: Collection, member: Object | None) -> Privileges:
     """The privileges of a person on a member: who sees a part of it only may not change it.
 

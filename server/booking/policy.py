@@ -205,12 +205,6 @@ class Policy:
         "Keep attachments out of the room's copy.",
         exchange="DeleteAttachments",
     )
-    strip_private: bool = _rule(
-        False,
-        Flag(),
-        "Remove the mark private or confidential from the room's copy.",
-        exchange="RemovePrivateProperty",
-    )
     response_details: bool = _rule(
         True,
         Flag(),
@@ -305,6 +299,10 @@ class Requester:
         return audience.everyone or not self.matches.isdisjoint(audience.names)
 
 
+_RETIRED = frozenset(("strip_private",))
+"""Parameters that stored policies may have and that mean nothing: what is private stays so in a room's calendar."""
+
+
 def parse_policy(value: object) -> Policy:
     """A policy from JSON: an object with some of `RULES`; others have their default.
 
@@ -312,6 +310,7 @@ def parse_policy(value: object) -> Policy:
     """
     if not isinstance(value, dict):
         raise InvalidPrincipal("policy must be an object.")
+    value = {name: each for name, each in value.items() if name not in _RETIRED}
     known_only(value, RULES, "policy")
     found = Policy(**{name: RULES[name].kind.read(each, f"policy.{name}") for name, each in value.items()})
     low, high = found.min_duration_minutes, found.max_duration_minutes

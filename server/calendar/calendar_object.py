@@ -30,6 +30,7 @@ from server.calendar.values import (
     property_time,
     property_times,
 )
+from server.calendar.visibility import access_of
 from server.domain.errors import (
     DateTimeTooEarly,
     DateTimeTooLate,
@@ -101,6 +102,8 @@ class CalendarObject:
     declined, and in that of a room that has not answered."""
     scheduled: bool
     """Whether a component has an ORGANIZER."""
+    access: str | None
+    """X-CALENDARSERVER-ACCESS (`server.calendar.visibility`)."""
 
     def summary(self) -> dict[str, str]:
         """What lists and searches show, of the master or else the first component: `summary`, `location`, `organizer`,
@@ -133,6 +136,7 @@ def read_calendar_object(body: bytes, limits: Limits, *, message: bool = False) 
     :raises InvalidCalendarData: for what is no iCalendar, or contradicts itself; with the line.
     :raises InvalidCalendarObject: for what RFC 4791 §4.1 forbids: METHOD, components of several types or with several
         UIDs, two masters, two overrides of one instance. `UnknownTimezone` is one of these.
+    :raises UnknownAccessRestriction: for X-CALENDARSERVER-ACCESS with another value than one of the document.
     :raises UnsupportedComponent: for components that no calendar takes.
     :raises DateTimeTooEarly, DateTimeTooLate: for times outside of the limits.
     :raises TooManyAttendees: for more attendees in one component than allowed.
@@ -171,6 +175,7 @@ def read_calendar_object(body: bytes, limits: Limits, *, message: bool = False) 
         time_key=time_key(text, tree),
         may_be_free=component == "VEVENT" and any(map(may_be_free, components)),
         scheduled=any(each.first("ORGANIZER") is not None for each in components),
+        access=None if message else access_of(tree),
     )
 
 

@@ -16,6 +16,7 @@ from server.calendar.component import Component, parse_calendar
 from server.calendar.contentline import Property
 from server.calendar.personal import busy_types, neutral
 from server.domain.contents import Others
+from server.domain.errors import UnknownAccessRestriction
 from server.domain.etags import etag_of
 from server.domain.occurrences import Busy
 
@@ -67,6 +68,32 @@ _TO_ENCODE = {"^": "^^", '"': "^'", "\n": "^n"}
 _FOLD = re.compile(r"\r{0,2}\n[ \t]")
 _WIDTH = 60
 """Characters of a line before it is folded; each may have several octets."""
+
+
+def access_of(calendar: Component) -> str | None:
+    """X-CALENDARSERVER-ACCESS of a VCALENDAR, in upper case; None: there is none.
+
+    :raises UnknownAccessRestriction: for a value that is not in `ACCESSES`, and for several.
+    """
+    marks = [prop for prop in calendar.properties if prop.name == ACCESS]
+    if not marks:
+        return None
+    found = marks[0].value.strip().upper()
+    if len(marks) > 1 or found not in ACCESSES:
+        raise UnknownAccessRestriction(line=marks[-1].line)
+    return found
+
+
+def with_access(text: str, access: str) -> str:
+    """A text with this X-CALENDARSERVER-ACCESS in place of what it has. Raises `InvalidCalendarData`."""
+    calendar = parse_calendar(text)
+    pieces, position = [], 0
+    for mark in calendar.properties:
+        if mark.name == ACCESS:
+            pieces.append(text[position : mark.start])
+            position = mark.end
+    at = calendar.components[0].start
+    return "".join((*pieces, text[position:at], f"{ACCESS}:{access}\r\n", text[at:]))
 
 
 def may_be_private(text: str) -> bool:

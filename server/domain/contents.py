@@ -38,6 +38,8 @@ class ObjectContent:
     """Occurrences, alarms and zones. None: the stored ones stay (equal time key), or there are none (address
     objects)."""
     scheduling: Scheduling = NO_SCHEDULING
+    access: str | None = None
+    """X-CALENDARSERVER-ACCESS, in upper case."""
     others: Others | None = None
     """None: others see the whole. In a calendar with views, `Views` has it, too."""
 

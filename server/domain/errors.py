@@ -215,6 +215,18 @@ class AttendeeCommentRefused(SchedulingRefused):
     """Only the server writes what attendees comment in private."""
 
 
+class UnknownAccessRestriction(InvalidData):
+    """X-CALENDARSERVER-ACCESS is PUBLIC, PRIVATE, CONFIDENTIAL or RESTRICTED, and stands there once."""
+
+
+class AccessRestrictionChange(KoyomiError):
+    """Only the owner of a calendar sets X-CALENDARSERVER-ACCESS of what is in it."""
+
+
+class RestrictedMessage(InvalidData):
+    """A scheduling message has no X-CALENDARSERVER-ACCESS."""
+
+
 class InvalidSplitPoint(SchedulingRefused):
     """The time at which a series is to be divided is not in the form that its DTSTART has."""
 

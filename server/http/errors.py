@@ -115,6 +115,18 @@ TABLE: dict[type[KoyomiError], Row] = {
     errors.SchedulingObjectExists: _data(
         409, "scheduling-object-exists", "SchedulingObjectExists", f"{CALDAV}unique-scheduling-object-resource"
     ),
+    errors.UnknownAccessRestriction: _data(
+        422, "unknown-access-restriction", "UnknownAccessRestriction", f"{CALENDARSERVER}valid-access-restriction"
+    ),
+    errors.AccessRestrictionChange: Row(
+        403,
+        "access-restriction-change",
+        "AccessRestrictionChange",
+        f"{CALENDARSERVER}valid-access-restriction-change",
+    ),
+    errors.RestrictedMessage: _data(
+        422, "restricted-message", "RestrictedMessage", f"{CALENDARSERVER}no-access-restrictions"
+    ),
     errors.InvalidSplitPoint: Row(403, "invalid-split-point", "InvalidSplitPoint", f"{CALDAV}valid-rid-parameter"),
     errors.SplitRefused: Row(403, "split-refused", "SplitRefused", f"{CALENDARSERVER}invalid-split"),
     errors.AttendeeCommentRefused: Row(

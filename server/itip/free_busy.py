@@ -10,7 +10,8 @@ from server.calendar.component import Component, parse_calendar
 from server.calendar.contentline import Property, content_line, escape_text
 from server.calendar.freebusy import BusyPeriod, freebusy_calendar
 from server.calendar.values import CalendarTime, parse_calendar_time
-from server.domain.errors import InvalidCalendarData, InvalidSchedulingMessage
+from server.calendar.visibility import ACCESS
+from server.domain.errors import InvalidCalendarData, InvalidSchedulingMessage, RestrictedMessage
 
 MASKED_UID = "X-CALENDARSERVER-MASK-UID"
 EXTENDED = "X-CALENDARSERVER-EXTENDED-FREEBUSY"
@@ -42,8 +43,11 @@ def read_request(text: str, max_attendees: int) -> FreeBusyRequest:
 
     :raises InvalidCalendarData: for what is no iCalendar.
     :raises InvalidSchedulingMessage: for what RFC 5546 §3.3.2 forbids, and for more attendees than given.
+    :raises RestrictedMessage: for X-CALENDARSERVER-ACCESS.
     """
     calendar = parse_calendar(text)
+    if any(line.name == ACCESS for line in calendar.properties):
+        raise RestrictedMessage
     method = [line.value.strip().upper() for line in calendar.all("METHOD")]
     if method != ["REQUEST"]:
         raise InvalidSchedulingMessage("METHOD is REQUEST.")

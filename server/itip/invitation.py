@@ -33,7 +33,14 @@ from server.itip.merging import (
     without_exdates,
 )
 from server.itip.messages import Message, Method
-from server.itip.own_parts import as_cancelled, has_own_parts, with_answer_for, with_organizer_status, with_own_parts
+from server.itip.own_parts import (
+    as_cancelled,
+    has_own_parts,
+    with_access_of,
+    with_answer_for,
+    with_organizer_status,
+    with_own_parts,
+)
 from server.itip.participants import DECLINED, NEEDS_ACTION, attendee_line, map_attendee, partstat
 from server.itip.reception import (
     IGNORED,
@@ -232,7 +239,7 @@ class _Invitation:
         for other in (self._object, self._base):
             if other is not None and other is not frame:
                 new = with_timezones_of(new, other)
-        return new
+        return with_access_of(new, self._base if self._base is not None else self._copy)
 
     def _updated(self, taken: list[SchedulingComponent]) -> list[SchedulingComponent]:
         """The copy with some overrides in place of its own, or added."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
+from server.calendar.visibility import ACCESS
 from server.itip.audience import is_shared
 from server.itip.calendar_users import CalendarUser, Directory
 from server.itip.delegation import delegates, with_delegates
@@ -30,6 +31,22 @@ _NEVER_KEPT = frozenset(("REQUEST-STATUS",))
 def is_own(name: str) -> bool:
     """Whether a property in an attendee's copy is the attendee's; `name` is upper-case."""
     return not is_shared(name) and name not in _NEVER_KEPT
+
+
+def with_access_of(value: SchedulingObject, copy: SchedulingObject | None) -> SchedulingObject:
+    """A copy that a message changes, with the recipient's own X-CALENDARSERVER-ACCESS: that of a message means nothing
+    (caldav-privateevents §4.1.2)."""
+    own = [] if copy is None else _access(copy)
+    given = _access(value)
+    if [line.value for line in own] == [line.value for line in given]:
+        return value
+    lines = [item for item in value.items if isinstance(item, Line) and item not in given]
+    rest = [item for item in value.items if not isinstance(item, Line)]
+    return SchedulingObject([*lines, *own, *rest], value.begin, value.end)
+
+
+def _access(value: SchedulingObject) -> list[Line]:
+    return [item for item in value.items if isinstance(item, Line) and item.name == ACCESS]
 
 
 def with_own_parts(

@@ -34,7 +34,6 @@ def discreet(copy: SchedulingObject, policy: Policy) -> SchedulingObject:
     gone = (
         *(_BODY if policy.strip_body else ()),
         *(_ATTACHMENTS if policy.strip_attachments else ()),
-        *(("CLASS",) if policy.strip_private else ()),
     )
     if not gone and not policy.strip_subject and not policy.organizer_in_subject:
         return copy

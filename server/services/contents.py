@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Self
 
+from server.auth import policy
 from server.calendar import attendance, roles
 from server.calendar.calendar_object import CalendarObject, read_calendar_object, time_key
+from server.calendar.component import parse_calendar
 from server.calendar.materialise import is_single, materialise
-from server.calendar.visibility import others_of
+from server.calendar.visibility import access_of, others_of, with_access
 from server.contacts.vcard import AddressObject, read_address_object
 from server.domain.contents import ObjectContent
 from server.domain.errors import (
+    AccessRestrictionChange,
     UnsupportedComponent,
 )
 from server.domain.etags import etag_of
@@ -29,6 +32,8 @@ from server.services.lookup import Found
 from server.services.permissions import collection_of
 from server.storage import Storage
 
+UNRESTRICTED = (None, "PUBLIC")
+"""Values of X-CALENDARSERVER-ACCESS that hide nothing."""
 LARGE = 16 * 1024
 """Bytes from which a text is parsed off the event loop."""
 
@@ -60,9 +65,26 @@ class Contents:
         Occurrences are computed, unless the time key says that those of the found member stay. Large texts are parsed
         in a thread. The occurrences of an object that recurs, or that defines its zones, are computed in a thread, too.
 
-        Raises `InvalidData` and its subclasses.
+        Raises `InvalidData` and its subclasses, and `AccessRestrictionChange`. Where the actor may not set
+        X-CALENDARSERVER-ACCESS, that of the found member stays.
         """
-        return await self.content(collection_of(found), body, found.object)
+        content = await self.content(collection_of(found), body, found.object)
+        if (content.access is not None or (found.object is not None and found.object.private)) and not (
+            policy.may_restrict(found.viewer, found.owner, collection_of(found))
+        ):
+            return await self._restricted_as_before(found, content)
+        return content
+
+    async def _restricted_as_before(self, found: Found, content: ObjectContent) -> ObjectContent:
+        collection, member = collection_of(found), found.object
+        rows = [] if member is None else await self.storage.members_by_id(collection, [member.id], ("text",))
+        before = access_of(parse_calendar(rows[0][0])) if rows else None
+        if content.access in UNRESTRICTED and before not in UNRESTRICTED:
+            assert before is not None
+            return await self.content(collection, with_access(content.text, before).encode(), member)
+        if content.access not in (*UNRESTRICTED, before):
+            raise AccessRestrictionChange
+        return content
 
     async def content(
         self, collection: Collection, body: bytes, existing: Object | None, owner: frozenset[str] | None = None
@@ -158,6 +180,7 @@ def _calendar_content(
         materialised=None if now is None else materialise(found.tree, now, declined),
         scheduling=scheduling,
         schedule_tag=_schedule_tag(scheduling),
+        access=found.access,
         others=others,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from server.auth import policy
 from server.domain.actors import Actor
 from server.domain.changes import (
     Cause,
@@ -18,6 +19,7 @@ from server.domain.changes import (
 from server.domain.changes import Put as PutWrite
 from server.domain.errors import (
     AccessDenied,
+    AccessRestrictionChange,
     SameResource,
     UidConflict,
     UnsupportedComponent,
@@ -28,6 +30,7 @@ from server.domain.privileges import Privilege
 from server.domain.scheduling import SchedulingRole
 from server.process.computing import computed
 from server.services import views
+from server.services.contents import UNRESTRICTED
 from server.services.lookup import Found
 from server.services.objects import Objects, Put, state_of, text_of
 from server.services.permissions import collection_of, demand_receivable, member_of
@@ -114,7 +117,10 @@ async def _put_with_views(objects: Objects, found: Found, target: Found) -> tupl
 
 async def put_of_text(objects: Objects, found: Found, target: Found) -> tuple[PutWrite, Put]:
     """The write that puts the found member's text, in the actor's view, as a new resource at a target; and its
-    result, when it has been applied."""
+    result, when it has been applied.
+
+    Raises `AccessRestrictionChange` for X-CALENDARSERVER-ACCESS that the actor may not set there.
+    """
     member = member_of(found)
     destination, name, replaced = collection_of(target), target.name, target.object
     text = seen = await text_of(objects.storage, found)
@@ -131,6 +137,12 @@ async def put_of_text(objects: Objects, found: Found, target: Found) -> tuple[Pu
         if view is not None:
             seen = rendered.view_of(view.principal_id).text
     content = await objects.content(destination, text.encode(), None)
+    if (
+        content.access not in UNRESTRICTED
+        and collection_of(found).home_id != destination.home_id
+        and not policy.may_restrict(target.viewer, target.owner, destination)
+    ):
+        raise AccessRestrictionChange
     put = PutWrite(destination, name, content, state_of(replaced), rendered, member.properties)
     result = Put(replaced is None, etag_of(seen.encode()), True, Written(0, 0, None), content.schedule_tag)
     return put, result

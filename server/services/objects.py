@@ -124,7 +124,8 @@ class Objects(Contents):
         result = await self.store(
             actor, found, content, properties=properties, plain_if_taken=plain_if_taken, unchanged=unchanged
         )
-        if not body.isascii() and content.text.encode() != body:  # a line was folded inside a character
+        # A line was folded inside a character, or a mark was kept that the actor may not change.
+        if (content.size != len(body) or not body.isascii()) and content.text.encode() != body:
             result = replace(result, as_sent=False)
         return result
 

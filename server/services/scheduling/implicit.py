@@ -116,7 +116,7 @@ class Scheduling:
         jobs = split_jobs(self.settings, collection.home_id, result.written.id, content, self._now())
         if jobs:
             await self.storage.apply(ChangeSet((), self.limits, actor.cause, jobs=jobs))
-        if result.as_sent and not body.isascii() and content.text.encode() != body:
+        if result.as_sent and (content.size != len(body) or not body.isascii()) and content.text.encode() != body:
             result = replace(result, as_sent=False)
         return result
 

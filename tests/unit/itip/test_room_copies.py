@@ -16,7 +16,6 @@ POLICIES = st.builds(
     organizer_in_subject=st.booleans(),
     strip_body=st.booleans(),
     strip_attachments=st.booleans(),
-    strip_private=st.booleans(),
 )
 TITLES = st.none() | st.text("aA: ,;\\", max_size=8)
 
@@ -35,7 +34,7 @@ def test_a_copy_has_only_what_its_policy_leaves_and_is_stripped_once(
     names = {line.name for line in component.lines}
     assert ("DESCRIPTION" in names) is not policy.strip_body
     assert ("ATTACH" in names) is not policy.strip_attachments
-    assert ("CLASS" in names) is not policy.strip_private
+    assert "CLASS" in names
     shown = unescape_text(component.value("SUMMARY") or "")
     kept = "" if policy.strip_subject else (title or "")
     assert kept.strip() in shown
