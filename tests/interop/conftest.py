@@ -52,29 +52,30 @@ def interop_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerP
     assert not errors, f"{errors[:5]} in {server.log}"
 
 
+def make_accounts(server: ServerProcess, count: int, *others: dict[str, object]) -> list[Account]:
+    """Make people, and other principals as the document of `koyomi principals load` has them."""
+    names, password = [f"person{next(_numbers)}" for _ in range(count)], "a password"
+    made = [Account(server.url, name, password) for name in names]
+    people: list[dict[str, object]] = [
+        {
+            "kind": "individual",
+            "name": each.name,
+            "display_name": each.name.title(),
+            "emails": [each.email],
+            "password": password,
+        }
+        for each in made
+    ]
+    file = server.log.with_name(f"{names[0]}.json")
+    file.write_text(json.dumps({"principals": [*people, *others]}))
+    server.command("principals", "load", str(file))
+    return made
+
+
 @pytest.fixture(scope="session")
 def new_accounts(interop_server: ServerProcess) -> Callable[[int], list[Account]]:
     """Makes people."""
-
-    def make(count: int) -> list[Account]:
-        names, password = [f"person{next(_numbers)}" for _ in range(count)], "a password"
-        made = [Account(interop_server.url, name, password) for name in names]
-        people = [
-            {
-                "kind": "individual",
-                "name": each.name,
-                "display_name": each.name.title(),
-                "emails": [each.email],
-                "password": password,
-            }
-            for each in made
-        ]
-        file = interop_server.log.with_name(f"{names[0]}.json")
-        file.write_text(json.dumps({"principals": people}))
-        interop_server.command("principals", "load", str(file))
-        return made
-
-    return make
+    return lambda count: make_accounts(interop_server, count)
 
 
 @pytest.fixture

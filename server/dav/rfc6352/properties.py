@@ -68,6 +68,6 @@ PROPERTIES = (
     Property(carddav("supported-address-data"), ADDRESSBOOK, _address_data),
     Property(carddav("max-resource-size"), ADDRESSBOOK, _max_resource_size),
     Property(carddav("supported-collation-set"), ADDRESSBOOK, _collations),
-    Property(carddav("addressbook-home-set"), PRINCIPAL, _home_set, load=_load_home_set),
+    Property(carddav("addressbook-home-set"), PRINCIPAL, _nothing, load=_load_home_set),
     Property(carddav("directory-gateway"), PRINCIPAL, _nothing, load=_load_directories),
 )

@@ -12,6 +12,7 @@ from lxml import etree
 
 from tests.interop.apps.connection import NAMESPACES, XML, Connection, Multistatus, Reply, Row, document
 from tests.interop.apps.meeting import (
+    FoundRoom,
     Lines,
     Meeting,
     each_event,
@@ -30,6 +31,8 @@ from tests.interop.apps.meeting import (
 from tests.interop.conftest import Account
 
 STAMP = "20270101T080000Z"
+ROOMS = "/addressbooks/__uids__/koyomi-directory/addressbook/"
+"""The path of the address book of rooms, which its user gives an app that knows no directories."""
 
 
 @dataclass
@@ -91,6 +94,10 @@ class App(Connection, ABC):
     @abstractmethod
     def fetch(self, calendar: Calendar, href: str, reply: Reply) -> None:
         """Get an object that was written, as far as the answer to its PUT makes that necessary."""
+
+    @abstractmethod
+    def find_rooms(self, typed: str) -> list[FoundRoom]:
+        """The rooms that the app offers for what its user types."""
 
     def written(self, event: Lines) -> Lines:
         """A component as this app spells it."""

@@ -8,15 +8,20 @@ requests that `tests/integration/dav/test_client_habits.py` repeats, and RFC 663
 - A meeting is moved to another calendar by MOVE.
 - The inbox is read: each message is shown with its CS:schedule-changes, and deleted when the user has seen it.
 - "Delete and don't notify" is a DELETE with `Schedule-Reply: F`.
+- Who types a place is offered rooms: CS:calendarserver-principal-search on the folder of principals with the context
+  `location`, and `resource` for equipment, a token for each word (the forms of
+  `tests/integration/dav/test_principal_search.py`). The room becomes an attendee with CUTYPE=ROOM, and its name
+  LOCATION.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from xml.sax.saxutils import escape
 
 from tests.interop.apps.app import App, Calendar, Item
 from tests.interop.apps.connection import Reply
-from tests.interop.apps.meeting import Lines, mail_address, name_of, with_parameter, with_value
+from tests.interop.apps.meeting import FoundRoom, Lines, mail_address, name_of, with_parameter, with_value
 
 LISTED = (
     "D:displayname", "D:resourcetype", "D:current-user-privilege-set", "D:owner", "D:sync-token", "S:getctag",
@@ -32,6 +37,7 @@ class AppleCalendar(App):
     def discover(self) -> None:
         (root,) = self.propfind("/", "D:current-user-principal").rows.values()
         (principal,) = root.hrefs("D:current-user-principal")
+        self.principal = principal
         (row,) = self.propfind(
             principal, "C:calendar-home-set", "C:calendar-user-address-set", "C:schedule-inbox-URL",
             "C:schedule-outbox-URL", "D:displayname", "S:email-address-set", "D:supported-report-set",
@@ -109,6 +115,30 @@ class AppleCalendar(App):
 
     def delete(self, uid: str, *, calendar_not: str = "", headers: Mapping[str, str] | None = None) -> int:
         return super().delete(uid, calendar_not=calendar_not, headers={"Schedule-Reply": "T", **(headers or {})})
+
+    def find_rooms(self, typed: str, context: str = "location") -> list[FoundRoom]:
+        (row,) = self.propfind(self.principal, "D:principal-collection-set").rows.values()
+        (folder,) = row.hrefs("D:principal-collection-set")
+        tokens = "".join(f"<S:search-token>{escape(word)}</S:search-token>" for word in typed.split())
+        wanted = (
+            "D:displayname", "D:principal-URL", "D:resource-id", "C:calendar-user-address-set", "C:calendar-user-type",
+            "S:email-address-set", "S:first-name", "S:last-name", "S:record-type",
+        )  # fmt: skip
+        inner = (
+            f"{tokens}<S:limit><S:nresults>50</S:nresults></S:limit><D:prop>{''.join(f'<{name}/>' for name in wanted)}"
+        )
+        found = self.report(
+            folder, "S:calendarserver-principal-search", f"{inner}</D:prop>", "0", f' context="{context}"'
+        )
+        rooms = [row for row in found.rows.values() if row.text("C:calendar-user-type") in ("ROOM", "RESOURCE")]
+        addresses = [
+            next(each for each in row.hrefs("C:calendar-user-address-set") if each.startswith("mailto:"))
+            for row in rooms
+        ]
+        return [
+            FoundRoom(row.text("D:displayname"), mail_address(address))
+            for row, address in zip(rooms, addresses, strict=True)
+        ]
 
     def written(self, event: Lines) -> Lines:
         event = [

@@ -11,17 +11,21 @@ Facts: how it behaves, and what its manual says of its options.
   of an attendee.
 - What is accepted or tentative is busy in Outlook: TRANSP:OPAQUE.
 - The option "Set SCHEDULE-AGENT=CLIENT", which is on at first, adds it to ORGANIZER and ATTENDEEs: Outlook mails.
+- Contacts of an address book whose URL is in a profile are listed by PROPFIND with their ETags, and fetched by
+  multigets in chunks. A contact with a mail address is invited; a room becomes LOCATION, too.
 - A meeting that is dragged to another folder is a new object in one profile and a deleted one in another.
 """
 
 from __future__ import annotations
 
-from tests.interop.apps.app import App, Calendar, Item
+from tests.interop.apps.app import ROOMS, App, Calendar, Item
 from tests.interop.apps.connection import Reply
 from tests.interop.apps.meeting import (
+    FoundRoom,
     Lines,
     mail_address,
     name_of,
+    offered,
     own_lines,
     parameter,
     value_of,
@@ -75,6 +79,12 @@ class CalDavSynchronizer(App):
             (row,) = self.propfind(href, "D:getetag").rows.values()
             etag = row.text("D:getetag")
         calendar.items[href].etag = etag
+
+    def find_rooms(self, typed: str) -> list[FoundRoom]:
+        rows = self.propfind(ROOMS, "D:getetag", "D:getcontenttype", "D:resourcetype", depth="1").rows
+        hrefs = [href for href, row in rows.items() if not row.has("D:resourcetype", "D:collection")]
+        chunks = [hrefs[start : start + TOGETHER] for start in range(0, len(hrefs), TOGETHER)]
+        return offered([card for chunk in chunks for card in self.cards(ROOMS, chunk, "0")], typed)
 
     def answered(self, event: Lines, partstat: str) -> Lines:
         event = super().answered(event, partstat)

@@ -17,6 +17,7 @@ NAMESPACES = {
     "C": "urn:ietf:params:xml:ns:caldav",
     "S": "http://calendarserver.org/ns/",
     "I": "http://apple.com/ns/ical/",
+    "A": "urn:ietf:params:xml:ns:carddav",
 }
 XML = "application/xml; charset=utf-8"
 
@@ -98,9 +99,9 @@ class Connection:
         body = document("D:propfind", f"<D:prop>{''.join(f'<{name}/>' for name in names)}</D:prop>")
         return self._multistatus(self.request("PROPFIND", path, body, {"Depth": depth, "Content-Type": XML}))
 
-    def report(self, path: str, name: str, inner: str, depth: str = "1") -> Multistatus:
+    def report(self, path: str, name: str, inner: str, depth: str = "1", attributes: str = "") -> Multistatus:
         """A report."""
-        body = document(name, inner)
+        body = document(name, inner, attributes)
         return self._multistatus(self.request("REPORT", path, body, {"Depth": depth, "Content-Type": XML}))
 
     def multiget(self, path: str, hrefs: list[str], *names: str, depth: str = "1") -> dict[str, Row]:
@@ -111,6 +112,15 @@ class Connection:
         inner = f"<D:prop>{prop}</D:prop>{''.join(f'<D:href>{href}</D:href>' for href in hrefs)}"
         found = self.report(path, "C:calendar-multiget", inner, depth)
         return {href: row for href, row in found.rows.items() if row.props is not None}
+
+    def cards(self, path: str, hrefs: list[str], depth: str = "1", version: str = "") -> list[str]:
+        """The cards at some hrefs (RFC 6352 §8.7), in the version that is asked for."""
+        asked = f' content-type="text/vcard" version="{version}"' if version else ""
+        inner = f"<D:prop><D:getetag/><A:address-data{asked}/></D:prop>" + "".join(
+            f"<D:href>{href}</D:href>" for href in hrefs
+        )
+        found = self.report(path, "A:addressbook-multiget", inner, depth) if hrefs else Multistatus({}, "")
+        return [row.text("A:address-data") for row in found.rows.values() if row.props is not None]
 
     def _multistatus(self, reply: Reply) -> Multistatus:
         assert reply.status == 207, reply
@@ -128,10 +138,10 @@ class Connection:
         return Multistatus(rows, root.findtext("D:sync-token", "", NAMESPACES))
 
 
-def document(name: str, inner: str) -> str:
+def document(name: str, inner: str, attributes: str = "") -> str:
     """A body with the namespaces declared."""
     declarations = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items())
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} {declarations}>{inner}</{name}>'
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} {declarations}{attributes}>{inner}</{name}>'
 
 
 def _short(tag: str) -> str:

@@ -9,6 +9,9 @@ Facts: how it behaves, and what its manual says.
 - Deletions go before changes. The inbox is not read.
 - A component is written anew from the phone's database: parameters that the database does not know, as
   SCHEDULE-STATUS, RSVP and CN of ORGANIZER, are lost; unknown properties are kept.
+- Address books are those of CARDDAV:addressbook-home-set, read-only ones, too. A book is synchronised by
+  sync-collection and multigets of at most ten cards, in vCard 4.0 where CARDDAV:supported-address-data has it. The
+  phone offers its contacts as attendees, who are written with CUTYPE=INDIVIDUAL.
 - Of a series to which the person is invited on one day only, the phone keeps an event without RECURRENCE-ID.
 - Android moves no events between calendars: an app that offers it makes a new event, with another UID, and deletes the
   old one.
@@ -20,14 +23,16 @@ import re
 from collections.abc import Callable, Mapping
 
 from tests.interop.apps.app import App, Calendar, Item
-from tests.interop.apps.connection import Reply
+from tests.interop.apps.connection import NAMESPACES, Reply
 from tests.interop.apps.meeting import (
+    FoundRoom,
     Lines,
     components,
     each_event,
     fold,
     mail_address,
     name_of,
+    offered,
     parameter,
     unfold,
     value_of,
@@ -48,10 +53,31 @@ class DAVx5(App):
     def discover(self) -> None:
         (root,) = self.propfind("/", "D:current-user-principal", "C:calendar-home-set", "D:resourcetype").rows.values()
         (principal,) = root.hrefs("D:current-user-principal")
+        self.principal = principal
         (row,) = self.propfind(
             principal, "D:displayname", "C:calendar-home-set", "D:group-membership", "D:resourcetype"
         ).rows.values()
         (self.home,) = row.hrefs("C:calendar-home-set")
+
+    def find_rooms(self, typed: str) -> list[FoundRoom]:
+        (row,) = self.propfind(self.principal, "A:addressbook-home-set", "D:displayname").rows.values()
+        cards: list[str] = []
+        for home in row.hrefs("A:addressbook-home-set"):
+            names = ("D:resourcetype", "D:displayname", "D:current-user-privilege-set", "A:addressbook-description")
+            for href, book in self.propfind(home, *names, depth="1").rows.items():
+                if book.has("D:resourcetype", "A:addressbook"):
+                    cards += self._cards(href)
+        return offered(cards, typed)
+
+    def _cards(self, book: str) -> list[str]:
+        asked = ("A:supported-address-data", "D:supported-report-set", "S:getctag", "D:sync-token")
+        (row,) = self.propfind(book, *asked).rows.values()
+        types = (row.props or {})["A:supported-address-data"].iterfind("A:address-data-type", NAMESPACES)
+        version = "4.0" if any(each.get("version") == "4.0" for each in types) else ""
+        inner = "<D:sync-token/><D:sync-level>1</D:sync-level><D:prop><D:getetag/></D:prop>"
+        hrefs = list(self.report(book, "D:sync-collection", inner, "0").rows)
+        chunks = [hrefs[start : start + TOGETHER] for start in range(0, len(hrefs), TOGETHER)]
+        return [card for chunk in chunks for card in self.cards(book, chunk, version=version)]
 
     def sync(self) -> None:
         self.keep_calendars(

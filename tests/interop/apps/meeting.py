@@ -28,6 +28,15 @@ class Meeting:
     alarms: int
 
 
+@dataclass(frozen=True, slots=True)
+class FoundRoom:
+    """A room as an app finds it."""
+
+    name: str
+    address: str
+    """Its mail address, by which it is invited."""
+
+
 def unfold(text: str) -> Lines:
     """The content lines of a text."""
     return [line for line in re.sub(r"\r?\n[ \t]", "", text).splitlines() if line]
@@ -46,6 +55,20 @@ def fold(lines: Iterable[str]) -> str:
             octets = b" " + octets[cut:]
         out.append(octets.decode())
     return "\r\n".join((*out, ""))
+
+
+def room_of(card: str) -> FoundRoom:
+    """The room of a vCard."""
+    lines = unfold(card)
+    return FoundRoom(value_of(lines, "FN"), value_of(lines, "EMAIL").lower())
+
+
+def offered(cards: Iterable[str], typed: str) -> list[FoundRoom]:
+    """The rooms of an address book that the app has, as it offers them for what its user types."""
+    rooms = map(room_of, cards)
+    return [
+        room for room in rooms if all(word in f"{room.name} {room.address}".lower() for word in typed.lower().split())
+    ]
 
 
 def uid_of(text: str) -> str:

@@ -10,18 +10,22 @@ does not read the inbox, and knows no Schedule-Tag.
 - A meeting is moved to another calendar by a PUT of the new object, then a DELETE of the old one.
 - ORGANIZER gets PARTSTAT and ROLE; X-MOZ-GENERATION counts the changes.
 - "Prefer client-side email scheduling" adds SCHEDULE-AGENT=CLIENT to ORGANIZER and ATTENDEEs, and mails are sent.
+- Attendees are offered from the address books of Thunderbird. One is added by its URL: sync-collection, then multigets.
+  Busy times are asked for by a POST to the outbox. An attendee may be marked as a room: CUTYPE=ROOM.
 - An invitation that came by mail is added as a new object, unless the app has found the UID.
 """
 
 from __future__ import annotations
 
-from tests.interop.apps.app import App, Calendar, Item
+from tests.interop.apps.app import ROOMS, App, Calendar, Item
 from tests.interop.apps.connection import Reply
 from tests.interop.apps.meeting import (
+    FoundRoom,
     Lines,
     each_event,
     fold,
     name_of,
+    offered,
     own_lines,
     uid_of,
     unfold,
@@ -78,6 +82,13 @@ class Thunderbird(App):
 
     def fetch(self, calendar: Calendar, href: str, reply: Reply) -> None:
         self._get(calendar, [href])
+
+    def find_rooms(self, typed: str) -> list[FoundRoom]:
+        (row,) = self.propfind(ROOMS, "D:resourcetype", "D:displayname", "D:current-user-privilege-set").rows.values()
+        assert row.has("D:resourcetype", "A:addressbook")
+        inner = "<D:sync-token/><D:sync-level>1</D:sync-level><D:prop><D:getetag/></D:prop>"
+        hrefs = list(self.report(ROOMS, "D:sync-collection", inner, "0").rows)
+        return offered(self.cards(ROOMS, hrefs), typed)
 
     def accept_mail(self, text: str, partstat: str = "ACCEPTED") -> int:
         """Add an invitation that came by mail, answered, without asking for news before; gives the status."""
