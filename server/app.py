@@ -17,6 +17,7 @@ from server.dav.core.front_end import DavFrontEnd, not_offered
 from server.dav.core.names import split
 from server.dav.core.registry import build
 from server.dav.core.request import Site
+from server.dav.rfc4918.put import CREATION
 from server.dav.standards import standards
 from server.domain.errors import MailDelayed
 from server.http.client_address import ClientAddresses
@@ -25,6 +26,7 @@ from server.http.request_log import RequestLog
 from server.jobs.buses import bus_of
 from server.jobs.runner import Kind
 from server.jobs.running import (
+    business_counts,
     copies,
     held_messages,
     maintenance_kinds,
@@ -77,6 +79,7 @@ from server.services.scheduling.splitting import Splitting
 from server.services.watching import Watching
 from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
+from storage_plugins.postgres.business import PostgresBusiness
 from storage_plugins.postgres.changes.security_events import PostgresActs
 from storage_plugins.postgres.database import DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
@@ -178,7 +181,10 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
         try:
             watching = Watching(PostgresActs(storage.database))
             lookup = Lookup(storage, asked_by_all=settings.scheduling.free_busy_for_everyone, watching=watching)
-            monitoring = Monitoring(Health(PostgresHealth(storage), PostgresJobs(storage.database)), metrics, lookup)
+            business = PostgresBusiness(storage.database)
+            monitoring = Monitoring(
+                Health(PostgresHealth(storage), business, PostgresJobs(storage.database)), metrics, lookup
+            )
             objects = Objects(storage, settings.limits.values)
             outgoing = OutgoingMails(settings.mail, await storage.restored_at())
             if await storage.hold_if_moved(settings.network.external_url):
@@ -209,7 +215,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             )
             requests = RequestLog(
                 methods=site.registry.routes.methods,
-                operations={name: split(name)[1] for name in site.registry.reports},
+                operations={CREATION: CREATION, **{name: split(name)[1] for name in site.registry.reports}},
                 addresses=authenticator.addresses,
                 metrics=metrics,
                 access_log=settings.log.access_log,
@@ -237,6 +243,7 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             mail_jobs = MailJobs(storage, objects, settings.limits.values, settings.mail, sender, counts=metrics.mails)
             kinds = (
                 sharees(access, bus_of(settings, storage)),
+                business_counts(business, bus_of(settings, storage)),
                 copies(site.collections, lookup),
                 *scheduling(queued, refreshing, removals, memberships, LongSeries(site.splitting, settings.scheduling)),
                 room_clashes(Clashes(site.scheduling)),

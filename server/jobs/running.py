@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from server.domain.actors import Actor
 from server.domain.changes import Cause
 from server.events.bus import Bus
+from server.events.counting import keep_counting
 from server.events.relay import Relay
 from server.events.sequencing import Sequencing
 from server.events.sharees import keep_informed
@@ -38,6 +39,7 @@ from server.services.scheduling.removals import REMOVALS, Removals
 from server.settings.model import Settings
 from server.storage import Storage
 from server.storage.access import Access
+from server.storage.business import Business
 from server.storage.directory import Directory
 from server.storage.incoming_mail import IncomingMail
 from server.storage.jobs import HANDOVERS, MEMBERSHIPS, ROOM_ADDRESSES, ROOM_CARDS, TakenJob
@@ -78,6 +80,16 @@ def sharees(access: Access, bus: Bus) -> Kind:
         return Result(next_run=0.0)
 
     return Kind("bindings", handle, every=_RETRY, stays=True)
+
+
+def business_counts(business: Business, bus: Bus) -> Kind:
+    """The job that counts what people do, for metrics. One worker runs it all the time."""
+
+    async def handle(_: TakenJob) -> Result:
+        await keep_counting(business, bus)
+        return Result(next_run=0.0)
+
+    return Kind("business_counts", handle, every=_RETRY, stays=True)
 
 
 def copies(collections: Collections, lookup: Lookup) -> Kind:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from server.observe.metrics import Momentary
 from server.services.health import Figures
+from server.storage.business import BusinessFigures
 from server.storage.jobs import FAILING, KindCounts
 
 
@@ -18,6 +19,7 @@ def gauges(figures: Figures | None) -> list[Momentary]:
     return [
         up,
         *job_gauges(figures.jobs),
+        *business_gauges(figures.business),
         _gauge(
             "koyomi_fan_out_waiting",
             "Shared collections with changes that not all sharees' homes show yet.",
@@ -69,6 +71,27 @@ def job_gauges(counts: Sequence[KindCounts]) -> list[Momentary]:
             kind,
         ),
     ]
+
+
+def business_gauges(counted: BusinessFigures) -> list[Momentary]:
+    """What people do, of all servers on the database."""
+    return [
+        _counter(
+            "koyomi_events_created_total", "Events added to calendars, without copies of attendees.", counted.events
+        ),
+        _counter("koyomi_meetings_created_total", "Those among them that invited somebody.", counted.meetings),
+        _counter("koyomi_answers_total", "Answers to invitations that came into an inbox.", counted.answers),
+        Momentary(
+            "koyomi_active_people",
+            "People who changed something or signed in within this time.",
+            {(period,): float(number) for period, number in counted.active.items()},
+            ("within",),
+        ),
+    ]
+
+
+def _counter(name: str, described: str, value: float) -> Momentary:
+    return Momentary(name, described, {(): float(value)}, rises=True)
 
 
 def _gauge(name: str, described: str, value: float) -> Momentary:

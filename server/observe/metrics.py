@@ -58,13 +58,15 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Momentary:
-    """A gauge whose values are read at each request for metrics."""
+    """A gauge, or a counter, whose values are read at each request for metrics."""
 
     name: str
     described: str
     values: Mapping[tuple[str, ...], float]
     """By the values of the labels."""
     labels: tuple[str, ...] = ()
+    rises: bool = False
+    """Whether it is a counter: it never falls. Its name ends in `_total`."""
 
 
 def share(folder: Path, worker: int) -> None:
@@ -305,6 +307,11 @@ class Metrics:
         values_were, values.ValueClass = values.ValueClass, values.MutexValue
         try:
             for each in now:
+                if each.rises:
+                    counter = Counter(each.name, each.described, each.labels, registry=momentary)
+                    for labels, value in each.values.items():
+                        (counter.labels(*labels) if labels else counter).inc(value)
+                    continue
                 gauge = Gauge(each.name, each.described, each.labels, registry=momentary)
                 for labels, value in each.values.items():
                     (gauge.labels(*labels) if labels else gauge).set(value)

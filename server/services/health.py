@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.domain.errors import DatabaseError, Unavailable
+from server.storage.business import Business, BusinessFigures
 from server.storage.health import Backlog, StorageHealth
 from server.storage.jobs import Jobs, KindCounts
 
@@ -22,14 +23,16 @@ class Figures:
     """Figures that come from the database."""
 
     backlog: Backlog
+    business: BusinessFigures
     jobs: Sequence[KindCounts]
 
 
 class Health:
     """The data for monitoring."""
 
-    def __init__(self, storage: StorageHealth, jobs: Jobs) -> None:
+    def __init__(self, storage: StorageHealth, business: Business, jobs: Jobs) -> None:
         self._storage = storage
+        self._business = business
         self._jobs = jobs
         self._obstacle: str | None = None
         self._asked = float("-inf")
@@ -59,6 +62,6 @@ class Health:
         """Figures of this moment; None if the database does not answer."""
         try:
             async with asyncio.timeout(PATIENCE):
-                return Figures(await self._storage.backlog(), await self._jobs.counts())
+                return Figures(await self._storage.backlog(), await self._business.figures(), await self._jobs.counts())
         except (Unavailable, DatabaseError, TimeoutError):
             return None

@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -19,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.server_process import ServerProcess, free_port, running
 
 PATIENCE = 30.0
+RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "koyomi.rules.yml"
 PEOPLE = {
     "principals": [
         {"kind": "individual", "name": "ada", "display_name": "Secret Name", "password": "pw-ada"},
@@ -74,6 +76,11 @@ class Monitored:
             for family in text_string_to_metric_families(body.decode())
             for sample in family.samples
         }
+
+    def has(self, name: str, **labels: str) -> bool:
+        """Whether there is a sample of a name that has these labels."""
+        wanted = set(labels.items())
+        return any(found == name and wanted <= has for found, has in self.metrics())
 
     def value(self, name: str, **labels: str) -> float:
         """The sum of the samples of a name that have these labels."""
@@ -212,6 +219,22 @@ def test_wrong_passwords_are_counted(server: Monitored) -> None:
     until(failed)
 
 
+def test_recording_rules_read_what_is_measured(server: Monitored) -> None:
+    rules = RULES.read_text(encoding="utf-8")
+    selected = re.findall(r"(koyomi_\w+)(?:\{([^}]*)\})?", rules)
+    assert len(selected) == rules.count("expr:")
+    path = "/calendars/users/ada/calendar/ruled.ics"
+    assert (
+        ask(server.port, "PUT", path, EVENT.replace("UID:a", "UID:ruled"), who="ada", Content_Type="text/calendar")[0]
+        == 201
+    )
+    for name, labels in selected:
+        wanted = dict(re.findall(r'(\w+)="(\w+)"', labels))
+        until(lambda name=name, wanted=wanted: server.has(name, **wanted))
+    until(lambda: server.value("koyomi_events_created_total") >= 1)
+    assert server.value("koyomi_active_people", within="day") >= 1
+
+
 def test_unknown_methods_and_reports_make_no_new_labels(server: Monitored) -> None:
     for n, method in enumerate(("PATCH", "LINK", "SEARCH", "NOTIFY", "PURGE")):
         ask(server.port, method, "/", who="ada")
@@ -236,7 +259,7 @@ def test_the_log_has_what_was_done_and_nothing_that_is_secret(server: Monitored)
     until(lambda: len(lines()) >= 2)
     access, slow = sorted(lines(), key=lambda line: str(line["event"]))
     assert (access["event"], slow["event"], slow["level"]) == ("request", "slow_request", "warning")
-    expected = {"method": "PUT", "client": "thunderbird", "status": 201, "report": "", "tree": "calendars"}
+    expected = {"method": "PUT", "client": "thunderbird", "status": 201, "report": "create", "tree": "calendars"}
     assert {name: access[name] for name in expected} == expected
     assert isinstance(access["principal_id"], int)
     assert access["acting_for"] is None

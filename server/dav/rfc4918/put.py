@@ -36,6 +36,8 @@ MEDIA_TYPES = {
     "outbox": ("text/calendar",),
     "addressbook": ("text/vcard", "text/x-vcard", "text/directory"),
 }
+CREATION = "create"
+"""The operation of a PUT that adds an object to a calendar, for metrics and the log."""
 UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii", "")
 
 
@@ -56,6 +58,8 @@ async def put(request: Request) -> Answer:
         if shown is None:
             raise
         return shown
+    if result.created and request.tree == "calendars":
+        request.operation = CREATION
     return await written(request, path, result, None)
 
 

@@ -27,6 +27,7 @@ from server.events import relay as relay_module
 from server.events.bus import Bus, Reading
 from server.events.bus_settings import KafkaSettings
 from server.events.consuming import Consumer
+from server.events.counting import counting
 from server.events.in_process import JournalBus
 from server.events.kafka_bus import KafkaBus
 from server.events.kafka_cluster import KafkaCluster
@@ -37,6 +38,7 @@ from storage_plugins.postgres import journal as journal_module
 from storage_plugins.postgres import turns
 from storage_plugins.postgres.advisory_locks import TurnLock
 from storage_plugins.postgres.backup.dump import begin_incarnation
+from storage_plugins.postgres.business import PostgresBusiness
 from storage_plugins.postgres.database import Connection, DatabaseLimits
 from storage_plugins.postgres.journal import PostgresJournal
 from storage_plugins.postgres.reads.positions import dead_messages, start_anew
@@ -214,6 +216,31 @@ async def test_a_consumer_that_is_new_starts_anew_and_then_hears_of_what_follows
         await world.bring()
         await drain(reading, world, 1)
     assert await world.taken() == (await world.written())[len(before) :]
+
+
+async def test_what_people_do_is_counted_once(world: World) -> None:
+    business = PostgresBusiness(world.storage.database)
+    person = await make_person(world.storage)
+    await world.write(await person.collection(), ["before"])
+    await world.bring()
+    events = counted = 0
+    for first in (True, False):
+        async with world.bus.reading(counting(business)) as reading:
+            while await reading.take_in():
+                pass
+            if first:
+                # The counts begin with what comes now.
+                assert (await business.figures()).events == 0
+            await world.write(await person.collection(), [f"{first} {number}" for number in range(3)])
+            await world.bring()
+            events += 3
+            async with asyncio.timeout(PATIENCE):
+                while counted < events:
+                    await reading.wait(0.2)
+                    await reading.take_in()
+                    counted = (await business.figures()).events
+    figures = await business.figures()
+    assert (figures.events, figures.meetings, figures.answers) == (6, 0, 0)
 
 
 async def test_a_failure_has_no_effect_and_the_messages_come_again(world: World) -> None:

@@ -22,8 +22,10 @@ from storage_plugins.postgres.migrations import (
 from tests.integration.storage.catalogue import describe
 
 GLOBAL = {
+    "active_person",
     "app_password",
     "audit_seal",
+    "business_count",
     "dead_message",
     "delegate",
     "former_address",

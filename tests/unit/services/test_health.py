@@ -8,10 +8,12 @@ import pytest
 from server.domain.errors import DatabaseError, Unavailable
 from server.services import health
 from server.services.health import Figures, Health
+from server.storage.business import BusinessFigures
 from server.storage.health import Backlog
 from server.storage.jobs import KindCounts
 
 BACKLOG = Backlog(3, 2.5, {}, {})
+BUSINESS = BusinessFigures(2, 1, 0, {})
 
 
 class Database:
@@ -37,13 +39,16 @@ class Database:
         await self.answers()
         return BACKLOG
 
+    async def figures(self) -> BusinessFigures:
+        return BUSINESS
+
     async def counts(self) -> Sequence[KindCounts]:
         await self.answers()
         return []
 
 
 def health_of(database: Database) -> Health:
-    return Health(database, database)  # type: ignore[arg-type]
+    return Health(database, database, database)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +89,6 @@ async def test_there_are_no_figures_without_an_answer(database: Database) -> Non
 
 
 async def test_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert await health_of(Database()).figures() == Figures(BACKLOG, [])
+    assert await health_of(Database()).figures() == Figures(BACKLOG, BUSINESS, [])
     monkeypatch.setattr(health, "PATIENCE", 0.05)
     assert await health_of(Database(hangs=True)).figures() is None
