@@ -19,6 +19,7 @@ COMMANDS = {
     "import": ("server.commands.import_:import_", "Import .ics and .vcf files, folders, and Radicale's data."),
     "export": ("server.commands.export:export", "Export calendars and contacts to files and folders."),
     "share": ("server.commands.share:share", "Share calendars and address books with people and groups."),
+    "access": ("server.commands.access:access", "Access: what somebody may do with a path, and why."),
     "backup": ("server.commands.backup:backup", "Back the database up, while the server runs."),
     "restore": ("server.commands.restore:restore", "Restore a backup, or what somebody deleted."),
     "mail": ("server.commands.mail:mail", "Mails to people elsewhere: what waits; release or discard what is held."),

@@ -49,7 +49,7 @@ def user() -> None:
 @click.option("--display-name", metavar="TEXT", help="How apps show the person.  [the name]")
 @click.option("--email", "emails", metavar="ADDRESS", multiple=True, help="An e-mail address; may be repeated.")
 @click.option("--take-over", is_flag=True, help="Also an address that meetings of somebody else name.")
-@click.option("--admin", is_flag=True, help="Reads and changes everything.")
+@click.option("--admin", is_flag=True, help="Reads and changes everything but what is private.")
 @click.option("--quota", type=click.IntRange(min=0), metavar="BYTES", help="Size of each home.  [the setting]")
 @click.option("--password-stdin", is_flag=True, help="Read the password from the standard input.")
 @click.option("--generate", is_flag=True, help="Make a random password and print it.")
