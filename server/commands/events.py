@@ -16,7 +16,14 @@ from server.events.relay import RELAY
 from server.settings.model import Settings
 from server.storage.journal import Position
 from storage_plugins.postgres.journal import PostgresJournal
-from storage_plugins.postgres.reads.positions import StoredPosition, dead_messages, positions, start_anew
+from storage_plugins.postgres.reads.positions import (
+    StoredPosition,
+    dead_messages,
+    interrupt,
+    positions,
+    read_again,
+    start_anew,
+)
 
 _PAGE = 500
 """Messages that are read at once."""
@@ -99,26 +106,31 @@ async def dead(settings: Settings) -> None:
 
 @events.command
 @click.argument("consumer")
+@click.option("--from", "seq", type=click.IntRange(1), help="The number of the first message to take in again.")
 @with_settings()
-async def replay(settings: Settings, consumer: str) -> None:
-    """Let CONSUMER do again what could follow from any change, and then go on with later ones.
+async def replay(settings: Settings, consumer: str, seq: int | None) -> None:
+    """Let CONSUMER do again what could follow from any change, or take in messages again, and then go on.
 
-    Messages that it could not take in are forgotten, as what follows from them is done, too.
-    `relay` goes on at the end of the journal, and all consumers on Kafka start anew.
+    Messages that it could not take in are forgotten, as what follows from them is done, too. Without --from, `relay`
+    goes on at the end of the journal, and all consumers on Kafka start anew; with it, `relay` sends messages to Kafka
+    again, which Koyomi's consumers drop.
     """
     async with open_storage(settings) as session:
-        if not await start_anew(session.storage.database, consumer):
+        database = session.storage.database
+        found = await (start_anew(database, consumer) if seq is None else read_again(database, consumer, seq))
+        if not found:
             raise NotFound(f"There is no consumer {consumer}.")
-    click.echo(f"{consumer} starts anew.")
+    click.echo(f"{consumer} starts anew." if seq is None else f"{consumer} goes on at {seq}.")
 
 
 @events.command
 @click.argument("partitions", type=click.IntRange(1, 1000))
 @with_settings()
 async def repartition(settings: Settings, partitions: int) -> None:
-    """Give the topic on Kafka more partitions, PARTITIONS in all, while servers run.
+    """Give each topic on Kafka more partitions, PARTITIONS in all, while servers run.
 
-    All consumers start anew, as homes get other partitions. Set events.kafka.partitions to the same number.
+    Homes get other partitions: consumers read in the journal what was sent before. Set events.kafka.partitions to the
+    same number.
     """
     if settings.events.bus != "kafka":
         raise ConfigurationError("events.bus is not kafka: there are no partitions.")
@@ -126,5 +138,5 @@ async def repartition(settings: Settings, partitions: int) -> None:
 
     async with open_storage(settings) as session:
         await KafkaCluster.from_settings(settings.events.kafka).add_partitions(partitions)
-        await start_anew(session.storage.database, RELAY)
-    click.echo(f"{partitions} partitions; all consumers start anew.")
+        await interrupt(session.storage.database, RELAY)
+    click.echo(f"{partitions} partitions; the relay takes them up with the next change.")

@@ -57,19 +57,44 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Topic:
+    """What messages are divided into. Messages of a topic with one key come in their order."""
+
+    name: str
+    attribute: str
+    """The attribute of messages that is the key."""
+
+    def key(self, message: Message) -> int:
+        """The key of a message; 0 if it has none."""
+        return int(getattr(message, self.attribute) or 0)
+
+
+EVENTS = Topic("calendar.events", "home_id")
+"""All that happens, keyed by home."""
+NOTIFICATIONS = Topic("notifications", "subject_id")
+"""What concerns one person, keyed by that person. It is in `EVENTS`, too."""
+SYNC_REQUESTS = Topic("sync.requests", "collection_id")
+"""Requests to synchronize a remote calendar, keyed by the collection that mirrors it."""
+TOPICS = (EVENTS, NOTIFICATIONS, SYNC_REQUESTS)
+"""All topics."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of messages."""
 
     described: str
     fields: tuple[str, ...] = ()
     """Fields of the data, beside those of every message, that are always there."""
+    topics: tuple[Topic, ...] = (EVENTS,)
+    """Where messages of the kind go."""
 
 
 KINDS: Mapping[str, Kind] = {
     "access-refused": Kind("A person was refused something for want of a privilege."),
     "administrator-read": Kind("An administrator read in the home of somebody else.", _PERSON),
-    "app-password-added": Kind("A person got an app password.", _PERSON),
-    "app-password-revoked": Kind("An app password of a person became invalid.", _PERSON),
+    "app-password-added": Kind("A person got an app password.", _PERSON, (EVENTS, NOTIFICATIONS)),
+    "app-password-revoked": Kind("An app password of a person became invalid.", _PERSON, (EVENTS, NOTIFICATIONS)),
     "binding": Kind("A shared collection appeared in a sharee's home, changed its rights there, or went.", _COLLECTION),
     "binding-touched": Kind("Something in a collection changed that this home shows as a shared one.", _COLLECTION),
     "collection-acl": Kind("The access control list of a collection changed.", _COLLECTION),
@@ -87,19 +112,30 @@ KINDS: Mapping[str, Kind] = {
     "moved-out": Kind("An object went to another collection.", _OBJECT),
     "principal-changed": Kind("Something about a principal changed.", _PERSON),
     "principal-created": Kind("A person, group, room or piece of equipment was added.", _PERSON),
-    "principal-delegates": Kind("The delegates of a principal changed.", _PERSON),
+    "principal-delegates": Kind("The delegates of a principal changed.", _PERSON, (EVENTS, NOTIFICATIONS)),
     "principal-deleted": Kind("A principal was deleted; it can be restored for a while.", _PERSON),
     "principal-members": Kind("The members of a group changed.", _PERSON),
     "principal-purged": Kind("A principal and all its data went for good.", _PERSON),
     "properties": Kind("Properties of an object changed.", _OBJECT),
     "settings-changed": Kind("A server was started with other settings than before."),
-    "shared": Kind("A collection was shared with a principal, or is no longer.", ("home", "collection", "subject")),
+    "shared": Kind(
+        "A collection was shared with a principal, or is no longer.",
+        ("home", "collection", "subject"),
+        (EVENTS, NOTIFICATIONS),
+    ),
     "sign-in-refused": Kind("Somebody tried to sign in, and was refused."),
     "signed-in": Kind("A person signed in.", _PERSON),
     "updated": Kind("An object was changed.", _OBJECT),
     "view": Kind("A sharee's own parts of an object changed, as alarms.", _OBJECT),
 }
 """All kinds, by name."""
+
+
+def topics_of(kind: str) -> tuple[Topic, ...]:
+    """Where messages of a kind go. Kinds that are not known, as those of a later version, are events."""
+    known = KINDS.get(kind)
+    return (EVENTS,) if known is None else known.topics
+
 
 _DATA = {
     "seq": ("integer", "The number of the change; numbers rise, within a home in the order of commits."),
@@ -128,8 +164,9 @@ _FIELDS = (
 """Fields that may be missing, with the attributes that they come from."""
 
 
-def encode(message: Message, source: str) -> bytes:
-    """A message as a CloudEvent in JSON. `source` names the installation: a reference as of a URI."""
+def encode(message: Message, source: str, further: Mapping[str, str] | None = None) -> bytes:
+    """A message as a CloudEvent in JSON. `source` names the installation: a reference as of a URI. `further` are
+    extension attributes."""
     data: dict[str, Any] = {
         "seq": message.seq,
         "act": message.act,
@@ -156,6 +193,8 @@ def encode(message: Message, source: str) -> bytes:
     # The extension "distributed tracing" of CloudEvents.
     if message.trace is not None and _TRACE_CONTEXT.fullmatch(message.trace):
         event["traceparent"] = message.trace
+    if further:
+        event |= further
     return json.dumps(event, separators=(",", ":")).encode()
 
 

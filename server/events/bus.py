@@ -6,12 +6,13 @@ that an effect there happens once, whatever comes twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from server.domain.messages import Message
 from server.events.consuming import Consumer
+from server.storage.bus import DeadLetter
 
 
 class Reading(Protocol):
@@ -41,12 +42,24 @@ class Bus(Protocol):
 class Publisher(Protocol):
     """Puts messages onto a bus that is not the journal itself."""
 
+    async def start(self) -> Mapping[str, int]:
+        """Connect, unless that has been done, and make topics that are missing.
+
+        Returns the number of partitions of each topic, which counts until the connections end. Raises `BusUnavailable`.
+        """
+
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Send messages, and wait until all have been stored. Those of one home are stored in their order.
+        """Send messages, and wait until all have been stored. Those of one key are stored in their order.
 
         Raises `BusUnavailable`; some may have been stored then, of each partition the first ones. They have to be sent
-        again, before any later ones.
+        again, before any later ones. The connections have ended then.
         """
+
+    async def publish_dead(self, letters: Sequence[DeadLetter]) -> None:
+        """Send dead letters, and wait until all have been stored. Raises as `publish`."""
+
+    async def lags(self, consumers: Sequence[str]) -> Mapping[str, int]:
+        """How many messages on the bus each consumer has not read. Raises `BusUnavailable`."""
 
     async def close(self) -> None:
         """End the connections."""

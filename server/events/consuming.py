@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from server.domain.errors import Unavailable, WriteConflict
-from server.domain.messages import Message
+from server.domain.messages import EVENTS, Message, Topic, topics_of
 from server.observe.background import failed
 from server.storage.journal import Effect, Journal, Position, Transaction
 
@@ -37,6 +37,8 @@ class Consumer:
     """Does what follows from messages, as a part of a `Transaction`. They are hints: the handler reads the truth."""
     begin_anew: Effect
     """Does what could follow from any entry: the consumer does not know what it has missed."""
+    topic: Topic = EVENTS
+    """What it reads."""
 
 
 async def consume(journal: Journal, consumer: Consumer, *, batch: int = BATCH) -> int:
@@ -48,8 +50,15 @@ async def consume(journal: Journal, consumer: Consumer, *, batch: int = BATCH) -
     if position.anew:
         position = await start_anew(journal, consumer, position)
     entries = await journal.entries(position, batch)
-    await take_in(journal, consumer, position, entries)
+    wanted = [entry for entry in entries if consumer.topic in topics_of(entry.kind)]
+    position = await take_in(journal, consumer, position, wanted)
+    if entries and entries[-1].seq > position.seq:
+        await journal.move(position, entries[-1].seq, entries[-1].month, no_effect)
     return len(entries)
+
+
+async def no_effect(_: Transaction) -> None:
+    """What moves a position over messages from which nothing follows."""
 
 
 async def start_anew(journal: Journal, consumer: Consumer, position: Position) -> Position:

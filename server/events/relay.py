@@ -8,14 +8,17 @@ that was stopped and goes on sends old messages. Consumers drop both.
 from __future__ import annotations
 
 import asyncio
+import time
 
 import structlog
 
-from server.domain.errors import BusUnavailable
+from server.domain.errors import BusUnavailable, WriteConflict
 from server.domain.events import ANYTHING, JOURNAL, Change
 from server.events.bus import Publisher
+from server.events.consuming import no_effect
 from server.observe.background import failed
 from server.observe.metrics import Metrics
+from server.storage.bus import BusRecords
 from server.storage.journal import Journal, Position, Transaction, Turn
 
 RELAY = "relay"
@@ -24,6 +27,8 @@ BATCH = 2000
 """Messages that are sent at once."""
 POLL = 1.0
 """Seconds after which the journal is read, and the turn tried, even if nothing was announced."""
+MEASURED_EVERY = 15.0
+"""Seconds between two looks at how far consumers are behind."""
 FIRST_PAUSE = 0.5
 """Seconds until the next try after a failure."""
 LONGEST_PAUSE = 5.0
@@ -35,16 +40,23 @@ log = structlog.get_logger()
 class Relay:
     """The relay of one worker, while `run` lasts."""
 
-    def __init__(self, journal: Journal, publisher: Publisher, turn: Turn, metrics: Metrics) -> None:
+    def __init__(
+        self, journal: Journal, records: BusRecords, publisher: Publisher, turn: Turn, metrics: Metrics
+    ) -> None:
         """`publisher` is left alone for a while after repeated failures."""
         self._journal = journal
+        self._records = records
         self._publisher = publisher
         self._turn = turn
         self._metrics = metrics
         self._breaker = metrics.breaker("kafka", BusUnavailable)
         self._position: Position | None = None
         """As it was when this worker moved it last; None: it has to be taken over first."""
+        self._leads = False
+        """Whether this worker had the turn when it looked last."""
         self._wake = asyncio.Event()
+        self._looked = 0.0
+        """When it looked for dead letters, and whether it is still the one, last."""
 
     def hear(self, change: Change) -> None:
         """Look for messages; a listener for `server.storage.Storage.subscribe`."""
@@ -81,33 +93,79 @@ class Relay:
         Raises `BusUnavailable`, `WriteConflict` if another worker has taken the turn meanwhile, and what the database
         raises.
         """
-        if not await self._turn.take():
+        self._leads = await self._turn.take()
+        if not self._leads:
             self._position = None
             return None
-        position = self._position or await self._take_over()
+        # After a failure the position is taken over again, and the topics are looked at.
+        position, self._position = self._position, None
+        if position is None:
+            position = await self._take_over()
         messages = await self._journal.entries(position, BATCH)
         if messages:
             with self._breaker.call(BusUnavailable):
                 await self._publisher.publish(messages)
             last = messages[-1]
-            position = await self._journal.move(position, last.seq, last.month, _nothing)
+            position = await self._journal.move(position, last.seq, last.month, no_effect)
             self._metrics.relayed.inc(len(messages))
+        if time.monotonic() > self._looked + POLL:
+            self._looked = time.monotonic()
+            if await self._journal.position(RELAY) != position:
+                # Somebody lets it begin again, because the topics are divided in another way.
+                raise WriteConflict
+            await self._send_dead_letters()
         self._position = position
         return len(messages)
+
+    async def _send_dead_letters(self) -> None:
+        letters = await self._records.unsent(BATCH)
+        if letters:
+            with self._breaker.call(BusUnavailable):
+                await self._publisher.publish_dead(letters)
+            await self._records.sent(letters)
+
+    async def measure(self) -> None:
+        """Show how far consumers are behind on the bus, as long as this worker has the turn, until cancelled."""
+        shown: set[str] = set()
+        while True:
+            try:
+                found = dict.fromkeys(shown, 0)
+                if self._leads:
+                    found |= await self._publisher.lags(await self._records.consumers())
+                for name, lag in found.items():
+                    self._metrics.bus_lag.labels(name).set(lag)
+                shown = set(found)
+            except Exception as error:
+                failed("bus_lag", error)
+            await asyncio.sleep(MEASURED_EVERY)
 
     async def close(self) -> None:
         """Let another worker go on."""
         self._position = None
+        self._leads = False
         await self._turn.give_up()
         await self._publisher.close()
 
     async def _take_over(self) -> Position:
-        await self._journal.keep_partitions(RELAY, (0,))
-        position = await self._journal.take_over(await self._journal.position(RELAY))
+        with self._breaker.call(BusUnavailable):
+            layout = await self._publisher.start()
+        journal = self._journal
+        await journal.keep_partitions(RELAY, (0,))
+        position = await journal.take_over(await journal.position(RELAY))
+
+        async def begin(transaction: Transaction) -> None:
+            if position.anew:
+                await journal.start_anew_behind(transaction)
+            # What comes behind this position is divided so; consumers read what comes before it in the journal.
+            await self._records.set_layout(transaction, layout)
+
         if position.anew:
             # The bus gets only what happens from now on.
             log.warning("relay_starts_anew", position=position.seq)
-            position = await self._journal.move(position, *await self._journal.end(), self._journal.start_anew_behind)
+            return await journal.move(position, *await journal.end(), begin)
+        if layout != await self._records.layout():
+            log.info("partitions_changed", partitions=dict(layout))
+            return await journal.move(position, position.seq, position.month, begin)
         return position
 
     async def _rest(self) -> None:
@@ -116,7 +174,3 @@ class Relay:
                 await self._wake.wait()
         except TimeoutError:
             pass
-
-
-async def _nothing(_: Transaction) -> None:
-    """The effect lies on the bus."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from server.events.bus import Bus, Publisher
 from server.events.in_process import JournalBus
 from server.settings.model import Settings
+from storage_plugins.postgres.bus import PostgresBusRecords
 from storage_plugins.postgres.journal import PostgresJournal
 from storage_plugins.postgres.storage import PostgresStorage
 
@@ -17,7 +18,8 @@ def bus_of(settings: Settings, storage: PostgresStorage) -> Bus:
     from server.events.kafka_bus import KafkaBus
     from server.events.kafka_cluster import KafkaCluster
 
-    return KafkaBus(KafkaCluster.from_settings(settings.events.kafka), journal)
+    records = PostgresBusRecords(storage.database)
+    return KafkaBus(KafkaCluster.from_settings(settings.events.kafka), journal, records)
 
 
 async def publisher_of(settings: Settings, storage: PostgresStorage) -> Publisher | None:

@@ -45,6 +45,7 @@ from server.storage.incoming_mail import IncomingMail
 from server.storage.jobs import HANDOVERS, MEMBERSHIPS, ROOM_ADDRESSES, ROOM_CARDS, TakenJob
 from server.storage.mails import CHECK_IN_LINKS, MAIL, MAIL_OUTCOMES, NOTICE, RELEASED
 from storage_plugins.postgres.advisory_locks import TurnLock
+from storage_plugins.postgres.bus import PostgresBusRecords
 from storage_plugins.postgres.changes import handover_jobs
 from storage_plugins.postgres.database import Database, DatabaseLimits
 from storage_plugins.postgres.directory import PostgresDirectory
@@ -304,12 +305,14 @@ async def relaying(dsn: str, storage: PostgresStorage, settings: Settings, metri
         yield
         return
     journal = PostgresJournal(storage.database)
-    running = Relay(journal, publisher, PostgresTurn(dsn, TurnLock.RELAY), metrics)
+    records = PostgresBusRecords(storage.database)
+    running = Relay(journal, records, publisher, PostgresTurn(dsn, TurnLock.RELAY), metrics)
     unsubscribe = storage.subscribe(running.hear)
-    task = asyncio.create_task(running.run())
+    tasks = [asyncio.create_task(running.run()), asyncio.create_task(running.measure())]
     try:
         yield
     finally:
         unsubscribe()
-        task.cancel()
-        await asyncio.wait([task])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

@@ -209,6 +209,10 @@ class Metrics:
         self.relayed = Counter(
             "koyomi_relayed_messages", "Messages that this server brought from the journal to the bus.", registry=own
         )
+        self.bus_lag = Gauge(
+            "koyomi_bus_lag_messages", "Messages on Kafka that a consumer has not read.", ("consumer",), registry=own,
+            multiprocess_mode="max",
+        )  # fmt: skip
         self.service_available = Gauge(
             "koyomi_service_available", "Whether a service that Koyomi calls answers: 0 after repeated failures.",
             ("service",), registry=own, multiprocess_mode="min",

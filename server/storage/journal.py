@@ -45,6 +45,8 @@ class Position:
     """The month of that entry."""
     anew: bool
     """Whether the consumer has to start again from the tables, and to go on behind the last entry."""
+    reread_to: int | None = None
+    """On another bus than the journal: up to this number it reads the journal, as the bus gave it these once."""
 
 
 @dataclass(frozen=True, slots=True)

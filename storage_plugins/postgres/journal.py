@@ -40,14 +40,17 @@ _ENTRIES = """
            origin, request_id, change, trace, details
     from journal where month >= '{month}' and seq > $1 order by seq limit $2
 """
-_POSITION = "select generation, position, month, anew from journal_position where consumer = $1 and partition = $2"
+_POSITION = """
+    select generation, position, month, anew, reread_to from journal_position where consumer = $1 and partition = $2
+"""
 _BEGIN = "insert into journal_position (consumer, partition) values ($1, $2) on conflict do nothing"
 _TAKE_OVER = """
     update journal_position set generation = generation + 1
     where consumer = $1 and partition = $2 and generation = $3 returning generation
 """
 _MOVE = """
-    update journal_position set position = $5, month = $6, anew = false, moved_at = clock_timestamp()
+    update journal_position set position = $5, month = $6, anew = false, moved_at = clock_timestamp(),
+        reread_to = case when reread_to > $5 then reread_to end
     where consumer = $1 and partition = $2 and generation = $3 and position = $4 and anew = $7
 """
 _KEEP_PARTITIONS = """
@@ -120,7 +123,8 @@ class PostgresJournal:
             if await connection.execute(_MOVE, *key, seq, month, position.anew) == "UPDATE 0":
                 raise WriteConflict
             await effect(connection)
-        return replace(position, seq=seq, month=month, anew=False)
+        again = position.reread_to if (position.reread_to or 0) > seq else None
+        return replace(position, seq=seq, month=month, anew=False, reread_to=again)
 
 
 def first_of_month(at: datetime | date) -> date:

@@ -108,6 +108,15 @@ async def test_positions_and_replay(storage: MemberStorage, run: Run) -> None:
     assert (await journal.position("bindings")).seq == end
     assert not (await journal.position("bindings")).anew
 
+    # The last entry once more.
+    assert (await run("replay", "bindings", "--from", str(end))).stdout == f"bindings goes on at {end}.\n"
+    assert (await journal.position("bindings")).seq == end - 1
+    await plan(access, journal)
+    assert (await journal.position("bindings")).seq == end
+    refused = await run("replay", "bindings", "--from", str(end + 1))
+    assert refused.exit_code == 1
+    assert f"The journal has no entry {end + 1} yet." in refused.output
+
     refused = await run("replay", "nobody")
     assert refused.exit_code == 1
     assert "There is no consumer nobody." in refused.output

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from server.domain.errors import NotFound
 from storage_plugins.postgres.database import Database
 
 _POSITIONS = """
@@ -19,6 +20,15 @@ _START_ANEW = """
     with forgotten as (delete from dead_message where consumer = $1)
     update journal_position set anew = true, generation = generation + 1 where consumer = $1 returning partition
 """
+_FIRST = "select seq, month from journal where seq >= $1 and seq > 0 order by seq limit 1"
+_READ_AGAIN = """
+    with forgotten as (delete from dead_message where consumer = $1 and seq >= $2)
+    update journal_position set position = least(position, $2 - 1), month = least(month, $3),
+        generation = generation + 1,
+        reread_to = case when partition > 0 and position >= $2 then greatest(reread_to, position) else reread_to end
+    where consumer = $1 returning partition
+"""
+_INTERRUPT = "update journal_position set generation = generation + 1 where consumer = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +76,23 @@ async def start_anew(database: Database, consumer: str) -> int:
     Returns the number of its partitions. Who runs it now conflicts, and begins again.
     """
     return len(await database.fetch(_START_ANEW, consumer))
+
+
+async def read_again(database: Database, consumer: str, seq: int) -> int:
+    """Let a consumer take in again what it has read from this number on, and forget what of that it could not take in.
+
+    Returns the number of its partitions. Who runs it now conflicts, and begins again. Raises `NotFound` if the journal
+    has no such entry any more, or not yet.
+    """
+    entry = await database.fetchrow(_FIRST, seq)
+    first = await database.fetchrow(_FIRST, 1)
+    if first is None or entry is None:
+        raise NotFound(f"The journal has no entry {seq} yet.")
+    if seq < first[0]:
+        raise NotFound(f"The journal begins at {first[0]}. Without --from the consumer starts anew.")
+    return len(await database.fetch(_READ_AGAIN, consumer, seq, entry[1]))
+
+
+async def interrupt(database: Database, consumer: str) -> None:
+    """Let whoever runs a consumer conflict, and begin again at its position."""
+    await database.fetch(_INTERRUPT, consumer)

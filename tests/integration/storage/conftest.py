@@ -45,8 +45,8 @@ class Person:
         return await self.storage.database.fetchval(sql, (await self.home()).id)
 
 
-async def make_person(storage: PostgresStorage, kind: PrincipalKind = "individual") -> Person:
-    name = f"person{next(_numbers)}"
+async def make_person(storage: PostgresStorage, kind: PrincipalKind = "individual", name: str = "") -> Person:
+    name = name or f"person{next(_numbers)}"
     async with storage.database.transaction() as connection:
         id_ = await connection.fetchval(
             "insert into principal (uid, kind, name, name_key, display_name) values ($1, $2, $3, $3, $4) returning id",

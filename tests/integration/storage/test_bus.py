@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import re
 import time
@@ -16,12 +17,13 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.structs import TopicPartition
 
-from server.domain.errors import BusUnavailable, Unavailable, WriteConflict
-from server.domain.messages import Message
+from server.domain.errors import BusUnavailable, NotFound, Unavailable, WriteConflict
+from server.domain.messages import EVENTS, NOTIFICATIONS, Message, decode
 from server.events import consuming
 from server.events import relay as relay_module
 from server.events.bus import Bus, Reading
@@ -38,13 +40,15 @@ from storage_plugins.postgres import journal as journal_module
 from storage_plugins.postgres import turns
 from storage_plugins.postgres.advisory_locks import TurnLock
 from storage_plugins.postgres.backup.dump import begin_incarnation
+from storage_plugins.postgres.bus import PostgresBusRecords
 from storage_plugins.postgres.business import PostgresBusiness
 from storage_plugins.postgres.database import Connection, DatabaseLimits
+from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.journal import PostgresJournal
-from storage_plugins.postgres.reads.positions import dead_messages, start_anew
+from storage_plugins.postgres.reads.positions import dead_messages, interrupt, read_again, start_anew
 from storage_plugins.postgres.turns import PostgresTurn
 from tests.fixtures.kafka import MISSING, Kafka, kafka
-from tests.fixtures.messages import SOURCE
+from tests.fixtures.messages import SOURCE, validator
 from tests.integration.storage.conftest import make_person
 from tests.integration.storage.member_storage import MemberStorage
 from tests.integration.storage.sequenced import sequence
@@ -77,11 +81,15 @@ class World:
     def journal(self) -> PostgresJournal:
         return PostgresJournal(self.storage.database)
 
+    @property
+    def records(self) -> PostgresBusRecords:
+        return PostgresBusRecords(self.storage.database)
+
     def relay(self) -> Relay:
         """A relay of a worker of its own."""
         assert self.cluster is not None
         publisher = KafkaPublisher(self.cluster, SOURCE)
-        made = Relay(self.journal, publisher, PostgresTurn(self.dsn, TurnLock.RELAY), Metrics())
+        made = Relay(self.journal, self.records, publisher, PostgresTurn(self.dsn, TurnLock.RELAY), Metrics())
         self.relays.append(made)
         return made
 
@@ -138,7 +146,7 @@ async def opened(kind: str, dsn: str, request: pytest.FixtureRequest) -> AsyncIt
                 servers=broker.servers, prefix=prefix, partitions=PARTITIONS, replication=1, min_in_sync=1, timeout=5
             )
             cluster = KafkaCluster.from_settings(settings)
-            made = World(storage, dsn, KafkaBus(cluster, journal), cluster)
+            made = World(storage, dsn, KafkaBus(cluster, journal, PostgresBusRecords(storage.database)), cluster)
         try:
             yield made
         finally:
@@ -332,7 +340,9 @@ async def test_a_consumer_that_was_stopped_and_goes_on_changes_nothing(world: Wo
     journal = PostgresJournal(world.storage.database)
     move = journal.move
     journal.move = lambda *arguments: stop(move, *arguments)  # type: ignore[method-assign, assignment]
-    other = JournalBus(journal, world.storage.subscribe) if world.cluster is None else KafkaBus(world.cluster, journal)
+    other: Bus = JournalBus(journal, world.storage.subscribe)
+    if world.cluster is not None:
+        other = KafkaBus(world.cluster, journal, world.records)
 
     async def zombie() -> None:
         async with other.reading(COUNTING) as reading:
@@ -590,44 +600,65 @@ async def with_admin(world: World, use: Callable[[AIOKafkaAdminClient], Awaitabl
         await admin.close()
 
 
-async def test_the_topic_is_made_as_the_settings_have_it(kafka_world: World) -> None:
+async def test_the_topics_are_made_as_the_settings_have_them(kafka_world: World) -> None:
     world = kafka_world
     assert world.cluster is not None
-    assert await world.cluster.partitions() == PARTITIONS
-    asked = [ConfigResource(ConfigResourceType.TOPIC, world.cluster.topic)]
-    (answer,) = await with_admin(world, lambda admin: admin.describe_configs(asked))
-    configured = {entry[0]: entry[1] for entry in answer.resources[0][4]}
-    assert configured["min.insync.replicas"] == "1"
-    assert configured["retention.ms"] == str(7 * 86_400_000)
-    assert await world.cluster.partitions() == PARTITIONS
+    layout = dict.fromkeys(("calendar.events", "notifications", "sync.requests", "dead.letters"), PARTITIONS)
+    assert await world.cluster.layout() == layout
+    asked = [ConfigResource(ConfigResourceType.TOPIC, world.cluster.named(name)) for name in layout]
+    answers = await with_admin(world, lambda admin: admin.describe_configs(asked))
+    found = [resource for answer in answers for resource in answer.resources]
+    assert len(found) == len(layout)
+    for resource in found:
+        configured = {entry[0]: entry[1] for entry in resource[4]}
+        assert configured["min.insync.replicas"] == "1"
+        assert configured["retention.ms"] == str(7 * 86_400_000)
+    assert await world.cluster.layout() == layout
 
 
-async def test_more_partitions_lose_nothing(kafka_world: World) -> None:
+async def test_more_partitions_lose_nothing_and_repeat_nothing(kafka_world: World) -> None:
+    """What was sent before the change and not read, what is sent under the old division after it, and what follows."""
     world = kafka_world
     assert world.cluster is not None
     await begun(world)
-    calendars = [await (await make_person(world.storage)).collection() for _ in range(6)]
-    for calendar in calendars:
-        await world.write(calendar, ["before"])
-    await world.bring()
-    await world.cluster.add_partitions(2 * PARTITIONS)
-    await start_anew(world.storage.database, RELAY)
-    await sequence(world.storage.database)
-    with contextlib.suppress(WriteConflict):
-        await world.relays[0].step()
-    await world.relays[0].close()
-    await world.bring()
     before = await world.written()
+    calendars = [await (await make_person(world.storage)).collection() for _ in range(6)]
+    for calendar in calendars[:3]:
+        await world.write(calendar, ["read"])
+    await world.bring()
     async with world.bus.reading(COUNTING) as reading:
-        await reading.take_in()
-        assert await world.anew() == 2 * PARTITIONS
+        await drain(reading, world, len(await world.written()) - len(before))
+        for calendar in calendars:
+            await world.write(calendar, ["unread"])
+        await world.bring()
+        await world.cluster.add_partitions(2 * PARTITIONS)
+        await interrupt(world.storage.database, RELAY)
+        for calendar in calendars:
+            await world.write(calendar, ["under-the-old-division"])
+        await sequence(world.storage.database)
+        with pytest.raises(WriteConflict):
+            await world.relays[0].step()
+        with pytest.raises(WriteConflict):
+            for _ in range(100):
+                await world.relays[0].close()
+                await world.bring()
+                await reading.wait(0.2)
+                await reading.take_in()
+    assert await world.records.layout() == await world.cluster.layout()
+    async with world.bus.reading(COUNTING) as reading:
         for calendar in calendars:
             await world.write(calendar, ["after"])
         await world.bring()
         written = (await world.written())[len(before) :]
         await drain(reading, world, len(written))
+        await reading.wait(0.5)
+        await reading.take_in()
     assert_in_order_once(await world.taken(), written)
     assert any(home_id % (2 * PARTITIONS) >= PARTITIONS for home_id, _ in written)
+    assert len(await world.records.positions("counting")) == 2 * PARTITIONS
+    assert await world.anew() == 0
+    with pytest.raises(BusUnavailable, match="can only grow"):
+        await world.cluster.add_partitions(2 * PARTITIONS)
 
 
 async def test_what_others_put_into_the_topic_is_left_out(kafka_world: World) -> None:
@@ -640,7 +671,7 @@ async def test_what_others_put_into_the_topic_is_left_out(kafka_world: World) ->
     try:
         for text in (b"", b"{}", b'{"specversion":"1.0","type":"x"}', None):
             for partition in range(PARTITIONS):
-                await producer.send_and_wait(world.cluster.topic, text, key=b"1", partition=partition)
+                await producer.send_and_wait(world.cluster.named(EVENTS.name), text, key=b"1", partition=partition)
     finally:
         await producer.stop()
     calendar = await (await make_person(world.storage)).collection()
@@ -652,18 +683,138 @@ async def test_what_others_put_into_the_topic_is_left_out(kafka_world: World) ->
     assert_in_order_once(await world.taken(), written)
 
 
-async def test_a_consumer_whose_messages_are_lost_starts_anew(kafka_world: World) -> None:
+async def test_a_consumer_reads_in_the_journal_what_kafka_has_lost(kafka_world: World) -> None:
     world = kafka_world
     assert world.cluster is not None
     await begun(world)
+    before = await world.written()
     calendar = await (await make_person(world.storage)).collection()
     await world.write(calendar, ["a", "b"])
     await world.bring()
-    topic = world.cluster.topic
+    topic = world.cluster.named(EVENTS.name)
     await with_admin(world, lambda admin: admin.delete_topics([topic]))
     async with asyncio.timeout(PATIENCE):
         while topic in await with_admin(world, lambda admin: admin.list_topics()):
             await asyncio.sleep(0.1)
+    await world.relays[0].close()
+    await world.write(calendar, ["c"])
+    await world.bring()
+    written = (await world.written())[len(before) :]
     async with world.bus.reading(COUNTING) as reading:
+        await drain(reading, world, len(written))
+    assert_in_order_once(await world.taken(), written)
+    assert await world.anew() == 0
+
+
+# -- topics, dead letters, lag ----------------------------------------------------------------------------------------
+
+
+async def test_what_concerns_a_person_is_in_their_topic_too(world: World) -> None:
+    """Members of the topic of notifications, by person, and nothing else."""
+    consumer = Consumer("counting", count, count_anew, NOTIFICATIONS)
+    await world.bring()
+    async with world.bus.reading(consumer) as reading:
+        while await reading.take_in():
+            pass
+        await world.storage.database.fetch("truncate anew")
+        people = [await make_person(world.storage) for _ in range(3)]
+        directory = PostgresDirectory(world.storage.database)
+        for person in people:
+            await directory.add_app_password(person.id, "phone", f"selector-{person.id}", "hash", None, CAUSE)
+        await world.write(await people[0].collection(), ["a"])
+        await world.bring()
+        await drain(reading, world, len(people))
+    rows = "select home_id, seq from journal where kind = 'app-password-added' order by seq"
+    wanted = [(row[0], row[1]) for row in await world.storage.database.fetch(rows)]
+    assert sorted(await world.taken()) == wanted
+    assert len(wanted) == len(people)
+    assert await world.anew() == 0
+
+
+async def test_a_dead_letter_has_the_message_and_the_class_of_the_error(
+    kafka_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming, "PAUSES", (0.0,))
+    world = kafka_world
+    assert world.cluster is not None
+    await begun(world)
+    calendar = await (await make_person(world.storage)).collection()
+    await world.write(calendar, ["a"])
+    await world.bring()
+
+    async def choke(transaction: Connection, messages: Sequence[Message]) -> None:
+        if messages[-1].kind == "created":
+            raise ZeroDivisionError
+
+    async with world.bus.reading(Consumer("counting", choke, count_anew)) as reading:
+        while not await dead_messages(world.storage.database, 1):
+            await reading.wait(0.2)
+            await reading.take_in()
+    monkeypatch.setattr(relay_module, "POLL", 0.0)
+    await world.bring()
+    await world.bring()
+    settings = world.cluster.settings
+    topic = world.cluster.named("dead.letters")
+    client = AIOKafkaConsumer(topic, bootstrap_servers=settings.servers, auto_offset_reset="earliest")
+    await client.start()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            record = await client.getone()
+        ends = await client.end_offsets([TopicPartition(topic, number) for number in range(PARTITIONS)])
+    finally:
+        await client.stop()
+    assert sum(ends.values()) == 1
+    event = json.loads(record.value)
+    assert (event["consumer"], event["error"], event["type"]) == ("counting", "ZeroDivisionError", "koyomi.created")
+    assert record.key == b"%d" % calendar.home_id
+    validator("created").validate(event)
+    assert decode(record.value).seq == (await world.written())[-1][1]
+
+
+async def test_the_lag_of_a_consumer_is_measured_whether_it_runs_or_not(kafka_world: World) -> None:
+    world = kafka_world
+    await begun(world)
+    calendar = await (await make_person(world.storage)).collection()
+    publisher = world.relays[0]._publisher
+    assert await publisher.lags(["counting"]) == {"counting": 0}
+    await world.write(calendar, ["a", "b", "c"])
+    await world.bring()
+    assert (await publisher.lags(["counting"]))["counting"] >= 3
+    metrics = world.relays[0]._metrics
+    task = asyncio.create_task(world.relays[0].measure())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not metrics.registry.get_sample_value("koyomi_bus_lag_messages", {"consumer": "counting"}):
+                await asyncio.sleep(0.05)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    async with world.bus.reading(COUNTING) as reading:
+        await drain(reading, world, 3)
+    assert await publisher.lags(["counting"]) == {"counting": 0}
+
+
+async def test_a_consumer_takes_in_again_what_comes_from_a_number_on(world: World) -> None:
+    await begun(world)
+    before = await world.written()
+    calendars = [await (await make_person(world.storage)).collection() for _ in range(4)]
+    for calendar in calendars:
+        await world.write(calendar, ["a", "b"])
+    await world.bring()
+    written = (await world.written())[len(before) :]
+    async with world.bus.reading(COUNTING) as reading:
+        await drain(reading, world, len(written))
+    again = written[len(written) // 2 :]
+    await read_again(world.storage.database, "counting", again[0][1])
+    await world.storage.database.fetch("truncate counted")
+    await world.write(calendars[0], ["c"])
+    await world.bring()
+    again += (await world.written())[len(before) + len(written) :]
+    async with world.bus.reading(COUNTING) as reading:
+        await drain(reading, world, len(again))
+        await reading.wait(0.5)
         await reading.take_in()
-    assert await world.anew() >= 1
+    assert_in_order_once(await world.taken(), again)
+    assert await world.anew() == 0
+    with pytest.raises(NotFound, match="no entry"):
+        await read_again(world.storage.database, "counting", again[-1][1] + 1)

@@ -26,6 +26,7 @@ GLOBAL = {
     "app_password",
     "audit_seal",
     "business_count",
+    "bus_topic",
     "dead_message",
     "delegate",
     "former_address",
