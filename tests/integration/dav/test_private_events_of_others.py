@@ -192,3 +192,38 @@ async def test_a_private_override_hides_itself_alone(several: Several) -> None:
     for name in LIMITED:
         text = (await several.others[name].http("GET", f"{several.path}1.ics")).text
         assert text == calendar(*series, *TIMES, "RECURRENCE-ID:20260602T090000Z", "END:VEVENT")
+
+
+@pytest.mark.parametrize("who", ["reading delegate", "administrator"])
+async def test_nothing_hidden_is_in_answers_about_the_home_and_the_inbox(
+    several: Several, who: str, new_person: NewPerson
+) -> None:
+    """Reports on the home, and the messages of a private meeting."""
+    owner, person, organizer = several.owner, several.others[who], await new_person()
+    await owner.has(f"{several.path}1.ics", private())
+    me, you = (f"mailto:{each.name}@example.com" for each in (organizer, owner))
+    people = (f"ORGANIZER:{me}", f"ATTENDEE;PARTSTAT=ACCEPTED:{me}", f"ATTENDEE:{you}")
+    await organizer.has(f"{organizer.calendar}m.ics", private("CLASS:PRIVATE", *people, uid="m"))
+    (item,) = await owner.names(f"{owner.home}inbox/")
+    (copy,) = [name for name in await owner.names(several.path) if not name.endswith("/1.ics")]
+    assert CANARY in (await owner.http("GET", item)).text
+    props = "<D:prop><D:getetag/><C:calendar-data/></D:prop>"
+    hrefs = "".join(f"<D:href>{href}</D:href>" for href in (f"{several.path}1.ics", item, copy))
+    found = [
+        *[await person.http("GET", href) for href in (item, copy)],
+        await person.report(owner.home, "C:calendar-multiget", f"{props}{hrefs}"),
+        await query(person, owner.home, ""),
+        await query(person, f"{owner.home}inbox/", ""),
+        await person.http("PROPFIND", owner.home, "<D:propfind xmlns:D='DAV:'><D:allprop/></D:propfind>", Depth="1"),
+        await person.report(
+            owner.home,
+            "D:sync-collection",
+            f"<D:sync-token/><D:sync-level>infinite</D:sync-level>{props}",
+            "0",
+        ),
+    ]
+    assert any("DTSTART:20260601T090000Z" in reply.text for reply in found)
+    for number, reply in enumerate(found):
+        assert CANARY not in reply.text, number
+    for href in (item, copy):
+        assert (await person.http("DELETE", href)).status == 403

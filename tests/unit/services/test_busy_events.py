@@ -71,6 +71,21 @@ async def test_of_rooms_everybody_is_told_when_and_by_whom(people: Asking) -> No
     assert summary == "SUMMARY:Of hall"
 
 
+async def test_of_what_is_private_the_times_alone_are_told(people: Asking) -> None:
+    """To reading delegates, and of rooms to everybody; writing delegates see the whole."""
+    for who in ("ben", "hall"):
+        text = event("1", f"SUMMARY:Of {who}", "CLASS:PRIVATE", *PEOPLE)
+        await people.world.put("cli", f"{who}/calendar/1.ics", text)
+    times = ["UID:1", "DTSTAMP:20260101T000000Z", "DTSTART:20260301T090000Z", "DTEND:20260301T100000Z"]
+    assert await told(people, "hall") == [times]
+    await delegate(people, "ben", "ann", "read")
+    assert await told(people, "ben") == [times]
+    for who in ("ben", "hall"):
+        await delegate(people, who, "ann", "write")
+        ((*_, summary, _),) = await told(people, who)
+        assert summary == f"SUMMARY:Of {who}"
+
+
 async def test_what_makes_nobody_busy_is_not_told(people: Asking) -> None:
     world = people.world
     await world.put("ann", "ann/calendar/1.ics", event("1", "TRANSP:TRANSPARENT"))
