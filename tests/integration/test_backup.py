@@ -371,6 +371,7 @@ async def test_the_embedded_postgresql_moves_to_another_major_version(tmp_path: 
         client = Client(new)
         client.token = token  # no client needs to begin anew
         assert client.sync() == (207, {"after.ics"})
+        assert "Held" in new.command("mail", "status")
         client.put("new.ics")
         assert client.sync() == (207, {"new.ics"})
         assert client.found_by_time() == {f"{number}.ics" for number in range(10)} | {"after.ics", "new.ics"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email import message_from_bytes
+from email.message import EmailMessage
 from email.policy import default
 
 import pytest
@@ -43,6 +44,10 @@ class Carrier:
 
 def headers(mail: Mail):  # type: ignore[no-untyped-def]
     return message_from_bytes(mail.message, policy=default)
+
+
+def unfolded(part: EmailMessage) -> list[str]:
+    return str(part.get_content()).replace("\r\n", "\n").replace("\n ", "").splitlines()
 
 
 class Posted(World):
@@ -102,6 +107,21 @@ async def test_1_0_before_a_mail_is_sent_and_1_1_after_it(world: Posted) -> None
     assert world.carrier.sent == [("zoe", "Invitation: Plan")]
     await world.send()
     assert len(world.carrier.mails) == 1
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+async def test_organizer_has_the_tagged_address_where_the_setting_says_so(tagged: bool) -> None:
+    settings = MailSettings(address="calendar@example.org", tagged_organizer=tagged)
+    world = Posted(settings)
+    await world.add("anna", addresses=("anna@example.org",))
+    await world.invite("anna", PATH, meeting(ANNA, ZOE))
+    await world.send()
+    (mail,) = world.carrier.mails
+    reply_to = headers(mail)["Reply-To"].addresses[0].addr_spec
+    assert reply_to.startswith("calendar+")
+    (part,) = [each for each in headers(mail).walk() if each.get_content_type() == "text/calendar"]
+    (line,) = [each for each in unfolded(part) if each.startswith("ORGANIZER")]
+    assert line.endswith(f":mailto:{reply_to}" if tagged else f":{ANNA}")
 
 
 async def test_a_newer_mail_takes_the_place_of_one_that_waits(world: Posted) -> None:
