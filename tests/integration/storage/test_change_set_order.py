@@ -34,6 +34,7 @@ from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.database import DatabaseLimits
 from tests.integration.storage.conftest import assert_consistent, deadlocks, make_person
 from tests.integration.storage.member_storage import MemberStorage
+from tests.integration.storage.sequenced import pass_on
 from tests.integration.storage.test_fan_out import share
 from tests.integration.storage.values import CAUSE, LIMITS, content, state
 
@@ -52,6 +53,27 @@ end $$;
 create trigger require_home before insert on outbox
     for each row execute function only_for_tests.require_home();
 """
+
+
+LOSES = """
+create function only_for_tests.write_with_lost_lock(p_home bigint, p_collection bigint) returns void
+language plpgsql as $$
+begin
+    begin
+        perform 1 from home where id = p_home for no key update;
+        raise exception 'fails';
+    exception when others then
+        null;
+    end;
+    insert into outbox (home_id, revision, collection_id, object_id, kind, origin)
+    select id, revision, p_collection, 1, 'updated', 'test' from home where id = p_home;
+end $$;
+"""
+
+
+def can_lose_locks(source):
+    """Whether a function has a block with EXCEPTION."""
+    return re.search(r"\bexception\s+when\b", re.sub(r"--.*|'(?:[^']|'')*'", "", source), re.IGNORECASE) is not None
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -256,8 +278,58 @@ async def test_no_function_can_lose_a_lock(storage):
     )
     assert len(rows) > 30
     for name, source in rows:
-        text = re.sub(r"--.*|'(?:[^']|'')*'", "", source)
-        assert not re.search(r"\bexception\s+when\b", text, re.IGNORECASE), name
+        assert not can_lose_locks(source), name
+
+
+async def test_a_lost_lock_would_break_the_order(storage):
+    """An id that is drawn without the home appears below one that others have seen; such a function is found."""
+    person = await make_person(storage)
+    calendar = await person.collection()
+    shown = "select coalesce(array_agg(id), '{}') from outbox where home_id = $1"
+    async with storage.database.transaction() as connection:
+        await connection.execute("drop trigger require_home on outbox")
+        await connection.execute(LOSES)
+    assert can_lose_locks(LOSES)
+    before = set(await storage.database.fetchval(shown, calendar.home_id))
+    async with storage.database.transaction() as connection:
+        await connection.execute("select only_for_tests.write_with_lost_lock($1, $2)", calendar.home_id, calendar.id)
+        # This write has nothing to wait for.
+        await storage.put_object(calendar, "a", content("a"), None, LIMITS, CAUSE)
+        seen = set(await storage.database.fetchval(shown, calendar.home_id)) - before
+    late = set(await storage.database.fetchval(shown, calendar.home_id)) - before - seen
+    assert len(seen) == len(late) == 1
+    assert min(late) < max(seen)
+
+
+async def test_a_write_waits_for_the_home_of_one_that_has_drawn_an_id(storage):
+    """So no id appears below one of its home that others have seen."""
+    calendar = await (await make_person(storage)).collection()
+    first, second = ([Put(calendar, name, content(name), None)] for name in "ab")
+    shown = "select coalesce(array_agg(id order by id), '{}') from outbox where home_id = $1 and kind = 'created'"
+    async with storage.database.transaction() as connection:
+        # As the function of a write does, up to its commit.
+        await connection.execute("select from home where id = $1 for no key update", calendar.home_id)
+        drawn = await connection.fetchval(
+            "insert into outbox (home_id, revision, collection_id, object_id, kind, origin) "
+            "select id, revision, $2, 1, 'created', 'test' from home where id = $1 returning id",
+            calendar.home_id,
+            calendar.id,
+        )
+        writes = [asyncio.create_task(storage.apply(act(CAUSE, *each))) for each in (first, second)]
+        async with asyncio.timeout(60):
+            while (
+                await storage.database.fetchval(
+                    "select count(*) from pg_stat_activity where wait_event_type = 'Lock' "
+                    "and datname = current_database() and application_name = 'writers'"
+                )
+                < 2
+            ):
+                await asyncio.sleep(0.01)
+        assert await storage.database.fetchval(shown, calendar.home_id) == []
+    await asyncio.gather(*writes)
+    ids = await storage.database.fetchval(shown, calendar.home_id)
+    assert ids[0] == drawn
+    assert len(ids) == 3
 
 
 async def test_what_rests_on_an_old_state_waits_for_no_home(storage):
@@ -310,7 +382,15 @@ async def test_every_kind_of_write_draws_its_ids_while_it_holds_the_home(storage
     await storage.copy_collection(home, calendar, "copy", None, LIMITS, CAUSE, with_members=True)
     await storage.move_collection(home, await person.collection("new"), "newer", None, CAUSE)
     await storage.delete_collection(home, await person.collection("newer"), CAUSE)
-    await share(PostgresAccess(storage), person, other.id, "free-busy")
+    access = PostgresAccess(storage)
+    await share(access, person, other.id, "free-busy")
+    d = await storage.put_object(await person.collection(), "d", content("d"), None, LIMITS, CAUSE)
+    await share(access, person, other.id, "read")
+    await pass_on(access)
+    await storage.delete_object(await person.collection(), "d", state(d), CAUSE)
+    await pass_on(access)
+    touched = "select count(*) from journal where kind = 'binding-touched' and home_id = $1"
+    assert await storage.database.fetchval(touched, theirs.home_id) >= 1
     with pytest.raises(Exception, match="without the row"):
         await storage.database.fetch(
             "insert into outbox (home_id, revision, collection_id, object_id, kind, origin) "
