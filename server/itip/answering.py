@@ -22,7 +22,7 @@ from server.domain.errors import InvalidData, TooManyInstances
 from server.domain.occurrences import Kind
 from server.itip.attendee import reply_object
 from server.itip.calendar_users import CalendarUser, Directory
-from server.itip.instances import derived
+from server.itip.instances import derived, recurs
 from server.itip.lines import Line
 from server.itip.messages import Message, Method
 from server.itip.participants import (
@@ -134,7 +134,7 @@ def asked(
         if component.instance not in instances or not _is_open(component, user, directory):
             continue
         people = _people(component, directory)
-        if _is_series(copy, component):
+        if _is_series(component):
             found = _of_series(copy, zone, now, until) or _first_behind(copy, zone, until)
             series += (replace(each, people=people) for each in found)
         else:
@@ -144,9 +144,14 @@ def asked(
     return Asked(tuple(each for each in single if each.end > now), tuple(series), transparency)
 
 
+def is_series(copy: SchedulingObject) -> bool:
+    """Whether a copy has a series; a single event costs no look at instances."""
+    return copy.master is not None and recurs(copy.master)
+
+
 def goes_on(copy: SchedulingObject, until: datetime) -> bool:
     """Whether a series has instances behind a time."""
-    if copy.series is None or not copy.series.recurs:
+    if not is_series(copy):
         return False
     try:
         return next(_behind(copy, until), None) is not None
@@ -158,8 +163,8 @@ def goes_on(copy: SchedulingObject, until: datetime) -> bool:
 
 def series_end(copy: SchedulingObject, otherwise: datetime) -> datetime:
     """When a series ends; another time for one that is endless or too dense, and for what is no series."""
-    series = copy.series
-    if series is None or not series.recurs:
+    series = copy.series if is_series(copy) else None
+    if series is None:
         return otherwise
     try:
         last = None if series.endless else series.last()
@@ -184,8 +189,8 @@ def _first_behind(copy: SchedulingObject, zone: Zone, until: datetime) -> list[T
     return [] if each is None else [_placed(each.recurrence_id, each.start, each.start_utc, each.end_utc, zone)]
 
 
-def _is_series(copy: SchedulingObject, component: SchedulingComponent) -> bool:
-    return component.instance == MASTER and copy.series is not None and copy.series.recurs
+def _is_series(component: SchedulingComponent) -> bool:
+    return component.instance == MASTER and recurs(component)
 
 
 def _people(component: SchedulingComponent, directory: Directory) -> int:
@@ -209,7 +214,7 @@ def _given(
         stamp = None if line is None else line.parameter(PARTSTAT_DTSTAMP)
         if line is None or not stamp or partstat(line) == NEEDS_ACTION:
             continue
-        series = _is_series(before, component)
+        series = _is_series(component)
         times = _of_series(before, zone, now, until) if series else _of_component(before, component, zone)
         found |= {each.instance: replace(each, given=partstat(line), stamp=stamp) for each in times}
     return found

@@ -35,7 +35,7 @@ from server.domain.scheduling import SchedulingRole
 from server.domain.values import value
 from server.imip.catalogue import Language
 from server.imip.room_answers import Instead, comments, first_declined
-from server.itip.answering import Asked, Times, asked, asks, goes_on, series_end, with_given_answers
+from server.itip.answering import Asked, Times, asked, asks, goes_on, is_series, series_end, with_given_answers
 from server.itip.calendar_users import Directory
 from server.itip.change import utc_stamp
 from server.itip.messages import Message, Plan
@@ -160,7 +160,7 @@ async def given_answer(
 
 
 def _slots(wanted: Asked, copy: SchedulingObject) -> tuple[Slot, ...]:
-    recurs = copy.series is not None and copy.series.recurs
+    recurs = is_series(copy)
 
     def slot(times: Times) -> Slot:
         given = cast("PartStat | None", times.given)

@@ -135,7 +135,7 @@ class ChangeDeliveries:
         known = (self._change.owner.key, *delivered)
         for key, done in delivered.items():
             changed = frozenset(instance for result in done.received for instance in result.changed)
-            sent = [message for result in done.received for message in result.messages]
+            sent = [each for result in done.received for each in result.messages if each.recipient.key not in known]
             self._send_back(made, key, done, mailboxes)
             if done.object is None or not (changed or sent):
                 continue
@@ -152,7 +152,6 @@ class ChangeDeliveries:
             if job is not None:
                 made.jobs += job
                 others = [each for each in others if each.recipient.key in invited]
-            sent = [message for message in sent if message.recipient.key not in known]
             more = [*(each for each in others if each.quiet), *sent]
             if mailbox is not None:
                 await self._invite(made, mailbox, done, by_recipient(each for each in others if not each.quiet))

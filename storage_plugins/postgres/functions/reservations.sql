@@ -239,6 +239,58 @@ begin
     on conflict (kind, queueing_key) where state = 'queued' and attempts = 0 do nothing;
 end $$;
 
+-- Reserve what is not reserved yet, as far as it is free, of a room that is no part, has none, and takes one booking at a
+-- time. Returns whether that is all there is to do: so it is for most bookings, in one statement.
+create or replace function koyomi_reserve_free_1(
+    p_home_id bigint, p_principal_id bigint, p_object_ids bigint[]
+) returns boolean language plpgsql as $$
+declare
+    v_is_all boolean;
+begin
+    with rule as materialized (
+        select coalesce(r.buffer_before, interval '0') as before, coalesce(r.buffer_after, interval '0') as after
+        from (select) as one left join room r on r.principal_id = p_principal_id
+        where koyomi_taken_at_once_1(p_principal_id) = 1 and not exists (
+            select from reservation v where v.home_id = p_home_id and v.object_id = any(p_object_ids)
+        )
+    ), wanted as materialized (
+        select o.created_at, o.collection_id, o.id as object_id, e.recurrence_id, e.start_at, e.end_at,
+               e.kind = 0 as is_placed, r.before, r.after
+        from rule r
+        cross join unnest(p_object_ids) as w (id)
+        join object o
+            on o.home_id = p_home_id and o.id = w.id and o.deleted_revision is null and o.component = 'VEVENT'
+        join collection c
+            on c.home_id = p_home_id and c.id = o.collection_id and c.kind = 'calendar' and c.deleted_at is null
+        join occurrence e
+            on e.home_id = p_home_id and e.object_id = o.id and e.busy > 0 and e.component >= 0
+        where (e.start_at < e.end_at or e.kind <> 0) and exists (
+            select from binding b
+            where b.home_id = p_home_id and b.collection_home_id = p_home_id and b.collection_id = c.id
+              and b.rights = 'owner' and b.deleted_revision is null
+        )
+    ), made as (
+        insert into reservation (
+            home_id, resource_id, collection_id, object_id, recurrence_id, during, starts_at, ends_at, sole
+        )
+        select p_home_id, p_principal_id, w.collection_id, w.object_id, w.recurrence_id,
+               tstzrange(w.start_at - w.before, w.end_at + w.after), w.start_at, w.end_at, 1
+        from wanted w where w.is_placed
+        order by w.created_at, w.object_id, w.start_at
+        on conflict do nothing
+        returning object_id
+    ), marked as (
+        update object o set reserved = true from (
+            select o.id from object o
+            where o.home_id = p_home_id and o.id in (select m.object_id from made m) and not o.reserved
+            for no key update skip locked
+        ) as k
+        where o.home_id = p_home_id and o.id = k.id
+    )
+    select exists (select from rule) and (select count(*) from made) = (select count(*) from wanted) into v_is_all;
+    return v_is_all;
+end $$;
+
 -- Derive the reservations of objects of a home, which the transaction holds.
 --
 -- What overlaps another object's time is refused (23P01; the detail is the home and the other's time). With p_late the
@@ -248,20 +300,23 @@ returns void language plpgsql as $$
 #variable_conflict use_column
 declare
     v_principal_id bigint;
+    v_is_alone boolean;
     v_wanted reservation[];
     v_new reservation[];
     v_inserted integer;
     v_row reservation;
     v_losers bigint[] := '{}';
 begin
-    select h.principal_id into v_principal_id
-    from home h
-    where h.id = p_home_id and exists (
+    select h.principal_id, not exists (
         select from room r
         where r.parent_id = h.principal_id or (r.principal_id = h.principal_id and r.parent_id is not null)
-    );
-    if found then
+    ) into v_principal_id, v_is_alone
+    from home h
+    where h.id = p_home_id;
+    if not v_is_alone then
         perform koyomi_lock_taken_1(koyomi_taken_with_1(v_principal_id));
+    elsif koyomi_reserve_free_1(p_home_id, v_principal_id, p_object_ids) then
+        return;
     end if;
     v_wanted := koyomi_wanted_reservations_1(p_home_id, p_object_ids);
 
@@ -317,9 +372,14 @@ begin
             end if;
         end loop;
     end if;
-    update object o set reserved = true
-    where o.home_id = p_home_id and o.id = any(p_object_ids) and not o.reserved and o.deleted_revision is null
-      and exists (select from reservation r where r.home_id = p_home_id and r.object_id = o.id);
+    -- Whoever holds one of these objects may wait for the home, and then derives its reservations, too.
+    update object o set reserved = true from (
+        select o.id from object o
+        where o.home_id = p_home_id and o.id = any(p_object_ids) and not o.reserved and o.deleted_revision is null
+          and exists (select from reservation r where r.home_id = p_home_id and r.object_id = o.id)
+        for no key update skip locked
+    ) as k
+    where o.home_id = p_home_id and o.id = k.id;
     if cardinality(v_losers) > 0 then
         perform koyomi_tell_of_clash_1(v_losers);
     end if;

@@ -123,12 +123,12 @@ _CHECKS = (
     where o.id is null or o.collection_id <> s.collection_id
     """,
     """
-    select r.home_id, 'reservation ' || r.id, 'object', r.object_id::text, 'one that is reserved'
+    select r.home_id, 'reservation ' || r.id, 'object', r.object_id::text, 'one that is there'
     from reservation r
     where r.home_id = any($1::bigint[]) and not exists (
         select from object o
         where o.home_id = r.home_id and o.id = r.object_id and o.collection_id = r.collection_id
-          and o.deleted_revision is null and o.reserved
+          and o.deleted_revision is null
     )
     """,
     """

@@ -636,3 +636,19 @@ async def test_inboxes_with_an_access_control_list_are_known(stored_room):
     await PostgresAccess(storage).set_acl(mailbox.home, mailbox.inbox, [refused], CAUSE)
     assert await storage.guarded([id_]) == {id_}
     assert await storage.guarded([]) == frozenset()
+
+
+async def test_what_is_derived_anew_waits_for_no_object_while_it_holds_the_home(stored_room):
+    room, database, home_id = stored_room, stored_room.storage.database, stored_room.calendar.home_id
+    made = await room.puts("a", 9, 10)
+    await database.fetch("delete from reservation where home_id = $1", home_id)
+    await database.fetch("update object set reserved = false where home_id = $1", home_id)
+    async with database.transaction() as writer, asyncio.timeout(20):
+        # writers hold their objects, and then the home
+        await writer.execute("select from object where home_id = $1 and id = $2 for no key update", home_id, made.id)
+        await database.fetch("select koyomi_reserve_anew_1($1)", home_id)
+        await writer.execute("select from home where id = $1 for no key update", home_id)
+    await room.has(("a", 9, 10))
+    await assert_consistent(room.storage)
+    await room.apply(room.delete("a", made))
+    await room.has()

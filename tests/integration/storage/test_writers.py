@@ -26,6 +26,7 @@ APPLY = {
     "koyomi_make_plain_1",
     "koyomi_release_1",
     "koyomi_reserve_1",
+    "koyomi_reserve_free_1",
     "koyomi_release_roles_1",
     "koyomi_release_uids_1",
     "koyomi_set_object_properties_2",
