@@ -42,6 +42,7 @@ lint: .venv/installed-test .venv/installed-lint ## Check style, types, imports a
 	$(BIN)/python -m docs.settings_reference --check
 	$(BIN)/python -m docs.policy_reference --check
 	$(BIN)/python -m docs.event_schemas --check
+	$(BIN)/python -m docs.api_reference --check
 
 conformance: .venv/installed-test ## Run the conformance suite; SCOPE=scheduling SUITE= FILES= FEATURES= EXCUSED= BASELINE= RECORD=1
 	$(BIN)/python tests/conformance/run.py \
@@ -52,10 +53,11 @@ conformance: .venv/installed-test ## Run the conformance suite; SCOPE=scheduling
 bench: .venv/installed-test ## Measure beside Cyrus, Radicale and Xandikos, scheduling beside Cyrus, finding rooms; ARGS="--repeat 3 --duration 3"
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
-docs: .venv/installed ## Write the references of settings and policies, config/koyomi.toml and docs/events/ from the code
+docs: .venv/installed ## Write the references of settings, policies and the API, config/koyomi.toml and docs/events/ from the code
 	$(BIN)/python -m docs.settings_reference
 	$(BIN)/python -m docs.policy_reference
 	$(BIN)/python -m docs.event_schemas
+	$(BIN)/python -m docs.api_reference
 
 clean: ## Remove .venv and what was built (not the data)
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -11,6 +11,9 @@ from datetime import timedelta
 import structlog
 from aiohttp import web
 
+from admin_api.front_end import ApiFrontEnd
+from admin_api.site import ApiSite
+from admin_api.table import OPERATIONS
 from server.auth.authenticate import Authenticator
 from server.check_in.pages import CheckInPages
 from server.dav.core.front_end import DavFrontEnd, not_offered
@@ -60,6 +63,7 @@ from server.services.mail.outgoing import OutgoingMails
 from server.services.mail.sending import MailJobs
 from server.services.mail.transport import Transport
 from server.services.objects import Objects
+from server.services.principals.accounts import Accounts
 from server.services.principals.people import People
 from server.services.reading import Reading
 from server.services.rooms.check_in_mails import CheckInMails
@@ -76,7 +80,9 @@ from server.services.scheduling.queued import QueuedDeliveries
 from server.services.scheduling.refreshing import Refreshing
 from server.services.scheduling.removals import Removals
 from server.services.scheduling.splitting import Splitting
+from server.services.system import System
 from server.services.watching import Watching
+from server.settings.in_force import in_force
 from server.settings.model import Settings
 from storage_plugins.postgres.access import PostgresAccess
 from storage_plugins.postgres.business import PostgresBusiness
@@ -86,6 +92,7 @@ from storage_plugins.postgres.directory import PostgresDirectory
 from storage_plugins.postgres.health import PostgresHealth
 from storage_plugins.postgres.incoming_mail import PostgresIncomingMail
 from storage_plugins.postgres.jobs import PostgresJobs
+from storage_plugins.postgres.service_tokens import PostgresServiceTokens
 from storage_plugins.postgres.storage import PostgresStorage
 
 log = structlog.get_logger()
@@ -171,9 +178,11 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
     async with PostgresStorage(dsn, limits, restore_days=settings.retention.restore_days) as storage:
         installation = (await storage.installation()).bytes
         directory = PostgresDirectory(storage.database)
+        tokens = PostgresServiceTokens(storage.database)
         authenticator = Authenticator.from_settings(
             settings.sign_in,
             directory,
+            tokens,
             ClientAddresses(settings.network.trusted_proxies, unix=settings.network.unix_socket is not None),
         )
         tracing = Tracing() if settings.log.traces else None
@@ -181,10 +190,10 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
         try:
             watching = Watching(PostgresActs(storage.database))
             lookup = Lookup(storage, asked_by_all=settings.scheduling.free_busy_for_everyone, watching=watching)
+            state, queue = PostgresHealth(storage), PostgresJobs(storage.database)
             business = PostgresBusiness(storage.database)
-            monitoring = Monitoring(
-                Health(PostgresHealth(storage), business, PostgresJobs(storage.database)), metrics, lookup
-            )
+            health = Health(state, business, queue)
+            monitoring = Monitoring(health, metrics, lookup)
             objects = Objects(storage, settings.limits.values)
             outgoing = OutgoingMails(settings.mail, await storage.restored_at())
             if await storage.hold_if_moved(settings.network.external_url):
@@ -215,7 +224,11 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
             )
             requests = RequestLog(
                 methods=site.registry.routes.methods,
-                operations={CREATION: CREATION, **{name: split(name)[1] for name in site.registry.reports}},
+                operations={
+                    CREATION: CREATION,
+                    **{name: split(name)[1] for name in site.registry.reports},
+                    **{row.id: row.id for row in OPERATIONS},
+                },
                 addresses=authenticator.addresses,
                 metrics=metrics,
                 access_log=settings.log.access_log,
@@ -223,8 +236,24 @@ async def _parts(settings: Settings, dsn: str, metrics: Metrics) -> AsyncIterato
                 tracing=tracing,
             )
             check_in = CheckInPages(CheckingIn(storage, settings.rooms), settings.mail.language)
+            api = ApiSite(
+                lookup,
+                site.people,
+                Accounts(directory, tokens),
+                System(
+                    health,
+                    state,
+                    queue,
+                    settings=in_force(settings),
+                    unavailable=metrics.unavailable,
+                    announce_jobs=storage.announce_jobs,
+                ),
+                max_body=settings.api.max_body,
+                requests_per_minute=settings.api.requests_per_minute,
+                prefix=site.prefix,
+            )
             dispatcher = Dispatcher(
-                [monitoring, check_in, DavFrontEnd(site)],
+                [monitoring, check_in, ApiFrontEnd(api), DavFrontEnd(site)],
                 authenticator,
                 requests,
                 prefix=site.prefix,

@@ -13,6 +13,7 @@ COMMANDS = {
     "serve": ("server.commands.serve:serve", "Run the server."),
     "demo": ("server.commands.demo:demo", "Fill a demo organisation to try Koyomi with."),
     "user": ("server.commands.user:user", "People: add, list, rename, delete; passwords and app passwords."),
+    "token": ("server.commands.token:token", "Service tokens for programs that use the JSON API."),
     "principals": ("server.commands.principals:principals", "Load people, groups, rooms and equipment from a file."),
     "room": ("server.commands.room:room", "Rooms and equipment: add, set, list, import; booking policies."),
     "rooms": ("server.commands.rooms:rooms", "Find rooms, suggest times for meetings, report how rooms are used."),

@@ -23,16 +23,18 @@ from dataclasses import dataclass
 
 import structlog
 
-from server.auth import app_passwords, basic, throttle
+from server.auth import app_passwords, basic, service_tokens, throttle
 from server.auth.credential_cache import CredentialCache
 from server.auth.htpasswd import HtpasswdFile
 from server.auth.passwords import PasswordHasher
 from server.auth.settings import SignInSettings
-from server.domain.errors import SignInDelayed, SignInRequired
+from server.domain.errors import CredentialsRefused, SignInDelayed, SignInRequired
 from server.domain.principals import Principal, name_key
 from server.domain.recent import Recent
+from server.domain.scopes import Door
 from server.http.client_address import ClientAddresses, failure_key
-from server.http.sign_in import SignIn
+from server.http.sign_in import Method, SignIn
+from server.storage.service_tokens import ServiceTokens
 from server.storage.sign_in import SignInAttempt, SignInMaterial, SignIns, ThrottleRules
 
 __all__ = ["Authenticator", "SignIn"]
@@ -47,8 +49,20 @@ _RECORDED_FOR = 3600.0
 """Seconds in which a sign-in is recorded once: of one person, with one kind of password, from one address. So is the
 refusal of somebody whom a proxy names."""
 _log = structlog.get_logger(__name__)
+_HOPS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
+"""Headers that tell of a proxy."""
 _State = tuple[int | None, int, int]
 """The state for which credentials were found wrong: principal id, credential version, version of the htpasswd file."""
+
+
+_REFUSED: Mapping[Method, str] = {
+    "password": "A person's own password opens the API from the server's own machine only. Use an app password that is "
+    "made for the API, or a service token.",
+    "htpasswd": "A person's own password opens the API from the server's own machine only. Use a service token.",
+    "app-password": "This app password does not open this part of the server.",
+    "remote-user": "A proxy does not sign anybody in here.",
+    "token": "A service token opens the API only.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +103,7 @@ class Authenticator:
         htpasswd: HtpasswdFile | None = None,
         remote_user_header: str = "",
         basic_insecure: bool = False,
+        tokens: ServiceTokens | None = None,
     ) -> None:
         self._directory = directory
         self._hasher = hasher
@@ -98,6 +113,7 @@ class Authenticator:
         self._htpasswd = htpasswd
         self._remote_user_header = remote_user_header
         self._basic_insecure = basic_insecure
+        self._tokens = tokens
         self._slots = throttle.Slots(hasher.threads)
         self._slow_lanes = throttle.SlowLanes(rules.delay)
         self._under_way: dict[bytes, asyncio.Task[SignIn]] = {}
@@ -106,7 +122,9 @@ class Authenticator:
         self._failures = 0
 
     @classmethod
-    def from_settings(cls, settings: SignInSettings, directory: SignIns, addresses: ClientAddresses) -> Authenticator:
+    def from_settings(
+        cls, settings: SignInSettings, directory: SignIns, tokens: ServiceTokens, addresses: ClientAddresses
+    ) -> Authenticator:
         """The authenticator that the settings describe. Raises `ConfigurationError` for an unusable htpasswd file."""
         hasher = PasswordHasher()
         return cls(
@@ -125,6 +143,7 @@ class Authenticator:
             htpasswd=HtpasswdFile(settings.htpasswd_file, hasher) if settings.htpasswd_file else None,
             remote_user_header=settings.remote_user_header,
             basic_insecure=settings.basic_auth_insecure,
+            tokens=tokens,
         )
 
     @property
@@ -141,20 +160,33 @@ class Authenticator:
         """The value of WWW-Authenticate; None if passwords are not accepted (no TLS, and not local)."""
         return basic.CHALLENGE if self._offers_basic(headers, peer, tls) else None
 
-    async def authenticate(self, headers: Mapping[str, str], peer: str | None, *, tls: bool = False) -> SignIn:
+    async def authenticate(
+        self, headers: Mapping[str, str], peer: str | None, *, tls: bool = False, door: Door = "apps"
+    ) -> SignIn:
         """Authenticate a request.
 
         `headers` finds names without regard to case; `peer` is the address at the other end of the connection, None for
         a Unix socket; `tls` says whether the connection to that peer is encrypted. Raises `SignInRequired` without
-        credentials and with wrong ones, `SignInDelayed` after too many failures, `Unavailable`.
+        credentials and with wrong ones, `SignInDelayed` after too many failures, `CredentialsRefused` for right ones
+        that do not open `door`, `Unavailable`.
         """
-        if self._remote_user_header and self._addresses.is_trusted(peer):
+        sign_in = await self._authenticate(headers, peer, tls, door)
+        if door not in sign_in.doors and not (
+            sign_in.method in ("password", "htpasswd") and self._is_direct(headers, peer)
+        ):
+            raise CredentialsRefused(_REFUSED[sign_in.method])
+        return sign_in
+
+    async def _authenticate(self, headers: Mapping[str, str], peer: str | None, tls: bool, door: Door) -> SignIn:
+        if self._remote_user_header and door == "apps" and self._addresses.is_trusted(peer):
             name = headers.get(self._remote_user_header)
             if name:
                 return await self._remote_user(name, self._addresses.client(headers, peer))
         header = headers.get("Authorization")
         if header is None or not self._offers_basic(headers, peer, tls):
             raise SignInRequired
+        if door == "api" and (token := service_tokens.in_header(header)) is not None:
+            return await self._by_token(token, self._addresses.client(headers, peer))
         key = self._cache.key(b"basic", header)
         sign_in = self._cache.get(key)
         if sign_in is not None and self._file_is_unchanged(sign_in):
@@ -179,6 +211,41 @@ class Authenticator:
     def close(self) -> None:
         """End the threads that compute hashes."""
         self._hasher.close()
+
+    def _is_direct(self, headers: Mapping[str, str], peer: str | None) -> bool:
+        """Whether a request comes from this machine itself, with no proxy in between."""
+        local = self._addresses.is_local(peer) and not self._addresses.is_trusted(peer)
+        return local and not any(name in headers for name in _HOPS)
+
+    async def _by_token(self, token: service_tokens.Secret, client: str) -> SignIn:
+        """The sign-in of a service token.
+
+        A failure delays nobody, since nobody guesses 256 bits. It takes the same time whether there is a token with
+        the selector or not.
+        """
+        key = self._cache.key(b"token", f"{token.selector} {token.secret}")
+        sign_in = self._cache.get(key)
+        if sign_in is not None:
+            return sign_in
+        if self._tokens is None:
+            raise SignInRequired
+        found = await self._tokens.service_token(token.selector)
+        fits = service_tokens.fits(token, None if found is None else found.digest)
+        if found is None or not (fits and found.is_valid and found.expires_at.timestamp() > time.time()):
+            _log.info("sign_in_failed", client_address=client, principal_id=None)
+            self._failures += 1
+            raise SignInRequired
+        await self._tokens.service_token_used(found.id)
+        sign_in = SignIn(
+            found.principal_id,
+            found.credential_version,
+            method="token",
+            doors=frozenset({"api"}),
+            scopes=found.scopes,
+            service_token_id=found.id,
+        )
+        await self._record(SignInAttempt(True, found.principal_id, sign_in.method, None, client, found.id))
+        return self._cache.put(key, sign_in, found.expires_at.timestamp())
 
     def _offers_basic(self, headers: Mapping[str, str], peer: str | None, tls: bool) -> bool:
         return basic.is_offered(headers, peer, self._addresses, tls=tls, insecure=self._basic_insecure)
@@ -272,7 +339,10 @@ class Authenticator:
                 if app.revoked or (expires_at is not None and expires_at <= time.time()):
                     return None, None
                 await self._directory.app_password_used(app.id)
-                return SignIn(principal_id, material.credential_version, app.id, "app-password"), expires_at
+                sign_in = SignIn(
+                    principal_id, material.credential_version, app.id, method="app-password", doors=app.doors
+                )
+                return sign_in, expires_at
             if result.replacement is not None and stored is not None:
                 await self._directory.replace_password_hash(principal_id, stored, result.replacement)
             return SignIn(principal_id, material.credential_version), None

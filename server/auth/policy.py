@@ -70,6 +70,11 @@ def on_directory(viewer: Principal | None) -> Privileges:
     return privileges.EVERY_PRIVILEGE if relation(viewer, None) == "admin" else NO_PRIVILEGES
 
 
+def on_installation(viewer: Principal | None) -> Privileges:
+    """The privileges of a person on the installation: its state, its settings and its jobs."""
+    return on_directory(viewer)
+
+
 def on_account(viewer: Principal | None, principal_id: int) -> Privileges:
     """The privileges of a person on the record of a principal, whose content are its password and app passwords."""
     own = viewer is not None and viewer.id == principal_id

@@ -11,6 +11,7 @@ from html import escape
 from server.check_in.page import Page, html
 from server.domain.errors import KoyomiError, NotFound
 from server.domain.principals import Principal
+from server.domain.scopes import Door
 from server.http.answer import Answer
 from server.http.errors import Refused
 from server.http.paths import UrlPath
@@ -51,6 +52,8 @@ class CheckInRequest:
 
 class CheckInPages:
     """Shows what a link is about, and checks in."""
+
+    door: Door = "apps"
 
     def __init__(self, checking_in: CheckingIn, language: Language) -> None:
         self._checking_in, self._language = checking_in, language

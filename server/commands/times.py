@@ -24,6 +24,11 @@ class Zone(click.ParamType[tzinfo]):
             self.fail(f"There is no time zone named {value}.", param, ctx)
 
 
+def shown(moment: datetime | None) -> str:
+    """A time in UTC, as tables and messages show it; empty for none."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def moment(text: str, zone: tzinfo) -> datetime:
     """A time as `2027-01-31T09:00` or `2027-01-31 09:00`, in a zone unless it names an offset."""
     try:

@@ -13,10 +13,12 @@ from server.commands.options import with_settings
 from server.commands.passwords import generate_password, read_password
 from server.commands.session import ACTOR, Session, open_storage
 from server.commands.table import table
+from server.commands.times import shown
 from server.domain.changes import PropertyChanges
 from server.domain.objects import Target
 from server.domain.principals import CalendarPlace, name_key
 from server.domain.privileges import Privilege
+from server.domain.scopes import Door
 from server.services.collections import Collections
 from server.services.lookup import Lookup
 from server.services.mail.invitations_to import (
@@ -305,16 +307,24 @@ def app_password() -> None:
 @click.argument("name")
 @click.argument("label")
 @click.option("--days", type=click.IntRange(1, 36500), metavar="N", help="Valid for this many days.  [no end]")
+@click.option(
+    "--for",
+    "doors",
+    type=click.Choice(get_args(Door)),
+    multiple=True,
+    default=("apps",),
+    help="What it opens: apps (CalDAV and CardDAV), api (the JSON API); may be repeated.  [apps]",
+)
 @with_settings()
-async def add_app_password(settings: Settings, name: str, label: str, days: int | None) -> None:
+async def add_app_password(settings: Settings, name: str, label: str, days: int | None, doors: Sequence[Door]) -> None:
     """Make an app password for the person NAME, called LABEL, and print it: it is shown this once."""
     valid_for = None if days is None else timedelta(days=days)
     async with open_storage(settings) as session:
         made = await principals.add_app_password(
-            ACTOR, session.directory, session.hasher, name, label, valid_for=valid_for
+            ACTOR, session.directory, session.hasher, name, label, valid_for=valid_for, doors=frozenset(doors)
         )
     click.echo(made.secret)
-    end = "" if made.expires_at is None else f", valid until {_moment(made.expires_at)}"
+    end = "" if made.expires_at is None else f", valid until {shown(made.expires_at)}"
     click.echo(f"This is the app password {made.name} of {name}{end}. It is not shown again.", err=True)
 
 
@@ -329,14 +339,15 @@ async def list_app_passwords(settings: Settings, name: str) -> None:
     rows = [
         (
             each.name,
-            _moment(each.created_at),
-            _moment(each.last_used_at) or "never",
-            (_moment(each.expires_at) or "never")
+            " ".join(sorted(each.doors)),
+            shown(each.created_at),
+            shown(each.last_used_at) or "never",
+            (shown(each.expires_at) or "never")
             + (" (over)" if each.expires_at is not None and each.expires_at <= now else ""),
         )
         for each in found
     ]
-    click.echo(table(("LABEL", "MADE", "LAST USED", "ENDS"), rows))
+    click.echo(table(("LABEL", "OPENS", "MADE", "LAST USED", "ENDS"), rows))
 
 
 @app_password.command("revoke")
@@ -348,7 +359,3 @@ async def revoke_app_password(settings: Settings, name: str, label: str) -> None
     async with open_storage(settings) as session:
         await principals.revoke_app_password(ACTOR, session.directory, name, label)
     click.echo(f"Revoked the app password {label} of {name}.")
-
-
-def _moment(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -42,6 +42,28 @@ class BadRequest(KoyomiError):
     """The request cannot be understood."""
 
 
+class InvalidRequest(KoyomiError):
+    """The request has values that the operation does not take."""
+
+    def __init__(self, errors: tuple[tuple[str, str], ...], message: str | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors
+        """For each value, where it stands (RFC 6901, or the name of a parameter) and what is wrong with it."""
+
+
+class TooManyRequests(KoyomiError):
+    """There were too many requests in a short time; try again later."""
+
+    def __init__(self, retry_after: int, message: str | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds."""
+
+
+class PreconditionRequired(KoyomiError):
+    """The request must say in If-Match which state of the resource it changes (RFC 6585 §3)."""
+
+
 class RequestTimedOut(KoyomiError):
     """The body of the request did not come in time."""
 
@@ -88,6 +110,14 @@ class SignInDelayed(KoyomiError):
         super().__init__(message)
         self.retry_after = retry_after
         """Seconds."""
+
+
+class CredentialsRefused(KoyomiError):
+    """These credentials do not open this part of the server."""
+
+
+class ScopeMissing(KoyomiError):
+    """The service token is not made for this operation."""
 
 
 class PreconditionFailed(KoyomiError):

@@ -117,6 +117,8 @@ KINDS: Mapping[str, Kind] = {
     "principal-members": Kind("The members of a group changed.", _PERSON),
     "principal-purged": Kind("A principal and all its data went for good.", _PERSON),
     "properties": Kind("Properties of an object changed.", _OBJECT),
+    "service-token-added": Kind("Somebody got a service token.", _PERSON),
+    "service-token-revoked": Kind("A service token became invalid.", _PERSON),
     "settings-changed": Kind("A server was started with other settings than before."),
     "shared": Kind(
         "A collection was shared with a principal, or is no longer.",

@@ -11,7 +11,14 @@ import structlog
 from aiohttp import web
 
 from server.domain.changes import Cause
-from server.domain.errors import AccessDenied, KoyomiError, SignInDelayed, SignInRequired, Unavailable
+from server.domain.errors import (
+    AccessDenied,
+    KoyomiError,
+    SignInDelayed,
+    SignInRequired,
+    TooManyRequests,
+    Unavailable,
+)
 from server.domain.privileges import Privilege
 from server.http import unread
 from server.http.answer import Answer
@@ -77,6 +84,7 @@ class Dispatcher:
                 for front_end in self._front_ends:
                     if front_end.takes(path):
                         break
+                wire.door = front_end.door
                 request = entry.request = front_end.open(wire, path)
                 answer = await _answer(front_end, wire, request)
             except KoyomiError as error:
@@ -124,7 +132,7 @@ def _refuse(front_end: FrontEnd[Any], wire: Wire, request: Logged | None, error:
     """The answer to a domain error, with the headers that belong to its status."""
     if not isinstance(error, SignInRequired):
         answer = front_end.refuse(error, request)
-        if isinstance(error, SignInDelayed | Unavailable):
+        if isinstance(error, SignInDelayed | TooManyRequests | Unavailable):
             answer.headers["Retry-After"] = str(error.retry_after)
         return answer
     challenge = wire.challenge

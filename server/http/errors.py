@@ -53,6 +53,9 @@ TABLE: dict[type[KoyomiError], Row] = {
     KoyomiError: Row(500, "internal-error", "KoyomiError"),
     errors.NotFound: Row(404, "not-found", "NotFound"),
     errors.BadRequest: Row(400, "bad-request", "BadRequest"),
+    errors.InvalidRequest: Row(422, "invalid-request", "InvalidRequest"),
+    errors.TooManyRequests: Row(429, "too-many-requests", "TooManyRequests"),
+    errors.PreconditionRequired: Row(428, "precondition-required", "PreconditionRequired"),
     errors.RequestTimedOut: Row(408, "request-timed-out", "RequestTimedOut"),
     errors.AccessDenied: Row(403, "access-denied", "AccessDenied", f"{DAV}need-privileges"),
     errors.PersonalOnly: Row(403, "personal-only", "PersonalOnly", f"{DAV}need-privileges"),
@@ -63,6 +66,8 @@ TABLE: dict[type[KoyomiError], Row] = {
     ),
     errors.SignInRequired: Row(401, "sign-in-required", "SignInRequired"),
     errors.SignInDelayed: Row(429, "sign-in-delayed", "SignInDelayed"),
+    errors.CredentialsRefused: Row(403, "credentials-refused", "CredentialsRefused"),
+    errors.ScopeMissing: Row(403, "scope-missing", "ScopeMissing"),
     errors.PreconditionFailed: Row(412, "precondition-failed", "PreconditionFailed"),
     # MKCOL on a mapped URL is 405 (RFC 4918 §9.3.1).
     errors.AlreadyExists: Row(409, "already-exists", "AlreadyExists", f"{DAV}resource-must-be-null", dav_status=405),

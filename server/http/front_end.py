@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol, TypeVar
 
 from server.domain.errors import KoyomiError
+from server.domain.scopes import Door
 from server.http.answer import Answer
 from server.http.paths import UrlPath
 from server.http.request_log import Logged
@@ -21,6 +22,10 @@ class FrontEnd(Protocol[R]):
     @property
     def routes(self) -> Routes[R]:
         """Its handlers."""
+
+    @property
+    def door(self) -> Door:
+        """What somebody who signs in here opens."""
 
     def takes(self, path: UrlPath) -> bool:
         """Whether requests for a path are answered here."""

@@ -10,6 +10,7 @@ from aiohttp import StreamReader, web
 
 from server.domain.errors import BadRequest, RequestTimedOut, ResourceTooLarge, SignInRequired
 from server.domain.principals import Principal
+from server.domain.scopes import Door
 from server.http import unread
 from server.http.codings import decode
 from server.http.headers import Headers
@@ -44,6 +45,8 @@ class Wire:
         """The trace context (W3C Trace Context) of what happens for the request; empty for none."""
         self.method = http.method
         self.headers = cast("Headers", http.headers)
+        self.door: Door = "apps"
+        """What the front end of the request opens."""
         self.target = http.raw_path
         """The request target as sent."""
         self._verifier = verifier
@@ -75,9 +78,19 @@ class Wire:
         """Whether the request came with credentials that were accepted."""
         return self._sign_in is not None
 
+    @property
+    def signed_in(self) -> SignIn:
+        """The credentials that were accepted. Raises `SignInRequired` before `sign_in`."""
+        if self._sign_in is None:
+            raise SignInRequired
+        return self._sign_in
+
     async def sign_in(self) -> SignIn:
-        """Verify the credentials; those in the cache cost no statement. Raises `SignInRequired`, `SignInDelayed`."""
-        self._sign_in = await self._verifier.authenticate(self.headers, self.peer, tls=self.http.secure)
+        """Verify the credentials; those in the cache cost no statement.
+
+        Raises `SignInRequired`, `SignInDelayed`, `CredentialsRefused`.
+        """
+        self._sign_in = await self._verifier.authenticate(self.headers, self.peer, tls=self.http.secure, door=self.door)
         return self._sign_in
 
     async def confirmed(self, ask: Callable[[int], Awaitable[Found]]) -> Found:

@@ -11,6 +11,7 @@ from server.domain.changes import Cause
 from server.domain.errors import AccessDenied, KoyomiError, NotFound
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
+from server.domain.scopes import Door
 from server.http import unread
 from server.http.answer import Answer
 from server.http.errors import Refused
@@ -51,6 +52,8 @@ class MonitoringRequest:
 
 class Monitoring:
     """Answers what monitoring asks for."""
+
+    door: Door = "apps"
 
     def __init__(self, health: Health, metrics: Metrics, lookup: Lookup) -> None:
         self._health = health

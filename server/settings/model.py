@@ -16,6 +16,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 
+from admin_api.settings import ApiSettings
 from server.auth.settings import SignInSettings
 from server.events.bus_settings import EventSettings
 from server.events.settings import JournalSettings
@@ -50,6 +51,7 @@ class Settings(BaseModel):
     journal: JournalSettings = JournalSettings()
     events: EventSettings = EventSettings()
     log: LogSettings = LogSettings()
+    api: ApiSettings = ApiSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from server.domain.grants import DelegateRights
 from server.domain.objects import HomeKind
 from server.domain.principals import CalendarPlace, ExpandableBy, Office, Principal, PrincipalKind
 from server.domain.rooms import Room
+from server.domain.scopes import Door
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class AppPassword:
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    doors: frozenset[Door] = frozenset({"apps"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +196,19 @@ class Directory(Protocol):
     # app passwords
 
     async def add_app_password(
-        self, principal_id: int, name: str, selector: str, password_hash: str, expires_at: datetime | None, cause: Cause
+        self,
+        principal_id: int,
+        name: str,
+        selector: str,
+        password_hash: str,
+        expires_at: datetime | None,
+        doors: frozenset[Door],
+        cause: Cause,
     ) -> int:
-        """Store an app password. Returns its id. Raises `AlreadyExists` if the person has one with this name."""
+        """Store an app password that opens `doors`. Returns its id.
+
+        Raises `AlreadyExists` if the person has one with this name.
+        """
 
     async def app_passwords(self, principal_id: int) -> list[AppPassword]:
         """A person's app passwords, oldest first, revoked ones included."""

@@ -21,6 +21,18 @@ class Backlog:
     """By consumer, the messages that it could not take in; consumers without any are missing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The state of the tables."""
+
+    usable: bool
+    """Whether this version runs on them."""
+    pending: tuple[str, ...]
+    """Migrations of this version that the database has not had."""
+    newer: tuple[str, ...]
+    """Migrations of a newer version that it has had, and that servers of this version do not survive."""
+
+
 class StorageHealth(Protocol):
     """The state of the database."""
 
@@ -29,6 +41,9 @@ class StorageHealth(Protocol):
 
     async def ready(self) -> bool:
         """Whether the database answers and the schema is this version's."""
+
+    async def schema(self) -> Schema:
+        """Compare the tables with those of this version. Raises `Unavailable`, `DatabaseError`."""
 
     async def backlog(self) -> Backlog:
         """The work that is not done yet. Raises `Unavailable`, `DatabaseError`."""

@@ -138,8 +138,8 @@ class Jobs(Protocol):
     async def counts(self) -> list[KindCounts]:
         """The numbers of jobs by kind, including kinds that are held."""
 
-    async def jobs(self, kind: str | None, state: State | None, limit: int) -> list[StoredJob]:
-        """Jobs by id, at most `limit`."""
+    async def jobs(self, kind: str | None, state: State | None, limit: int, *, after: int = 0) -> list[StoredJob]:
+        """Jobs with greater ids than `after`, by id, at most `limit`."""
 
     async def retry(self, ids: Sequence[int]) -> list[int]:
         """Let failed and waiting jobs run at once, with all their tries. Returns the ids of these jobs."""

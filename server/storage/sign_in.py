@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
+from server.domain.scopes import Door
+
 FailureScope = Literal["address", "account", "pair"]
 """The counters of failed sign-ins: for a client address, an account, and an account from one address."""
 
@@ -18,6 +20,7 @@ class AppPasswordHash:
     hash: str
     expires_at: datetime | None
     revoked: bool = False
+    doors: frozenset[Door] = frozenset({"apps"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ class SignInAttempt:
     app_password_id: int | None
     address: str
     """The client's address."""
+    service_token_id: int | None = None
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ import asyncpg
 from server.domain.changes import Cause
 from server.domain.errors import AlreadyExists, NotFound
 from server.domain.principals import Office, Principal, PrincipalKind, name_key
+from server.domain.scopes import Door
 from server.storage.directory import AppPassword, Handover, PrincipalChange, PrincipalRecord, RelationChange
 from server.storage.sign_in import AppPasswordHash, FailureScope, SignInAttempt, SignInMaterial, Throttle, ThrottleRules
 from storage_plugins.postgres.changes import handover as handing_over
@@ -50,7 +51,7 @@ class PostgresDirectory:
         row = await self._database.fetchrow(
             """
             select l.id, l.name, l.credential_version, l.may, w.hash, a.id as app_id, a.hash as app_hash,
-                   a.expires_at, a.revoked_at is not null as revoked,
+                   a.expires_at, a.revoked_at is not null as revoked, a.doors,
                    -- A wait of no length is none, also for a statement that began before it was counted.
                    (
                        select extract(epoch from f.blocked_until - now())::float8 from signin_failure f
@@ -92,7 +93,9 @@ class PostgresDirectory:
             return SignInMaterial(None, throttle=throttle)
         app = None
         if row["app_id"] is not None:
-            app = AppPasswordHash(row["app_id"], row["app_hash"], row["expires_at"], row["revoked"])
+            app = AppPasswordHash(
+                row["app_id"], row["app_hash"], row["expires_at"], row["revoked"], frozenset(row["doors"])
+            )
         return SignInMaterial(row["id"], row["credential_version"], row["may"], row["name"], row["hash"], app, throttle)
 
     async def record_failure(self, address_key: str, account_key: str | None, rules: ThrottleRules) -> None:
@@ -295,13 +298,21 @@ class PostgresDirectory:
     # app passwords
 
     async def add_app_password(
-        self, principal_id: int, name: str, selector: str, password_hash: str, expires_at: datetime | None, cause: Cause
+        self,
+        principal_id: int,
+        name: str,
+        selector: str,
+        password_hash: str,
+        expires_at: datetime | None,
+        doors: frozenset[Door],
+        cause: Cause,
     ) -> int:
         """See `Directory`."""
         async with self._database.transaction() as connection:
             app_password_id = await connection.fetchval(
                 """
-                insert into app_password (principal_id, name, selector, hash, expires_at) values ($1, $2, $3, $4, $5)
+                insert into app_password (principal_id, name, selector, hash, expires_at, doors)
+                values ($1, $2, $3, $4, $5, $6)
                 on conflict do nothing returning id
                 """,
                 principal_id,
@@ -309,6 +320,7 @@ class PostgresDirectory:
                 selector,
                 password_hash,
                 expires_at,
+                sorted(doors),
             )
             if app_password_id is None:
                 raise AlreadyExists(f"There is an app password named {name}.")
@@ -319,12 +331,12 @@ class PostgresDirectory:
         """See `Directory`."""
         rows = await self._database.fetch(
             """
-            select id, name, created_at, expires_at, last_used_at, revoked_at
+            select id, name, created_at, expires_at, last_used_at, revoked_at, doors
             from app_password where principal_id = $1 order by id
             """,
             principal_id,
         )
-        return [AppPassword(*row) for row in rows]
+        return [AppPassword(**{**row, "doors": frozenset(row["doors"])}) for row in rows]
 
     async def revoke_app_password(self, principal_id: int, app_password_id: int, cause: Cause) -> None:
         """See `Directory`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from server.storage.health import Backlog
+from server.storage.health import Backlog, Schema
+from storage_plugins.postgres.migrations import schema_state
 from storage_plugins.postgres.storage import PostgresStorage
 
 _BACKLOG = """
@@ -34,6 +35,12 @@ class PostgresHealth:
     async def ready(self) -> bool:
         """See `StorageHealth`."""
         return await self._storage.ready()
+
+    async def schema(self) -> Schema:
+        """See `StorageHealth`."""
+        async with self._storage.database.transaction() as connection:
+            state = await schema_state(connection)
+        return Schema(state.usable, tuple(each.title for each in state.pending), state.newer)
 
     async def backlog(self) -> Backlog:
         """See `StorageHealth`."""

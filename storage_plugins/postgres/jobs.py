@@ -104,6 +104,7 @@ _JOBS = """
     select j.id, j.kind, j.state, exists (select from job_hold h where h.kind = j.kind), j.attempts, j.not_before,
            j.every, j.error, j.payload, j.done, j.total
     from job j where ($1::text is null or j.kind = $1) and ($2::text is null or j.state = $2)
+      and j.id > $4
     order by j.id limit $3
 """
 # A job with a queueing key keeps one attempt, since another one that was not tried yet may wait beside it.
@@ -178,9 +179,9 @@ class PostgresJobs:
         """See `Jobs`."""
         return [KindCounts(*row) for row in await self._database.fetch(_COUNTS, FAILING)]
 
-    async def jobs(self, kind: str | None, state: State | None, limit: int) -> list[StoredJob]:
+    async def jobs(self, kind: str | None, state: State | None, limit: int, *, after: int = 0) -> list[StoredJob]:
         """See `Jobs`."""
-        return [StoredJob(*row) for row in await self._database.fetch(_JOBS, kind, state, limit)]
+        return [StoredJob(*row) for row in await self._database.fetch(_JOBS, kind, state, limit, after)]
 
     async def retry(self, ids: Sequence[int]) -> list[int]:
         """See `Jobs`."""

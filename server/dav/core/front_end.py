@@ -8,6 +8,7 @@ from server.dav.core.request import Request, Site
 from server.dav.core.shapes import kind_shown, shape_of
 from server.domain.errors import KoyomiError
 from server.domain.privileges import Privilege
+from server.domain.scopes import Door
 from server.http.answer import Answer
 from server.http.errors import Refused, reason
 from server.http.paths import UrlPath
@@ -21,6 +22,8 @@ _KNOWN = frozenset(
 
 class DavFrontEnd:
     """Answers CalDAV, CardDAV and WebDAV."""
+
+    door: Door = "apps"
 
     def __init__(self, site: Site) -> None:
         self._site = site

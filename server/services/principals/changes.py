@@ -19,6 +19,7 @@ from server.domain.actors import Actor
 from server.domain.errors import AccessDenied, InvalidPrincipal, NotFound
 from server.domain.principals import CalendarPlace, PrincipalKind, name_key
 from server.domain.privileges import Privilege
+from server.domain.scopes import Door
 from server.storage.directory import AppPassword, Directory, Handover, PrincipalChange, PrincipalRecord
 
 ROLES = frozenset({"admin"})
@@ -33,9 +34,11 @@ _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"\\]+@[^\s@<>()\[\],;:\"\\]+")
 class NewAppPassword:
     """A new app password, with its secret, which is shown only now."""
 
+    id: int
     name: str
     secret: str = field(repr=False)
     expires_at: datetime | None
+    doors: frozenset[Door]
 
 
 def text_of(text: str, what: str, maximum: int) -> str:
@@ -278,8 +281,9 @@ async def add_app_password(
     label: str,
     *,
     valid_for: timedelta | None = None,
+    doors: frozenset[Door] = frozenset({"apps"}),
 ) -> NewAppPassword:
-    """Make an app password named `label` for a person.
+    """Make an app password named `label` for a person, which opens `doors`.
 
     Raises `AlreadyExists` if the person has one with that name, `NotFound`, `AccessDenied`.
     """
@@ -290,8 +294,9 @@ async def add_app_password(
     assert plain is not None
     expires_at = None if valid_for is None else datetime.now(UTC) + valid_for
     stored = await hasher.hash(plain)
-    await directory.add_app_password(person.id, label, app_passwords.selector(plain), stored, expires_at, actor.cause)
-    return NewAppPassword(label, secret, expires_at)
+    selector = app_passwords.selector(plain)
+    id_ = await directory.add_app_password(person.id, label, selector, stored, expires_at, doors, actor.cause)
+    return NewAppPassword(id_, label, secret, expires_at, doors)
 
 
 async def list_app_passwords(actor: Actor, directory: Directory, name: str) -> list[AppPassword]:

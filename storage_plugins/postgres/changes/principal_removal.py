@@ -64,6 +64,7 @@ async def hide(connection: Connection, principal_id: int, cause: Cause) -> None:
         ("former_address", "principal_id"),
         ("password", "principal_id"),
         ("app_password", "principal_id"),
+        ("service_token", "principal_id"),
         ("identity", "principal_id"),
         ("membership", "group_id"),
         ("membership", "member_id"),

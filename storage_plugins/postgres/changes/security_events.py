@@ -63,6 +63,8 @@ async def record_sign_in(database: Database, attempt: SignInAttempt) -> None:
     details: dict[str, Any] = {"method": attempt.method} if told else {}
     if attempt.app_password_id is not None:
         details["app_password"] = attempt.app_password_id
+    if attempt.service_token_id is not None:
+        details["service_token"] = attempt.service_token_id
     # Who was refused has not acted: somebody tried to be them.
     cause = Cause(attempt.principal_id if attempt.succeeded else None, "sign-in")
     kind = "signed-in" if attempt.succeeded else "sign-in-refused"

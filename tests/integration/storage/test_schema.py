@@ -49,6 +49,7 @@ GLOBAL = {
     "room",
     "schema_function",
     "schema_migration",
+    "service_token",
     "signin_failure",
     "started_settings",
 }

@@ -24,6 +24,7 @@ from server.domain.errors import (
 )
 from server.domain.principals import Principal
 from server.domain.privileges import Privilege
+from server.domain.scopes import Door
 from server.http.answer import Answer
 from server.http.client_address import ClientAddresses
 from server.http.dispatch import Dispatcher
@@ -51,7 +52,9 @@ class Numbers:
     def challenge(self, headers: Mapping[str, str], peer: str | None, *, tls: bool = False) -> str | None:
         return "Toy" if self.offered else None
 
-    async def authenticate(self, headers: Mapping[str, str], peer: str | None, *, tls: bool = False) -> SignIn:
+    async def authenticate(
+        self, headers: Mapping[str, str], peer: str | None, *, tls: bool = False, door: Door = "apps"
+    ) -> SignIn:
         self.verified += 1
         value = headers.get("Authorization", "")
         if value == "slow down":
@@ -136,6 +139,8 @@ async def otherwise(request: ToyRequest) -> Answer:
 class Toys:
     """A front end whose kinds are the last segments of paths; answers errors as problem+json."""
 
+    door: Door = "apps"
+
     routes: Routes[ToyRequest] = Routes(
         [
             Route("GET", frozenset({"open", "toys"}), hello, open=True),
@@ -170,6 +175,7 @@ class Toys:
 class Rest:
     """Answers everything with its path, and errors with a line."""
 
+    door: Door = "apps"
     routes: Routes[ToyRequest] = Routes([Route(ANY, frozenset({"all"}), hello, open=True)], otherwise)
 
     def takes(self, path: UrlPath) -> bool:

@@ -13,6 +13,7 @@ from server.domain.jobs import Job
 from server.domain.objects import CollectionKind, HomeKind, NewCollection
 from server.domain.principals import Office, Principal, PrincipalKind, name_key
 from server.domain.rooms import Room, default_type
+from server.domain.scopes import Door
 from server.storage.directory import AppPassword, PrincipalChange, PrincipalRecord, RelationChange
 from server.storage.jobs import MEMBERSHIPS, ROOM_CARDS
 from tests.unit.services.memory_storage.access import MemoryAccess
@@ -282,20 +283,27 @@ class MemoryDirectory(Removal):
     # -- app passwords ------------------------------------------------------------------------------------------------
 
     async def add_app_password(
-        self, principal_id: int, name: str, selector: str, password_hash: str, expires_at: datetime | None, cause: Cause
+        self,
+        principal_id: int,
+        name: str,
+        selector: str,
+        password_hash: str,
+        expires_at: datetime | None,
+        doors: frozenset[Door],
+        cause: Cause,
     ) -> int:
         tables = self.tables
         async with tables.transaction():
             there = [row for row in tables.app_passwords.values() if row.principal_id == principal_id]
             if any(row.selector == selector or (row.name == name and row.revoked_at is None) for row in there):
                 raise AlreadyExists(f"There is an app password named {name}.")
-            row = AppPasswordRow(tables.new_id(), principal_id, name, selector, tables.clock(), expires_at)
+            row = AppPasswordRow(tables.new_id(), principal_id, name, selector, tables.clock(), expires_at, doors=doors)
             tables.app_passwords[row.id] = row
             return row.id
 
     async def app_passwords(self, principal_id: int) -> list[AppPassword]:
         return [
-            AppPassword(row.id, row.name, row.created_at, row.expires_at, None, row.revoked_at)
+            AppPassword(row.id, row.name, row.created_at, row.expires_at, None, row.revoked_at, row.doors)
             for row in sorted(self.tables.app_passwords.values(), key=lambda row: row.id)
             if row.principal_id == principal_id
         ]

@@ -22,6 +22,7 @@ from server.domain.occurrences import Busy
 from server.domain.principals import CalendarPlace, ExpandableBy, Office, PrincipalKind, name_key
 from server.domain.rooms import Room
 from server.domain.scheduling import SchedulingRole
+from server.domain.scopes import Door
 from server.storage.check_ins import BookingId, CheckInState
 from server.storage.journal import Position
 from server.storage.queues import Queue
@@ -71,6 +72,7 @@ class AppPasswordRow:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None = None
+    doors: frozenset[Door] = frozenset({"apps"})
 
 
 @dataclass(frozen=True, slots=True)

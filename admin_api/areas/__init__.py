@@ -1,0 +1,1 @@
+"""The operations, area by area: their rows of the table, their models and handlers."""
