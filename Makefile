@@ -15,21 +15,26 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 export SHARED
 
-.PHONY: help run install test soak lint conformance bench docs clean
+.PHONY: help run run-full install test soak lint conformance bench docs clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 run: .venv/installed ## Serve on http://127.0.0.1:5232 (first with a demo organisation), data under ./var
 	@[ -e "$(DATA)" ] || $(BIN)/koyomi demo --data "$(DATA)" $(ARGS)
 	@exec $(BIN)/koyomi serve --data "$(DATA)" $(ARGS)
+
+run-full: .venv/installed-test ## As run, with Apache Kafka beside it (needs Maven and Java 17), data under ./var
+	@[ -e "$(DATA)" ] || $(BIN)/koyomi demo --data "$(DATA)" $(ARGS)
+	@exec $(BIN)/python -m tests.services.run_full --data "$(DATA)" $(ARGS)
 
 install: .venv/installed ## Make .venv and install Koyomi's core
 
 test: .venv/installed-test ## Run all tests against a real PostgreSQL; ARGS="-k name"
 	$(BIN)/python -m pytest $(ARGS)
 
-soak: .venv/installed-test ## Play a million scheduling conversations, meetings while workers are killed, the journal beside an open snapshot; ARGS="--conversations 10000 --first 5"
+soak: .venv/installed-test ## Play a million scheduling conversations, meetings and the bus while processes are killed, the journal beside an open snapshot; ARGS="--conversations 10000 --first 5"
+	KOYOMI_TEST_BUS_SECONDS=60 $(BIN)/python -m pytest -q -s tests/integration/test_bus_processes.py
 	KOYOMI_MEETING_SECONDS=60 $(BIN)/python -m pytest -q tests/e2e/test_meetings_of_killed_workers.py
 	$(BIN)/python -m benchmarks.sequencer_lag
 	$(BIN)/python -m tests.unit.itip.soak $(ARGS)

@@ -3,7 +3,8 @@
 Starts Koyomi on a fresh embedded PostgreSQL with the users that the load harness knows, measures it and the peers in
 one run, and leaves the tables under build/bench/. Options that are not known here go to the harness, such as
 --repeat 3 --duration 3 --events 1000 --users 8. Scheduling is measured beside Cyrus alone (`benchmarks.scheduling`),
-finding rooms and times alone (`benchmarks.rooms`); --parts names those of the parts that are measured.
+finding rooms and times alone (`benchmarks.rooms`), and the bus beside a broker of its own (`benchmarks.bus`, after
+`tests/services/kafka/fetch`); --parts names those of the parts that are measured.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # as a script, this file's own folder is there instead
 
-from benchmarks import rooms, scheduling  # noqa: E402
+from benchmarks import bus, rooms, scheduling  # noqa: E402
 from tests.server_process import SHARED, ServerProcess, running  # noqa: E402
 
 BENCH = SHARED / "bench"
@@ -47,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--peers", default="cyrus,radicale,xandikos", help="servers to measure beside Koyomi")
     parser.add_argument("--workers", type=int, default=2, help="worker processes of Koyomi")
-    parser.add_argument("--parts", default="operations,scheduling,rooms", help="what to measure")
+    parser.add_argument("--parts", default="operations,scheduling,rooms,bus", help="what to measure")
     options, further = parser.parse_known_args()
     parts = options.parts.split(",")
 
@@ -62,6 +63,10 @@ def main() -> int:
     if "rooms" in parts:
         table = rooms.run()
         (BUILD / "rooms.md").write_text(table + "\n")
+        print(table)
+    if "bus" in parts:
+        table = bus.run()
+        (BUILD / "bus.md").write_text(table + "\n")
         print(table)
     return code
 
