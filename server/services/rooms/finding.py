@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -107,23 +107,22 @@ class RoomFinding:
         names = [*required, *optional]
         keys = frozenset(name_key(name.removeprefix("mailto:")) for name in names)
         found = await self._storage.addressed(AddressSearch(frozenset(names), keys, keys))
-        people: dict[int, tuple[AddressedPrincipal, bool]] = {}
-        for number, name in enumerate(names):
+        named: list[AddressedPrincipal] = []
+        for name in names:
             key = name_key(name.removeprefix("mailto:"))
             each = next((each for each in found if _is_named(each, name, key)), None)
             if each is None or each.principal.kind in ("room", "resource"):
                 raise NotFound(f"There is nobody named {name}.")
-            for person in await self._members(each):
+            named.append(each)
+        groups = sorted({each.principal.id for each in named if each.principal.kind == "group"})
+        members = await self._access.all_members_of(groups) if groups else {}
+        people: dict[int, tuple[AddressedPrincipal, bool]] = {}
+        for number, each in enumerate(named):
+            for person in _people_of(each, members):
                 people.setdefault(person.principal.id, (person, number < len(required)))
             if len(people) > self._limits.max_attendees:
                 raise TooManyAttendees
         return list(people.values())
-
-    async def _members(self, named: AddressedPrincipal) -> list[AddressedPrincipal]:
-        if named.principal.kind != "group":
-            return [named]
-        members = (await self._access.all_members_of([named.principal.id]))[named.principal.id]
-        return [AddressedPrincipal(each, ()) for each in members if each.kind == "individual"]
 
     def _check(self, start: datetime, end: datetime, duration: timedelta) -> None:
         if not timedelta(0) < duration <= MAX_DURATION:
@@ -134,6 +133,13 @@ class RoomFinding:
             raise BadRequest(f"At most {MAX_WINDOW.days} days are searched.")
         if start + duration <= self._clock():
             raise BadRequest("That time is over.")
+
+
+def _people_of(named: AddressedPrincipal, members: Mapping[int, Sequence[Principal]]) -> Sequence[AddressedPrincipal]:
+    """Somebody who is named; of a group, the people in it."""
+    if named.principal.kind != "group":
+        return [named]
+    return [AddressedPrincipal(each, ()) for each in members[named.principal.id] if each.kind == "individual"]
 
 
 def _is_named(each: AddressedPrincipal, name: str, key: str) -> bool:

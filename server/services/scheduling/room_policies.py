@@ -131,9 +131,12 @@ async def matches(storage: Storage, named: Iterable[str], sender: Principal | No
     by_id = {each.principal.id: each.principal for each in found}
     groups = [id_ for id_, each in by_id.items() if each.kind == "group"]
     mine = {sender.id} & by_id.keys()
-    for group in groups:
-        members, _ = await storage.group_members([group], 0, "")
-        people = {user.principal_id for each in groups_of(members).values() for user in each.members}
-        mine |= {group} if sender.id in people else set()
+    if groups:
+        members, _ = await storage.group_members(sorted(groups), 0, "")
+        mine |= {
+            each.user.principal_id
+            for each in groups_of(members).values()
+            if each.user.principal_id is not None and sender.id in {user.principal_id for user in each.members}
+        }
     keys = {key for id_ in mine for key in (by_id[id_].uid, name_key(by_id[id_].name))}
     return frozenset(each for each in wanted if each in keys or name_key(each) in keys)
