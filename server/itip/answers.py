@@ -12,6 +12,7 @@ from dataclasses import replace
 from server.domain.errors import InvalidData
 from server.itip.audience import NO_VIEW, views
 from server.itip.calendar_users import CalendarUser, Directory
+from server.itip.delegation import NOBODY
 from server.itip.delegation import answer as answer_of
 from server.itip.instances import covering, derived, describing, master_instance, recurs, with_range, without_first
 from server.itip.lines import Line, made
@@ -77,6 +78,8 @@ class _Reply:
         self._invited: dict[str, CalendarUser] = {}
         self._asked: list[Reset] = []
         self._is_out_of_order = False
+        self._has_followed = False
+        """Whether an override has another answer now that the sender gave for the series, and their copy may not."""
 
     def received(self) -> Received:
         """The result."""
@@ -90,7 +93,7 @@ class _Reply:
             self._follow(self._value.instance_of(each.first("RECURRENCE-ID")))
         # One that is sent again and changes nothing says what the object said: the exchange ends.
         is_news = self._message.quiet and self._value is not self._before
-        told = self._told_again() if self._is_out_of_order or is_news or self._asked else ()
+        told = self._told_again() if self._is_out_of_order or is_news or self._asked or self._has_followed else ()
         if not counted:
             return replace(IGNORED, messages=told)
         return Received(
@@ -205,6 +208,7 @@ class _Reply:
                 )
                 self._value = self._value.with_component(self._with_named_delegates(followed, new))
                 self._changed.add(component.instance)
+                self._has_followed = self._has_followed or former != (NEEDS_ACTION, NOBODY)
                 segments.add(component.instance)
 
     def _target(self, instance: str, ranged: bool) -> SchedulingComponent | None:

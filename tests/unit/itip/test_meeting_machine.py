@@ -380,6 +380,13 @@ RANGES = {
 }
 
 
+def test_all_copies_agree_after_an_answer_that_an_instance_follows_which_the_copy_answered_otherwise() -> None:
+    source = random.Random(10596256)
+    machine = RangeEdits(source.randbytes(source.randint(1, 80)))
+    machine.play()
+    machine.check()
+
+
 @pytest.mark.parametrize("conversation", RANGES.values(), ids=RANGES.keys())
 def test_all_copies_agree_where(conversation: str) -> None:
     machine = RangeEdits(bytes.fromhex(conversation))
