@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import re
 from collections.abc import Iterator
@@ -17,7 +18,6 @@ from tests.fixtures import postfix as mx
 from tests.fixtures.dovecot import Dovecot, dovecot
 from tests.fixtures.milter import milter
 from tests.fixtures.postfix import Postfix, postfix
-from tests.integration.test_incoming_mail import BASIC
 from tests.integration.test_network import until
 from tests.interop.test_postfix import ANNA, HERE, count, documented, files_of_the_document, server_of_anna
 from tests.server_process import ServerProcess, free_port, running
@@ -26,6 +26,7 @@ from tests.unit.services.incoming_mail_world import DORA, mail, request
 MISSING = mx.MISSING or mailboxes.MISSING
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
+BASIC = "Basic " + base64.b64encode(b"anna:secret").decode()
 CALENDAR = "/calendars/users/anna/calendar/"
 INBOX = "/calendars/users/anna/inbox/"
 

@@ -720,7 +720,9 @@ async def test_what_concerns_a_person_is_in_their_topic_too(world: World) -> Non
         people = [await make_person(world.storage) for _ in range(3)]
         directory = PostgresDirectory(world.storage.database)
         for person in people:
-            await directory.add_app_password(person.id, "phone", f"selector-{person.id}", "hash", None, CAUSE)
+            await directory.add_app_password(
+                person.id, "phone", f"selector-{person.id}", "hash", None, frozenset({"apps"}), CAUSE
+            )
         await world.write(await people[0].collection(), ["a"])
         await world.bring()
         await drain(reading, world, len(people))
