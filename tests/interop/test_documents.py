@@ -38,10 +38,11 @@ ELSEWHERE = (
     ".venv/bin/python -m tests.e2e.hostile.many_requests 1000000 --seed 1",
     "koyomi mail status",
     "koyomi meetings list --organizer NAME",
+    "koyomi access explain ben /calendars/users/anna/calendar/plan.ics",
     "koyomi audit list --who anna --since 2026-11-01            # what Anna did, the latest first",
 )
 """First lines of blocks that other modules run: `test_readme`, `test_backup_of_own_postgres`, `test_hostile_requests`,
-`test_held_mail`, `test_meetings_command`, `test_audit_command`."""
+`test_held_mail`, `test_meetings_command`, `test_access_command`, `test_audit_command`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ RUN_HERE = {
     "koyomi restore --user": "test_commands_that_work_beside_the_server",
     "koyomi user delete": "test_people_leave",
     "koyomi doctor": "test_commands_that_work_beside_the_server",
+    "TOKEN=$(koyomi token add": "test_a_token_opens_the_api",
+    "koyomi audit list --what administrator-read": "test_acts_without_a_change_are_listed",
     "curl http": "test_commands_that_work_beside_the_server",
     "pip install --target": "test_the_programs_of_another_postgresql",
 }
@@ -221,6 +224,19 @@ def test_commands_that_work_beside_the_server(server: ServerProcess, tmp_path: P
     backup = block("koyomi backup").replace("/backups/", f"{tmp_path}/").replace("/var/lib/koyomi-restored", "restored")
     assert "Clients will synchronise anew." in shell(backup, environment, tmp_path)
     assert (tmp_path / "restored" / "postgres" / "cluster").is_dir()
+
+
+def test_a_token_opens_the_api(server: ServerProcess, tmp_path: Path) -> None:
+    session = block("TOKEN=$(koyomi token add").replace("https://cal.example.com", server.url)
+    shown = shell(session.replace("curl", "curl -sf"), server.environment, tmp_path)
+    assert '"name":"ada"' in shown.replace(" ", "")
+    assert '"items"' in shown
+
+
+def test_acts_without_a_change_are_listed(server: ServerProcess, tmp_path: Path) -> None:
+    session = block("koyomi audit list --what administrator-read").replace("anna", "ada").replace("ben", "ada")
+    shown = shell(session, server.environment, tmp_path)
+    assert shown.count("SEQ  AT  WHO  FOR  WHAT") == 3, "a table for each command"
 
 
 def test_people_leave(server: ServerProcess, tmp_path: Path) -> None:
