@@ -11,6 +11,7 @@ from pathlib import Path
 
 from admin_api.operations import BASE, Operation
 from admin_api.table import OPERATIONS
+from docs.written_part import document_with, kept
 from server.domain.scopes import AREAS, SCOPES
 
 REFERENCE = Path(__file__).resolve().parent / "api.md"
@@ -35,20 +36,12 @@ def table() -> str:
 
 def document() -> str:
     """docs/api.md with the tables."""
-    before, _, rest = REFERENCE.read_text().partition(BEGIN)
-    return f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"
+    return document_with(REFERENCE, BEGIN, END, table())
 
 
 def main() -> int:
     """Write the file, or with --check compare it."""
-    text = document()
-    if REFERENCE.read_text() == text:
-        return 0
-    if "--check" in sys.argv:
-        print("docs/api.md is not what the operations say; run make docs")
-        return 1
-    REFERENCE.write_text(text)
-    return 0
+    return kept(REFERENCE, document(), "operations")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from docs.written_part import document_with, kept
 from server.booking.policy import RULES, Rule
 
 REFERENCE = Path(__file__).resolve().parent / "rooms.md"
@@ -35,20 +36,12 @@ def table() -> str:
 
 def document() -> str:
     """docs/rooms.md with the table."""
-    before, _, rest = REFERENCE.read_text().partition(BEGIN)
-    return f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"
+    return document_with(REFERENCE, BEGIN, END, table())
 
 
 def main() -> int:
     """Write the file, or with --check compare it."""
-    text = document()
-    if REFERENCE.read_text() == text:
-        return 0
-    if "--check" in sys.argv:
-        print("docs/rooms.md is not what the parameters say; run make docs")
-        return 1
-    REFERENCE.write_text(text)
-    return 0
+    return kept(REFERENCE, document(), "parameters")
 
 
 if __name__ == "__main__":
