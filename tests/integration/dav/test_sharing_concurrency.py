@@ -83,8 +83,9 @@ async def test_views_moves_and_members_that_come_and_go(
         await share(owners[0], group, "write")
 
     await asyncio.gather(regroup(), *(change(person, seed) for seed, person in enumerate(people)))
-    # How many are refused because the sharing has ended depends on who is faster.
-    assert all(succeeded[what] >= 10 for what in ("view", "put", "move", "back")), succeeded
+    assert all(succeeded[what] > _TURNS for what in ("view", "put", "move")), succeeded
+    # Half of the moves are taken back. How many of them are refused, since the sharing has ended, depends on timing.
+    assert succeeded["back"] > _TURNS / 2, succeeded
     for person in people:
 
         async def sees_both(person: Person = person) -> bool:
