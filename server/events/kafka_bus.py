@@ -105,7 +105,7 @@ class _KafkaReading:
                 reread[place.partition] = position.reread_to
             offsets[place] = ends[place] if offset is None else offset
             self._positions.append(position)
-        # After the positions were taken over: whoever divides the topic from now on takes them over, too.
+        # The positions are taken over by now. A process that divides the topic later takes them over in its turn.
         await self._require_layout()
         self._positions = await self._read_journal(self._positions, reread)
         for place, offset in offsets.items():

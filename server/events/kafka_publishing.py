@@ -115,8 +115,8 @@ class KafkaPublisher:
         producer, self._producer = self._producer, None
         if producer is None:
             return
-        # What is not stored yet is sent again by whoever goes on. An idempotent producer would try to send it for ever,
-        # and `stop` would wait for that: so its sender is ended first.
+        # The next relay sends again what is not stored yet. An idempotent producer would try to send it for ever, and
+        # `stop` would wait for that. So its sender ends first.
         for end in (producer._sender.close, producer.stop, producer.client.close):
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(CLOSING):

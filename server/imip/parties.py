@@ -60,7 +60,7 @@ def with_parties(
 
 
 def to_organizer(answer: SchedulingObject, organizer: CalendarUser) -> SchedulingObject:
-    """An answer to an organizer, whomever it names."""
+    """The answer with this organizer in place of the one that it names."""
     return answer.map_components(
         lambda each: each.with_lines(
             "ORGANIZER", [line.with_value(organizer.address) for line in each.all("ORGANIZER")]

@@ -44,7 +44,7 @@ class IncomingMail(Protocol):
     async def organizers_after(self, uid: str, home_id: int | None, addresses: Sequence[str]) -> Sequence[Principal]:
         """Who may organize a meeting that somebody has handed over; at most 10, the latest first.
 
-        :param home_id: the calendar home of whoever handed it over, which may be gone; None: it is not known.
+        :param home_id: the calendar home of the person who handed it over, which may be gone; None: it is not known.
         :param addresses: digests of addresses of theirs (`server.services.scheduling.former_organizers`).
         """
 

@@ -179,7 +179,7 @@ class NoShows:
 def without_series(
     copy: SchedulingObject, kept: Sequence[str], user: CalendarUser, directory: Directory, comment: str
 ) -> SchedulingObject | None:
-    """A room's copy in which it declines a series but for some instances; None if it is none, or has done so.
+    """A room's copy in which it declines a series except some instances; None if it is no series, or is so already.
 
     :param comment: what the room says with it; empty: nothing.
     """

@@ -94,5 +94,5 @@ async def read_again(database: Database, consumer: str, seq: int) -> int:
 
 
 async def interrupt(database: Database, consumer: str) -> None:
-    """Let whoever runs a consumer conflict, and begin again at its position."""
+    """Let the process that runs a consumer conflict, and begin again at the position."""
     await database.fetch(_INTERRUPT, consumer)
